@@ -1,0 +1,43 @@
+/* An arena over reserved address space.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "base/arena.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error)
+{
+    capacity = (capacity + 4095) & ~(size_t)4095;
+    memset(arena, 0, sizeof *arena);
+    void *base = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) return so_fail(error, SO_ERR_NOMEM, "cannot reserve %zu bytes of memory", capacity);
+    arena->base = base;
+    arena->capacity = capacity;
+    return SO_OK;
+}
+
+void so_arena_clear(so_arena *arena)
+{
+    if (arena->base) munmap(arena->base, arena->capacity);
+    memset(arena, 0, sizeof *arena);
+}
+
+void *so_arena_alloc(so_arena *arena, size_t bytes)
+{
+    size_t start = (arena->used + 63) & ~(size_t)63;
+    if (bytes > (size_t)-1 / 2 || start + bytes > arena->capacity) {
+        if (start + bytes > arena->peak) arena->peak = start + bytes;
+        return NULL;
+    }
+    arena->used = start + bytes;
+    if (arena->used > arena->peak) arena->peak = arena->used;
+    return arena->base + start;
+}
+
+void *so_arena_zalloc(so_arena *arena, size_t bytes)
+{
+    void *p = so_arena_alloc(arena, bytes);
+    if (p) memset(p, 0, bytes);
+    return p;
+}

@@ -1,0 +1,31 @@
+/* An arena: one block of memory given out front to back, released to a mark.
+ *
+ * The block is address space reserved from the system and touched only as it is used, so that a generous capacity costs
+ * nothing. In a dry arena nothing is backed by memory and only the peak is counted.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BASE_ARENA_H
+#define SO_BASE_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+typedef struct so_arena {
+    char *base;
+    size_t capacity, used, peak; /* bytes */
+} so_arena;
+
+/* Reserves `capacity` bytes (rounded up to a page). SO_ERR_NOMEM when the address space cannot be had. */
+so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error);
+/* Gives the block back. Accepts a zeroed arena. */
+void so_arena_clear(so_arena *arena);
+/* `bytes` aligned to 64, not zeroed; NULL when the capacity is passed (the peak then says how much was asked for). */
+void *so_arena_alloc(so_arena *arena, size_t bytes);
+void *so_arena_zalloc(so_arena *arena, size_t bytes);
+
+static inline size_t so_arena_mark(const so_arena *arena) { return arena->used; }
+static inline void so_arena_release(so_arena *arena, size_t mark) { arena->used = mark; }
+
+#endif

@@ -1,0 +1,191 @@
+/* Files: read-only maps, and writing that is either whole or absent.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static so_status open_regular(const char *path, int *fd, size_t *size, so_error *error)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0) return so_fail(error, SO_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
+    struct stat st;
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(*fd);
+        return so_fail(error, SO_ERR_IO, "'%s' is not a regular file", path);
+    }
+    *size = (size_t)st.st_size;
+    return SO_OK;
+}
+
+so_status so_map_open(so_map *map, const char *path, so_error *error)
+{
+    int fd;
+    memset(map, 0, sizeof *map);
+    SO_TRY(open_regular(path, &fd, &map->size, error));
+    if (map->size) {
+        void *data = mmap(NULL, map->size, PROT_READ, MAP_SHARED, fd, 0);
+        if (data == MAP_FAILED) {
+            close(fd);
+            map->size = 0;
+            return so_fail(error, SO_ERR_IO, "cannot map '%s': %s", path, strerror(errno));
+        }
+        map->data = data;
+    }
+    close(fd);
+    return SO_OK;
+}
+
+void so_map_close(so_map *map)
+{
+    if (map->data) munmap((void *)map->data, map->size);
+    memset(map, 0, sizeof *map);
+}
+
+static so_status read_all(int fd, char *data, size_t size)
+{
+    for (size_t got = 0; got < size;) {
+        ssize_t n = read(fd, data + got, size - got);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return SO_ERR_IO;
+        got += (size_t)n;
+    }
+    return SO_OK;
+}
+
+so_status so_file_read(const char *path, size_t limit, char **data, size_t *size, so_error *error)
+{
+    int fd;
+    *data = NULL;
+    *size = 0;
+    size_t bytes;
+    SO_TRY(open_regular(path, &fd, &bytes, error));
+    so_status status = SO_OK;
+    if (bytes > limit) {
+        status = so_fail(error, SO_ERR_LIMIT, "'%s' has %zu bytes, expected at most %zu", path, bytes, limit);
+    } else if (!(*data = malloc(bytes + 1))) {
+        status = so_fail(error, SO_ERR_NOMEM, "no memory for the %zu bytes of '%s'", bytes, path);
+    } else if (read_all(fd, *data, bytes) != SO_OK) {
+        status = so_fail(error, SO_ERR_IO, "cannot read '%s': %s", path, strerror(errno));
+        free(*data);
+        *data = NULL;
+    } else {
+        (*data)[bytes] = 0;
+        *size = bytes;
+    }
+    close(fd);
+    return status;
+}
+
+so_status so_writer_open(so_writer *writer, const char *path, so_error *error)
+{
+    memset(writer, 0, sizeof *writer);
+    if (asprintf(&writer->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) writer->temporary = NULL;
+    writer->path = strdup(path);
+    if (!writer->path || !writer->temporary) {
+        so_writer_drop(writer);
+        return so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
+    }
+    writer->file = fopen(writer->temporary, "wbe");
+    if (!writer->file) {
+        so_status status = so_fail(error, SO_ERR_IO, "cannot create '%s': %s", writer->temporary, strerror(errno));
+        free(writer->temporary);
+        writer->temporary = NULL;
+        so_writer_drop(writer);
+        return status;
+    }
+    return SO_OK;
+}
+
+so_status so_writer_put(so_writer *writer, const void *data, size_t size, so_error *error)
+{
+    if (size && fwrite(data, 1, size, writer->file) != size)
+        return so_fail(error, SO_ERR_IO, "cannot write %zu bytes for '%s': %s", size, writer->path, strerror(errno));
+    return SO_OK;
+}
+
+static void sync_folder(const char *path)
+{
+    char *copy = strdup(path);
+    if (!copy) return;
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(copy);
+}
+
+so_status so_writer_commit(so_writer *writer, so_error *error)
+{
+    int failed = fflush(writer->file) != 0 || fsync(fileno(writer->file)) != 0;
+    int why = errno;
+    if (fclose(writer->file) != 0 && !failed) {
+        failed = 1;
+        why = errno;
+    }
+    writer->file = NULL;
+    if (!failed && rename(writer->temporary, writer->path) != 0) {
+        failed = 1;
+        why = errno;
+    }
+    if (failed) {
+        so_status status = so_fail(error, SO_ERR_IO, "cannot finish '%s': %s", writer->path, strerror(why));
+        so_writer_drop(writer);
+        return status;
+    }
+    sync_folder(writer->path);
+    free(writer->temporary);
+    writer->temporary = NULL;
+    so_writer_drop(writer);
+    return SO_OK;
+}
+
+void so_writer_drop(so_writer *writer)
+{
+    if (writer->file) fclose(writer->file);
+    if (writer->temporary) unlink(writer->temporary);
+    free(writer->temporary);
+    free(writer->path);
+    memset(writer, 0, sizeof *writer);
+}
+
+so_status so_file_write(const char *path, const void *data, size_t size, so_error *error)
+{
+    so_writer writer;
+    SO_TRY(so_writer_open(&writer, path, error));
+    so_status status = so_writer_put(&writer, data, size, error);
+    if (status == SO_OK) return so_writer_commit(&writer, error);
+    so_writer_drop(&writer);
+    return status;
+}
+
+so_status so_make_folder(const char *path, so_error *error)
+{
+    char *copy = strdup(path);
+    if (!copy) return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
+    so_status status = SO_OK;
+    for (char *p = copy + 1;; p++) {
+        if (*p && *p != '/') continue;
+        char end = *p;
+        *p = 0;
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST) {
+            status = so_fail(error, SO_ERR_IO, "cannot make the folder '%s': %s", copy, strerror(errno));
+            break;
+        }
+        *p = end;
+        if (!end) break;
+    }
+    struct stat st;
+    if (status == SO_OK && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
+        status = so_fail(error, SO_ERR_IO, "'%s' is not a folder", path);
+    free(copy);
+    return status;
+}

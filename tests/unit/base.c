@@ -1,0 +1,117 @@
+/* base: arena, pool, files, half floats, random numbers.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "base/type.h"
+
+static void arena_gives_aligned_blocks_and_counts_the_peak(void **state)
+{
+    (void)state;
+    so_error error;
+    so_arena arena;
+    CHECK_OK(so_arena_init(&arena, 1 << 20, &error), error);
+    size_t mark = so_arena_mark(&arena);
+    char *a = so_arena_alloc(&arena, 100), *b = so_arena_zalloc(&arena, 100);
+    assert_int_equal((uintptr_t)a % 64, 0);
+    assert_int_equal(b - a, 128);
+    assert_int_equal(b[99], 0);
+    so_arena_release(&arena, mark);
+    assert_int_equal(arena.peak, 228);
+    assert_null(so_arena_alloc(&arena, 2 << 20));
+    so_arena_clear(&arena);
+}
+
+static void add_task(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    ((int64_t *)context)[task] += task;
+}
+
+static void pool_runs_every_task_once(void **state)
+{
+    (void)state;
+    so_error error;
+    for (int threads = 1; threads <= 4; threads++) {
+        so_pool *pool;
+        CHECK_OK(so_pool_open(&pool, threads, &error), error);
+        int64_t sums[1000] = {0};
+        for (int round = 0; round < 200; round++) so_pool_for(pool, 1 + round * 5 % 1000, add_task, sums);
+        for (int64_t i = 0; i < 1000; i++) {
+            int64_t times = 0;
+            for (int round = 0; round < 200; round++) times += 1 + round * 5 % 1000 > i;
+            assert_int_equal(sums[i], times * i);
+        }
+        so_pool_close(&pool);
+        assert_null(pool);
+    }
+}
+
+static void writer_is_whole_or_absent(void **state)
+{
+    (void)state;
+    so_error error;
+    char path[] = "/tmp/so_unit_XXXXXX";
+    assert_non_null(mkdtemp(path));
+    char file[64];
+    snprintf(file, sizeof file, "%s/f", path);
+    CHECK_OK(so_file_write(file, "old", 3, &error), error);
+    so_writer writer;
+    CHECK_OK(so_writer_open(&writer, file, &error), error);
+    CHECK_OK(so_writer_put(&writer, "new!", 4, &error), error);
+    so_writer_drop(&writer);
+    char *data;
+    size_t size;
+    CHECK_OK(so_file_read(file, 10, &data, &size, &error), error);
+    assert_string_equal(data, "old");
+    free(data);
+    assert_int_equal(so_file_read(file, 2, &data, &size, &error), SO_ERR_LIMIT);
+    assert_int_equal(so_file_read("/nonexistent", 2, &data, &size, &error), SO_ERR_IO);
+    unlink(file);
+    assert_int_equal(rmdir(path), 0); /* no temporary was left */
+}
+
+static void half_floats_round_trip(void **state)
+{
+    (void)state;
+    for (uint32_t h = 0; h < 65536; h++) {
+        float f = so_from_f16((uint16_t)h);
+        if (f == f) assert_int_equal(so_to_f16(f), h);
+        float b = so_from_bf16((uint16_t)h);
+        if (b == b) assert_int_equal(so_to_bf16(b), h);
+    }
+    assert_int_equal(so_to_f16(65520.0f), 0x7c00);
+    assert_int_equal(so_to_f16(1.0f + 0x1p-11f), 0x3c00);
+    assert_int_equal(so_to_f16(1.0f + 0x1.8p-10f), 0x3c02);
+}
+
+static void random_streams_are_fixed_and_sane(void **state)
+{
+    (void)state;
+    so_rng a, b;
+    so_rng_init(&a, 1, 0);
+    so_rng_init(&b, 1, 1);
+    assert_true(so_rng_u64(&a) != so_rng_u64(&b));
+    double sum = 0, square = 0;
+    for (int i = 0; i < 100000; i++) {
+        double x = so_rng_normal(&a);
+        sum += x;
+        square += x * x;
+    }
+    assert_true(fabs(sum / 1e5) < 0.02 && fabs(square / 1e5 - 1) < 0.02);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arena_gives_aligned_blocks_and_counts_the_peak),
+        cmocka_unit_test(pool_runs_every_task_once),
+        cmocka_unit_test(writer_is_whole_or_absent),
+        cmocka_unit_test(half_floats_round_trip),
+        cmocka_unit_test(random_streams_are_fixed_and_sane),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
