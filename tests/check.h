@@ -1,5 +1,8 @@
 /* What every test program includes: cmocka, paths to the reference files, and the three bars of a numeric comparison.
  * SPDX-License-Identifier: Apache-2.0 */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #ifndef SO_TESTS_CHECK_H
 #define SO_TESTS_CHECK_H
 
