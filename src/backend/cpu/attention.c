@@ -1,0 +1,163 @@
+/* Rotary positions and attention, portable. Scores and sums in so_real, probabilities never stored.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/portable.h"
+
+typedef struct rope_job {
+    int64_t heads, width;
+    const int32_t *pos;
+    const double *freq;
+    int sign;
+    bool add;
+    const so_real *x;
+    so_real *y;
+} rope_job;
+
+static void rope_part(void *p, int64_t r0, int64_t r1)
+{
+    const rope_job *j = p;
+    int64_t half = j->width / 2;
+    for (int64_t r = r0; r < r1; r++) {
+        for (int64_t i = 0; i < half; i++) {
+            double angle = (double)j->pos[r] * j->freq[i];
+#ifndef SO_DOUBLE
+            angle = (double)((float)j->pos[r] * (float)j->freq[i]); /* the reference's angles are float */
+#endif
+            so_real c = (so_real)cos(angle), s = (so_real)sin(angle) * (so_real)j->sign;
+            for (int64_t h = 0; h < j->heads; h++) {
+                int64_t at = (r * j->heads + h) * j->width + i;
+                so_real a = j->x[at], b = j->x[at + half];
+                so_real ya = a * c - b * s, yb = b * c + a * s;
+                j->y[at] = j->add ? j->y[at] + ya : ya;
+                j->y[at + half] = j->add ? j->y[at + half] + yb : yb;
+            }
+        }
+    }
+}
+
+static void rope(so_pool *pool, int64_t rows, int64_t heads, int64_t width, const int32_t *pos, const double *freq,
+                 int sign, bool add, const so_real *x, so_real *y)
+{
+    so_for_rows(pool, rows, 16, rope_part, &(rope_job){heads, width, pos, freq, sign, add, x, y});
+}
+
+typedef struct job {
+    const so_attn *a;
+    const so_real *q, *out, *lse_in, *dout;
+    so_real *y, *lse, *dq;
+} job;
+
+/* Keys that query row `row` (the r-th of its sequence) sees. */
+static void visible(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t *lo, int64_t *hi, bool *mean)
+{
+    int64_t row = g->q_row0 + r;
+    *lo = 0;
+    *hi = g->kv_rows;
+    *mean = false;
+    if (a->lo) {
+        *mean = a->lo[row] == a->hi[row];
+        if (!*mean) {
+            *lo = a->lo[row];
+            *hi = a->hi[row];
+        }
+    } else if (a->causal && g->pos0 + r + 1 < *hi) {
+        *hi = g->pos0 + r + 1;
+    }
+}
+
+static so_real score(const so_attn *a, const so_attn_seg *g, const so_real *q, int64_t kv_head, int64_t key)
+{
+    const so_real *k = g->k + key * g->kv_stride + kv_head * a->width;
+    so_real sum = 0;
+    for (int64_t c = 0; c < a->width; c++) sum += q[c] * k[c];
+    return sum * a->scale;
+}
+
+/* One pass with a running maximum. */
+static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const job *j)
+{
+    int64_t lo, hi, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads);
+    bool mean;
+    visible(a, g, r, &lo, &hi, &mean);
+    const so_real *q = j->q + (row * a->heads + h) * a->width;
+    so_real *y = j->y + (row * a->heads + h) * a->width, max = -INFINITY, sum = 0;
+    memset(y, 0, (size_t)a->width * sizeof *y);
+    for (int64_t key = lo; key < hi; key++) {
+        so_real s = mean ? 0 : score(a, g, q, kv, key);
+        if (s > max) {
+            so_real shrink = (so_real)exp((double)(max - s));
+            for (int64_t c = 0; c < a->width; c++) y[c] *= shrink;
+            sum *= shrink;
+            max = s;
+        }
+        so_real p = (so_real)exp((double)(s - max));
+        const so_real *v = g->v + key * g->kv_stride + kv * a->width;
+        for (int64_t c = 0; c < a->width; c++) y[c] += p * v[c];
+        sum += p;
+    }
+    for (int64_t c = 0; c < a->width; c++) y[c] /= sum;
+    if (j->lse) j->lse[row * a->heads + h] = max + (so_real)log((double)sum);
+}
+
+static void attention_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const job *j = p;
+    const so_attn *a = j->a;
+    const so_attn_seg *g = &a->seg[task / a->heads];
+    for (int64_t r = 0; r < g->q_rows; r++) attend_row(a, g, r, task % a->heads, j);
+}
+
+static void attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
+{
+    so_pool_for(pool, attn->n_segs * attn->heads, attention_task, &(job){.a = attn, .q = q, .y = out, .lse = lse});
+}
+
+static void attend_row_back(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const job *j)
+{
+    int64_t lo, hi, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads), at = (row * a->heads + h) * a->width;
+    bool mean;
+    visible(a, g, r, &lo, &hi, &mean);
+    const so_real *q = j->q + at, *dy = j->dout + at, *y = j->out + at;
+    so_real lse = j->lse_in[row * a->heads + h], dot = 0;
+    for (int64_t c = 0; c < a->width; c++) dot += dy[c] * y[c];
+    for (int64_t key = lo; key < hi; key++) {
+        int64_t kat = key * g->kv_stride + kv * a->width;
+        so_real s = mean ? 0 : score(a, g, q, kv, key), prob = (so_real)exp((double)(s - lse)), dp = 0;
+        for (int64_t c = 0; c < a->width; c++) dp += dy[c] * g->v[kat + c];
+        so_real ds = mean ? 0 : prob * (dp - dot) * a->scale;
+        for (int64_t c = 0; c < a->width; c++) {
+            if (g->dv) g->dv[kat + c] += prob * dy[c];
+            if (g->dk) g->dk[kat + c] += ds * q[c];
+            if (j->dq) j->dq[at + c] += ds * g->k[kat + c];
+        }
+    }
+}
+
+/* One task per sequence and key head, so that dk and dv have one writer. */
+static void attention_back_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const job *j = p;
+    const so_attn *a = j->a;
+    const so_attn_seg *g = &a->seg[task / a->kv_heads];
+    int64_t group = a->heads / a->kv_heads, kv = task % a->kv_heads;
+    for (int64_t h = kv * group; h < (kv + 1) * group; h++)
+        for (int64_t r = 0; r < g->q_rows; r++) attend_row_back(a, g, r, h, j);
+}
+
+static void attention_back(so_pool *pool, const so_attn *attn, const so_real *q, const so_real *out,
+                           const so_real *lse, const so_real *dout, so_real *dq)
+{
+    so_pool_for(pool, attn->n_segs * attn->kv_heads, attention_back_task,
+                &(job){.a = attn, .q = q, .out = out, .lse_in = lse, .dout = dout, .dq = dq});
+}
+
+void so_fill_attention_c(so_kernels *table)
+{
+    table->rope = rope;
+    table->attention = attention;
+    table->attention_back = attention_back;
+}

@@ -1,0 +1,27 @@
+/* What the portable kernels' files share.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BACKEND_CPU_PORTABLE_H
+#define SO_BACKEND_CPU_PORTABLE_H
+
+#include "backend/kernels.h"
+
+/* Each fills its family's entries of the table. */
+void so_fill_matrix_c(so_kernels *table);
+void so_fill_element_c(so_kernels *table);
+void so_fill_norm_c(so_kernels *table);
+void so_fill_attention_c(so_kernels *table);
+void so_fill_conv_c(so_kernels *table);
+#ifndef SO_DOUBLE
+/* Matrix products through oneDNN. */
+void so_fill_dnnl(so_kernels *table);
+#if defined(__x86_64__)
+void so_fill_avx2(so_kernels *table);
+void so_fill_avx512(so_kernels *table);
+#endif
+#endif
+
+/* Splits `rows` into chunks of at least `grain` rows and runs them on the pool. The split depends on the sizes only. */
+typedef void (*so_rows_fn)(void *context, int64_t row0, int64_t row1);
+void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void *context);
+
+#endif

@@ -1,0 +1,118 @@
+/* The kernel table: everything a device computes, on raw pointers.
+ *
+ * The signature, formula, shapes, aliasing and accumulation type of a kernel are written here, once. The portable C
+ * version (backend/cpu/<family>.c) is the specification and the oracle; faster ones replace entries at run time. All matrices are
+ * row-major; "rows" are positions or frames, columns are channels. Unless a kernel says otherwise: inputs and outputs do
+ * not overlap, any size may be zero, and gradients are ADDED to what the destination holds. The pool may be NULL.
+ * A kernel's result is the same for every number of threads.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BACKEND_KERNELS_H
+#define SO_BACKEND_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "base/real.h"
+#include "base/type.h"
+
+/* One sequence of an attention call. Row i of its queries stands at key position pos0 + i. */
+typedef struct so_attn_seg {
+    int64_t q_row0, q_rows;   /* its rows in q and out */
+    const so_real *k, *v;     /* [kv_rows, kv_stride], heads side by side */
+    so_real *dk, *dv;         /* gradients in the layout of k and v; NULL where none is wanted */
+    int64_t kv_rows, kv_stride, pos0;
+} so_attn_seg;
+
+typedef struct so_attn {
+    int64_t heads, kv_heads, width; /* width of one head; query head h reads key head h / (heads / kv_heads) */
+    so_real scale;
+    bool causal;                    /* row i sees keys <= pos0 + i; otherwise all */
+    const int32_t *lo, *hi;         /* or, per query row, keys lo <= j < hi (lo == hi: the mean of ALL values); NULL: unused */
+    int64_t n_segs;
+    const so_attn_seg *seg;
+} so_attn;
+
+typedef enum so_unary {
+    SO_SILU,      /* x / (1 + e^-x) */
+    SO_GELU,      /* x/2 (1 + erf(x / sqrt 2)) */
+    SO_GELU_TANH, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    SO_MISH,      /* x tanh(ln(1 + e^x)) */
+    SO_ELU,       /* x > 0 ? x : e^x - 1 */
+    SO_RELU,
+    SO_LRELU_0_1,  /* leaky, slope 0.1 */
+    SO_LRELU_0_01, /* leaky, slope 0.01 */
+    SO_TANH,
+    SO_SIGMOID,
+    SO_EXP,
+    SO_SIN,
+    SO_ABS,
+    SO_SQUARE,
+    SO_UNARY_COUNT
+} so_unary;
+
+typedef struct so_kernels {
+    const char *name; /* "c", "avx2", "avx512" */
+
+    /* C[m,n] = op(A)[m,k] op(B)[k,n] + beta C. op transposes where ta / tb is set; ld* are row strides of the stored
+     * matrices. beta is 0 (C may be uninitialised) or 1. Accumulates in so_real. */
+    void (*gemm)(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
+                 const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc);
+    /* y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL); w stored as `type` (F32, F16, BF16, Q8_0: rows of n x k). */
+    void (*linear)(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
+                   const so_real *bias, so_real *y);
+    /* Row `row` of w[*,k] as numbers. */
+    void (*row)(so_type type, const void *w, int64_t row, int64_t k, so_real *out);
+
+    void (*unary)(so_pool *pool, so_unary f, int64_t n, const so_real *x, so_real *y);
+    /* dx += dy f'(x) */
+    void (*unary_back)(so_pool *pool, so_unary f, int64_t n, const so_real *x, const so_real *dy, so_real *dx);
+    /* y = silu(gate) * up */
+    void (*swiglu)(so_pool *pool, int64_t n, const so_real *gate, const so_real *up, so_real *y);
+    void (*swiglu_back)(so_pool *pool, int64_t n, const so_real *gate, const so_real *up, const so_real *dy,
+                        so_real *dgate, so_real *dup);
+    /* y += a x */
+    void (*axpy)(so_pool *pool, int64_t n, so_real a, const so_real *x, so_real *y);
+    /* sum over rows: out[c] += sum_r x[r,c] */
+    void (*sum_rows)(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, so_real *out);
+
+    /* y[r,:] = x[r,:] / sqrt(mean x^2 + eps) * w */
+    void (*rms_norm)(so_pool *pool, int64_t rows, int64_t cols, so_real eps, const so_real *x, const so_real *w,
+                     so_real *y);
+    /* dx, dw may be NULL */
+    void (*rms_norm_back)(so_pool *pool, int64_t rows, int64_t cols, so_real eps, const so_real *x, const so_real *w,
+                          const so_real *dy, so_real *dx, so_real *dw);
+    /* y[r,:] = (x - mean) / sqrt(var + eps) * w + b, biased variance */
+    void (*layer_norm)(so_pool *pool, int64_t rows, int64_t cols, so_real eps, const so_real *x, const so_real *w,
+                       const so_real *b, so_real *y);
+    void (*layer_norm_back)(so_pool *pool, int64_t rows, int64_t cols, so_real eps, const so_real *x, const so_real *w,
+                            const so_real *dy, so_real *dx, so_real *dw, so_real *db);
+
+    /* Half-split rotation: for head h, i < width/2, angle = pos[r] * freq[i]:
+     * (y_i, y_{i+width/2}) = (x_i cos - x_{i+w/2} sin, x_{i+w/2} cos + x_i sin); sign = -1 turns back. Adds when `add`. */
+    void (*rope)(so_pool *pool, int64_t rows, int64_t heads, int64_t width, const int32_t *pos, const double *freq,
+                 int sign, bool add, const so_real *x, so_real *y);
+
+    /* out[q rows, heads*width] = softmax(scale q k^T) v; lse[rows, heads] (may be NULL) gets log-sum-exp of the scores. */
+    void (*attention)(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse);
+    /* dq += ..., and seg.dk, seg.dv += ... from q, out, lse of the forward and dout. dq may be NULL. */
+    void (*attention_back)(so_pool *pool, const so_attn *attn, const so_real *q, const so_real *out,
+                           const so_real *lse, const so_real *dout, so_real *dq);
+
+    /* y[r,:] = softmax(x[r,:]); may be in place. Sums in double. */
+    void (*softmax)(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, so_real *y);
+    /* dx += y (dy - <dy, y>) */
+    void (*softmax_back)(so_pool *pool, int64_t rows, int64_t cols, const so_real *y, const so_real *dy, so_real *dx);
+    /* loss[r] = log-sum-exp(x[r,:]) - x[r, label[r]], 0 where label < 0; dx (may be NULL) += scale (softmax - onehot). */
+    void (*cross_entropy)(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, const int32_t *label,
+                          so_real scale, so_real *loss, so_real *dx);
+#include "backend/kernels_conv.inc"
+} so_kernels;
+
+/* The portable table. */
+const so_kernels *so_kernels_c(void);
+/* The best table for this machine; `SO_CPU=c|avx2|avx512` in the environment masks the choice. */
+const so_kernels *so_kernels_best(void);
+
+#endif

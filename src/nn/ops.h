@@ -1,0 +1,142 @@
+/* Ops: what networks are written in. Forward and backward of each stand side by side in nn/ops_*.c.
+ *
+ * Every op checks shapes (a mismatch is the pass's error and names the op and both shapes), accepts NULL inputs (after an
+ * error) and returns a new tensor of the pass's arena, or NULL. Weights may be stored in any type `linear` knows; they
+ * learn only as SO_F32.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_NN_OPS_H
+#define SO_NN_OPS_H
+
+#include "nn/pass.h"
+
+/* ---- products (ops_linear.c) */
+/* y[R, N] = x[R, K] w[N, K]^T + bias[N]. bias may be NULL. Keeps the leading axes of x. */
+so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias);
+/* y[R, N] = x[R, K] w[K, N]: rows of w weighted and summed (expected embeddings). */
+so_tensor *so_mix(so_pass *pass, so_tensor *x, so_tensor *w);
+/* out[n, D] = rows ids[0..n) of table[V, D]. An id outside 0..V-1 is an error. Copies ids. */
+so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *ids);
+
+/* ---- elementwise (ops_element.c) */
+so_tensor *so_apply(so_pass *pass, so_unary f, so_tensor *x);
+so_tensor *so_add(so_pass *pass, so_tensor *a, so_tensor *b);          /* same shape */
+so_tensor *so_add_row(so_pass *pass, so_tensor *x, so_tensor *row);    /* row[C] on every row */
+so_tensor *so_mul(so_pass *pass, so_tensor *a, so_tensor *b);          /* same shape */
+so_tensor *so_scale(so_pass *pass, so_tensor *x, so_real factor);
+so_tensor *so_swiglu(so_pass *pass, so_tensor *gate, so_tensor *up);   /* silu(gate) * up */
+/* x + y, written into y when nothing records: y must then be seen by nobody else (a branch's fresh output). */
+so_tensor *so_residual(so_pass *pass, so_tensor *x, so_tensor *y);
+/* x[r, :] * factor[r]; the factors (copied) are constants. */
+so_tensor *so_scale_rows(so_pass *pass, so_tensor *x, const so_real *factor);
+/* Zeroes each element with probability p and scales the others by 1/(1-p), only while recording. */
+so_tensor *so_dropout(so_pass *pass, so_tensor *x, double p, so_rng *rng);
+
+/* ---- rows and columns (ops_rows.c) */
+/* Row i of the result is row index[i] of x; index -1 gives zeros. Copies index. */
+so_tensor *so_take_rows(so_pass *pass, so_tensor *x, int64_t n, const int32_t *index);
+/* Row i of the result is row row[i] of part[part_of[i]]: how pictures are spliced into text. All parts have the same
+ * columns. At most SO_MAX_INPUTS parts. */
+so_tensor *so_splice(so_pass *pass, int parts, so_tensor *const *part, int64_t n, const int32_t *part_of,
+                     const int32_t *row);
+/* Columns from..from+n of x. */
+so_tensor *so_cut_cols(so_pass *pass, so_tensor *x, int64_t from, int64_t n);
+/* [a | b | ...] side by side. */
+so_tensor *so_join_cols(so_pass *pass, int parts, so_tensor *const *part);
+/* The same numbers under another shape. */
+so_tensor *so_reshape(so_pass *pass, so_tensor *x, int n_dims, const int64_t *dim);
+/* A new leaf holding a copy of `data` (count numbers in float or double as so_real). */
+so_tensor *so_constant(so_pass *pass, int n_dims, const int64_t *dim, const so_real *data);
+
+/* ---- norms (ops_norm.c) */
+so_tensor *so_rms_norm(so_pass *pass, so_tensor *x, so_tensor *w, double eps);
+so_tensor *so_layer_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, double eps);
+/* Each row divided by max(its L2 norm, eps). */
+so_tensor *so_l2_norm(so_pass *pass, so_tensor *x, double eps);
+
+/* ---- attention (ops_attention.c) */
+
+/* Keys and values of one sequence in one stack: L layers, K and V [capacity, width] each. */
+typedef struct so_kv {
+    so_real *data;
+    int64_t layers, width, capacity; /* width = kv heads * head width */
+    int64_t len;                     /* positions held; moved by so_batch_advance after a whole stack */
+} so_kv;
+/* Bytes of the block behind a store. */
+size_t so_kv_bytes(int64_t layers, int64_t width, int64_t capacity);
+so_real *so_kv_k(const so_kv *kv, int64_t layer);
+so_real *so_kv_v(const so_kv *kv, int64_t layer);
+
+/* Rows belong to sequences: rows row0 .. row0+rows of an activation are positions pos0.. of one sequence. With a kv store
+ * pos0 == kv->len and attention reads what came before from the store; without one a sequence begins at its first row. */
+typedef struct so_seq {
+    int64_t row0, rows, pos0;
+    so_kv *kv;
+} so_seq;
+typedef struct so_batch {
+    int64_t n_seqs, rows;
+    so_seq *seq;
+    int32_t *pos; /* [rows], position of every row, for rope */
+} so_batch;
+/* A batch of one sequence, in the pass's arena; pos0 from the store (0 without one). */
+so_batch *so_batch_one(so_pass *pass, int64_t rows, so_kv *kv);
+/* A batch of n sequences of the given lengths. kv may be NULL (no stores) or hold n pointers. */
+so_batch *so_batch_many(so_pass *pass, int64_t n, const int64_t *rows, so_kv *const *kv);
+/* After the last layer of a stack: every store's len grows by its sequence's rows. */
+void so_batch_advance(so_batch *batch);
+
+typedef struct so_heads {
+    int64_t heads, kv_heads, width; /* H, K, d */
+} so_heads;
+/* freq[width/2] in radians per position. */
+so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, const int32_t *pos, const double *freq);
+/* Self-attention: q[R, H d], k and v [R, K d]; scale d^-1/2. With stores in the batch, k and v are first written to
+ * `layer` of their stores (refused while recording). Causal or full within a sequence. */
+so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,
+                        so_heads heads, bool causal);
+/* Attention into a memory: sequence s of `batch` reads rows memory0[s] .. + memory_rows[s] of k and v; its row r sees
+ * entries lo[r] <= j < hi[r] of them (counted from memory0; lo == hi: the mean of all). Copies the arrays. */
+typedef struct so_memory {
+    const int64_t *memory0, *memory_rows; /* [n_seqs] */
+    const int32_t *lo, *hi;               /* [rows of the batch] */
+} so_memory;
+so_tensor *so_memory_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch,
+                               const so_memory *memory, so_heads heads);
+/* softmax over columns. */
+so_tensor *so_softmax(so_pass *pass, so_tensor *x);
+
+/* ---- losses (ops_loss.c); each gives one element */
+/* Mean over rows with label >= 0 of the cross entropy (0 rows: 0). Labels are copied. */
+so_tensor *so_cross_entropy(so_pass *pass, so_tensor *logits, const int32_t *label);
+/* Sum of a[i] w[i] over all losses given. */
+so_tensor *so_weighted_sum(so_pass *pass, int n, so_tensor *const *loss, const so_real *weight);
+/* Sum over sequences of the CTC loss on log-softmax of logits[R, V]; sequence s owns rows row0[s].. of rows[s] and has the
+ * labels labels[label0[s]] .. of n_labels[s]. Infeasible sequences count 0 (their number is added to *infeasible if not
+ * NULL). Divided by `divide`. Arrays are copied. */
+typedef struct so_ctc {
+    int64_t n_seqs;
+    const int64_t *row0, *rows, *label0, *n_labels;
+    const int32_t *labels;
+    int32_t blank;
+    double divide;
+    so_real *per_sequence; /* NULL, or [n_seqs]: each loss (infinity where infeasible) */
+    int64_t *infeasible;
+} so_ctc;
+so_tensor *so_ctc_loss(so_pass *pass, so_tensor *logits, const so_ctc *ctc);
+/* SigLIP: mean over i of sum over j of softplus(-z_ij (scale <a_i, b_j> + bias)), z = 1 for i == j, else -1; a and b
+ * [B, D] already of unit length; log_scale and bias are one-element weights, scale = exp(log_scale). */
+so_tensor *so_sigmoid_pairs(so_pass *pass, so_tensor *a, so_tensor *b, so_tensor *log_scale, so_tensor *bias);
+/* Mean of (x - target)^2 or |x - target|, over elements of rows with weight[r] != 0 (weights copied; NULL: all rows,
+ * each 1), weighted by it. target is a constant or a tensor that may want a gradient. */
+so_tensor *so_mse(so_pass *pass, so_tensor *x, so_tensor *target, const so_real *weight);
+so_tensor *so_l1(so_pass *pass, so_tensor *x, so_tensor *target, const so_real *weight);
+
+#include "nn/ops_conv.h"
+
+/* For ops: the last checks everybody makes. Both return false and set the error when they fail. */
+bool so_want_dims(so_pass *pass, const char *op, const so_tensor *x, int n_dims);
+bool so_want_cols(so_pass *pass, const char *op, const so_tensor *x, int64_t cols);
+bool so_want_same(so_pass *pass, const char *op, const so_tensor *a, const so_tensor *b);
+bool so_want_f32(so_pass *pass, const char *op, const so_tensor *x);
+
+#endif

@@ -1,0 +1,219 @@
+/* Attention: key/value stores, batches of sequences, rotary positions, self-attention, attention into a memory.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "nn/ops.h"
+
+size_t so_kv_bytes(int64_t layers, int64_t width, int64_t capacity)
+{
+    return (size_t)(2 * layers * width * capacity) * sizeof(so_real);
+}
+
+so_real *so_kv_k(const so_kv *kv, int64_t layer) { return kv->data + 2 * layer * kv->width * kv->capacity; }
+so_real *so_kv_v(const so_kv *kv, int64_t layer) { return so_kv_k(kv, layer) + kv->width * kv->capacity; }
+
+so_batch *so_batch_many(so_pass *pass, int64_t n, const int64_t *rows, so_kv *const *kv)
+{
+    so_batch *batch = so_take(pass, sizeof *batch, false);
+    if (!batch) return NULL;
+    *batch = (so_batch){.n_seqs = n};
+    batch->seq = so_take(pass, (size_t)n * sizeof *batch->seq, false);
+    if (!batch->seq) return NULL;
+    for (int64_t s = 0; s < n; s++) {
+        so_kv *store = kv ? kv[s] : NULL;
+        batch->seq[s] = (so_seq){batch->rows, rows[s], store ? store->len : 0, store};
+        batch->rows += rows[s];
+        if (store && store->len + rows[s] > store->capacity)
+            return so_pass_fail(pass, SO_ERR_LIMIT, "the context holds %lld positions, %lld are needed",
+                                (long long)store->capacity, (long long)(store->len + rows[s]));
+    }
+    batch->pos = so_take(pass, (size_t)batch->rows * sizeof *batch->pos, false);
+    if (!batch->pos) return NULL;
+    for (int64_t s = 0; s < n; s++)
+        for (int64_t r = 0; r < rows[s]; r++)
+            batch->pos[batch->seq[s].row0 + r] = (int32_t)(batch->seq[s].pos0 + r);
+    return batch;
+}
+
+so_batch *so_batch_one(so_pass *pass, int64_t rows, so_kv *kv) { return so_batch_many(pass, 1, &rows, kv ? &kv : NULL); }
+
+void so_batch_advance(so_batch *batch)
+{
+    for (int64_t s = 0; batch && s < batch->n_seqs; s++)
+        if (batch->seq[s].kv) batch->seq[s].kv->len += batch->seq[s].rows;
+}
+
+typedef struct rope {
+    int64_t heads, width;
+    const double *freq;
+    int32_t *pos;
+} rope;
+
+static void rope_back(so_pass *pass, const so_step *step)
+{
+    const rope *r = step->saved;
+    so_real *dx = so_grad(pass, step->in[0]);
+    if (dx && !pass->dry)
+        pass->k->rope(pass->pool, so_rows(step->out), r->heads, r->width, r->pos, r->freq, -1, true, step->out->grad, dx);
+}
+
+so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, const int32_t *pos, const double *freq)
+{
+    if (!so_want_cols(pass, "rope", x, heads * width)) return NULL;
+    so_tensor *y = so_new_like(pass, x);
+    if (!y) return NULL;
+    if (!pass->dry)
+        pass->k->rope(pass->pool, so_rows(x), heads, width, pos, freq, 1, false, so_data(x), so_data(y));
+    so_step *step = so_record(pass, "rope", rope_back, y, 1, &x, sizeof(rope));
+    if (step) {
+        size_t bytes = (size_t)so_rows(x) * sizeof *pos;
+        rope *r = step->saved;
+        *r = (rope){heads, width, freq, so_take(pass, bytes, false)};
+        if (!r->pos) return NULL;
+        memcpy(r->pos, pos, bytes);
+    }
+    return y;
+}
+
+typedef struct attention {
+    so_attn attn;
+    so_real *lse;
+} attention;
+
+static void attention_back(so_pass *pass, const so_step *step)
+{
+    attention *a = step->saved;
+    so_tensor *q = step->in[0], *k = step->in[1], *v = step->in[2];
+    so_real *dq = so_grad(pass, q), *dk = so_grad(pass, k), *dv = so_grad(pass, v);
+    if (pass->dry || !so_ok(pass)) return;
+    so_attn_seg *seg = (so_attn_seg *)a->attn.seg;
+    for (int64_t s = 0; s < a->attn.n_segs; s++) {
+        seg[s].dk = dk ? dk + (seg[s].k - so_data(k)) : NULL;
+        seg[s].dv = dv ? dv + (seg[s].v - so_data(v)) : NULL;
+    }
+    pass->k->attention_back(pass->pool, &a->attn, so_data(q), so_data(step->out), a->lse, step->out->grad, dq);
+}
+
+static so_tensor *attend(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_attn *attn)
+{
+    so_tensor *y = so_new_like(pass, q);
+    if (!y) return NULL;
+    so_step *step = so_record(pass, "attention", attention_back, y, 3, (so_tensor *[]){q, k, v}, sizeof(attention));
+    so_real *lse = NULL;
+    if (step) {
+        lse = so_take(pass, (size_t)(so_rows(q) * attn->heads) * sizeof *lse, false);
+        if (!lse) return NULL;
+        *(attention *)step->saved = (attention){*attn, lse};
+    }
+    if (!pass->dry && so_ok(pass)) pass->k->attention(pass->pool, attn, so_data(q), so_data(y), lse);
+    return y;
+}
+
+static bool heads_fit(so_pass *pass, const so_tensor *q, const so_tensor *k, const so_tensor *v, so_heads h)
+{
+    if (h.kv_heads < 1 || h.heads % h.kv_heads != 0) {
+        so_pass_fail(pass, SO_ERR_SHAPE, "attention: %lld heads over %lld key heads", (long long)h.heads,
+                     (long long)h.kv_heads);
+        return false;
+    }
+    return so_want_cols(pass, "attention q", q, h.heads * h.width) &&
+           so_want_cols(pass, "attention k", k, h.kv_heads * h.width) && so_want_same(pass, "attention", k, v);
+}
+
+static so_attn *start(so_pass *pass, so_heads h, int64_t n_segs)
+{
+    so_attn *attn = so_take(pass, sizeof *attn, false);
+    so_attn_seg *seg = so_take(pass, (size_t)n_segs * sizeof *seg, false);
+    if (!seg) return NULL;
+    *attn = (so_attn){h.heads, h.kv_heads, h.width, (so_real)(1 / sqrt((double)h.width)), .n_segs = n_segs, .seg = seg};
+    return attn;
+}
+
+static bool store(so_pass *pass, const so_seq *seq, int64_t layer, const so_tensor *k, const so_tensor *v)
+{
+    so_kv *kv = seq->kv;
+    int64_t c = so_cols(k);
+    if (pass->recording || kv->width != c || layer >= kv->layers || seq->pos0 != kv->len) {
+        so_pass_fail(pass, SO_ERR_STATE, "attention: a store of %lld layers x %lld, position %lld; found layer %lld, %lld "
+                     "columns, position %lld%s", (long long)kv->layers, (long long)kv->width, (long long)kv->len,
+                     (long long)layer, (long long)c, (long long)seq->pos0, pass->recording ? ", while recording" : "");
+        return false;
+    }
+    size_t bytes = (size_t)(seq->rows * c) * sizeof(so_real);
+    if (pass->dry) return true;
+    memcpy(so_kv_k(kv, layer) + seq->pos0 * c, so_data(k) + seq->row0 * c, bytes);
+    memcpy(so_kv_v(kv, layer) + seq->pos0 * c, so_data(v) + seq->row0 * c, bytes);
+    return true;
+}
+
+so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,
+                        so_heads heads, bool causal)
+{
+    if (!so_ok(pass) || !q || !k || !v || !batch || !heads_fit(pass, q, k, v, heads)) return NULL;
+    int64_t c = so_cols(k);
+    if (so_rows(q) != batch->rows || so_rows(k) != batch->rows)
+        return so_pass_fail(pass, SO_ERR_SHAPE, "attention: %lld rows, the batch has %lld", (long long)so_rows(q),
+                            (long long)batch->rows);
+    so_attn *attn = start(pass, heads, batch->n_seqs);
+    if (!attn) return NULL;
+    attn->causal = causal;
+    so_attn_seg *seg = (so_attn_seg *)attn->seg;
+    for (int64_t s = 0; s < batch->n_seqs; s++) {
+        const so_seq *seq = &batch->seq[s];
+        seg[s] = (so_attn_seg){seq->row0, seq->rows, so_data(k) + seq->row0 * c, so_data(v) + seq->row0 * c, NULL, NULL,
+                               seq->rows, c, 0};
+        if (!seq->kv) continue;
+        if (!store(pass, seq, layer, k, v)) return NULL;
+        seg[s].k = so_kv_k(seq->kv, layer);
+        seg[s].v = so_kv_v(seq->kv, layer);
+        seg[s].kv_rows = seq->pos0 + seq->rows;
+        seg[s].pos0 = seq->pos0;
+    }
+    return attend(pass, q, k, v, attn);
+}
+
+so_tensor *so_memory_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch,
+                               const so_memory *memory, so_heads heads)
+{
+    if (!so_ok(pass) || !q || !k || !v || !batch || !heads_fit(pass, q, k, v, heads)) return NULL;
+    int64_t c = so_cols(k);
+    so_attn *attn = start(pass, heads, batch->n_seqs);
+    size_t bytes = (size_t)batch->rows * sizeof(int32_t);
+    int32_t *lo = so_take(pass, bytes, false), *hi = so_take(pass, bytes, false);
+    if (!hi) return NULL;
+    memcpy(lo, memory->lo, bytes);
+    memcpy(hi, memory->hi, bytes);
+    attn->lo = lo;
+    attn->hi = hi;
+    so_attn_seg *seg = (so_attn_seg *)attn->seg;
+    for (int64_t s = 0; s < batch->n_seqs; s++) {
+        const so_seq *seq = &batch->seq[s];
+        int64_t row = memory->memory0[s], n = memory->memory_rows[s];
+        if (row < 0 || n < 1 || row + n > so_rows(k))
+            return so_pass_fail(pass, SO_ERR_ARG, "memory attention: rows %lld to %lld of a memory of %lld",
+                                (long long)row, (long long)(row + n), (long long)so_rows(k));
+        for (int64_t r = seq->row0; r < seq->row0 + seq->rows; r++)
+            if (lo[r] < 0 || lo[r] > hi[r] || hi[r] > n)
+                return so_pass_fail(pass, SO_ERR_ARG, "memory attention: range %d to %d in %lld rows", lo[r], hi[r],
+                                    (long long)n);
+        seg[s] = (so_attn_seg){seq->row0, seq->rows, so_data(k) + row * c, so_data(v) + row * c, NULL, NULL, n, c, 0};
+    }
+    return attend(pass, q, k, v, attn);
+}
+
+static void softmax_back(so_pass *pass, const so_step *step)
+{
+    so_real *dx = so_grad(pass, step->in[0]);
+    if (dx && !pass->dry)
+        pass->k->softmax_back(pass->pool, so_rows(step->out), so_cols(step->out), so_data(step->out), step->out->grad, dx);
+}
+
+so_tensor *so_softmax(so_pass *pass, so_tensor *x)
+{
+    so_tensor *y = so_new_like(pass, x);
+    if (!y) return NULL;
+    if (!pass->dry) pass->k->softmax(pass->pool, so_rows(x), so_cols(x), so_data(x), so_data(y));
+    so_record(pass, "softmax", softmax_back, y, 1, &x, 0);
+    return y;
+}

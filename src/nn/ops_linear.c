@@ -1,0 +1,138 @@
+/* Products with weights: linear layers, expected embeddings, table look-ups.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "nn/ops.h"
+
+bool so_want_dims(so_pass *pass, const char *op, const so_tensor *x, int n_dims)
+{
+    if (!so_ok(pass) || !x) return false;
+    char text[96];
+    if (x->n_dims == n_dims) return true;
+    so_pass_fail(pass, SO_ERR_SHAPE, "%s: found %s, expected %d axes", op, so_shape_text(x, text), n_dims);
+    return false;
+}
+
+bool so_want_cols(so_pass *pass, const char *op, const so_tensor *x, int64_t cols)
+{
+    if (!so_ok(pass) || !x) return false;
+    char text[96];
+    if (so_cols(x) == cols) return true;
+    so_pass_fail(pass, SO_ERR_SHAPE, "%s: found %s, expected %lld columns", op, so_shape_text(x, text),
+                 (long long)cols);
+    return false;
+}
+
+bool so_want_same(so_pass *pass, const char *op, const so_tensor *a, const so_tensor *b)
+{
+    if (!so_ok(pass) || !a || !b) return false;
+    char ta[96], tb[96];
+    if (so_cols(a) == so_cols(b) && so_count(a) == so_count(b)) return true;
+    so_pass_fail(pass, SO_ERR_SHAPE, "%s: shapes %s and %s differ", op, so_shape_text(a, ta), so_shape_text(b, tb));
+    return false;
+}
+
+bool so_want_f32(so_pass *pass, const char *op, const so_tensor *x)
+{
+    if (!so_ok(pass) || !x) return false;
+    if (x->type == SO_F32) return true;
+    so_pass_fail(pass, SO_ERR_TYPE, "%s: found type %s, expected f32", op, so_type_about(x->type)->name);
+    return false;
+}
+
+static void linear_back(so_pass *pass, const so_step *step)
+{
+    so_tensor *x = step->in[0], *w = step->in[1], *bias = step->in[2];
+    int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
+    so_real beta, *dy = step->out->grad, *dx = so_grad_beta(pass, x, &beta);
+    if (dx && w->type != SO_F32) {
+        so_pass_fail(pass, SO_ERR_TYPE, "linear: no way back through weights of type %s", so_type_about(w->type)->name);
+        return;
+    }
+    if (dx && !pass->dry) pass->k->gemm(pass->pool, false, false, m, k, n, dy, n, w->data, k, beta, dx, k);
+    so_real *dw = so_grad_beta(pass, w, &beta);
+    if (dw && !pass->dry) pass->k->gemm(pass->pool, true, false, n, k, m, dy, n, so_data(x), k, beta, dw, k);
+    so_real *db = so_grad(pass, bias);
+    if (db && !pass->dry) pass->k->sum_rows(pass->pool, m, n, dy, db);
+}
+
+so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
+{
+    if (!so_ok(pass) || !x || !so_want_cols(pass, "linear", x, w->dim[w->n_dims - 1])) return NULL;
+    if (!so_want_dims(pass, w->name ? w->name : "linear", w, 2)) return NULL;
+    int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0], dim[SO_MAX_DIMS];
+    if (bias && !so_want_cols(pass, "linear bias", bias, n)) return NULL;
+    memcpy(dim, x->dim, sizeof dim);
+    dim[x->n_dims - 1] = n;
+    so_tensor *y = so_new(pass, x->n_dims, dim);
+    if (!y) return NULL;
+    if (!pass->dry)
+        pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, bias ? so_data(bias) : NULL, so_data(y));
+    so_record(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
+    return y;
+}
+
+static void mix_back(so_pass *pass, const so_step *step)
+{
+    so_tensor *x = step->in[0], *w = step->in[1];
+    int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
+    so_real beta, *dy = step->out->grad, *dx = so_grad_beta(pass, x, &beta);
+    if (dx && !pass->dry) pass->k->gemm(pass->pool, false, true, m, k, n, dy, n, so_data(w), n, beta, dx, k);
+    so_real *dw = so_grad_beta(pass, w, &beta);
+    if (dw && !pass->dry) pass->k->gemm(pass->pool, true, false, k, n, m, so_data(x), k, dy, n, beta, dw, n);
+}
+
+static void mix_typed(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y, so_real *row)
+{
+    int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
+    memset(y->data, 0, (size_t)(m * n) * sizeof(so_real));
+    for (int64_t j = 0; j < k; j++) {
+        pass->k->row(w->type, w->data, j, n, row);
+        for (int64_t i = 0; i < m; i++) pass->k->axpy(NULL, n, so_data(x)[i * k + j], row, so_data(y) + i * n);
+    }
+}
+
+so_tensor *so_mix(so_pass *pass, so_tensor *x, so_tensor *w)
+{
+    if (!so_want_dims(pass, "mix", w, 2) || !so_want_cols(pass, "mix", x, w->dim[0])) return NULL;
+    int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
+    so_tensor *y = so_new2(pass, m, n);
+    if (!y) return NULL;
+    if (w->type != SO_F32) {
+        size_t mark = so_arena_mark(pass->arena);
+        so_real *row = so_take(pass, (size_t)n * sizeof *row, false);
+        if (row && !pass->dry) mix_typed(pass, x, w, y, row);
+        so_arena_release(pass->arena, mark);
+    } else if (!pass->dry) {
+        pass->k->gemm(pass->pool, false, false, m, n, k, so_data(x), k, so_data(w), n, 0, so_data(y), n);
+    }
+    so_record(pass, "mix", w->type == SO_F32 ? mix_back : NULL, y, 2, (so_tensor *[]){x, w}, 0);
+    return y;
+}
+
+static void embed_back(so_pass *pass, const so_step *step)
+{
+    so_tensor *table = step->in[0];
+    int64_t n = so_rows(step->out), d = so_cols(step->out);
+    const int32_t *ids = step->saved;
+    so_real *dt = so_grad(pass, table);
+    if (!dt || pass->dry) return;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < d; c++) dt[ids[i] * d + c] += step->out->grad[i * d + c];
+}
+
+so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *ids)
+{
+    if (!so_want_dims(pass, "embed", table, 2)) return NULL;
+    int64_t v = table->dim[0], d = table->dim[1];
+    for (int64_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= v)
+            return so_pass_fail(pass, SO_ERR_ARG, "embed: id %d, expected 0 to %lld", ids[i], (long long)v - 1);
+    so_tensor *y = so_new2(pass, n, d);
+    if (!y) return NULL;
+    if (!pass->dry)
+        for (int64_t i = 0; i < n; i++) pass->k->row(table->type, table->data, ids[i], d, so_data(y) + i * d);
+    so_step *step = so_record(pass, "embed", embed_back, y, 1, (so_tensor *[]){table}, (size_t)n * sizeof *ids);
+    if (step) memcpy(step->saved, ids, (size_t)n * sizeof *ids);
+    return y;
+}

@@ -1,0 +1,196 @@
+/* Passes, the tape, checkpoints.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "nn/pass.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *so_shape_text(const so_tensor *t, char *text)
+{
+    int n = 0;
+    n += snprintf(text, 96, "[");
+    for (int i = 0; i < t->n_dims; i++)
+        n += snprintf(text + n, (size_t)(96 - n), "%s%lld", i ? ", " : "", (long long)t->dim[i]);
+    snprintf(text + n, (size_t)(96 - n), "]");
+    return text;
+}
+
+void so_pass_init(so_pass *pass, so_arena *arena, so_pool *pool, const so_kernels *kernels)
+{
+    *pass = (so_pass){.arena = arena, .pool = pool, .k = kernels};
+}
+
+void *so_pass_fail(so_pass *pass, so_status status, const char *format, ...)
+{
+    if (!so_ok(pass)) return NULL;
+    char text[sizeof pass->error.text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    so_fail(&pass->error, status, "%s", text);
+    return NULL;
+}
+
+void *so_take(so_pass *pass, size_t bytes, bool zero)
+{
+    if (!so_ok(pass)) return NULL;
+    void *p = so_arena_alloc(pass->arena, bytes ? bytes : 1);
+    if (!p)
+        return so_pass_fail(pass, SO_ERR_NOMEM, "a pass needs more than the %zu bytes set aside for it",
+                            pass->arena->capacity);
+    if (zero && !pass->dry) memset(p, 0, bytes);
+    return p;
+}
+
+static so_tensor *make(so_pass *pass, int n_dims, const int64_t *dim)
+{
+    /* Tensor structs are read even in a dry pass; their numbers are not. */
+    so_tensor *t = so_take(pass, sizeof *t, false);
+    if (!t) return NULL;
+    *t = (so_tensor){.type = SO_F32, .n_dims = (int8_t)n_dims};
+    int64_t count = 1;
+    for (int i = 0; i < n_dims; i++) {
+        t->dim[i] = dim[i];
+        if (dim[i] < 0 || (dim[i] && count > INT64_MAX / 16 / dim[i]))
+            return so_pass_fail(pass, SO_ERR_LIMIT, "a tensor with an axis of %lld elements", (long long)dim[i]);
+        count *= dim[i];
+    }
+    t->data = so_take(pass, (size_t)count * sizeof(so_real), false);
+    return t->data ? t : NULL;
+}
+
+so_tensor *so_new(so_pass *pass, int n_dims, const int64_t *dim)
+{
+    if (!so_ok(pass)) return NULL;
+    return make(pass, n_dims, dim);
+}
+
+so_tensor *so_new1(so_pass *pass, int64_t a) { return so_new(pass, 1, (int64_t[]){a}); }
+so_tensor *so_new2(so_pass *pass, int64_t rows, int64_t cols) { return so_new(pass, 2, (int64_t[]){rows, cols}); }
+so_tensor *so_new3(so_pass *pass, int64_t a, int64_t b, int64_t c) { return so_new(pass, 3, (int64_t[]){a, b, c}); }
+so_tensor *so_new_like(so_pass *pass, const so_tensor *t) { return t ? so_new(pass, t->n_dims, t->dim) : NULL; }
+
+so_step *so_record(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n, so_tensor *const *in,
+                   size_t saved_bytes)
+{
+    if (!pass->recording || !so_ok(pass)) return NULL;
+    bool wanted = false;
+    for (int i = 0; i < n; i++) wanted |= in[i] && in[i]->wants_grad;
+    if (!wanted) return NULL;
+    if (!backward) return so_pass_fail(pass, SO_ERR_UNSUPPORTED, "op '%s' cannot be trained through: it has no backward", op);
+    so_step *step = so_take(pass, sizeof *step, false);
+    if (!step) return NULL;
+    *step = (so_step){.backward = backward, .op = op, .out = out, .before = pass->tape};
+    for (int i = 0; i < n; i++) step->in[i] = in[i];
+    if (saved_bytes) {
+        step->saved = so_take(pass, saved_bytes, false);
+        if (!step->saved) return NULL;
+        memset(step->saved, 0, saved_bytes);
+    }
+    out->wants_grad = true;
+    pass->tape = step;
+    return step;
+}
+
+so_real *so_grad_beta(so_pass *pass, so_tensor *t, so_real *beta)
+{
+    *beta = 1;
+    if (!t || !t->wants_grad || !so_ok(pass)) return NULL;
+    if (!t->grad) {
+        t->grad = so_take(pass, (size_t)so_count(t) * sizeof(so_real), false);
+        *beta = 0;
+    }
+    return t->grad;
+}
+
+so_real *so_grad(so_pass *pass, so_tensor *t)
+{
+    so_real beta, *grad = so_grad_beta(pass, t, &beta);
+    if (grad && beta == 0 && !pass->dry) memset(grad, 0, (size_t)so_count(t) * sizeof(so_real));
+    return grad;
+}
+
+static void walk_back(so_pass *pass, so_step *step, const so_step *stop)
+{
+    bool recording = pass->recording;
+    pass->recording = false;
+    for (; step != stop && so_ok(pass); step = step->before)
+        if (step->out->grad) step->backward(pass, step);
+    pass->recording = recording;
+}
+
+so_status so_backward_from(so_pass *pass)
+{
+    walk_back(pass, pass->tape, NULL);
+    pass->tape = NULL;
+    return pass->error.status;
+}
+
+so_status so_backward(so_pass *pass, so_tensor *loss, so_real seed)
+{
+    if (!so_ok(pass)) return pass->error.status;
+    if (!loss || so_count(loss) != 1) {
+        so_pass_fail(pass, SO_ERR_SHAPE, "the way back starts at a loss of one element");
+        return pass->error.status;
+    }
+    if (!loss->wants_grad) {
+        so_pass_fail(pass, SO_ERR_STATE, "nothing that learns contributed to the loss");
+        return pass->error.status;
+    }
+    so_real *grad = so_grad(pass, loss);
+    if (grad && !pass->dry) grad[0] += seed;
+    return so_backward_from(pass);
+}
+
+typedef struct checkpoint {
+    so_layer_fn layer;
+    void *context;
+} checkpoint;
+
+static void checkpoint_back(so_pass *pass, const so_step *step)
+{
+    const checkpoint *c = step->saved;
+    so_tensor *x = step->in[0];
+    so_grad(pass, x); /* outlives the mark */
+    size_t mark = so_arena_mark(pass->arena);
+    so_step *outer = pass->tape;
+    so_tensor inner = *x;
+    pass->recording = true;
+    so_tensor *out = c->layer(pass, c->context, &inner);
+    so_step *last = pass->tape;
+    pass->tape = outer;
+    if (so_ok(pass)) {
+        out->grad = step->out->grad;
+        walk_back(pass, last, outer);
+    }
+    so_arena_release(pass->arena, mark);
+}
+
+so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t context_bytes, so_tensor *x)
+{
+    if (!so_ok(pass) || !x) return NULL;
+    bool recording = pass->recording;
+    if (!recording) return layer(pass, context, x);
+    so_tensor *out = so_new_like(pass, x);
+    void *copy = so_take(pass, context_bytes, false);
+    if (!copy) return NULL;
+    memcpy(copy, context, context_bytes);
+    size_t mark = so_arena_mark(pass->arena);
+    pass->recording = false;
+    so_tensor *y = layer(pass, copy, x);
+    pass->recording = true;
+    if (!so_ok(pass)) return NULL;
+    if (so_count(y) != so_count(x))
+        return so_pass_fail(pass, SO_ERR_SHAPE, "a checkpointed layer must keep the shape of its input");
+    if (!pass->dry) memcpy(out->data, y->data, (size_t)so_count(x) * sizeof(so_real));
+    so_arena_release(pass->arena, mark);
+    so_tensor always = {.wants_grad = true};
+    so_step *step = so_record(pass, "checkpoint", checkpoint_back, out, 2, (so_tensor *[]){x, &always}, sizeof(checkpoint));
+    if (step) {
+        *(checkpoint *)step->saved = (checkpoint){layer, copy};
+        step->in[1] = NULL;
+    }
+    return out;
+}

@@ -1,0 +1,84 @@
+/* A pass: one walk through a network, forward and, when it records, back.
+ *
+ * Ops (nn/ops.h) check shapes, take their output from the pass's arena, call the backend's kernel, and push a step on the
+ * tape when the pass records and an input wants a gradient. Errors are sticky: the first is kept in `error`, later ops
+ * return NULL and do nothing, and every op accepts the NULL tensors that result. The owner asks once, at the end.
+ *
+ * A dry pass checks shapes and takes memory but computes nothing: arena->peak then foretells the need exactly.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_NN_PASS_H
+#define SO_NN_PASS_H
+
+#include "backend/kernels.h"
+#include "base/arena.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "nn/tensor.h"
+
+typedef struct so_pass so_pass;
+typedef struct so_step so_step;
+typedef void (*so_backward_fn)(so_pass *pass, const so_step *step);
+
+enum { SO_MAX_INPUTS = 6 };
+
+/* One recorded op. */
+struct so_step {
+    so_backward_fn backward;
+    const char *op;
+    so_tensor *out;
+    so_tensor *in[SO_MAX_INPUTS]; /* NULL where an optional input is absent */
+    void *saved;                  /* what the backward needs besides, in the arena */
+    so_step *before;              /* the step recorded before this one */
+};
+
+struct so_pass {
+    so_arena *arena;
+    so_pool *pool;
+    const so_kernels *k;
+    bool recording, dry;
+    so_step *tape; /* the last step */
+    so_error error;
+};
+
+static inline bool so_ok(const so_pass *pass) { return pass->error.status == SO_OK; }
+
+/* Readies a pass over `arena`; nothing is taken from it yet. `pool` may be NULL. */
+void so_pass_init(so_pass *pass, so_arena *arena, so_pool *pool, const so_kernels *kernels);
+
+/* A new activation from the arena, not zeroed; wants no gradient. NULL (and an error) when memory ends. */
+so_tensor *so_new(so_pass *pass, int n_dims, const int64_t *dim);
+so_tensor *so_new1(so_pass *pass, int64_t a);
+so_tensor *so_new2(so_pass *pass, int64_t rows, int64_t cols);
+so_tensor *so_new3(so_pass *pass, int64_t a, int64_t b, int64_t c);
+/* Same shape as `t`. */
+so_tensor *so_new_like(so_pass *pass, const so_tensor *t);
+/* Bytes of the pass's arena, for ids, ranges and saved values. Zeroed when `zero`. */
+void *so_take(so_pass *pass, size_t bytes, bool zero);
+
+/* Records `op` when the pass records and one of the n inputs wants a gradient; sets out->wants_grad. `saved_bytes` of
+ * zeroed memory become step->saved, returned through the result (a dummy block when nothing is recorded: callers may fill
+ * it either way only if the result is not NULL). Returns NULL when nothing is recorded. */
+so_step *so_record(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n, so_tensor *const *in,
+                   size_t saved_bytes);
+
+/* The gradient buffer of `t`, made and zeroed at first use; NULL when t is NULL or wants none. */
+so_real *so_grad(so_pass *pass, so_tensor *t);
+/* The same without zeroing: *beta is 0 when the buffer is new and must be written whole, 1 when it must be added to. */
+so_real *so_grad_beta(so_pass *pass, so_tensor *t, so_real *beta);
+
+/* Sets the sticky error (the first one stays) and returns NULL. */
+void *so_pass_fail(so_pass *pass, so_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Walks the tape back from `loss` (one element): its gradient becomes `seed`. Gradients are added to grad buffers. The
+ * tape is empty afterwards; memory is the caller's to release. */
+so_status so_backward(so_pass *pass, so_tensor *loss, so_real seed);
+/* The same from any tensor, whose grad the caller has set. */
+so_status so_backward_from(so_pass *pass);
+
+/* Runs `layer(pass, context, x)` as one recorded step: forward without recording (its inner memory is released), and once
+ * more, recording, on the way back. `layer` must depend on x, weights and unchanging context only. */
+typedef so_tensor *(*so_layer_fn)(so_pass *pass, void *context, so_tensor *x);
+so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t context_bytes, so_tensor *x);
+
+#endif

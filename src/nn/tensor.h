@@ -1,0 +1,48 @@
+/* Tensors: a shape, a type, and bytes that somebody else owns.
+ *
+ * Row-major, contiguous, at most four axes, dim[0] slowest. Activations are SO_F32 (so_real); weights may be stored in any
+ * so_type. Shape letters, one table for the project: B batch, T text positions, S speech positions, P patches, D width,
+ * H heads, K kv heads, d head width, F feed-forward width, V vocabulary, L layers, C channels, M mel bins, N samples.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_NN_TENSOR_H
+#define SO_NN_TENSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/real.h"
+#include "base/type.h"
+
+enum { SO_MAX_DIMS = 4 };
+
+typedef struct so_tensor {
+    void *data;
+    so_real *grad;   /* same shape; NULL until the first gradient arrives */
+    int64_t dim[SO_MAX_DIMS];
+    so_type type;
+    int8_t n_dims;
+    bool wants_grad; /* a weight of a group that learns, or depends on one */
+    const char *name; /* of a weight; NULL for an activation */
+} so_tensor;
+
+static inline int64_t so_count(const so_tensor *t)
+{
+    int64_t n = 1;
+    for (int i = 0; i < t->n_dims; i++) n *= t->dim[i];
+    return n;
+}
+/* Columns: the last axis. Rows: all the others together. */
+static inline int64_t so_cols(const so_tensor *t) { return t->dim[t->n_dims - 1]; }
+static inline int64_t so_rows(const so_tensor *t)
+{
+    int64_t n = 1;
+    for (int i = 0; i + 1 < t->n_dims; i++) n *= t->dim[i];
+    return n;
+}
+static inline so_real *so_data(const so_tensor *t) { return (so_real *)t->data; }
+
+/* "[2, 3, 4]" into `text` (at least 96 bytes), for messages. Returns text. */
+const char *so_shape_text(const so_tensor *t, char *text);
+
+#endif
