@@ -92,7 +92,7 @@ static void problem(so_binder *binder, const char *format, ...)
     va_end(args);
 }
 
-static so_status add(so_binder *binder, const char *name, const so_bind *row, so_weight **out, so_error *error)
+static so_status add(so_binder *binder, const char *name, const so_bind_row *row, so_weight **out, so_error *error)
 {
     so_store *store = binder->store;
     char *copy = so_arena_alloc(&store->memory, strlen(name) + 1);
@@ -109,7 +109,7 @@ static so_status add(so_binder *binder, const char *name, const so_bind *row, so
     return SO_OK;
 }
 
-static so_status make_random(so_binder *binder, const so_bind *row, so_tensor *t, so_error *error)
+static so_status make_random(so_binder *binder, const so_bind_row *row, so_tensor *t, so_error *error)
 {
     int64_t n = so_count(t), fan = t->n_dims > 1 ? n / (t->dim[0] ? t->dim[0] : 1) : 1;
     t->type = SO_F32;
@@ -190,7 +190,7 @@ static bool same_shape(const so_view *view, const so_tensor *t)
     return na == nb && memcmp(a, b, (size_t)na * sizeof *a) == 0;
 }
 
-static so_status bind_one(so_binder *binder, const char *name, const so_bind *row, so_tensor **field, so_error *error)
+static so_status bind_one(so_binder *binder, const char *name, const so_bind_row *row, so_tensor **field, so_error *error)
 {
     so_weight *w = so_store_find(binder->store, name);
     const so_view *view = binder->source ? so_views_find(binder->source, name) : NULL;
@@ -231,7 +231,7 @@ static void full_name(char *out, size_t size, const char *prefix, const char *na
         snprintf(out, size, "%s%s", prefix, name);
 }
 
-so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so_bind *table, int n, void *owner,
+so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so_bind_row *table, int n, void *owner,
                   so_error *error)
 {
     for (int i = 0; i < n; i++) {

@@ -45,7 +45,7 @@ typedef enum so_init {
     SO_INIT_VALUE   /* scale everywhere */
 } so_init;
 
-typedef struct so_bind {
+typedef struct so_bind_row {
     size_t field;      /* offsetof the so_tensor * in the network's struct */
     const char *name;  /* "self_attn.q_proj.weight"; "{}" stands for the index */
     const char *axes;  /* shape letters and numbers, one axis per blank: "V D", "Hd D", "C C 3"; letters side by side multiply */
@@ -53,7 +53,7 @@ typedef struct so_bind {
     so_init init;
     double scale;
     bool optional;     /* absent in the file: the field becomes NULL */
-} so_bind;
+} so_bind_row;
 
 /* Sizes by shape letter (ASCII). */
 typedef struct so_sizes {
@@ -77,7 +77,7 @@ typedef struct so_binder {
 
 /* Binds `n` rows of `table` into `owner`. The full name is prefix + name with {} replaced by `index`. A name bound before
  * is shared. Stops only for SO_ERR_NOMEM. */
-so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so_bind *table, int n, void *owner,
+so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so_bind_row *table, int n, void *owner,
                   so_error *error);
 #define SO_BIND(binder, prefix, index, table, owner, error)                                                            \
     so_bind(binder, prefix, index, table, (int)(sizeof(table) / sizeof *(table)), owner, error)
