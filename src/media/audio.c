@@ -175,7 +175,8 @@ so_status so_audio_read(so_audio *out, const char *path, double max_seconds, so_
     SO_TRY(so_map_open(&map, path, error));
     so_status status = so_audio_decode(out, map.data, map.size, max_seconds, error);
     so_map_close(&map);
-    return status == SO_OK ? SO_OK : so_fail_in(error, "%s", path);
+    if (status != SO_OK) so_fail_in(error, "%s", path);
+    return status;
 }
 
 void so_audio_clear(so_audio *audio)

@@ -117,8 +117,8 @@ so_status so_resample_stream_open(so_resample_stream **out, const so_resampler *
     s->capacity = 2 * r->width + r->o + r->taps + CHUNK;
     s->history = malloc((size_t)s->capacity * sizeof *s->history);
     if (!s->history) {
-        free(s);
-        return so_fail(error, SO_ERR_NOMEM, "resampling stream of %lld samples", (long long)s->capacity);
+        so_resample_stream_close(&s);
+        return so_fail(error, SO_ERR_NOMEM, "resampling stream");
     }
     so_resample_stream_reset(s);
     *out = s;
