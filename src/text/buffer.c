@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *so_grow(void *array, size_t *capacity, size_t need, size_t width)
+void *so_buffer_grow(void *array, size_t *capacity, size_t need, size_t width)
 {
     if (need <= *capacity && array) return array;
     size_t next = *capacity < 16 ? 16 : *capacity;
@@ -21,7 +21,7 @@ void *so_grow(void *array, size_t *capacity, size_t need, size_t width)
 so_status so_text_add(so_text *text, const char *bytes, size_t size, so_error *error)
 {
     if (size > SIZE_MAX - text->size - 1) return so_fail(error, SO_ERR_LIMIT, "text of more than the address space");
-    char *grown = so_grow(text->data, &text->capacity, text->size + size + 1, 1);
+    char *grown = so_buffer_grow(text->data, &text->capacity, text->size + size + 1, 1);
     if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu bytes of text", text->size + size);
     text->data = grown;
     if (size) memcpy(grown + text->size, bytes, size);
@@ -44,7 +44,7 @@ void so_text_clear(so_text *text)
 so_status so_ids_add(so_ids *ids, const int32_t *from, size_t n, so_error *error)
 {
     if (n == 0) return SO_OK;
-    int32_t *grown = n > SIZE_MAX - ids->n ? NULL : so_grow(ids->data, &ids->capacity, ids->n + n, sizeof *grown);
+    int32_t *grown = n > SIZE_MAX - ids->n ? NULL : so_buffer_grow(ids->data, &ids->capacity, ids->n + n, sizeof *grown);
     if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu ids after %zu", n, ids->n);
     ids->data = grown;
     memcpy(grown + ids->n, from, n * sizeof *from);
