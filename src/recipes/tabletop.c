@@ -135,7 +135,7 @@ so_status so_tt_overlay(const so_tt *tt, so_store *store, const char *part, so_e
         else
             memcpy(w->tensor.data, view->data, view->bytes);
     }
-    so_safetensors_close(file);
+    so_safetensors_close(&file);
     return status;
 }
 

@@ -16,6 +16,7 @@
 #define SO_RECIPES_TABLETOP_H
 
 #include "backend/kernels.h"
+#include "base/file.h"
 #include "data/tabletop.h"
 #include "media/mel.h"
 #include "media/resample.h"
