@@ -25,8 +25,8 @@ so_status so_onnx_open(so_onnx **out, const char *path, so_error *error);
 so_status so_onnx_open_memory(so_onnx **out, const void *data, size_t size, so_error *error);
 void so_onnx_close(so_onnx **onnx);
 
-/* All initialisers in file order; bool is given as U8. Their data lies in the map WITHOUT alignment: use memcpy, or take
- * an aligned copy. Lives until close. */
+/* All initialisers in file order; bool is given as U8. Their data lies in the map WITHOUT alignment: use memcpy, or
+ * take an aligned copy. Lives until close. */
 const so_views *so_onnx_views(const so_onnx *onnx);
 int64_t so_onnx_nodes(const so_onnx *onnx);                          /* how many */
 const so_onnx_node *so_onnx_node_at(const so_onnx *onnx, int64_t i); /* 0 <= i < nodes */

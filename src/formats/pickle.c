@@ -120,8 +120,8 @@ static so_status push_long(machine *m)
 {
     uint64_t bytes, number;
     SO_TRY(take_number(m, 1, &bytes));
-    if (bytes > 8) return so_fail(m->error, SO_ERR_UNSUPPORTED, "pickle: an integer of %llu bytes",
-                                  (unsigned long long)bytes);
+    if (bytes > 8)
+        return so_fail(m->error, SO_ERR_UNSUPPORTED, "pickle: an integer of %d bytes, expected at most 8", (int)bytes);
     SO_TRY(take_number(m, (size_t)bytes, &number));
     if (bytes > 0 && bytes < 8 && number >> (8 * bytes - 1)) number |= UINT64_MAX << 8 * bytes;
     return push_int(m, SO_PICKLE_INT, (int64_t)number);
@@ -147,7 +147,7 @@ static so_status push_global(machine *m, so_span module, so_span name)
     for (int i = 0; i < GLOBALS; i++)
         if (same(module, globals[i].module) && same(name, globals[i].name))
             return push_new(m, (so_pickle_value){.kind = SO_PICKLE_GLOBAL, .global = i});
-    return so_fail(m->error, SO_ERR_UNSUPPORTED, "pickle: it asks for '%.*s.%.*s', expected only tensors and containers",
+    return so_fail(m->error, SO_ERR_UNSUPPORTED, "pickle: it asks for '%.*s.%.*s', expected tensors and containers",
                    SO_SPAN_ARGS(module), SO_SPAN_ARGS(name));
 }
 

@@ -207,8 +207,8 @@ static so_status find_pickle(walk *w, so_span *pickle)
     }
     if (!found) return so_fail(w->error, SO_ERR_MISSING, "the archive holds no data.pkl");
     w->root = (so_span){found->data, found->length - n + 1};
-    if (w->root.length > 512) return so_fail(w->error, SO_ERR_FORMAT, "the archive's folder has %zu bytes of name",
-                                             w->root.length);
+    if (w->root.length > 512)
+        return so_fail(w->error, SO_ERR_FORMAT, "the archive's folder has %zu bytes of name", w->root.length);
     return so_zip_find(&w->zip, *found, pickle, w->error);
 }
 

@@ -232,7 +232,7 @@ static void hostile_pickles_are_refused(void **state)
         {"h\1.", SO_ERR_FORMAT, "unknown memo"},
         {"q\1.", SO_ERR_FORMAT, "nothing to remember"},
         {"}r\xff\xff\xff\x7f.", SO_ERR_FORMAT, "memo number"},
-        {"\x8a\x09", SO_ERR_UNSUPPORTED, "9 bytes"},
+        {"\x8a\x09", SO_ERR_UNSUPPORTED, "9 bytes, expected"},
         {"\x80\x63.", SO_ERR_UNSUPPORTED, "protocol 99"},
         {"i.", SO_ERR_UNSUPPORTED, "instruction 0x69"},
         {"K\1.", SO_ERR_UNSUPPORTED, "does not hold a dict"},
