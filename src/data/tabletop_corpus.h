@@ -26,7 +26,8 @@
  * kind is a name of so_tabletop_kind_name. The reader needs only question (or "text", "transcription") and takes the rest
  * when it is there. Paths are relative to DIR or absolute; where a .flac is named and only the .wav exists, or the other
  * way round, the one that exists is taken. "audio", "audio_filepath" and "wav" also name the speech; "colour" may stand
- * for "color"; "cell" may be a number 0 to 8. A folder without records.jsonl is read by its asr.jsonl.
+ * for "color"; "cell" may be a number 0 to 8. A folder without records.jsonl is read by its
+ * llava.json (question and answer of every turn), else by its asr.jsonl or manifest.jsonl.
  * Source: the tabletop spec; LLaVA conversation JSON; NeMo manifests.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_DATA_TABLETOP_CORPUS_H
@@ -78,7 +79,7 @@ typedef struct so_tabletop_corpus {
     so_tabletop_item *items;
 } so_tabletop_corpus;
 
-/* Reads a folder, or one .jsonl file. The caller closes. SO_ERR_FORMAT names the file and the line. */
+/* Reads a folder, or one file: .json holds LLaVA conversations, any other name records line by line. The caller closes. SO_ERR_FORMAT names the file and the line. */
 so_status so_tabletop_open(so_tabletop_corpus *corpus, const char *path, so_error *error);
 void so_tabletop_close(so_tabletop_corpus *corpus);
 

@@ -120,7 +120,9 @@ static so_status read_record(const json_t *record, const char *folder, int64_t l
     char number[32];
     const char *id = text_of(record, "id", "key", NULL), *question = text_of(record, "question", "text", "transcription",
                                                                             NULL);
-    snprintf(number, sizeof number, "%lld", (long long)line);
+    const json_t *numbered = json_object_get(record, "id");
+    snprintf(number, sizeof number, "%lld", json_is_integer(numbered) ? (long long)json_integer_value(numbered)
+                                                                      : (long long)line);
     if (!question) return so_fail(error, SO_ERR_FORMAT, "no text under \"question\" (or \"text\", \"transcription\")");
     item->kind = so_tabletop_kind_find(text_of(record, "kind", NULL));
     item->duration = number_of(record, "duration", 0);
@@ -138,23 +140,26 @@ static so_status read_record(const json_t *record, const char *folder, int64_t l
     return so_fail(error, SO_ERR_NOMEM, "no memory for a record");
 }
 
-static so_status read_line(so_tabletop_corpus *corpus, const char *text, size_t size, const char *folder, int64_t line,
-                           so_error *error)
+static so_status add_record(so_tabletop_corpus *corpus, const json_t *record, const char *folder, int64_t line,
+                            so_error *error)
 {
-    json_error_t why;
     if (corpus->count % 1024 == 0) {
         so_tabletop_item *items = realloc(corpus->items, (size_t)(corpus->count + 1024) * sizeof *items);
         if (!items) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld records", (long long)corpus->count + 1024);
         corpus->items = items;
     }
-    json_t *record = json_loadb(text, size, 0, &why);
-    if (!json_is_object(record)) {
-        json_decref(record);
-        return so_fail(error, SO_ERR_FORMAT, "not a JSON object: %s", why.text);
-    }
     so_tabletop_item *item = &corpus->items[corpus->count++];
     memset(item, 0, sizeof *item);
-    so_status status = read_record(record, folder, line, item, error);
+    return read_record(record, folder, line, item, error);
+}
+
+static so_status read_line(so_tabletop_corpus *corpus, const char *text, size_t size, const char *folder, int64_t line,
+                           so_error *error)
+{
+    json_error_t why;
+    json_t *record = json_loadb(text, size, 0, &why);
+    so_status status = json_is_object(record) ? add_record(corpus, record, folder, line, error)
+                                              : so_fail(error, SO_ERR_FORMAT, "not a JSON object: %s", why.text);
     json_decref(record);
     return status;
 }
@@ -178,10 +183,56 @@ static so_status read_lines(so_tabletop_corpus *corpus, const char *path, const 
     return status;
 }
 
+/* The questions of one LLaVA conversation, each as a record of its own. */
+static so_status read_conversation(so_tabletop_corpus *corpus, const json_t *conversation, const char *folder,
+                                   so_error *error)
+{
+    const json_t *turns = json_object_get(conversation, "conversations"), *speech = json_object_get(conversation, "speech");
+    for (size_t i = 0; i + 1 < json_array_size(turns); i += 2) {
+        const char *question = text_of(json_array_get(turns, i), "value", NULL);
+        const char *answer = text_of(json_array_get(turns, i + 1), "value", NULL);
+        const char *sound = json_is_string(speech) && i == 0 ? json_string_value(speech)
+                                                             : json_string_value(json_array_get(speech, i / 2));
+        if (question && strncmp(question, "<image>", 7) == 0) question += 7 + strspn(question + 7, "\n ");
+        json_t *record = json_pack("{s:s* s:s* s:s* s:s* s:s*}", "id", text_of(conversation, "id", NULL), "question",
+                                   question, "answer", answer, "image", text_of(conversation, "image", NULL), "speech",
+                                   sound);
+        so_status status = record ? add_record(corpus, record, folder, corpus->count + 1, error)
+                                  : so_fail(error, SO_ERR_NOMEM, "no memory for a conversation");
+        json_decref(record);
+        SO_TRY(status);
+    }
+    return SO_OK;
+}
+
+static so_status read_conversations(so_tabletop_corpus *corpus, const char *path, const char *folder, so_error *error)
+{
+    char *data;
+    size_t size;
+    json_error_t why;
+    SO_TRY(so_file_read(path, LARGEST, &data, &size, error));
+    json_t *list = json_loadb(data, size, 0, &why);
+    free(data);
+    so_status status = SO_OK;
+    if (!json_is_array(list)) status = so_fail(error, SO_ERR_FORMAT, "'%s' is not a JSON array: %s", path, why.text);
+    for (size_t i = 0; i < json_array_size(list) && status == SO_OK; i++) {
+        status = read_conversation(corpus, json_array_get(list, i), folder, error);
+        if (status != SO_OK) so_fail_in(error, "'%s', conversation %zu", path, i);
+    }
+    json_decref(list);
+    return status;
+}
+
+static bool is_array_file(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".json") == 0;
+}
+
 /* Where the lines are and what their paths are relative to. */
 static so_status locate(const char *path, char **file, char **folder, so_error *error)
 {
-    static const char *const names[] = {"records.jsonl", "asr.jsonl", "manifest.jsonl"};
+    static const char *const names[] = {"records.jsonl", "llava.json", "asr.jsonl", "manifest.jsonl"};
     struct stat st;
     if (stat(path, &st) != 0) return so_fail(error, SO_ERR_MISSING, "there is no '%s'", path);
     if (!S_ISDIR(st.st_mode)) {
@@ -191,7 +242,7 @@ static so_status locate(const char *path, char **file, char **folder, so_error *
         return *file && *folder ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a path");
     }
     *folder = strdup(path);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (!*folder || asprintf(file, "%s/%s", path, names[i]) < 0) {
             *file = NULL;
             return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
@@ -200,7 +251,7 @@ static so_status locate(const char *path, char **file, char **folder, so_error *
         free(*file);
         *file = NULL;
     }
-    return so_fail(error, SO_ERR_MISSING, "'%s' has neither records.jsonl nor asr.jsonl nor manifest.jsonl", path);
+    return so_fail(error, SO_ERR_MISSING, "'%s' has none of records.jsonl, llava.json, asr.jsonl, manifest.jsonl", path);
 }
 
 so_status so_tabletop_open(so_tabletop_corpus *corpus, const char *path, so_error *error)
@@ -208,7 +259,9 @@ so_status so_tabletop_open(so_tabletop_corpus *corpus, const char *path, so_erro
     char *file = NULL, *folder = NULL;
     memset(corpus, 0, sizeof *corpus);
     so_status status = locate(path, &file, &folder, error);
-    if (status == SO_OK) status = read_lines(corpus, file, folder, error);
+    if (status == SO_OK)
+        status = is_array_file(file) ? read_conversations(corpus, file, folder, error)
+                                     : read_lines(corpus, file, folder, error);
     if (status != SO_OK) so_tabletop_close(corpus);
     free(file);
     free(folder);
