@@ -1,0 +1,250 @@
+/* Named weights and bind tables.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "nn/weights.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backend/kernels.h"
+
+so_status so_store_open(so_store *store, size_t capacity, so_error *error)
+{
+    memset(store, 0, sizeof *store);
+    return so_arena_init(&store->memory, capacity ? capacity : (size_t)256 << 30, error);
+}
+
+void so_store_close(so_store *store)
+{
+    so_arena_clear(&store->memory);
+    so_names_clear(&store->names);
+    free(store->weight);
+    memset(store, 0, sizeof *store);
+}
+
+so_weight *so_store_find(const so_store *store, const char *name)
+{
+    int64_t i = so_names_find(&store->names, so_span_of(name));
+    return i < 0 ? NULL : store->weight[i];
+}
+
+so_status so_store_learn(so_store *store, const char *group, bool learn, so_error *error)
+{
+    for (int64_t i = 0; i < store->count; i++) {
+        so_weight *w = store->weight[i];
+        if (group && strcmp(w->group, group) != 0) continue;
+        if (learn && w->tensor.type != SO_F32)
+            return so_fail(error, SO_ERR_TYPE, "'%s' is stored as %s and cannot learn; load the model expanded to f32",
+                           w->tensor.name, so_type_about(w->tensor.type)->name);
+        w->tensor.wants_grad = learn;
+        if (!learn || w->tensor.grad) continue;
+        w->tensor.grad = so_arena_zalloc(&store->memory, (size_t)so_count(&w->tensor) * sizeof(so_real));
+        if (!w->tensor.grad) return so_fail(error, SO_ERR_NOMEM, "no memory for the gradient of '%s'", w->tensor.name);
+    }
+    return SO_OK;
+}
+
+int64_t so_store_parameters(const so_store *store, const char *group)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < store->count; i++)
+        if (!group || strcmp(store->weight[i]->group, group) == 0) n += so_count(&store->weight[i]->tensor);
+    return n;
+}
+
+int64_t so_axis(const so_sizes *sizes, const char *axis)
+{
+    int64_t n = 1;
+    while (*axis && *axis != ' ') {
+        if (isdigit((unsigned char)*axis)) {
+            n *= strtol(axis, (char **)&axis, 10);
+        } else {
+            n *= sizes->of[*axis & 127];
+            axis++;
+        }
+    }
+    return n;
+}
+
+static int shape_of(const so_sizes *sizes, const char *axes, int64_t *dim)
+{
+    int n = 0;
+    for (const char *a = axes; *a && n < SO_MAX_DIMS;) {
+        dim[n++] = so_axis(sizes, a);
+        while (*a && *a != ' ') a++;
+        while (*a == ' ') a++;
+    }
+    return n;
+}
+
+static void problem(so_binder *binder, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void problem(so_binder *binder, const char *format, ...)
+{
+    size_t used = strlen(binder->text);
+    binder->problems++;
+    if (used + 2 >= sizeof binder->text) return;
+    va_list args;
+    va_start(args, format);
+    if (used) binder->text[used++] = '\n';
+    vsnprintf(binder->text + used, sizeof binder->text - used, format, args);
+    va_end(args);
+}
+
+static so_status add(so_binder *binder, const char *name, const so_bind_row *row, so_weight **out, so_error *error)
+{
+    so_store *store = binder->store;
+    char *copy = so_arena_alloc(&store->memory, strlen(name) + 1);
+    so_weight *w = so_arena_zalloc(&store->memory, sizeof *w);
+    if (!w) return so_fail(error, SO_ERR_NOMEM, "no memory for the weight '%s'", name);
+    strcpy(copy, name);
+    w->tensor.name = copy;
+    w->tensor.n_dims = (int8_t)shape_of(&binder->sizes, row->axes, w->tensor.dim);
+    w->group = row->group ? row->group : binder->group ? binder->group : "";
+    w->axes = row->axes;
+    SO_TRY(so_names_add(&store->names, so_span_of(copy), error));
+    SO_TRY(so_grow(&store->weight, store->count, &store->capacity, sizeof *store->weight, error));
+    store->weight[store->count++] = *out = w;
+    return SO_OK;
+}
+
+static so_status make_random(so_binder *binder, const so_bind_row *row, so_tensor *t, so_error *error)
+{
+    int64_t n = so_count(t), fan = t->n_dims > 1 ? n / (t->dim[0] ? t->dim[0] : 1) : 1;
+    t->type = SO_F32;
+    t->data = so_arena_alloc(&binder->store->memory, (size_t)n * sizeof(so_real));
+    if (!t->data) return so_fail(error, SO_ERR_NOMEM, "no memory for the weight '%s'", t->name);
+    double scale = row->init == SO_INIT_FAN_IN ? row->scale / sqrt((double)fan) : row->scale;
+    for (int64_t i = 0; i < n; i++)
+        so_data(t)[i] = (so_real)(row->init == SO_INIT_VALUE ? scale : scale * so_rng_normal(binder->rng));
+    return SO_OK;
+}
+
+static bool linear_knows(so_type type)
+{
+    return type == SO_F32 || type == SO_F16 || type == SO_BF16 || type == SO_Q8_0;
+}
+
+typedef struct expand_job {
+    const so_view *view;
+    int64_t cols;
+    so_real *out;
+} expand_job;
+
+static void expand_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const expand_job *j = p;
+    const so_kernels *k = so_kernels_c();
+    for (int64_t r = task * 64; r < (task + 1) * 64 && r * j->cols < so_view_elements(j->view); r++) {
+        so_real *out = j->out + r * j->cols;
+        if (j->view->type == SO_F32)
+            for (int64_t c = 0; c < j->cols; c++) out[c] = (so_real)((const float *)j->view->data)[r * j->cols + c];
+        else
+            k->row(j->view->type, j->view->data, r, j->cols, out);
+    }
+}
+
+static so_status load(so_binder *binder, const so_view *view, so_tensor *t, so_error *error)
+{
+    int64_t n = so_count(t);
+    bool keep = !binder->expand && t->n_dims == 2;
+#ifdef SO_DOUBLE
+    keep = keep && view->type != SO_F32;
+#else
+    keep = keep || (view->type == SO_F32 && !binder->expand);
+#endif
+    if (keep) {
+        t->type = view->type;
+        t->data = (void *)view->data;
+        return SO_OK;
+    }
+    t->type = SO_F32;
+    t->data = so_arena_alloc(&binder->store->memory, (size_t)n * sizeof(so_real));
+    if (!t->data) return so_fail(error, SO_ERR_NOMEM, "no memory for the weight '%s'", t->name);
+    int64_t cols = t->n_dims > 1 ? n / (t->dim[0] ? t->dim[0] : 1) : n;
+    if (cols) so_pool_for(binder->pool, (n / cols + 63) / 64, expand_task, &(expand_job){view, cols, so_data(t)});
+    return SO_OK;
+}
+
+static void check_finite(so_binder *binder, const so_tensor *t)
+{
+    if (t->type != SO_F32) return;
+    for (int64_t i = 0; i < so_count(t); i++)
+        if (!isfinite((double)so_data(t)[i])) {
+            problem(binder, "'%s' holds a number that is not finite at element %lld", t->name, (long long)i);
+            return;
+        }
+}
+
+/* One axis of length 1 more or less does not matter: [80] and [80, 1] hold the same numbers. */
+static bool same_shape(const so_view *view, const so_tensor *t)
+{
+    int64_t a[SO_VIEW_DIMS], b[SO_VIEW_DIMS];
+    int na = 0, nb = 0;
+    for (int i = 0; i < view->n_dims; i++)
+        if (view->dim[i] != 1) a[na++] = view->dim[i];
+    for (int i = 0; i < t->n_dims; i++)
+        if (t->dim[i] != 1) b[nb++] = t->dim[i];
+    return na == nb && memcmp(a, b, (size_t)na * sizeof *a) == 0;
+}
+
+static so_status bind_one(so_binder *binder, const char *name, const so_bind_row *row, so_tensor **field, so_error *error)
+{
+    so_weight *w = so_store_find(binder->store, name);
+    const so_view *view = binder->source ? so_views_find(binder->source, name) : NULL;
+    *field = NULL;
+    if (w) {
+        *field = &w->tensor;
+        return SO_OK;
+    }
+    if (binder->source && !view) {
+        if (!row->optional) problem(binder, "'%s' is missing", name);
+        return SO_OK;
+    }
+    if (!binder->source && row->optional) return SO_OK;
+    SO_TRY(add(binder, name, row, &w, error));
+    *field = &w->tensor;
+    if (!view) return make_random(binder, row, &w->tensor, error);
+    char found[160], expected[96];
+    if (!same_shape(view, &w->tensor)) {
+        problem(binder, "'%s' is %s, expected %s (%s)", name, so_view_describe(view, found, sizeof found),
+                so_shape_text(&w->tensor, expected), row->axes);
+        return SO_OK;
+    }
+    if (!linear_knows(view->type)) {
+        problem(binder, "'%s' is %s, expected f32, f16, bf16 or q8_0", name, so_view_describe(view, found, sizeof found));
+        return SO_OK;
+    }
+    SO_TRY(load(binder, view, &w->tensor, error));
+    if (binder->check_finite) check_finite(binder, &w->tensor);
+    return SO_OK;
+}
+
+static void full_name(char *out, size_t size, const char *prefix, const char *name, int64_t index)
+{
+    const char *hole = strstr(name, "{}");
+    if (hole)
+        snprintf(out, size, "%s%.*s%lld%s", prefix, (int)(hole - name), name, (long long)index, hole + 2);
+    else
+        snprintf(out, size, "%s%s", prefix, name);
+}
+
+so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so_bind_row *table, int n, void *owner,
+                  so_error *error)
+{
+    for (int i = 0; i < n; i++) {
+        char name[512];
+        full_name(name, sizeof name, prefix, table[i].name, index);
+        SO_TRY(bind_one(binder, name, &table[i], (so_tensor **)((char *)owner + table[i].field), error));
+    }
+    return SO_OK;
+}
+
+so_status so_binder_finish(const so_binder *binder, const char *what, so_error *error)
+{
+    if (binder->problems == 0) return SO_OK;
+    return so_fail(error, SO_ERR_FORMAT, "%s: %d of its weights are not as expected:\n%s", what, binder->problems,
+                   binder->text);
+}

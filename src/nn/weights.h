@@ -1,0 +1,89 @@
+/* Named weights, and the tables that bind them to a network's fields.
+ *
+ * A network lists its weights once, in a bind table: field, name in the published checkpoint, axes in shape letters, group,
+ * initialisation. The same table loads, checks shapes, makes random weights, and says what learns.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_NN_WEIGHTS_H
+#define SO_NN_WEIGHTS_H
+
+#include "base/arena.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "formats/view.h"
+#include "nn/tensor.h"
+
+typedef struct so_weight {
+    so_tensor tensor;  /* its address never changes; tensor.name is the full name */
+    const char *group; /* "backbone", "bottom", ... from the bind table */
+    const char *axes;
+} so_weight;
+
+/* All weights of one model. Owns converted and random ones; those of the file's own type are lent from the reader's map. */
+typedef struct so_store {
+    so_arena memory;
+    so_weight **weight; /* in the order of binding */
+    int64_t count, capacity;
+    so_names names;
+} so_store;
+
+/* `capacity` bytes of address space for converted weights, gradients and moments; 0 means 256 GiB (only what is used is
+ * backed by memory). */
+so_status so_store_open(so_store *store, size_t capacity, so_error *error);
+void so_store_close(so_store *store);
+/* NULL when absent. */
+so_weight *so_store_find(const so_store *store, const char *name);
+/* The weights of `group` (NULL: all) learn from now on: wants_grad is set and a zeroed gradient is made; or, with
+ * `learn` false, they no longer do. A weight that is not SO_F32 cannot learn: SO_ERR_TYPE. */
+so_status so_store_learn(so_store *store, const char *group, bool learn, so_error *error);
+/* Parameters in `group` (NULL: all). */
+int64_t so_store_parameters(const so_store *store, const char *group);
+
+typedef enum so_init {
+    SO_INIT_NORMAL, /* N(0, scale^2) */
+    SO_INIT_FAN_IN, /* N(0, scale^2 / product of all axes but the first) */
+    SO_INIT_VALUE   /* scale everywhere */
+} so_init;
+
+typedef struct so_bind_row {
+    size_t field;      /* offsetof the so_tensor * in the network's struct */
+    const char *name;  /* "self_attn.q_proj.weight"; "{}" stands for the index */
+    const char *axes;  /* shape letters and numbers, one axis per blank: "V D", "Hd D", "C C 3"; letters side by side multiply */
+    const char *group; /* NULL: the binder's */
+    so_init init;
+    double scale;
+    bool optional;     /* absent in the file: the field becomes NULL */
+} so_bind_row;
+
+/* Sizes by shape letter (ASCII). */
+typedef struct so_sizes {
+    int64_t of[128];
+} so_sizes;
+
+/* One walk over a network's tables. Problems (missing, wrong shape, wrong type) are all collected, then reported by
+ * so_binder_finish, so that a file's defects are listed together. */
+typedef struct so_binder {
+    so_store *store;
+    const so_views *source; /* NULL: make random weights */
+    so_sizes sizes;
+    const char *group;
+    so_rng *rng;            /* for random weights */
+    so_pool *pool;          /* for conversion, may be NULL */
+    bool expand;            /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
+    bool check_finite;      /* NaN or infinity in a loaded weight is a problem */
+    int problems;
+    char text[900];         /* the first problems, one a line */
+} so_binder;
+
+/* Binds `n` rows of `table` into `owner`. The full name is prefix + name with {} replaced by `index`. A name bound before
+ * is shared. Stops only for SO_ERR_NOMEM. */
+so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so_bind_row *table, int n, void *owner,
+                  so_error *error);
+#define SO_BIND(binder, prefix, index, table, owner, error)                                                            \
+    so_bind(binder, prefix, index, table, (int)(sizeof(table) / sizeof *(table)), owner, error)
+/* SO_ERR_FORMAT with all problems collected, naming `what`; SO_OK when there were none. */
+so_status so_binder_finish(const so_binder *binder, const char *what, so_error *error);
+/* Evaluates "Hd" and the like. */
+int64_t so_axis(const so_sizes *sizes, const char *axis);
+
+#endif
