@@ -49,7 +49,7 @@ typedef enum so_unary {
     SO_EXP,
     SO_SIN,
     SO_ABS,
-    SO_SQUARE,
+    SO_SQUARED,
     SO_UNARY_COUNT
 } so_unary;
 

@@ -26,7 +26,7 @@ static so_real value(so_unary f, so_real x)
     case SO_EXP: return (so_real)exp(d);
     case SO_SIN: return (so_real)sin(d);
     case SO_ABS: return (so_real)fabs(d);
-    case SO_SQUARE: return x * x;
+    case SO_SQUARED: return x * x;
     default: return x;
     }
 }
@@ -63,7 +63,7 @@ static double slope(so_unary f, double x)
     case SO_EXP: return exp(x);
     case SO_SIN: return cos(x);
     case SO_ABS: return (x > 0) - (x < 0);
-    case SO_SQUARE: return 2 * x;
+    case SO_SQUARED: return 2 * x;
     default: return 1;
     }
 }
