@@ -207,10 +207,9 @@ static so_status bind_blocks(so_binder *binder, const char *prefix, const char *
     return SO_OK;
 }
 
-so_status so_speech_tokenizer_bind(so_speech_tokenizer *net, const so_speech_tokenizer_config *config,
-                                   const char *prefix, so_binder *binder, so_error *error)
+static so_status bind(so_speech_tokenizer *net, const so_speech_tokenizer_config *config, const char *prefix,
+                      so_binder *binder, so_error *error)
 {
-    *net = (so_speech_tokenizer){.config = *config};
     int64_t *of = binder->sizes.of;
     of['M'] = config->mels;
     of['D'] = config->width;
@@ -218,7 +217,6 @@ so_status so_speech_tokenizer_bind(so_speech_tokenizer *net, const so_speech_tok
     of['K'] = config->codes;
     of['P'] = config->context;
     of['V'] = config->vocab;
-    if (!binder->group) binder->group = "tokenizer";
     SO_TRY(SO_BIND(binder, prefix, 0, net_table, net, error));
     SO_TRY(bind_blocks(binder, prefix, "encoder.blocks", config->layers, &net->block, error));
     if (config->vocab) {
@@ -228,4 +226,15 @@ so_status so_speech_tokenizer_bind(so_speech_tokenizer *net, const so_speech_tok
     if (config->vocab && config->inner_layer) SO_TRY(SO_BIND(binder, prefix, 0, inner_table, net, error));
     if (!binder->source && net->position) sinusoids(so_data(net->position), config->context, config->width);
     return SO_OK;
+}
+
+so_status so_speech_tokenizer_bind(so_speech_tokenizer *net, const so_speech_tokenizer_config *config,
+                                   const char *prefix, so_binder *binder, so_error *error)
+{
+    *net = (so_speech_tokenizer){.config = *config};
+    const char *group = binder->group;
+    if (!group) binder->group = "tokenizer";
+    so_status status = bind(net, config, prefix, binder, error);
+    binder->group = group;
+    return status;
 }
