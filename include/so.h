@@ -1,0 +1,151 @@
+/* stream-omni: a language-vision-speech model that sees, hears, writes and speaks at the same time.
+ *
+ *     so_model *model;  so_session *session;  so_event event;
+ *     so_model_open(&model, "tabletop.gguf", NULL, &error);
+ *     so_session_open(&session, model, NULL, &error);
+ *     so_feed_image(session, rgb, width, height, &error);
+ *     so_feed_audio(session, pcm, samples, 16000, &error);     // as often as audio arrives
+ *     so_reply(session, SO_WANT_TEXT | SO_WANT_VOICE, &error); // the user's turn is over
+ *     while (so_next(session, &event, &error) == SO_OK && event.kind != SO_EVENT_DONE) ...
+ *     so_session_close(&session);  so_model_close(&model);
+ *
+ * Nothing here calls back, starts threads of its own beyond the model's pool, or keeps globals. A model may be shared by
+ * sessions; one session is used by one thread at a time, except so_session_stop, which any thread may call. Every function
+ * that returns so_status writes `error` (which may be NULL) when it fails; a failed feed leaves the session as it was.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_H
+#define SO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "so_status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SO_VERSION "0.1.0"
+#define SO_VOICE_RATE 22050 /* Hz of VOICE events */
+#define SO_UNIT_MS 40       /* milliseconds of speech per unit */
+
+typedef struct so_model so_model;
+typedef struct so_session so_session;
+
+/* ---- models */
+typedef struct so_model_options {
+    int threads;      /* 0: all cores */
+    int context;      /* positions of the backbone per session; 0: the model's own, at most 8192 */
+    int keep_types;   /* 1: keep stored types (less memory); 0: expand small models to f32 */
+} so_model_options;
+
+/* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors, tokenizer.json,
+ * and optionally the codec's files). `options` may be NULL. */
+so_status so_model_open(so_model **out, const char *path, const so_model_options *options, so_error *error);
+/* Closes it; sessions must be closed before. Accepts NULL and a null model. */
+void so_model_close(so_model **model);
+
+typedef struct so_model_info {
+    const char *name, *path;
+    int64_t parameters, text_rows, audio_rows, units;
+    int width, bottom, backbone, top;
+    int hears, sees, speaks;          /* which parts the file holds: speech in, pictures, speech out */
+    int picture_side, picture_vectors; /* pixels; backbone positions per picture */
+} so_model_info;
+/* Strings live as long as the model. */
+void so_model_about(const so_model *model, so_model_info *info);
+
+/* ---- sessions */
+typedef enum so_loop {
+    SO_LOOP_RELEASED, /* what the published code does */
+    SO_LOOP_PAPER     /* algorithm 1 of the paper as printed */
+} so_loop;
+
+typedef struct so_session_options {
+    so_loop loop;
+    int lookahead;         /* K, text tokens before the first unit; 0: 3 */
+    int window;            /* W, text tokens the top layers see; 0: 5; -1: unbounded */
+    int max_text, max_units; /* per answer; 0: 1024 */
+    double temperature, top_p; /* 0: greedy. In speech modes they apply to units, text stays greedy */
+    int top_k;             /* 0: 50 where temperature > 0 */
+    uint64_t seed;
+    const char *system;    /* system text; NULL: the model's own */
+    int first_units;       /* units before the first audio leaves; 0: the default */
+    double patience;       /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
+} so_session_options;
+
+so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error);
+void so_session_close(so_session **session);
+/* Forgets the conversation. */
+so_status so_session_clear(so_session *session, so_error *error);
+
+/* ---- feed: what the user gives in this turn, in any order and combination */
+so_status so_feed_text(so_session *session, const char *utf8, so_error *error);
+/* width x height pixels, 3 bytes each, rows top to bottom. At most one picture per conversation stands before the first
+ * question, as the model was trained. */
+so_status so_feed_image(so_session *session, const uint8_t *rgb, int width, int height, so_error *error);
+/* Mono samples in [-1, 1] at any rate from 4 to 384 kHz; the rate must stay the same within a turn. HEARD events become
+ * available through so_next while feeding. */
+so_status so_feed_audio(so_session *session, const float *pcm, size_t samples, int rate, so_error *error);
+/* Speech units instead of audio (0 .. units - 1). */
+so_status so_feed_units(so_session *session, const int32_t *units, size_t n, so_error *error);
+/* 1 when the user seems to have finished speaking (CTC blanks and low energy for `patience`), else 0. */
+int so_heard_end(const so_session *session);
+
+/* ---- reply and next */
+enum { SO_WANT_TEXT = 1, SO_WANT_VOICE = 2, SO_WANT_UNITS = 4 };
+/* Ends the user's turn and starts the answer. VOICE needs a model that speaks. */
+so_status so_reply(so_session *session, unsigned want, so_error *error);
+
+typedef enum so_event_kind {
+    SO_EVENT_NONE,  /* nothing new: feed more, or reply */
+    SO_EVENT_HEARD, /* transcript of the user so far */
+    SO_EVENT_TEXT,  /* new answer text */
+    SO_EVENT_UNITS, /* new speech units (SO_WANT_UNITS) */
+    SO_EVENT_VOICE, /* new answer audio */
+    SO_EVENT_DONE   /* the answer is complete */
+} so_event_kind;
+
+typedef struct so_usage {
+    int prompt_positions, text_tokens, units;
+    double heard_s;            /* seconds of user audio */
+    double voice_s;            /* seconds of answer audio */
+    double first_text_s, first_voice_s, total_s; /* since so_reply */
+    int revised;               /* transcript words withdrawn while listening */
+    int stopped;               /* 1 after so_session_stop */
+} so_usage;
+
+typedef struct so_event {
+    so_event_kind kind;
+    const char *text;      /* HEARD: whole transcript; TEXT: the new piece, valid UTF-8 */
+    int final;             /* HEARD: will not change any more */
+    double begin_s, end_s; /* HEARD: of the last word; VOICE: of this piece in the answer */
+    const int32_t *units;  /* UNITS */
+    size_t n_units;
+    const float *pcm;      /* VOICE: 22050 Hz mono */
+    size_t samples;
+    size_t text_begin, text_end; /* VOICE: bytes of the answer text that this piece speaks */
+    so_usage usage;        /* DONE */
+} so_event;
+
+/* The next event; pointers live until the next call on the session. Computes at most about one unit of speech per call. */
+so_status so_next(so_session *session, so_event *event, so_error *error);
+/* Ends the answer within one unit; from any thread. */
+void so_session_stop(so_session *session);
+/* After a stop: only the first `seconds` of the answer's audio were heard; the history keeps the text spoken until then. */
+so_status so_session_heard(so_session *session, double seconds, so_error *error);
+
+/* ---- abilities on their own */
+/* Speech to units: out gets at most `capacity`; *n is the true number. */
+so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, int rate, int32_t *out, size_t capacity,
+                             size_t *n, so_error *error);
+/* Units to 22050 Hz speech: *pcm is the caller's, to be freed with so_free. */
+so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_t seed, float **pcm, size_t *samples,
+                        so_error *error);
+void so_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

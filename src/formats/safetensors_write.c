@@ -1,0 +1,150 @@
+/* safetensors: writing one file.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "formats/safetensors.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+struct so_safetensors_writer {
+    so_writer file;
+    so_views declared;
+    json_t *metadata, *header; /* header: tensors only, until the metadata goes before them */
+    uint64_t data_bytes;
+    int64_t next; /* first tensor without data */
+    int started;  /* the header is written */
+};
+
+so_status so_safetensors_create(so_safetensors_writer **out, const char *path, so_error *error)
+{
+    *out = NULL;
+    so_safetensors_writer *writer = calloc(1, sizeof *writer);
+    if (!writer) return so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
+    writer->metadata = json_object();
+    writer->header = json_object();
+    so_status status = SO_OK;
+    if (!writer->metadata || !writer->header) status = so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
+    if (status == SO_OK) status = so_writer_open(&writer->file, path, error);
+    if (status == SO_OK)
+        *out = writer;
+    else
+        so_safetensors_drop(&writer);
+    return status;
+}
+
+so_status so_safetensors_set(so_safetensors_writer *writer, const char *key, const char *value, so_error *error)
+{
+    if (writer->started) return so_fail(error, SO_ERR_STATE, "metadata '%s' comes after the first data", key);
+    if (json_object_set_new(writer->metadata, key, json_string(value)) != 0)
+        return so_fail(error, SO_ERR_ARG, "metadata '%.200s' is not UTF-8", key);
+    return SO_OK;
+}
+
+static const char *dtype_of(so_type type)
+{
+    switch (type) {
+    case SO_F32: return "F32";
+    case SO_F16: return "F16";
+    case SO_BF16: return "BF16";
+    case SO_I32: return "I32";
+    case SO_I64: return "I64";
+    case SO_U8: return "U8";
+    case SO_F64: return "F64";
+    default: return NULL;
+    }
+}
+
+so_status so_safetensors_declare(so_safetensors_writer *writer, const char *name, so_type type, int n_dims,
+                                 const int64_t *dim, so_error *error)
+{
+    if (writer->started) return so_fail(error, SO_ERR_STATE, "tensor '%s' is declared after the first data", name);
+    const char *dtype = dtype_of(type);
+    if (!dtype)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "tensor '%s': safetensors has no type %s", name,
+                       so_type_about(type)->name);
+    so_view view = {.type = type, .n_dims = n_dims};
+    for (int i = 0; i < n_dims && i < SO_VIEW_DIMS; i++) view.dim[i] = dim[i];
+    SO_TRY(so_view_measure(&view, so_span_of(name), error));
+    uint64_t end;
+    if (__builtin_add_overflow(writer->data_bytes, (uint64_t)view.bytes, &end) || end > INT64_MAX)
+        return so_fail(error, SO_ERR_LIMIT, "tensor '%s' makes the file larger than 2^63 bytes", name);
+    if (strcmp(name, "__metadata__") == 0) return so_fail(error, SO_ERR_ARG, "a tensor cannot be called '%s'", name);
+    SO_TRY(so_views_add(&writer->declared, so_span_of(name), &view, error));
+    json_t *shape = json_array();
+    int failed = !shape;
+    for (int i = 0; i < n_dims && !failed; i++) failed = json_array_append_new(shape, json_integer(dim[i])) != 0;
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape", shape, "data_offsets",
+                              (json_int_t)writer->data_bytes, (json_int_t)end);
+    if (failed) {
+        json_decref(entry);
+        entry = NULL;
+    }
+    if (json_object_set_new(writer->header, name, entry) != 0)
+        return so_fail(error, SO_ERR_NOMEM, "no memory to declare '%s'", name);
+    writer->data_bytes = end;
+    return SO_OK;
+}
+
+static so_status put_header(so_safetensors_writer *writer, so_error *error)
+{
+    static const char spaces[8] = "        ";
+    if (json_object_size(writer->metadata)) {
+        json_t *header = json_object();
+        if (!header || json_object_set(header, "__metadata__", writer->metadata) != 0 ||
+            json_object_update(header, writer->header) != 0) {
+            json_decref(header);
+            return so_fail(error, SO_ERR_NOMEM, "no memory for the header");
+        }
+        json_decref(writer->header);
+        writer->header = header;
+    }
+    char *text = json_dumps(writer->header, JSON_COMPACT);
+    if (!text) return so_fail(error, SO_ERR_NOMEM, "no memory for the header");
+    uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    so_status status = so_writer_put(&writer->file, &padded, 8, error);
+    if (status == SO_OK) status = so_writer_put(&writer->file, text, length, error);
+    if (status == SO_OK) status = so_writer_put(&writer->file, spaces, padded - length, error);
+    free(text);
+    writer->started = 1;
+    return status;
+}
+
+so_status so_safetensors_put(so_safetensors_writer *writer, const char *name, const void *data, size_t bytes,
+                             so_error *error)
+{
+    if (!writer->started) SO_TRY(put_header(writer, error));
+    if (writer->next >= writer->declared.count)
+        return so_fail(error, SO_ERR_STATE, "data of '%s' after the last declared tensor", name);
+    const so_view *view = &writer->declared.view[writer->next];
+    if (strcmp(view->name, name) != 0 || view->bytes != bytes)
+        return so_fail(error, SO_ERR_STATE, "%zu bytes of '%s' given, expected %zu of '%s'", bytes, name, view->bytes,
+                       view->name);
+    SO_TRY(so_writer_put(&writer->file, data, bytes, error));
+    writer->next++;
+    return SO_OK;
+}
+
+so_status so_safetensors_commit(so_safetensors_writer **writer, so_error *error)
+{
+    so_safetensors_writer *w = *writer;
+    so_status status = w->started ? SO_OK : put_header(w, error);
+    if (status == SO_OK && w->next < w->declared.count)
+        status = so_fail(error, SO_ERR_STATE, "tensor '%s' was declared and has no data",
+                         w->declared.view[w->next].name);
+    if (status == SO_OK) status = so_writer_commit(&w->file, error);
+    so_safetensors_drop(writer);
+    return status;
+}
+
+void so_safetensors_drop(so_safetensors_writer **writer)
+{
+    if (!writer || !*writer) return;
+    so_writer_drop(&(*writer)->file);
+    so_views_clear(&(*writer)->declared);
+    json_decref((*writer)->metadata);
+    json_decref((*writer)->header);
+    free(*writer);
+    *writer = NULL;
+}

@@ -1,0 +1,354 @@
+/* Sound files through libsndfile, from memory; the WAV writer is our own because it must also stream.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "media/audio.h"
+
+#include <math.h>
+#include <sndfile.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 4096 };
+
+/* Memory that libsndfile sees as a file. */
+typedef struct memory {
+    unsigned char *data;
+    size_t size, capacity, at;
+    bool failed;
+} memory;
+
+static sf_count_t memory_length(void *user) { return (sf_count_t)((memory *)user)->size; }
+static sf_count_t memory_tell(void *user) { return (sf_count_t)((memory *)user)->at; }
+
+static sf_count_t memory_seek(sf_count_t offset, int whence, void *user)
+{
+    memory *m = user;
+    sf_count_t base = whence == SEEK_SET ? 0 : (sf_count_t)(whence == SEEK_CUR ? m->at : m->size), to;
+    if (__builtin_add_overflow(base, offset, &to) || to < 0 || to > (sf_count_t)m->size) return -1;
+    m->at = (size_t)to;
+    return to;
+}
+
+static sf_count_t memory_read(void *to, sf_count_t count, void *user)
+{
+    memory *m = user;
+    if (count < 0) return 0;
+    size_t n = m->size - m->at < (size_t)count ? m->size - m->at : (size_t)count;
+    if (n) memcpy(to, m->data + m->at, n);
+    m->at += n;
+    return (sf_count_t)n;
+}
+
+static sf_count_t memory_write(const void *from, sf_count_t count, void *user)
+{
+    memory *m = user;
+    if (count <= 0 || m->failed) return 0;
+    size_t end = m->at + (size_t)count;
+    if (end > m->capacity) {
+        size_t capacity = end + end / 2 + 65536;
+        unsigned char *data = realloc(m->data, capacity);
+        if (!data) {
+            m->failed = true;
+            return 0;
+        }
+        m->data = data;
+        m->capacity = capacity;
+    }
+    memcpy(m->data + m->at, from, (size_t)count);
+    m->at = end;
+    if (end > m->size) m->size = end;
+    return count;
+}
+
+static SF_VIRTUAL_IO memory_io = {memory_length, memory_seek, memory_read, memory_write, memory_tell};
+
+static uint32_t le32(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
+
+/* libsndfile shortens a cut WAV without a word: compare the data chunk's length with what is there. Lengths of 0 and from
+ * 0x7fffff00 up are what programs write that stream. */
+static so_status check_wav_whole(const unsigned char *data, size_t size, so_error *error)
+{
+    if (size < 12 || memcmp(data, "RIFF", 4) || memcmp(data + 8, "WAVE", 4)) return SO_OK;
+    for (size_t at = 12; size - at >= 8;) {
+        uint32_t length = le32(data + at + 4);
+        size_t rest = size - at - 8;
+        if (!memcmp(data + at, "data", 4)) {
+            if (length > rest && length < 0x7fffff00u)
+                return so_fail(error, SO_ERR_FORMAT, "truncated WAV: %u bytes of samples announced, %zu found", length,
+                               rest);
+            return SO_OK;
+        }
+        size_t step = (size_t)length + (length & 1);
+        if (step > rest) break;
+        at += 8 + step;
+    }
+    return SO_OK;
+}
+
+static so_status check_info(const SF_INFO *info, so_error *error)
+{
+    if (info->channels < 1 || info->channels > SO_AUDIO_MAX_CHANNELS)
+        return so_fail(error, SO_ERR_LIMIT, "%d channels, expected 1..%d", info->channels, SO_AUDIO_MAX_CHANNELS);
+    if (info->samplerate < 100 || info->samplerate > 768000)
+        return so_fail(error, SO_ERR_LIMIT, "sampling rate %d Hz, expected 100..768000", info->samplerate);
+    return SO_OK;
+}
+
+static so_status grow(so_audio *out, int64_t *capacity, so_error *error)
+{
+    if (*capacity - out->n >= BLOCK) return SO_OK;
+    int64_t more = *capacity + *capacity / 2 + 4 * BLOCK;
+    float *samples = realloc(out->samples, (size_t)more * sizeof *samples);
+    if (!samples) return so_fail(error, SO_ERR_NOMEM, "%lld samples of audio", (long long)more);
+    out->samples = samples;
+    *capacity = more;
+    return SO_OK;
+}
+
+/* Mean of the channels; false when a value is not finite. */
+static bool mix(const float *block, int64_t n, int channels, float *out)
+{
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int c = 0; c < channels; c++) sum += block[i * channels + c];
+        out[i] = (float)(sum / channels);
+        finite &= isfinite(out[i]) != 0;
+    }
+    return finite;
+}
+
+static so_status read_all(so_audio *out, SNDFILE *file, const SF_INFO *info, double max_seconds, so_error *error)
+{
+    so_status status = SO_OK;
+    int64_t capacity = 0, most = (int64_t)(max_seconds * info->samplerate);
+    float *block = malloc((size_t)BLOCK * (size_t)info->channels * sizeof *block);
+    if (!block) return so_fail(error, SO_ERR_NOMEM, "a block of %d channels", info->channels);
+    for (;;) {
+        SO_TRY_GO(grow(out, &capacity, error));
+        sf_count_t n = sf_readf_float(file, block, BLOCK);
+        if (n <= 0) break;
+        if (n > most - out->n) {
+            status = so_fail(error, SO_ERR_LIMIT, "audio longer than %g s", max_seconds);
+            goto done;
+        }
+        if (!mix(block, n, info->channels, out->samples + out->n)) {
+            status = so_fail(error, SO_ERR_NUMBER, "audio has samples that are not finite near %.3f s",
+                             (double)out->n / info->samplerate);
+            goto done;
+        }
+        out->n += n;
+    }
+    if (out->n == 0)
+        status = so_fail(error, SO_ERR_FORMAT, "the sound file holds no samples");
+    else if (out->n < info->frames && info->frames < SF_COUNT_MAX)
+        status = so_fail(error, SO_ERR_FORMAT, "truncated sound file: %lld samples announced, %lld found",
+                         (long long)info->frames, (long long)out->n);
+done:
+    free(block);
+    return status;
+}
+
+so_status so_audio_decode(so_audio *out, const void *data, size_t size, double max_seconds, so_error *error)
+{
+    memset(out, 0, sizeof *out);
+    if (max_seconds <= 0) max_seconds = SO_AUDIO_MAX_SECONDS;
+    if (size == 0) return so_fail(error, SO_ERR_FORMAT, "the sound file is empty");
+    SO_TRY(check_wav_whole(data, size, error));
+    memory m = {.data = (unsigned char *)(uintptr_t)data, .size = size};
+    SF_INFO info = {0};
+    SNDFILE *file = sf_open_virtual(&memory_io, SFM_READ, &info, &m);
+    if (!file) return so_fail(error, SO_ERR_FORMAT, "not a sound file that can be read: %s", sf_strerror(NULL));
+    so_status status = check_info(&info, error);
+    if (status == SO_OK) status = read_all(out, file, &info, max_seconds, error);
+    sf_close(file);
+    if (status != SO_OK) so_audio_clear(out);
+    out->rate = info.samplerate;
+    out->channels = info.channels;
+    return status;
+}
+
+so_status so_audio_read(so_audio *out, const char *path, double max_seconds, so_error *error)
+{
+    so_map map;
+    memset(out, 0, sizeof *out);
+    SO_TRY(so_map_open(&map, path, error));
+    so_status status = so_audio_decode(out, map.data, map.size, max_seconds, error);
+    so_map_close(&map);
+    if (status != SO_OK) so_fail_in(error, "%s", path);
+    return status;
+}
+
+void so_audio_clear(so_audio *audio)
+{
+    if (!audio) return;
+    free(audio->samples);
+    memset(audio, 0, sizeof *audio);
+}
+
+static int16_t to_s16(float x)
+{
+    float y = x < -1 ? -1 : x > 1 ? 1 : x;
+    return (int16_t)lrintf(y * 32767); /* NaN was refused before */
+}
+
+static so_status check_clip(const float *x, int64_t n, int rate, so_error *error)
+{
+    if (n < 0 || n > (int64_t)1 << 29) return so_fail(error, SO_ERR_ARG, "%lld samples to write", (long long)n);
+    if (rate < 100 || rate > 768000) return so_fail(error, SO_ERR_ARG, "sampling rate %d Hz to write", rate);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return so_fail(error, SO_ERR_NUMBER, "sample %lld to be written is not finite", (long long)i);
+    return SO_OK;
+}
+
+static int sample_bytes(so_audio_format format) { return format == SO_AUDIO_WAV_F32 ? 4 : 2; }
+
+static void put_le(unsigned char *p, uint32_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++) p[i] = (unsigned char)(value >> (8 * i));
+}
+
+void so_wav_header(unsigned char h[SO_WAV_HEADER], so_audio_format format, int rate, int64_t n)
+{
+    int bytes = sample_bytes(format);
+    uint32_t size = n < 0 || n > (0x7fffffff - 36) / bytes ? 0xffffffffu : (uint32_t)(n * bytes);
+    memcpy(h, "RIFF....WAVEfmt ", 16);
+    put_le(h + 4, size == 0xffffffffu ? size : size + 36, 4);
+    put_le(h + 16, 16, 4);
+    put_le(h + 20, format == SO_AUDIO_WAV_F32 ? 3 : 1, 2);
+    put_le(h + 22, 1, 2);
+    put_le(h + 24, (uint32_t)rate, 4);
+    put_le(h + 28, (uint32_t)(rate * bytes), 4);
+    put_le(h + 32, (uint32_t)bytes, 2);
+    put_le(h + 34, (uint32_t)bytes * 8, 2);
+    memcpy(h + 36, "data", 4);
+    put_le(h + 40, size, 4);
+}
+
+static void put_samples(unsigned char *to, so_audio_format format, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], 4);
+        if (format == SO_AUDIO_WAV_F32)
+            put_le(to + 4 * i, bits, 4);
+        else
+            put_le(to + 2 * i, (uint16_t)to_s16(x[i]), 2);
+    }
+}
+
+/* FLAC and OGG. Vorbis in libsndfile overflows its stack on long writes, hence small blocks. */
+static so_status encode_sndfile(so_audio_format format, const float *x, int64_t n, int rate, memory *m, so_error *error)
+{
+    SF_INFO info = {.samplerate = rate, .channels = 1};
+    info.format = format == SO_AUDIO_FLAC ? SF_FORMAT_FLAC | SF_FORMAT_PCM_16 : SF_FORMAT_OGG | SF_FORMAT_VORBIS;
+    SNDFILE *file = sf_open_virtual(&memory_io, SFM_WRITE, &info, m);
+    if (!file) return so_fail(error, SO_ERR_UNSUPPORTED, "cannot write at %d Hz: %s", rate, sf_strerror(NULL));
+    double quality = 0.6;
+    if (format == SO_AUDIO_OGG) sf_command(file, SFC_SET_VBR_ENCODING_QUALITY, &quality, sizeof quality);
+    so_status status = SO_OK;
+    int16_t block[BLOCK / 4];
+    for (int64_t at = 0; at < n && status == SO_OK; at += BLOCK / 4) {
+        int64_t count = n - at < BLOCK / 4 ? n - at : BLOCK / 4;
+        for (int64_t i = 0; i < count; i++) block[i] = to_s16(x[at + i]);
+        if (sf_writef_short(file, block, count) != count)
+            status = so_fail(error, SO_ERR_IO, "encoding audio: %s", sf_strerror(file));
+    }
+    if (sf_close(file) != 0 && status == SO_OK) status = so_fail(error, SO_ERR_IO, "encoding audio did not end well");
+    if (m->failed) status = so_fail(error, SO_ERR_NOMEM, "%zu bytes of encoded audio", m->size);
+    return status;
+}
+
+so_status so_audio_encode(so_audio_format format, const float *x, int64_t n, int rate, unsigned char **data,
+                          size_t *size, so_error *error)
+{
+    *data = NULL;
+    *size = 0;
+    SO_TRY(check_clip(x, n, rate, error));
+    memory m = {0};
+    so_status status = SO_OK;
+    if (format == SO_AUDIO_FLAC || format == SO_AUDIO_OGG) {
+        status = encode_sndfile(format, x, n, rate, &m, error);
+    } else {
+        m.size = SO_WAV_HEADER + (size_t)n * (size_t)sample_bytes(format);
+        m.data = malloc(m.size);
+        if (!m.data) return so_fail(error, SO_ERR_NOMEM, "%zu bytes of encoded audio", m.size);
+        so_wav_header(m.data, format, rate, n);
+        put_samples(m.data + SO_WAV_HEADER, format, x, n);
+    }
+    if (status != SO_OK) {
+        free(m.data);
+        return status;
+    }
+    *data = m.data;
+    *size = m.size;
+    return SO_OK;
+}
+
+so_status so_audio_write(const char *path, so_audio_format format, const float *x, int64_t n, int rate,
+                         so_error *error)
+{
+    unsigned char *data;
+    size_t size;
+    SO_TRY(so_audio_encode(format, x, n, rate, &data, &size, error));
+    so_status status = so_file_write(path, data, size, error);
+    free(data);
+    return status;
+}
+
+so_status so_audio_format_of(const char *path, so_audio_format *format, so_error *error)
+{
+    static const struct {
+        const char *ending;
+        so_audio_format format;
+    } known[] = {{".wav", SO_AUDIO_WAV_S16}, {".flac", SO_AUDIO_FLAC}, {".ogg", SO_AUDIO_OGG}};
+    size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        size_t n = strlen(known[i].ending);
+        if (length > n && !strcmp(path + length - n, known[i].ending)) {
+            *format = known[i].format;
+            return SO_OK;
+        }
+    }
+    return so_fail(error, SO_ERR_UNSUPPORTED, "%s: expected a name ending in .wav, .flac or .ogg", path);
+}
+
+so_status so_wav_open(so_wav_writer *w, const char *path, so_audio_format format, int rate, so_error *error)
+{
+    memset(w, 0, sizeof *w);
+    if (format != SO_AUDIO_WAV_F32 && format != SO_AUDIO_WAV_S16)
+        return so_fail(error, SO_ERR_ARG, "audio format %d cannot be streamed", (int)format);
+    SO_TRY(check_clip(NULL, 0, rate, error));
+    w->format = format;
+    w->rate = rate;
+    SO_TRY(so_writer_open(&w->file, path, error));
+    unsigned char header[SO_WAV_HEADER];
+    so_wav_header(header, format, rate, -1);
+    return so_writer_put(&w->file, header, sizeof header, error);
+}
+
+so_status so_wav_put(so_wav_writer *w, const float *x, int64_t n, so_error *error)
+{
+    SO_TRY(check_clip(x, n, w->rate, error));
+    unsigned char block[BLOCK];
+    int64_t most = BLOCK / sample_bytes(w->format);
+    for (int64_t at = 0; at < n; at += most) {
+        int64_t count = n - at < most ? n - at : most;
+        put_samples(block, w->format, x + at, count);
+        SO_TRY(so_writer_put(&w->file, block, (size_t)(count * sample_bytes(w->format)), error));
+    }
+    w->n += n;
+    return SO_OK;
+}
+
+so_status so_wav_close(so_wav_writer *w, so_error *error)
+{
+    unsigned char header[SO_WAV_HEADER];
+    so_wav_header(header, w->format, w->rate, w->n);
+    if (fseek(w->file.file, 0, SEEK_SET) != 0) return so_fail(error, SO_ERR_IO, "%s: seek", w->file.path);
+    SO_TRY(so_writer_put(&w->file, header, sizeof header, error));
+    return so_writer_commit(&w->file, error);
+}
+
+void so_wav_drop(so_wav_writer *w) { so_writer_drop(&w->file); }

@@ -1,0 +1,67 @@
+/* Sound files in and out: WAV, FLAC, OGG and MP3 to mono float samples, and back.
+ *
+ * Samples are float in [-1, 1] by convention (a float file may hold more). Several channels become one by their mean.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_MEDIA_AUDIO_H
+#define SO_MEDIA_AUDIO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+/* A mono clip; the samples are freed with so_audio_clear. */
+typedef struct so_audio {
+    float *samples; /* [n] */
+    int64_t n;
+    int rate;     /* Hz */
+    int channels; /* of the file, before mixing */
+} so_audio;
+
+enum { SO_AUDIO_MAX_CHANNELS = 64, SO_AUDIO_MAX_SECONDS = 600 };
+
+/* Reads a whole clip. `max_seconds` refuses longer ones with SO_ERR_LIMIT (0 means SO_AUDIO_MAX_SECONDS). SO_ERR_FORMAT:
+ * empty, truncated or no sound file; SO_ERR_NUMBER: samples that are not finite. A rate is 100..768000 Hz. */
+so_status so_audio_read(so_audio *out, const char *path, double max_seconds, so_error *error);
+so_status so_audio_decode(so_audio *out, const void *data, size_t size, double max_seconds, so_error *error);
+void so_audio_clear(so_audio *audio);
+
+typedef enum so_audio_format {
+    SO_AUDIO_WAV_F32, /* as it is */
+    SO_AUDIO_WAV_S16, /* the others clip to [-1, 1] */
+    SO_AUDIO_FLAC,    /* 16 bits */
+    SO_AUDIO_OGG      /* Vorbis, quality 0.6 */
+} so_audio_format;
+
+/* A file's bytes for n mono samples; the caller frees `*data` with free(). */
+so_status so_audio_encode(so_audio_format format, const float *x, int64_t n, int rate, unsigned char **data,
+                          size_t *size, so_error *error);
+/* The same into a file that is whole or absent. */
+so_status so_audio_write(const char *path, so_audio_format format, const float *x, int64_t n, int rate,
+                         so_error *error);
+/* The format that a path's ending names (.wav: S16, .flac, .ogg); SO_ERR_UNSUPPORTED for others. */
+so_status so_audio_format_of(const char *path, so_audio_format *format, so_error *error);
+
+enum { SO_WAV_HEADER = 44 };
+
+/* The 44 bytes before `n` mono samples of a WAV_F32 or WAV_S16 file. Negative n: the length is not known yet, as when the
+ * file goes down a pipe; readers then take all that comes. */
+void so_wav_header(unsigned char header[SO_WAV_HEADER], so_audio_format format, int rate, int64_t n);
+
+/* A WAV file written while it is made. Zeroed before open; drop after a failure or to give up, harmless after close. */
+typedef struct so_wav_writer {
+    so_writer file;
+    so_audio_format format;
+    int rate;
+    int64_t n; /* samples written */
+} so_wav_writer;
+
+so_status so_wav_open(so_wav_writer *writer, const char *path, so_audio_format format, int rate, so_error *error);
+so_status so_wav_put(so_wav_writer *writer, const float *x, int64_t n, so_error *error);
+/* Writes the length into the header and gives the file its name. */
+so_status so_wav_close(so_wav_writer *writer, so_error *error);
+void so_wav_drop(so_wav_writer *writer);
+
+#endif

@@ -1,0 +1,106 @@
+/* Llama decoder layers. See llama.h for the figure.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "models/llama.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define ROW(field, name, axes, init, scale) {offsetof(so_llama_layer, field), name, axes, NULL, init, scale, false}
+static const so_bind_row layer_table[] = {
+    ROW(attn_norm, "input_layernorm.weight", "D", SO_INIT_VALUE, 1),
+    ROW(q, "self_attn.q_proj.weight", "Hd D", SO_INIT_FAN_IN, 1),
+    ROW(k, "self_attn.k_proj.weight", "Kd D", SO_INIT_FAN_IN, 1),
+    ROW(v, "self_attn.v_proj.weight", "Kd D", SO_INIT_FAN_IN, 1),
+    ROW(o, "self_attn.o_proj.weight", "D Hd", SO_INIT_FAN_IN, 0.5),
+    ROW(mlp_norm, "post_attention_layernorm.weight", "D", SO_INIT_VALUE, 1),
+    ROW(gate, "mlp.gate_proj.weight", "F D", SO_INIT_FAN_IN, 1),
+    ROW(up, "mlp.up_proj.weight", "F D", SO_INIT_FAN_IN, 1),
+    ROW(down, "mlp.down_proj.weight", "D F", SO_INIT_FAN_IN, 0.5),
+};
+
+so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch)
+{
+    const so_llama_layer *l = &net->layer[i];
+    const so_llama_config *c = &net->config;
+    so_heads heads = {c->heads, c->kv_heads, c->head_width};
+    so_tensor *n = so_rms_norm(pass, x, l->attn_norm, c->rms_eps);
+    so_tensor *q = so_rope(pass, so_linear(pass, n, l->q, NULL), c->heads, c->head_width, batch->pos, net->freq);
+    so_tensor *k = so_rope(pass, so_linear(pass, n, l->k, NULL), c->kv_heads, c->head_width, batch->pos, net->freq);
+    so_tensor *v = so_linear(pass, n, l->v, NULL);
+    so_tensor *a = so_attention(pass, q, k, v, batch, i, heads, true);
+    return so_residual(pass, x, so_linear(pass, a, l->o, NULL));
+}
+
+so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x)
+{
+    const so_llama_layer *l = &net->layer[i];
+    so_tensor *n = so_rms_norm(pass, x, l->mlp_norm, net->config.rms_eps);
+    so_tensor *h = so_swiglu(pass, so_linear(pass, n, l->gate, NULL), so_linear(pass, n, l->up, NULL));
+    return so_residual(pass, x, so_linear(pass, h, l->down, NULL));
+}
+
+typedef struct whole_layer {
+    const so_llama *net;
+    int64_t i;
+    const so_batch *batch;
+} whole_layer;
+
+static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
+{
+    const whole_layer *l = context;
+    return so_llama_feed(pass, l->net, l->i, so_llama_attend(pass, l->net, l->i, x, l->batch));
+}
+
+so_tensor *so_llama_forward(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, so_tensor **each)
+{
+    if (!so_ok(pass) || !x || !batch) return NULL;
+    for (int64_t i = 0; i < net->layers; i++) {
+        whole_layer layer = {net, i, batch};
+        if (each) each[i] = x;
+        x = net->checkpoint ? so_checkpoint(pass, run_layer, &layer, sizeof layer, x) : run_layer(pass, &layer, x);
+    }
+    return so_rms_norm(pass, x, net->norm, net->config.rms_eps);
+}
+
+/* Rotary frequencies theta^(-2i/d) with llama3 scaling: long wavelengths are divided, middle ones blended. */
+static double frequency(const so_llama_config *c, int64_t i)
+{
+    /* The reference computes these in float. */
+    float f = 1.0f / powf((float)c->rope_theta, (float)(2 * i) / (float)c->head_width);
+    if (c->rope_factor <= 1) return f;
+    float wavelength = 6.283185307179586f / f, low = (float)(c->rope_original / c->rope_low);
+    float high = (float)(c->rope_original / c->rope_high);
+    if (wavelength < high) return f;
+    if (wavelength > low) return f / (float)c->rope_factor;
+    float smooth = ((float)c->rope_original / wavelength - (float)c->rope_low) / (float)(c->rope_high - c->rope_low);
+    return (1 - smooth) * f / (float)c->rope_factor + smooth * f;
+}
+
+void so_llama_sizes(const so_llama_config *c, so_sizes *sizes)
+{
+    sizes->of['D'] = c->width;
+    sizes->of['H'] = c->heads;
+    sizes->of['K'] = c->kv_heads;
+    sizes->of['d'] = c->head_width;
+    sizes->of['F'] = c->ff;
+}
+
+so_status so_llama_bind(so_llama *net, const so_llama_config *config, int64_t layers, const char *prefix,
+                        const char *norm_name, so_binder *binder, so_error *error)
+{
+    *net = (so_llama){.config = *config, .layers = layers};
+    so_llama_sizes(config, &binder->sizes);
+    so_arena *memory = &binder->store->memory;
+    net->layer = so_arena_zalloc(memory, (size_t)(layers + 1) * sizeof *net->layer);
+    net->freq = so_arena_alloc(memory, (size_t)(config->head_width / 2 + 1) * sizeof *net->freq);
+    if (!net->layer || !net->freq) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld layers", (long long)layers);
+    for (int64_t i = 0; i < config->head_width / 2; i++) net->freq[i] = frequency(config, i);
+    for (int64_t i = 0; i < layers; i++) {
+        char full[256];
+        snprintf(full, sizeof full, "%s%lld.", prefix, (long long)i);
+        SO_TRY(SO_BIND(binder, full, i, layer_table, &net->layer[i], error));
+    }
+    const so_bind_row norm[] = {{offsetof(so_llama, norm), norm_name, "D", NULL, SO_INIT_VALUE, 1, false}};
+    return SO_BIND(binder, "", 0, norm, net, error);
+}

@@ -1,0 +1,182 @@
+/* Stream-Omni: the composition. See stream_omni.h for the figure.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "models/stream_omni.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ROW(field, name, axes, group, init, scale) {offsetof(so_omni, field), name, axes, group, init, scale, false}
+static const so_bind_row text_table[] = {
+    ROW(text_embed, "model.embed_tokens.weight", "T D", "backbone", SO_INIT_NORMAL, 0.02),
+    ROW(text_head, "lm_head.weight", "T D", "backbone", SO_INIT_FAN_IN, 1),
+};
+static const so_bind_row speech_table[] = {
+    ROW(audio_embed, "model.audio_embed_tokens.weight", "A D", "bottom", SO_INIT_NORMAL, 0.02),
+    ROW(ctc_head, "audio_to_text_proj.weight", "T D", "bottom", SO_INIT_FAN_IN, 1),
+    ROW(unit_head, "audio_lm_head.weight", "A D", "top", SO_INIT_FAN_IN, 1),
+    ROW(text_memory, "text_to_audio_proj.weight", "A D", "top", SO_INIT_NORMAL, 1),
+};
+static const so_bind_row newline_table[] = {
+    {offsetof(so_omni, image_newline), "model.image_newline", "D", "projector", SO_INIT_NORMAL, 0.02, true},
+};
+#undef ROW
+#define ROW(field, name, axes, scale) {offsetof(so_fusion_layer, field), name, axes, "top", SO_INIT_FAN_IN, scale, false}
+static const so_bind_row fusion_table[] = {
+    ROW(q, "audio_text_attn.q_proj.weight", "Hd D", 1),
+    ROW(k, "audio_text_attn.k_proj.weight", "Hd D", 1),
+    ROW(v, "audio_text_attn.v_proj.weight", "Hd D", 1),
+    ROW(o, "audio_text_attn.o_proj.weight", "D Hd", 0.5),
+};
+
+so_tensor *so_omni_hear(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids, const so_batch *batch)
+{
+    return so_llama_forward(pass, &net->bottom, so_embed(pass, net->audio_embed, n, ids), batch, NULL);
+}
+
+so_tensor *so_omni_ctc(so_pass *pass, const so_omni *net, so_tensor *h) { return so_linear(pass, h, net->ctc_head, NULL); }
+
+so_tensor *so_omni_expect(so_pass *pass, const so_omni *net, so_tensor *ctc_logits)
+{
+    return so_mix(pass, so_softmax(pass, ctc_logits), net->text_embed);
+}
+
+so_tensor *so_omni_read(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids)
+{
+    return so_embed(pass, net->text_embed, n, ids);
+}
+
+so_tensor *so_omni_see(so_pass *pass, const so_omni *net, int64_t pictures, const float *pixels)
+{
+    return so_projector_forward(pass, &net->projector, so_siglip_forward(pass, &net->siglip, pictures, pixels, NULL));
+}
+
+so_tensor *so_omni_think(so_pass *pass, const so_omni *net, so_tensor *x, const so_batch *batch)
+{
+    return so_llama_forward(pass, &net->backbone, x, batch, NULL);
+}
+
+so_tensor *so_omni_write(so_pass *pass, const so_omni *net, so_tensor *hidden)
+{
+    return so_linear(pass, hidden, net->text_head, NULL);
+}
+
+so_tensor *so_omni_voice(so_pass *pass, const so_omni *net, so_tensor *hidden)
+{
+    return so_linear(pass, hidden, net->unit_head, NULL);
+}
+
+/* A fusion readied once per pass: memory rows, the batch of the rows that take text in, and the way back to all rows. */
+typedef struct fusing {
+    const so_fusion *fusion;
+    so_tensor *memory;
+    so_batch *batch;
+    int32_t *back;   /* [R] which entry of fusion->row a row is, or -1 */
+    int32_t *newest; /* [rows] the newest visible memory row, or -1 */
+} fusing;
+
+/* Cross-attention of the listed rows into their windows; zeros for the others. No norm on the query, no gate. */
+static so_tensor *cross(so_pass *pass, const so_omni *net, int64_t i, so_tensor *x, const fusing *f)
+{
+    const so_fusion_layer *l = &net->fusion[i];
+    const so_llama_config *c = &net->config.llama;
+    so_heads heads = {c->heads, c->heads, c->head_width};
+    const so_fusion *u = f->fusion;
+    so_tensor *part = so_take_rows(pass, x, u->rows, u->row);
+    so_tensor *q = so_rope(pass, so_linear(pass, part, l->q, NULL), c->heads, c->head_width, u->pos, net->top.freq);
+    so_tensor *k = so_linear(pass, f->memory, l->k, NULL);
+    k = so_rope(pass, k, c->heads, c->head_width, u->memory_pos, net->top.freq);
+    so_tensor *v = so_linear(pass, f->memory, l->v, NULL);
+    so_tensor *y = so_memory_attention(pass, q, k, v, f->batch, &u->ranges, heads);
+    return so_take_rows(pass, so_linear(pass, y, l->o, NULL), so_rows(x), f->back);
+}
+
+/* The newest visible text row, on the listed rows; zeros for the others. */
+static so_tensor *newest(so_pass *pass, int64_t rows, const fusing *f)
+{
+    return so_take_rows(pass, so_take_rows(pass, f->memory, f->fusion->rows, f->newest), rows, f->back);
+}
+
+static fusing *ready(so_pass *pass, const so_omni *net, int64_t rows, const so_fusion *u)
+{
+    fusing *f = so_take(pass, sizeof *f, false);
+    if (!f) return NULL;
+    *f = (fusing){.fusion = u, .memory = u->memory, .batch = so_batch_many(pass, u->n_seqs, u->seq_rows, NULL)};
+    f->back = so_take(pass, (size_t)rows * sizeof *f->back, false);
+    f->newest = so_take(pass, (size_t)u->rows * sizeof *f->newest, false);
+    if (!f->newest) return NULL;
+    for (int64_t r = 0; r < rows; r++) f->back[r] = -1;
+    for (int64_t r = 0; r < u->rows; r++) {
+        if (u->row[r] < 0 || u->row[r] >= rows)
+            return so_pass_fail(pass, SO_ERR_ARG, "fusion: row %d of %lld", u->row[r], (long long)rows);
+        f->back[u->row[r]] = (int32_t)r;
+    }
+    for (int64_t s = 0, r = 0; s < u->n_seqs; s++)
+        for (int64_t i = 0; i < u->seq_rows[s]; i++, r++)
+            f->newest[r] = u->ranges.hi[r] > u->ranges.lo[r] ? (int32_t)u->ranges.memory0[s] + u->ranges.hi[r] - 1 : -1;
+    if (!f->memory) f->memory = so_embed(pass, net->text_memory, u->memory_rows, u->memory_ids);
+    return f;
+}
+
+so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
+                         const so_fusion *fusion, so_tensor **each)
+{
+    if (!so_ok(pass) || !h || !batch) return NULL;
+    so_fuse how = net->config.fuse;
+    fusing *f = fusion && fusion->rows ? ready(pass, net, so_rows(h), fusion) : NULL;
+    so_tensor *x = h;
+    if (f && how == SO_FUSE_ADD_INPUT) x = so_add(pass, x, newest(pass, so_rows(x), f));
+    for (int64_t i = 0; i < net->top.layers && so_ok(pass); i++) {
+        if (each) each[i] = x;
+        x = so_llama_attend(pass, &net->top, i, x, batch);
+        if (f && how == SO_FUSE_CROSS) x = so_residual(pass, x, cross(pass, net, i, x, f));
+        if (f && how == SO_FUSE_ADD_LAYER) x = so_residual(pass, x, newest(pass, so_rows(x), f));
+        x = so_llama_feed(pass, &net->top, i, x);
+    }
+    return so_rms_norm(pass, x, net->top.norm, net->config.llama.rms_eps);
+}
+
+static so_status bind_speech(so_omni *net, so_binder *binder, so_error *error)
+{
+    const so_omni_config *c = &net->config;
+    SO_TRY(SO_BIND(binder, "", 0, speech_table, net, error));
+    binder->group = "bottom";
+    SO_TRY(so_llama_bind(&net->bottom, &c->llama, c->bottom, "model.bottom_audio_layers.", "model.audio_norm.weight",
+                         binder, error));
+    binder->group = "top";
+    SO_TRY(so_llama_bind(&net->top, &c->llama, c->top, "model.top_audio_layers.", "model.top_audio_norm.weight", binder,
+                         error));
+    net->fusion = so_arena_zalloc(&binder->store->memory, (size_t)(c->top + 1) * sizeof *net->fusion);
+    if (!net->fusion) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld top layers", (long long)c->top);
+    for (int64_t i = 0; i < c->top && c->fuse == SO_FUSE_CROSS; i++) {
+        char prefix[64];
+        snprintf(prefix, sizeof prefix, "model.top_audio_layers.%lld.", (long long)i);
+        SO_TRY(SO_BIND(binder, prefix, i, fusion_table, &net->fusion[i], error));
+    }
+    return SO_OK;
+}
+
+static so_status bind_vision(so_omni *net, so_binder *binder, so_error *error)
+{
+    const so_omni_config *c = &net->config;
+    binder->group = "vision";
+    SO_TRY(so_siglip_bind(&net->siglip, &c->siglip, "model.vision_tower.vision_tower.vision_model.", binder, error));
+    binder->group = "projector";
+    return so_projector_bind(&net->projector, c->siglip.width, c->llama.width, "model.mm_projector.", binder, error);
+}
+
+so_status so_omni_bind(so_omni *net, const so_omni_config *config, so_binder *binder, so_error *error)
+{
+    *net = (so_omni){.config = *config};
+    so_llama_sizes(&config->llama, &binder->sizes);
+    binder->sizes.of['T'] = config->text_rows;
+    binder->sizes.of['A'] = config->audio_rows;
+    SO_TRY(SO_BIND(binder, "", 0, text_table, net, error));
+    binder->group = "backbone";
+    SO_TRY(so_llama_bind(&net->backbone, &config->llama, config->backbone, "model.layers.", "model.norm.weight", binder,
+                         error));
+    if (config->speech) SO_TRY(bind_speech(net, binder, error));
+    if (config->vision) SO_TRY(bind_vision(net, binder, error));
+    if (config->vision) SO_TRY(SO_BIND(binder, "", 0, newline_table, net, error));
+    return SO_OK;
+}
