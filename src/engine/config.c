@@ -240,7 +240,7 @@ static so_status read_gguf(so_setup *setup, const so_gguf *gguf, const field *f,
     char key[128];
     full_key(f, key, sizeof key);
     if (!so_gguf_has(gguf, key)) return absent(setup, f, error);
-    so_text text;
+    so_span text;
     int64_t integer = 0;
     float number = 0;
     switch (f->kind) {
@@ -257,7 +257,7 @@ static so_status read_gguf(so_setup *setup, const so_gguf *gguf, const field *f,
 
 so_status so_setup_load(so_setup *setup, const so_gguf *gguf, so_error *error)
 {
-    so_text name;
+    so_span name;
     so_gguf_array stops;
     *setup = (so_setup){0};
     SO_TRY(so_gguf_string(gguf, "general.architecture", &name, error));
