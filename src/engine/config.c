@@ -263,7 +263,7 @@ so_status so_setup_load(so_setup *setup, const so_gguf *gguf, so_error *error)
     SO_TRY(so_gguf_string(gguf, "general.architecture", &name, error));
     if (name.length != 11 || memcmp(name.data, "stream_omni", 11) != 0)
         return so_fail(error, SO_ERR_UNSUPPORTED, "a GGUF file of architecture '%.*s', expected 'stream_omni'",
-                       SO_TEXT_ARGS(name));
+                       SO_SPAN_ARGS(name));
     for (int i = 0; i < FIELDS; i++) SO_TRY(read_gguf(setup, gguf, &fields[i], error));
     if (so_gguf_has(gguf, "stream_omni.stop_ids")) {
         SO_TRY(so_gguf_array_of(gguf, "stream_omni.stop_ids", SO_GGUF_I32, &stops, error));
