@@ -16,7 +16,7 @@ static const char *const colours[SO_COLOURS] = {"red", "green", "blue", "yellow"
 static const char *const cells[CELLS] = {"top left",     "top middle",  "top right",     "middle left", "center",
                                          "middle right", "bottom left", "bottom middle", "bottom right"};
 static const uint8_t named[SO_COLOURS][3] = {{220, 40, 40},  {40, 160, 60},  {40, 80, 220}, {235, 215, 45},
-                                             {240, 135, 30}, {130, 50, 170}, {25, 25, 25},  {235, 140, 185}};
+                                             {235, 135, 30}, {130, 50, 170}, {25, 25, 25},  {235, 140, 185}};
 
 static int find(const char *name, const char *const *names, int count)
 {

@@ -65,14 +65,14 @@ static so_status take(cursor *c, void *out, size_t bytes, so_error *error)
     return SO_OK;
 }
 
-static so_status take_text(cursor *c, so_text *text, so_error *error)
+static so_status take_text(cursor *c, so_span *text, so_error *error)
 {
     uint64_t length = 0;
     SO_TRY(take(c, &length, 8, error));
     if (length > c->size - c->at)
         return so_fail(error, SO_ERR_FORMAT, "a string of %llu bytes at byte %zu of a file of %zu",
                        (unsigned long long)length, c->at, c->size);
-    *text = (so_text){(const char *)c->data + c->at, (size_t)length};
+    *text = (so_span){(const char *)c->data + c->at, (size_t)length};
     c->at += (size_t)length;
     return SO_OK;
 }
@@ -85,7 +85,7 @@ static so_status take_strings(so_gguf *gguf, cursor *c, so_gguf_array *array, so
     gguf->offsets[gguf->n_offsets++] = offset;
     array->offset = offset;
     size_t begin = c->at;
-    so_text skipped;
+    so_span skipped;
     for (int64_t i = 0; i < array->n; i++) {
         offset[i] = c->at - begin;
         SO_TRY(take_text(c, &skipped, error));
@@ -113,14 +113,14 @@ static so_status take_items(so_gguf *gguf, cursor *c, so_gguf_array *array, so_e
 
 static so_status take_entry(so_gguf *gguf, cursor *c, so_error *error)
 {
-    so_text key = {0};
+    so_span key = {0};
     uint32_t type = 0;
     uint64_t n = 1;
     SO_TRY(take_text(c, &key, error));
     if (!key.length || key.length > KEY_MAX)
         return so_fail(error, SO_ERR_FORMAT, "a key of %zu bytes, expected 1 to %d", key.length, KEY_MAX);
     if (so_names_find(&gguf->keys, key) >= 0)
-        return so_fail(error, SO_ERR_FORMAT, "key '%.*s' appears twice", SO_TEXT_ARGS(key));
+        return so_fail(error, SO_ERR_FORMAT, "key '%.*s' appears twice", SO_SPAN_ARGS(key));
     SO_TRY(take(c, &type, 4, error));
     SO_TRY(so_grow(&gguf->entries, gguf->keys.count, &gguf->capacity, sizeof *gguf->entries, error));
     entry *e = &gguf->entries[gguf->keys.count];
@@ -130,12 +130,12 @@ static so_status take_entry(so_gguf *gguf, cursor *c, so_error *error)
         SO_TRY(take(c, &type, 4, error));
         SO_TRY(take(c, &n, 8, error));
         if (type == SO_GGUF_ARRAY)
-            return so_fail(error, SO_ERR_UNSUPPORTED, "key '%.*s' is an array of arrays", SO_TEXT_ARGS(key));
+            return so_fail(error, SO_ERR_UNSUPPORTED, "key '%.*s' is an array of arrays", SO_SPAN_ARGS(key));
     }
     if (type >= SO_GGUF_TYPE_COUNT)
-        return so_fail(error, SO_ERR_FORMAT, "key '%.*s' has a value of type %u, expected 0 to %d", SO_TEXT_ARGS(key),
+        return so_fail(error, SO_ERR_FORMAT, "key '%.*s' has a value of type %u, expected 0 to %d", SO_SPAN_ARGS(key),
                        type, SO_GGUF_TYPE_COUNT - 1);
-    if (n > INT64_MAX) return so_fail(error, SO_ERR_FORMAT, "key '%.*s' has 2^63 items or more", SO_TEXT_ARGS(key));
+    if (n > INT64_MAX) return so_fail(error, SO_ERR_FORMAT, "key '%.*s' has 2^63 items or more", SO_SPAN_ARGS(key));
     e->array.type = (so_gguf_type)type;
     e->array.n = (int64_t)n;
     SO_TRY(take_items(gguf, c, &e->array, error));
@@ -145,7 +145,7 @@ static so_status take_entry(so_gguf *gguf, cursor *c, so_error *error)
 /* One tensor info; view->data is left for later, the offset goes to *offset. */
 static so_status take_info(so_gguf *gguf, cursor *c, uint64_t *offset, so_error *error)
 {
-    so_text name = {0};
+    so_span name = {0};
     uint32_t n_dims = 0, type = 0;
     uint64_t dim = 0;
     so_view view = {0};
@@ -153,23 +153,23 @@ static so_status take_info(so_gguf *gguf, cursor *c, uint64_t *offset, so_error 
     SO_TRY(so_name_check(name, error));
     SO_TRY(take(c, &n_dims, 4, error));
     if (n_dims > 4)
-        return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has %u dimensions, expected at most 4", SO_TEXT_ARGS(name),
+        return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has %u dimensions, expected at most 4", SO_SPAN_ARGS(name),
                        n_dims);
     view.n_dims = (int)n_dims;
     for (int i = view.n_dims - 1; i >= 0; i--) {
         SO_TRY(take(c, &dim, 8, error));
         if (dim > INT64_MAX)
-            return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has a dimension of %llu", SO_TEXT_ARGS(name),
+            return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has a dimension of %llu", SO_SPAN_ARGS(name),
                            (unsigned long long)dim);
         view.dim[i] = (int64_t)dim;
     }
     SO_TRY(take(c, &type, 4, error));
     if (type >= GGML_TYPES)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "tensor '%.*s' has the unknown ggml type %u", SO_TEXT_ARGS(name),
+        return so_fail(error, SO_ERR_UNSUPPORTED, "tensor '%.*s' has the unknown ggml type %u", SO_SPAN_ARGS(name),
                        type);
     if (ggml_types[type].type < 0)
         return so_fail(error, SO_ERR_UNSUPPORTED, "tensor '%.*s' has the ggml type %s (%u), which is not supported",
-                       SO_TEXT_ARGS(name), ggml_types[type].name, type);
+                       SO_SPAN_ARGS(name), ggml_types[type].name, type);
     view.type = (so_type)ggml_types[type].type;
     SO_TRY(take(c, offset, 8, error));
     SO_TRY(so_view_measure(&view, name, error));
@@ -189,7 +189,7 @@ static int by_offset(const void *a, const void *b)
 }
 
 /* Sets every view's data. Tensors may leave holes (padding), but may not overlap or leave the file. */
-static so_status place_tensors(so_gguf *gguf, place *places, so_text data, size_t alignment, so_error *error)
+static so_status place_tensors(so_gguf *gguf, place *places, so_span data, size_t alignment, so_error *error)
 {
     int64_t n = gguf->views.count;
     for (int64_t i = 0; i < n; i++) {
@@ -265,7 +265,7 @@ static so_status read_gguf(so_gguf *gguf, const void *data, size_t size, so_erro
     for (uint64_t i = 0; i < tensors && status == SO_OK; i++) status = take_info(gguf, &c, &places[i].offset, error);
     if (status == SO_OK) {
         size_t begin = (c.at + alignment - 1) / alignment * alignment;
-        so_text rest = {(const char *)data + (begin < size ? begin : size), begin < size ? size - begin : 0};
+        so_span rest = {(const char *)data + (begin < size ? begin : size), begin < size ? size - begin : 0};
         status = place_tensors(gguf, places, rest, alignment, error);
     }
     free(places);
@@ -323,19 +323,19 @@ int64_t so_gguf_keys(const so_gguf *gguf)
     return gguf->keys.count;
 }
 
-so_text so_gguf_key(const so_gguf *gguf, int64_t i)
+so_span so_gguf_key(const so_gguf *gguf, int64_t i)
 {
     return gguf->keys.key[i];
 }
 
 bool so_gguf_has(const so_gguf *gguf, const char *key)
 {
-    return so_names_find(&gguf->keys, so_text_of(key)) >= 0;
+    return so_names_find(&gguf->keys, so_span_of(key)) >= 0;
 }
 
 static so_status find(const so_gguf *gguf, const char *key, const entry **out, so_error *error)
 {
-    int64_t i = so_names_find(&gguf->keys, so_text_of(key));
+    int64_t i = so_names_find(&gguf->keys, so_span_of(key));
     if (i < 0) return so_fail(error, SO_ERR_MISSING, "key '%s' is missing", key);
     *out = &gguf->entries[i];
     return SO_OK;
@@ -421,7 +421,7 @@ so_status so_gguf_bool(const so_gguf *gguf, const char *key, bool *value, so_err
     return SO_OK;
 }
 
-so_status so_gguf_string(const so_gguf *gguf, const char *key, so_text *value, so_error *error)
+so_status so_gguf_string(const so_gguf *gguf, const char *key, so_span *value, so_error *error)
 {
     const entry *e = NULL;
     SO_TRY(find(gguf, key, &e, error));
@@ -443,9 +443,9 @@ so_status so_gguf_array_of(const so_gguf *gguf, const char *key, so_gguf_type ty
     return SO_OK;
 }
 
-so_text so_gguf_string_at(const so_gguf_array *array, int64_t i)
+so_span so_gguf_string_at(const so_gguf_array *array, int64_t i)
 {
     uint64_t length;
     memcpy(&length, array->data + array->offset[i], 8);
-    return (so_text){(const char *)array->data + array->offset[i] + 8, (size_t)length};
+    return (so_span){(const char *)array->data + array->offset[i] + 8, (size_t)length};
 }

@@ -43,17 +43,17 @@ void so_gguf_close(so_gguf **gguf);
 const so_views *so_gguf_views(const so_gguf *gguf);
 
 int64_t so_gguf_keys(const so_gguf *gguf);                 /* how many */
-so_text so_gguf_key(const so_gguf *gguf, int64_t i);       /* 0 <= i < keys */
+so_span so_gguf_key(const so_gguf *gguf, int64_t i);       /* 0 <= i < keys */
 bool so_gguf_has(const so_gguf *gguf, const char *key);
 
-/* Getters: SO_ERR_MISSING when the key is absent, SO_ERR_TYPE when the value is of another kind. An integer of any width
- * that fits is accepted for u32 and i64, f32 and f64 for f32 (rounded). */
+/* Getters: SO_ERR_MISSING when the key is absent, SO_ERR_TYPE when the value is of another kind. An integer of any
+ * width that fits is accepted for u32 and i64, f32 and f64 for f32 (rounded). */
 so_status so_gguf_u32(const so_gguf *gguf, const char *key, uint32_t *value, so_error *error);
 so_status so_gguf_i64(const so_gguf *gguf, const char *key, int64_t *value, so_error *error);
 so_status so_gguf_f32(const so_gguf *gguf, const char *key, float *value, so_error *error);
 so_status so_gguf_bool(const so_gguf *gguf, const char *key, bool *value, so_error *error);
 /* The text lies in the file: not terminated, lives until close. */
-so_status so_gguf_string(const so_gguf *gguf, const char *key, so_text *value, so_error *error);
+so_status so_gguf_string(const so_gguf *gguf, const char *key, so_span *value, so_error *error);
 
 /* An array of n items in the file; lives until close. Items are read with the functions below, 0 <= i < n. */
 typedef struct so_gguf_array {
@@ -66,7 +66,7 @@ typedef struct so_gguf_array {
 /* SO_ERR_TYPE unless the value is an array of exactly `type`. */
 so_status so_gguf_array_of(const so_gguf *gguf, const char *key, so_gguf_type type, so_gguf_array *array,
                            so_error *error);
-so_text so_gguf_string_at(const so_gguf_array *array, int64_t i);
+so_span so_gguf_string_at(const so_gguf_array *array, int64_t i);
 
 static inline float so_gguf_f32_at(const so_gguf_array *array, int64_t i)
 {
@@ -93,7 +93,7 @@ so_status so_gguf_set_i64(so_gguf_writer *writer, const char *key, int64_t value
 so_status so_gguf_set_f32(so_gguf_writer *writer, const char *key, float value, so_error *error);
 so_status so_gguf_set_bool(so_gguf_writer *writer, const char *key, bool value, so_error *error);
 so_status so_gguf_set_string(so_gguf_writer *writer, const char *key, const char *value, so_error *error);
-so_status so_gguf_set_strings(so_gguf_writer *writer, const char *key, const so_text *value, int64_t n,
+so_status so_gguf_set_strings(so_gguf_writer *writer, const char *key, const so_span *value, int64_t n,
                               so_error *error);
 so_status so_gguf_set_f32s(so_gguf_writer *writer, const char *key, const float *value, int64_t n, so_error *error);
 so_status so_gguf_set_i32s(so_gguf_writer *writer, const char *key, const int32_t *value, int64_t n, so_error *error);

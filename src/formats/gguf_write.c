@@ -52,7 +52,7 @@ static so_status append_u64(buffer *b, uint64_t value, so_error *error)
     return append(b, &value, 8, error);
 }
 
-static so_status append_text(buffer *b, so_text text, so_error *error)
+static so_status append_text(buffer *b, so_span text, so_error *error)
 {
     SO_TRY(append_u64(b, text.length, error));
     return append(b, text.data, text.length, error);
@@ -77,18 +77,18 @@ static so_status begin_key(so_gguf_writer *writer, const char *key, so_gguf_type
     if (writer->started) return so_fail(error, SO_ERR_STATE, "key '%.200s' comes after the first data", key);
     if (!length || length > 65535)
         return so_fail(error, SO_ERR_ARG, "a key of %zu bytes, expected 1 to 65535", length);
-    if (so_names_find(&writer->key_names, so_text_of(key)) >= 0)
+    if (so_names_find(&writer->key_names, so_span_of(key)) >= 0)
         return so_fail(error, SO_ERR_ARG, "key '%.200s' is already set", key);
     SO_TRY(so_grow(&writer->owned, writer->key_names.count, &writer->owned_capacity, sizeof *writer->owned, error));
     char *copy = strdup(key);
     if (!copy) return so_fail(error, SO_ERR_NOMEM, "no memory for a key");
-    so_status status = so_names_add(&writer->key_names, so_text_of(copy), error);
+    so_status status = so_names_add(&writer->key_names, so_span_of(copy), error);
     if (status != SO_OK) {
         free(copy);
         return status;
     }
     writer->owned[writer->key_names.count - 1] = copy;
-    SO_TRY(append_text(&writer->keys, so_text_of(copy), error));
+    SO_TRY(append_text(&writer->keys, so_span_of(copy), error));
     return append_u32(&writer->keys, type, error);
 }
 
@@ -123,7 +123,7 @@ so_status so_gguf_set_bool(so_gguf_writer *writer, const char *key, bool value, 
 so_status so_gguf_set_string(so_gguf_writer *writer, const char *key, const char *value, so_error *error)
 {
     SO_TRY(begin_key(writer, key, SO_GGUF_STRING, error));
-    return append_text(&writer->keys, so_text_of(value), error);
+    return append_text(&writer->keys, so_span_of(value), error);
 }
 
 static so_status begin_array(so_gguf_writer *writer, const char *key, so_gguf_type type, int64_t n, so_error *error)
@@ -134,7 +134,7 @@ static so_status begin_array(so_gguf_writer *writer, const char *key, so_gguf_ty
     return append_u64(&writer->keys, (uint64_t)n, error);
 }
 
-so_status so_gguf_set_strings(so_gguf_writer *writer, const char *key, const so_text *value, int64_t n, so_error *error)
+so_status so_gguf_set_strings(so_gguf_writer *writer, const char *key, const so_span *value, int64_t n, so_error *error)
 {
     SO_TRY(begin_array(writer, key, SO_GGUF_STRING, n, error));
     for (int64_t i = 0; i < n; i++) SO_TRY(append_text(&writer->keys, value[i], error));
@@ -164,12 +164,12 @@ so_status so_gguf_declare(so_gguf_writer *writer, const char *name, so_type type
         return so_fail(error, SO_ERR_ARG, "tensor '%s' has %d dimensions, expected at most 4", name, n_dims);
     so_view view = {.type = type, .n_dims = n_dims};
     for (int i = 0; i < n_dims; i++) view.dim[i] = dim[i];
-    SO_TRY(so_view_measure(&view, so_text_of(name), error));
+    SO_TRY(so_view_measure(&view, so_span_of(name), error));
     uint64_t end;
     if (__builtin_add_overflow(writer->data_bytes, (uint64_t)view.bytes, &end) || end > INT64_MAX - ALIGNMENT)
         return so_fail(error, SO_ERR_LIMIT, "tensor '%s' makes the file larger than 2^63 bytes", name);
-    SO_TRY(so_views_add(&writer->declared, so_text_of(name), &view, error));
-    SO_TRY(append_text(&writer->infos, so_text_of(name), error));
+    SO_TRY(so_views_add(&writer->declared, so_span_of(name), &view, error));
+    SO_TRY(append_text(&writer->infos, so_span_of(name), error));
     SO_TRY(append_u32(&writer->infos, (uint32_t)n_dims, error));
     for (int i = n_dims - 1; i >= 0; i--) SO_TRY(append_u64(&writer->infos, (uint64_t)dim[i], error));
     SO_TRY(append_u32(&writer->infos, (uint32_t)number, error));

@@ -49,7 +49,7 @@ static so_status type_of(const char *dtype, const char *name, so_type *type, so_
 static so_status read_entry(const char *name, json_t *entry, size_t data_size, so_view *view, extent *place,
                             so_error *error)
 {
-    so_text text = so_text_of(name);
+    so_span text = so_span_of(name);
     SO_TRY(so_name_check(text, error));
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
     json_t *shape = json_object_get(entry, "shape"), *offsets = json_object_get(entry, "data_offsets");
@@ -117,7 +117,7 @@ static so_status read_metadata(json_t *metadata, so_error *error)
     return SO_OK;
 }
 
-static so_status read_entries(so_safetensors *file, shard *shard, json_t *header, so_text data, so_error *error)
+static so_status read_entries(so_safetensors *file, shard *shard, json_t *header, so_span data, so_error *error)
 {
     const char *name;
     json_t *entry;
@@ -136,7 +136,7 @@ static so_status read_entries(so_safetensors *file, shard *shard, json_t *header
         SO_TRY_GO(read_entry(name, entry, data.length, &view, &places[n], error));
         if (view.bytes) view.data = data.data + places[n].begin;
         n++;
-        SO_TRY_GO(so_views_add(&file->views, so_text_of(name), &view, error));
+        SO_TRY_GO(so_views_add(&file->views, so_span_of(name), &view, error));
     }
     status = check_cover(places, n, data.length, error);
 done:
@@ -159,7 +159,7 @@ static so_status read_shard(so_safetensors *file, shard *shard, const void *byte
     json_error_t why;
     json_t *header = json_loadb(data + 8, length, JSON_REJECT_DUPLICATES, &why);
     if (!header) return so_fail(error, SO_ERR_FORMAT, "header: byte %d: %.200s", why.position, why.text);
-    so_text rest = {data + 8 + length, size - 8 - (size_t)length};
+    so_span rest = {data + 8 + length, size - 8 - (size_t)length};
     so_status status = read_entries(file, shard, header, rest, error);
     json_decref(header);
     return status;
@@ -227,16 +227,16 @@ static so_status open_shards(so_safetensors *file, const char *index, json_t *ma
             status = so_fail(error, SO_ERR_FORMAT, "'%.300s': weight_map '%.200s' is not a string", index, name);
             goto done;
         }
-        if (so_names_find(&shards, so_text_of(shard)) >= 0) continue;
+        if (so_names_find(&shards, so_span_of(shard)) >= 0) continue;
         SO_TRY_GO(so_grow(&first, shards.count, &capacity, sizeof *first, error));
         first[shards.count] = file->views.count;
-        SO_TRY_GO(so_names_add(&shards, so_text_of(shard), error));
+        SO_TRY_GO(so_names_add(&shards, so_span_of(shard), error));
         SO_TRY_GO(open_named_shard(file, index, shard, error));
     }
     json_object_foreach(map, name, value)
     {
-        int64_t at = so_names_find(&file->views.names, so_text_of(name));
-        int64_t shard = so_names_find(&shards, so_text_of(json_string_value(value)));
+        int64_t at = so_names_find(&file->views.names, so_span_of(name));
+        int64_t shard = so_names_find(&shards, so_span_of(json_string_value(value)));
         int64_t end = shard + 1 < shards.count ? first[shard + 1] : file->views.count;
         if (at >= first[shard] && at < end) continue;
         status = so_fail(error, SO_ERR_MISSING, "tensor '%.200s' is not in '%.200s', where '%.300s' says it is", name,

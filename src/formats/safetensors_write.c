@@ -66,12 +66,12 @@ so_status so_safetensors_declare(so_safetensors_writer *writer, const char *name
                        so_type_about(type)->name);
     so_view view = {.type = type, .n_dims = n_dims};
     for (int i = 0; i < n_dims && i < SO_VIEW_DIMS; i++) view.dim[i] = dim[i];
-    SO_TRY(so_view_measure(&view, so_text_of(name), error));
+    SO_TRY(so_view_measure(&view, so_span_of(name), error));
     uint64_t end;
     if (__builtin_add_overflow(writer->data_bytes, (uint64_t)view.bytes, &end) || end > INT64_MAX)
         return so_fail(error, SO_ERR_LIMIT, "tensor '%s' makes the file larger than 2^63 bytes", name);
     if (strcmp(name, "__metadata__") == 0) return so_fail(error, SO_ERR_ARG, "a tensor cannot be called '%s'", name);
-    SO_TRY(so_views_add(&writer->declared, so_text_of(name), &view, error));
+    SO_TRY(so_views_add(&writer->declared, so_span_of(name), &view, error));
     json_t *shape = json_array();
     int failed = !shape;
     for (int i = 0; i < n_dims && !failed; i++) failed = json_array_append_new(shape, json_integer(dim[i])) != 0;

@@ -8,9 +8,9 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored tensors are little-endian and used in place");
 
-so_text so_text_of(const char *string)
+so_span so_span_of(const char *string)
 {
-    return (so_text){string, strlen(string)};
+    return (so_span){string, strlen(string)};
 }
 
 so_status so_grow(void *items, int64_t count, int64_t *capacity, size_t size, so_error *error)
@@ -27,7 +27,7 @@ so_status so_grow(void *items, int64_t count, int64_t *capacity, size_t size, so
     return SO_OK;
 }
 
-static uint64_t hash(so_text key)
+static uint64_t hash(so_span key)
 {
     uint64_t h = 0x9e3779b97f4a7c15u ^ key.length;
     for (size_t i = 0; i < key.length; i++) h = (h ^ (unsigned char)key.data[i]) * 0x100000001b3u;
@@ -37,17 +37,17 @@ static uint64_t hash(so_text key)
 }
 
 /* The slot that holds `key`, or the empty one where it belongs. */
-static size_t seek(const so_names *names, so_text key)
+static size_t seek(const so_names *names, so_span key)
 {
     size_t i = hash(key) & (names->slots - 1);
     for (; names->slot[i]; i = (i + 1) & (names->slots - 1)) {
-        so_text k = names->key[names->slot[i] - 1];
+        so_span k = names->key[names->slot[i] - 1];
         if (k.length == key.length && (!key.length || memcmp(k.data, key.data, key.length) == 0)) break;
     }
     return i;
 }
 
-int64_t so_names_find(const so_names *names, so_text key)
+int64_t so_names_find(const so_names *names, so_span key)
 {
     if (!names->slots) return -1;
     return (int64_t)names->slot[seek(names, key)] - 1;
@@ -65,7 +65,7 @@ static so_status rehash(so_names *names, so_error *error)
     return SO_OK;
 }
 
-so_status so_names_add(so_names *names, so_text key, so_error *error)
+so_status so_names_add(so_names *names, so_span key, so_error *error)
 {
     if (names->count >= 1 << 30) return so_fail(error, SO_ERR_LIMIT, "more than 2^30 names");
     SO_TRY(so_grow(&names->key, names->count, &names->capacity, sizeof *names->key, error));
@@ -85,21 +85,21 @@ void so_names_clear(so_names *names)
 
 const so_view *so_views_find(const so_views *views, const char *name)
 {
-    int64_t i = so_names_find(&views->names, so_text_of(name));
+    int64_t i = so_names_find(&views->names, so_span_of(name));
     return i < 0 ? NULL : &views->view[i];
 }
 
-so_status so_views_add(so_views *views, so_text name, const so_view *view, so_error *error)
+so_status so_views_add(so_views *views, so_span name, const so_view *view, so_error *error)
 {
     SO_TRY(so_name_check(name, error));
     if (so_names_find(&views->names, name) >= 0)
-        return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' appears twice", SO_TEXT_ARGS(name));
+        return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' appears twice", SO_SPAN_ARGS(name));
     SO_TRY(so_grow(&views->view, views->count, &views->capacity, sizeof *views->view, error));
     char *copy = malloc(name.length + 1);
     if (!copy) return so_fail(error, SO_ERR_NOMEM, "no memory for a name");
     memcpy(copy, name.data, name.length);
     copy[name.length] = 0;
-    so_status status = so_names_add(&views->names, (so_text){copy, name.length}, error);
+    so_status status = so_names_add(&views->names, (so_span){copy, name.length}, error);
     if (status != SO_OK) {
         free(copy);
         return status;
@@ -111,7 +111,8 @@ so_status so_views_add(so_views *views, so_text name, const so_view *view, so_er
 
 void *so_views_own(so_views *views, size_t bytes)
 {
-    if (so_grow(&views->owned, views->n_owned, &views->owned_capacity, sizeof *views->owned, NULL) != SO_OK) return NULL;
+    if (so_grow(&views->owned, views->n_owned, &views->owned_capacity, sizeof *views->owned, NULL) != SO_OK)
+        return NULL;
     void *block = malloc(bytes ? bytes : 1);
     if (block) views->owned[views->n_owned++] = block;
     return block;
@@ -153,30 +154,30 @@ int64_t so_view_elements(const so_view *view)
     return n;
 }
 
-so_status so_view_measure(so_view *view, so_text name, so_error *error)
+so_status so_view_measure(so_view *view, so_span name, so_error *error)
 {
     if (view->n_dims < 0 || view->n_dims > SO_VIEW_DIMS)
-        return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has %d dimensions, expected at most %d", SO_TEXT_ARGS(name),
+        return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has %d dimensions, expected at most %d", SO_SPAN_ARGS(name),
                        view->n_dims, SO_VIEW_DIMS);
     int64_t n = 1, empty = 0; /* an axis of 0 counts as 1 here, so that every partial product is known to fit */
     for (int i = 0; i < view->n_dims; i++) {
         if (view->dim[i] < 0)
-            return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has a dimension of %lld", SO_TEXT_ARGS(name),
+            return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has a dimension of %lld", SO_SPAN_ARGS(name),
                            (long long)view->dim[i]);
         if (view->dim[i] == 0)
             empty = 1;
         else if (__builtin_mul_overflow(n, view->dim[i], &n))
-            return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has more than 2^63 elements", SO_TEXT_ARGS(name));
+            return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' has more than 2^63 elements", SO_SPAN_ARGS(name));
     }
     const so_type_info *info = so_type_about(view->type);
     int64_t row = view->n_dims ? view->dim[view->n_dims - 1] : 1;
     if (row % info->block != 0)
         return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' of type %s has rows of %lld, expected a multiple of %d",
-                       SO_TEXT_ARGS(name), info->name, (long long)row, info->block);
+                       SO_SPAN_ARGS(name), info->name, (long long)row, info->block);
     view->bytes = 0;
     if (empty) return SO_OK;
     view->bytes = so_type_bytes(view->type, n);
-    if (!view->bytes) return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' exceeds 2^63 bytes", SO_TEXT_ARGS(name));
+    if (!view->bytes) return so_fail(error, SO_ERR_FORMAT, "tensor '%.*s' exceeds 2^63 bytes", SO_SPAN_ARGS(name));
     return SO_OK;
 }
 
@@ -193,7 +194,7 @@ static size_t utf8(const unsigned char *s, size_t left)
     return n;
 }
 
-so_status so_name_check(so_text name, so_error *error)
+so_status so_name_check(so_span name, so_error *error)
 {
     if (name.length < 1 || name.length > SO_VIEW_NAME_MAX)
         return so_fail(error, SO_ERR_FORMAT, "a name has %zu bytes, expected 1 to %d", name.length, SO_VIEW_NAME_MAX);

@@ -108,7 +108,20 @@ so_tensor *so_softmax(so_pass *pass, so_tensor *x);
 /* ---- losses (ops_loss.c); each gives one element */
 /* Mean over rows with label >= 0 of the cross entropy (0 rows: 0). Labels are copied. */
 so_tensor *so_cross_entropy(so_pass *pass, so_tensor *logits, const int32_t *label);
-/* Sum of a[i] w[i] over all losses given. */
+/* The same with options. A row's loss is the cross entropy to a smoothed target, or the Kullback-Leibler distance to it;
+ * rows may be weighted (copied). */
+typedef enum so_smoothing {
+    SO_SMOOTH_ALL,   /* s/V on every class and 1-s more on the label; cross entropy (PyTorch) */
+    SO_SMOOTH_OTHERS /* 1-s on the label, s/(V-1) on the others; Kullback-Leibler distance (WeNet, FunASR) */
+} so_smoothing;
+typedef struct so_ce {
+    double smoothing; /* s, 0 to 1 */
+    so_smoothing convention;
+    const so_real *weight; /* [rows] or NULL: 1 each */
+    double divide;         /* 0: the sum of the weights of rows with label >= 0 */
+} so_ce;
+so_tensor *so_cross_entropy_with(so_pass *pass, so_tensor *logits, const int32_t *label, const so_ce *ce);
+/* Sum of loss[i] weight[i]; at most SO_MAX_INPUTS losses of one element each. */
 so_tensor *so_weighted_sum(so_pass *pass, int n, so_tensor *const *loss, const so_real *weight);
 /* Sum over sequences of the CTC loss on log-softmax of logits[R, V]; sequence s owns rows row0[s].. of rows[s] and has the
  * labels labels[label0[s]] .. of n_labels[s]. Infeasible sequences count 0 (their number is added to *infeasible if not

@@ -26,7 +26,7 @@ void so_store_close(so_store *store)
 
 so_weight *so_store_find(const so_store *store, const char *name)
 {
-    int64_t i = so_names_find(&store->names, so_text_of(name));
+    int64_t i = so_names_find(&store->names, so_span_of(name));
     return i < 0 ? NULL : store->weight[i];
 }
 
@@ -103,7 +103,7 @@ static so_status add(so_binder *binder, const char *name, const so_bind_row *row
     w->tensor.n_dims = (int8_t)shape_of(&binder->sizes, row->axes, w->tensor.dim);
     w->group = row->group ? row->group : binder->group ? binder->group : "";
     w->axes = row->axes;
-    SO_TRY(so_names_add(&store->names, so_text_of(copy), error));
+    SO_TRY(so_names_add(&store->names, so_span_of(copy), error));
     SO_TRY(so_grow(&store->weight, store->count, &store->capacity, sizeof *store->weight, error));
     store->weight[store->count++] = *out = w;
     return SO_OK;

@@ -128,6 +128,14 @@ bool so_utf8_valid(const char *bytes, size_t size)
 {
     for (size_t at = 0; at < size;) {
         int32_t c;
+        uint64_t eight;
+        if (size - at >= 8) {
+            memcpy(&eight, bytes + at, 8);
+            if (!(eight & 0x8080808080808080u)) {
+                at += 8;
+                continue;
+            }
+        }
         at += (size_t)so_utf8_next(bytes + at, size - at, &c);
         if (c < 0) return false;
     }

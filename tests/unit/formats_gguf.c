@@ -25,7 +25,7 @@ static void write_sample(void)
 {
     so_error error;
     so_gguf_writer *writer;
-    so_text texts[3] = {so_text_of("a"), {"", 0}, so_text_of("größer")};
+    so_span texts[3] = {so_span_of("a"), {"", 0}, so_span_of("größer")};
     float floats[2] = {0.5f, -1};
     int32_t ints[3] = {1, -2, 3};
     int64_t matrix[2] = {3, 64}, vector[1] = {5}, cube[3] = {2, 1, 3};
@@ -64,7 +64,7 @@ static void written_keys_read_back(void **state)
     int64_t i;
     float f;
     bool b;
-    so_text s;
+    so_span s;
     so_gguf_array a;
     write_sample();
     CHECK_OK(so_gguf_open(&gguf, path, &error), error);

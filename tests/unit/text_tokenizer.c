@@ -308,13 +308,15 @@ static void bad_files_are_refused_by_name(void **state)
         so_status status;
         const char *says;
     } cases[] = {
-        {"", SO_ERR_FORMAT, "line"},
+        {"", SO_ERR_FORMAT, "not UTF-8"},
+        {"{\"a\":1,}", SO_ERR_FORMAT, "not a JSON object"},
+        {"{\"model\":{\"type\":\"BPE\"}} x", SO_ERR_FORMAT, "not a JSON object"},
         {"{}", SO_ERR_UNSUPPORTED, "model.type"},
         {"{\"model\":{\"type\":\"Unigram\"}}", SO_ERR_UNSUPPORTED, "model.type"},
         {"{\"model\":{\"type\":\"BPE\",\"dropout\":0.1}}", SO_ERR_UNSUPPORTED, "dropout"},
         {"{\"model\":{\"type\":\"BPE\"},\"normalizer\":{\"type\":\"NFC\"}}", SO_ERR_UNSUPPORTED, "normalizer"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{}},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT, "tokens"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1}},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT,
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT, "tokens"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT,
          "id"},
     };
     so_tokenizer *t;

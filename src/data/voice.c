@@ -1,0 +1,298 @@
+/* Speech for corpora through libespeak-ng, with noise and a small room's reverberation.
+ * Samples: mono, 22050 Hz, within [-1, 1].
+ * Source: the tabletop spec, "Voices"; espeak-ng/speak_lib.h; Schroeder, "Natural sounding artificial reverberation".
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "data/voice.h"
+
+#include <errno.h>
+#include <espeak-ng/speak_lib.h>
+#include <fcntl.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LONGEST = 120 * SO_VOICE_RATE, TAIL = SO_VOICE_RATE / 10, COMBS = 4 };
+
+static const uint64_t LOTS = 0x766f696365000000u, NOISE = 0x6e6f697365000000u;
+
+static const char *const accents[] = {"en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan"};
+static const char *const variants[] = {"+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+f1", "+f2", "+f3", "+f4"};
+static const char *const reserved_accent = "en-gb-x-gbcwmd", *const reserved_variants[] = {"+m7", "+f5"};
+
+#define COUNT_OF(list) ((int64_t)(sizeof(list) / sizeof *(list)))
+
+so_voice so_voice_own(void) { return (so_voice){"en-us", "+f3", 160, 50, 100, false}; }
+
+so_voice so_voice_draw(so_tabletop_part part, uint64_t seed, uint64_t index)
+{
+    so_rng rng;
+    so_voice voice;
+    memset(&voice, 0, sizeof voice);
+    so_rng_init(&rng, seed ^ LOTS ^ (uint64_t)part << 60, index);
+    const char *accent = accents[so_rng_below(&rng, COUNT_OF(accents))];
+    const char *variant = variants[so_rng_below(&rng, COUNT_OF(variants))];
+    int64_t what = so_rng_below(&rng, 3), other = so_rng_below(&rng, COUNT_OF(reserved_variants));
+    if (part == SO_TABLETOP_RESERVED && what != 0) accent = reserved_accent;
+    if (part == SO_TABLETOP_RESERVED && what != 1) variant = reserved_variants[other];
+    snprintf(voice.accent, sizeof voice.accent, "%s", accent);
+    snprintf(voice.variant, sizeof voice.variant, "%s", variant);
+    voice.speed = (int)so_rng_range(&rng, 130, 190);
+    voice.pitch = (int)so_rng_range(&rng, 25, 75);
+    voice.amplitude = (int)so_rng_range(&rng, 60, 140);
+    voice.disturbed = so_rng_below(&rng, 3) == 0;
+    return voice;
+}
+
+bool so_voice_is_reserved(const so_voice *voice)
+{
+    if (strcmp(voice->accent, reserved_accent) == 0) return true;
+    for (int64_t i = 0; i < COUNT_OF(reserved_variants); i++)
+        if (strcmp(voice->variant, reserved_variants[i]) == 0) return true;
+    return false;
+}
+
+const char *so_voice_name(const so_voice *voice, char name[32])
+{
+    snprintf(name, 32, "%.23s%.7s", voice->accent, voice->variant);
+    return name;
+}
+
+/* What the library gives back: the utterance being spoken, in the process that speaks it. */
+static struct {
+    bool full, nomem;
+    int16_t *samples;
+    int64_t count, capacity;
+} spoken;
+
+static int keep_samples(short *wav, int count, espeak_EVENT *events)
+{
+    (void)events;
+    if (!wav || count <= 0) return 0;
+    if (spoken.count + count > LONGEST) {
+        spoken.full = true;
+        return 1;
+    }
+    if (spoken.count + count > spoken.capacity) {
+        int64_t capacity = 2 * (spoken.count + count);
+        int16_t *samples = realloc(spoken.samples, (size_t)capacity * sizeof *samples);
+        if (!samples) {
+            spoken.nomem = true;
+            return 1;
+        }
+        spoken.samples = samples;
+        spoken.capacity = capacity;
+    }
+    memcpy(spoken.samples + spoken.count, wav, (size_t)count * sizeof *wav);
+    spoken.count += count;
+    return 0;
+}
+
+static so_status choose(const so_voice *voice, so_error *error)
+{
+    char name[32], file[512];
+    const char *folder = NULL;
+    espeak_Info(&folder);
+    /* espeak-ng takes an unknown variant for none. */
+    snprintf(file, sizeof file, "%s/voices/!v/%s", folder ? folder : "", voice->variant + (voice->variant[0] == '+'));
+    if (voice->variant[0] && (strchr(voice->variant, '/') || access(file, R_OK) != 0))
+        return so_fail(error, SO_ERR_MISSING, "espeak-ng has no variant '%s' in '%s'", voice->variant, file);
+    so_voice british = *voice;
+    if (strcmp(voice->accent, "en-gb") == 0) strcpy(british.accent, "en"); /* the name of its file */
+    if (espeak_SetVoiceByName(so_voice_name(&british, name)) != EE_OK)
+        return so_fail(error, SO_ERR_MISSING, "espeak-ng has no voice '%s'", name);
+    return SO_OK;
+}
+
+static so_status speak(const char *text, const so_voice *voice, so_error *error)
+{
+    spoken.count = 0;
+    spoken.full = spoken.nomem = false;
+    srand(1); /* breath */
+    SO_TRY(choose(voice, error));
+    espeak_SetParameter(espeakRATE, voice->speed, 0);
+    espeak_SetParameter(espeakPITCH, voice->pitch, 0);
+    espeak_SetParameter(espeakVOLUME, voice->amplitude, 0);
+    espeak_ERROR failed = espeak_Synth(text, strlen(text) + 1, 0, POS_CHARACTER, 0, espeakCHARS_UTF8, NULL, NULL);
+    if (spoken.full) return so_fail(error, SO_ERR_LIMIT, "the speech is longer than %d s", LONGEST / SO_VOICE_RATE);
+    if (spoken.nomem) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)spoken.count);
+    if (failed != EE_OK) return so_fail(error, SO_ERR_STATE, "espeak-ng cannot speak '%.60s': %d", text, (int)failed);
+    return SO_OK;
+}
+
+static int library_rate;
+
+/* Speaks once, so that every child finds voices and dictionaries loaded. */
+static void start_library(void)
+{
+    so_voice voice = so_voice_own();
+    so_error error;
+    library_rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 1000, NULL, espeakINITIALIZE_DONT_EXIT);
+    if (library_rate != SO_VOICE_RATE) return;
+    espeak_SetSynthCallback(keep_samples);
+    speak("Hello.", &voice, &error);
+}
+
+static bool put(int fd, const void *data, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(fd, (const char *)data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+static bool get(int fd, void *data, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = read(fd, (char *)data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+/* What the child sends ahead of the samples. */
+typedef struct answer {
+    so_error error;
+    int64_t count;
+} answer;
+
+_Noreturn static void speak_in_child(int fd, const char *text, const so_voice *voice)
+{
+    answer said = {.error = {.status = SO_OK}};
+    signal(SIGPIPE, SIG_IGN);
+    said.error.status = speak(text, voice, &said.error);
+    said.count = said.error.status == SO_OK ? spoken.count : 0;
+    if (put(fd, &said, sizeof said)) put(fd, spoken.samples, (size_t)said.count * sizeof *spoken.samples);
+    _exit(0);
+}
+
+static so_status hear(int fd, int16_t **samples, int64_t *count, so_error *error)
+{
+    answer said;
+    if (!get(fd, &said, sizeof said) || said.count < 0 || said.count > LONGEST)
+        return so_fail(error, SO_ERR_STATE, "the speaking process ended before it had spoken");
+    if (said.error.status != SO_OK) return so_fail(error, said.error.status, "%s", said.error.text);
+    *samples = malloc((size_t)said.count * sizeof **samples + 1);
+    if (!*samples) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)said.count);
+    if (!get(fd, *samples, (size_t)said.count * sizeof **samples))
+        return so_fail(error, SO_ERR_STATE, "the speaking process ended within its speech");
+    *count = said.count;
+    return SO_OK;
+}
+
+/* The library carries its flutter and noise from one utterance to the next. A child that speaks only once always starts
+ * from the same state, and several threads may have one each. */
+static so_status speak_apart(const char *text, const so_voice *voice, int16_t **samples, int64_t *count, so_error *error)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int ends[2];
+    pthread_once(&once, start_library);
+    if (library_rate != SO_VOICE_RATE)
+        return so_fail(error, SO_ERR_MISSING, "espeak-ng starts with %d Hz, expected %d Hz (-1: its data is not installed)",
+                       library_rate, SO_VOICE_RATE);
+    if (pipe2(ends, O_CLOEXEC) != 0) return so_fail(error, SO_ERR_IO, "cannot open a pipe: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0) speak_in_child(ends[1], text, voice);
+    close(ends[1]);
+    so_status status = child > 0 ? hear(ends[0], samples, count, error)
+                                 : so_fail(error, SO_ERR_IO, "cannot start a speaking process: %s", strerror(errno));
+    close(ends[0]);
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    return status;
+}
+
+/* Samples up to `TAIL` behind the last one that stands out of a thousandth of the peak; 0 for silence. */
+static int64_t audible(const int16_t *samples, int64_t count)
+{
+    int peak = 0;
+    int64_t last = count;
+    for (int64_t i = 0; i < count; i++) peak = abs(samples[i]) > peak ? abs(samples[i]) : peak;
+    if (peak == 0) return 0;
+    while (last > 0 && abs(samples[last - 1]) <= peak / 1000) last--;
+    return last + TAIL < count ? last + TAIL : count;
+}
+
+/* Schroeder's room: four feedback combs and an all-pass, added to the dry sound. */
+static so_status reverberate(float *samples, int64_t count, so_rng *rng, so_error *error)
+{
+    static const int delays[COMBS] = {655, 818, 899, 962}; /* 30 to 44 ms, no common factor */
+    const int pass = 110;
+    float decay = (float)(0.15 + 0.25 * so_rng_uniform(rng)), wet = (float)(0.1 + 0.25 * so_rng_uniform(rng));
+    double room = 0.5 + 0.5 * so_rng_uniform(rng), tail = decay * SO_VOICE_RATE; /* samples until -60 dB */
+    float *echo = calloc((size_t)count * 2, sizeof *echo), *comb = echo + count;
+    if (!echo) return so_fail(error, SO_ERR_NOMEM, "no memory to reverberate %lld samples", (long long)count);
+    for (int c = 0; c < COMBS; c++) {
+        int delay = (int)(delays[c] * room);
+        float feedback = (float)pow(10, -3 * delay / tail);
+        for (int64_t i = 0; i < count; i++) {
+            comb[i] = i < delay ? 0 : samples[i - delay] + feedback * comb[i - delay];
+            echo[i] += comb[i] / COMBS;
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        float behind = i < pass ? 0 : comb[i - pass], in = echo[i] + 0.6f * behind;
+        comb[i] = in;
+        samples[i] += wet * (behind - 0.6f * in);
+    }
+    free(echo);
+    return SO_OK;
+}
+
+/* White noise, 18 to 35 dB below the speech. */
+static void add_noise(float *samples, int64_t count, so_rng *rng)
+{
+    double power = 0;
+    for (int64_t i = 0; i < count; i++) power += (double)samples[i] * samples[i];
+    float level = (float)(sqrt(power / (double)count) * pow(10, -(18 + 17 * so_rng_uniform(rng)) / 20));
+    for (int64_t i = 0; i < count; i++) samples[i] += level * (float)so_rng_normal(rng);
+}
+
+static so_status disturb(float *samples, int64_t count, uint64_t seed, so_error *error)
+{
+    so_rng rng;
+    so_rng_init(&rng, seed, NOISE);
+    SO_TRY(reverberate(samples, count, &rng, error));
+    add_noise(samples, count, &rng);
+    return SO_OK;
+}
+
+so_status so_voice_speak(const char *text, const so_voice *voice, uint64_t seed, float **samples, int64_t *count,
+                         so_error *error)
+{
+    int16_t *raw = NULL;
+    float *sound = NULL;
+    so_status status = SO_OK;
+    int64_t n = 0;
+    *samples = NULL;
+    *count = 0;
+    if (!text[0] || voice->speed < espeakRATE_MINIMUM || voice->speed > espeakRATE_MAXIMUM || voice->pitch < 0 ||
+        voice->pitch > 99 || voice->amplitude < 0 || voice->amplitude > 200)
+        return so_fail(error, SO_ERR_ARG,
+                       "'%.40s' at speed %d, pitch %d, amplitude %d; expected some text, 80-450, 0-99, 0-200", text,
+                       voice->speed, voice->pitch, voice->amplitude);
+    SO_TRY_GO(speak_apart(text, voice, &raw, &n, error));
+    n = audible(raw, n);
+    if (n == 0) SO_TRY_GO(so_fail(error, SO_ERR_ARG, "'%.60s' has nothing that espeak-ng can speak", text));
+    sound = malloc((size_t)n * sizeof *sound);
+    if (!sound) SO_TRY_GO(so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n));
+    for (int64_t i = 0; i < n; i++) sound[i] = (float)raw[i] / 32768;
+    if (voice->disturbed) SO_TRY_GO(disturb(sound, n, seed, error));
+    for (int64_t i = 0; i < n; i++) sound[i] = fmaxf(-1, fminf(1, sound[i]));
+    *samples = sound;
+    *count = n;
+    sound = NULL;
+done:
+    free(raw);
+    free(sound);
+    return status;
+}

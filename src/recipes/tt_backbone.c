@@ -1,0 +1,112 @@
+/* The backbone, stage 1 of the paper: text and pictures to text. The tower stays as the eyes left it; projector and language
+ * model learn. There is no published Llama of this size, so the language model begins from nothing: dialogues without a
+ * picture teach it the rest of the world's text.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "recipes/tt_batch.h"
+
+enum { PICTURES = 16, TALKS = 8, TURNS = 5 };
+
+typedef struct context {
+    const so_tt *tt;
+    so_omni net;
+    so_ids ids; /* scratch */
+} context;
+
+static void put_text(const so_tt *tt, so_tt_batch *b, so_ids *ids, const char *text)
+{
+    ids->n = 0;
+    if (so_tt_encode(tt, text, ids, &b->pass->error) == SO_OK) so_tt_batch_text(b, ids->data, (int64_t)ids->n);
+}
+
+static void put_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, uint64_t scene, const so_qa *qa)
+{
+    const so_ids *open = turn ? &tt->turn : &tt->head;
+    so_tt_batch_text(b, open->data, (int64_t)open->n);
+    if (turn == 0 && scene != ~(uint64_t)0) so_tt_batch_picture(b, scene);
+    put_text(tt, b, ids, qa->question);
+    so_tt_batch_text(b, tt->reply.data, (int64_t)tt->reply.n);
+    ids->n = 0;
+    if (so_tt_encode(tt, qa->answer, ids, &b->pass->error) == SO_OK)
+        so_tt_batch_answer(b, ids->data, (int64_t)ids->n, tt->id->eot);
+}
+
+static void put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+{
+    so_dialogue d;
+    so_tabletop_dialogue(part, seed, index, turns, &d);
+    so_tt_batch_sequence(b);
+    for (int t = 0; t < d.turns; t++) put_turn(c->tt, b, &c->ids, t, d.scene.seed, &d.turn[t]);
+}
+
+static void put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+{
+    so_tt_batch_sequence(b);
+    for (int t = 0; t < turns; t++) {
+        so_qa qa;
+        so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, 0, &qa);
+        put_turn(c->tt, b, &c->ids, t, ~(uint64_t)0, &qa);
+    }
+}
+
+static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
+{
+    context *c = p;
+    so_tt_batch *b = so_tt_batch_start(pass, &c->net);
+    if (!b) return NULL;
+    uint64_t first = (uint64_t)m->step * PICTURES;
+    for (int i = 0; i < PICTURES; i++)
+        put_dialogue(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
+    for (int i = 0; i < TALKS; i++)
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
+    m->tokens = b->rows;
+    so_tensor *loss = so_tt_batch_loss(b, NULL);
+    if (loss) so_notes_add(m->notes, "text", so_data(loss)[0], 1);
+    return loss;
+}
+
+static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
+{
+    context *c = p;
+    (void)step;
+    for (uint64_t i = 0; i < 16 && so_ok(pass); i++) {
+        size_t mark = so_arena_mark(pass->arena);
+        uint8_t right[64];
+        memset(right, 1, sizeof right);
+        so_tt_batch *b = so_tt_batch_start(pass, &c->net);
+        if (!b) break;
+        for (uint64_t k = 0; k < 32; k++) {
+            if (i % 2)
+                put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
+            else
+                put_dialogue(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
+        }
+        so_tt_batch_loss(b, right);
+        for (int k = 0; k < 32; k++) so_notes_add(notes, i % 2 ? "talk exact" : "picture exact", right[k], 1);
+        so_arena_release(pass->arena, mark);
+    }
+    *error = pass->error;
+    return error->status;
+}
+
+so_status so_tt_backbone(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "backbone")) return SO_OK;
+    context c = {.tt = tt};
+    so_store store;
+    so_optim optim;
+    SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", NULL}, error));
+    SO_TRY(so_store_learn(&store, "backbone", true, error));
+    SO_TRY(so_store_learn(&store, "projector", true, error));
+    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
+    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
+    so_trainer trainer = {
+        .plan = {.steps = 4000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 250},
+        .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+        .player = {&optim}, .players = 1};
+    so_status status = so_tt_train(tt, "backbone", &trainer, error);
+    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"backbone", "projector", NULL}, "backbone", error);
+    so_optim_close(&optim);
+    so_store_close(&store);
+    so_ids_clear(&c.ids);
+    return status;
+}

@@ -1,0 +1,113 @@
+/* Ragged batches for the backbone.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "recipes/tt_batch.h"
+
+enum { AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
+
+so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net)
+{
+    so_tt_batch *b = so_take(pass, sizeof *b, true);
+    if (!b) return NULL;
+    b->pass = pass;
+    b->net = net;
+    b->part_of = so_take(pass, SO_TT_MAX_ROWS * 4, false);
+    b->row = so_take(pass, SO_TT_MAX_ROWS * 4, false);
+    b->label = so_take(pass, SO_TT_MAX_ROWS * 4, false);
+    b->turn = so_take(pass, SO_TT_MAX_ROWS * 4, false);
+    b->text = so_take(pass, SO_TT_MAX_ROWS * 4, false);
+    b->pixels = so_take(pass, sizeof(float) * SO_TT_MAX_PICTURES * AREA, false);
+    return b->pixels ? b : NULL;
+}
+
+void so_tt_batch_sequence(so_tt_batch *b)
+{
+    if (b->seqs == SO_TT_MAX_SEQS)
+        so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d sequences", SO_TT_MAX_SEQS);
+    else
+        b->seq_rows[b->seqs++] = 0;
+}
+
+static void add_row(so_tt_batch *b, int32_t part, int32_t row)
+{
+    if (b->rows == SO_TT_MAX_ROWS || !b->seqs) {
+        so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d rows", SO_TT_MAX_ROWS);
+        return;
+    }
+    b->part_of[b->rows] = part;
+    b->row[b->rows] = row;
+    b->label[b->rows] = -1;
+    b->turn[b->rows++] = -1;
+    b->seq_rows[b->seqs - 1]++;
+}
+
+void so_tt_batch_text(so_tt_batch *b, const int32_t *ids, int64_t n)
+{
+    for (int64_t i = 0; i < n && so_ok(b->pass); i++) {
+        b->text[b->texts] = ids[i];
+        add_row(b, 0, (int32_t)b->texts++);
+    }
+}
+
+void so_tt_batch_picture(so_tt_batch *b, uint64_t scene)
+{
+    int64_t patches = so_siglip_grid(&b->net->siglip.config) * so_siglip_grid(&b->net->siglip.config);
+    if (b->pictures == SO_TT_MAX_PICTURES) {
+        so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d pictures", SO_TT_MAX_PICTURES);
+        return;
+    }
+    so_tt_picture(scene, b->pixels + b->pictures * AREA);
+    for (int64_t p = 0; p < patches; p++) add_row(b, 1, (int32_t)(b->pictures * patches + p));
+    b->pictures++;
+}
+
+void so_tt_batch_heard(so_tt_batch *b, int64_t n)
+{
+    for (int64_t i = 0; i < n && so_ok(b->pass); i++) add_row(b, 2, (int32_t)b->heard_used++);
+}
+
+void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t eot)
+{
+    for (int64_t i = 0; i <= n && so_ok(b->pass); i++) {
+        b->label[b->rows - 1] = i < n ? ids[i] : eot;
+        b->turn[b->rows - 1] = b->turns;
+        if (i < n) so_tt_batch_text(b, &ids[i], 1);
+    }
+    b->turns++;
+}
+
+static void mark_wrong(const so_tt_batch *b, const so_tensor *logits, const int32_t *at, uint8_t *right)
+{
+    int64_t c = so_cols(logits);
+    for (int64_t r = 0; r < so_rows(logits); r++) {
+        const so_real *x = so_data(logits) + r * c;
+        int64_t best = 0;
+        for (int64_t i = 1; i < c; i++)
+            if (x[i] > x[best]) best = i;
+        if (best != b->label[at[r]]) right[b->turn[at[r]]] = 0;
+    }
+}
+
+so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right)
+{
+    so_pass *pass = b->pass;
+    if (!so_ok(pass)) return NULL;
+    int64_t n = 0;
+    int32_t *at = so_take(pass, (size_t)b->rows * 4, false), *label = so_take(pass, (size_t)b->rows * 4, false);
+    if (!label) return NULL;
+    for (int64_t r = 0; r < b->rows; r++)
+        if (b->label[r] >= 0) {
+            at[n] = (int32_t)r;
+            label[n++] = b->label[r];
+        }
+    int32_t none = 0;
+    so_tensor *part[3] = {so_omni_read(pass, b->net, b->texts, b->text)};
+    part[1] = b->pictures ? so_omni_see(pass, b->net, b->pictures, b->pixels) : so_omni_read(pass, b->net, 1, &none);
+    part[2] = b->heard;
+    so_tensor *x = so_splice(pass, b->heard ? 3 : 2, part, b->rows, b->part_of, b->row);
+    so_batch *batch = so_batch_many(pass, b->seqs, b->seq_rows, NULL);
+    so_tensor *hidden = so_omni_think(pass, b->net, x, batch);
+    so_tensor *logits = so_omni_write(pass, b->net, so_take_rows(pass, hidden, n, at));
+    so_tensor *loss = so_cross_entropy(pass, logits, label);
+    if (so_ok(pass) && right) mark_wrong(b, logits, at, right);
+    return loss;
+}

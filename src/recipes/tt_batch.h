@@ -1,0 +1,37 @@
+/* A ragged batch for the backbone: text rows, picture rows and heard rows in order, with the labels to predict.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_RECIPES_TT_BATCH_H
+#define SO_RECIPES_TT_BATCH_H
+
+#include "recipes/tabletop.h"
+
+enum { SO_TT_MAX_ROWS = 24576, SO_TT_MAX_SEQS = 256, SO_TT_MAX_PICTURES = 64 };
+
+typedef struct so_tt_batch {
+    so_pass *pass;
+    const so_omni *net;
+    int64_t rows, seqs, texts, pictures;
+    int64_t seq_rows[SO_TT_MAX_SEQS];
+    int32_t *part_of, *row, *label; /* [rows]; label -1: nothing to predict; otherwise the id that follows */
+    int32_t *turn;                  /* [rows] number of the answer a labelled row belongs to */
+    int32_t *text;                  /* [texts] ids */
+    float *pixels;                  /* [pictures][3][112][112] */
+    int32_t turns;
+    so_tensor *heard;               /* part 2, or NULL */
+    int64_t heard_used;
+} so_tt_batch;
+
+/* NULL on a failure, which is the pass's. */
+so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net);
+void so_tt_batch_sequence(so_tt_batch *b); /* a new sequence begins */
+void so_tt_batch_text(so_tt_batch *b, const int32_t *ids, int64_t n);
+void so_tt_batch_picture(so_tt_batch *b, uint64_t scene);
+/* The next n rows of b->heard. */
+void so_tt_batch_heard(so_tt_batch *b, int64_t n);
+/* An answer and its <eot>, each id predicted from the row before. */
+void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t eot);
+/* Runs the backbone and gives the mean cross entropy over labelled rows. `right` (may be NULL, else [turns], preset to 1)
+ * becomes 0 for answers with a wrong argmax anywhere: what greedy decoding would have got wrong. */
+so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
+
+#endif

@@ -1,0 +1,333 @@
+/* The ears: a speech tokenizer learned as the first half of a phoneme recogniser, its units taken in the middle.
+ *
+ * Two CTC losses: an inner one before the quantiser and the main one behind it. Short utterances come first, and the quantiser
+ * is switched on only once the encoder hears (spec/tabletop.md, what a first probe showed). Then the corpus becomes units.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "models/speech_tokenizer.h"
+#include "recipes/tt_units.h"
+
+enum { FRAMES = 6000, MOST = 64, STEPS = 5000, QUANTISE_FROM = 1800, SHORT_UNTIL = 900 };
+
+so_speech_tokenizer_config so_tt_ears_config(bool training)
+{
+    so_speech_tokenizer_config c = {.mels = 128, .width = 192, .heads = 6, .ff = 768, .layers = 4, .codes = SO_TT_UNITS,
+                                    .context = 1500, .stride = {2, 2}};
+    if (training) {
+        c.second_layers = 2;
+        c.vocab = SO_TT_PHONES;
+        c.inner_layer = 4;
+    }
+    return c;
+}
+
+typedef struct context {
+    const so_tt *tt;
+    so_speech_tokenizer net;
+    int32_t *order; /* utterances (item * 2 + answer) by duration */
+    int64_t utterances;
+    so_rng rng;
+    bool quantising;
+    /* what the last training batch quantised, for the codebook */
+    so_real *unit;
+    int32_t *ids;
+    int64_t rows;
+    int64_t revived;
+} context;
+
+static int64_t samples_of(const so_tt *tt, int32_t u)
+{
+    const so_tt_item *item = &tt->corpus.item[u / 2];
+    return u % 2 ? item->a_count * 16000 / 22050 : item->q_count;
+}
+
+static const so_tt *sorting;
+static int by_duration(const void *a, const void *b)
+{
+    int64_t x = samples_of(sorting, *(const int32_t *)a), y = samples_of(sorting, *(const int32_t *)b);
+    return x < y ? -1 : x > y ? 1 : *(const int32_t *)a - *(const int32_t *)b;
+}
+
+typedef struct hearing {
+    int64_t n, frames[MOST], row0[MOST], rows[MOST], label0[MOST], labels[MOST];
+    int32_t *label;
+    so_tensor *mel;
+} hearing;
+
+/* Log-mels of the utterances, padded to the longest, and their phonemes. */
+static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t *utterance)
+{
+    hearing *h = so_take(pass, sizeof *h, true);
+    float *mels[MOST] = {0};
+    int64_t longest = 0, total = 0;
+    if (!h) return NULL;
+    h->n = n;
+    h->label = so_take(pass, (size_t)n * 256 * 4, false);
+    for (int64_t i = 0; i < n && so_ok(pass); i++) {
+        const so_tt_item *item = &c->tt->corpus.item[utterance[i] / 2];
+        bool answer = utterance[i] % 2;
+        float *pcm;
+        int64_t count;
+        if (so_tt_speech(c->tt, item, answer, &pcm, &count, &pass->error) != SO_OK) break;
+        h->frames[i] = so_mel_frames(c->tt->whisper, count);
+        mels[i] = malloc((size_t)(h->frames[i] + 1) * 128 * sizeof(float));
+        if (mels[i]) so_mel_compute(c->tt->whisper, pcm, count, mels[i], c->tt->pool, &pass->error);
+        free(pcm);
+        if (h->frames[i] > longest) longest = h->frames[i];
+        h->label0[i] = total;
+        h->labels[i] = answer ? item->a_phones : item->q_phones;
+        for (int64_t k = 0; k < h->labels[i]; k++)
+            h->label[total++] = answer ? item->a_phone[k] : item->q_phone[k];
+    }
+    h->mel = so_new3(pass, n, longest, 128);
+    for (int64_t i = 0; i < n && h->mel; i++) {
+        so_real *to = so_data(h->mel) + i * longest * 128;
+        if (mels[i]) memcpy(to, mels[i], (size_t)h->frames[i] * 128 * sizeof(float));
+        memset(to + h->frames[i] * 128, 0, (size_t)(longest - h->frames[i]) * 128 * sizeof(float));
+    }
+    for (int64_t i = 0; i < n; i++) free(mels[i]);
+    return so_ok(pass) ? h : NULL;
+}
+
+static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so_tensor *logits, int64_t *errors, int64_t *words)
+{
+    int64_t row0[MOST], rows[MOST];
+    for (int64_t i = 0; batch && i < h->n; i++) {
+        row0[i] = batch->seq[i].row0;
+        rows[i] = batch->seq[i].rows;
+    }
+    so_ctc spec = {h->n, row0, rows, h->label0, h->labels, h->label, 0, (double)h->label0[h->n - 1] + (double)h->labels[h->n - 1], NULL, NULL};
+    so_tensor *loss = so_ctc_loss(pass, logits, &spec);
+    if (!loss || !errors) return loss;
+    int64_t v = so_cols(logits);
+    for (int64_t i = 0; i < h->n; i++) { /* phoneme errors of the greedy reading */
+        int32_t got[512];
+        int64_t n = 0, previous = 0;
+        for (int64_t r = row0[i]; r < row0[i] + rows[i] && n < 512; r++) {
+            int64_t best = 0;
+            for (int64_t k = 1; k < v; k++)
+                if (so_data(logits)[r * v + k] > so_data(logits)[r * v + best]) best = k;
+            if (best && best != previous) got[n++] = (int32_t)best;
+            previous = best;
+        }
+        int32_t d[513];
+        for (int64_t k = 0; k <= n; k++) d[k] = (int32_t)k;
+        for (int64_t l = 0; l < h->labels[i]; l++) {
+            int32_t diagonal = d[0];
+            d[0]++;
+            for (int64_t k = 1; k <= n; k++) {
+                int32_t change = diagonal + (got[k - 1] != h->label[h->label0[i] + l]);
+                diagonal = d[k];
+                int32_t best = d[k - 1] < d[k] ? d[k - 1] + 1 : d[k] + 1;
+                d[k] = change < best ? change : best;
+            }
+        }
+        *errors += d[n];
+        *words += h->labels[i];
+    }
+    return loss;
+}
+
+static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *utterance, bool quantise, so_notes *notes, bool measure)
+{
+    so_batch *batch;
+    so_tensor *inner = NULL, *unit = NULL;
+    hearing *h = gather(c, pass, n, utterance);
+    if (!h) return NULL;
+    so_tensor *x = so_speech_tokenizer_encode(pass, &c->net, h->mel, h->frames, &batch, &inner);
+    so_tensor *codes;
+    if (quantise) {
+        c->rows = x ? so_rows(x) : 0;
+        c->ids = so_take(pass, (size_t)(c->rows + 1) * 4, false);
+        codes = so_speech_tokenizer_quantise(pass, &c->net, x, c->ids, &unit);
+        c->unit = unit ? so_data(unit) : NULL;
+    } else {
+        codes = so_l2_norm(pass, x, 1e-12);
+    }
+    so_tensor *logits = so_speech_tokenizer_recognise(pass, &c->net, codes, batch);
+    int64_t errors = 0, words = 0;
+    so_tensor *loss[3] = {ctc(pass, h, batch, inner, NULL, NULL), ctc(pass, h, batch, logits, measure ? &errors : NULL, &words), NULL};
+    int losses = 2;
+    if (quantise) { /* commitment: the encoder stays near the codes it chose */
+        so_tensor *fixed = so_constant(pass, 2, (int64_t[]){c->rows, so_cols(x)}, codes ? so_data(codes) : NULL);
+        loss[losses++] = so_mse(pass, unit, fixed, NULL);
+    }
+    if (!so_ok(pass)) return NULL;
+    so_notes_add(notes, "inner", so_data(loss[0])[0], 1);
+    so_notes_add(notes, "ctc", so_data(loss[1])[0], 1);
+    if (quantise) so_notes_add(notes, "commit", so_data(loss[2])[0] * so_cols(x), 1);
+    if (measure) so_notes_add(notes, "phoneme errors", (double)errors / (double)words, (double)words);
+    return so_weighted_sum(pass, losses, loss, (so_real[]){0.5, 1, (so_real)(0.25 * (double)so_cols(x))});
+}
+
+static int64_t draw(context *c, so_rng *rng, double most, int32_t *utterance)
+{
+    int64_t limit = (int64_t)((double)c->utterances * most), centre = so_rng_below(rng, limit), n = 0, frames = 0;
+    int64_t span = c->utterances / 50 + MOST;
+    while (n < MOST) {
+        int64_t at = centre - span / 2 + so_rng_below(rng, span);
+        at = at < 0 ? 0 : at >= c->utterances ? c->utterances - 1 : at;
+        int64_t f = samples_of(c->tt, c->order[at]) / 160;
+        if (n && frames + f > FRAMES) break;
+        utterance[n++] = c->order[at];
+        frames += f;
+    }
+    return n;
+}
+
+static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
+{
+    context *c = p;
+    int32_t utterance[MOST];
+    double most = m->step < SHORT_UNTIL ? 0.3 + 0.7 * (double)m->step / SHORT_UNTIL : 1;
+    int64_t n = draw(c, &m->rng, most, utterance);
+    for (int64_t i = 0; i < n; i++) m->tokens += samples_of(c->tt, utterance[i]) / 640;
+    bool quantise = m->step >= QUANTISE_FROM;
+    c->unit = NULL;
+    c->rng = m->rng;
+    if (m->step == QUANTISE_FROM) { /* the codes begin as what the encoder gives now */
+        size_t mark = so_arena_mark(pass->arena);
+        bool recording = pass->recording;
+        so_batch *batch;
+        pass->recording = false;
+        hearing *h = gather(c, pass, n, utterance);
+        so_tensor *x = h ? so_speech_tokenizer_encode(pass, &c->net, h->mel, h->frames, &batch, NULL) : NULL;
+        so_tensor *unit = so_l2_norm(pass, x, 1e-12);
+        if (so_ok(pass)) so_speech_tokenizer_start_codes(&c->net, unit, &c->rng);
+        pass->recording = recording;
+        so_arena_release(pass->arena, mark);
+    }
+    return listen(c, pass, n, utterance, quantise, m->notes, m->step % 20 == 0);
+}
+
+static so_status updated(void *p, int64_t step, so_error *error)
+{
+    context *c = p;
+    (void)step;
+    (void)error;
+    if (!c->unit) return SO_OK;
+    so_vq_rule rule = {.decay = 0.98, .epsilon = 1e-5, .revive_below = 0.1};
+    so_tensor unit = {.data = c->unit, .type = SO_F32, .n_dims = 2, .dim = {c->rows, c->net.config.width}};
+    c->revived += so_speech_tokenizer_follow(&c->net, &rule, &unit, c->ids, &c->rng);
+    return SO_OK;
+}
+
+static so_status open_ears(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error)
+{
+    so_speech_tokenizer_config config = so_tt_ears_config(training);
+    so_rng rng;
+    so_rng_init(&rng, tt->seed, 3);
+    so_binder binder = {.store = store, .rng = &rng};
+    SO_TRY(so_store_open(store, 0, error));
+    return so_speech_tokenizer_bind(net, &config, "", &binder, error);
+}
+
+so_status so_tt_ears(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "ears")) return SO_OK;
+    context c = {.tt = tt, .utterances = tt->corpus.count * 2};
+    so_store store;
+    so_optim optim;
+    SO_TRY(open_ears(tt, true, &store, &c.net, error));
+    c.order = malloc((size_t)(c.utterances + 1) * sizeof *c.order);
+    if (!c.order || !c.utterances) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
+    for (int64_t i = 0; i < c.utterances; i++) c.order[i] = (int32_t)i;
+    sorting = tt;
+    qsort(c.order, (size_t)c.utterances, sizeof *c.order, by_duration);
+    SO_TRY(so_store_learn(&store, "tokenizer", true, error));
+    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.02, .clip = 1}, error));
+    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
+    so_extra extra[] = {{"codes", c.net.codes->data, (size_t)so_count(c.net.codes) * sizeof(so_real)},
+                        {"code_count", c.net.code_count->data, (size_t)so_count(c.net.code_count) * sizeof(so_real)},
+                        {"code_sum", c.net.code_sum->data, (size_t)so_count(c.net.code_sum) * sizeof(so_real)}};
+    so_trainer trainer = {
+        .plan = {.steps = STEPS, .schedule = {SO_RATE_COSINE, 1.2e-3, 0.02, 200}, .report_every = 20},
+        .hooks = {.context = &c, .micro = micro, .updated = updated},
+        .player = {&optim}, .players = 1, .extra = extra, .extras = 3};
+    so_status status = so_tt_train(tt, "ears", &trainer, error);
+    if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "ears", error);
+    so_optim_close(&optim);
+    so_store_close(&store);
+    free(c.order);
+    return status;
+}
+
+/* ---- the corpus as units */
+static so_status put_units(const so_tt *tt, so_pass *pass, const so_speech_tokenizer *net, const so_tt_item *item, bool answer,
+                           so_writer *out, int32_t *count, so_error *error)
+{
+    float *pcm;
+    int64_t n;
+    SO_TRY(so_tt_speech(tt, item, answer, &pcm, &n, error));
+    size_t mark = so_arena_mark(pass->arena);
+    int64_t frames = so_mel_frames(tt->whisper, n), units = so_speech_tokenizer_units(&net->config, frames);
+    so_tensor *mel = so_new2(pass, frames, 128);
+    int32_t *ids = so_take(pass, (size_t)units * 4 + 4, false);
+    uint16_t *small = so_take(pass, (size_t)units * 2 + 2, false);
+    so_status status = small ? so_mel_compute(tt->whisper, pcm, n, so_data(mel), NULL, error) : pass->error.status;
+    if (status == SO_OK) status = so_speech_tokenizer_ids(pass, net, mel, ids);
+    if (status != SO_OK && pass->error.status) *error = pass->error;
+    for (int64_t i = 0; i < units && status == SO_OK; i++) small[i] = (uint16_t)ids[i];
+    if (status == SO_OK) status = so_writer_put(out, small, (size_t)units * 2, error);
+    *count = (int32_t)units;
+    so_arena_release(pass->arena, mark);
+    free(pcm);
+    return status;
+}
+
+so_status so_tt_units(so_tt *tt, so_error *error)
+{
+    char path[1024];
+    if (access(so_tt_path(tt, "units.index", path), R_OK) == 0) return SO_OK;
+    so_store store;
+    so_speech_tokenizer net;
+    so_arena arena;
+    so_pass pass;
+    so_writer index, units;
+    SO_TRY(open_ears(tt, false, &store, &net, error));
+    SO_TRY(so_tt_overlay(tt, &store, "ears", error));
+    SO_TRY(so_arena_init(&arena, (size_t)4 << 30, error));
+    so_pass_init(&pass, &arena, tt->pool, tt->kernels);
+    SO_TRY(so_writer_open(&units, so_tt_path(tt, "units.u16", path), error));
+    SO_TRY(so_writer_open(&index, so_tt_path(tt, "units.index", path), error));
+    int32_t at = 0;
+    so_status status = SO_OK;
+    for (int64_t i = 0; i < tt->corpus.count && status == SO_OK; i++) {
+        so_tt_spoken s = {.q_at = at};
+        status = put_units(tt, &pass, &net, &tt->corpus.item[i], false, &units, &s.q_count, error);
+        s.a_at = at += s.q_count;
+        if (status == SO_OK) status = put_units(tt, &pass, &net, &tt->corpus.item[i], true, &units, &s.a_count, error);
+        at += s.a_count;
+        if (status == SO_OK) status = so_writer_put(&index, &s, sizeof s, error);
+        if (i % 1000 == 999) so_tt_say(tt, "units: %lld of %lld items", (long long)i + 1, (long long)tt->corpus.count);
+    }
+    if (status == SO_OK) status = so_writer_commit(&units, error);
+    if (status == SO_OK) status = so_writer_commit(&index, error);
+    so_writer_drop(&units);
+    so_writer_drop(&index);
+    so_arena_clear(&arena);
+    so_store_close(&store);
+    return status;
+}
+
+so_status so_tt_units_open(so_tt_units_file *units, const so_tt *tt, so_error *error)
+{
+    char path[1024];
+    memset(units, 0, sizeof *units);
+    SO_TRY(so_map_open(&units->index_map, so_tt_path(tt, "units.index", path), error));
+    SO_TRY(so_map_open(&units->unit_map, so_tt_path(tt, "units.u16", path), error));
+    units->item = (const so_tt_spoken *)units->index_map.data;
+    units->unit = (const uint16_t *)units->unit_map.data;
+    units->count = (int64_t)(units->index_map.size / sizeof *units->item);
+    return SO_OK;
+}
+
+void so_tt_units_close(so_tt_units_file *units)
+{
+    so_map_close(&units->index_map);
+    so_map_close(&units->unit_map);
+}

@@ -1,0 +1,131 @@
+/* The eyes: the vision tower learns to name, for the cell under each patch, the object that stands there.
+ *
+ * The published model starts from a SigLIP that web pictures taught; here the world itself supplies the labels. Three linear
+ * heads (shape, colour, size; "nothing" is a class of each) read every patch and are thrown away afterwards.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "recipes/tabletop.h"
+
+enum { BATCH = 32, GRID = 8, PATCHES = GRID * GRID, AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
+
+typedef struct eyes {
+    so_siglip tower;
+    so_tensor *shape_w, *shape_b, *colour_w, *colour_b, *size_w, *size_b;
+} eyes;
+
+#define ROW(field, axes, init) {offsetof(eyes, field), "eyes." #field, axes, "heads", init, 1, false}
+static const so_bind_row head_table[] = {
+    ROW(shape_w, "6 D", SO_INIT_FAN_IN),  {offsetof(eyes, shape_b), "eyes.shape_b", "6", "heads", SO_INIT_VALUE, 0, false},
+    ROW(colour_w, "9 D", SO_INIT_FAN_IN), {offsetof(eyes, colour_b), "eyes.colour_b", "9", "heads", SO_INIT_VALUE, 0, false},
+    ROW(size_w, "3 D", SO_INIT_FAN_IN),   {offsetof(eyes, size_b), "eyes.size_b", "3", "heads", SO_INIT_VALUE, 0, false},
+};
+
+static void label(uint64_t seed, int32_t *shape, int32_t *colour, int32_t *size)
+{
+    so_scene scene;
+    so_scene_make(&scene, seed);
+    for (int p = 0; p < PATCHES; p++) {
+        int row = ((p / GRID) * 14 + 7) * 3 / SO_TABLETOP_SIDE, col = ((p % GRID) * 14 + 7) * 3 / SO_TABLETOP_SIDE;
+        shape[p] = colour[p] = size[p] = 0;
+        for (int o = 0; o < scene.count; o++)
+            if (scene.objects[o].cell == row * 3 + col) {
+                shape[p] = 1 + (int)scene.objects[o].shape;
+                colour[p] = 1 + (int)scene.objects[o].colour;
+                size[p] = 1 + scene.objects[o].big;
+            }
+    }
+}
+
+static double accuracy(const so_tensor *logits, const int32_t *label)
+{
+    int64_t right = 0, rows = so_rows(logits), c = so_cols(logits);
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t best = 0;
+        for (int64_t i = 1; i < c; i++)
+            if (so_data(logits)[r * c + i] > so_data(logits)[r * c + best]) best = i;
+        right += best == label[r];
+    }
+    return (double)right / (double)rows;
+}
+
+static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, uint64_t seed, uint64_t first, so_notes *notes)
+{
+    float *pixels = so_take(pass, sizeof(float) * BATCH * AREA, false);
+    int32_t *shape = so_take(pass, 4 * BATCH * PATCHES, false), *colour = so_take(pass, 4 * BATCH * PATCHES, false);
+    int32_t *size = so_take(pass, 4 * BATCH * PATCHES, false);
+    if (!size) return NULL;
+    for (int b = 0; b < BATCH; b++) {
+        uint64_t scene = so_tabletop_scene_seed(part, seed, first + (uint64_t)b);
+        so_tt_picture(scene, pixels + b * AREA);
+        label(scene, shape + b * PATCHES, colour + b * PATCHES, size + b * PATCHES);
+    }
+    so_tensor *x = so_siglip_forward(pass, &net->tower, BATCH, pixels, NULL);
+    so_tensor *s = so_linear(pass, x, net->shape_w, net->shape_b), *c = so_linear(pass, x, net->colour_w, net->colour_b);
+    so_tensor *z = so_linear(pass, x, net->size_w, net->size_b);
+    so_tensor *loss[] = {so_cross_entropy(pass, s, shape), so_cross_entropy(pass, c, colour), so_cross_entropy(pass, z, size)};
+    if (!so_ok(pass)) return NULL;
+    if (notes) {
+        so_notes_add(notes, "shape", accuracy(s, shape), 1);
+        so_notes_add(notes, "colour", accuracy(c, colour), 1);
+        so_notes_add(notes, "size", accuracy(z, size), 1);
+    }
+    return so_weighted_sum(pass, 3, loss, (so_real[]){1, 1, 1});
+}
+
+typedef struct context {
+    const so_tt *tt;
+    eyes net;
+} context;
+
+static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
+{
+    context *c = p;
+    m->tokens = BATCH * PATCHES;
+    return look(pass, &c->net, SO_TABLETOP_TRAIN, c->tt->seed, (uint64_t)m->step * BATCH, m->notes);
+}
+
+static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
+{
+    context *c = p;
+    (void)step;
+    for (uint64_t i = 0; i < 8; i++) {
+        size_t mark = so_arena_mark(pass->arena);
+        look(pass, &c->net, SO_TABLETOP_RESERVED, 1, i * BATCH, notes);
+        so_arena_release(pass->arena, mark);
+        if (!so_ok(pass)) {
+            *error = pass->error;
+            return error->status;
+        }
+    }
+    return SO_OK;
+}
+
+so_status so_tt_eyes(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "eyes")) return SO_OK;
+    context c = {.tt = tt};
+    so_store store;
+    so_rng rng;
+    so_optim optim;
+    so_omni_config config = so_tt_config(tt);
+    so_rng_init(&rng, tt->seed, 2);
+    so_binder binder = {.store = &store, .rng = &rng, .group = "vision"};
+    SO_TRY(so_store_open(&store, 0, error));
+    SO_TRY(so_siglip_bind(&c.net.tower, &config.siglip, "model.vision_tower.vision_tower.vision_model.", &binder, error));
+    SO_TRY(SO_BIND(&binder, "", 0, head_table, &c.net, error));
+    SO_TRY(so_store_learn(&store, NULL, true, error));
+    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.02, .clip = 1}, error));
+    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
+    so_trainer trainer = {
+        .plan = {.steps = 2500, .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 100}, .report_every = 50, .evaluate_every = 500},
+        .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+        .player = {&optim}, .players = 1};
+    so_status status = so_tt_train(tt, "eyes", &trainer, error);
+    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"vision", NULL}, "eyes", error);
+    so_optim_close(&optim);
+    so_store_close(&store);
+    return status;
+}

@@ -1,0 +1,225 @@
+/* AdamW and learning-rate schedules.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "train/optim.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE = 1 << 14 };
+
+typedef struct so_piece {
+    int64_t param, from, count;
+} so_piece;
+
+so_status so_optim_open(so_optim *optim, const so_adamw *adamw, so_error *error)
+{
+    memset(optim, 0, sizeof *optim);
+    optim->adamw = *adamw;
+    so_adamw *a = &optim->adamw;
+    if (a->beta1 == 0 && a->beta2 == 0) a->beta1 = 0.9, a->beta2 = 0.95;
+    if (a->epsilon == 0) a->epsilon = 1e-8;
+    if (!(a->beta1 >= 0 && a->beta1 < 1 && a->beta2 >= 0 && a->beta2 < 1 && a->average >= 0 && a->average < 1))
+        return so_fail(error, SO_ERR_ARG, "AdamW coefficients %g, %g and average %g, expected 0 to below 1", a->beta1,
+                       a->beta2, a->average);
+    if (!(a->decay >= 0 && a->clip >= 0 && a->epsilon > 0))
+        return so_fail(error, SO_ERR_ARG, "AdamW decay %g, clip %g, epsilon %g, expected none negative", a->decay, a->clip,
+                       a->epsilon);
+    return SO_OK;
+}
+
+void so_optim_close(so_optim *optim)
+{
+    for (int64_t i = 0; i < optim->count; i++) {
+        free(optim->param[i].m);
+        free(optim->param[i].v);
+        free(optim->param[i].average);
+    }
+    free(optim->param);
+    free(optim->piece);
+    free(optim->partial);
+    memset(optim, 0, sizeof *optim);
+}
+
+static bool is_matrix(const so_tensor *t)
+{
+    int axes = 0;
+    for (int i = 0; i < t->n_dims; i++) axes += t->dim[i] > 1;
+    return axes >= 2;
+}
+
+static so_status add_param(so_optim *optim, so_weight *w, const so_group_rule *rule, int rules, so_error *error)
+{
+    if (!w->tensor.grad)
+        return so_fail(error, SO_ERR_STATE, "'%s' wants a gradient but has no buffer for it", w->tensor.name);
+    SO_TRY(so_grow(&optim->param, optim->count, &optim->capacity, sizeof *optim->param, error));
+    so_param *p = &optim->param[optim->count++];
+    *p = (so_param){.weight = w, .count = so_count(&w->tensor), .rate = 1, .decay = is_matrix(&w->tensor)};
+    for (int i = 0; i < rules; i++)
+        if (strcmp(rule[i].group, w->group) == 0) p->rate = rule[i].rate, p->decay *= rule[i].decay;
+    size_t bytes = (size_t)p->count * sizeof(so_real);
+    p->m = calloc(1, bytes + 1);
+    p->v = calloc(1, bytes + 1);
+    if (optim->adamw.average > 0) p->average = malloc(bytes + 1);
+    if (!p->m || !p->v || (optim->adamw.average > 0 && !p->average))
+        return so_fail(error, SO_ERR_NOMEM, "no memory for the moments of '%s'", w->tensor.name);
+    if (p->average) memcpy(p->average, w->tensor.data, bytes);
+    for (int64_t from = 0; from < p->count; from += PIECE) {
+        SO_TRY(so_grow(&optim->piece, optim->pieces, &optim->pieces_capacity, sizeof *optim->piece, error));
+        int64_t left = p->count - from;
+        optim->piece[optim->pieces++] = (so_piece){optim->count - 1, from, left < PIECE ? left : PIECE};
+    }
+    return SO_OK;
+}
+
+so_status so_optim_add(so_optim *optim, so_store *store, const so_group_rule *rule, int rules, so_error *error)
+{
+    for (int64_t i = 0; i < store->count; i++)
+        if (store->weight[i]->tensor.wants_grad) SO_TRY(add_param(optim, store->weight[i], rule, rules, error));
+    double *partial = realloc(optim->partial, (size_t)(optim->pieces + 1) * sizeof *partial);
+    if (!partial) return so_fail(error, SO_ERR_NOMEM, "no memory for an optimiser's partial sums");
+    optim->partial = partial;
+    return SO_OK;
+}
+
+/* Eight sums side by side: the loop vectorises and the order of additions is fixed. */
+static double square_sum(const so_real *g, int64_t n)
+{
+    double lane[8] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int l = 0; l < 8; l++) lane[l] += (double)g[i + l] * (double)g[i + l];
+    for (; i < n; i++) lane[0] += (double)g[i] * (double)g[i];
+    for (int l = 0; l < 8; l++) sum += lane[l];
+    return sum;
+}
+
+static void norm_task(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    so_optim *o = context;
+    const so_piece *p = &o->piece[task];
+    o->partial[task] = square_sum(o->param[p->param].weight->tensor.grad + p->from, p->count);
+}
+
+double so_optim_norm(so_optim *optim, so_pool *pool)
+{
+    double sum = 0;
+    so_pool_for(pool, optim->pieces, norm_task, optim);
+    for (int64_t i = 0; i < optim->pieces; i++) sum += optim->partial[i];
+    return sqrt(sum);
+}
+
+typedef struct update_job {
+    so_optim *optim;
+    double rate;
+    so_real scale, correct_m, correct_v; /* of gradients; 1 / (1 - beta^t) */
+} update_job;
+
+typedef struct coefficients {
+    so_real scale, b1, b2, rate, shrink, correct_v, epsilon;
+} coefficients;
+
+static inline void adam_some(int64_t n, const coefficients *c, so_real *restrict w, so_real *restrict g,
+                             so_real *restrict m, so_real *restrict v)
+{
+    so_real scale = c->scale, b1 = c->b1, b2 = c->b2, n1 = 1 - b1, n2 = 1 - b2, rate = c->rate, shrink = c->shrink;
+    so_real correct = c->correct_v, epsilon = c->epsilon;
+    for (int64_t i = 0; i < n; i++) {
+        so_real grad = g[i] * scale;
+        m[i] = b1 * m[i] + n1 * grad;
+        v[i] = b2 * v[i] + n2 * grad * grad;
+        w[i] = w[i] * shrink - rate * m[i] / (sqrtf(v[i] * correct) + epsilon);
+        g[i] = 0;
+    }
+}
+
+/* Blocks of a fixed size keep the loop in a form that every compiler turns into vector code. */
+static void adam(int64_t n, const coefficients *c, so_real *w, so_real *g, so_real *m, so_real *v)
+{
+    enum { BLOCK = 64 };
+    int64_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) adam_some(BLOCK, c, w + i, g + i, m + i, v + i);
+    adam_some(n - i, c, w + i, g + i, m + i, v + i);
+}
+
+static void update_task(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const update_job *j = context;
+    const so_adamw *a = &j->optim->adamw;
+    const so_piece *at = &j->optim->piece[task];
+    const so_param *p = &j->optim->param[at->param];
+    double rate = j->rate * p->rate;
+    coefficients c = {j->scale, (so_real)a->beta1, (so_real)a->beta2, (so_real)rate * j->correct_m,
+                      (so_real)(1 - rate * a->decay * p->decay), j->correct_v, (so_real)a->epsilon};
+    so_real *w = so_data(&p->weight->tensor) + at->from;
+    adam(at->count, &c, w, p->weight->tensor.grad + at->from, p->m + at->from, p->v + at->from);
+    if (!p->average) return;
+    double t = (double)j->optim->updates, young = (1 + t) / (10 + t); /* the average forgets the start quickly */
+    so_real keep = (so_real)(young < a->average ? young : a->average), *average = p->average + at->from;
+    for (int64_t i = 0; i < at->count; i++) average[i] = keep * average[i] + (1 - keep) * w[i];
+}
+
+void so_optim_update(so_optim *optim, so_pool *pool, double rate, double norm)
+{
+    const so_adamw *a = &optim->adamw;
+    double t = (double)++optim->updates;
+    update_job job = {.optim = optim, .rate = rate, .scale = 1};
+    if (a->clip > 0 && norm > a->clip) job.scale = (so_real)(a->clip / norm);
+    job.correct_m = (so_real)(1 / (1 - pow(a->beta1, t)));
+    job.correct_v = (so_real)(1 / (1 - pow(a->beta2, t)));
+    so_pool_for(pool, optim->pieces, update_task, &job);
+}
+
+void so_optim_skip(so_optim *optim)
+{
+    for (int64_t i = 0; i < optim->count; i++)
+        memset(optim->param[i].weight->tensor.grad, 0, (size_t)optim->param[i].count * sizeof(so_real));
+}
+
+void so_optim_turn(so_optim *optim, bool learns)
+{
+    for (int64_t i = 0; i < optim->count; i++) optim->param[i].weight->tensor.wants_grad = learns;
+}
+
+void so_optim_swap(so_optim *optim)
+{
+    for (int64_t i = 0; i < optim->count; i++) {
+        so_real *w = so_data(&optim->param[i].weight->tensor), *average = optim->param[i].average;
+        for (int64_t k = 0; average && k < optim->param[i].count; k++) {
+            so_real x = w[k];
+            w[k] = average[k];
+            average[k] = x;
+        }
+    }
+    if (optim->adamw.average > 0) optim->averaged = !optim->averaged;
+}
+
+const char *so_optim_bad(const so_optim *optim)
+{
+    for (int64_t i = 0; i < optim->count; i++)
+        for (int64_t k = 0; k < optim->param[i].count; k++)
+            if (!isfinite((double)optim->param[i].weight->tensor.grad[k])) return optim->param[i].weight->tensor.name;
+    return NULL;
+}
+
+int64_t so_optim_parameters(const so_optim *optim)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < optim->count; i++) n += optim->param[i].count;
+    return n;
+}
+
+double so_rate(const so_schedule *s, int64_t step, double done)
+{
+    if (step < s->warmup) return s->peak * (double)(step + 1) / (double)s->warmup;
+    double at = done < 0 ? 0 : done > 1 ? 1 : done;
+    switch (s->shape) {
+    case SO_RATE_COSINE: return s->peak * (s->floor + (1 - s->floor) * 0.5 * (1 + cos(acos(-1) * at)));
+    case SO_RATE_LINEAR: return s->peak * (s->floor + (1 - s->floor) * (1 - at));
+    case SO_RATE_ROOT: return s->peak * sqrt((double)(s->warmup > 0 ? s->warmup : 1) / (double)(step + 1));
+    case SO_RATE_CONSTANT: break;
+    }
+    return s->peak;
+}

@@ -1,0 +1,398 @@
+/* The training loop.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "train/checkpoint.h"
+#include "train/log.h"
+
+/* ---- notes */
+
+void so_notes_add(so_notes *notes, const char *name, double value, double weight)
+{
+    int i = 0;
+    while (i < notes->count && strcmp(notes->note[i].name, name) != 0) i++;
+    if (i == SO_MAX_NOTES) return;
+    if (i == notes->count) {
+        notes->note[notes->count++] = (so_note){.sum = 0};
+        strncpy(notes->note[i].name, name, sizeof notes->note[i].name - 1);
+    }
+    notes->note[i].sum += value * weight;
+    notes->note[i].weight += weight;
+}
+
+double so_note_mean(const so_note *note) { return note->weight != 0 ? note->sum / note->weight : NAN; }
+
+double so_notes_mean(const so_notes *notes, const char *name)
+{
+    for (int i = 0; i < notes->count; i++)
+        if (strcmp(notes->note[i].name, name) == 0) return so_note_mean(&notes->note[i]);
+    return NAN;
+}
+
+static void notes_merge(so_notes *into, const so_notes *from)
+{
+    for (int i = 0; i < from->count; i++)
+        if (from->note[i].weight != 0)
+            so_notes_add(into, from->note[i].name, so_note_mean(&from->note[i]), from->note[i].weight);
+}
+
+/* ---- checkpoints */
+
+typedef struct standing {
+    int64_t step, skipped, updates[SO_MAX_PLAYERS];
+    uint64_t seed;
+    int64_t accumulate, players;
+    double elapsed;
+} standing;
+
+static int accumulate_of(const so_train_plan *plan) { return plan->accumulate > 0 ? plan->accumulate : 1; }
+
+/* Calls `visit` for every array of every learning weight, under its name in the file. */
+typedef so_status (*array_fn)(void *file, const char *name, so_real *data, size_t bytes, so_error *error);
+static so_status each_array(const so_trainer *t, array_fn visit, void *file, so_error *error)
+{
+    static const char *kind[] = {"weight", "m", "v", "average"};
+    for (int p = 0; p < t->players; p++) {
+        const so_optim *o = t->player[p];
+        for (int64_t i = 0; i < o->count; i++) {
+            const so_param *q = &o->param[i];
+            so_real *array[] = {so_data(&q->weight->tensor), q->m, q->v, q->average};
+            for (int k = 0; k < 4 && array[k]; k++) {
+                char name[1100];
+                snprintf(name, sizeof name, "%d.%s.%s", p, kind[k], q->weight->tensor.name);
+                SO_TRY(visit(file, name, array[k], (size_t)q->count * sizeof(so_real), error));
+            }
+        }
+    }
+    return SO_OK;
+}
+
+static so_status save_array(void *file, const char *name, so_real *data, size_t bytes, so_error *error)
+{
+    return so_saver_put(file, name, data, bytes, error);
+}
+
+static so_status load_array(void *file, const char *name, so_real *data, size_t bytes, so_error *error)
+{
+    return so_loader_take(file, name, data, bytes, error);
+}
+
+static so_status count_array(void *count, const char *name, so_real *data, size_t bytes, so_error *error)
+{
+    (void)name, (void)data, (void)bytes, (void)error;
+    ++*(int64_t *)count;
+    return SO_OK;
+}
+
+so_status so_trainer_save(const so_trainer *t, const char *path, so_error *error)
+{
+    so_saver saver;
+    standing now = {.step = t->step, .skipped = t->skipped, .seed = t->plan.seed, .accumulate = accumulate_of(&t->plan),
+                    .players = t->players, .elapsed = t->elapsed};
+    for (int p = 0; p < t->players; p++) now.updates[p] = t->player[p]->updates;
+    so_status status = so_saver_open(&saver, path, error);
+    if (status == SO_OK) status = so_saver_put(&saver, "standing", &now, sizeof now, error);
+    for (int i = 0; i < t->extras && status == SO_OK; i++) {
+        char name[256];
+        snprintf(name, sizeof name, "extra.%s", t->extra[i].name);
+        status = so_saver_put(&saver, name, t->extra[i].data, t->extra[i].bytes, error);
+    }
+    if (status == SO_OK) status = each_array(t, save_array, &saver, error);
+    if (status == SO_OK) status = so_saver_commit(&saver, error);
+    so_saver_drop(&saver);
+    return status;
+}
+
+static so_status check_standing(const so_trainer *t, const standing *s, so_error *error)
+{
+    if (s->players != t->players || s->accumulate != accumulate_of(&t->plan) || s->seed != t->plan.seed)
+        return so_fail(error, SO_ERR_FORMAT,
+                       "the checkpoint belongs to another run: seed %llu, %lld micro-batches a step, %lld players; expected "
+                       "%llu, %d, %d",
+                       (unsigned long long)s->seed, (long long)s->accumulate, (long long)s->players,
+                       (unsigned long long)t->plan.seed, accumulate_of(&t->plan), t->players);
+    if (s->step < 0 || s->skipped < 0 || !isfinite(s->elapsed))
+        return so_fail(error, SO_ERR_FORMAT, "the checkpoint stands at step %lld", (long long)s->step);
+    return SO_OK;
+}
+
+static so_status load_from(so_trainer *t, so_loader *loader, so_error *error)
+{
+    standing s;
+    int64_t arrays = 0;
+    SO_TRY(so_loader_take(loader, "standing", &s, sizeof s, error));
+    SO_TRY(check_standing(t, &s, error));
+    SO_TRY(each_array(t, count_array, &arrays, error));
+    if (loader->count != arrays + t->extras + 1)
+        return so_fail(error, SO_ERR_FORMAT, "the checkpoint has %lld blocks, expected %lld: other weights learned then",
+                       (long long)loader->count, (long long)(arrays + t->extras + 1));
+    for (int i = 0; i < t->extras; i++) {
+        char name[256];
+        snprintf(name, sizeof name, "extra.%s", t->extra[i].name);
+        SO_TRY(so_loader_take(loader, name, t->extra[i].data, t->extra[i].bytes, error));
+    }
+    SO_TRY(each_array(t, load_array, loader, error));
+    for (int p = 0; p < t->players; p++) t->player[p]->updates = s.updates[p];
+    t->step = s.step;
+    t->skipped = s.skipped;
+    t->elapsed = s.elapsed;
+    return SO_OK;
+}
+
+so_status so_trainer_load(so_trainer *t, const char *path, so_error *error)
+{
+    so_loader loader;
+    SO_TRY(so_loader_open(&loader, path, error));
+    so_status status = load_from(t, &loader, error);
+    so_loader_close(&loader);
+    return status == SO_OK ? SO_OK : so_fail_in(error, "%s", path);
+}
+
+/* ---- the loop */
+
+typedef struct loop {
+    so_trainer *t;
+    so_arena arena;
+    so_pass pass;
+    so_pool *pool;
+    FILE *log;
+    char checkpoint[4096];
+    double started, before;     /* clock at the start of this run; seconds of earlier runs */
+    int64_t first_step;         /* of this run */
+    int bad_in_a_row;
+    so_notes notes;             /* since the last report */
+    double losses, norms, report_clock, last_rate;
+    int64_t reported, tokens;   /* steps and tokens since the last report */
+} loop;
+
+static double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static double elapsed(const loop *l) { return l->before + clock_seconds() - l->started; }
+
+static double done_part(const loop *l)
+{
+    const so_train_plan *plan = &l->t->plan;
+    double by_step = plan->steps > 0 ? (double)l->t->step / (double)plan->steps : 0;
+    double by_time = plan->anneal_by_time && plan->seconds > 0 ? elapsed(l) / plan->seconds : 0;
+    return by_step > by_time ? by_step : by_time;
+}
+
+typedef struct turn {
+    so_notes notes;
+    double loss, norm;
+    int64_t tokens;
+    const char *bad; /* what was not finite */
+} turn;
+
+/* Forward and back of one micro-batch; turn->bad is set when its loss is not finite. */
+static so_status run_micro(loop *l, int player, int index, turn *turn, so_error *error)
+{
+    so_trainer *t = l->t;
+    so_micro micro = {.step = t->step, .index = index, .player = player, .seed = t->plan.seed, .notes = &turn->notes,
+                      .weight = 1};
+    so_rng_init(&micro.rng, t->plan.seed, ((uint64_t)t->step * 256 + (uint64_t)index) * SO_MAX_PLAYERS + (uint64_t)player);
+    size_t mark = so_arena_mark(&l->arena);
+    so_pass_init(&l->pass, &l->arena, l->pool, l->pass.k);
+    l->pass.recording = true;
+    so_tensor *loss = t->hooks.micro(t->hooks.context, &l->pass, &micro);
+    if (so_ok(&l->pass) && loss) {
+        double value = (double)so_data(loss)[0], share = micro.weight / accumulate_of(&t->plan);
+        if (!isfinite(value))
+            turn->bad = "the loss";
+        else
+            so_backward(&l->pass, loss, (so_real)share);
+        turn->loss += value * share;
+        turn->tokens += micro.tokens;
+    }
+    so_arena_release(&l->arena, mark);
+    if (so_ok(&l->pass)) return SO_OK;
+    *error = l->pass.error;
+    return so_fail_in(error, "training step %lld", (long long)t->step);
+}
+
+/* One player's micro-batches and update. */
+static so_status run_turn(loop *l, int player, turn *turn, so_error *error)
+{
+    so_trainer *t = l->t;
+    so_optim *optim = t->player[player];
+    *turn = (struct turn){.loss = 0};
+    for (int p = 0; p < t->players && t->players > 1; p++) so_optim_turn(t->player[p], p == player);
+    for (int i = 0; i < accumulate_of(&t->plan) && !turn->bad; i++) SO_TRY(run_micro(l, player, i, turn, error));
+    turn->norm = so_optim_norm(optim, l->pool);
+    if (!turn->bad && !isfinite(turn->norm)) {
+        turn->bad = so_optim_bad(optim);
+        if (!turn->bad) turn->bad = "the norm of all gradients";
+    }
+    l->last_rate = so_rate(&t->plan.schedule, t->step, done_part(l));
+    if (turn->bad)
+        so_optim_skip(optim);
+    else
+        so_optim_update(optim, l->pool, l->last_rate, turn->norm);
+    return SO_OK;
+}
+
+static so_status run_step(loop *l, so_error *error)
+{
+    so_trainer *t = l->t;
+    const char *bad = NULL;
+    for (int p = 0; p < t->players; p++) {
+        turn turn;
+        SO_TRY(run_turn(l, p, &turn, error));
+        l->tokens += turn.tokens;
+        if (turn.bad) {
+            bad = turn.bad;
+            continue;
+        }
+        notes_merge(&l->notes, &turn.notes);
+        l->losses += turn.loss;
+        l->norms += turn.norm / t->players;
+    }
+    t->step++;
+    if (!bad) {
+        l->reported++;
+        l->bad_in_a_row = 0;
+        return t->hooks.updated ? t->hooks.updated(t->hooks.context, t->step, error) : SO_OK;
+    }
+    t->skipped++;
+    int limit = t->plan.bad_in_a_row > 0 ? t->plan.bad_in_a_row : 8;
+    if (++l->bad_in_a_row < limit) return SO_OK;
+    return so_fail(error, SO_ERR_NUMBER, "training broke down: %d steps in a row, up to step %lld, where %s is not finite; "
+                   "a lower rate or a checkpoint from before may help", limit, (long long)t->step, bad);
+}
+
+static so_progress progress_of(loop *l)
+{
+    so_trainer *t = l->t;
+    double n = l->reported ? (double)l->reported : NAN, now = clock_seconds(), spent = now - l->started;
+    so_progress p = {.step = t->step, .steps = t->plan.steps, .skipped = t->skipped, .loss = l->losses / n,
+                     .rate = l->last_rate, .norm = l->norms / n, .elapsed = elapsed(l), .notes = &l->notes};
+    p.tokens_per_second = (double)l->tokens / (now - l->report_clock + 1e-9);
+    int64_t made = t->step - l->first_step;
+    p.left = made ? spent / (double)made * (double)(t->plan.steps - t->step) : NAN;
+    double budget = t->plan.seconds - p.elapsed;
+    if (t->plan.seconds > 0 && !(p.left <= budget)) p.left = budget > 0 ? budget : 0;
+    return p;
+}
+
+static so_status report(loop *l, so_error *error)
+{
+    so_progress p = progress_of(l);
+    if (l->t->hooks.progress) l->t->hooks.progress(l->t->hooks.context, &p);
+    so_status status = so_log_write(l->log, &p, error);
+    l->notes.count = 0;
+    l->losses = l->norms = 0;
+    l->reported = l->tokens = 0;
+    l->report_clock = clock_seconds();
+    return status;
+}
+
+static so_status evaluate(loop *l, so_error *error)
+{
+    so_trainer *t = l->t;
+    if (!t->hooks.evaluate) return SO_OK;
+    so_notes notes = {0};
+    size_t mark = so_arena_mark(&l->arena);
+    so_pass_init(&l->pass, &l->arena, l->pool, l->pass.k);
+    for (int p = 0; p < t->players; p++) so_optim_swap(t->player[p]);
+    so_status status = t->hooks.evaluate(t->hooks.context, &l->pass, t->step, &notes, error);
+    for (int p = 0; p < t->players; p++) so_optim_swap(t->player[p]);
+    so_arena_release(&l->arena, mark);
+    SO_TRY(status);
+    so_progress p = progress_of(l);
+    p.evaluation = &notes;
+    if (t->hooks.progress) t->hooks.progress(t->hooks.context, &p);
+    return so_log_write(l->log, &p, error);
+}
+
+static so_status save(loop *l, so_error *error)
+{
+    l->t->elapsed = elapsed(l);
+    return l->t->plan.folder ? so_trainer_save(l->t, l->checkpoint, error) : SO_OK;
+}
+
+static bool due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
+
+static so_status run_loop(loop *l, so_error *error)
+{
+    so_trainer *t = l->t;
+    const so_train_plan *plan = &t->plan;
+    int64_t report_every = plan->report_every > 0 ? plan->report_every : 10;
+    int64_t evaluated = -1;
+    while (t->step < plan->steps && (plan->seconds <= 0 || elapsed(l) < plan->seconds)) {
+        if (t->hooks.stop && *t->hooks.stop) {
+            SO_TRY(save(l, error));
+            return so_fail(error, SO_ERR_STOPPED, "stopped as asked after step %lld of %lld", (long long)t->step,
+                           (long long)plan->steps);
+        }
+        SO_TRY(run_step(l, error));
+        if (due(report_every, t->step)) SO_TRY(report(l, error));
+        if (due(plan->evaluate_every, t->step)) {
+            SO_TRY(evaluate(l, error));
+            evaluated = t->step;
+        }
+        if (due(plan->save_every, t->step)) SO_TRY(save(l, error));
+    }
+    if (l->reported) SO_TRY(report(l, error));
+    if (evaluated != t->step) SO_TRY(evaluate(l, error));
+    return save(l, error);
+}
+
+static so_status check_trainer(const so_trainer *t, so_error *error)
+{
+    if (t->players < 1 || t->players > SO_MAX_PLAYERS || !t->hooks.micro || t->plan.steps < 0)
+        return so_fail(error, SO_ERR_ARG, "a trainer with %d players and %lld steps", t->players, (long long)t->plan.steps);
+    if (accumulate_of(&t->plan) > 256)
+        return so_fail(error, SO_ERR_ARG, "%d micro-batches a step, expected at most 256", accumulate_of(&t->plan));
+    for (int p = 0; p < t->players; p++)
+        if (!t->player[p] || t->player[p]->count == 0)
+            return so_fail(error, SO_ERR_STATE, "player %d has no weights that learn", p);
+    return SO_OK;
+}
+
+static so_status begin(loop *l, so_error *error)
+{
+    so_trainer *t = l->t;
+    const char *folder = t->plan.folder;
+    if (folder) {
+        char log[4096];
+        struct stat st;
+        SO_TRY(so_make_folder(folder, error));
+        snprintf(l->checkpoint, sizeof l->checkpoint, "%s/checkpoint.so", folder);
+        snprintf(log, sizeof log, "%s/log.jsonl", folder);
+        if (stat(l->checkpoint, &st) == 0) SO_TRY(so_trainer_load(t, l->checkpoint, error));
+        SO_TRY(so_log_open(&l->log, log, t->step, error));
+    }
+    l->before = t->elapsed;
+    l->first_step = t->step;
+    l->started = l->report_clock = clock_seconds();
+    return so_arena_init(&l->arena, t->plan.arena_bytes ? t->plan.arena_bytes : (size_t)64 << 30, error);
+}
+
+so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *kernels, so_error *error)
+{
+    SO_TRY(check_trainer(trainer, error));
+    loop *l = calloc(1, sizeof *l);
+    if (!l) return so_fail(error, SO_ERR_NOMEM, "no memory for a training loop");
+    l->t = trainer;
+    l->pool = pool;
+    l->pass.k = kernels;
+    so_status status = begin(l, error);
+    if (status == SO_OK) status = run_loop(l, error);
+    for (int p = 0; p < trainer->players; p++) so_optim_turn(trainer->player[p], true);
+    if (l->log) fclose(l->log);
+    so_arena_clear(&l->arena);
+    free(l);
+    return status;
+}
