@@ -36,6 +36,8 @@ so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
 so_tensor *so_snake(so_pass *pass, so_tensor *x, so_tensor *alpha);
 /* w = g v / |v|, the norm over all axes but the first; g holds one number for each of the first axis. */
 so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g);
+/* Brought into -limit .. limit; no gradient passes outside. */
+so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit);
 /* x[B, ..., C] + row[B, C]: each item of the batch its own row. */
 so_tensor *so_add_each(so_pass *pass, so_tensor *x, so_tensor *row);
 /* Row i of the result [n, C] is (1 - weight[i]) x[index[i]] + weight[i] x[index[i] + 1]; where weight is 0 the second row
