@@ -47,6 +47,7 @@ typedef struct job {
     const so_attn *a;
     const so_real *q, *out, *lse_in, *dout;
     so_real *y, *lse, *dq;
+    bool in_turn; /* several sequences share keys: one task does them all */
 } job;
 
 /* Keys that query row `row` (the r-th of its sequence) sees. */
@@ -136,23 +137,34 @@ static void attend_row_back(const so_attn *a, const so_attn_seg *g, int64_t r, i
     }
 }
 
-/* One task per sequence and key head, so that dk and dv have one writer. */
+bool so_attn_shares_keys(const so_attn *a)
+{
+    for (int64_t s = 0; s < a->n_segs; s++)
+        for (int64_t t = 0; t < s; t++) {
+            const so_attn_seg *g = &a->seg[s], *f = &a->seg[t];
+            if (g->k < f->k + f->kv_rows * f->kv_stride && f->k < g->k + g->kv_rows * g->kv_stride) return true;
+        }
+    return false;
+}
+
+/* One task per sequence and key head, so that dk and dv have one writer; per key head where sequences share keys. */
 static void attention_back_task(void *p, int64_t task, int thread)
 {
     (void)thread;
     const job *j = p;
     const so_attn *a = j->a;
-    const so_attn_seg *g = &a->seg[task / a->kv_heads];
-    int64_t group = a->heads / a->kv_heads, kv = task % a->kv_heads;
-    for (int64_t h = kv * group; h < (kv + 1) * group; h++)
-        for (int64_t r = 0; r < g->q_rows; r++) attend_row_back(a, g, r, h, j);
+    int64_t group = a->heads / a->kv_heads, kv = task % a->kv_heads, s0 = j->in_turn ? 0 : task / a->kv_heads;
+    for (int64_t s = s0; s < (j->in_turn ? a->n_segs : s0 + 1); s++)
+        for (int64_t h = kv * group; h < (kv + 1) * group; h++)
+            for (int64_t r = 0; r < a->seg[s].q_rows; r++) attend_row_back(a, &a->seg[s], r, h, j);
 }
 
 static void attention_back(so_pool *pool, const so_attn *attn, const so_real *q, const so_real *out,
                            const so_real *lse, const so_real *dout, so_real *dq)
 {
-    so_pool_for(pool, attn->n_segs * attn->kv_heads, attention_back_task,
-                &(job){.a = attn, .q = q, .out = out, .lse_in = lse, .dout = dout, .dq = dq});
+    bool shared = so_attn_shares_keys(attn);
+    so_pool_for(pool, (shared ? 1 : attn->n_segs) * attn->kv_heads, attention_back_task,
+                &(job){.a = attn, .q = q, .out = out, .lse_in = lse, .dout = dout, .dq = dq, .in_turn = shared});
 }
 
 void so_fill_attention_c(so_kernels *table)

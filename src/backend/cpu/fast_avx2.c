@@ -1,7 +1,19 @@
-/* Kernels for AVX2 with FMA.
+/* Kernels for AVX2 with FMA: the fast texts at 8 lanes.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_DOUBLE
 #include "backend/cpu/portable.h"
+#include "backend/cpu/simd.h"
 
-void so_fill_avx2(so_kernels *table) { (void)table; }
+#include "backend/cpu/fast_gemm.inc"
+#include "backend/cpu/fast_linear.inc"
+#include "backend/cpu/fast_element.inc"
+#include "backend/cpu/fast_norm.inc"
+#include "backend/cpu/fast_attention.inc"
+#include "backend/cpu/fast_fill.inc"
+
+void so_fill_avx2(so_kernels *table)
+{
+    table->name = "avx2";
+    fill_fast(table);
+}
 #endif

@@ -12,13 +12,18 @@ void so_fill_norm_c(so_kernels *table);
 void so_fill_attention_c(so_kernels *table);
 void so_fill_conv_c(so_kernels *table);
 #ifndef SO_DOUBLE
-/* Matrix products through oneDNN. */
-void so_fill_dnnl(so_kernels *table);
 #if defined(__x86_64__)
+/* Replace what they do faster, on machines that have the instructions (AVX2, FMA, F16C; AVX-512 BW, VL, DQ, VNNI, BF16). */
 void so_fill_avx2(so_kernels *table);
 void so_fill_avx512(so_kernels *table);
 #endif
 #endif
+
+/* The i-th table this machine can run, the portable one first; NULL past the last. */
+const so_kernels *so_kernels_at(int i);
+
+/* Whether keys of two sequences overlap, so that their gradients have to be added one after the other. */
+bool so_attn_shares_keys(const so_attn *attn);
 
 /* Splits `rows` into chunks of at least `grain` rows and runs them on the pool. The split depends on the sizes only. */
 typedef void (*so_rows_fn)(void *context, int64_t row0, int64_t row1);

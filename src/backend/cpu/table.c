@@ -28,50 +28,52 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
     so_pool_for(pool, (rows + grain - 1) / grain, rows_task, &job);
 }
 
-static so_kernels portable, best;
+/* Every table this machine can run, slowest first. */
+static so_kernels tables[3];
+static int n_tables, best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void fill_c(so_kernels *table)
-{
-    table->name = "c";
-    so_fill_matrix_c(table);
-    so_fill_element_c(table);
-    so_fill_norm_c(table);
-    so_fill_attention_c(table);
-    so_fill_conv_c(table);
-}
 
 static void fill(void)
 {
-    fill_c(&portable);
-    fill_c(&best);
+    so_kernels *c = &tables[n_tables++];
+    c->name = "c";
+    so_fill_matrix_c(c);
+    so_fill_element_c(c);
+    so_fill_norm_c(c);
+    so_fill_attention_c(c);
+    so_fill_conv_c(c);
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
-    const char *mask = getenv("SO_CPU");
-    if (mask && strcmp(mask, "c") == 0) return;
-    so_fill_dnnl(&best);
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        best.name = "avx2";
-        so_fill_avx2(&best);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+        tables[n_tables] = *c;
+        so_fill_avx2(&tables[n_tables++]);
     }
-    if (mask && strcmp(mask, "avx2") == 0) return;
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-        best.name = "avx512";
-        so_fill_avx512(&best);
+    if (n_tables == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) {
+        tables[n_tables] = *c;
+        so_fill_avx512(&tables[n_tables++]);
     }
-#elif !defined(SO_DOUBLE)
-    so_fill_dnnl(&best);
 #endif
+    best = n_tables - 1;
+    const char *mask = getenv("SO_CPU");
+    for (int i = 0; mask && i < n_tables; i++)
+        if (strcmp(mask, tables[i].name) == 0) best = i;
 }
 
 const so_kernels *so_kernels_c(void)
 {
     pthread_once(&once, fill);
-    return &portable;
+    return &tables[0];
 }
 
 const so_kernels *so_kernels_best(void)
 {
     pthread_once(&once, fill);
-    return &best;
+    return &tables[best];
+}
+
+const so_kernels *so_kernels_at(int i)
+{
+    pthread_once(&once, fill);
+    return i >= 0 && i < n_tables ? &tables[i] : NULL;
 }
