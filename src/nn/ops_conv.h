@@ -51,6 +51,7 @@ void so_lerp_index(int64_t first, int64_t from, int64_t to, int32_t *index, so_r
 typedef struct so_score {
     int64_t heads;
     const so_real *key_bias; /* [B, T], added to the scores of a key (-1e10 hides it), or NULL */
+    const so_real *of_query; /* [B, T], times which it is added in the row of a query; NULL: 1 */
     /* Relative positions, or NULL: score(i,j) = ((q_i + u) k_j + (q_i + v) p_(i-j)) / sqrt(d). */
     so_tensor *p;            /* [2T-1, D]: row r belongs to i - j = T-1-r */
     so_tensor *u, *v;        /* [H, d] */

@@ -468,13 +468,241 @@ static void end_to_end(void **state)
     model_close(&mh);
 }
 
+/* ---- training */
+
+static void learn(model *m)
+{
+    so_error error = {0};
+    CHECK_OK(so_store_learn(&m->store, NULL, true, &error), error);
+}
+
+static void forget_gradients(model *m)
+{
+    for (int64_t i = 0; i < m->store.count; i++) {
+        so_tensor *t = &m->store.weight[i]->tensor;
+        if (t->grad) memset(t->grad, 0, (size_t)so_count(t) * sizeof *t->grad);
+    }
+}
+
+/* Every stored gradient of a parameter, in relative L2: ten times the reference's worst. Gradients that are nothing but
+ * rounding (a key's bias) are measured against the largest of all. */
+static void expect_gradients(const char *which, const model *m)
+{
+    double worst = json_number_value(
+        json_object_get(json_object_get(case_of(which), "values"), "param_grad_worst_rel_l2_fp32_vs_fp64"));
+    char prefix[128];
+    int64_t seen = 0, size = snprintf(prefix, sizeof prefix, "%s.grad.", which);
+    double largest = 0;
+    for (int round = 0; round < 2; round++)
+        for (int64_t i = 0; i < so_safetensors_views(golden)->count; i++) {
+            const so_view *v = &so_safetensors_views(golden)->view[i];
+            if (strncmp(v->name, prefix, (size_t)size) != 0) continue;
+            so_weight *w = so_store_find(&m->store, v->name + size);
+            if (!w || !w->tensor.grad) fail_msg("no gradient of %s", v->name + size);
+            double d2 = 0, e2 = 0;
+            for (int64_t j = 0; j < so_view_elements(v); j++) {
+                double e = (double)((const float *)v->data)[j], d = (double)w->tensor.grad[j] - e;
+                d2 += d * d;
+                e2 += e * e;
+            }
+            if (round == 0) largest = fmax(largest, sqrt(e2));
+            if (round == 1 && !(sqrt(d2) <= 10 * worst * sqrt(e2) + 1e-7 * largest))
+                fail_msg("gradient %s: off by %.3g of %.3g, bar %.3g", v->name, sqrt(d2), sqrt(e2), 10 * worst);
+            seen++;
+        }
+    if (seen < 4) fail_msg("%s: %d gradients in the reference", which, (int)seen);
+}
+
+static so_tensor *read_items(const char *which, const char *tensor, bool turned)
+{
+    const so_view *v = view_of(which, tensor);
+    int64_t dim[3] = {v->dim[0], v->dim[turned ? 2 : 1], v->dim[turned ? 1 : 2]};
+    so_tensor *t = constant(3, dim, v->data, turned);
+    t->wants_grad = true;
+    return t;
+}
+
+static void gradient_of(const char *which, const char *tensor, so_tensor *t, bool turned, double noise)
+{
+    so_tensor g = *t;
+    g.data = t->grad;
+    if (!t->grad) fail_msg("%s: no gradient", tensor);
+    expect_noise(which, tensor, &g, turned, noise);
+}
+
+static void flow_matching_case(model *m, const so_flow *net, const char *which, bool add, const so_real *keep)
+{
+    start();
+    forget_gradients(m);
+    pass.recording = true;
+    so_tensor *x1 = read_items(which, "x1", true), *mu = read_items(which, "mu", true), *z = read_items(which, "z", true);
+    so_tensor *spks = read2(which, "spks", false), *cond = read_items(which, "cond", true);
+    spks->wants_grad = true;
+    z->wants_grad = false;
+    so_flow_ask ask = {mu, spks, cond, floats(which, "t"), floats(which, "mask"), add};
+    so_tensor *loss = so_flow_matching_loss(&pass, net, x1, &ask, z, keep);
+    expect(which, "loss", loss, false);
+    CHECK_OK(so_backward(&pass, loss, 1), pass.error);
+    gradient_of(which, "grad_x1", x1, true, noise_of(which, "grad_x1"));
+    gradient_of(which, "grad_mu", mu, true, noise_of(which, "grad_mu"));
+    gradient_of(which, "grad_spks", spks, false, noise_of(which, "grad_spks"));
+    gradient_of(which, "grad_cond", cond, true, noise_of(which, "grad_cond"));
+    if (strcmp(which, "cfm.b2_add") != 0) expect_gradients(which, m);
+}
+
+static void flow_train_case(model *m, const so_flow *net, const char *which, bool add)
+{
+    start();
+    forget_gradients(m);
+    pass.recording = true;
+    int64_t units[2] = {17, 9}, frames[2] = {58, 33}, shown[2] = {9, 0};
+    so_flow_lesson lesson = {2, 17, 58, view_of(which, "tokens")->data, units, frames, floats(which, "feat"),
+                             floats(which, "embedding"), shown, so_data(read_items(which, "z", true)),
+                             floats(which, "t"), NULL, add};
+    so_tensor *mu, *loss = so_flow_loss(&pass, net, &lesson, &mu);
+    expect(which, "mu", mu, false);
+    expect(which, "loss", loss, false);
+    CHECK_OK(so_backward(&pass, loss, 1), pass.error);
+    if (!add) expect_gradients(which, m);
+}
+
+static void flow_losses(void **state)
+{
+    (void)state;
+    model m;
+    so_flow net;
+    open_flow(&m, &net, FOLDER "flow.safetensors");
+    learn(&m);
+    flow_matching_case(&m, &net, "cfm.b1", true, NULL);
+    flow_matching_case(&m, &net, "cfm.b2_bias", false, (so_real[]){1, 0});
+    flow_matching_case(&m, &net, "cfm.b2_add", true, (so_real[]){1, 0});
+    flow_train_case(&m, &net, "flow_train.bias", false);
+    flow_train_case(&m, &net, "flow_train.add", true);
+    model_close(&m);
+}
+
+static so_tensor *leaf(const char *which, const char *tensor)
+{
+    so_tensor *t = read2(which, tensor, false);
+    t->wants_grad = true;
+    if (view_of(which, tensor)->n_dims == 1) { /* a bias */
+        t->n_dims = 1;
+        t->dim[0] = so_count(&(so_tensor){.n_dims = 2, .dim = {t->dim[0], t->dim[1]}});
+    }
+    return t;
+}
+
+static void relative_attention_case(const char *which)
+{
+    start();
+    pass.recording = true;
+    static const char *const names[] = {"linear_q.weight", "linear_q.bias",     "linear_k.weight",   "linear_k.bias",
+                                        "linear_v.weight", "linear_v.bias",     "linear_out.weight", "linear_out.bias",
+                                        "pos_bias_u",      "pos_bias_v",        "linear_pos.weight"};
+    so_tensor *w[11], *x = leaf(which, "x");
+    char name[64];
+    for (int i = 0; i < 11; i++) {
+        snprintf(name, sizeof name, "param.%s", names[i]);
+        w[i] = leaf(which, name);
+    }
+    int64_t T = x->dim[0], D = x->dim[1];
+    so_real bias[17] = {0};
+    for (int64_t i = 0; i < T && strstr(which, "masked"); i++)
+        bias[i] = ((const uint8_t *)view_of(which, "key_mask")->data)[i] ? 0 : -1e10f;
+    so_tensor *pos = so_relative_positions(&pass, T, D);
+    expect(which, "pos", pos, false);
+    so_score score = {4, bias, NULL, so_linear(&pass, pos, w[10], NULL), w[8], w[9]};
+    so_tensor *q = so_linear(&pass, x, w[0], w[1]), *k = so_linear(&pass, x, w[2], w[3]);
+    so_tensor *y = so_score_attention(&pass, q, k, so_linear(&pass, x, w[4], w[5]), &score);
+    y = so_linear(&pass, y, w[6], w[7]);
+    expect(which, "y", y, false);
+    y->grad = so_data(read2(which, "dy", false));
+    CHECK_OK(so_backward_from(&pass), pass.error);
+    gradient_of(which, "grad_x", x, false, noise_of(which, "grad_x"));
+    for (int i = 0; i < 11; i++) {
+        snprintf(name, sizeof name, "grad.%s", names[i]);
+        gradient_of(which, name, w[i], false, fmax(noise_of(which, name), 1e-7));
+    }
+}
+
+static void relative_attention(void **state)
+{
+    (void)state;
+    check_shared(FOLDER "golden.safetensors");
+    relative_attention_case("relpos.t9");
+    relative_attention_case("relpos.t17");
+    relative_attention_case("relpos.t17_masked");
+}
+
+static void codebook_case(const char *which, const so_vq_rule *rule)
+{
+    start();
+    so_tensor *codes = read2(which, "embed_init", false), *sum = read2(which, "embed_init", false);
+    so_tensor count = {.n_dims = 1, .dim = {12}, .data = (so_real[12]){1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}};
+    for (int i = 0; i < 3; i++) {
+        char name[5][32];
+        static const char *const parts[] = {"x", "quantized", "cluster_size", "embed_avg", "embed"};
+        for (int j = 0; j < 5; j++) snprintf(name[j], sizeof name[j], "%s%d", parts[j], i);
+        so_tensor *x = leaf(which, name[0]);
+        pass.recording = true;
+        int32_t ids[40];
+        CHECK_OK(so_vq_nearest(&pass, x, codes, ids), pass.error);
+        char more[32];
+        snprintf(more, sizeof more, "ids%d", i);
+        assert_memory_equal(ids, view_of(which, more)->data, sizeof ids);
+        so_tensor *q = so_vq_pass(&pass, x, codes, ids);
+        expect(which, name[1], q, false);
+        so_tensor *fixed = so_constant(&pass, 2, q->dim, so_data(q)), *commit = so_mse(&pass, x, fixed, NULL);
+        snprintf(more, sizeof more, "commit_loss%d", i);
+        expect(which, more, commit, false);
+        CHECK_OK(so_backward(&pass, commit, 1), pass.error);
+        snprintf(more, sizeof more, "grad_x%d", i);
+        gradient_of(which, more, x, false, noise_of(which, more));
+        so_vq_update(rule, 40, so_data(x), ids, 12, 16, so_data(&count), so_data(sum), so_data(codes), NULL);
+        expect(which, name[2], &count, false);
+        expect(which, name[3], sum, false);
+        expect(which, name[4], codes, false);
+    }
+}
+
+static void codebook(void **state)
+{
+    (void)state;
+    check_shared(FOLDER "golden.safetensors");
+    codebook_case("vq.ema", &(so_vq_rule){.decay = 0.95, .epsilon = 1e-5});
+    codebook_case("vq.sparse_norm", &(so_vq_rule){.decay = 0.95, .epsilon = 1e-5, .sparse = true, .unit_length = true});
+}
+
+/* Ours alone: a dead code comes back as a vector of the batch and stays through the next update. */
+static void codebook_revival(void **state)
+{
+    (void)state;
+    so_rng rng;
+    so_rng_init(&rng, 1, 0);
+    so_real x[8 * 2], codes[3 * 2] = {1, 0, 0, 1, -9, -9}, sum[6], count[3] = {4, 4, 0.001f};
+    memcpy(sum, codes, sizeof sum);
+    for (int i = 0; i < 16; i++) x[i] = (so_real)so_rng_normal(&rng);
+    int32_t ids[8] = {0, 1, 0, 1, 0, 1, 0, 1};
+    so_vq_rule rule = {.decay = 0.9, .epsilon = 1e-5, .revive_below = 0.5};
+    assert_int_equal(so_vq_update(&rule, 8, x, ids, 3, 2, count, sum, codes, &rng), 1);
+    int found = 0;
+    for (int i = 0; i < 8; i++)
+        found += fabs((double)(codes[4] - x[2 * i])) < 1e-3 && fabs((double)(codes[5] - x[2 * i + 1])) < 1e-3;
+    assert_int_equal(found, 1);
+    so_real kept = codes[4];
+    assert_int_equal(so_vq_update(&rule, 8, x, ids, 3, 2, count, sum, codes, &rng), 0);
+    assert_true(fabs((double)(codes[4] - kept)) < 1e-3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(speech_tokenizer), cmocka_unit_test(speech_tokenizer_batch),
         cmocka_unit_test(flow),             cmocka_unit_test(hift),
         cmocka_unit_test(hift_istft),       cmocka_unit_test(hift_pieces),
-        cmocka_unit_test(end_to_end),
+        cmocka_unit_test(end_to_end),       cmocka_unit_test(flow_losses),
+        cmocka_unit_test(relative_attention), cmocka_unit_test(codebook),
+        cmocka_unit_test(codebook_revival),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }
