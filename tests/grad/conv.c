@@ -252,6 +252,9 @@ static so_tensor *run_log_floor(so_pass *pass, problem *p) { return so_log_floor
 
 static so_tensor *run_clamp(so_pass *pass, problem *p) { return so_clamp(pass, &p->in[0], 0.7); }
 
+static so_tensor *run_peak(so_pass *pass, problem *p) { return so_peak_normalise(pass, &p->in[0], 0.8); }
+static so_tensor *run_median(so_pass *pass, problem *p) { return so_median_loss(pass, &p->in[0], &p->in[1], 9); }
+
 static so_tensor *run_lerp(so_pass *pass, problem *p)
 {
     int32_t index[14];
@@ -265,13 +268,15 @@ static void elementwise_gradients(void **state)
 {
     (void)state;
     static so_tensor *(*const runs[])(so_pass *, problem *) = {run_snake,     run_weight_norm, run_add_each, run_lerp,
-                                                               run_magnitude, run_polar,       run_log_floor, run_clamp};
+                                                               run_magnitude, run_polar,       run_log_floor, run_clamp,
+                                                               run_peak,      run_median};
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         problem p = {.run = runs[i]};
         if (runs[i] == run_add_each)
             input(&p, 3, 3, 4, 5, 0);
         else
             input(&p, 2, 8, 6, 0, 0);
+        if (runs[i] == run_median) input(&p, 2, 8, 6, 0, 0);
         if (runs[i] == run_snake) input(&p, 1, 6, 0, 0, 0);
         if (runs[i] == run_weight_norm) input(&p, 3, 8, 1, 1, 0);
         if (runs[i] == run_add_each) input(&p, 2, 3, 5, 0, 0);
