@@ -36,6 +36,13 @@ so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
 so_tensor *so_snake(so_pass *pass, so_tensor *x, so_tensor *alpha);
 /* w = g v / |v|, the norm over all axes but the first; g holds one number for each of the first axis. */
 so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g);
+/* (x - mean) / sqrt(var + eps) * w + b for every column, with stored statistics; w and b may be NULL (1 and 0). */
+so_tensor *so_batch_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, so_tensor *mean, so_tensor *var,
+                         double eps);
+/* Mean of every column of x[T, C], then its deviation (divided by T-1): [1, 2C]. No way back. */
+so_tensor *so_column_stats(so_pass *pass, so_tensor *x);
+/* x[R, C] -> [C, R]. */
+so_tensor *so_swap(so_pass *pass, so_tensor *x);
 /* Brought into -limit .. limit; no gradient passes outside. */
 so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit);
 /* x[B, ..., C] + row[B, C]: each item of the batch its own row. */

@@ -7,6 +7,7 @@
 
 #include "formats/safetensors.h"
 #include "formats/torchzip.h"
+#include "models/campplus.h"
 #include "models/discriminators.h"
 #include "models/flow.h"
 #include "models/hift.h"
@@ -854,6 +855,24 @@ static void wave_log_mel(void **state)
     }
 }
 
+static void speaker_vector(void **state)
+{
+    (void)state;
+    model m;
+    so_cam net;
+    so_error error = {0};
+    model_open(&m, FOLDER "campplus.safetensors");
+    so_cam_config config = so_cam_published();
+    config.growth = 4;
+    config.start = 16;
+    model_bound(&m, so_cam_bind(&net, &config, "", &m.binder, &error), &error, true);
+    start();
+    expect("campplus", "head", so_cam_head(&pass, &net, read2("campplus", "feat", false)), true);
+    expect("campplus", "embedding", so_cam_vector(&pass, &net, read2("campplus", "feat", false)), false);
+    expect("campplus", "embedding_long", so_cam_vector(&pass, &net, read2("campplus", "feat_long", false)), false);
+    model_close(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -864,7 +883,7 @@ int main(void)
         cmocka_unit_test(relative_attention), cmocka_unit_test(codebook),
         cmocka_unit_test(codebook_revival), cmocka_unit_test(judges),
         cmocka_unit_test(generator_turn),   cmocka_unit_test(relative_loss),
-        cmocka_unit_test(wave_log_mel),
+        cmocka_unit_test(wave_log_mel),     cmocka_unit_test(speaker_vector),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }
