@@ -3,7 +3,7 @@
  * Everything is a pure function of (part, seed, index). The part decides what may be drawn: training samples use scene
  * seeds below 1,000,000 and never open a "repeat" list with one of the last thirty words; reserved samples use nothing
  * else.
- * Source: the tabletop spec (docs/tabletop.md of the project: pictures, questions, talk, what is reserved).
+ * Source: the tabletop spec.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_DATA_TABLETOP_H
 #define SO_DATA_TABLETOP_H

@@ -169,7 +169,7 @@ typedef struct report {
 _Noreturn static void work(const so_tabletop_options *options, int process, int processes, int fd)
 {
     int64_t pieces = options->scenes + options->talk;
-    signal(SIGTERM, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN); /* a report that nobody reads means: stop, with every file whole */
     for (int64_t piece = process; piece < pieces; piece += processes) {
         report r = {.error = {.status = SO_OK}};
         r.error.status = make_piece(options, piece, &r.error);
@@ -222,10 +222,8 @@ static so_status make_files(const so_tabletop_options *options, so_error *error)
     close(ends[1]);
     if (status == SO_OK) status = follow(options, ends[0], error);
     close(ends[0]);
-    for (int i = 0; i < started; i++) {
-        if (status != SO_OK) kill(workers[i], SIGTERM);
+    for (int i = 0; i < started; i++)
         while (waitpid(workers[i], NULL, 0) < 0 && errno == EINTR) {}
-    }
     return status;
 }
 
