@@ -37,10 +37,10 @@ static void training_never_draws_a_reserved_voice(void **state)
 static void every_voice_speaks_and_is_its_own(void **state)
 {
     (void)state;
-    static const char *const accents[] = {"en-us",   "en-gb",  "en-gb-scotland", "en-gb-x-rp",
+    static const char *const accents[] = {"en-us",  "en-gb",          "en-gb-scotland", "en-gb-x-rp",
                                           "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"};
-    static const char *const variants[] = {"+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+f1",
-                                           "+f2", "+f3", "+f4", "+m7", "+f5"};
+    static const char *const variants[] = {"+m1", "+m2", "+m3", "+m4", "+m5", "+m6",
+                                           "+f1", "+f2", "+f3", "+f4", "+m7", "+f5"};
     so_error error;
     double sums[84];
     int n = 0;
@@ -139,8 +139,8 @@ static void bad_voices_are_refused(void **state)
 static void no_two_words_sound_the_same(void **state)
 {
     (void)state;
-    static const char *const accents[] = {"en-us",   "en",     "en-gb-scotland", "en-gb-x-rp",
-                                          "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"};
+    static const char *const accents[] = {
+        "en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"};
     static char sounds[SO_TABLETOP_WORDS][64];
     assert_int_equal(espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, espeakINITIALIZE_DONT_EXIT), SO_VOICE_RATE);
     for (int a = 0; a < 7; a++) {
