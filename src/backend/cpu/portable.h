@@ -16,6 +16,8 @@ void so_fill_conv_c(so_kernels *table);
 /* Replace what they do faster, on machines that have the instructions (AVX2, FMA, F16C; AVX-512 BW, VL, DQ, VNNI, BF16). */
 void so_fill_avx2(so_kernels *table);
 void so_fill_avx512(so_kernels *table);
+void so_fill_conv_avx2(so_kernels *table);
+void so_fill_conv_avx512(so_kernels *table);
 #endif
 #endif
 

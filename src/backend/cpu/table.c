@@ -46,11 +46,13 @@ static void fill(void)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
         tables[n_tables] = *c;
+        so_fill_conv_avx2(&tables[n_tables]);
         so_fill_avx2(&tables[n_tables++]);
     }
     if (n_tables == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) {
         tables[n_tables] = *c;
+        so_fill_conv_avx512(&tables[n_tables]);
         so_fill_avx512(&tables[n_tables++]);
     }
 #endif
