@@ -36,6 +36,8 @@ so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
 so_tensor *so_snake(so_pass *pass, so_tensor *x, so_tensor *alpha);
 /* w = g v / |v|, the norm over all axes but the first; g holds one number for each of the first axis. */
 so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g);
+/* Brought into -limit .. limit; no gradient passes outside. */
+so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit);
 /* x[B, ..., C] + row[B, C]: each item of the batch its own row. */
 so_tensor *so_add_each(so_pass *pass, so_tensor *x, so_tensor *row);
 /* Row i of the result [n, C] is (1 - weight[i]) x[index[i]] + weight[i] x[index[i] + 1]; where weight is 0 the second row
@@ -49,6 +51,7 @@ void so_lerp_index(int64_t first, int64_t from, int64_t to, int32_t *index, so_r
 typedef struct so_score {
     int64_t heads;
     const so_real *key_bias; /* [B, T], added to the scores of a key (-1e10 hides it), or NULL */
+    const so_real *of_query; /* [B, T], times which it is added in the row of a query; NULL: 1 */
     /* Relative positions, or NULL: score(i,j) = ((q_i + u) k_j + (q_i + v) p_(i-j)) / sqrt(d). */
     so_tensor *p;            /* [2T-1, D]: row r belongs to i - j = T-1-r */
     so_tensor *u, *v;        /* [H, d] */

@@ -101,6 +101,29 @@ so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g)
     return w;
 }
 
+static void clamp_back(so_pass *pass, const so_step *step)
+{
+    so_real limit = *(so_real *)step->saved, *dx = so_grad(pass, step->in[0]);
+    const so_real *x = so_data(step->in[0]);
+    for (int64_t i = 0; dx && !pass->dry && i < so_count(step->out); i++)
+        if (x[i] >= -limit && x[i] <= limit) dx[i] += step->out->grad[i];
+}
+
+so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit)
+{
+    if (!so_want_f32(pass, "clamp", x)) return NULL;
+    so_tensor *y = so_new_like(pass, x);
+    if (!y) return NULL;
+    so_real l = (so_real)limit;
+    for (int64_t i = 0; i < so_count(x) && !pass->dry; i++) {
+        so_real v = so_data(x)[i];
+        so_data(y)[i] = v > l ? l : v < -l ? -l : v;
+    }
+    so_step *step = so_record(pass, "clamp", clamp_back, y, 1, &x, sizeof l);
+    if (step) *(so_real *)step->saved = l;
+    return y;
+}
+
 static void add_each_back(so_pass *pass, const so_step *step)
 {
     so_tensor *x = step->in[0], *row = step->in[1];

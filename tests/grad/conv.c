@@ -250,6 +250,8 @@ static so_tensor *run_magnitude(so_pass *pass, problem *p) { return so_magnitude
 static so_tensor *run_polar(so_pass *pass, problem *p) { return so_polar(pass, &p->in[0], 2); }
 static so_tensor *run_log_floor(so_pass *pass, problem *p) { return so_log_floor(pass, &p->in[0], 0.5); }
 
+static so_tensor *run_clamp(so_pass *pass, problem *p) { return so_clamp(pass, &p->in[0], 0.7); }
+
 static so_tensor *run_lerp(so_pass *pass, problem *p)
 {
     int32_t index[14];
@@ -263,7 +265,7 @@ static void elementwise_gradients(void **state)
 {
     (void)state;
     static so_tensor *(*const runs[])(so_pass *, problem *) = {run_snake,     run_weight_norm, run_add_each, run_lerp,
-                                                               run_magnitude, run_polar,       run_log_floor};
+                                                               run_magnitude, run_polar,       run_log_floor, run_clamp};
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         problem p = {.run = runs[i]};
         if (runs[i] == run_add_each)
