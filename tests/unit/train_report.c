@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "base/file.h"
+#include "so_train.h"
 #include "train/report.h"
 
 /* How often `what` stands in `text`. */
@@ -77,9 +78,41 @@ static void without_a_log_there_is_an_error(void **state)
     so_report_close(NULL);
 }
 
+static void the_public_report_finds_the_runs(void **state)
+{
+    (void)state;
+    so_error error;
+    char folder[] = "/tmp/so_runs_XXXXXX", part[64], log[96], html[64], *text;
+    size_t size;
+    assert_non_null(mkdtemp(folder));
+    snprintf(part, sizeof part, "%s/hear", folder);
+    snprintf(html, sizeof html, "%s/all.html", folder);
+    snprintf(log, sizeof log, "%s/log.jsonl", part);
+    assert_int_equal(so_train_report(folder, html, &error), SO_ERR_MISSING);
+    CHECK_OK(so_make_folder(part, &error), error);
+    CHECK_OK(so_file_write(log, "{\"step\":1,\"loss\":2}\n", 21, &error), error);
+    CHECK_OK(so_train_report(folder, html, &error), error);
+    CHECK_OK(so_file_read(html, 1 << 20, &text, &size, &error), error);
+    assert_int_equal(count(text, "<h2>hear</h2>"), 1);
+    free(text);
+    unlink(log);
+    unlink(html);
+    rmdir(part);
+    assert_int_equal(rmdir(folder), 0);
+    so_stage_info info;
+    int n = 0;
+    while (so_stage_about(n, &info)) {
+        if (strcmp(info.name, "speech-text") == 0) assert_string_equal(info.learns, "bottom, top");
+        if (strcmp(info.name, "speech-text") == 0) assert_string_equal(info.losses, "ctc 1, units 1, template 0.5");
+        n++;
+    }
+    assert_true(n > 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_report_holds_all_its_parts),
-                                       cmocka_unit_test(without_a_log_there_is_an_error)};
+                                       cmocka_unit_test(without_a_log_there_is_an_error),
+                                       cmocka_unit_test(the_public_report_finds_the_runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
