@@ -22,9 +22,10 @@ static double seconds(void)
 /* Sentences of made-up words: the same for every seed. */
 static so_string corpus(uint64_t seed, size_t size)
 {
-    static const char *const words[] = {"the ", "cat ", "red ", "ball ", "isn't ", "left of ", "blue cube", ".\n", "what ",
-                                        "colour ", "is ", "12 ", "3456 ", "caf\xc3\xa9 ", "\xe4\xbd\xa0\xe5\xa5\xbd", "  ",
-                                        "table", "top ", ", and ", "It's "};
+    static const char *const words[] = {"the ",     "cat ",      "red ",  "ball ",        "isn't ",
+                                        "left of ", "blue cube", ".\n",   "what ",        "colour ",
+                                        "is ",      "12 ",       "3456 ", "caf\xc3\xa9 ", "\xe4\xbd\xa0\xe5\xa5\xbd",
+                                        "  ",       "table",     "top ",  ", and ",       "It's "};
     so_string text = {0};
     so_rng rng;
     so_rng_init(&rng, seed, 0);
@@ -266,7 +267,8 @@ static void long_runs_take_near_linear_time(void **state)
             so_ids_clear(&ids);
             free(text);
         }
-        if (took[1] > 8 * took[0] + 0.1) fail_msg("1 MiB of \"%s\": %.3f s, 256 KiB: %.3f s", fills[f], took[1], took[0]);
+        if (took[1] > 8 * took[0] + 0.1)
+            fail_msg("1 MiB of \"%s\": %.3f s, 256 KiB: %.3f s", fills[f], took[1], took[0]);
     }
     so_tokenizer_close(&t);
 }
@@ -315,9 +317,10 @@ static void bad_files_are_refused_by_name(void **state)
         {"{\"model\":{\"type\":\"Unigram\"}}", SO_ERR_UNSUPPORTED, "model.type"},
         {"{\"model\":{\"type\":\"BPE\",\"dropout\":0.1}}", SO_ERR_UNSUPPORTED, "dropout"},
         {"{\"model\":{\"type\":\"BPE\"},\"normalizer\":{\"type\":\"NFC\"}}", SO_ERR_UNSUPPORTED, "normalizer"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT, "tokens"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT,
-         "id"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}",
+         SO_ERR_FORMAT, "tokens"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}",
+         SO_ERR_FORMAT, "id"},
     };
     so_tokenizer *t;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
