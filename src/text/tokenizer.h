@@ -105,15 +105,19 @@ so_status so_tokenizer_decode(const so_tokenizer *tokenizer, const int32_t *ids,
 /* Decoding one id after another: bytes of an unfinished character wait for the next id. */
 typedef struct so_decoder {
     const so_tokenizer *tokenizer;
-    unsigned flags; /* SO_DECODE_SKIP_SPECIAL */
-    int held;
-    char bytes[4];
+    unsigned flags;
+    int held, waiting;
+    char bytes[4]; /* of a character that is not whole, `held` of them */
+    char tail[64]; /* text that cleaning up may still change, `waiting` bytes */
 } so_decoder;
 
+/* `flags` as for so_tokenizer_decode. */
 void so_decoder_init(so_decoder *decoder, const so_tokenizer *tokenizer, unsigned flags);
-/* Appends what has become certain. All appended texts and the flush together are the decode of all ids at once. */
+/* Appends what has become certain. All appended texts and the flush together are the decode of all ids at once; with
+ * SO_DECODE_CLEAN_UP only as long as no run of 64 characters consists of blanks, . ? ! , ' and the letters of n't, 'm,
+ * 's, 've, 're alone. */
 so_status so_decoder_feed(so_decoder *decoder, int32_t id, so_string *text, so_error *error);
-/* Appends U+FFFD for a character that never became whole. */
+/* Appends what was waiting, with U+FFFD for a character that never became whole. The decoder may then be used anew. */
 so_status so_decoder_flush(so_decoder *decoder, so_string *text, so_error *error);
 
 /* Whether the single token, decoded, holds a letter, digit, underscore or spoken punctuation: only such tokens enter

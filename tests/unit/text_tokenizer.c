@@ -220,6 +220,36 @@ static void text_comes_back(void **state)
     so_tokenizer_close(&t);
 }
 
+static void cleaning_up_streams(void **state)
+{
+    (void)state;
+    so_tokenizer *t = trained(300, 0, false);
+    static const char letters[] = "   ''n't.,!?msvreax";
+    so_rng rng;
+    so_rng_init(&rng, 6, 0);
+    int changed = 0;
+    for (int round = 0; round < 3000; round++) {
+        char text[40];
+        size_t size = (size_t)so_rng_below(&rng, sizeof text);
+        for (size_t i = 0; i < size; i++) text[i] = letters[so_rng_below(&rng, sizeof letters - 1)];
+        so_string whole = {0}, streamed = {0};
+        so_ids ids = {0};
+        so_decoder decoder;
+        CHECK_OK(so_tokenizer_encode(t, text, size, 0, &ids, &error), error);
+        CHECK_OK(so_tokenizer_decode(t, ids.data, ids.n, SO_DECODE_CLEAN_UP, &whole, &error), error);
+        so_decoder_init(&decoder, t, SO_DECODE_CLEAN_UP);
+        for (size_t i = 0; i < ids.n; i++) CHECK_OK(so_decoder_feed(&decoder, ids.data[i], &streamed, &error), error);
+        CHECK_OK(so_decoder_flush(&decoder, &streamed, &error), error);
+        assert_string_equal(streamed.data, whole.data);
+        changed += whole.size != size;
+        so_string_clear(&whole);
+        so_string_clear(&streamed);
+        so_ids_clear(&ids);
+    }
+    assert_true(changed > 1000);
+    so_tokenizer_close(&t);
+}
+
 static void specials_are_seen_only_when_asked(void **state)
 {
     (void)state;
@@ -371,6 +401,7 @@ int main(void)
         cmocka_unit_test(merges_follow_the_definition),
         cmocka_unit_test(round_trips_through_json_and_parts),
         cmocka_unit_test(text_comes_back),
+        cmocka_unit_test(cleaning_up_streams),
         cmocka_unit_test(specials_are_seen_only_when_asked),
         cmocka_unit_test(long_runs_take_near_linear_time),
         cmocka_unit_test(prompts_of_small_vocabularies_have_their_own_lengths),
