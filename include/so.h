@@ -38,6 +38,7 @@ typedef struct so_model_options {
     int threads;      /* 0: all cores */
     int context;      /* positions of the backbone per session; 0: the model's own, at most 8192 */
     int keep_types;   /* 1: keep stored types (less memory); 0: expand small models to f32 */
+    const char *tokenizer; /* folder or file of the tokenizer; NULL: where the model is */
 } so_model_options;
 
 /* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors, tokenizer.json,
@@ -52,7 +53,12 @@ typedef struct so_model_info {
     int width, bottom, backbone, top;
     int hears, sees, speaks;          /* which parts the file holds: speech in, pictures, speech out */
     int picture_side, picture_vectors; /* pixels; backbone positions per picture */
+    const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
+    int64_t n_unused;
 } so_model_info;
+/* Writes the whole model (configuration, tokenizer, weights) as one GGUF file, which appears whole or not at all.
+ * Matrices are stored as `type` ("f32", "f16", "bf16", "q8_0"; NULL: as they are in memory), all else as f32. */
+so_status so_model_save(const so_model *model, const char *path, const char *type, so_error *error);
 /* Strings live as long as the model. */
 void so_model_about(const so_model *model, so_model_info *info);
 

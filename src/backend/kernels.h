@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/conv_shape.h"
 #include "base/pool.h"
 #include "base/real.h"
 #include "base/type.h"

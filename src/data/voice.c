@@ -5,12 +5,16 @@
 #define _GNU_SOURCE
 #include "data/voice.h"
 
+#include <errno.h>
 #include <espeak-ng/speak_lib.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LONGEST = 120 * SO_VOICE_RATE, TAIL = SO_VOICE_RATE / 10, COMBS = 4 };
@@ -59,19 +63,12 @@ const char *so_voice_name(const so_voice *voice, char name[32])
     return name;
 }
 
-/* The library's one state, and the samples of the utterance being spoken. */
+/* What the library gives back: the utterance being spoken, in the process that speaks it. */
 static struct {
-    pthread_mutex_t turn;
-    pthread_once_t forks;
     bool full, nomem;
     int16_t *samples;
     int64_t count, capacity;
-} spoken = {.turn = PTHREAD_MUTEX_INITIALIZER, .forks = PTHREAD_ONCE_INIT};
-
-static void lock_turn(void) { pthread_mutex_lock(&spoken.turn); }
-static void unlock_turn(void) { pthread_mutex_unlock(&spoken.turn); }
-/* A fork while another thread speaks would leave the child with half a sentence and a lock that nobody opens. */
-static void guard_forks(void) { pthread_atfork(lock_turn, unlock_turn, unlock_turn); }
+} spoken;
 
 static int keep_samples(short *wav, int count, espeak_EVENT *events)
 {
@@ -96,19 +93,6 @@ static int keep_samples(short *wav, int count, espeak_EVENT *events)
     return 0;
 }
 
-static so_status start(so_error *error)
-{
-    static bool started;
-    if (started) return SO_OK;
-    int rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 1000, NULL, espeakINITIALIZE_DONT_EXIT);
-    if (rate != SO_VOICE_RATE)
-        return so_fail(error, SO_ERR_MISSING, "espeak-ng starts with %d Hz, expected %d Hz (-1: its data is not installed)",
-                       rate, SO_VOICE_RATE);
-    espeak_SetSynthCallback(keep_samples);
-    started = true;
-    return SO_OK;
-}
-
 static so_status choose(const so_voice *voice, so_error *error)
 {
     char name[32], file[512];
@@ -127,7 +111,9 @@ static so_status choose(const so_voice *voice, so_error *error)
 
 static so_status speak(const char *text, const so_voice *voice, so_error *error)
 {
-    SO_TRY(start(error));
+    spoken.count = 0;
+    spoken.full = spoken.nomem = false;
+    srand(1); /* breath */
     SO_TRY(choose(voice, error));
     espeak_SetParameter(espeakRATE, voice->speed, 0);
     espeak_SetParameter(espeakPITCH, voice->pitch, 0);
@@ -137,6 +123,92 @@ static so_status speak(const char *text, const so_voice *voice, so_error *error)
     if (spoken.nomem) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)spoken.count);
     if (failed != EE_OK) return so_fail(error, SO_ERR_STATE, "espeak-ng cannot speak '%.60s': %d", text, (int)failed);
     return SO_OK;
+}
+
+static int library_rate;
+
+/* Speaks once, so that every child finds voices and dictionaries loaded. */
+static void start_library(void)
+{
+    so_voice voice = so_voice_own();
+    so_error error;
+    library_rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 1000, NULL, espeakINITIALIZE_DONT_EXIT);
+    if (library_rate != SO_VOICE_RATE) return;
+    espeak_SetSynthCallback(keep_samples);
+    speak("Hello.", &voice, &error);
+}
+
+static bool put(int fd, const void *data, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(fd, (const char *)data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+static bool get(int fd, void *data, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = read(fd, (char *)data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+/* What the child sends ahead of the samples. */
+typedef struct answer {
+    so_error error;
+    int64_t count;
+} answer;
+
+_Noreturn static void speak_in_child(int fd, const char *text, const so_voice *voice)
+{
+    answer said = {.error = {.status = SO_OK}};
+    signal(SIGPIPE, SIG_IGN);
+    said.error.status = speak(text, voice, &said.error);
+    said.count = said.error.status == SO_OK ? spoken.count : 0;
+    if (put(fd, &said, sizeof said)) put(fd, spoken.samples, (size_t)said.count * sizeof *spoken.samples);
+    _exit(0);
+}
+
+static so_status hear(int fd, int16_t **samples, int64_t *count, so_error *error)
+{
+    answer said;
+    if (!get(fd, &said, sizeof said) || said.count < 0 || said.count > LONGEST)
+        return so_fail(error, SO_ERR_STATE, "the speaking process ended before it had spoken");
+    if (said.error.status != SO_OK) return so_fail(error, said.error.status, "%s", said.error.text);
+    *samples = malloc((size_t)said.count * sizeof **samples + 1);
+    if (!*samples) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)said.count);
+    if (!get(fd, *samples, (size_t)said.count * sizeof **samples))
+        return so_fail(error, SO_ERR_STATE, "the speaking process ended within its speech");
+    *count = said.count;
+    return SO_OK;
+}
+
+/* The library carries its flutter and noise from one utterance to the next. A child that speaks only once always starts
+ * from the same state, and several threads may have one each. */
+static so_status speak_apart(const char *text, const so_voice *voice, int16_t **samples, int64_t *count, so_error *error)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int ends[2];
+    pthread_once(&once, start_library);
+    if (library_rate != SO_VOICE_RATE)
+        return so_fail(error, SO_ERR_MISSING, "espeak-ng starts with %d Hz, expected %d Hz (-1: its data is not installed)",
+                       library_rate, SO_VOICE_RATE);
+    if (pipe2(ends, O_CLOEXEC) != 0) return so_fail(error, SO_ERR_IO, "cannot open a pipe: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0) speak_in_child(ends[1], text, voice);
+    close(ends[1]);
+    so_status status = child > 0 ? hear(ends[0], samples, count, error)
+                                 : so_fail(error, SO_ERR_IO, "cannot start a speaking process: %s", strerror(errno));
+    close(ends[0]);
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    return status;
 }
 
 /* Samples up to `TAIL` behind the last one that stands out of a thousandth of the peak; 0 for silence. */
@@ -185,32 +257,22 @@ static void add_noise(float *samples, int64_t count, so_rng *rng)
     for (int64_t i = 0; i < count; i++) samples[i] += level * (float)so_rng_normal(rng);
 }
 
-static so_status take(const so_voice *voice, uint64_t seed, float **out, int64_t *out_count, so_error *error)
+static so_status disturb(float *samples, int64_t count, uint64_t seed, so_error *error)
 {
-    int64_t count = audible(spoken.samples, spoken.count);
-    if (count == 0) return so_fail(error, SO_ERR_ARG, "the text has nothing that espeak-ng can speak");
-    float *samples = malloc((size_t)count * sizeof *samples);
-    if (!samples) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)count);
-    for (int64_t i = 0; i < count; i++) samples[i] = (float)spoken.samples[i] / 32768;
-    if (voice->disturbed) {
-        so_rng rng;
-        so_rng_init(&rng, seed, NOISE);
-        so_status status = reverberate(samples, count, &rng, error);
-        if (status != SO_OK) {
-            free(samples);
-            return status;
-        }
-        add_noise(samples, count, &rng);
-    }
-    for (int64_t i = 0; i < count; i++) samples[i] = fmaxf(-1, fminf(1, samples[i]));
-    *out = samples;
-    *out_count = count;
+    so_rng rng;
+    so_rng_init(&rng, seed, NOISE);
+    SO_TRY(reverberate(samples, count, &rng, error));
+    add_noise(samples, count, &rng);
     return SO_OK;
 }
 
 so_status so_voice_speak(const char *text, const so_voice *voice, uint64_t seed, float **samples, int64_t *count,
                          so_error *error)
 {
+    int16_t *raw = NULL;
+    float *sound = NULL;
+    so_status status = SO_OK;
+    int64_t n = 0;
     *samples = NULL;
     *count = 0;
     if (!text[0] || voice->speed < espeakRATE_MINIMUM || voice->speed > espeakRATE_MAXIMUM || voice->pitch < 0 ||
@@ -218,12 +280,19 @@ so_status so_voice_speak(const char *text, const so_voice *voice, uint64_t seed,
         return so_fail(error, SO_ERR_ARG,
                        "'%.40s' at speed %d, pitch %d, amplitude %d; expected some text, 80-450, 0-99, 0-200", text,
                        voice->speed, voice->pitch, voice->amplitude);
-    pthread_once(&spoken.forks, guard_forks);
-    lock_turn();
-    spoken.count = 0;
-    spoken.full = spoken.nomem = false;
-    so_status status = speak(text, voice, error);
-    if (status == SO_OK) status = take(voice, seed, samples, count, error);
-    unlock_turn();
+    SO_TRY_GO(speak_apart(text, voice, &raw, &n, error));
+    n = audible(raw, n);
+    if (n == 0) SO_TRY_GO(so_fail(error, SO_ERR_ARG, "'%.60s' has nothing that espeak-ng can speak", text));
+    sound = malloc((size_t)n * sizeof *sound);
+    if (!sound) SO_TRY_GO(so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n));
+    for (int64_t i = 0; i < n; i++) sound[i] = (float)raw[i] / 32768;
+    if (voice->disturbed) SO_TRY_GO(disturb(sound, n, seed, error));
+    for (int64_t i = 0; i < n; i++) sound[i] = fmaxf(-1, fminf(1, sound[i]));
+    *samples = sound;
+    *count = n;
+    sound = NULL;
+done:
+    free(raw);
+    free(sound);
     return status;
 }

@@ -1,7 +1,7 @@
 /* Speech for corpora: espeak-ng's English voices, lightly disturbed.
  *
- * The library behind it keeps one state for the process, so that calls take turns; to use several cores, use several
- * processes (so_tabletop_build does). The same text, voice and seed give the same samples in every process.
+ * Every utterance is spoken in a child process of its own, because the library carries state from one utterance to the
+ * next: the same text, voice and seed give the same samples whatever was spoken before, and threads may speak at once.
  * Source: the tabletop spec, "Voices".
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_DATA_VOICE_H

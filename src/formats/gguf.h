@@ -46,8 +46,8 @@ int64_t so_gguf_keys(const so_gguf *gguf);                 /* how many */
 so_span so_gguf_key(const so_gguf *gguf, int64_t i);       /* 0 <= i < keys */
 bool so_gguf_has(const so_gguf *gguf, const char *key);
 
-/* Getters: SO_ERR_MISSING when the key is absent, SO_ERR_TYPE when the value is of another kind. An integer of any width
- * that fits is accepted for u32 and i64, f32 and f64 for f32 (rounded). */
+/* Getters: SO_ERR_MISSING when the key is absent, SO_ERR_TYPE when the value is of another kind. An integer of any
+ * width that fits is accepted for u32 and i64, f32 and f64 for f32 (rounded). */
 so_status so_gguf_u32(const so_gguf *gguf, const char *key, uint32_t *value, so_error *error);
 so_status so_gguf_i64(const so_gguf *gguf, const char *key, int64_t *value, so_error *error);
 so_status so_gguf_f32(const so_gguf *gguf, const char *key, float *value, so_error *error);

@@ -111,7 +111,8 @@ so_status so_views_add(so_views *views, so_span name, const so_view *view, so_er
 
 void *so_views_own(so_views *views, size_t bytes)
 {
-    if (so_grow(&views->owned, views->n_owned, &views->owned_capacity, sizeof *views->owned, NULL) != SO_OK) return NULL;
+    if (so_grow(&views->owned, views->n_owned, &views->owned_capacity, sizeof *views->owned, NULL) != SO_OK)
+        return NULL;
     void *block = malloc(bytes ? bytes : 1);
     if (block) views->owned[views->n_owned++] = block;
     return block;

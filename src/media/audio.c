@@ -188,8 +188,8 @@ void so_audio_clear(so_audio *audio)
 
 static int16_t to_s16(float x)
 {
-    float y = x < -1 ? -1 : x > 1 ? 1 : x;
-    return (int16_t)lrintf(y * 32767); /* NaN was refused before */
+    float y = x * 32768; /* reading divides by as much: 16-bit files come back bit for bit */
+    return (int16_t)lrintf(y < -32768 ? -32768 : y > 32767 ? 32767 : y);
 }
 
 static so_status check_clip(const float *x, int64_t n, int rate, so_error *error)

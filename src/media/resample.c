@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANES = 8, CHUNK = 4096, MAX_WEIGHTS = 1 << 24 };
+enum { LANES = 8, CHUNK = 4096, MAX_WEIGHTS = 1 << 22 };
 
 struct so_resampler {
     int o, n;      /* rates divided by their greatest common divisor */
@@ -187,7 +187,7 @@ static int64_t emit(so_resample_stream *s, int64_t limit, float *out)
 static int64_t push(so_resample_stream *s, const float *x, int64_t n, int64_t limit, float *out)
 {
     int64_t written = 0;
-    while (n > 0) {
+    while (n > 0 && s->emitted < limit) {
         int64_t piece = s->capacity - s->filled < n ? s->capacity - s->filled : n;
         if (x) {
             memcpy(s->history + s->filled, x, (size_t)piece * sizeof *x);

@@ -14,7 +14,7 @@
 /* The kernel for one pair of rates; read-only after it is opened, may be shared by threads and streams. */
 typedef struct so_resampler so_resampler;
 
-/* Rates in Hz, 100..768000. SO_ERR_LIMIT when the pair is so odd that its kernel passes 16 M weights. */
+/* Rates in Hz, 100..768000. SO_ERR_LIMIT when the pair is so odd that its kernel passes 4 M weights. */
 so_status so_resampler_open(so_resampler **out, int from, int to, so_error *error);
 void so_resampler_close(so_resampler **resampler);
 

@@ -110,10 +110,10 @@ static so_status count_piece(void *context, const char *bytes, size_t size, so_e
 so_status so_bpe_trainer_feed(so_bpe_trainer *b, const char *text, size_t size, so_error *error)
 {
     if (so_utf8_valid(text, size)) return so_pattern_split(b->code, text, size, count_piece, b, error);
-    so_text repaired = {0};
+    so_string repaired = {0};
     so_status status = so_utf8_add_lossy(&repaired, text, size, error);
     if (status == SO_OK) status = so_pattern_split(b->code, repaired.data, repaired.size, count_piece, b, error);
-    so_text_clear(&repaired);
+    so_string_clear(&repaired);
     return status;
 }
 

@@ -18,7 +18,7 @@ void *so_buffer_grow(void *array, size_t *capacity, size_t need, size_t width)
     return grown;
 }
 
-so_status so_text_add(so_text *text, const char *bytes, size_t size, so_error *error)
+so_status so_string_add(so_string *text, const char *bytes, size_t size, so_error *error)
 {
     if (size > SIZE_MAX - text->size - 1) return so_fail(error, SO_ERR_LIMIT, "text of more than the address space");
     char *grown = so_buffer_grow(text->data, &text->capacity, text->size + size + 1, 1);
@@ -30,15 +30,15 @@ so_status so_text_add(so_text *text, const char *bytes, size_t size, so_error *e
     return SO_OK;
 }
 
-so_status so_text_add_string(so_text *text, const char *string, so_error *error)
+so_status so_string_put(so_string *text, const char *string, so_error *error)
 {
-    return so_text_add(text, string, strlen(string), error);
+    return so_string_add(text, string, strlen(string), error);
 }
 
-void so_text_clear(so_text *text)
+void so_string_clear(so_string *text)
 {
     free(text->data);
-    *text = (so_text){0};
+    *text = (so_string){0};
 }
 
 so_status so_ids_add(so_ids *ids, const int32_t *from, size_t n, so_error *error)
@@ -107,27 +107,35 @@ int so_utf8_put(char out[4], int32_t c)
     return length;
 }
 
-so_status so_utf8_add_lossy(so_text *text, const char *bytes, size_t size, so_error *error)
+so_status so_utf8_add_lossy(so_string *text, const char *bytes, size_t size, so_error *error)
 {
     size_t from = 0, at = 0;
-    if (size == 0) return so_text_add(text, "", 0, error);
+    if (size == 0) return so_string_add(text, "", 0, error);
     while (at < size) {
         int32_t c;
         int length = so_utf8_next(bytes + at, size - at, &c);
         if (c < 0) {
-            SO_TRY(so_text_add(text, bytes + from, at - from, error));
-            SO_TRY(so_text_add(text, "\xef\xbf\xbd", 3, error));
+            SO_TRY(so_string_add(text, bytes + from, at - from, error));
+            SO_TRY(so_string_add(text, "\xef\xbf\xbd", 3, error));
             from = at + (size_t)length;
         }
         at += (size_t)length;
     }
-    return so_text_add(text, bytes + from, at - from, error);
+    return so_string_add(text, bytes + from, at - from, error);
 }
 
 bool so_utf8_valid(const char *bytes, size_t size)
 {
     for (size_t at = 0; at < size;) {
         int32_t c;
+        uint64_t eight;
+        if (size - at >= 8) {
+            memcpy(&eight, bytes + at, 8);
+            if (!(eight & 0x8080808080808080u)) {
+                at += 8;
+                continue;
+            }
+        }
         at += (size_t)so_utf8_next(bytes + at, size - at, &c);
         if (c < 0) return false;
     }

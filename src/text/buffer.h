@@ -10,10 +10,10 @@
 #include "base/error.h"
 
 /* Bytes of text. `data` is NULL or ends with a zero byte that `size` does not count. Start from a zeroed struct. */
-typedef struct so_text {
+typedef struct so_string {
     char *data;
     size_t size, capacity;
-} so_text;
+} so_string;
 
 /* Token ids. Start from a zeroed struct. */
 typedef struct so_ids {
@@ -22,9 +22,9 @@ typedef struct so_ids {
 } so_ids;
 
 /* Appends. Amortised constant time; SO_ERR_NOMEM when memory cannot be had, the content then being as before. */
-so_status so_text_add(so_text *text, const char *bytes, size_t size, so_error *error);
-so_status so_text_add_string(so_text *text, const char *string, so_error *error);
-void so_text_clear(so_text *text);
+so_status so_string_add(so_string *text, const char *bytes, size_t size, so_error *error);
+so_status so_string_put(so_string *text, const char *string, so_error *error);
+void so_string_clear(so_string *text);
 
 so_status so_ids_add(so_ids *ids, const int32_t *from, size_t n, so_error *error);
 so_status so_ids_put(so_ids *ids, int32_t id, so_error *error);
@@ -40,7 +40,7 @@ int so_utf8_next(const char *bytes, size_t size, int32_t *c);
 /* Writes a code point as 1 to 4 bytes and returns how many. */
 int so_utf8_put(char out[4], int32_t c);
 /* Appends `size` bytes, with U+FFFD for every span that is not valid UTF-8. */
-so_status so_utf8_add_lossy(so_text *text, const char *bytes, size_t size, so_error *error);
+so_status so_utf8_add_lossy(so_string *text, const char *bytes, size_t size, so_error *error);
 bool so_utf8_valid(const char *bytes, size_t size);
 
 /* What Python's str.isspace() calls white space. */

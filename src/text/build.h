@@ -12,7 +12,7 @@ so_status so_build_merges(so_tokenizer *tokenizer, int32_t (*merges)[2], int32_t
 
 /* Tokens being listed in the order of their ids. Start from a zeroed struct. */
 typedef struct so_token_list {
-    so_text bytes;
+    so_string bytes;
     uint32_t *ends;
     uint8_t *kinds;
     size_t n, ends_capacity, kinds_capacity;

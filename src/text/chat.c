@@ -13,33 +13,33 @@ const char so_chat_system[] =
 
 static const char line_breaks[] = "\n\n";
 
-static so_status render_turn(so_text *text, const char *role, const char *content, size_t size, so_error *error)
+static so_status render_turn(so_string *text, const char *role, const char *content, size_t size, so_error *error)
 {
     so_strip(&content, &size);
-    SO_TRY(so_text_add_string(text, "<|start_header_id|>", error));
-    SO_TRY(so_text_add_string(text, role, error));
-    SO_TRY(so_text_add_string(text, "<|end_header_id|>\n\n", error));
-    SO_TRY(so_text_add(text, content, size, error));
-    return so_text_add_string(text, "<|eot_id|>", error);
+    SO_TRY(so_string_put(text, "<|start_header_id|>", error));
+    SO_TRY(so_string_put(text, role, error));
+    SO_TRY(so_string_put(text, "<|end_header_id|>\n\n", error));
+    SO_TRY(so_string_add(text, content, size, error));
+    return so_string_put(text, "<|eot_id|>", error);
 }
 
-so_status so_chat_render(const so_message *messages, size_t n, const so_chat_options *options, so_text *text,
+so_status so_chat_render(const so_message *messages, size_t n, const so_chat_options *options, so_string *text,
                          so_error *error)
 {
     const char *system = options && options->system ? options->system : so_chat_system;
-    SO_TRY(so_text_add_string(text, "<|begin_of_text|>", error));
+    SO_TRY(so_string_put(text, "<|begin_of_text|>", error));
     SO_TRY(render_turn(text, "system", system, strlen(system), error));
     for (size_t i = 0; i < n; i++)
         if (messages[i].size)
             SO_TRY(render_turn(text, messages[i].role, messages[i].content, messages[i].size, error));
-    return so_text_add_string(text, "<|start_header_id|>assistant<|end_header_id|>\n\n", error);
+    return so_string_put(text, "<|start_header_id|>assistant<|end_header_id|>\n\n", error);
 }
 
 /* A prompt being encoded, part by part. */
 typedef struct builder {
     const so_tokenizer *t;
     so_prompt *prompt;
-    so_text span;       /* text between two special tokens */
+    so_string span;       /* text between two special tokens */
     size_t part;        /* where the current part begins in the ids */
     bool drop;          /* the first id of the current part is still to be dropped */
     bool drops;         /* parts after the first lose their first id */
@@ -114,8 +114,8 @@ static so_status put_turn(builder *b, const char *role, const char *content, siz
     b->prompt->last_message = position(b) + b->break_ids;
     so_strip(&content, &size);
     b->span.size = 0;
-    SO_TRY(so_text_add_string(&b->span, line_breaks, error));
-    SO_TRY(so_text_add(&b->span, content, size, error));
+    SO_TRY(so_string_put(&b->span, line_breaks, error));
+    SO_TRY(so_string_add(&b->span, content, size, error));
     SO_TRY(put_span(b, b->span.data, b->span.size, error));
     return put_id(b, so_tokenizer_names(b->t)->eot, error);
 }
@@ -171,7 +171,7 @@ so_status so_chat_encode(const so_tokenizer *t, const so_message *messages, size
     prompt->label_first = prompt->prefix - b.break_ids - 1;
     prompt->label_last = position(&b) - (prompt->suffix - 2);
 done:
-    so_text_clear(&b.span);
+    so_string_clear(&b.span);
     if (status != SO_OK) so_prompt_clear(prompt);
     return status;
 }
@@ -182,15 +182,15 @@ void so_prompt_clear(so_prompt *prompt)
     *prompt = (so_prompt){0};
 }
 
-so_status so_chat_content(so_text *text, int32_t images, const char *words, const int32_t *units, size_t n_units,
+so_status so_chat_content(so_string *text, int32_t images, const char *words, const int32_t *units, size_t n_units,
                           so_error *error)
 {
-    for (int32_t i = 0; i < images; i++) SO_TRY(so_text_add_string(text, SO_IMAGE_MARK "\n", error));
-    if (words) SO_TRY(so_text_add_string(text, words, error));
+    for (int32_t i = 0; i < images; i++) SO_TRY(so_string_put(text, SO_IMAGE_MARK "\n", error));
+    if (words) SO_TRY(so_string_put(text, words, error));
     for (size_t i = 0; i < n_units; i++) {
         char unit[32];
         int size = snprintf(unit, sizeof unit, "<Audio_%d>", units[i]);
-        SO_TRY(so_text_add(text, unit, (size_t)size, error));
+        SO_TRY(so_string_add(text, unit, (size_t)size, error));
     }
     return SO_OK;
 }

@@ -49,7 +49,7 @@ typedef struct so_prompt {
 } so_prompt;
 
 /* The prompt as text, appended to `text`. */
-so_status so_chat_render(const so_message *messages, size_t n, const so_chat_options *options, so_text *text,
+so_status so_chat_render(const so_message *messages, size_t n, const so_chat_options *options, so_string *text,
                          so_error *error);
 /* The prompt as ids, as the reference cuts it: the text is split at pictures, each part is encoded by itself, and if the
  * first begins with BOS the first id of every later part is dropped, whatever it is (the BOS of a tokenizer that adds
@@ -59,7 +59,7 @@ so_status so_chat_encode(const so_tokenizer *tokenizer, const so_message *messag
 void so_prompt_clear(so_prompt *prompt);
 
 /* A user's content, appended to `text`: `images` times "<image>" and a line break, then the text, then the units. */
-so_status so_chat_content(so_text *text, int32_t images, const char *words, const int32_t *units, size_t n_units,
+so_status so_chat_content(so_string *text, int32_t images, const char *words, const int32_t *units, size_t n_units,
                           so_error *error);
 
 #endif

@@ -12,7 +12,7 @@ static so_status check_id(const so_tokenizer *t, int32_t id, so_error *error)
 }
 
 /* Replaces `from` by `to`, which is shorter, in place. */
-static void replace(so_text *text, size_t start, const char *from, const char *to)
+static void replace(so_string *text, size_t start, const char *from, const char *to)
 {
     size_t a = strlen(from), b = strlen(to), put = start;
     for (size_t at = start; at < text->size;) {
@@ -28,7 +28,7 @@ static void replace(so_text *text, size_t start, const char *from, const char *t
     if (text->data) text->data[put] = 0;
 }
 
-static void clean_up(so_text *text, size_t start)
+static void clean_up(so_string *text, size_t start)
 {
     static const char *const pairs[][2] = {
         {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
@@ -37,23 +37,23 @@ static void clean_up(so_text *text, size_t start)
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) replace(text, start, pairs[i][0], pairs[i][1]);
 }
 
-so_status so_tokenizer_decode(const so_tokenizer *t, const int32_t *ids, size_t n, unsigned flags, so_text *text,
+so_status so_tokenizer_decode(const so_tokenizer *t, const int32_t *ids, size_t n, unsigned flags, so_string *text,
                               so_error *error)
 {
     so_status status = SO_OK;
-    so_text raw = {0};
+    so_string raw = {0};
     size_t start = text->size;
     for (size_t i = 0; i < n; i++) {
         SO_TRY_GO(check_id(t, ids[i], error));
         if (flags & SO_DECODE_SKIP_SPECIAL && t->kinds[ids[i]] == SO_TOKEN_SPECIAL) continue;
         size_t size;
         const char *bytes = so_token_bytes(t, ids[i], &size);
-        SO_TRY_GO(so_text_add(&raw, bytes, size, error));
+        SO_TRY_GO(so_string_add(&raw, bytes, size, error));
     }
     SO_TRY_GO(so_utf8_add_lossy(text, raw.data, raw.size, error));
     if (flags & SO_DECODE_CLEAN_UP) clean_up(text, start);
 done:
-    so_text_clear(&raw);
+    so_string_clear(&raw);
     return status;
 }
 
@@ -63,20 +63,20 @@ void so_decoder_init(so_decoder *decoder, const so_tokenizer *tokenizer, unsigne
 }
 
 /* Appends what is certain of the held bytes and keeps the rest; `held` is at most 4 and `decoder->bytes` has room. */
-static so_status settle(so_decoder *decoder, so_text *text, so_error *error)
+static so_status settle(so_decoder *decoder, so_string *text, so_error *error)
 {
     while (decoder->held) {
         int32_t c;
         int length = so_utf8_next(decoder->bytes, (size_t)decoder->held, &c);
         if (c == -2) return SO_OK;
-        SO_TRY(so_text_add(text, c < 0 ? "\xef\xbf\xbd" : decoder->bytes, c < 0 ? 3 : (size_t)length, error));
+        SO_TRY(so_string_add(text, c < 0 ? "\xef\xbf\xbd" : decoder->bytes, c < 0 ? 3 : (size_t)length, error));
         decoder->held -= length;
         memmove(decoder->bytes, decoder->bytes + length, (size_t)decoder->held);
     }
     return SO_OK;
 }
 
-so_status so_decoder_feed(so_decoder *decoder, int32_t id, so_text *text, so_error *error)
+so_status so_decoder_feed(so_decoder *decoder, int32_t id, so_string *text, so_error *error)
 {
     const so_tokenizer *t = decoder->tokenizer;
     SO_TRY(check_id(t, id, error));
@@ -90,7 +90,7 @@ so_status so_decoder_feed(so_decoder *decoder, int32_t id, so_text *text, so_err
     return SO_OK;
 }
 
-so_status so_decoder_flush(so_decoder *decoder, so_text *text, so_error *error)
+so_status so_decoder_flush(so_decoder *decoder, so_string *text, so_error *error)
 {
     so_status status = so_utf8_add_lossy(text, decoder->bytes, (size_t)decoder->held, error);
     decoder->held = 0;
@@ -101,7 +101,7 @@ so_status so_tokenizer_pronounceable(const so_tokenizer *t, unsigned char *bitma
 {
     static const char spoken[] = "[\\p{L}\\p{N}_。，',.、“”\"！？!?]";
     so_status status;
-    so_text text = {0};
+    so_string text = {0};
     pcre2_match_data *match = NULL;
     pcre2_code *code;
     SO_TRY_GO(so_pattern_compile(&code, spoken, error));
@@ -122,6 +122,6 @@ so_status so_tokenizer_pronounceable(const so_tokenizer *t, unsigned char *bitma
 done:
     pcre2_match_data_free(match);
     pcre2_code_free(code);
-    so_text_clear(&text);
+    so_string_clear(&text);
     return status;
 }

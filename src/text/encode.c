@@ -152,7 +152,7 @@ so_status so_tokenizer_encode(const so_tokenizer *t, const char *text, size_t si
                               so_error *error)
 {
     so_status status;
-    so_text repaired = {0};
+    so_string repaired = {0};
     encoder e = {.t = t, .ids = ids};
     if (size > TEXT_BYTES_MAX) return so_fail(error, SO_ERR_LIMIT, "a text of %zu bytes, more than 1 GiB", size);
     if (flags & SO_ENCODE_BOS && t->add_bos) SO_TRY(so_ids_put(ids, t->names.bos, error));
@@ -165,6 +165,6 @@ so_status so_tokenizer_encode(const so_tokenizer *t, const char *text, size_t si
 done:
     free(e.symbols);
     free(e.heap);
-    so_text_clear(&repaired);
+    so_string_clear(&repaired);
     return status;
 }

@@ -57,7 +57,7 @@ so_status so_intern_add(so_intern *set, const char *bytes, size_t size, int32_t 
     size_t *ends = so_buffer_grow(set->ends, &set->ends_capacity, set->n + 1, sizeof *ends);
     if (!ends) return so_fail(error, SO_ERR_NOMEM, "no memory for a set of %zu strings", set->n + 1);
     set->ends = ends;
-    SO_TRY(so_text_add(&set->bytes, bytes, size, error));
+    SO_TRY(so_string_add(&set->bytes, bytes, size, error));
     ends[set->n] = set->bytes.size;
     *index = set->slots[slot] = (int32_t)set->n++;
     return SO_OK;
@@ -65,7 +65,7 @@ so_status so_intern_add(so_intern *set, const char *bytes, size_t size, int32_t 
 
 void so_intern_clear(so_intern *set)
 {
-    so_text_clear(&set->bytes);
+    so_string_clear(&set->bytes);
     free(set->ends);
     free(set->slots);
     *set = (so_intern){0};

@@ -7,7 +7,7 @@
 
 /* Start from a zeroed struct. */
 typedef struct so_intern {
-    so_text bytes;
+    so_string bytes;
     size_t *ends;   /* [n] */
     int32_t *slots; /* -1: empty */
     size_t n, ends_capacity, mask;

@@ -8,18 +8,30 @@
 
 #include "base/file.h"
 #include "text/build.h"
+#include "text/json_scan.h"
 #include "text/table.h"
 
 #define JSON_FILE_MAX ((size_t)256 << 20)
 
 #define GPT2_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
-/* What the entries of one id are while they are collected. */
+/* The parts of the file: the three long lists as text, all the rest as values. */
+typedef struct layout {
+    so_scan vocab, merges, added; /* `at` is NULL where the file has none */
+    json_t *root, *model;         /* the other members of the file and of "model" */
+} layout;
+
+/* A token of the file, its bytes from `start` in the pool. */
 typedef struct entry {
-    const char *text; /* NULL: none; lent by the JSON value */
-    size_t size;
+    size_t start, size;
     so_token_kind kind;
 } entry;
+
+typedef struct tokens {
+    entry *list; /* by id */
+    size_t n, capacity;
+    so_text pool, scratch;
+} tokens;
 
 static so_status unsupported(const char *what, so_error *error)
 {
@@ -62,83 +74,96 @@ static so_status spelled_bytes(const char *text, size_t size, char *out, size_t 
     return SO_OK;
 }
 
-static so_status put_entry(entry *entries, int64_t id, const json_t *text, so_token_kind kind, so_error *error)
+static so_status not_json(const char *where, bool nomem, so_error *error)
 {
-    if (!json_is_string(text) || json_string_length(text) == 0)
-        return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: token %lld has no text", (long long)id);
-    entries[id] = (entry){json_string_value(text), json_string_length(text), kind};
-    return SO_OK;
+    if (nomem) return so_fail(error, SO_ERR_NOMEM, "no memory for a tokenizer");
+    return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: %s is not what is expected there", where);
 }
 
-static so_status put_added(entry *entries, const json_t *token, so_error *error)
+static so_status put_token(tokens *t, int64_t id, const char *bytes, size_t size, so_token_kind kind, so_error *error)
 {
-    int64_t id = json_integer_value(json_object_get(token, "id"));
-    if (is_set(token, "single_word") || is_set(token, "lstrip") || is_set(token, "rstrip"))
-        return unsupported("an added token with single_word, lstrip or rstrip", error);
-    return put_entry(entries, id, json_object_get(token, "content"),
-                     is_set(token, "special") ? SO_TOKEN_SPECIAL : SO_TOKEN_ADDED, error);
-}
-
-static so_status check_id(const json_t *value, const char *where, int64_t *largest, so_error *error)
-{
-    int64_t id = json_integer_value(value);
-    if (!json_is_integer(value) || id < 0 || id >= SO_TOKENS_MAX)
-        return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: %s: an id that is not a number from 0 to %d", where,
+    if (id < 0 || id >= SO_TOKENS_MAX)
+        return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: token id %lld is not from 0 to %d", (long long)id,
                        SO_TOKENS_MAX - 1);
-    if (id > *largest) *largest = id;
-    return SO_OK;
-}
-
-/* Entries 0..*n-1 of vocabulary and added tokens; the caller frees `*entries`. */
-static so_status collect(const json_t *vocab, const json_t *added, entry **out, int64_t *n, so_error *error)
-{
-    int64_t largest = -1;
-    const char *key;
-    json_t *value;
-    size_t i;
-    *out = NULL;
-    json_object_foreach((json_t *)vocab, key, value) SO_TRY(check_id(value, "vocab", &largest, error));
-    json_array_foreach(added, i, value)
-        SO_TRY(check_id(json_object_get(value, "id"), "added_tokens", &largest, error));
-    entry *entries = calloc((size_t)(largest + 1) + 1, sizeof *entries);
-    if (!entries) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld tokens", (long long)largest + 1);
-    *out = entries;
-    *n = largest + 1;
-    json_object_foreach((json_t *)vocab, key, value) {
-        int64_t id = json_integer_value(value);
-        if (entries[id].text)
-            return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: two vocabulary entries with id %lld", (long long)id);
-        entries[id] = (entry){key, strlen(key), SO_TOKEN_NORMAL};
+    if (size == 0) return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: token %lld has no text", (long long)id);
+    if ((size_t)id >= t->n) {
+        entry *grown = so_buffer_grow(t->list, &t->capacity, (size_t)id + 1, sizeof *grown);
+        if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld tokens", (long long)id + 1);
+        t->list = grown;
+        memset(grown + t->n, 0, ((size_t)id + 1 - t->n) * sizeof *grown);
+        t->n = (size_t)id + 1;
     }
-    json_array_foreach(added, i, value) SO_TRY(put_added(entries, value, error));
-    return SO_OK;
+    if (t->list[id].kind != SO_TOKEN_NONE && kind == SO_TOKEN_NORMAL)
+        return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: two vocabulary entries with id %lld", (long long)id);
+    t->list[id] = (entry){t->pool.size, size, kind};
+    return so_text_add(&t->pool, bytes, size, error);
 }
 
-static so_status list_tokens(so_token_list *list, const entry *entries, int64_t n, so_error *error)
+static so_status read_vocab(tokens *t, so_scan scan, so_error *error)
 {
     char bytes[SO_TOKEN_BYTES_MAX];
-    for (int64_t id = 0; id < n; id++) {
-        const entry *e = &entries[id];
-        const char *text = e->text ? e->text : "";
-        size_t size = e->size;
-        if (e->text && e->kind == SO_TOKEN_NORMAL) {
-            SO_TRY(spelled_bytes(e->text, e->size, bytes, &size, error));
-            text = bytes;
-        }
-        SO_TRY(so_token_list_add(list, text, size, e->text ? e->kind : SO_TOKEN_NONE, error));
+    bool first = true, nomem = false;
+    so_scan_take(&scan, '{');
+    while (so_scan_next(&scan, &first, '}')) {
+        int64_t id;
+        size_t size;
+        if (!so_scan_key(&scan, &t->scratch, &nomem) || !so_scan_integer(&scan, &id)) break;
+        SO_TRY(spelled_bytes(t->scratch.data, t->scratch.size, bytes, &size, error));
+        SO_TRY(put_token(t, id, bytes, size, SO_TOKEN_NORMAL, error));
     }
-    return SO_OK;
+    return scan.bad ? not_json("model.vocab", nomem, error) : SO_OK;
 }
 
-static so_status read_vocabulary(const json_t *root, const json_t *model, so_token_list *list, so_error *error)
+/* One object of added_tokens. False when it is not JSON. */
+static bool read_added_token(tokens *t, so_scan *scan, int64_t *id, bool *special, bool *strips, bool *nomem)
 {
-    const json_t *vocab = json_object_get(model, "vocab"), *added = json_object_get(root, "added_tokens");
-    if (!json_is_object(vocab)) return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: model.vocab is not an object");
-    entry *entries;
-    int64_t n = 0;
-    so_status status = collect(vocab, added, &entries, &n, error);
-    if (status == SO_OK) status = list_tokens(list, entries, n, error);
-    free(entries);
+    bool first = true, on;
+    so_text key = {0};
+    *id = -1;
+    *special = *strips = false;
+    t->scratch.size = 0;
+    so_scan_take(scan, '{');
+    while (so_scan_next(scan, &first, '}') && so_scan_key(scan, &key, nomem)) {
+        if (strcmp(key.data, "id") == 0)
+            so_scan_integer(scan, id);
+        else if (strcmp(key.data, "content") == 0)
+            so_scan_string(scan, &t->scratch, nomem);
+        else if (strcmp(key.data, "special") == 0)
+            so_scan_bool(scan, special);
+        else if (!strcmp(key.data, "single_word") || !strcmp(key.data, "lstrip") || !strcmp(key.data, "rstrip"))
+            *strips = (so_scan_bool(scan, &on) && on) || *strips;
+        else
+            so_scan_skip(scan, NULL);
+    }
+    so_text_clear(&key);
+    return !scan->bad;
+}
+
+static so_status read_added(tokens *t, so_scan scan, so_error *error)
+{
+    bool first = true, nomem = false, special, strips;
+    int64_t id;
+    if (!scan.at) return SO_OK;
+    so_scan_take(&scan, '[');
+    while (so_scan_next(&scan, &first, ']') && read_added_token(t, &scan, &id, &special, &strips, &nomem)) {
+        if (strips) return unsupported("an added token with single_word, lstrip or rstrip", error);
+        SO_TRY(put_token(t, id, t->scratch.data, t->scratch.size, special ? SO_TOKEN_SPECIAL : SO_TOKEN_ADDED, error));
+    }
+    return scan.bad ? not_json("added_tokens", nomem, error) : SO_OK;
+}
+
+static so_status read_vocabulary(const layout *file, so_token_list *list, so_error *error)
+{
+    tokens t = {0};
+    so_status status;
+    SO_TRY_GO(read_vocab(&t, file->vocab, error));
+    SO_TRY_GO(read_added(&t, file->added, error));
+    for (size_t id = 0; id < t.n; id++)
+        SO_TRY_GO(so_token_list_add(list, t.pool.data + t.list[id].start, t.list[id].size, t.list[id].kind, error));
+done:
+    free(t.list);
+    so_text_clear(&t.pool);
+    so_text_clear(&t.scratch);
     return status;
 }
 
@@ -154,39 +179,54 @@ static so_status merge_side(const so_tokenizer *t, const char *text, size_t size
     return SO_OK;
 }
 
-static so_status read_merge(const so_tokenizer *t, const json_t *merge, int32_t ids[2], so_error *error)
+/* "a b" or ["a", "b"]. */
+static so_status read_merge(const so_tokenizer *t, so_scan *scan, so_text *text, int32_t ids[2], so_error *error)
 {
-    if (json_is_string(merge)) {
-        const char *text = json_string_value(merge), *space = strchr(text, ' ');
-        if (!space) return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: merge \"%.80s\" has no space", text);
-        SO_TRY(merge_side(t, text, (size_t)(space - text), &ids[0], error));
-        return merge_side(t, space + 1, strlen(space + 1), &ids[1], error);
+    bool nomem = false, first = true;
+    if (so_scan_peek(scan) == '"') {
+        if (!so_scan_string(scan, text, &nomem)) return not_json("a merge", nomem, error);
+        const char *space = memchr(text->data, ' ', text->size);
+        if (!space) return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: merge \"%.80s\" has no space", text->data);
+        SO_TRY(merge_side(t, text->data, (size_t)(space - text->data), &ids[0], error));
+        return merge_side(t, space + 1, text->size - (size_t)(space + 1 - text->data), &ids[1], error);
     }
-    for (size_t side = 0; side < 2; side++) {
-        const json_t *text = json_array_get(merge, side);
-        if (!json_is_string(text) || json_array_size(merge) != 2)
-            return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: a merge that is neither \"a b\" nor [\"a\", \"b\"]");
-        SO_TRY(merge_side(t, json_string_value(text), json_string_length(text), &ids[side], error));
+    int n = 0;
+    so_scan_take(scan, '[');
+    for (; so_scan_next(scan, &first, ']'); n++) {
+        if (n == 2 || !so_scan_string(scan, text, &nomem)) return not_json("a merge", nomem, error);
+        SO_TRY(merge_side(t, text->data, text->size, &ids[n], error));
     }
-    return SO_OK;
+    return n == 2 && !scan->bad ? SO_OK : not_json("a merge", nomem, error);
 }
 
-static so_status read_merges(so_tokenizer *t, const json_t *list, so_error *error)
+static so_status read_merges(so_tokenizer *t, so_scan scan, so_error *error)
 {
-    size_t n = json_array_size(list), i;
-    const json_t *merge;
-    if (!json_is_array(list) || n > SO_MERGES_MAX)
-        return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: model.merges is not an array of at most %d", SO_MERGES_MAX);
-    int32_t(*merges)[2] = malloc((n + 1) * sizeof *merges);
-    if (!merges) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu merges", n);
-    json_array_foreach(list, i, merge) {
-        so_status status = read_merge(t, merge, merges[i], error);
-        if (status != SO_OK) {
-            free(merges);
-            return status;
+    so_status status = SO_OK;
+    size_t n = 0, capacity = 0;
+    int32_t(*merges)[2] = NULL;
+    so_text text = {0};
+    bool first = true;
+    so_scan_take(&scan, '[');
+    do {
+        int32_t(*grown)[2] = n >= SO_MERGES_MAX ? NULL : so_buffer_grow(merges, &capacity, n + 1, sizeof *grown);
+        if (!grown) {
+            status = so_fail(error, SO_ERR_LIMIT, "tokenizer.json: no memory for %zu merges, or too many", n + 1);
+            goto done;
         }
+        merges = grown;
+        if (!so_scan_next(&scan, &first, ']')) break;
+        SO_TRY_GO(read_merge(t, &scan, &text, merges[n++], error));
+    } while (true);
+    if (scan.bad) {
+        status = not_json("model.merges", false, error);
+        goto done;
     }
-    return so_build_merges(t, merges, (int32_t)n, error);
+    status = so_build_merges(t, merges, (int32_t)n, error);
+    merges = NULL;
+done:
+    free(merges);
+    so_text_clear(&text);
+    return status;
 }
 
 static so_status read_split(const json_t *step, const char **pattern, so_error *error)
@@ -273,20 +313,59 @@ static so_status check_requests(const json_t *root, const json_t *model, so_erro
     return SO_OK;
 }
 
-static so_status read_root(so_tokenizer **out, const json_t *root, so_error *error)
+/* A short value goes into `object`. */
+static bool read_value(so_scan *scan, json_t *object, const char *key)
+{
+    so_scan span;
+    if (!so_scan_skip(scan, &span)) return false;
+    json_t *value = json_loadb(span.at, (size_t)(span.end - span.at), JSON_DECODE_ANY, NULL);
+    return value && json_object_set_new(object, key, value) == 0;
+}
+
+static bool read_model(so_scan *scan, layout *file, so_text *key)
+{
+    bool first = true, nomem;
+    so_scan_take(scan, '{');
+    while (so_scan_next(scan, &first, '}')) {
+        if (!so_scan_key(scan, key, &nomem)) return false;
+        so_scan *span = !strcmp(key->data, "vocab") ? &file->vocab : !strcmp(key->data, "merges") ? &file->merges : NULL;
+        if (!(span ? so_scan_skip(scan, span) : read_value(scan, file->model, key->data))) return false;
+    }
+    return !scan->bad;
+}
+
+static bool read_layout(so_scan *scan, layout *file, so_text *key)
+{
+    bool first = true, nomem;
+    file->root = json_object();
+    file->model = json_object();
+    if (!file->root || !file->model) return false;
+    so_scan_take(scan, '{');
+    while (so_scan_next(scan, &first, '}')) {
+        if (!so_scan_key(scan, key, &nomem)) return false;
+        bool good = !strcmp(key->data, "model")          ? read_model(scan, file, key)
+                    : !strcmp(key->data, "added_tokens") ? so_scan_skip(scan, &file->added)
+                                                         : read_value(scan, file->root, key->data);
+        if (!good) return false;
+    }
+    return !scan->bad && so_scan_peek(scan) == 0 && scan->at == scan->end;
+}
+
+static so_status read_file(so_tokenizer **out, const layout *file, so_error *error)
 {
     so_status status;
     so_token_list list = {0};
     so_tokenizer_parts parts = {0};
-    const json_t *model = json_object_get(root, "model");
-    SO_TRY(check_requests(root, model, error));
-    SO_TRY(read_pre_tokenizer(json_object_get(root, "pre_tokenizer"), &parts.pattern, error));
-    SO_TRY(read_post_processor(json_object_get(root, "post_processor"), &parts.add_bos, error));
-    parts.whole_pieces = is_set(model, "ignore_merges");
-    SO_TRY_GO(read_vocabulary(root, model, &list, error));
+    SO_TRY(check_requests(file->root, file->model, error));
+    SO_TRY(read_pre_tokenizer(json_object_get(file->root, "pre_tokenizer"), &parts.pattern, error));
+    SO_TRY(read_post_processor(json_object_get(file->root, "post_processor"), &parts.add_bos, error));
+    if (!file->vocab.at || !file->merges.at)
+        return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: model.vocab or model.merges is absent");
+    parts.whole_pieces = is_set(file->model, "ignore_merges");
+    SO_TRY_GO(read_vocabulary(file, &list, error));
     SO_TRY_GO(so_token_list_parts(&list, &parts, error));
     SO_TRY_GO(so_build_start(out, &parts, error));
-    SO_TRY_GO(read_merges(*out, json_object_get(model, "merges"), error));
+    SO_TRY_GO(read_merges(*out, file->merges, error));
 done:
     so_token_list_clear(&list);
     if (status != SO_OK) so_tokenizer_close(out);
@@ -295,13 +374,21 @@ done:
 
 so_status so_tokenizer_parse_json(so_tokenizer **out, const char *json, size_t size, so_error *error)
 {
-    json_error_t where;
+    layout file = {0};
+    so_text key = {0};
+    so_scan scan = {json, json + size, false};
+    so_status status;
     *out = NULL;
-    json_t *root = json_loadb(json, size, 0, &where);
-    if (!root)
-        return so_fail(error, SO_ERR_FORMAT, "tokenizer.json, line %d, column %d: %s", where.line, where.column, where.text);
-    so_status status = read_root(out, root, error);
-    json_decref(root);
+    if (size == 0 || !so_utf8_valid(json, size))
+        return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: %zu bytes that are not UTF-8 text", size);
+    if (read_layout(&scan, &file, &key))
+        status = read_file(out, &file, error);
+    else
+        status = so_fail(error, SO_ERR_FORMAT, "tokenizer.json is not a JSON object, found out after \"%.80s\"",
+                         key.data ? key.data : "");
+    json_decref(file.root);
+    json_decref(file.model);
+    so_text_clear(&key);
     return status;
 }
 

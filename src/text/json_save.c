@@ -7,13 +7,13 @@
 #include "base/file.h"
 #include "text/table.h"
 
-static so_status put(so_text *out, const char *string, so_error *error)
+static so_status put(so_string *out, const char *string, so_error *error)
 {
-    return so_text_add_string(out, string, error);
+    return so_string_put(out, string, error);
 }
 
 /* The inside of a JSON string. */
-static so_status put_escaped(so_text *out, const char *bytes, size_t size, so_error *error)
+static so_status put_escaped(so_string *out, const char *bytes, size_t size, so_error *error)
 {
     for (size_t i = 0; i < size; i++) {
         char escape[8];
@@ -22,15 +22,15 @@ static so_status put_escaped(so_text *out, const char *bytes, size_t size, so_er
             snprintf(escape, sizeof escape, "\\u%04x", c);
             SO_TRY(put(out, escape, error));
         } else {
-            if (c == '"' || c == '\\') SO_TRY(so_text_add(out, "\\", 1, error));
-            SO_TRY(so_text_add(out, bytes + i, 1, error));
+            if (c == '"' || c == '\\') SO_TRY(so_string_add(out, "\\", 1, error));
+            SO_TRY(so_string_add(out, bytes + i, 1, error));
         }
     }
     return SO_OK;
 }
 
 /* A vocabulary token in the byte alphabet, as the inside of a JSON string. */
-static so_status put_spelled(so_text *out, const so_tokenizer *t, int32_t id, so_error *error)
+static so_status put_spelled(so_string *out, const so_tokenizer *t, int32_t id, so_error *error)
 {
     size_t size;
     const char *bytes = so_token_bytes(t, id, &size);
@@ -42,7 +42,7 @@ static so_status put_spelled(so_text *out, const so_tokenizer *t, int32_t id, so
     return SO_OK;
 }
 
-static so_status put_added(so_text *out, const so_tokenizer *t, so_error *error)
+static so_status put_added(so_string *out, const so_tokenizer *t, so_error *error)
 {
     bool first = true;
     for (int32_t id = 0; id < t->n; id++) {
@@ -65,7 +65,7 @@ static so_status put_added(so_text *out, const so_tokenizer *t, so_error *error)
     return SO_OK;
 }
 
-static so_status put_vocabulary(so_text *out, const so_tokenizer *t, so_error *error)
+static so_status put_vocabulary(so_string *out, const so_tokenizer *t, so_error *error)
 {
     bool first = true;
     for (int32_t id = 0; id < t->n; id++) {
@@ -80,7 +80,7 @@ static so_status put_vocabulary(so_text *out, const so_tokenizer *t, so_error *e
     return SO_OK;
 }
 
-static so_status put_merges(so_text *out, const so_tokenizer *t, so_error *error)
+static so_status put_merges(so_string *out, const so_tokenizer *t, so_error *error)
 {
     int32_t(*merges)[2], n;
     SO_TRY(so_tokenizer_list_merges(t, &merges, &n, error));
@@ -97,7 +97,7 @@ done:
     return status;
 }
 
-static so_status put_post_processor(so_text *out, const so_tokenizer *t, so_error *error)
+static so_status put_post_processor(so_string *out, const so_tokenizer *t, so_error *error)
 {
     char text[512];
     if (!t->add_bos) return put(out, "null", error);
@@ -112,7 +112,7 @@ static so_status put_post_processor(so_text *out, const so_tokenizer *t, so_erro
     return put(out, text, error);
 }
 
-static so_status put_all(so_text *out, const so_tokenizer *t, so_error *error)
+static so_status put_all(so_string *out, const so_tokenizer *t, so_error *error)
 {
     static const char byte_level[] =
         "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": false}";
@@ -139,9 +139,9 @@ static so_status put_all(so_text *out, const so_tokenizer *t, so_error *error)
 
 so_status so_tokenizer_save_json(const so_tokenizer *t, const char *path, so_error *error)
 {
-    so_text out = {0};
+    so_string out = {0};
     so_status status = put_all(&out, t, error);
     if (status == SO_OK) status = so_file_write(path, out.data, out.size, error);
-    so_text_clear(&out);
+    so_string_clear(&out);
     return status;
 }

@@ -10,29 +10,29 @@
 #define HEAP_LIMIT 65536u     /* KiB, for the interpreter where the compiled matcher's stack is too small */
 
 /* The pattern with `\s` and `\S` spelled out. */
-static so_status spell_out(so_text *out, const char *pattern, so_error *error)
+static so_status spell_out(so_string *out, const char *pattern, so_error *error)
 {
     bool in_class = false;
     for (const char *p = pattern; *p; p++) {
         if (*p == '\\' && p[1]) {
             p++;
             if (*p == 's')
-                SO_TRY(so_text_add_string(out, in_class ? SPACE : "[" SPACE "]", error));
+                SO_TRY(so_string_put(out, in_class ? SPACE : "[" SPACE "]", error));
             else if (*p == 'S' && !in_class)
-                SO_TRY(so_text_add_string(out, "[^" SPACE "]", error));
+                SO_TRY(so_string_put(out, "[^" SPACE "]", error));
             else
-                SO_TRY(so_text_add(out, p - 1, 2, error));
+                SO_TRY(so_string_add(out, p - 1, 2, error));
             continue;
         }
         if (*p == '[' && !in_class) {
             in_class = true;
-            SO_TRY(so_text_add(out, p, 1, error));
-            if (p[1] == '^') SO_TRY(so_text_add(out, ++p, 1, error));
-            if (p[1] == ']') SO_TRY(so_text_add(out, ++p, 1, error));
+            SO_TRY(so_string_add(out, p, 1, error));
+            if (p[1] == '^') SO_TRY(so_string_add(out, ++p, 1, error));
+            if (p[1] == ']') SO_TRY(so_string_add(out, ++p, 1, error));
             continue;
         }
         if (*p == ']') in_class = false;
-        SO_TRY(so_text_add(out, p, 1, error));
+        SO_TRY(so_string_add(out, p, 1, error));
     }
     return SO_OK;
 }
@@ -40,7 +40,7 @@ static so_status spell_out(so_text *out, const char *pattern, so_error *error)
 so_status so_pattern_compile(pcre2_code **out, const char *pattern, so_error *error)
 {
     so_status status;
-    so_text spelled = {0};
+    so_string spelled = {0};
     *out = NULL;
     if (strlen(pattern) > PATTERN_BYTES_MAX)
         return so_fail(error, SO_ERR_LIMIT, "pattern of %zu bytes, more than %d", strlen(pattern), PATTERN_BYTES_MAX);
@@ -59,7 +59,7 @@ so_status so_pattern_compile(pcre2_code **out, const char *pattern, so_error *er
     pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE); /* where it cannot, the interpreter gives the same matches */
     status = SO_OK;
 done:
-    so_text_clear(&spelled);
+    so_string_clear(&spelled);
     return status;
 }
 

@@ -21,7 +21,7 @@ so_status so_token_list_add(so_token_list *list, const char *bytes, size_t size,
     uint8_t *kinds = so_buffer_grow(list->kinds, &list->kinds_capacity, list->n + 1, sizeof *kinds);
     if (kinds) list->kinds = kinds;
     if (!ends || !kinds) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu tokens", list->n + 1);
-    SO_TRY(so_text_add(&list->bytes, bytes, size, error));
+    SO_TRY(so_string_add(&list->bytes, bytes, size, error));
     ends[list->n] = (uint32_t)list->bytes.size;
     kinds[list->n++] = (uint8_t)kind;
     return SO_OK;
@@ -29,7 +29,7 @@ so_status so_token_list_add(so_token_list *list, const char *bytes, size_t size,
 
 void so_token_list_clear(so_token_list *list)
 {
-    so_text_clear(&list->bytes);
+    so_string_clear(&list->bytes);
     free(list->ends);
     free(list->kinds);
     *list = (so_token_list){0};

@@ -100,7 +100,7 @@ enum {
 /* Appends the text of ids: always valid UTF-8, with U+FFFD where the bytes are not. SO_ERR_ARG names an id outside the
  * vocabulary. */
 so_status so_tokenizer_decode(const so_tokenizer *tokenizer, const int32_t *ids, size_t n, unsigned flags,
-                              so_text *text, so_error *error);
+                              so_string *text, so_error *error);
 
 /* Decoding one id after another: bytes of an unfinished character wait for the next id. */
 typedef struct so_decoder {
@@ -112,9 +112,9 @@ typedef struct so_decoder {
 
 void so_decoder_init(so_decoder *decoder, const so_tokenizer *tokenizer, unsigned flags);
 /* Appends what has become certain. All appended texts and the flush together are the decode of all ids at once. */
-so_status so_decoder_feed(so_decoder *decoder, int32_t id, so_text *text, so_error *error);
+so_status so_decoder_feed(so_decoder *decoder, int32_t id, so_string *text, so_error *error);
 /* Appends U+FFFD for a character that never became whole. */
-so_status so_decoder_flush(so_decoder *decoder, so_text *text, so_error *error);
+so_status so_decoder_flush(so_decoder *decoder, so_string *text, so_error *error);
 
 /* Whether the single token, decoded, holds a letter, digit, underscore or spoken punctuation: only such tokens enter the
  * text memory of the speech layers. Bit (id & 7) of byte (id >> 3) of `bitmap`, (size + 7) / 8 bytes, all written. */

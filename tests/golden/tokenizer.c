@@ -85,7 +85,7 @@ static void decodes_every_list(void **state)
     json_array_foreach(list, i, item) {
         so_ids ids = ids_of(json_object_get(item, "ids"));
         for (int k = 0; k < 3; k++) {
-            so_text text = {0}, streamed = {0};
+            so_string text = {0}, streamed = {0};
             CHECK_OK(so_tokenizer_decode(from_json, ids.data, ids.n, flags[k], &text, &error), error);
             assert_string_equal(text.data, json_string_value(json_object_get(item, keys[k])));
             so_decoder decoder;
@@ -96,8 +96,8 @@ static void decodes_every_list(void **state)
             }
             CHECK_OK(so_decoder_flush(&decoder, &streamed, &error), error);
             if (k < 2) assert_string_equal(streamed.data, text.data);
-            so_text_clear(&text);
-            so_text_clear(&streamed);
+            so_string_clear(&text);
+            so_string_clear(&streamed);
         }
         so_ids_clear(&ids);
     }
@@ -127,7 +127,7 @@ static void check_conversation(const so_tokenizer *bos, const json_t *item)
                                    json_string_length(content)};
         picture = picture || strstr(messages[i].content, SO_IMAGE_MARK);
     }
-    so_text text = {0};
+    so_string text = {0};
     CHECK_OK(so_chat_render(messages, n, NULL, &text, &error), error);
     assert_string_equal(text.data, json_string_value(json_object_get(item, "prompt")));
     for (int literal = 0; literal < 2; literal++) {
@@ -145,7 +145,7 @@ static void check_conversation(const so_tokenizer *bos, const json_t *item)
         assert_int_equal(prompt.label_first, 44);
         so_prompt_clear(&prompt);
     }
-    so_text_clear(&text);
+    so_string_clear(&text);
 }
 
 static void renders_every_conversation(void **state)

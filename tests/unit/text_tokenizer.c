@@ -20,16 +20,16 @@ static double seconds(void)
 }
 
 /* Sentences of made-up words: the same for every seed. */
-static so_text corpus(uint64_t seed, size_t size)
+static so_string corpus(uint64_t seed, size_t size)
 {
     static const char *const words[] = {"the ", "cat ", "red ", "ball ", "isn't ", "left of ", "blue cube", ".\n", "what ",
                                         "colour ", "is ", "12 ", "3456 ", "caf\xc3\xa9 ", "\xe4\xbd\xa0\xe5\xa5\xbd", "  ",
                                         "table", "top ", ", and ", "It's "};
-    so_text text = {0};
+    so_string text = {0};
     so_rng rng;
     so_rng_init(&rng, seed, 0);
     while (text.size < size)
-        CHECK_OK(so_text_add_string(&text, words[so_rng_below(&rng, sizeof words / sizeof *words)], &error), error);
+        CHECK_OK(so_string_put(&text, words[so_rng_below(&rng, sizeof words / sizeof *words)], &error), error);
     return text;
 }
 
@@ -38,14 +38,14 @@ static so_tokenizer *trained(int32_t size, int32_t units, bool add_bos)
     so_bpe_trainer *trainer;
     so_tokenizer *tokenizer;
     so_bpe_options options = {.size = size, .units = units, .add_bos = add_bos};
-    so_text text = corpus(1, 50000);
+    so_string text = corpus(1, 50000);
     CHECK_OK(so_bpe_trainer_open(&trainer, &options, &error), error);
     CHECK_OK(so_bpe_trainer_feed(trainer, text.data, text.size, &error), error);
     CHECK_OK(so_bpe_trainer_finish(trainer, &tokenizer, &error), error);
     so_tokenizer *again;
     assert_int_equal(so_bpe_trainer_finish(trainer, &again, &error), SO_ERR_STATE);
     so_bpe_trainer_close(&trainer);
-    so_text_clear(&text);
+    so_string_clear(&text);
     return tokenizer;
 }
 
@@ -145,7 +145,7 @@ static void merges_follow_the_definition(void **state)
     parts.pattern = "[\\s\\S]+"; /* all one piece */
     CHECK_OK(so_tokenizer_build(&t, &parts, &error), error);
     for (uint64_t seed = 10; seed < 60; seed++) {
-        so_text text = corpus(seed, 60);
+        so_string text = corpus(seed, 60);
         so_ids ids = {0};
         int32_t expected[512];
         size_t n = plain_merges(t, text.data, text.size, expected);
@@ -153,7 +153,7 @@ static void merges_follow_the_definition(void **state)
         assert_int_equal(ids.n, n);
         assert_memory_equal(ids.data, expected, n * sizeof *expected);
         so_ids_clear(&ids);
-        so_text_clear(&text);
+        so_string_clear(&text);
     }
     so_tokenizer_close(&t);
     so_tokenizer_close(&learnt);
@@ -194,7 +194,7 @@ static void text_comes_back(void **state)
         char bytes[64];
         size_t size = (size_t)so_rng_below(&rng, sizeof bytes);
         for (size_t i = 0; i < size; i++) bytes[i] = (char)so_rng_below(&rng, round % 2 ? 128 : 256);
-        so_text expected = {0}, whole = {0}, streamed = {0};
+        so_string expected = {0}, whole = {0}, streamed = {0};
         so_ids ids = {0};
         so_decoder decoder;
         CHECK_OK(so_utf8_add_lossy(&expected, bytes, size, &error), error);
@@ -211,9 +211,9 @@ static void text_comes_back(void **state)
         CHECK_OK(so_decoder_flush(&decoder, &streamed, &error), error);
         assert_int_equal(whole.size, streamed.size);
         if (whole.size) assert_memory_equal(whole.data, streamed.data, whole.size);
-        so_text_clear(&expected);
-        so_text_clear(&whole);
-        so_text_clear(&streamed);
+        so_string_clear(&expected);
+        so_string_clear(&whole);
+        so_string_clear(&streamed);
         so_ids_clear(&ids);
     }
     so_tokenizer_close(&t);
@@ -308,13 +308,15 @@ static void bad_files_are_refused_by_name(void **state)
         so_status status;
         const char *says;
     } cases[] = {
-        {"", SO_ERR_FORMAT, "line"},
+        {"", SO_ERR_FORMAT, "not UTF-8"},
+        {"{\"a\":1,}", SO_ERR_FORMAT, "not a JSON object"},
+        {"{\"model\":{\"type\":\"BPE\"}} x", SO_ERR_FORMAT, "not a JSON object"},
         {"{}", SO_ERR_UNSUPPORTED, "model.type"},
         {"{\"model\":{\"type\":\"Unigram\"}}", SO_ERR_UNSUPPORTED, "model.type"},
         {"{\"model\":{\"type\":\"BPE\",\"dropout\":0.1}}", SO_ERR_UNSUPPORTED, "dropout"},
         {"{\"model\":{\"type\":\"BPE\"},\"normalizer\":{\"type\":\"NFC\"}}", SO_ERR_UNSUPPORTED, "normalizer"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{}},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT, "tokens"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1}},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT,
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT, "tokens"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT,
          "id"},
     };
     so_tokenizer *t;
@@ -349,12 +351,12 @@ static void bad_parts_are_refused(void **state)
     bad = parts;
     bad.n = 200;
     assert_int_equal(so_tokenizer_build(&t, &bad, &error), SO_ERR_FORMAT);
-    so_text text = {0};
+    so_string text = {0};
     int32_t id = so_tokenizer_size(good);
     assert_int_equal(so_tokenizer_decode(good, &id, 1, 0, &text, &error), SO_ERR_ARG);
     id = -200;
     assert_int_equal(so_tokenizer_decode(good, &id, 1, 0, &text, &error), SO_ERR_ARG);
-    so_text_clear(&text);
+    so_string_clear(&text);
     so_tokenizer_close(&good);
 }
 

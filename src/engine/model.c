@@ -1,0 +1,216 @@
+/* Opening and closing models.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "engine/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+enum { PATH_SIZE = 4096, CONFIG_MAX = 16 << 20 };
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* "folder/name" if that file can be read, else "". */
+static const char *beside(char *out, const char *folder, const char *name)
+{
+    int n = snprintf(out, PATH_SIZE, "%s/%s", folder, name);
+    if (n < 0 || n >= PATH_SIZE || access(out, R_OK) != 0) out[0] = 0;
+    return out;
+}
+
+const so_views *so_model_views(const so_model *model)
+{
+    return model->gguf ? so_gguf_views(model->gguf) : so_safetensors_views(model->safetensors);
+}
+
+bool so_model_stops(const so_model *model, int32_t id)
+{
+    for (int64_t i = 0; i < model->setup.n_stop; i++)
+        if (model->setup.stop[i] == id) return true;
+    return false;
+}
+
+static so_status read_setup(so_model *model, const char *folder, so_error *error)
+{
+    char path[PATH_SIZE], *config = NULL, *generation = NULL;
+    size_t size;
+    so_status status;
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    SO_TRY_GO(so_file_read(path, CONFIG_MAX, &config, &size, error));
+    if (beside(path, folder, "generation_config.json")[0])
+        SO_TRY_GO(so_file_read(path, CONFIG_MAX, &generation, &size, error));
+    SO_TRY_GO(so_setup_parse(&model->setup, config, generation, error));
+done:
+    free(config);
+    free(generation);
+    return status;
+}
+
+/* From a folder with tokenizer.json or tokenizer.model, or from one of the two. */
+static so_status read_tokenizer(so_model *model, const char *at, so_error *error)
+{
+    char path[PATH_SIZE];
+    int64_t units = model->setup.audio_vocab ? model->setup.audio_vocab : 4096;
+    snprintf(path, sizeof path, "%s", at);
+    if (is_folder(at) && !beside(path, at, "tokenizer.json")[0] && !beside(path, at, "tokenizer.model")[0])
+        return so_fail(error, SO_ERR_MISSING, "%s: neither tokenizer.json nor tokenizer.model", at);
+    size_t length = strlen(path);
+    if (length > 5 && strcmp(path + length - 5, ".json") == 0)
+        return so_tokenizer_load_json(&model->tokenizer, path, error);
+    return so_tokenizer_load_ranks(&model->tokenizer, path, (int32_t)units, error);
+}
+
+static so_status read_folder(so_model *model, const char *path, const so_model_options *options, so_error *error)
+{
+    SO_TRY(read_setup(model, path, error));
+    SO_TRY(so_safetensors_open(&model->safetensors, path, error));
+    return read_tokenizer(model, options->tokenizer ? options->tokenizer : path, error);
+}
+
+static so_status read_gguf(so_model *model, const char *path, const so_model_options *options, so_error *error)
+{
+    SO_TRY(so_gguf_open(&model->gguf, path, error));
+    SO_TRY(so_setup_load(&model->setup, model->gguf, error));
+    if (options->tokenizer) return read_tokenizer(model, options->tokenizer, error);
+    return so_tokenizer_from_gguf(&model->tokenizer, model->gguf, error);
+}
+
+static so_status settle_ids(so_model *model, so_error *error)
+{
+    const so_token_names *names = so_tokenizer_names(model->tokenizer);
+    so_setup *s = &model->setup;
+    int64_t size = so_tokenizer_size(model->tokenizer);
+    const char *missing = names->eot < 0                            ? "<|eot_id|>"
+                          : s->omni.speech && names->blank < 0      ? "<|reserved_special_token_0|>"
+                          : s->omni.speech && names->first_unit < 0 ? "<Audio_0>"
+                                                                    : NULL;
+    if (missing) return so_fail(error, SO_ERR_MISSING, "the tokenizer has no token %s", missing);
+    model->blank = names->blank;
+    model->eot = names->eot;
+    model->first_unit = names->first_unit;
+    model->units = names->units;
+    if (s->omni.speech && model->first_unit + model->units > s->omni.audio_rows)
+        model->units = s->omni.audio_rows - model->first_unit;
+    if (model->blank >= s->omni.text_rows || model->eot >= s->omni.text_rows || (s->omni.speech && model->units < 1))
+        return so_fail(error, SO_ERR_FORMAT, "%lld text rows and %lld audio rows do not fit a tokenizer of %lld ids",
+                       (long long)s->omni.text_rows, (long long)s->omni.audio_rows, (long long)size);
+    if (s->n_stop == 0) {
+        const int32_t stops[] = {names->eos, names->eom, names->eot};
+        for (int i = 0; i < 3; i++)
+            if (stops[i] >= 0) s->stop[s->n_stop++] = stops[i];
+    }
+    model->spoken = malloc((size_t)(size + 7) / 8 + 1);
+    if (!model->spoken) return so_fail(error, SO_ERR_NOMEM, "no memory for a bitmap of %lld ids", (long long)size);
+    return so_tokenizer_pronounceable(model->tokenizer, model->spoken, error);
+}
+
+/* Small models are expanded to f32, where the kernels are fastest; large ones keep their types. */
+static bool small(const so_views *views)
+{
+    size_t bytes = 0;
+    for (int64_t i = 0; i < views->count; i++) bytes += views->view[i].bytes;
+    return bytes < (size_t)1 << 30;
+}
+
+static so_status bind(so_model *model, const so_model_options *options, so_error *error)
+{
+    const so_views *views = so_model_views(model);
+    SO_TRY(so_setup_measure(&model->setup, views, error));
+    SO_TRY(so_store_open(&model->store, 0, error));
+    so_binder binder = {.store = &model->store, .source = views, .pool = model->pool, .check_finite = true};
+    binder.expand = !options->keep_types && small(views);
+    SO_TRY(so_omni_bind(&model->net, &model->setup.omni, &binder, error));
+    return so_binder_finish(&binder, model->path, error);
+}
+
+static so_status list_unused(so_model *model, so_error *error)
+{
+    const so_views *views = so_model_views(model);
+    size_t size = 1;
+    for (int64_t i = 0; i < views->count; i++) size += strlen(views->view[i].name) + 1;
+    model->unused = malloc(size);
+    if (!model->unused) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of names");
+    char *end = model->unused;
+    for (int64_t i = 0; i < views->count; i++) {
+        if (so_store_find(&model->store, views->view[i].name)) continue;
+        end += sprintf(end, "%s%s", model->n_unused ? "\n" : "", views->view[i].name);
+        model->n_unused++;
+    }
+    *end = 0;
+    return SO_OK;
+}
+
+static so_status open_model(so_model *model, const char *path, const so_model_options *options, so_error *error)
+{
+    model->path = strdup(path);
+    if (!model->path) return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
+    model->kernels = so_kernels_best();
+    SO_TRY(so_pool_open(&model->pool, options->threads, error));
+    SO_TRY(is_folder(path) ? read_folder(model, path, options, error) : read_gguf(model, path, options, error));
+    SO_TRY(bind(model, options, error));
+    SO_TRY(settle_ids(model, error));
+    if (model->setup.omni.vision) SO_TRY(so_setup_pictures(&model->setup, &model->pictures, error));
+    SO_TRY(list_unused(model, error));
+    model->context = options->context > 0 ? options->context : model->setup.context;
+    if (model->context < 1 || (options->context <= 0 && model->context > 8192)) model->context = 8192;
+    return SO_OK;
+}
+
+so_status so_model_open(so_model **out, const char *path, const so_model_options *options, so_error *error)
+{
+    static const so_model_options none;
+    *out = NULL;
+    so_model *model = calloc(1, sizeof *model);
+    if (!model) return so_fail(error, SO_ERR_NOMEM, "no memory for a model");
+    so_status status = open_model(model, path, options ? options : &none, error);
+    if (status == SO_OK)
+        *out = model;
+    else
+        so_model_close(&model);
+    return status;
+}
+
+void so_model_close(so_model **model)
+{
+    if (!model || !*model) return;
+    so_model *m = *model;
+    so_store_close(&m->store);
+    so_tokenizer_close(&m->tokenizer);
+    so_safetensors_close(&m->safetensors);
+    so_gguf_close(&m->gguf);
+    so_pool_close(&m->pool);
+    free(m->spoken);
+    free(m->unused);
+    free(m->path);
+    free(m);
+    *model = NULL;
+}
+
+void so_model_about(const so_model *model, so_model_info *info)
+{
+    const so_omni_config *c = &model->setup.omni;
+    *info = (so_model_info){.name = model->setup.name, .path = model->path};
+    info->parameters = so_store_parameters(&model->store, NULL);
+    info->text_rows = c->text_rows;
+    info->audio_rows = c->audio_rows;
+    info->units = model->units;
+    info->width = (int)c->llama.width;
+    info->bottom = (int)c->bottom;
+    info->backbone = (int)c->backbone;
+    info->top = (int)c->top;
+    info->hears = c->speech;
+    info->sees = c->vision;
+    info->picture_side = c->vision ? (int)c->siglip.image : 0;
+    info->picture_vectors = c->vision ? (int)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip)) : 0;
+    info->unused = model->n_unused ? model->unused : NULL;
+    info->n_unused = model->n_unused;
+}

@@ -1,0 +1,48 @@
+/* A model in memory: weights, tokenizer, and what is known about them. Read-only once open; shared by all sessions.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_ENGINE_MODEL_H
+#define SO_ENGINE_MODEL_H
+
+#include "engine/config.h"
+#include "formats/safetensors.h"
+#include "so.h"
+#include "text/tokenizer.h"
+
+struct so_model {
+    char *path;
+    so_setup setup;
+    so_image_spec pictures;
+    so_omni net;
+    so_store store;
+    so_tokenizer *tokenizer;
+    unsigned char *spoken;   /* bitmap of pronounceable ids, so_tokenizer_pronounceable */
+    int32_t blank, eot;      /* ids */
+    int32_t first_unit;      /* id of <Audio_0> */
+    int64_t units;           /* speech units that have an id and a row */
+    so_pool *pool;
+    const so_kernels *kernels;
+    so_safetensors *safetensors; /* one of the two is open */
+    so_gguf *gguf;
+    char *unused;            /* names of tensors of the file that no network uses, one a line; NULL: none */
+    int64_t n_unused;
+    int64_t context;         /* positions of the backbone a session gets */
+};
+
+/* All stored tensors. */
+const so_views *so_model_views(const so_model *model);
+/* Whether the id enters the text memory of the top layers. */
+static inline bool so_model_spoken(const so_model *model, int32_t id)
+{
+    return id >= 0 && id < so_tokenizer_size(model->tokenizer) && model->spoken[id >> 3] >> (id & 7) & 1;
+}
+/* Whether the id ends text, or units. */
+bool so_model_stops(const so_model *model, int32_t id);
+
+/* Writes the tokenizer into a GGUF file's key-values, and builds one from them. */
+so_status so_tokenizer_to_gguf(const so_tokenizer *tokenizer, so_gguf_writer *writer, so_error *error);
+so_status so_tokenizer_from_gguf(so_tokenizer **out, const so_gguf *gguf, so_error *error);
+
+/* One row of k numbers into Q8_0 blocks (k a multiple of 32). */
+void so_quantise_q8_0(const float *x, int64_t k, unsigned char *out);
+
+#endif

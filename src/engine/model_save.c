@@ -1,0 +1,113 @@
+/* Saving a model as one GGUF file: configuration, tokenizer and every weight.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/model.h"
+
+void so_quantise_q8_0(const float *x, int64_t k, unsigned char *out)
+{
+    for (int64_t b = 0; b < k / 32; b++, x += 32, out += 34) {
+        float most = 0;
+        for (int i = 0; i < 32; i++) most = fmaxf(most, fabsf(x[i]));
+        uint16_t half = so_to_f16(most / 127);
+        float scale = so_from_f16(half), inverse = scale > 0 ? 1 / scale : 0;
+        memcpy(out, &half, 2);
+        for (int i = 0; i < 32; i++) {
+            float q = roundf(x[i] * inverse);
+            out[2 + i] = (unsigned char)(signed char)(q > 127 ? 127 : q < -127 ? -127 : q);
+        }
+    }
+}
+
+/* Matrices get the wanted type where their width allows it, everything else is f32. SO_TYPE_COUNT keeps stored types. */
+static so_type saved_type(const so_tensor *t, so_type wanted)
+{
+    if (t->n_dims != 2) return SO_F32;
+    if (wanted == SO_TYPE_COUNT) return t->type;
+    return wanted == SO_Q8_0 && so_cols(t) % 32 ? SO_F16 : wanted;
+}
+
+typedef struct convert_job {
+    const so_tensor *t;
+    so_type type;
+    unsigned char *out;
+    const so_kernels *k;
+    float *row; /* [threads, cols] */
+} convert_job;
+
+static void convert_rows(void *p, int64_t task, int thread)
+{
+    const convert_job *j = p;
+    int64_t cols = so_cols(j->t);
+    float *x = j->row + thread * cols;
+    size_t bytes = so_type_bytes(j->type, cols);
+    for (int64_t r = task * 64; r < (task + 1) * 64 && r < so_rows(j->t); r++) {
+        unsigned char *out = j->out + (size_t)r * bytes;
+        j->k->row(j->t->type, j->t->data, r, cols, x);
+        if (j->type == SO_F32) memcpy(out, x, bytes);
+        else if (j->type == SO_Q8_0) so_quantise_q8_0(x, cols, out);
+        for (int64_t i = 0; i < cols && j->type == SO_F16; i++) ((uint16_t *)(void *)out)[i] = so_to_f16(x[i]);
+        for (int64_t i = 0; i < cols && j->type == SO_BF16; i++) ((uint16_t *)(void *)out)[i] = so_to_bf16(x[i]);
+    }
+}
+
+static so_status put_weight(const so_model *model, so_gguf_writer *writer, const so_tensor *t, so_type type,
+                            so_error *error)
+{
+    size_t bytes = so_type_bytes(type, so_count(t));
+    if (t->type == type) return so_gguf_put(writer, t->name, t->data, bytes, error);
+    unsigned char *out = malloc(bytes + 1);
+    float *row = malloc((size_t)(so_pool_threads(model->pool) * so_cols(t)) * sizeof *row + 1);
+    so_status status = SO_OK;
+    if (out && row) {
+        convert_job job = {t, type, out, so_kernels_c(), row};
+        so_pool_for(model->pool, (so_rows(t) + 63) / 64, convert_rows, &job);
+        status = so_gguf_put(writer, t->name, out, bytes, error);
+    } else {
+        status = so_fail(error, SO_ERR_NOMEM, "no memory to convert '%s'", t->name);
+    }
+    free(out);
+    free(row);
+    return status;
+}
+
+static so_status write_all(const so_model *model, so_gguf_writer *writer, so_type type, so_error *error)
+{
+    SO_TRY(so_setup_save(&model->setup, writer, error));
+    SO_TRY(so_tokenizer_to_gguf(model->tokenizer, writer, error));
+    for (int64_t i = 0; i < model->store.count; i++) {
+        const so_tensor *t = &model->store.weight[i]->tensor;
+        SO_TRY(so_gguf_declare(writer, t->name, saved_type(t, type), t->n_dims, t->dim, error));
+    }
+    for (int64_t i = 0; i < model->store.count; i++) {
+        const so_tensor *t = &model->store.weight[i]->tensor;
+        SO_TRY(put_weight(model, writer, t, saved_type(t, type), error));
+    }
+    return SO_OK;
+}
+
+static so_status type_named(const char *name, so_type *type, so_error *error)
+{
+    static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
+    *type = SO_TYPE_COUNT;
+    if (!name) return SO_OK;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
+    if (*type == SO_TYPE_COUNT)
+        return so_fail(error, SO_ERR_ARG, "type '%.40s', expected f32, f16, bf16 or q8_0", name);
+    return SO_OK;
+}
+
+so_status so_model_save(const so_model *model, const char *path, const char *type_name, so_error *error)
+{
+    so_type type;
+    so_gguf_writer *writer = NULL;
+    SO_TRY(type_named(type_name, &type, error));
+    SO_TRY(so_gguf_create(&writer, path, error));
+    so_status status = write_all(model, writer, type, error);
+    if (status == SO_OK) return so_gguf_commit(&writer, error);
+    so_gguf_drop(&writer);
+    return status;
+}

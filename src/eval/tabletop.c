@@ -1,0 +1,350 @@
+/* Scores of the tabletop world.
+ * Source: eval/tabletop.h.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "eval/tabletop.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct word_errors {
+    int64_t texts, words, substituted, deleted, inserted;
+} word_errors;
+
+typedef struct match_count {
+    int64_t asked, right;
+} match_count;
+
+typedef struct kind_row {
+    char *name;
+    match_count count;
+} kind_row;
+
+typedef struct series {
+    double *values;
+    int64_t count, capacity;
+} series;
+
+typedef struct mode_rows {
+    char *name;
+    kind_row *kinds;
+    int kind_count;
+    match_count answers, echo_answers;
+    word_errors transcript, echo;
+    series measured[SO_MEASURES];
+} mode_rows;
+
+struct so_tabletop_score {
+    mode_rows *modes;
+    int count;
+};
+
+static const char *const measures[SO_MEASURES] = {
+    "first transcript ms", "first word ms", "first sample ms", "real-time factor", "early words", "duration ratio",
+    "log-mel distance"};
+
+char *so_tabletop_plain(const char *text)
+{
+    char *plain = malloc(strlen(text) + 1), *end = plain;
+    bool gap = false;
+    for (; plain && *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (isspace(c)) gap = end > plain;
+        if (isspace(c) || ispunct(c)) continue;
+        if (gap) *end++ = ' ';
+        gap = false;
+        *end++ = (char)tolower(c);
+    }
+    if (plain) *end = 0;
+    return plain;
+}
+
+bool so_tabletop_match(const char *expected, const char *got)
+{
+    if (!expected || !got) return false;
+    char *a = so_tabletop_plain(expected), *b = so_tabletop_plain(got);
+    bool same = a && b && strcmp(a, b) == 0;
+    free(a);
+    free(b);
+    return same;
+}
+
+/* Cuts plain text at its spaces; the words point into it. */
+static int64_t split(char *plain, char ***words)
+{
+    int64_t count = 0;
+    *words = malloc((strlen(plain) / 2 + 1) * sizeof **words);
+    for (char *save, *word = *words ? strtok_r(plain, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save))
+        (*words)[count++] = word;
+    return count;
+}
+
+/* Errors of the cheapest way from a to b, kept along the way; of equally cheap ways a substitution is preferred. */
+typedef struct way {
+    int64_t cost, substituted, deleted, inserted;
+} way;
+
+static way step(way from, int64_t substituted, int64_t deleted, int64_t inserted)
+{
+    return (way){from.cost + substituted + deleted + inserted, from.substituted + substituted, from.deleted + deleted,
+                 from.inserted + inserted};
+}
+
+static bool cheapest(char **a, int64_t n, char **b, int64_t m, way *out)
+{
+    way *row = malloc((size_t)(m + 1) * sizeof *row);
+    if (!row) return false;
+    for (int64_t j = 0; j <= m; j++) row[j] = (way){j, 0, 0, j};
+    for (int64_t i = 1; i <= n; i++) {
+        way diagonal = row[0];
+        row[0] = step(row[0], 0, 1, 0);
+        for (int64_t j = 1; j <= m; j++) {
+            way best = step(diagonal, strcmp(a[i - 1], b[j - 1]) != 0, 0, 0), up = row[j];
+            if (up.cost + 1 < best.cost) best = step(up, 0, 1, 0);
+            if (row[j - 1].cost + 1 < best.cost) best = step(row[j - 1], 0, 0, 1);
+            diagonal = up;
+            row[j] = best;
+        }
+    }
+    *out = row[m];
+    free(row);
+    return true;
+}
+
+static bool count_errors(word_errors *errors, const char *expected, const char *got)
+{
+    char *a = so_tabletop_plain(expected), *b = so_tabletop_plain(got), **from = NULL, **to = NULL;
+    int64_t n = a ? split(a, &from) : 0, m = b ? split(b, &to) : 0;
+    way best;
+    bool done = from && to && cheapest(from, n, to, m, &best);
+    if (done) {
+        errors->texts++;
+        errors->words += n;
+        errors->substituted += best.substituted;
+        errors->deleted += best.deleted;
+        errors->inserted += best.inserted;
+    }
+    free(from);
+    free(to);
+    free(a);
+    free(b);
+    return done;
+}
+
+so_tabletop_result so_tabletop_result_none(void)
+{
+    so_tabletop_result result = {0};
+    for (int i = 0; i < SO_MEASURES; i++) result.measured[i] = NAN;
+    return result;
+}
+
+so_status so_tabletop_score_open(so_tabletop_score **out, so_error *error)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a score");
+}
+
+void so_tabletop_score_close(so_tabletop_score **p)
+{
+    so_tabletop_score *score = *p;
+    if (!score) return;
+    for (int i = 0; i < score->count; i++) {
+        mode_rows *mode = &score->modes[i];
+        for (int k = 0; k < mode->kind_count; k++) free(mode->kinds[k].name);
+        for (int k = 0; k < SO_MEASURES; k++) free(mode->measured[k].values);
+        free(mode->kinds);
+        free(mode->name);
+    }
+    free(score->modes);
+    free(score);
+    *p = NULL;
+}
+
+static mode_rows *mode_of(so_tabletop_score *score, const char *name)
+{
+    for (int i = 0; i < score->count; i++)
+        if (strcmp(score->modes[i].name, name) == 0) return &score->modes[i];
+    mode_rows *modes = realloc(score->modes, (size_t)(score->count + 1) * sizeof *modes);
+    if (!modes) return NULL;
+    score->modes = modes;
+    modes[score->count] = (mode_rows){.name = strdup(name)};
+    return modes[score->count].name ? &modes[score->count++] : NULL;
+}
+
+static kind_row *kind_of(mode_rows *mode, const char *name)
+{
+    for (int i = 0; i < mode->kind_count; i++)
+        if (strcmp(mode->kinds[i].name, name) == 0) return &mode->kinds[i];
+    kind_row *kinds = realloc(mode->kinds, (size_t)(mode->kind_count + 1) * sizeof *kinds);
+    if (!kinds) return NULL;
+    mode->kinds = kinds;
+    kinds[mode->kind_count] = (kind_row){.name = strdup(name)};
+    return kinds[mode->kind_count].name ? &kinds[mode->kind_count++] : NULL;
+}
+
+static bool put_value(series *s, double value)
+{
+    if (s->count == s->capacity) {
+        int64_t capacity = s->capacity ? 2 * s->capacity : 64;
+        double *values = realloc(s->values, (size_t)capacity * sizeof *values);
+        if (!values) return false;
+        s->values = values;
+        s->capacity = capacity;
+    }
+    s->values[s->count++] = value;
+    return true;
+}
+
+static void count_match(match_count *count, bool right)
+{
+    count->asked++;
+    count->right += right;
+}
+
+so_status so_tabletop_score_add(so_tabletop_score *score, const so_tabletop_result *result, so_error *error)
+{
+    mode_rows *mode = mode_of(score, result->mode ? result->mode : "");
+    kind_row *kind = mode ? kind_of(mode, result->kind ? result->kind : "") : NULL;
+    bool kept = kind != NULL;
+    if (kept && result->answer && result->got) {
+        bool right = so_tabletop_match(result->answer, result->got);
+        count_match(&kind->count, right);
+        count_match(&mode->answers, right);
+    }
+    if (kept && result->spoken && result->heard) kept = count_errors(&mode->transcript, result->spoken, result->heard);
+    if (kept && result->got && result->echo) kept = count_errors(&mode->echo, result->got, result->echo);
+    if (kept && result->answer && result->echo)
+        count_match(&mode->echo_answers, so_tabletop_match(result->answer, result->echo));
+    for (int i = 0; kept && i < SO_MEASURES; i++)
+        if (isfinite(result->measured[i])) kept = put_value(&mode->measured[i], result->measured[i]);
+    return kept ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory to count a result");
+}
+
+typedef struct summary {
+    double mean, p50, p90, most;
+} summary;
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The value that a share p of all do not pass. */
+static double rank(const double *sorted, int64_t count, double p)
+{
+    int64_t at = (int64_t)ceil(p * (double)count) - 1;
+    return sorted[at < 0 ? 0 : at];
+}
+
+static bool summarise(const series *s, summary *out)
+{
+    double *sorted = s->count ? malloc((size_t)s->count * sizeof *sorted) : NULL, sum = 0;
+    if (!sorted) return false;
+    memcpy(sorted, s->values, (size_t)s->count * sizeof *sorted);
+    qsort(sorted, (size_t)s->count, sizeof *sorted, by_size);
+    for (int64_t i = 0; i < s->count; i++) sum += sorted[i];
+    *out = (summary){sum / (double)s->count, rank(sorted, s->count, 0.5), rank(sorted, s->count, 0.9),
+                     sorted[s->count - 1]};
+    free(sorted);
+    return true;
+}
+
+static double percent(int64_t part, int64_t whole) { return whole ? 100.0 * (double)part / (double)whole : 0; }
+static int64_t all_errors(const word_errors *e) { return e->substituted + e->deleted + e->inserted; }
+
+static void print_match(FILE *out, const char *name, const match_count *count)
+{
+    if (count->asked)
+        fprintf(out, "  %-24s %7lld %7lld  %6.2f %%\n", name, (long long)count->asked, (long long)count->right,
+                percent(count->right, count->asked));
+}
+
+static void print_errors(FILE *out, const char *name, const word_errors *e)
+{
+    if (e->texts)
+        fprintf(out, "  %-24s %7lld words  %6.2f %% errors (%lld substituted, %lld deleted, %lld inserted)\n", name,
+                (long long)e->words, percent(all_errors(e), e->words), (long long)e->substituted,
+                (long long)e->deleted, (long long)e->inserted);
+}
+
+static void print_mode(FILE *out, const mode_rows *mode)
+{
+    fprintf(out, "%s\n", mode->name);
+    if (mode->answers.asked) fprintf(out, "  %-24s %7s %7s\n", "answers", "asked", "right");
+    for (int k = 0; k < mode->kind_count; k++) print_match(out, mode->kinds[k].name, &mode->kinds[k].count);
+    print_match(out, "all", &mode->answers);
+    print_match(out, "all, heard in the voice", &mode->echo_answers);
+    print_errors(out, "transcript", &mode->transcript);
+    print_errors(out, "own voice", &mode->echo);
+    for (int k = 0; k < SO_MEASURES; k++) {
+        summary s;
+        if (summarise(&mode->measured[k], &s))
+            fprintf(out, "  %-24s %7lld times  mean %.4g, half below %.4g, nine tenths below %.4g, most %.4g\n",
+                    measures[k], (long long)mode->measured[k].count, s.mean, s.p50, s.p90, s.most);
+    }
+}
+
+char *so_tabletop_score_text(const so_tabletop_score *score)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return NULL;
+    for (int i = 0; i < score->count; i++) print_mode(out, &score->modes[i]);
+    if (fclose(out) == 0) return text;
+    free(text);
+    return NULL;
+}
+
+static json_t *errors_json(const word_errors *e)
+{
+    return json_pack("{s:I s:I s:I s:I s:I s:f}", "texts", (json_int_t)e->texts, "words", (json_int_t)e->words,
+                     "substituted", (json_int_t)e->substituted, "deleted", (json_int_t)e->deleted, "inserted",
+                     (json_int_t)e->inserted, "wer", e->words ? (double)all_errors(e) / (double)e->words : 0.0);
+}
+
+static json_t *match_json(const match_count *count)
+{
+    return json_pack("{s:I s:I}", "n", (json_int_t)count->asked, "right", (json_int_t)count->right);
+}
+
+static json_t *mode_json(const mode_rows *mode)
+{
+    json_t *json = json_pack("{s:s}", "mode", mode->name), *answers = match_json(&mode->answers);
+    json_t *kinds = json_object(), *numbers = json_object();
+    for (int k = 0; k < mode->kind_count; k++)
+        if (mode->kinds[k].count.asked) json_object_set_new(kinds, mode->kinds[k].name, match_json(&mode->kinds[k].count));
+    for (int k = 0; k < SO_MEASURES; k++) {
+        summary s;
+        if (summarise(&mode->measured[k], &s))
+            json_object_set_new(numbers, measures[k],
+                                json_pack("{s:I s:f s:f s:f s:f}", "n", (json_int_t)mode->measured[k].count, "mean",
+                                          s.mean, "p50", s.p50, "p90", s.p90, "most", s.most));
+    }
+    json_object_set_new(answers, "kinds", kinds);
+    json_object_set_new(json, "answers", answers);
+    if (mode->transcript.texts) json_object_set_new(json, "transcript", errors_json(&mode->transcript));
+    if (mode->echo.texts) {
+        json_t *echo = errors_json(&mode->echo), *right = match_json(&mode->echo_answers);
+        json_object_update(echo, right);
+        json_decref(right);
+        json_object_set_new(json, "echo", echo);
+    }
+    json_object_set_new(json, "measures", numbers);
+    return json;
+}
+
+char *so_tabletop_score_json(const so_tabletop_score *score)
+{
+    json_t *modes = json_array();
+    for (int i = 0; i < score->count; i++) json_array_append_new(modes, mode_json(&score->modes[i]));
+    json_t *all = json_pack("{s:o}", "modes", modes);
+    char *text = all ? json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(all);
+    return text;
+}

@@ -1,0 +1,240 @@
+/* The speech tokenizer. See speech_tokenizer.h for the figure.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "models/speech_tokenizer.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NET(field, name, axes, group, init, scale)                                                                     \
+    {offsetof(so_speech_tokenizer, field), name, axes, group, init, scale, false}
+static const so_bind_row net_table[] = {
+    NET(conv1_w, "encoder.conv1.weight", "D M 3", NULL, SO_INIT_FAN_IN, 1),
+    NET(conv1_b, "encoder.conv1.bias", "D", NULL, SO_INIT_VALUE, 0),
+    NET(conv2_w, "encoder.conv2.weight", "D D 3", NULL, SO_INIT_FAN_IN, 1),
+    NET(conv2_b, "encoder.conv2.bias", "D", NULL, SO_INIT_VALUE, 0),
+    NET(position, "encoder.positional_embedding", "P D", NULL, SO_INIT_VALUE, 0),
+    NET(codes, "quantizer._codebook.embed", "K D", "codebook", SO_INIT_NORMAL, 0.1),
+};
+static const so_bind_row follow_table[] = {
+    NET(code_count, "quantizer._codebook.cluster_size", "K", "codebook", SO_INIT_VALUE, 1),
+    NET(code_sum, "quantizer._codebook.embed_avg", "K D", "codebook", SO_INIT_NORMAL, 0.1),
+    NET(post_w, "second.ln_post.weight", "D", NULL, SO_INIT_VALUE, 1),
+    NET(post_b, "second.ln_post.bias", "D", NULL, SO_INIT_VALUE, 0),
+    NET(ctc_w, "second.ctc.weight", "V D", NULL, SO_INIT_FAN_IN, 0.1),
+    NET(ctc_b, "second.ctc.bias", "V", NULL, SO_INIT_VALUE, 0),
+};
+static const so_bind_row inner_table[] = {
+    NET(inner_w, "inner.ctc.weight", "V D", NULL, SO_INIT_FAN_IN, 0.1),
+    NET(inner_b, "inner.ctc.bias", "V", NULL, SO_INIT_VALUE, 0),
+};
+
+#define ROW(field, name, axes, init, scale) {offsetof(so_speech_block, field), name, axes, NULL, init, scale, false}
+static const so_bind_row block_table[] = {
+    ROW(norm1_w, "attn_ln.weight", "D", SO_INIT_VALUE, 1),
+    ROW(norm1_b, "attn_ln.bias", "D", SO_INIT_VALUE, 0),
+    ROW(q_w, "attn.query.weight", "D D", SO_INIT_FAN_IN, 1),
+    ROW(q_b, "attn.query.bias", "D", SO_INIT_VALUE, 0),
+    ROW(k_w, "attn.key.weight", "D D", SO_INIT_FAN_IN, 1),
+    ROW(v_w, "attn.value.weight", "D D", SO_INIT_FAN_IN, 1),
+    ROW(v_b, "attn.value.bias", "D", SO_INIT_VALUE, 0),
+    ROW(o_w, "attn.out.weight", "D D", SO_INIT_FAN_IN, 0.5),
+    ROW(o_b, "attn.out.bias", "D", SO_INIT_VALUE, 0),
+    ROW(norm2_w, "mlp_ln.weight", "D", SO_INIT_VALUE, 1),
+    ROW(norm2_b, "mlp_ln.bias", "D", SO_INIT_VALUE, 0),
+    ROW(fc1_w, "mlp.0.weight", "F D", SO_INIT_FAN_IN, 1),
+    ROW(fc1_b, "mlp.0.bias", "F", SO_INIT_VALUE, 0),
+    ROW(fc2_w, "mlp.2.weight", "D F", SO_INIT_FAN_IN, 0.5),
+    ROW(fc2_b, "mlp.2.bias", "D", SO_INIT_VALUE, 0),
+};
+
+static const double norm_eps = 1e-5;
+
+static so_tensor *block(so_pass *pass, const so_speech_tokenizer *net, const so_speech_block *l, so_tensor *x,
+                        const so_batch *batch)
+{
+    so_heads heads = {net->config.heads, net->config.heads, net->config.width / net->config.heads};
+    so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, norm_eps);
+    so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
+    so_tensor *k = so_linear(pass, n, l->k_w, NULL);
+    so_tensor *v = so_linear(pass, n, l->v_w, l->v_b);
+    so_tensor *a = so_attention(pass, q, k, v, batch, 0, heads, false);
+    x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
+    n = so_layer_norm(pass, x, l->norm2_w, l->norm2_b, norm_eps);
+    so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, n, l->fc1_w, l->fc1_b));
+    return so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b));
+}
+
+static int64_t strided(int64_t frames, int64_t stride) { return (frames + stride - 1) / stride; }
+
+int64_t so_speech_tokenizer_units(const so_speech_tokenizer_config *config, int64_t F)
+{
+    return strided(strided(F, config->stride[0]), config->stride[1]);
+}
+
+/* The two convolutions; what the first one makes of padding is zeroed before the second. [B, T, D] */
+static so_tensor *convolve(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel, const int64_t *frames)
+{
+    const int64_t *stride = net->config.stride;
+    so_tensor *h = so_conv1d(pass, mel, net->conv1_w, net->conv1_b, (so_conv1){stride[0], 1, 1, -1});
+    h = so_apply(pass, SO_GELU, h);
+    if (h && mel->dim[0] > 1) {
+        int64_t T = h->dim[1], rows = so_rows(h);
+        so_real *keep = so_take(pass, (size_t)rows * sizeof *keep, false);
+        for (int64_t r = 0; keep && r < rows; r++) keep[r] = r % T < strided(frames[r / T], stride[0]);
+        h = keep ? so_scale_rows(pass, h, keep) : NULL;
+    }
+    h = so_conv1d(pass, h, net->conv2_w, net->conv2_b, (so_conv1){stride[1], 1, 1, -1});
+    return so_apply(pass, SO_GELU, h);
+}
+
+so_tensor *so_speech_tokenizer_encode(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel,
+                                      const int64_t *frames, so_batch **batch, so_tensor **inner)
+{
+    const so_speech_tokenizer_config *c = &net->config;
+    if (inner) *inner = NULL;
+    if (!so_want_dims(pass, "speech tokenizer", mel, 3) || !so_want_cols(pass, "speech tokenizer", mel, c->mels))
+        return NULL;
+    int64_t B = mel->dim[0], T = so_speech_tokenizer_units(c, mel->dim[1]);
+    int64_t *units = so_take(pass, (size_t)B * sizeof *units, false);
+    for (int64_t b = 0; units && b < B; b++) {
+        units[b] = so_speech_tokenizer_units(c, frames[b]);
+        if (frames[b] < 1 || frames[b] > mel->dim[1] || units[b] > c->context)
+            return so_pass_fail(pass, SO_ERR_LIMIT, "speech tokenizer: %lld frames, expected 1 to %lld",
+                                (long long)frames[b], (long long)(c->context * c->stride[0] * c->stride[1]));
+    }
+    *batch = units ? so_batch_many(pass, B, units, NULL) : NULL;
+    so_tensor *x = convolve(pass, net, mel, frames);
+    int32_t *index = *batch ? so_take(pass, (size_t)(*batch)->rows * sizeof *index, false) : NULL;
+    if (!x || !index) return NULL;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t t = 0; t < units[b]; t++) index[(*batch)->seq[b].row0 + t] = (int32_t)(b * T + t);
+    x = so_take_rows(pass, x, (*batch)->rows, index);
+    x = so_add(pass, x, so_embed(pass, net->position, (*batch)->rows, (*batch)->pos));
+    for (int64_t i = 0; i < c->layers; i++) {
+        x = block(pass, net, &net->block[i], x, *batch);
+        if (inner && net->inner_w && i + 1 == c->inner_layer) *inner = so_linear(pass, x, net->inner_w, net->inner_b);
+    }
+    return x;
+}
+
+so_tensor *so_speech_tokenizer_quantise(so_pass *pass, const so_speech_tokenizer *net, so_tensor *hidden, int32_t *ids,
+                                        so_tensor **unit)
+{
+    so_tensor *e = so_l2_norm(pass, hidden, 1e-12);
+    if (unit) *unit = e;
+    if (!e || so_vq_nearest(pass, e, net->codes, ids) != SO_OK) return NULL;
+    return so_vq_pass(pass, e, net->codes, ids);
+}
+
+/* [T, D]: sines in the first half of the columns, cosines in the second. */
+static void sinusoids(so_real *table, int64_t T, int64_t D)
+{
+    int64_t half = D / 2;
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t i = 0; i < half; i++) {
+            double angle = (double)t * exp(-log(10000) * (double)i / (double)(half > 1 ? half - 1 : 1));
+            table[t * D + i] = (so_real)sin(angle);
+            table[t * D + half + i] = (so_real)cos(angle);
+        }
+}
+
+/* The codes have unit length: positions are added at a like scale. */
+static so_tensor *second_positions(so_pass *pass, const so_batch *batch, int64_t D)
+{
+    int64_t longest = 0;
+    for (int64_t s = 0; s < batch->n_seqs; s++)
+        if (batch->seq[s].rows > longest) longest = batch->seq[s].rows;
+    so_tensor *table = so_new2(pass, longest, D);
+    if (table && !pass->dry) {
+        memset(table->data, 0, (size_t)so_count(table) * sizeof(so_real));
+        sinusoids(so_data(table), longest, D);
+    }
+    return table ? so_embed(pass, table, batch->rows, batch->pos) : NULL;
+}
+
+so_tensor *so_speech_tokenizer_recognise(so_pass *pass, const so_speech_tokenizer *net, so_tensor *codes,
+                                         const so_batch *batch)
+{
+    const so_speech_tokenizer_config *c = &net->config;
+    if (!net->ctc_w) return so_pass_fail(pass, SO_ERR_STATE, "this speech tokenizer has no second half");
+    if (!codes) return NULL;
+    so_tensor *x = so_scale(pass, codes, (so_real)sqrt((double)c->width));
+    x = so_add(pass, x, second_positions(pass, batch, c->width));
+    for (int64_t i = 0; i < c->second_layers; i++) x = block(pass, net, &net->second[i], x, batch);
+    return so_linear(pass, so_layer_norm(pass, x, net->post_w, net->post_b, norm_eps), net->ctc_w, net->ctc_b);
+}
+
+so_status so_speech_tokenizer_ids(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel, int32_t *ids)
+{
+    if (!so_want_dims(pass, "speech tokenizer", mel, 2)) return pass->error.status;
+    so_batch *batch;
+    so_tensor *one = so_reshape(pass, mel, 3, (int64_t[]){1, mel->dim[0], mel->dim[1]});
+    so_tensor *h = so_speech_tokenizer_encode(pass, net, one, &mel->dim[0], &batch, NULL);
+    so_speech_tokenizer_quantise(pass, net, h, ids, NULL);
+    return pass->error.status;
+}
+
+int64_t so_speech_tokenizer_follow(so_speech_tokenizer *net, const so_vq_rule *rule, const so_tensor *unit,
+                                   const int32_t *ids, so_rng *rng)
+{
+    return so_vq_update(rule, so_rows(unit), so_data(unit), ids, so_rows(net->codes), so_cols(net->codes),
+                        so_data(net->code_count), so_data(net->code_sum), so_data(net->codes), rng);
+}
+
+void so_speech_tokenizer_start_codes(so_speech_tokenizer *net, const so_tensor *unit, so_rng *rng)
+{
+    int64_t K = so_rows(net->codes), D = so_cols(net->codes), n = so_rows(unit);
+    for (int64_t j = 0; j < K && n > 0; j++) {
+        const so_real *from = so_data(unit) + so_rng_below(rng, n) * D;
+        memcpy(so_data(net->codes) + j * D, from, (size_t)D * sizeof *from);
+        memcpy(so_data(net->code_sum) + j * D, from, (size_t)D * sizeof *from);
+        so_data(net->code_count)[j] = 1;
+    }
+}
+
+static so_status bind_blocks(so_binder *binder, const char *prefix, const char *name, int64_t n, so_speech_block **blocks,
+                             so_error *error)
+{
+    *blocks = so_arena_zalloc(&binder->store->memory, (size_t)(n + 1) * sizeof **blocks);
+    if (!*blocks) return so_fail(error, SO_ERR_NOMEM, "no memory for a speech tokenizer");
+    for (int64_t i = 0; i < n; i++) {
+        char full[256];
+        snprintf(full, sizeof full, "%s%s.%lld.", prefix, name, (long long)i);
+        SO_TRY(SO_BIND(binder, full, i, block_table, *blocks + i, error));
+    }
+    return SO_OK;
+}
+
+static so_status bind(so_speech_tokenizer *net, const so_speech_tokenizer_config *config, const char *prefix,
+                      so_binder *binder, so_error *error)
+{
+    int64_t *of = binder->sizes.of;
+    of['M'] = config->mels;
+    of['D'] = config->width;
+    of['F'] = config->ff;
+    of['K'] = config->codes;
+    of['P'] = config->context;
+    of['V'] = config->vocab;
+    SO_TRY(SO_BIND(binder, prefix, 0, net_table, net, error));
+    SO_TRY(bind_blocks(binder, prefix, "encoder.blocks", config->layers, &net->block, error));
+    if (config->vocab) {
+        SO_TRY(SO_BIND(binder, prefix, 0, follow_table, net, error));
+        SO_TRY(bind_blocks(binder, prefix, "second.blocks", config->second_layers, &net->second, error));
+    }
+    if (config->vocab && config->inner_layer) SO_TRY(SO_BIND(binder, prefix, 0, inner_table, net, error));
+    if (!binder->source && net->position) sinusoids(so_data(net->position), config->context, config->width);
+    return SO_OK;
+}
+
+so_status so_speech_tokenizer_bind(so_speech_tokenizer *net, const so_speech_tokenizer_config *config,
+                                   const char *prefix, so_binder *binder, so_error *error)
+{
+    *net = (so_speech_tokenizer){.config = *config};
+    const char *group = binder->group;
+    if (!group) binder->group = "tokenizer";
+    so_status status = bind(net, config, prefix, binder, error);
+    binder->group = group;
+    return status;
+}

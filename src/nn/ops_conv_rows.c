@@ -1,0 +1,184 @@
+/* Group norm, snake, weight norm and interpolation along time.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "nn/ops.h"
+
+typedef struct grouping {
+    int64_t batch, rows, groups;
+    so_real eps;
+} grouping;
+
+static void group_norm_back(so_pass *pass, const so_step *step)
+{
+    const grouping *g = step->saved;
+    so_tensor *x = step->in[0], *w = step->in[1];
+    so_real *dx = so_grad(pass, x), *dw = so_grad(pass, w), *db = so_grad(pass, step->in[2]);
+    if (!pass->dry)
+        pass->k->group_norm_back(pass->pool, g->batch, g->rows, so_cols(x), g->groups, g->eps, so_data(x), so_data(w),
+                                 step->out->grad, dx, dw, db);
+}
+
+so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, int64_t groups, double eps)
+{
+    if (!so_want_f32(pass, "group_norm", w) || !so_want_f32(pass, "group_norm", b)) return NULL;
+    if (!so_want_cols(pass, "group_norm", x, so_count(w)) || !so_want_same(pass, "group_norm", w, b)) return NULL;
+    if (groups < 1 || so_cols(x) % groups)
+        return so_pass_fail(pass, SO_ERR_SHAPE, "group_norm: %lld channels in %lld groups", (long long)so_cols(x),
+                            (long long)groups);
+    so_tensor *y = so_new_like(pass, x);
+    if (!y) return NULL;
+    int64_t batch = x->n_dims > 2 ? x->dim[0] : 1;
+    grouping g = {batch, batch ? so_rows(x) / batch : 0, groups, (so_real)eps};
+    if (!pass->dry)
+        pass->k->group_norm(pass->pool, g.batch, g.rows, so_cols(x), groups, g.eps, so_data(x), so_data(w), so_data(b),
+                            so_data(y));
+    so_step *step = so_record(pass, "group_norm", group_norm_back, y, 3, (so_tensor *[]){x, w, b}, sizeof g);
+    if (step) *(grouping *)step->saved = g;
+    return y;
+}
+
+static void snake_back(so_pass *pass, const so_step *step)
+{
+    so_tensor *x = step->in[0], *alpha = step->in[1];
+    so_real *dx = so_grad(pass, x), *da = so_grad(pass, alpha);
+    if (!pass->dry)
+        pass->k->snake_back(pass->pool, so_rows(x), so_cols(x), so_data(x), so_data(alpha), step->out->grad, dx, da);
+}
+
+so_tensor *so_snake(so_pass *pass, so_tensor *x, so_tensor *alpha)
+{
+    if (!so_want_f32(pass, "snake", alpha) || !so_want_cols(pass, "snake", x, so_count(alpha))) return NULL;
+    so_tensor *y = so_new_like(pass, x);
+    if (!y) return NULL;
+    if (!pass->dry) pass->k->snake(pass->pool, so_rows(x), so_cols(x), so_data(x), so_data(alpha), so_data(y));
+    so_record(pass, "snake", snake_back, y, 2, (so_tensor *[]){x, alpha}, 0);
+    return y;
+}
+
+static double length(const so_real *v, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)v[i] * (double)v[i];
+    return sqrt(sum);
+}
+
+/* dg = <dw, v>/|v|;  dv = g/|v| (dw - v <dw, v>/|v|^2) */
+static void weight_norm_back(so_pass *pass, const so_step *step)
+{
+    so_tensor *v = step->in[0], *g = step->in[1];
+    so_real *dv = so_grad(pass, v), *dg = so_grad(pass, g);
+    int64_t rows = v->dim[0], n = rows ? so_count(v) / rows : 0;
+    for (int64_t r = 0; r < rows && !pass->dry; r++) {
+        const so_real *x = so_data(v) + r * n, *dw = step->out->grad + r * n;
+        double norm = length(x, n), dot = 0;
+        if (norm == 0) continue;
+        for (int64_t i = 0; i < n; i++) dot += (double)dw[i] * (double)x[i];
+        if (dg) dg[r] += (so_real)(dot / norm);
+        so_real a = (so_real)((double)so_data(g)[r] / norm), b = (so_real)(dot / (norm * norm));
+        for (int64_t i = 0; i < n && dv; i++) dv[r * n + i] += a * (dw[i] - x[i] * b);
+    }
+}
+
+so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g)
+{
+    if (!so_want_f32(pass, "weight_norm", v) || !so_want_f32(pass, "weight_norm", g)) return NULL;
+    char tv[96], tg[96];
+    if (so_count(g) != v->dim[0])
+        return so_pass_fail(pass, SO_ERR_SHAPE, "weight_norm: lengths %s for %s", so_shape_text(g, tg),
+                            so_shape_text(v, tv));
+    so_tensor *w = so_new_like(pass, v);
+    if (!w) return NULL;
+    w->name = v->name;
+    int64_t rows = v->dim[0], n = rows ? so_count(v) / rows : 0;
+    for (int64_t r = 0; r < rows && !pass->dry; r++) {
+        double norm = length(so_data(v) + r * n, n);
+        so_real a = norm > 0 ? (so_real)((double)so_data(g)[r] / norm) : 0;
+        for (int64_t i = 0; i < n; i++) so_data(w)[r * n + i] = a * so_data(v)[r * n + i];
+    }
+    so_record(pass, "weight_norm", weight_norm_back, w, 2, (so_tensor *[]){v, g}, 0);
+    return w;
+}
+
+static void add_each_back(so_pass *pass, const so_step *step)
+{
+    so_tensor *x = step->in[0], *row = step->in[1];
+    int64_t batch = so_rows(row), c = so_cols(row), rows = batch ? so_rows(x) / batch : 0;
+    so_real *dx = so_grad(pass, x), *dr = so_grad(pass, row), *dy = step->out->grad;
+    if (pass->dry) return;
+    if (dx) pass->k->axpy(pass->pool, so_count(x), 1, dy, dx);
+    for (int64_t b = 0; b < batch && dr; b++) pass->k->sum_rows(pass->pool, rows, c, dy + b * rows * c, dr + b * c);
+}
+
+so_tensor *so_add_each(so_pass *pass, so_tensor *x, so_tensor *row)
+{
+    if (!so_want_f32(pass, "add_each", x) || !so_want_f32(pass, "add_each", row)) return NULL;
+    int64_t batch = so_rows(row), c = so_cols(row);
+    char tx[96], tr[96];
+    if (so_cols(x) != c || batch < 1 || (batch > 1 && x->dim[0] != batch))
+        return so_pass_fail(pass, SO_ERR_SHAPE, "add_each: %s to %s", so_shape_text(row, tr), so_shape_text(x, tx));
+    so_tensor *y = so_new_like(pass, x);
+    if (!y) return NULL;
+    int64_t rows = so_rows(x) / batch;
+    for (int64_t r = 0; r < batch * rows && !pass->dry; r++)
+        for (int64_t i = 0; i < c; i++) so_data(y)[r * c + i] = so_data(x)[r * c + i] + so_data(row)[r / rows * c + i];
+    so_record(pass, "add_each", add_each_back, y, 2, (so_tensor *[]){x, row}, 0);
+    return y;
+}
+
+typedef struct lerp {
+    int32_t *index;
+    so_real *weight;
+} lerp;
+
+static void lerp_back(so_pass *pass, const so_step *step)
+{
+    const lerp *l = step->saved;
+    int64_t n = so_rows(step->out), c = so_cols(step->out);
+    so_real *dx = so_grad(pass, step->in[0]);
+    if (!dx || pass->dry) return;
+    for (int64_t i = 0; i < n; i++) {
+        const so_real *dy = step->out->grad + i * c;
+        pass->k->axpy(NULL, c, 1 - l->weight[i], dy, dx + l->index[i] * c);
+        if (l->weight[i] != 0) pass->k->axpy(NULL, c, l->weight[i], dy, dx + (l->index[i] + 1) * c);
+    }
+}
+
+so_tensor *so_lerp_rows(so_pass *pass, so_tensor *x, int64_t n, const int32_t *index, const so_real *weight)
+{
+    if (!so_want_f32(pass, "lerp_rows", x)) return NULL;
+    int64_t c = so_cols(x), rows = so_rows(x);
+    for (int64_t i = 0; i < n; i++)
+        if (index[i] < 0 || index[i] + (weight[i] != 0) >= rows)
+            return so_pass_fail(pass, SO_ERR_ARG, "lerp_rows: row %d of %lld", index[i], (long long)rows);
+    so_tensor *y = so_new2(pass, n, c);
+    if (!y) return NULL;
+    for (int64_t i = 0; i < n && !pass->dry; i++) {
+        const so_real *a = so_data(x) + index[i] * c, *b = weight[i] != 0 ? a + c : a;
+        so_real w = weight[i];
+        for (int64_t j = 0; j < c; j++) so_data(y)[i * c + j] = (1 - w) * a[j] + w * b[j];
+    }
+    so_step *step = so_record(pass, "lerp_rows", lerp_back, y, 1, &x, sizeof(lerp));
+    if (step) {
+        lerp *l = step->saved;
+        l->index = so_take(pass, (size_t)n * sizeof *index, false);
+        l->weight = so_take(pass, (size_t)n * sizeof *weight, false);
+        if (!l->weight) return NULL;
+        memcpy(l->index, index, (size_t)n * sizeof *index);
+        memcpy(l->weight, weight, (size_t)n * sizeof *weight);
+    }
+    return y;
+}
+
+void so_lerp_index(int64_t first, int64_t from, int64_t to, int32_t *index, so_real *weight)
+{
+    double step = to > 0 ? (double)from / (double)to : 0;
+    for (int64_t i = 0; i < to; i++) {
+        double at = ((double)i + 0.5) * step - 0.5;
+        if (at < 0) at = 0;
+        int64_t i0 = (int64_t)at;
+        index[i] = (int32_t)(first + (i0 < from - 1 ? i0 : from - 1));
+        weight[i] = i0 < from - 1 ? (so_real)(at - (double)i0) : 0;
+    }
+}

@@ -1,0 +1,31 @@
+/* Reads every byte that a reader's views promise, so that a sanitizer sees what lies outside.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_FUZZ_TOUCH_H
+#define SO_FUZZ_TOUCH_H
+
+#include <stdlib.h>
+
+#include "formats/view.h"
+
+static volatile unsigned touched; /* depends on every byte read, so that no read can be left out */
+
+static inline void touch(const void *data, size_t bytes)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < bytes; i++) sum = sum * 31 + ((const unsigned char *)data)[i];
+    touched = sum;
+}
+
+/* Aborts where a table contradicts itself. */
+static inline void touch_views(const so_views *views)
+{
+    for (int64_t i = 0; i < views->count; i++) {
+        const so_view *view = &views->view[i];
+        size_t elements = (size_t)so_view_elements(view);
+        if (so_views_find(views, view->name) != view) abort();
+        if (view->n_dims > SO_VIEW_DIMS || (view->bytes == 0) != (elements == 0)) abort();
+        touch(view->data, view->bytes);
+    }
+}
+
+#endif
