@@ -240,7 +240,7 @@ static so_status read_gguf(so_setup *setup, const so_gguf *gguf, const field *f,
     char key[128];
     full_key(f, key, sizeof key);
     if (!so_gguf_has(gguf, key)) return absent(setup, f, error);
-    so_text text;
+    so_span text;
     int64_t integer = 0;
     float number = 0;
     switch (f->kind) {
@@ -257,13 +257,13 @@ static so_status read_gguf(so_setup *setup, const so_gguf *gguf, const field *f,
 
 so_status so_setup_load(so_setup *setup, const so_gguf *gguf, so_error *error)
 {
-    so_text name;
+    so_span name;
     so_gguf_array stops;
     *setup = (so_setup){0};
     SO_TRY(so_gguf_string(gguf, "general.architecture", &name, error));
     if (name.length != 11 || memcmp(name.data, "stream_omni", 11) != 0)
         return so_fail(error, SO_ERR_UNSUPPORTED, "a GGUF file of architecture '%.*s', expected 'stream_omni'",
-                       SO_TEXT_ARGS(name));
+                       SO_SPAN_ARGS(name));
     for (int i = 0; i < FIELDS; i++) SO_TRY(read_gguf(setup, gguf, &fields[i], error));
     if (so_gguf_has(gguf, "stream_omni.stop_ids")) {
         SO_TRY(so_gguf_array_of(gguf, "stream_omni.stop_ids", SO_GGUF_I32, &stops, error));

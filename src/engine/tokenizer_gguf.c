@@ -11,7 +11,7 @@ enum { GGML_NORMAL = 1, GGML_CONTROL = 3, GGML_USER = 4, GGML_UNUSED = 5 };
 
 static so_status set_tokens(const so_tokenizer_parts *parts, so_gguf_writer *writer, so_error *error)
 {
-    so_text *text = calloc((size_t)parts->n + 1, sizeof *text);
+    so_span *text = calloc((size_t)parts->n + 1, sizeof *text);
     int32_t *types = calloc((size_t)parts->n + 1, sizeof *types);
     so_status status = SO_OK;
     if (!text || !types) {
@@ -20,7 +20,7 @@ static so_status set_tokens(const so_tokenizer_parts *parts, so_gguf_writer *wri
     }
     for (int32_t i = 0; i < parts->n; i++) {
         uint32_t begin = i ? parts->ends[i - 1] : 0;
-        text[i] = (so_text){parts->bytes + begin, parts->ends[i] - begin};
+        text[i] = (so_span){parts->bytes + begin, parts->ends[i] - begin};
         types[i] = parts->kinds[i] == SO_TOKEN_NORMAL    ? GGML_NORMAL
                    : parts->kinds[i] == SO_TOKEN_SPECIAL ? GGML_CONTROL
                    : parts->kinds[i] == SO_TOKEN_ADDED   ? GGML_USER
@@ -72,7 +72,7 @@ static so_status read_tokens(lists *l, so_tokenizer_parts *parts, const so_gguf 
     if (!l->bytes || !l->ends || !l->kinds) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld tokens", (long long)text.n);
     size = 0;
     for (int64_t i = 0; i < text.n; i++) {
-        so_text t = so_gguf_string_at(&text, i);
+        so_span t = so_gguf_string_at(&text, i);
         int32_t kind = so_gguf_i32_at(&type, i);
         memcpy(l->bytes + size, t.data, t.length);
         size += t.length;
@@ -107,7 +107,7 @@ so_status so_tokenizer_from_gguf(so_tokenizer **out, const so_gguf *gguf, so_err
 {
     lists l = {0};
     so_tokenizer_parts parts = {0};
-    so_text pattern;
+    so_span pattern;
     so_status status;
     *out = NULL;
     SO_TRY_GO(so_gguf_string(gguf, "stream_omni.tokenizer.pattern", &pattern, error));

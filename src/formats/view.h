@@ -15,7 +15,7 @@
 
 enum { SO_VIEW_DIMS = 8, SO_VIEW_NAME_MAX = 1023 /* bytes */ };
 
-/* Bytes of text inside a file: not terminated, may be empty. (The name so_text belongs to text/buffer.h.) */
+/* Bytes of text inside a file: not terminated, may be empty. (The name so_span belongs to text/buffer.h.) */
 typedef struct so_span {
     const char *data;
     size_t length; /* bytes */

@@ -30,7 +30,7 @@ typedef struct entry {
 typedef struct tokens {
     entry *list; /* by id */
     size_t n, capacity;
-    so_text pool, scratch;
+    so_string pool, scratch;
 } tokens;
 
 static so_status unsupported(const char *what, so_error *error)
@@ -96,7 +96,7 @@ static so_status put_token(tokens *t, int64_t id, const char *bytes, size_t size
     if (t->list[id].kind != SO_TOKEN_NONE && kind == SO_TOKEN_NORMAL)
         return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: two vocabulary entries with id %lld", (long long)id);
     t->list[id] = (entry){t->pool.size, size, kind};
-    return so_text_add(&t->pool, bytes, size, error);
+    return so_string_add(&t->pool, bytes, size, error);
 }
 
 static so_status read_vocab(tokens *t, so_scan scan, so_error *error)
@@ -118,7 +118,7 @@ static so_status read_vocab(tokens *t, so_scan scan, so_error *error)
 static bool read_added_token(tokens *t, so_scan *scan, int64_t *id, bool *special, bool *strips, bool *nomem)
 {
     bool first = true, on;
-    so_text key = {0};
+    so_string key = {0};
     *id = -1;
     *special = *strips = false;
     t->scratch.size = 0;
@@ -135,7 +135,7 @@ static bool read_added_token(tokens *t, so_scan *scan, int64_t *id, bool *specia
         else
             so_scan_skip(scan, NULL);
     }
-    so_text_clear(&key);
+    so_string_clear(&key);
     return !scan->bad;
 }
 
@@ -162,8 +162,8 @@ static so_status read_vocabulary(const layout *file, so_token_list *list, so_err
         SO_TRY_GO(so_token_list_add(list, t.pool.data + t.list[id].start, t.list[id].size, t.list[id].kind, error));
 done:
     free(t.list);
-    so_text_clear(&t.pool);
-    so_text_clear(&t.scratch);
+    so_string_clear(&t.pool);
+    so_string_clear(&t.scratch);
     return status;
 }
 
@@ -180,7 +180,7 @@ static so_status merge_side(const so_tokenizer *t, const char *text, size_t size
 }
 
 /* "a b" or ["a", "b"]. */
-static so_status read_merge(const so_tokenizer *t, so_scan *scan, so_text *text, int32_t ids[2], so_error *error)
+static so_status read_merge(const so_tokenizer *t, so_scan *scan, so_string *text, int32_t ids[2], so_error *error)
 {
     bool nomem = false, first = true;
     if (so_scan_peek(scan) == '"') {
@@ -204,7 +204,7 @@ static so_status read_merges(so_tokenizer *t, so_scan scan, so_error *error)
     so_status status = SO_OK;
     size_t n = 0, capacity = 0;
     int32_t(*merges)[2] = NULL;
-    so_text text = {0};
+    so_string text = {0};
     bool first = true;
     so_scan_take(&scan, '[');
     do {
@@ -225,7 +225,7 @@ static so_status read_merges(so_tokenizer *t, so_scan scan, so_error *error)
     merges = NULL;
 done:
     free(merges);
-    so_text_clear(&text);
+    so_string_clear(&text);
     return status;
 }
 
@@ -322,7 +322,7 @@ static bool read_value(so_scan *scan, json_t *object, const char *key)
     return value && json_object_set_new(object, key, value) == 0;
 }
 
-static bool read_model(so_scan *scan, layout *file, so_text *key)
+static bool read_model(so_scan *scan, layout *file, so_string *key)
 {
     bool first = true, nomem;
     so_scan_take(scan, '{');
@@ -334,7 +334,7 @@ static bool read_model(so_scan *scan, layout *file, so_text *key)
     return !scan->bad;
 }
 
-static bool read_layout(so_scan *scan, layout *file, so_text *key)
+static bool read_layout(so_scan *scan, layout *file, so_string *key)
 {
     bool first = true, nomem;
     file->root = json_object();
@@ -375,7 +375,7 @@ done:
 so_status so_tokenizer_parse_json(so_tokenizer **out, const char *json, size_t size, so_error *error)
 {
     layout file = {0};
-    so_text key = {0};
+    so_string key = {0};
     so_scan scan = {json, json + size, false};
     so_status status;
     *out = NULL;
@@ -388,7 +388,7 @@ so_status so_tokenizer_parse_json(so_tokenizer **out, const char *json, size_t s
                          key.data ? key.data : "");
     json_decref(file.root);
     json_decref(file.model);
-    so_text_clear(&key);
+    so_string_clear(&key);
     return status;
 }
 

@@ -89,7 +89,7 @@ static void plain(so_scan *scan)
 }
 
 /* `out` may be NULL. */
-static bool string(so_scan *scan, so_text *out, bool *nomem)
+static bool string(so_scan *scan, so_string *out, bool *nomem)
 {
     if (!so_scan_take(scan, '"')) return false;
     if (out) out->size = 0;
@@ -99,19 +99,19 @@ static bool string(so_scan *scan, so_text *out, bool *nomem)
         const char *from = scan->at;
         plain(scan);
         if (scan->at == scan->end || (unsigned char)*scan->at < 0x20) return fail(scan);
-        if (out && so_text_add(out, from, (size_t)(scan->at - from), NULL) != SO_OK) return *nomem = true, fail(scan);
+        if (out && so_string_add(out, from, (size_t)(scan->at - from), NULL) != SO_OK) return *nomem = true, fail(scan);
         if (*scan->at++ == '"') return true;
         if (!escape(scan, bytes, &size)) return false;
-        if (out && so_text_add(out, bytes, (size_t)size, NULL) != SO_OK) return *nomem = true, fail(scan);
+        if (out && so_string_add(out, bytes, (size_t)size, NULL) != SO_OK) return *nomem = true, fail(scan);
     }
 }
 
-bool so_scan_string(so_scan *scan, so_text *out, bool *nomem)
+bool so_scan_string(so_scan *scan, so_string *out, bool *nomem)
 {
     return string(scan, out, nomem);
 }
 
-bool so_scan_key(so_scan *scan, so_text *out, bool *nomem)
+bool so_scan_key(so_scan *scan, so_string *out, bool *nomem)
 {
     return string(scan, out, nomem) && so_scan_take(scan, ':');
 }

@@ -20,9 +20,9 @@ bool so_scan_take(so_scan *scan, char c);
  * the closing bracket. `*first` starts as true. */
 bool so_scan_next(so_scan *scan, bool *first, char close);
 /* A string into `out`, whose content it replaces. `*nomem` is set when that fails for want of memory. */
-bool so_scan_string(so_scan *scan, so_text *out, bool *nomem);
+bool so_scan_string(so_scan *scan, so_string *out, bool *nomem);
 /* A string and the colon after it. */
-bool so_scan_key(so_scan *scan, so_text *out, bool *nomem);
+bool so_scan_key(so_scan *scan, so_string *out, bool *nomem);
 bool so_scan_integer(so_scan *scan, int64_t *out);
 /* true, false or null (as false). */
 bool so_scan_bool(so_scan *scan, bool *out);

@@ -112,9 +112,9 @@ static const rule last[] = {
 struct so_normaliser {
     pcre2_code *codes[RULES]; /* in the order of the tables above */
     pcre2_match_data *match;
-    so_text text, next; /* what a pass reads and writes */
+    so_string text, next; /* what a pass reads and writes */
     so_intern british;  /* words; american[i] is the other spelling of the i-th */
-    so_text *american;
+    so_string *american;
     size_t capacity;
 };
 
@@ -139,14 +139,14 @@ static so_status add_spelling(so_normaliser *n, const char *british, const json_
     size_t known = n->british.n;
     SO_TRY(so_intern_add(&n->british, british, strlen(british), &index, error));
     if (n->british.n == known) return SO_OK;
-    so_text *grown = so_buffer_grow(n->american, &n->capacity, n->british.n, sizeof *grown);
+    so_string *grown = so_buffer_grow(n->american, &n->capacity, n->british.n, sizeof *grown);
     if (!grown) {
         n->british.n = known; /* the arrays stay of one length */
         return so_fail(error, SO_ERR_NOMEM, "no memory for %zu spellings", known + 1);
     }
     n->american = grown;
-    grown[index] = (so_text){0};
-    return so_text_add(&grown[index], json_string_value(american), json_string_length(american), error);
+    grown[index] = (so_string){0};
+    return so_string_add(&grown[index], json_string_value(american), json_string_length(american), error);
 }
 
 static so_status load_spelling(so_normaliser *n, const char *path, so_error *error)
@@ -198,10 +198,10 @@ void so_normaliser_close(so_normaliser **normaliser)
     so_normaliser *n = *normaliser;
     if (!n) return;
     for (size_t i = 0; i < RULES; i++) pcre2_code_free(n->codes[i]);
-    for (size_t i = 0; i < n->british.n; i++) so_text_clear(&n->american[i]);
+    for (size_t i = 0; i < n->british.n; i++) so_string_clear(&n->american[i]);
     pcre2_match_data_free(n->match);
-    so_text_clear(&n->text);
-    so_text_clear(&n->next);
+    so_string_clear(&n->text);
+    so_string_clear(&n->next);
     so_intern_clear(&n->british);
     free(n->american);
     free(n);
@@ -211,7 +211,7 @@ void so_normaliser_close(so_normaliser **normaliser)
 /* The pass that was written becomes the one to read. */
 static void turn(so_normaliser *n)
 {
-    so_text read = n->text;
+    so_string read = n->text;
     n->text = n->next;
     n->next = read;
     n->next.size = 0;
@@ -273,13 +273,13 @@ static so_status decompose(so_normaliser *n, so_error *error)
         if (c >= 0x80 && !to) to = plain_letters(c);
         if (c >= 0xff01 && c <= 0xff5e) {
             ascii = (char)(c - 0xfee0);
-            SO_TRY(so_text_add(&n->next, &ascii, 1, error));
+            SO_TRY(so_string_add(&n->next, &ascii, 1, error));
         } else {
-            SO_TRY(so_text_add(&n->next, to ? to : n->text.data + at, to ? strlen(to) : (size_t)length, error));
+            SO_TRY(so_string_add(&n->next, to ? to : n->text.data + at, to ? strlen(to) : (size_t)length, error));
         }
         at += (size_t)length;
     }
-    SO_TRY(so_text_add(&n->next, "", 0, error));
+    SO_TRY(so_string_add(&n->next, "", 0, error));
     turn(n);
     return SO_OK;
 }
@@ -310,15 +310,15 @@ static so_status halves(so_normaliser *n, so_error *error)
         size_t end = mark ? (size_t)(mark - n->text.data) : n->text.size, at = from, size, last_at = 0, last_size = 0;
         for (; next_word(n->text.data, end, &at, &size); at += size) last_at = at, last_size = size;
         if (last_size) {
-            SO_TRY(so_text_add_string(&n->next, first ? "" : " ", error));
-            SO_TRY(so_text_add(&n->next, n->text.data + from, end - from, error));
+            SO_TRY(so_string_put(&n->next, first ? "" : " ", error));
+            SO_TRY(so_string_add(&n->next, n->text.data + from, end - from, error));
             bool point = so_numbers_can_be_halved(n->text.data + last_at, last_size);
-            if (mark) SO_TRY(so_text_add_string(&n->next, point ? " point five" : " and a half", error));
+            if (mark) SO_TRY(so_string_put(&n->next, point ? " point five" : " and a half", error));
             first = false;
         }
         from = end + 1;
     }
-    SO_TRY(so_text_add(&n->next, "", 0, error));
+    SO_TRY(so_string_add(&n->next, "", 0, error));
     turn(n);
     return SO_OK;
 }
@@ -331,15 +331,15 @@ static so_status respell(so_normaliser *n, so_error *error)
         size_t length = size;
         int32_t index = so_intern_find(&n->british, word, size);
         if (index >= 0) word = n->american[index].data, length = n->american[index].size;
-        if (n->next.size) SO_TRY(so_text_add(&n->next, " ", 1, error));
-        SO_TRY(so_text_add(&n->next, word, length, error));
+        if (n->next.size) SO_TRY(so_string_add(&n->next, " ", 1, error));
+        SO_TRY(so_string_add(&n->next, word, length, error));
     }
-    SO_TRY(so_text_add(&n->next, "", 0, error));
+    SO_TRY(so_string_add(&n->next, "", 0, error));
     turn(n);
     return SO_OK;
 }
 
-so_status so_normaliser_english(so_normaliser *n, const char *text, size_t size, so_text *out, so_error *error)
+so_status so_normaliser_english(so_normaliser *n, const char *text, size_t size, so_string *out, so_error *error)
 {
     size_t at = 0;
     if (size > TEXT_BYTES_MAX) return so_fail(error, SO_ERR_LIMIT, "a transcript of %zu bytes, more than 64 MiB", size);
@@ -355,26 +355,26 @@ so_status so_normaliser_english(so_normaliser *n, const char *text, size_t size,
     SO_TRY(apply_all(n, &at, after_numbers, COUNT(after_numbers), error));
     SO_TRY(respell(n, error));
     SO_TRY(apply_all(n, &at, last, COUNT(last), error));
-    return so_text_add(out, n->text.data, n->text.size, error);
+    return so_string_add(out, n->text.data, n->text.size, error);
 }
 
-so_status so_normalise_asr(const char *text, size_t size, so_text *out, so_error *error)
+so_status so_normalise_asr(const char *text, size_t size, so_string *out, so_error *error)
 {
     for (size_t i = 0; i < size; i++) {
         char c = text[i];
         if (c >= 'a' && c <= 'z') c = (char)(c - 'a' + 'A');
-        if ((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ' ') SO_TRY(so_text_add(out, &c, 1, error));
+        if ((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ' ') SO_TRY(so_string_add(out, &c, 1, error));
     }
-    return so_text_add(out, "", 0, error);
+    return so_string_add(out, "", 0, error);
 }
 
-so_status so_normalise_chinese(const char *text, size_t size, so_text *out, so_error *error)
+so_status so_normalise_chinese(const char *text, size_t size, so_string *out, so_error *error)
 {
     for (size_t at = 0; at < size;) {
         int32_t c;
         int length = so_utf8_next(text + at, size - at, &c);
-        if (c >= 0x4e00 && c <= 0x9fff) SO_TRY(so_text_add(out, text + at, (size_t)length, error));
+        if (c >= 0x4e00 && c <= 0x9fff) SO_TRY(so_string_add(out, text + at, (size_t)length, error));
         at += (size_t)length;
     }
-    return so_text_add(out, "", 0, error);
+    return so_string_add(out, "", 0, error);
 }

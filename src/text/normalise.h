@@ -8,9 +8,9 @@
 #include "text/buffer.h"
 
 /* For LibriSpeech: every character but A-Z, a-z, 0-9 and the space is deleted, the rest is in capitals. Appends. */
-so_status so_normalise_asr(const char *text, size_t size, so_text *out, so_error *error);
+so_status so_normalise_asr(const char *text, size_t size, so_string *out, so_error *error);
 /* For Chinese: only U+4E00 to U+9FFF stay. Appends. */
-so_status so_normalise_chinese(const char *text, size_t size, so_text *out, so_error *error);
+so_status so_normalise_chinese(const char *text, size_t size, so_string *out, so_error *error);
 
 typedef struct so_normaliser so_normaliser;
 
@@ -20,6 +20,6 @@ typedef struct so_normaliser so_normaliser;
 so_status so_normaliser_open(so_normaliser **out, const char *spelling, so_error *error);
 void so_normaliser_close(so_normaliser **normaliser);
 /* Appends the normal form of a text (invalid UTF-8 counts as U+FFFD). Not stripped: blanks may stand at the ends. */
-so_status so_normaliser_english(so_normaliser *normaliser, const char *text, size_t size, so_text *out, so_error *error);
+so_status so_normaliser_english(so_normaliser *normaliser, const char *text, size_t size, so_string *out, so_error *error);
 
 #endif

@@ -44,7 +44,7 @@ typedef struct piece {
 } piece;
 
 typedef struct machine {
-    so_text *out;
+    so_string *out;
     size_t start; /* of `out` */
     const char *prefix;
     char value[DIGITS_MAX + 64];
@@ -160,9 +160,9 @@ static bool is_numeric(const char *text, size_t size)
 static void emit(machine *m, const char *text, size_t size, const char *suffix)
 {
     const char *const parts[] = {m->out->size > m->start ? " " : "", m->prefix ? m->prefix : ""};
-    for (size_t i = 0; i < 2 && m->status == SO_OK; i++) m->status = so_text_add_string(m->out, parts[i], m->error);
-    if (m->status == SO_OK) m->status = so_text_add(m->out, text, size, m->error);
-    if (m->status == SO_OK) m->status = so_text_add_string(m->out, suffix, m->error);
+    for (size_t i = 0; i < 2 && m->status == SO_OK; i++) m->status = so_string_put(m->out, parts[i], m->error);
+    if (m->status == SO_OK) m->status = so_string_add(m->out, text, size, m->error);
+    if (m->status == SO_OK) m->status = so_string_put(m->out, suffix, m->error);
     m->prefix = NULL;
     m->size = 0;
     m->string = false;
@@ -425,13 +425,13 @@ static bool next_piece(const char **text, const char *end, piece *p)
     return p->size > 0;
 }
 
-so_status so_numbers_rewrite(const char *text, size_t size, so_text *out, so_error *error)
+so_status so_numbers_rewrite(const char *text, size_t size, so_string *out, so_error *error)
 {
     const char *end = text + size;
     machine m = {.out = out, .start = out->size, .error = error};
     piece previous, current, next;
     bool has_previous = false, has_next = false, skip = false;
-    SO_TRY(so_text_add(out, "", 0, error));
+    SO_TRY(so_string_add(out, "", 0, error));
     if (size == 0 || !next_piece(&text, end, &current)) return SO_OK;
     do {
         has_next = next_piece(&text, end, &next);

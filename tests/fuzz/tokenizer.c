@@ -30,7 +30,7 @@ static so_tokenizer *small(void)
 static void both_ways(const so_tokenizer *t, const char *text, size_t size, unsigned flags)
 {
     so_ids ids = {0};
-    so_text back = {0}, streamed = {0}, expected = {0};
+    so_string back = {0}, streamed = {0}, expected = {0};
     so_decoder decoder;
     if (so_tokenizer_encode(t, text, size, flags, &ids, &error) == SO_OK) {
         if (so_tokenizer_decode(t, ids.data, ids.n, 0, &back, &error) || so_utf8_add_lossy(&expected, text, size, &error))
@@ -46,16 +46,16 @@ static void both_ways(const so_tokenizer *t, const char *text, size_t size, unsi
         if (!so_utf8_valid(back.data, back.size)) abort();
     }
     so_ids_clear(&ids);
-    so_text_clear(&back);
-    so_text_clear(&streamed);
-    so_text_clear(&expected);
+    so_string_clear(&back);
+    so_string_clear(&streamed);
+    so_string_clear(&expected);
 }
 
 /* A file whose vocabulary has the bytes already, so that what follows is reached. */
-static so_text with_bytes(const char *text, size_t size)
+static so_string with_bytes(const char *text, size_t size)
 {
-    so_text json = {0};
-    so_status status = so_text_add_string(&json, "{\"model\":{\"type\":\"BPE\",\"vocab\":{", &error);
+    so_string json = {0};
+    so_status status = so_string_put(&json, "{\"model\":{\"type\":\"BPE\",\"vocab\":{", &error);
     for (int byte = 0; byte < 256; byte++) {
         char entry[48];
         int c = byte <= 0x20                                                        ? 0x100 + byte
@@ -63,9 +63,9 @@ static so_text with_bytes(const char *text, size_t size)
                 : byte == 0xad                                                      ? 0x143
                                                                                     : byte;
         snprintf(entry, sizeof entry, "%s\"\\u%04x\":%d", byte ? "," : "", (unsigned)c, byte);
-        status = status ? status : so_text_add_string(&json, entry, &error);
+        status = status ? status : so_string_put(&json, entry, &error);
     }
-    if (status || so_text_add(&json, text, size, &error)) abort();
+    if (status || so_string_add(&json, text, size, &error)) abort();
     return json;
 }
 
@@ -110,10 +110,10 @@ static void prompt(const char *text, size_t size)
 static void transcript(const char *text, size_t size)
 {
     static so_normaliser *normaliser;
-    so_text out = {0};
+    so_string out = {0};
     if (!normaliser && so_normaliser_open(&normaliser, NULL, &error)) abort();
     if (so_normaliser_english(normaliser, text, size, &out, &error) == SO_OK && !so_utf8_valid(out.data, out.size)) abort();
-    so_text_clear(&out);
+    so_string_clear(&out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -121,14 +121,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     so_tokenizer *t;
     if (size == 0) return 0;
     const char *text = (const char *)data + 1;
-    so_text json;
+    so_string json;
     size--;
     switch (data[0] % 7) {
     case 0: file(text, size); break;
     case 1:
         json = with_bytes(text, size);
         file(json.data, json.size);
-        so_text_clear(&json);
+        so_string_clear(&json);
         break;
     case 2:
         so_tokenizer_parse_ranks(&t, text, size, 4, &error);

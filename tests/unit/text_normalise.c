@@ -8,14 +8,14 @@ static so_error error;
 
 static void check_form(so_normaliser *normaliser, const char *text, const char *expected)
 {
-    so_text out = {0};
+    so_string out = {0};
     CHECK_OK(so_normaliser_english(normaliser, text, strlen(text), &out, &error), error);
     const char *got = out.data;
     size_t size = out.size;
     so_strip(&got, &size);
     if (size != strlen(expected) || memcmp(got, expected, size) != 0)
         fail_msg("\"%s\" gave \"%.*s\", expected \"%s\"", text, (int)size, got, expected);
-    so_text_clear(&out);
+    so_string_clear(&out);
 }
 
 static void number_words_become_digits(void **state)
@@ -134,13 +134,13 @@ static void asr_and_chinese_forms_keep_what_they_say(void **state)
 {
     (void)state;
     static const char text[] = "Don't  stop, \xe4\xbd\xa0\xe5\xa5\xbd\xef\xbc\x81 caf\xc3\xa9 42";
-    so_text out = {0};
+    so_string out = {0};
     CHECK_OK(so_normalise_asr(text, sizeof text - 1, &out, &error), error);
     assert_string_equal(out.data, "DONT  STOP  CAF 42");
     out.size = 0;
     CHECK_OK(so_normalise_chinese(text, sizeof text - 1, &out, &error), error);
     assert_string_equal(out.data, "\xe4\xbd\xa0\xe5\xa5\xbd");
-    so_text_clear(&out);
+    so_string_clear(&out);
 }
 
 int main(void)
