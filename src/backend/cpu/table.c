@@ -6,6 +6,10 @@
 
 #include "backend/cpu/portable.h"
 
+#if !defined(SO_DOUBLE) && defined(__x86_64__)
+_Thread_local so_scratch so_scratch_here __attribute__((aligned(64)));
+#endif
+
 typedef struct rows_job {
     int64_t rows, grain;
     so_rows_fn fn;
