@@ -30,6 +30,12 @@ int main(int argc, char **argv)
     if (s == SO_OK && strcmp(argv[2], "corpus") == 0) s = so_tt_corpus_make(&tt, argc > 5 ? atol(argv[5]) : 9000, 2, &error);
     if (s == SO_OK && strcmp(argv[2], "eyes") == 0) s = so_tt_eyes(&tt, &error);
     if (s == SO_OK && strcmp(argv[2], "backbone") == 0) s = so_tt_backbone(&tt, &error);
+    if (s == SO_OK && strcmp(argv[2], "ears") == 0) s = so_tt_ears(&tt, &error);
+    if (s == SO_OK && strcmp(argv[2], "units") == 0) s = so_tt_units(&tt, &error);
+    if (s == SO_OK && strcmp(argv[2], "omni") == 0) s = so_tt_omni(&tt, &error);
+    if (s == SO_OK && strcmp(argv[2], "bottom") == 0) s = so_tt_bottom(&tt, &error);
+    if (s == SO_OK && strcmp(argv[2], "top") == 0) s = so_tt_top(&tt, &error);
+    if (s == SO_OK && strcmp(argv[2], "model") == 0) s = so_tt_model(&tt, &error);
     if (s != SO_OK) fprintf(stderr, "error: %s\n", error.text);
     so_tt_close(&tt);
     so_pool_close(&tt.pool);

@@ -1,9 +1,9 @@
-/* The tabletop world in memory: scenes and their pictures, questions with their answers, talk, dialogues, lines of text.
+/* The tabletop world in memory: scenes and pictures, questions and answers, talk, dialogues, lines of text.
  *
  * Everything is a pure function of (part, seed, index). The part decides what may be drawn: training samples use scene
  * seeds below 1,000,000 and never open a "repeat" list with one of the last thirty words; reserved samples use nothing
  * else.
- * Source: the tabletop spec (docs/tabletop.md of the project: pictures, questions, talk, what is reserved).
+ * Source: the tabletop spec.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_DATA_TABLETOP_H
 #define SO_DATA_TABLETOP_H
@@ -15,15 +15,15 @@
 #include "base/rng.h"
 
 enum {
-    SO_TABLETOP_SIDE = 112,          /* pixels of a picture's side */
-    SO_TABLETOP_GRID = 3,            /* cells of its side */
-    SO_TABLETOP_OBJECTS = 4,         /* most objects of a scene */
+    SO_TABLETOP_SIDE = 112,               /* pixels of a picture's side */
+    SO_TABLETOP_GRID = 3,                 /* cells of its side */
+    SO_TABLETOP_OBJECTS = 4,              /* most objects of a scene */
     SO_TABLETOP_RESERVED_SCENE = 1000000, /* first scene seed of the reserved part */
     SO_TABLETOP_WORDS = 300,
     SO_TABLETOP_RESERVED_WORDS = 30, /* at the end of the list */
     SO_TABLETOP_REPEAT_MIN = 3,
     SO_TABLETOP_REPEAT_MAX = 6,
-    SO_TABLETOP_QA_MAX = 192,        /* more than any scene has questions */
+    SO_TABLETOP_QA_MAX = 192, /* more than any scene has questions */
     SO_TABLETOP_TURNS_MAX = 16
 };
 
@@ -31,15 +31,41 @@ typedef enum so_tabletop_part { SO_TABLETOP_TRAIN, SO_TABLETOP_RESERVED } so_tab
 
 typedef enum so_shape { SO_CIRCLE, SO_SQUARE, SO_TRIANGLE, SO_STAR, SO_CROSS, SO_SHAPES } so_shape;
 typedef enum so_colour {
-    SO_RED, SO_GREEN, SO_BLUE, SO_YELLOW, SO_ORANGE, SO_PURPLE, SO_BLACK, SO_PINK, SO_COLOURS
+    SO_RED,
+    SO_GREEN,
+    SO_BLUE,
+    SO_YELLOW,
+    SO_ORANGE,
+    SO_PURPLE,
+    SO_BLACK,
+    SO_PINK,
+    SO_COLOURS
 } so_colour;
 
 /* Picture kinds first, then kinds of talk. */
 typedef enum so_tabletop_kind {
-    SO_QA_COLOUR, SO_QA_SHAPE, SO_QA_SIZE, SO_QA_COUNT_ALL, SO_QA_COUNT_SOME, SO_QA_PLACE, SO_QA_WHAT_AT,
-    SO_QA_RELATION, SO_QA_EXISTENCE, SO_QA_DESCRIBE, SO_QA_PICTURE_KINDS,
-    SO_TALK_SUM = SO_QA_PICTURE_KINDS, SO_TALK_DIFFERENCE, SO_TALK_COUNTING, SO_TALK_DAY, SO_TALK_MONTH,
-    SO_TALK_LETTER, SO_TALK_OPPOSITE, SO_TALK_THING, SO_TALK_SMALL, SO_TALK_REPEAT, SO_TABLETOP_KINDS
+    SO_QA_COLOUR,
+    SO_QA_SHAPE,
+    SO_QA_SIZE,
+    SO_QA_COUNT_ALL,
+    SO_QA_COUNT_SOME,
+    SO_QA_PLACE,
+    SO_QA_WHAT_AT,
+    SO_QA_RELATION,
+    SO_QA_EXISTENCE,
+    SO_QA_DESCRIBE,
+    SO_QA_PICTURE_KINDS,
+    SO_TALK_SUM = SO_QA_PICTURE_KINDS,
+    SO_TALK_DIFFERENCE,
+    SO_TALK_COUNTING,
+    SO_TALK_DAY,
+    SO_TALK_MONTH,
+    SO_TALK_LETTER,
+    SO_TALK_OPPOSITE,
+    SO_TALK_THING,
+    SO_TALK_SMALL,
+    SO_TALK_REPEAT,
+    SO_TABLETOP_KINDS
 } so_tabletop_kind;
 
 /* One object. x, y: middle in pixels from the top left corner of the picture; its box of `diameter` pixels lies inside
@@ -102,7 +128,7 @@ bool so_scene_ask(const so_scene *scene, uint32_t kinds, so_rng *rng, so_qa *out
 /* Scene number `index` of a stream: its seed is drawn below 1,000,000 for training; reserved seeds are 1,000,000 and up
  * and differ for every index below a million of one seed. */
 uint64_t so_tabletop_scene_seed(so_tabletop_part part, uint64_t seed, uint64_t index);
-/* `turns` (1 to 16) questions about one picture, each kind before a kind comes again; fewer when the scene has fewer. */
+/* `turns` (1 to 16) questions about one picture, each kind before a kind comes again. */
 void so_tabletop_dialogue(so_tabletop_part part, uint64_t seed, uint64_t index, int turns, so_dialogue *out);
 /* One exchange without a picture. kinds: mask of 1 << SO_TALK_..., 0 for all; of several kinds "repeat" gets two fifths
  * of the draws, the others share the rest evenly. */

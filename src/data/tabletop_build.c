@@ -78,7 +78,8 @@ static double seconds_of(const char *path)
 static so_status write_sound(const char *path, bool wav, const float *samples, int64_t count, so_error *error)
 {
     char temporary[PATH_MAX + 32];
-    SF_INFO info = {.samplerate = SO_VOICE_RATE, .channels = 1,
+    SF_INFO info = {.samplerate = SO_VOICE_RATE,
+                    .channels = 1,
                     .format = (wav ? SF_FORMAT_WAV : SF_FORMAT_FLAC) | SF_FORMAT_PCM_16};
     snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
     SNDFILE *file = sf_open(temporary, SFM_WRITE, &info);
@@ -116,8 +117,8 @@ static so_status speak_entry(const so_tabletop_options *options, const entry *e,
 
 static so_status write_picture(const char *path, const uint8_t *rgb, so_error *error)
 {
-    struct spng_ihdr header = {.width = SO_TABLETOP_SIDE, .height = SO_TABLETOP_SIDE, .bit_depth = 8,
-                               .color_type = SPNG_COLOR_TYPE_TRUECOLOR};
+    struct spng_ihdr header = {
+        .width = SO_TABLETOP_SIDE, .height = SO_TABLETOP_SIDE, .bit_depth = 8, .color_type = SPNG_COLOR_TYPE_TRUECOLOR};
     spng_ctx *context = spng_ctx_new(SPNG_CTX_ENCODER);
     if (!context) return so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
     size_t size = 0;
@@ -169,7 +170,7 @@ typedef struct report {
 _Noreturn static void work(const so_tabletop_options *options, int process, int processes, int fd)
 {
     int64_t pieces = options->scenes + options->talk;
-    signal(SIGTERM, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN); /* a report that nobody reads means: stop, with every file whole */
     for (int64_t piece = process; piece < pieces; piece += processes) {
         report r = {.error = {.status = SO_OK}};
         r.error.status = make_piece(options, piece, &r.error);
@@ -222,10 +223,9 @@ static so_status make_files(const so_tabletop_options *options, so_error *error)
     close(ends[1]);
     if (status == SO_OK) status = follow(options, ends[0], error);
     close(ends[0]);
-    for (int i = 0; i < started; i++) {
-        if (status != SO_OK) kill(workers[i], SIGTERM);
-        while (waitpid(workers[i], NULL, 0) < 0 && errno == EINTR) {}
-    }
+    for (int i = 0; i < started; i++)
+        while (waitpid(workers[i], NULL, 0) < 0 && errno == EINTR) {
+        }
     return status;
 }
 
@@ -289,8 +289,8 @@ static so_status list_sound(const so_tabletop_options *options, const entry *e, 
 }
 
 /* A line of records.jsonl and one of asr.jsonl. */
-static so_status list_entry(const so_tabletop_options *options, const entry *e, const so_scene *scene, const char *image,
-                            lists *out, so_error *error)
+static so_status list_entry(const so_tabletop_options *options, const entry *e, const so_scene *scene,
+                            const char *image, lists *out, so_error *error)
 {
     json_t *record = json_pack("{s:s s:s s:s s:s}", "id", e->id, "kind", so_tabletop_kind_name(e->qa->kind), "question",
                                e->qa->question, "answer", e->qa->answer);
@@ -402,8 +402,9 @@ static so_status claim_folder(const so_tabletop_options *options, so_error *erro
     if (access(path, F_OK) != 0) return so_file_write(path, wanted, strlen(wanted), error);
     SO_TRY(so_file_read(path, 1 << 16, &found, &size, error));
     bool same = strcmp(found, wanted) == 0;
-    so_status status = same ? SO_OK : so_fail(error, SO_ERR_STATE, "'%s' holds another corpus: %.300s, expected %.300s",
-                                              options->folder, found, wanted);
+    so_status status = same ? SO_OK
+                            : so_fail(error, SO_ERR_STATE, "'%s' holds another corpus: %.300s, expected %.300s",
+                                      options->folder, found, wanted);
     free(found);
     return status;
 }
@@ -414,10 +415,11 @@ so_status so_tabletop_build(const so_tabletop_options *options, so_error *error)
     char path[PATH_MAX];
     if (options->scenes < 0 || options->scenes > MOST || options->talk < 0 || options->talk > MOST ||
         options->turns < 1 || options->turns > SO_TABLETOP_TURNS_MAX || options->processes < 0)
-        return so_fail(error, SO_ERR_ARG,
-                       "%lld scenes, %d turns, %lld exchanges of talk, %d processes; expected 0-%d, 1-%d, 0-%d, 0 or more",
-                       (long long)options->scenes, options->turns, (long long)options->talk, options->processes, MOST,
-                       SO_TABLETOP_TURNS_MAX, MOST);
+        return so_fail(
+            error, SO_ERR_ARG,
+            "%lld scenes, %d turns, %lld exchanges of talk, %d processes; expected 0-%d, 1-%d, 0-%d, 0 or more",
+            (long long)options->scenes, options->turns, (long long)options->talk, options->processes, MOST,
+            SO_TABLETOP_TURNS_MAX, MOST);
     bool wanted[] = {options->scenes > 0, !options->mute, !options->mute && options->answers};
     SO_TRY(so_make_folder(options->folder, error));
     SO_TRY(claim_folder(options, error));

@@ -118,11 +118,11 @@ static so_status read_record(const json_t *record, const char *folder, int64_t l
                              so_error *error)
 {
     char number[32];
-    const char *id = text_of(record, "id", "key", NULL), *question = text_of(record, "question", "text", "transcription",
-                                                                            NULL);
+    const char *id = text_of(record, "id", "key", NULL),
+               *question = text_of(record, "question", "text", "transcription", NULL);
     const json_t *numbered = json_object_get(record, "id");
-    snprintf(number, sizeof number, "%lld", json_is_integer(numbered) ? (long long)json_integer_value(numbered)
-                                                                      : (long long)line);
+    snprintf(number, sizeof number, "%lld",
+             json_is_integer(numbered) ? (long long)json_integer_value(numbered) : (long long)line);
     if (!question) return so_fail(error, SO_ERR_FORMAT, "no text under \"question\" (or \"text\", \"transcription\")");
     item->kind = so_tabletop_kind_find(text_of(record, "kind", NULL));
     item->duration = number_of(record, "duration", 0);
@@ -187,16 +187,17 @@ static so_status read_lines(so_tabletop_corpus *corpus, const char *path, const 
 static so_status read_conversation(so_tabletop_corpus *corpus, const json_t *conversation, const char *folder,
                                    so_error *error)
 {
-    const json_t *turns = json_object_get(conversation, "conversations"), *speech = json_object_get(conversation, "speech");
+    const json_t *turns = json_object_get(conversation, "conversations"),
+                 *speech = json_object_get(conversation, "speech");
     for (size_t i = 0; i + 1 < json_array_size(turns); i += 2) {
         const char *question = text_of(json_array_get(turns, i), "value", NULL);
         const char *answer = text_of(json_array_get(turns, i + 1), "value", NULL);
         const char *sound = json_is_string(speech) && i == 0 ? json_string_value(speech)
                                                              : json_string_value(json_array_get(speech, i / 2));
         if (question && strncmp(question, "<image>", 7) == 0) question += 7 + strspn(question + 7, "\n ");
-        json_t *record = json_pack("{s:s* s:s* s:s* s:s* s:s*}", "id", text_of(conversation, "id", NULL), "question",
-                                   question, "answer", answer, "image", text_of(conversation, "image", NULL), "speech",
-                                   sound);
+        json_t *record =
+            json_pack("{s:s* s:s* s:s* s:s* s:s*}", "id", text_of(conversation, "id", NULL), "question", question,
+                      "answer", answer, "image", text_of(conversation, "image", NULL), "speech", sound);
         so_status status = record ? add_record(corpus, record, folder, corpus->count + 1, error)
                                   : so_fail(error, SO_ERR_NOMEM, "no memory for a conversation");
         json_decref(record);
@@ -251,7 +252,8 @@ static so_status locate(const char *path, char **file, char **folder, so_error *
         free(*file);
         *file = NULL;
     }
-    return so_fail(error, SO_ERR_MISSING, "'%s' has none of records.jsonl, llava.json, asr.jsonl, manifest.jsonl", path);
+    return so_fail(error, SO_ERR_MISSING, "'%s' has none of records.jsonl, llava.json, asr.jsonl, manifest.jsonl",
+                   path);
 }
 
 so_status so_tabletop_open(so_tabletop_corpus *corpus, const char *path, so_error *error)

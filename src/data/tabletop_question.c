@@ -1,7 +1,7 @@
 /* Questions about a scene of the tabletop world and their answers.
  *
- * First every question that fits the scene is listed as a few numbers (a "fact"), which is also what sampling is balanced
- * over; only the facts that are wanted become sentences.
+ * First every question that fits the scene is listed as a few numbers (a "fact"), which is also what sampling is
+ * balanced over; only the facts that are wanted become sentences.
  * Source: the tabletop spec, "Questions about a picture, and their answers".
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
@@ -22,9 +22,10 @@ typedef struct facts {
     fact list[SO_TABLETOP_QA_MAX];
 } facts;
 
-static const char *const kinds[SO_TABLETOP_KINDS] = {
-    "colour",    "shape",    "size", "count all",  "count some", "place", "what is at", "relation", "existence", "describe",
-    "sum",       "difference", "counting", "day", "month",      "letter", "opposite",  "thing",    "small talk", "repeat"};
+static const char *const kinds[SO_TABLETOP_KINDS] = {"colour", "shape",      "size",     "count all",  "count some",
+                                                     "place",  "what is at", "relation", "existence",  "describe",
+                                                     "sum",    "difference", "counting", "day",        "month",
+                                                     "letter", "opposite",   "thing",    "small talk", "repeat"};
 static const char *const relations[RELATIONS] = {"above", "below", "left of", "right of"};
 static const char *const numbers[] = {"no", "one", "two", "three", "four"};
 
@@ -78,7 +79,10 @@ static bool holds(const so_scene *scene, int a, int b, int relation)
 {
     int ca = scene->objects[a].cell, cb = scene->objects[b].cell;
     int rows = ca / SO_TABLETOP_GRID - cb / SO_TABLETOP_GRID, columns = ca % SO_TABLETOP_GRID - cb % SO_TABLETOP_GRID;
-    return relation == ABOVE ? rows < 0 : relation == BELOW ? rows > 0 : relation == LEFT_OF ? columns < 0 : columns > 0;
+    return relation == ABOVE     ? rows < 0
+           : relation == BELOW   ? rows > 0
+           : relation == LEFT_OF ? columns < 0
+                                 : columns > 0;
 }
 
 static void list_objects(const so_scene *scene, facts *out)
@@ -93,8 +97,13 @@ static void list_objects(const so_scene *scene, facts *out)
         for (int j = 0; j < scene->count && only_shape; j++) {
             if (j == i || count_shape(scene, scene->objects[j].shape) != 1) continue;
             for (int r = 0; r < RELATIONS; r++)
-                add(out, (fact){.kind = SO_QA_RELATION, .group = holds(scene, i, j, r), .relation = (uint8_t)r,
-                                .a = (int8_t)i, .b = (int8_t)j}, 1);
+                add(out,
+                    (fact){.kind = SO_QA_RELATION,
+                           .group = holds(scene, i, j, r),
+                           .relation = (uint8_t)r,
+                           .a = (int8_t)i,
+                           .b = (int8_t)j},
+                    1);
         }
     }
 }
@@ -115,8 +124,9 @@ static void list_facts(const so_scene *scene, facts *out)
         add(out, (fact){.kind = SO_QA_WHAT_AT, .group = find_cell(scene, cell) >= 0, .a = (int8_t)cell}, 1);
     for (int s = 0; s < SO_SHAPES; s++)
         for (int c = 0; c < SO_COLOURS; c++)
-            add(out, (fact){.kind = SO_QA_EXISTENCE, .group = find_pair(scene, s, c) >= 0, .a = (int8_t)s,
-                            .b = (int8_t)c}, 1);
+            add(out,
+                (fact){.kind = SO_QA_EXISTENCE, .group = find_pair(scene, s, c) >= 0, .a = (int8_t)s, .b = (int8_t)c},
+                1);
 }
 
 static const char *plural(int shape)
@@ -137,7 +147,8 @@ static void noun(const so_scene_object *object, char *text, size_t size)
 static void say_count(const char *one, const char *many, int n, so_qa *out)
 {
     snprintf(out->question, sizeof out->question, "How many %s are there?", many);
-    snprintf(out->answer, sizeof out->answer, "There %s %s %s.", n == 1 ? "is" : "are", numbers[n], n == 1 ? one : many);
+    snprintf(out->answer, sizeof out->answer, "There %s %s %s.", n == 1 ? "is" : "are", numbers[n],
+             n == 1 ? one : many);
 }
 
 static void say_count_some(const so_scene *scene, const fact *f, so_qa *out)
@@ -178,8 +189,8 @@ static void say_relation(const so_scene *scene, const fact *f, so_qa *out)
 {
     const char *a = so_shape_name(scene->objects[f->a].shape), *b = so_shape_name(scene->objects[f->b].shape);
     snprintf(out->question, sizeof out->question, "Is the %s %s the %s?", a, relations[f->relation], b);
-    snprintf(out->answer, sizeof out->answer, f->group ? "Yes, the %s is %s the %s." : "No, the %s is not %s the %s.", a,
-             relations[f->relation], b);
+    snprintf(out->answer, sizeof out->answer, f->group ? "Yes, the %s is %s the %s." : "No, the %s is not %s the %s.",
+             a, relations[f->relation], b);
 }
 
 static void say_existence(const fact *f, so_qa *out)
@@ -221,12 +232,23 @@ static void say(const so_scene *scene, const fact *f, so_qa *out)
         say_count("object", "objects", scene->count, out);
         if (f->form) snprintf(out->question, sizeof out->question, "How many things do you see?");
         break;
-    case SO_QA_COUNT_SOME: say_count_some(scene, f, out); break;
-    case SO_QA_WHAT_AT: say_what_at(scene, f, out); break;
-    case SO_QA_RELATION: say_relation(scene, f, out); break;
-    case SO_QA_EXISTENCE: say_existence(f, out); break;
-    case SO_QA_DESCRIBE: say_describe(scene, f, out); break;
-    default: say_object(&scene->objects[f->a], f, out);
+    case SO_QA_COUNT_SOME:
+        say_count_some(scene, f, out);
+        break;
+    case SO_QA_WHAT_AT:
+        say_what_at(scene, f, out);
+        break;
+    case SO_QA_RELATION:
+        say_relation(scene, f, out);
+        break;
+    case SO_QA_EXISTENCE:
+        say_existence(f, out);
+        break;
+    case SO_QA_DESCRIBE:
+        say_describe(scene, f, out);
+        break;
+    default:
+        say_object(&scene->objects[f->a], f, out);
     }
 }
 

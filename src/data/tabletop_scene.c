@@ -76,9 +76,9 @@ void so_scene_make(so_scene *scene, uint64_t seed)
 }
 
 /* Corners of a star of radius 1, a point at the top, inner radius 0.45; y downward. */
-static const float star[10][2] = {{0, -1},           {0.2645f, -0.3641f}, {0.9511f, -0.3090f}, {0.4280f, 0.1391f},
-                                  {0.5878f, 0.8090f}, {0, 0.45f},          {-0.5878f, 0.8090f}, {-0.4280f, 0.1391f},
-                                  {-0.9511f, -0.3090f}, {-0.2645f, -0.3641f}};
+static const float star[10][2] = {
+    {0, -1},    {0.2645f, -0.3641f}, {0.9511f, -0.3090f}, {0.4280f, 0.1391f},   {0.5878f, 0.8090f},
+    {0, 0.45f}, {-0.5878f, 0.8090f}, {-0.4280f, 0.1391f}, {-0.9511f, -0.3090f}, {-0.2645f, -0.3641f}};
 
 static bool in_star(float u, float v)
 {
@@ -94,11 +94,16 @@ static bool in_star(float u, float v)
 static bool covers(so_shape shape, float u, float v)
 {
     switch (shape) {
-    case SO_CIRCLE: return u * u + v * v <= 1;
-    case SO_SQUARE: return fabsf(u) <= 0.9f && fabsf(v) <= 0.9f;
-    case SO_TRIANGLE: return v <= 0.9f && fabsf(u) <= (v + 0.95f) * 0.54f;
-    case SO_STAR: return in_star(u, v);
-    default: return (fabsf(u) <= 0.3f && fabsf(v) <= 1) || (fabsf(v) <= 0.3f && fabsf(u) <= 1);
+    case SO_CIRCLE:
+        return u * u + v * v <= 1;
+    case SO_SQUARE:
+        return fabsf(u) <= 0.9f && fabsf(v) <= 0.9f;
+    case SO_TRIANGLE:
+        return v <= 0.9f && fabsf(u) <= (v + 0.95f) * 0.54f;
+    case SO_STAR:
+        return in_star(u, v);
+    default:
+        return (fabsf(u) <= 0.3f && fabsf(v) <= 1) || (fabsf(v) <= 0.3f && fabsf(u) <= 1);
     }
 }
 
@@ -117,8 +122,8 @@ static void draw_object(const so_scene_object *object, uint8_t *rgb)
             }
             uint8_t *pixel = rgb + (y * SO_TABLETOP_SIDE + x) * 3;
             for (int c = 0; c < 3; c++)
-                pixel[c] = (uint8_t)((pixel[c] * (POINTS * POINTS - hits) + object->rgb[c] * hits + 8) /
-                                     (POINTS * POINTS));
+                pixel[c] =
+                    (uint8_t)((pixel[c] * (POINTS * POINTS - hits) + object->rgb[c] * hits + 8) / (POINTS * POINTS));
         }
     }
 }

@@ -12,39 +12,41 @@ enum { HIGHEST = 20, COUNT_LENGTH = 10, FIRST_TRAINED = SO_TABLETOP_WORDS - SO_T
 static const uint64_t TALK = 0x74616c6b00000000u, REPEAT = 0x7265706561740000u, TEXT = 0x7465787400000000u,
                       SCENES = 0x7363656e65730000u;
 
-static const char *const numbers[HIGHEST + 1] = {
-    "zero",   "one",    "two",      "three",    "four",    "five",    "six",       "seven",    "eight",    "nine",  "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"};
+static const char *const numbers[HIGHEST + 1] = {"zero",     "one",      "two",      "three",   "four",    "five",
+                                                 "six",      "seven",    "eight",    "nine",    "ten",     "eleven",
+                                                 "twelve",   "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+                                                 "eighteen", "nineteen", "twenty"};
 static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
 static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
                                      "July",    "August",   "September", "October", "November", "December"};
 static const char *const opposites[][2] = {
-    {"hot", "cold"},      {"big", "small"},    {"long", "short"},      {"fast", "slow"},  {"high", "low"},
-    {"up", "down"},       {"left", "right"},   {"open", "closed"},     {"old", "young"},  {"early", "late"},
-    {"happy", "sad"},     {"full", "empty"},   {"light", "dark"},      {"hard", "soft"},  {"wet", "dry"},
-    {"loud", "quiet"},    {"rich", "poor"},    {"strong", "weak"},     {"thick", "thin"}, {"clean", "dirty"},
-    {"day", "night"},     {"good", "bad"},     {"first", "last"},      {"near", "far"},   {"above", "below"},
-    {"inside", "outside"}, {"always", "never"}, {"true", "false"},     {"easy", "difficult"}, {"asleep", "awake"}};
+    {"hot", "cold"},       {"big", "small"},    {"long", "short"},  {"fast", "slow"},      {"high", "low"},
+    {"up", "down"},        {"left", "right"},   {"open", "closed"}, {"old", "young"},      {"early", "late"},
+    {"happy", "sad"},      {"full", "empty"},   {"light", "dark"},  {"hard", "soft"},      {"wet", "dry"},
+    {"loud", "quiet"},     {"rich", "poor"},    {"strong", "weak"}, {"thick", "thin"},     {"clean", "dirty"},
+    {"day", "night"},      {"good", "bad"},     {"first", "last"},  {"near", "far"},       {"above", "below"},
+    {"inside", "outside"}, {"always", "never"}, {"true", "false"},  {"easy", "difficult"}, {"asleep", "awake"}};
 /* Which color is it? Named as they are said in a sentence. */
 static const char *const things[][2] = {
-    {"the sky", "blue"},     {"grass", "green"},     {"snow", "white"},      {"a banana", "yellow"}, {"a lemon", "yellow"},
-    {"a tomato", "red"},     {"blood", "red"},       {"coal", "black"},      {"milk", "white"},      {"a carrot", "orange"},
-    {"a pumpkin", "orange"}, {"a strawberry", "red"}, {"the sun", "yellow"}, {"the sea", "blue"},    {"a frog", "green"},
-    {"chocolate", "brown"},  {"an elephant", "gray"}, {"a flamingo", "pink"}, {"a cucumber", "green"}, {"a raven", "black"},
-    {"lavender", "purple"},  {"a swan", "white"},    {"a fire truck", "red"}, {"an eggplant", "purple"}, {"a pig", "pink"}};
-static const char *const small[][2] = {
-    {"Hello.", "Hello, how can I help you?"},
-    {"Good morning.", "Good morning, how can I help you?"},
-    {"Good evening.", "Good evening, how can I help you?"},
-    {"Who are you?", "I am a small model that can see, hear and speak."},
-    {"What can you do?", "I can see pictures, hear you and answer you."},
-    {"How are you?", "I am fine, thank you."},
-    {"Can you hear me?", "Yes, I can hear you."},
-    {"Thank you.", "You are welcome."},
-    {"Are you a person?", "No, I am a small model."},
-    {"Nice to meet you.", "Nice to meet you too."},
-    {"Good night.", "Good night, sleep well."},
-    {"Goodbye.", "Goodbye, see you soon."}};
+    {"the sky", "blue"},     {"grass", "green"},     {"snow", "white"},       {"a banana", "yellow"},
+    {"a lemon", "yellow"},   {"a tomato", "red"},    {"blood", "red"},        {"coal", "black"},
+    {"milk", "white"},       {"a carrot", "orange"}, {"a pumpkin", "orange"}, {"a strawberry", "red"},
+    {"the sun", "yellow"},   {"the sea", "blue"},    {"a frog", "green"},     {"chocolate", "brown"},
+    {"an elephant", "gray"}, {"a flamingo", "pink"}, {"a cucumber", "green"}, {"a raven", "black"},
+    {"lavender", "purple"},  {"a swan", "white"},    {"a fire truck", "red"}, {"an eggplant", "purple"},
+    {"a pig", "pink"}};
+static const char *const small[][2] = {{"Hello.", "Hello, how can I help you?"},
+                                       {"Good morning.", "Good morning, how can I help you?"},
+                                       {"Good evening.", "Good evening, how can I help you?"},
+                                       {"Who are you?", "I am a small model that can see, hear and speak."},
+                                       {"What can you do?", "I can see pictures, hear you and answer you."},
+                                       {"How are you?", "I am fine, thank you."},
+                                       {"Can you hear me?", "Yes, I can hear you."},
+                                       {"Thank you.", "You are welcome."},
+                                       {"Are you a person?", "No, I am a small model."},
+                                       {"Nice to meet you.", "Nice to meet you too."},
+                                       {"Good night.", "Good night, sleep well."},
+                                       {"Goodbye.", "Goodbye, see you soon."}};
 
 #define COUNT_OF(list) ((int64_t)(sizeof(list) / sizeof *(list)))
 
@@ -84,8 +86,8 @@ static void say_next(so_rng *rng, const char *what, const char *const *names, in
     bool before = so_rng_below(rng, 2);
     const char *word = before ? "before" : "after";
     snprintf(out->question, sizeof out->question, "What %s comes %s %s?", what, word, names[asked]);
-    snprintf(out->answer, sizeof out->answer, "%s comes %s %s.", names[(asked + (before ? count - 1 : 1)) % count], word,
-             names[asked]);
+    snprintf(out->answer, sizeof out->answer, "%s comes %s %s.", names[(asked + (before ? count - 1 : 1)) % count],
+             word, names[asked]);
 }
 
 /* Never an answer that opens with "A": espeak-ng would speak it as the article. */
@@ -133,8 +135,8 @@ static void say_repeat(so_tabletop_part part, so_rng *rng, int least, int most, 
     bool reserved = part == SO_TABLETOP_RESERVED;
     int words[SO_TABLETOP_REPEAT_MAX], count = (int)so_rng_range(rng, least, most), at = 0;
     words[0] = (int)so_rng_range(rng, reserved ? FIRST_TRAINED : 0, (reserved ? SO_TABLETOP_WORDS : FIRST_TRAINED) - 1);
-    for (int i = 1; i < count; i++)
-        do words[i] = (int)so_rng_below(rng, SO_TABLETOP_WORDS);
+    for (int i = 1; i < count; i++) do
+            words[i] = (int)so_rng_below(rng, SO_TABLETOP_WORDS);
         while (listed(words, i, words[i]));
     for (int i = 0; i < count; i++)
         at += snprintf(out->answer + at, sizeof out->answer - (size_t)at, "%s%s", so_tabletop_words[words[i]],
@@ -174,16 +176,35 @@ void so_tabletop_talk(so_tabletop_part part, uint64_t seed, uint64_t index, uint
     out->kind = (so_tabletop_kind)pick_kind(&rng, kinds ? kinds : every);
     out->group = 0;
     switch (out->kind) {
-    case SO_TALK_SUM: say_sum(&rng, false, out); break;
-    case SO_TALK_DIFFERENCE: say_sum(&rng, true, out); break;
-    case SO_TALK_COUNTING: say_counting(&rng, out); break;
-    case SO_TALK_DAY: say_next(&rng, "day", days, COUNT_OF(days), out); break;
-    case SO_TALK_MONTH: say_next(&rng, "month", months, COUNT_OF(months), out); break;
-    case SO_TALK_LETTER: say_letter(&rng, out); break;
-    case SO_TALK_OPPOSITE: say_opposite(&rng, out); break;
-    case SO_TALK_THING: say_thing(&rng, out); break;
-    case SO_TALK_SMALL: say_small(&rng, out); break;
-    default: say_repeat(part, &rng, SO_TABLETOP_REPEAT_MIN, SO_TABLETOP_REPEAT_MAX, out);
+    case SO_TALK_SUM:
+        say_sum(&rng, false, out);
+        break;
+    case SO_TALK_DIFFERENCE:
+        say_sum(&rng, true, out);
+        break;
+    case SO_TALK_COUNTING:
+        say_counting(&rng, out);
+        break;
+    case SO_TALK_DAY:
+        say_next(&rng, "day", days, COUNT_OF(days), out);
+        break;
+    case SO_TALK_MONTH:
+        say_next(&rng, "month", months, COUNT_OF(months), out);
+        break;
+    case SO_TALK_LETTER:
+        say_letter(&rng, out);
+        break;
+    case SO_TALK_OPPOSITE:
+        say_opposite(&rng, out);
+        break;
+    case SO_TALK_THING:
+        say_thing(&rng, out);
+        break;
+    case SO_TALK_SMALL:
+        say_small(&rng, out);
+        break;
+    default:
+        say_repeat(part, &rng, SO_TABLETOP_REPEAT_MIN, SO_TABLETOP_REPEAT_MAX, out);
     }
 }
 

@@ -1,7 +1,7 @@
 /* The 300 words of the tabletop world's "repeat after me" lists: common words of one to three syllables that are spoken
- * as they are written, no two of them closer than two phonemes of espeak-ng. The last thirty are reserved as first words
- * of test lists. Changing the order or the words changes every corpus.
- * Source: tabletop spec, "Talk without a picture"; the list is this project's own.
+ * as they are written, no two of them closer than two phonemes of espeak-ng. The last thirty are reserved as first
+ * words of test lists. Changing the order or the words changes every corpus.
+ * Source: the tabletop spec, "Talk without a picture"; the list is this project's own.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "data/tabletop.h"
 

@@ -192,14 +192,16 @@ static so_status hear(int fd, int16_t **samples, int64_t *count, so_error *error
 
 /* The library carries its flutter and noise from one utterance to the next. A child that speaks only once always starts
  * from the same state, and several threads may have one each. */
-static so_status speak_apart(const char *text, const so_voice *voice, int16_t **samples, int64_t *count, so_error *error)
+static so_status speak_apart(const char *text, const so_voice *voice, int16_t **samples, int64_t *count,
+                             so_error *error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     int ends[2];
     pthread_once(&once, start_library);
     if (library_rate != SO_VOICE_RATE)
-        return so_fail(error, SO_ERR_MISSING, "espeak-ng starts with %d Hz, expected %d Hz (-1: its data is not installed)",
-                       library_rate, SO_VOICE_RATE);
+        return so_fail(error, SO_ERR_MISSING,
+                       "espeak-ng starts with %d Hz, expected %d Hz (-1: its data is not installed)", library_rate,
+                       SO_VOICE_RATE);
     if (pipe2(ends, O_CLOEXEC) != 0) return so_fail(error, SO_ERR_IO, "cannot open a pipe: %s", strerror(errno));
     pid_t child = fork();
     if (child == 0) speak_in_child(ends[1], text, voice);
@@ -207,7 +209,8 @@ static so_status speak_apart(const char *text, const so_voice *voice, int16_t **
     so_status status = child > 0 ? hear(ends[0], samples, count, error)
                                  : so_fail(error, SO_ERR_IO, "cannot start a speaking process: %s", strerror(errno));
     close(ends[0]);
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+    }
     return status;
 }
 

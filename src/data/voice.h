@@ -16,12 +16,12 @@
 enum { SO_VOICE_RATE = 22050 }; /* Hz */
 
 typedef struct so_voice {
-    char accent[24];  /* "en-us" */
-    char variant[8];  /* "+f3", or empty */
-    int speed;        /* words a minute, 80 to 450 */
-    int pitch;        /* 0 to 99 */
-    int amplitude;    /* 0 to 200 */
-    bool disturbed;   /* noise and reverberation, their strength drawn from the seed of so_voice_speak */
+    char accent[24]; /* "en-us" */
+    char variant[8]; /* "+f3", or empty */
+    int speed;       /* words a minute, 80 to 450 */
+    int pitch;       /* 0 to 99 */
+    int amplitude;   /* 0 to 200 */
+    bool disturbed;  /* noise and reverberation, their strength drawn from the seed of so_voice_speak */
 } so_voice;
 
 /* The voice that the model itself speaks with: en-us+f3, 160 words a minute, pitch 50, never disturbed. */

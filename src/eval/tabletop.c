@@ -43,9 +43,9 @@ struct so_tabletop_score {
     int count;
 };
 
-static const char *const measures[SO_MEASURES] = {
-    "first transcript ms", "first word ms", "first sample ms", "real-time factor", "early words", "duration ratio",
-    "log-mel distance"};
+static const char *const measures[SO_MEASURES] = {"first transcript ms", "first word ms", "first sample ms",
+                                                  "real-time factor",    "early words",   "duration ratio",
+                                                  "log-mel distance"};
 
 char *so_tabletop_plain(const char *text)
 {
@@ -268,8 +268,8 @@ static void print_errors(FILE *out, const char *name, const word_errors *e)
 {
     if (e->texts)
         fprintf(out, "  %-24s %7lld words  %6.2f %% errors (%lld substituted, %lld deleted, %lld inserted)\n", name,
-                (long long)e->words, percent(all_errors(e), e->words), (long long)e->substituted,
-                (long long)e->deleted, (long long)e->inserted);
+                (long long)e->words, percent(all_errors(e), e->words), (long long)e->substituted, (long long)e->deleted,
+                (long long)e->inserted);
 }
 
 static void print_mode(FILE *out, const mode_rows *mode)
@@ -318,7 +318,8 @@ static json_t *mode_json(const mode_rows *mode)
     json_t *json = json_pack("{s:s}", "mode", mode->name), *answers = match_json(&mode->answers);
     json_t *kinds = json_object(), *numbers = json_object();
     for (int k = 0; k < mode->kind_count; k++)
-        if (mode->kinds[k].count.asked) json_object_set_new(kinds, mode->kinds[k].name, match_json(&mode->kinds[k].count));
+        if (mode->kinds[k].count.asked)
+            json_object_set_new(kinds, mode->kinds[k].name, match_json(&mode->kinds[k].count));
     for (int k = 0; k < SO_MEASURES; k++) {
         summary s;
         if (summarise(&mode->measured[k], &s))

@@ -1,4 +1,5 @@
-/* Scores of the tabletop world: answers by kind, word errors, times. Pure: what the model said comes in, tables come out.
+/* Scores of the tabletop world: answers by kind, word errors, times. Pure: what the model said comes in, tables come
+ * out.
  * Source: the tabletop spec, "What is measured on the reserved part".
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_EVAL_TABLETOP_H
@@ -23,11 +24,11 @@ typedef enum so_tabletop_measure {
 
 /* One item; lent until the call returns. Texts that were not asked for are NULL. */
 typedef struct so_tabletop_result {
-    const char *mode;             /* "V+S>T": rows of the tables are per mode */
-    const char *kind;             /* "relation", ... */
-    const char *answer, *got;     /* the right answer, the model's: exact match */
-    const char *spoken, *heard;   /* the user's words, the transcript: word error rate */
-    const char *echo;             /* what was heard in the model's own voice: word errors against `got`, match with `answer` */
+    const char *mode;           /* "V+S>T": rows of the tables are per mode */
+    const char *kind;           /* "relation", ... */
+    const char *answer, *got;   /* the right answer, the model's: exact match */
+    const char *spoken, *heard; /* the user's words, the transcript: word error rate */
+    const char *echo; /* what was heard in the model's own voice: word errors against `got`, match with `answer` */
     double measured[SO_MEASURES]; /* NaN for what was not measured */
 } so_tabletop_result;
 
@@ -39,8 +40,9 @@ so_status so_tabletop_score_add(so_tabletop_score *score, const so_tabletop_resu
 /* A result with nothing asked and nothing measured. */
 so_tabletop_result so_tabletop_result_none(void);
 
-/* Tables for a person, and one JSON object: {"modes": [{"mode", "answers": {"n", "right", "kinds": {kind: {"n", "right"}}},
- * "transcript": {"words", "substituted", "deleted", "inserted", "wer"}, "echo": {..., "right", "n"}, "measures": {name:
+/* Tables for a person, and one JSON object: {"modes": [{"mode", "answers": {"n", "right", "kinds": {kind: {"n",
+ * "right"}}}, "transcript": {"words", "substituted", "deleted", "inserted", "wer"}, "echo": {..., "right", "n"},
+ * "measures": {name:
  * {"n", "mean", "p50", "p90", "most"}}}]}. The caller frees with free(); NULL only without memory. */
 char *so_tabletop_score_text(const so_tabletop_score *score);
 char *so_tabletop_score_json(const so_tabletop_score *score);

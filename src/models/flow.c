@@ -130,7 +130,7 @@ static so_tensor *encoder_layer(so_pass *pass, const so_flow *net, const so_flow
     so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
     so_tensor *k = so_linear(pass, n, l->k_w, l->k_b);
     so_tensor *v = so_linear(pass, n, l->v_w, l->v_b);
-    so_score score = {net->config.heads, key_bias, so_linear(pass, positions, l->pos_w, NULL), l->u, l->v};
+    so_score score = {net->config.heads, key_bias, NULL, so_linear(pass, positions, l->pos_w, NULL), l->u, l->v};
     so_tensor *a = so_score_attention(pass, q, k, v, &score);
     x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
     n = so_layer_norm(pass, x, l->norm_ff_w, l->norm_ff_b, norm_eps);
@@ -225,6 +225,7 @@ so_tensor *so_flow_regulate(so_pass *pass, const so_flow *net, so_tensor *h, int
 typedef struct sight {
     int64_t B, T;
     const so_real *mask, *key_bias; /* [B, T] or NULL */
+    bool add;
     so_batch *batch;
 } sight;
 
@@ -256,7 +257,7 @@ static so_tensor *attention(so_pass *pass, const so_flow *net, const so_flow_att
     so_tensor *q = so_linear(pass, n, l->q_w, NULL);
     so_tensor *k = so_linear(pass, n, l->k_w, NULL);
     so_tensor *v = so_linear(pass, n, l->v_w, NULL);
-    so_score score = {.heads = heads.heads, .key_bias = s->key_bias};
+    so_score score = {.heads = heads.heads, .key_bias = s->key_bias, .of_query = s->add ? s->mask : NULL};
     so_tensor *a = s->key_bias ? so_score_attention(pass, q, k, v, &score)
                                : so_attention(pass, q, k, v, s->batch, 0, heads, false);
     x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
@@ -291,7 +292,7 @@ static so_tensor *time_embedding(so_pass *pass, const so_flow *net, int64_t B, c
 
 static bool sight_of(so_pass *pass, sight *s, int64_t B, int64_t T, const so_real *mask, bool add)
 {
-    *s = (sight){B, T, mask, mask ? mask_bias(pass, B * T, mask, add) : NULL, NULL};
+    *s = (sight){B, T, mask, mask ? mask_bias(pass, B * T, mask, add) : NULL, add, NULL};
     int64_t *rows = so_take(pass, (size_t)B * sizeof *rows, false);
     for (int64_t b = 0; rows && b < B; b++) rows[b] = T;
     s->batch = rows ? so_batch_many(pass, B, rows, NULL) : NULL;

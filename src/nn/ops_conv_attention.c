@@ -48,11 +48,12 @@ static void head_scores(so_pass *pass, const sizes *s, int64_t b, int64_t h, con
         pass->k->gemm(pass->pool, false, true, T, P, d, w->q, d, so_data(score->p) + h * d, s->D, 0, w->rel, P);
     }
     const so_real *bias = score->key_bias ? score->key_bias + b * T : NULL;
-    for (int64_t i = 0; i < T; i++)
-        for (int64_t j = 0; j < T; j++) {
-            so_real x = prob[i * T + j] + (score->p ? w->rel[i * P + T - 1 - i + j] : 0);
-            prob[i * T + j] = x * s->scale + (bias ? bias[j] : 0);
-        }
+    for (int64_t i = 0; i < T; i++) {
+        so_real times = score->of_query ? score->of_query[b * T + i] : 1, *row = prob + i * T;
+        const so_real *rel = w->rel + i * P + T - 1 - i;
+        for (int64_t j = 0; j < T && score->p; j++) row[j] += rel[j];
+        for (int64_t j = 0; j < T; j++) row[j] = row[j] * s->scale + (bias ? times * bias[j] : 0);
+    }
     pass->k->softmax(pass->pool, T, T, prob, prob);
 }
 

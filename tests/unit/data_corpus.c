@@ -36,8 +36,8 @@ static const char *in_root(const char *name)
 
 static so_tabletop_options small(const char *folder)
 {
-    return (so_tabletop_options){.folder = folder, .seed = 6, .scenes = 5, .turns = 3, .talk = 6, .answers = true,
-                                 .processes = 2};
+    return (so_tabletop_options){
+        .folder = folder, .seed = 6, .scenes = 5, .turns = 3, .talk = 6, .answers = true, .processes = 2};
 }
 
 static void same_file(const char *a, const char *b)
@@ -98,6 +98,8 @@ static void build_is_the_same_again_and_resumes(void **state)
     CHECK_OK(so_tabletop_build(&two, &error), error);
     assert_int_equal(left, 89);
     assert_int_equal(same_folder(in_root("one"), in_root("two")), 4 + 5 + 2 * (15 + 6));
+    assert_int_equal(same_folder(in_root("two"), in_root("one")),
+                     4 + 5 + 2 * (15 + 6)); /* nothing half-written stays */
     two.seed++;
     assert_int_equal(so_tabletop_build(&two, &error), SO_ERR_STATE);
     one.turns = 0;
@@ -174,8 +176,8 @@ static void reserved_corpora_hold_only_reserved_things(void **state)
     (void)state;
     so_error error;
     so_tabletop_corpus corpus;
-    so_tabletop_options options = {.folder = in_root("reserved"), .part = SO_TABLETOP_RESERVED, .scenes = 4, .turns = 2,
-                                   .talk = 4, .wav = true};
+    so_tabletop_options options = {
+        .folder = in_root("reserved"), .part = SO_TABLETOP_RESERVED, .scenes = 4, .turns = 2, .talk = 4, .wav = true};
     CHECK_OK(so_tabletop_build(&options, &error), error);
     CHECK_OK(so_tabletop_open(&corpus, options.folder, &error), error);
     assert_int_equal(corpus.count, 12);
@@ -194,9 +196,11 @@ static void strangers_are_read_tolerantly(void **state)
     static const char text[] =
         "{\"text\": \"Where is it?\", \"audio_filepath\": \"speech/a.flac\", \"id\": 7}\r\n"
         "\n  \n"
-        "{\"question\": \"Q\", \"answer\": \"A\", \"kind\": \"new\", \"image\": \"/abs.png\", \"scene\": \"x\", \"duration\": \"1\","
+        "{\"question\": \"Q\", \"answer\": \"A\", \"kind\": \"new\", \"image\": \"/abs.png\", \"scene\": \"x\", "
+        "\"duration\": \"1\","
         " \"objects\": [1, {\"shape\": \"star\", \"colour\": \"red\", \"cell\": 4, \"rgb\": [1e99, -3, 5]},"
-        " {\"shape\": \"moon\"}], \"voice\": {\"accent\": \"a name that is far too long for the field\", \"speed\": 1e300}}";
+        " {\"shape\": \"moon\"}], \"voice\": {\"accent\": \"a name that is far too long for the field\", \"speed\": "
+        "1e300}}";
     so_error error;
     so_tabletop_corpus corpus;
     CHECK_OK(so_make_folder(in_root("other/speech"), &error), error);
@@ -223,7 +227,8 @@ static void strangers_are_read_tolerantly(void **state)
 static void broken_files_are_named(void **state)
 {
     (void)state;
-    static const char *const broken[] = {"{\"question\": 5}", "[1]", "{\"question\": \"a\"", "\"text\"", "{}", "\xff\xfe"};
+    static const char *const broken[] = {"{\"question\": 5}", "[1]", "{\"question\": \"a\"",
+                                         "\"text\"",          "{}",  "\xff\xfe"};
     so_error error;
     so_tabletop_corpus corpus;
     for (int i = 0; i < 6; i++) {

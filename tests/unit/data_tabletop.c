@@ -24,8 +24,10 @@ static void scenes_are_the_same_again_and_keep_the_rules(void **state)
         for (int k = 0; k < s.count; k++) {
             const so_scene_object *o = &s.objects[k];
             float r = o->diameter / 2, side = 112.0f / 3;
-            if (o->big) assert_true(o->diameter >= 24 && o->diameter <= 30);
-            else assert_true(o->diameter >= 14 && o->diameter <= 18);
+            if (o->big)
+                assert_true(o->diameter >= 24 && o->diameter <= 30);
+            else
+                assert_true(o->diameter >= 14 && o->diameter <= 18);
             assert_true(o->x - r >= (float)(o->cell % 3) * side && o->x + r <= (float)(o->cell % 3 + 1) * side);
             assert_true(o->y - r >= (float)(o->cell / 3) * side && o->y + r <= (float)(o->cell / 3 + 1) * side);
             for (int c = 0; c < 3; c++) assert_true(abs(o->rgb[c] - so_colour_rgb(o->colour)[c]) <= 20);
@@ -158,8 +160,10 @@ static void expected_answer(const so_scene *s, const char *q, char *out)
     } else if (reads(q, "Is there an ", "?", noun) || reads(q, "Is there a ", "?", noun)) {
         const char *an = noun[0] == 'o' ? "an" : "a"; /* orange */
         assert_int_equal(strncmp(q, "Is there an ", 12) == 0, noun[0] == 'o');
-        if (fitting(s, noun, NULL)) sprintf(out, "Yes, there is %s %s.", an, noun);
-        else sprintf(out, "No, there is no %s.", noun);
+        if (fitting(s, noun, NULL))
+            sprintf(out, "Yes, there is %s %s.", an, noun);
+        else
+            sprintf(out, "No, there is no %s.", noun);
     } else if (strcmp(q, "What do you see?") == 0 || strcmp(q, "Describe the picture.") == 0) {
         char *at = out + sprintf(out, "I see ");
         int said = 0;
@@ -178,7 +182,8 @@ static void expected_answer(const so_scene *s, const char *q, char *out)
             const char *at = strstr(q, relations[r]);
             if (!at || !reads(q, "Is the ", "?", text)) continue;
             *strstr(text, relations[r]) = 0;
-            snprintf(noun, sizeof noun, "%.*s", (int)strcspn(at + strlen(relations[r]), "?"), at + strlen(relations[r]));
+            snprintf(noun, sizeof noun, "%.*s", (int)strcspn(at + strlen(relations[r]), "?"),
+                     at + strlen(relations[r]));
             if (fitting(s, text, &a) != 1 || fitting(s, noun, &b) != 1) continue;
             bool yes = r == 0   ? row_of(a) < row_of(b)
                        : r == 1 ? row_of(a) > row_of(b)
@@ -256,9 +261,10 @@ static void dialogues_are_balanced_and_never_ask_twice(void **state)
 
 static int number_of(const char *word)
 {
-    static const char *const names[] = {"zero",    "one",     "two",      "three",   "four",     "five",    "six",
-                                        "seven",   "eight",   "nine",     "ten",     "eleven",   "twelve",  "thirteen",
-                                        "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"};
+    static const char *const names[] = {"zero",     "one",      "two",      "three",   "four",    "five",
+                                        "six",      "seven",    "eight",    "nine",    "ten",     "eleven",
+                                        "twelve",   "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+                                        "eighteen", "nineteen", "twenty"};
     for (int i = 0; i <= 20; i++)
         if (strcasecmp(word, names[i]) == 0) return i;
     return -1;
@@ -359,8 +365,7 @@ static void words_differ_and_names_are_found(void **state)
         for (const char *p = so_tabletop_words[i]; *p; p++) assert_true(*p >= 'a' && *p <= 'z');
         for (int j = 0; j < i; j++) assert_string_not_equal(so_tabletop_words[i], so_tabletop_words[j]);
     }
-    for (int k = 0; k < SO_TABLETOP_KINDS; k++)
-        assert_int_equal(so_tabletop_kind_find(so_tabletop_kind_name(k)), k);
+    for (int k = 0; k < SO_TABLETOP_KINDS; k++) assert_int_equal(so_tabletop_kind_find(so_tabletop_kind_name(k)), k);
     assert_int_equal(so_shape_find("hexagon"), -1);
     assert_int_equal(so_colour_find(NULL), -1);
     assert_null(so_cell_name(9));

@@ -68,7 +68,8 @@ static void counts_are_right(void **state)
     assert_int_equal(integer(kinds, "size", "right"), 0);
     assert_int_equal(integer(mode, "transcript", "words"), 5);
     assert_int_equal(integer(mode, "transcript", "substituted") + integer(mode, "transcript", "deleted") +
-                         integer(mode, "transcript", "inserted"), 4);
+                         integer(mode, "transcript", "inserted"),
+                     4);
     assert_int_equal(integer(mode, "echo", "substituted"), 2);
     assert_int_equal(integer(mode, "echo", "right"), 1);
     json_t *sample = json_object_get(json_object_get(mode, "measures"), "first sample ms");
