@@ -32,6 +32,7 @@ int main(int argc, char **argv)
     if (s == SO_OK && strcmp(argv[2], "backbone") == 0) s = so_tt_backbone(&tt, &error);
     if (s == SO_OK && strcmp(argv[2], "ears") == 0) s = so_tt_ears(&tt, &error);
     if (s == SO_OK && strcmp(argv[2], "units") == 0) s = so_tt_units(&tt, &error);
+    if (s == SO_OK && strcmp(argv[2], "omni") == 0) s = so_tt_omni(&tt, &error);
     if (s == SO_OK && strcmp(argv[2], "bottom") == 0) s = so_tt_bottom(&tt, &error);
     if (s == SO_OK && strcmp(argv[2], "top") == 0) s = so_tt_top(&tt, &error);
     if (s != SO_OK) fprintf(stderr, "error: %s\n", error.text);
