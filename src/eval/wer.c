@@ -15,10 +15,7 @@ typedef struct path {
     int32_t edits, substitutions, deletions, insertions;
 } path;
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= 9 && c <= 13);
-}
+static bool is_space(char c) { return c == ' ' || (c >= 9 && c <= 13); }
 
 static size_t split_words(const char *text, size_t size, span *out)
 {
@@ -43,10 +40,7 @@ static size_t split_characters(const char *text, size_t size, span *out)
     return n;
 }
 
-static bool same(const span *a, const span *b)
-{
-    return a->size == b->size && memcmp(a->text, b->text, a->size) == 0;
-}
+static bool same(const span *a, const span *b) { return a->size == b->size && memcmp(a->text, b->text, a->size) == 0; }
 
 static path better(path a, path b)
 {
@@ -115,7 +109,8 @@ so_status so_wer_words(so_wer *wer, const char *reference, size_t reference_size
 so_status so_wer_characters(so_wer *wer, const char *reference, size_t reference_size, const char *hypothesis,
                             size_t hypothesis_size, so_error *error)
 {
-    return measure(wer, (span){reference, reference_size}, (span){hypothesis, hypothesis_size}, split_characters, error);
+    return measure(wer, (span){reference, reference_size}, (span){hypothesis, hypothesis_size}, split_characters,
+                   error);
 }
 
 double so_wer_rate(const so_wer *wer)

@@ -82,32 +82,43 @@ static void mix_back(so_pass *pass, const so_step *step)
     if (dw && !pass->dry) pass->k->gemm(pass->pool, true, false, k, n, m, so_data(x), k, dy, n, beta, dw, n);
 }
 
-static void mix_typed(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y, so_real *row)
+enum { MIX_ROWS = 512 }; /* rows of w summed in so_real before they join the double sum */
+
+/* out[m, n] = x[:, j0..j0+rows) w[j0..j0+rows, :]; `decoded` holds MIX_ROWS rows of a w that is not so_real. */
+static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t j0, int64_t rows,
+                      so_real *decoded, so_real *out)
 {
     int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
-    memset(y->data, 0, (size_t)(m * n) * sizeof(so_real));
-    for (int64_t j = 0; j < k; j++) {
-        pass->k->row(w->type, w->data, j, n, row);
-        for (int64_t i = 0; i < m; i++) pass->k->axpy(NULL, n, so_data(x)[i * k + j], row, so_data(y) + i * n);
+    const so_real *from = decoded;
+    if (w->type == SO_F32) from = so_data(w) + j0 * n;
+    for (int64_t j = 0; w->type != SO_F32 && j < rows; j++) pass->k->row(w->type, w->data, j0 + j, n, decoded + j * n);
+    pass->k->gemm(pass->pool, false, false, m, n, rows, so_data(x) + j0, k, from, n, 0, out, n);
+}
+
+/* A vocabulary has so many rows that a plain float sum loses four digits: blocks join in double. */
+static void mix(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y)
+{
+    int64_t k = so_cols(x), count = so_count(y);
+    size_t mark = so_arena_mark(pass->arena);
+    so_real *decoded = so_take(pass, (size_t)(MIX_ROWS * so_cols(w)) * sizeof *decoded, false);
+    so_real *part = so_take(pass, (size_t)count * sizeof *part, false);
+    double *sum = so_take(pass, (size_t)count * sizeof *sum, true);
+    for (int64_t j = 0; sum && !pass->dry && j < k; j += MIX_ROWS) {
+        mix_block(pass, x, w, j, k - j < MIX_ROWS ? k - j : MIX_ROWS, decoded, part);
+        for (int64_t i = 0; i < count; i++) sum[i] += part[i];
     }
+    for (int64_t i = 0; sum && !pass->dry && i < count; i++) so_data(y)[i] = (so_real)sum[i];
+    so_arena_release(pass->arena, mark);
 }
 
 so_tensor *so_mix(so_pass *pass, so_tensor *x, so_tensor *w)
 {
     if (!so_want_dims(pass, "mix", w, 2) || !so_want_cols(pass, "mix", x, w->dim[0])) return NULL;
-    int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
-    so_tensor *y = so_new2(pass, m, n);
+    so_tensor *y = so_new2(pass, so_rows(x), so_cols(w));
     if (!y) return NULL;
-    if (w->type != SO_F32) {
-        size_t mark = so_arena_mark(pass->arena);
-        so_real *row = so_take(pass, (size_t)n * sizeof *row, false);
-        if (row && !pass->dry) mix_typed(pass, x, w, y, row);
-        so_arena_release(pass->arena, mark);
-    } else if (!pass->dry) {
-        pass->k->gemm(pass->pool, false, false, m, n, k, so_data(x), k, so_data(w), n, 0, so_data(y), n);
-    }
+    mix(pass, x, w, y);
     so_record(pass, "mix", w->type == SO_F32 ? mix_back : NULL, y, 2, (so_tensor *[]){x, w}, 0);
-    return y;
+    return so_ok(pass) ? y : NULL;
 }
 
 static void embed_back(so_pass *pass, const so_step *step)

@@ -179,18 +179,26 @@ typedef struct ctc {
     const so_real *x, *nll; /* logits; lse - x[blank] per row */
 } ctc;
 
+/* A term this far below the largest does not reach a double's last bit. */
+static const double NOTHING = -45;
+
 static inline double log_add(double a, double b)
 {
     double high = a > b ? a : b, low = a > b ? b : a;
-    return low == -INFINITY ? high : high + log1p(exp(low - high));
+    return low - high > NOTHING ? high + log1p(exp(low - high)) : high;
 }
 
 static inline double log_add3(double a, double b, double c)
 {
-    double high = a > b ? a : b;
-    if (c > high) high = c;
-    if (high == -INFINITY) return high;
-    return high + log(exp(a - high) + exp(b - high) + exp(c - high));
+    double high = a > b ? a : b, low = a > b ? b : a, more = 0;
+    if (c > high) {
+        double was = high;
+        high = c;
+        c = was;
+    }
+    if (low - high > NOTHING) more += exp(low - high);
+    if (c - high > NOTHING) more += exp(c - high);
+    return more > 0 ? high + log1p(more) : high;
 }
 
 /* State s of the extended labels (blank, l0, blank, l1, ..., blank). */

@@ -23,6 +23,7 @@ static const part parts[] = {
     {"units", "the corpus as speech units", "units.index", so_tt_units},
     {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom},
     {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top},
+    {"omni", "stage 3: the three tri-modal tasks", "omni.safetensors", so_tt_omni},
 };
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
@@ -76,10 +77,6 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
         if (!tt.pool && parts[i].run) SO_TRY_GO(so_pool_open(&tt.pool, options->threads, error));
         if (!parts[i].run) so_pool_close(&tt.pool);
         SO_TRY_GO(run_part(&tt, &parts[i], options, error));
-        if (!parts[i].run && !tt.corpus.count) {
-            so_tt_close(&tt);
-            SO_TRY_GO(so_tt_open(&tt, error));
-        }
     }
 done:
     so_tt_close(&tt);

@@ -1,8 +1,8 @@
 /* Learning merges.
  *
- * Every different piece is kept once with its count. Each pair of neighbours has a count and the list of pieces where it
- * was seen; joining a pair visits only those. The heap of pairs is lazy: a popped pair whose count has fallen goes back
- * with the new count. For 10 MB of English the counting of pieces takes most of the time.
+ * Every different piece is kept once with its count. Each pair of neighbours has a count and the list of pieces where
+ * it was seen; joining a pair visits only those. The heap of pairs is lazy: a popped pair whose count has fallen goes
+ * back with the new count. For 10 MB of English the counting of pieces takes most of the time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text/bpe_train.h"
@@ -17,8 +17,14 @@
 #define JOINED_BYTES_MAX 128
 
 const char *const so_bpe_specials[] = {
-    "<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|start_header_id|>", "<|end_header_id|>",
-    "<|eom_id|>",        "<|eot_id|>",      NULL,
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|reserved_special_token_0|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eom_id|>",
+    "<|eot_id|>",
+    NULL,
 };
 
 typedef struct pair {
@@ -61,8 +67,10 @@ so_status so_bpe_trainer_open(so_bpe_trainer **out, const so_bpe_options *option
     *out = NULL;
     if (options->size < 256 || options->size > SO_TOKENS_MAX / 2 || options->units < 0 ||
         options->units > SO_TOKENS_MAX / 2)
-        return so_fail(error, SO_ERR_ARG, "a vocabulary of %d tokens and %d units; at least 256 bytes are needed, at most "
-                                          "%d of each", options->size, options->units, SO_TOKENS_MAX / 2);
+        return so_fail(error, SO_ERR_ARG,
+                       "a vocabulary of %d tokens and %d units; at least 256 bytes are needed, at most "
+                       "%d of each",
+                       options->size, options->units, SO_TOKENS_MAX / 2);
     so_bpe_trainer *b = calloc(1, sizeof *b);
     if (!b) return no_memory(error);
     b->options = *options;
@@ -266,7 +274,8 @@ static so_status join(so_bpe_trainer *b, int32_t left, int32_t right, so_error *
     p->n = p->capacity = 0;
     so_ids fresh = {0};
     so_status status = SO_OK;
-    for (size_t i = 0; i < n && status == SO_OK; i++) status = join_in(b, pieces[i], left, right, joined, &fresh, error);
+    for (size_t i = 0; i < n && status == SO_OK; i++)
+        status = join_in(b, pieces[i], left, right, joined, &fresh, error);
     for (size_t i = 0; i < fresh.n && status == SO_OK; i += 2) {
         int32_t a = fresh.data[i], c = fresh.data[i + 1];
         int64_t count = b->pairs[pair_slot(b, a, c)].count;

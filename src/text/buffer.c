@@ -44,7 +44,8 @@ void so_string_clear(so_string *text)
 so_status so_ids_add(so_ids *ids, const int32_t *from, size_t n, so_error *error)
 {
     if (n == 0) return SO_OK;
-    int32_t *grown = n > SIZE_MAX - ids->n ? NULL : so_buffer_grow(ids->data, &ids->capacity, ids->n + n, sizeof *grown);
+    int32_t *grown =
+        n > SIZE_MAX - ids->n ? NULL : so_buffer_grow(ids->data, &ids->capacity, ids->n + n, sizeof *grown);
     if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu ids after %zu", n, ids->n);
     ids->data = grown;
     memcpy(grown + ids->n, from, n * sizeof *from);
@@ -52,10 +53,7 @@ so_status so_ids_add(so_ids *ids, const int32_t *from, size_t n, so_error *error
     return SO_OK;
 }
 
-so_status so_ids_put(so_ids *ids, int32_t id, so_error *error)
-{
-    return so_ids_add(ids, &id, 1, error);
-}
+so_status so_ids_put(so_ids *ids, int32_t id, so_error *error) { return so_ids_add(ids, &id, 1, error); }
 
 void so_ids_clear(so_ids *ids)
 {

@@ -30,7 +30,8 @@ so_status so_ids_add(so_ids *ids, const int32_t *from, size_t n, so_error *error
 so_status so_ids_put(so_ids *ids, int32_t id, so_error *error);
 void so_ids_clear(so_ids *ids);
 
-/* `array` of `*capacity` elements of `width` bytes made to hold at least `need`; NULL (and the old one kept) on failure. */
+/* `array` of `*capacity` elements of `width` bytes made to hold at least `need`; NULL (and the old one kept) on
+ * failure. */
 void *so_buffer_grow(void *array, size_t *capacity, size_t need, size_t width);
 
 /* The character at the front of `size` > 0 bytes: returns how many bytes it takes and puts its code point in `*c`.

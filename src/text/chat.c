@@ -30,8 +30,7 @@ so_status so_chat_render(const so_message *messages, size_t n, const so_chat_opt
     SO_TRY(so_string_put(text, "<|begin_of_text|>", error));
     SO_TRY(render_turn(text, "system", system, strlen(system), error));
     for (size_t i = 0; i < n; i++)
-        if (messages[i].size)
-            SO_TRY(render_turn(text, messages[i].role, messages[i].content, messages[i].size, error));
+        if (messages[i].size) SO_TRY(render_turn(text, messages[i].role, messages[i].content, messages[i].size, error));
     return so_string_put(text, "<|start_header_id|>assistant<|end_header_id|>\n\n", error);
 }
 
@@ -39,18 +38,15 @@ so_status so_chat_render(const so_message *messages, size_t n, const so_chat_opt
 typedef struct builder {
     const so_tokenizer *t;
     so_prompt *prompt;
-    so_string span;       /* text between two special tokens */
-    size_t part;        /* where the current part begins in the ids */
-    bool drop;          /* the first id of the current part is still to be dropped */
-    bool drops;         /* parts after the first lose their first id */
-    unsigned flags;     /* of contents */
-    int32_t break_ids;  /* ids of the line breaks after a header */
+    so_string span;    /* text between two special tokens */
+    size_t part;       /* where the current part begins in the ids */
+    bool drop;         /* the first id of the current part is still to be dropped */
+    bool drops;        /* parts after the first lose their first id */
+    unsigned flags;    /* of contents */
+    int32_t break_ids; /* ids of the line breaks after a header */
 } builder;
 
-static int32_t position(const builder *b)
-{
-    return (int32_t)b->prompt->ids.n - b->prompt->images;
-}
+static int32_t position(const builder *b) { return (int32_t)b->prompt->ids.n - b->prompt->images; }
 
 static void settle(builder *b)
 {
@@ -128,7 +124,8 @@ static so_status check_names(const so_tokenizer *t, so_error *error)
                           : names->end_header < 0   ? "<|end_header_id|>"
                           : names->eot < 0          ? "<|eot_id|>"
                                                     : NULL;
-    if (missing) return so_fail(error, SO_ERR_MISSING, "the chat template needs %s, which the vocabulary lacks", missing);
+    if (missing)
+        return so_fail(error, SO_ERR_MISSING, "the chat template needs %s, which the vocabulary lacks", missing);
     return SO_OK;
 }
 

@@ -51,9 +51,10 @@ typedef struct so_prompt {
 /* The prompt as text, appended to `text`. */
 so_status so_chat_render(const so_message *messages, size_t n, const so_chat_options *options, so_string *text,
                          so_error *error);
-/* The prompt as ids, as the reference cuts it: the text is split at pictures, each part is encoded by itself, and if the
- * first begins with BOS the first id of every later part is dropped, whatever it is (the BOS of a tokenizer that adds
- * one, else usually the line break after the picture). SO_ERR_MISSING names a special token that the vocabulary lacks. */
+/* The prompt as ids, as the reference cuts it: the text is split at pictures, each part is encoded by itself, and if
+ * the first begins with BOS the first id of every later part is dropped, whatever it is (the BOS of a tokenizer that
+ * adds one, else usually the line break after the picture). SO_ERR_MISSING names a special token that the vocabulary
+ * lacks. */
 so_status so_chat_encode(const so_tokenizer *tokenizer, const so_message *messages, size_t n,
                          const so_chat_options *options, so_prompt *prompt, so_error *error);
 void so_prompt_clear(so_prompt *prompt);

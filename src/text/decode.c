@@ -76,25 +76,58 @@ static so_status settle(so_decoder *decoder, so_string *text, so_error *error)
     return SO_OK;
 }
 
+/* Bytes at the end of the text that a pattern of clean_up could still reach across: those after the last byte that no
+ * pattern contains. */
+static size_t unsettled(const so_string *text, size_t start)
+{
+    size_t at = text->size;
+    while (at > start && text->data[at - 1] && strchr(" .?!,'ntmsver", text->data[at - 1])) at--;
+    return text->size - at;
+}
+
+static so_status take_waiting(so_decoder *decoder, so_string *text, so_error *error)
+{
+    SO_TRY(so_string_add(text, decoder->tail, (size_t)decoder->waiting, error));
+    decoder->waiting = 0;
+    return SO_OK;
+}
+
+/* Cleans what is settled of the text from `start` on and keeps the rest waiting. */
+static void clean_settled(so_decoder *decoder, so_string *text, size_t start)
+{
+    size_t wait = unsettled(text, start);
+    if (wait > sizeof decoder->tail) wait = sizeof decoder->tail / 2;
+    memcpy(decoder->tail, text->data + text->size - wait, wait);
+    decoder->waiting = (int)wait;
+    text->size -= wait;
+    text->data[text->size] = 0;
+    clean_up(text, start);
+}
+
 so_status so_decoder_feed(so_decoder *decoder, int32_t id, so_string *text, so_error *error)
 {
     const so_tokenizer *t = decoder->tokenizer;
+    size_t size, start = text->size;
     SO_TRY(check_id(t, id, error));
     if (decoder->flags & SO_DECODE_SKIP_SPECIAL && t->kinds[id] == SO_TOKEN_SPECIAL) return SO_OK;
-    size_t size;
     const char *bytes = so_token_bytes(t, id, &size);
+    SO_TRY(take_waiting(decoder, text, error));
     for (size_t i = 0; i < size; i++) {
         decoder->bytes[decoder->held++] = bytes[i];
         SO_TRY(settle(decoder, text, error));
     }
+    if (decoder->flags & SO_DECODE_CLEAN_UP) clean_settled(decoder, text, start);
     return SO_OK;
 }
 
 so_status so_decoder_flush(so_decoder *decoder, so_string *text, so_error *error)
 {
-    so_status status = so_utf8_add_lossy(text, decoder->bytes, (size_t)decoder->held, error);
+    size_t start = text->size;
+    SO_TRY(take_waiting(decoder, text, error));
+    SO_TRY(so_utf8_add_lossy(text, decoder->bytes, (size_t)decoder->held, error));
     decoder->held = 0;
-    return status;
+    if (decoder->flags & SO_DECODE_CLEAN_UP) clean_up(text, start);
+    return SO_OK;
 }
 
 so_status so_tokenizer_pronounceable(const so_tokenizer *t, unsigned char *bitmap, so_error *error)

@@ -1,7 +1,7 @@
 /* Text to ids: special tokens, pieces, merges.
  *
- * The merges of a piece run over a linked list of its symbols with a heap of candidate pairs, so that one piece of n bytes
- * takes n log n steps whatever it holds.
+ * The merges of a piece run over a linked list of its symbols with a heap of candidate pairs, so that one piece of n
+ * bytes takes n log n steps whatever it holds.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
@@ -91,7 +91,8 @@ static so_status merge_piece(encoder *e, const char *bytes, size_t length, so_er
     while (e->heap_n) {
         candidate c = heap_pop(e);
         int32_t middle = s[c.at].next;
-        if (s[c.at].id != c.left || middle >= size || s[middle].id != c.right) continue; /* joined otherwise meanwhile */
+        if (s[c.at].id != c.left || middle >= size || s[middle].id != c.right)
+            continue; /* joined otherwise meanwhile */
         s[c.at].id = c.joined;
         s[c.at].next = s[middle].next;
         s[middle].id = -1;

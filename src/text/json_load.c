@@ -273,7 +273,8 @@ static so_status read_template(const json_t *processor, bool *add_bos, so_error 
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(json_object_get(processor, "single"), i, item) {
+    json_array_foreach(json_object_get(processor, "single"), i, item)
+    {
         const json_t *special = json_object_get(item, "SpecialToken");
         if (!special) continue;
         const char *id = json_string_value(json_object_get(special, "id"));
@@ -303,7 +304,8 @@ static so_status read_post_processor(const json_t *post, bool *add_bos, so_error
 
 static so_status check_requests(const json_t *root, const json_t *model, so_error *error)
 {
-    static const char *const refused[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"};
+    static const char *const refused[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix",
+                                          "byte_fallback"};
     const json_t *decoder = json_object_get(root, "decoder");
     if (!is_type(model, "BPE")) return unsupported("a model.type other than BPE", error);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
@@ -328,7 +330,9 @@ static bool read_model(so_scan *scan, layout *file, so_string *key)
     so_scan_take(scan, '{');
     while (so_scan_next(scan, &first, '}')) {
         if (!so_scan_key(scan, key, &nomem)) return false;
-        so_scan *span = !strcmp(key->data, "vocab") ? &file->vocab : !strcmp(key->data, "merges") ? &file->merges : NULL;
+        so_scan *span = !strcmp(key->data, "vocab")    ? &file->vocab
+                        : !strcmp(key->data, "merges") ? &file->merges
+                                                       : NULL;
         if (!(span ? so_scan_skip(scan, span) : read_value(scan, file->model, key->data))) return false;
     }
     return !scan->bad;

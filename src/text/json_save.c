@@ -7,10 +7,7 @@
 #include "base/file.h"
 #include "text/table.h"
 
-static so_status put(so_string *out, const char *string, so_error *error)
-{
-    return so_string_put(out, string, error);
-}
+static so_status put(so_string *out, const char *string, so_error *error) { return so_string_put(out, string, error); }
 
 /* The inside of a JSON string. */
 static so_status put_escaped(so_string *out, const char *bytes, size_t size, so_error *error)
@@ -56,9 +53,10 @@ static so_status put_added(so_string *out, const so_tokenizer *t, so_error *erro
         snprintf(line, sizeof line, "%s\n    {\"id\": %d, \"content\": \"", first ? "" : ",", id);
         SO_TRY(put(out, line, error));
         SO_TRY(put_escaped(out, bytes, size, error));
-        snprintf(line, sizeof line,
-                 "\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": %s, \"special\": %s}",
-                 special ? "false" : "true", special ? "true" : "false");
+        snprintf(
+            line, sizeof line,
+            "\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": %s, \"special\": %s}",
+            special ? "false" : "true", special ? "true" : "false");
         SO_TRY(put(out, line, error));
         first = false;
     }
@@ -105,7 +103,8 @@ static so_status put_post_processor(so_string *out, const so_tokenizer *t, so_er
              "{\"type\": \"TemplateProcessing\",\n"
              "    \"single\": [{\"SpecialToken\": {\"id\": \"<|begin_of_text|>\", \"type_id\": 0}},\n"
              "               {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}],\n"
-             "    \"pair\": [{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"B\", \"type_id\": 1}}],\n"
+             "    \"pair\": [{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"B\", "
+             "\"type_id\": 1}}],\n"
              "    \"special_tokens\": {\"<|begin_of_text|>\": {\"id\": \"<|begin_of_text|>\", \"ids\": [%d],\n"
              "      \"tokens\": [\"<|begin_of_text|>\"]}}}",
              t->names.bos);
@@ -116,9 +115,11 @@ static so_status put_all(so_string *out, const so_tokenizer *t, so_error *error)
 {
     static const char byte_level[] =
         "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": false}";
-    SO_TRY(put(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [", error));
+    SO_TRY(put(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [",
+               error));
     SO_TRY(put_added(out, t, error));
-    SO_TRY(put(out, "],\n  \"normalizer\": null,\n  \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [\n", error));
+    SO_TRY(put(out, "],\n  \"normalizer\": null,\n  \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [\n",
+               error));
     SO_TRY(put(out, "    {\"type\": \"Split\", \"pattern\": {\"Regex\": \"", error));
     SO_TRY(put_escaped(out, t->pattern, strlen(t->pattern), error));
     SO_TRY(put(out, "\"}, \"behavior\": \"Isolated\", \"invert\": false},\n    ", error));
@@ -128,7 +129,8 @@ static so_status put_all(so_string *out, const so_tokenizer *t, so_error *error)
     SO_TRY(put(out, ",\n  \"decoder\": ", error));
     SO_TRY(put(out, byte_level, error));
     SO_TRY(put(out, ",\n  \"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null,\n", error));
-    SO_TRY(put(out, "    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false,\n", error));
+    SO_TRY(put(out, "    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false,\n",
+               error));
     SO_TRY(put(out, "    \"byte_fallback\": false, \"ignore_merges\": ", error));
     SO_TRY(put(out, t->whole_pieces ? "true,\n    \"vocab\": {" : "false,\n    \"vocab\": {", error));
     SO_TRY(put_vocabulary(out, t, error));

@@ -15,7 +15,8 @@ static bool fail(so_scan *scan)
 
 char so_scan_peek(so_scan *scan)
 {
-    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\r' || *scan->at == '\t')) scan->at++;
+    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\r' || *scan->at == '\t'))
+        scan->at++;
     return scan->at < scan->end ? *scan->at : 0;
 }
 
@@ -43,7 +44,10 @@ static int hex4(const char *text)
     int value = 0;
     for (int i = 0; i < 4; i++) {
         char c = text[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0) return -1;
         value = value * 16 + digit;
     }
@@ -85,7 +89,8 @@ static bool escape(so_scan *scan, char bytes[4], int *size)
 /* Moves past the bytes of a string that stand for themselves. */
 static void plain(so_scan *scan)
 {
-    while (scan->at < scan->end && *scan->at != '"' && *scan->at != '\\' && (unsigned char)*scan->at >= 0x20) scan->at++;
+    while (scan->at < scan->end && *scan->at != '"' && *scan->at != '\\' && (unsigned char)*scan->at >= 0x20)
+        scan->at++;
 }
 
 /* `out` may be NULL. */
@@ -106,10 +111,7 @@ static bool string(so_scan *scan, so_string *out, bool *nomem)
     }
 }
 
-bool so_scan_string(so_scan *scan, so_string *out, bool *nomem)
-{
-    return string(scan, out, nomem);
-}
+bool so_scan_string(so_scan *scan, so_string *out, bool *nomem) { return string(scan, out, nomem); }
 
 bool so_scan_key(so_scan *scan, so_string *out, bool *nomem)
 {

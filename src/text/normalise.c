@@ -107,13 +107,14 @@ static const rule last[] = {
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
-#define RULES (COUNT(before_symbols) + COUNT(after_symbols) + COUNT(before_numbers) + COUNT(after_numbers) + COUNT(last))
+#define RULES                                                                                                          \
+    (COUNT(before_symbols) + COUNT(after_symbols) + COUNT(before_numbers) + COUNT(after_numbers) + COUNT(last))
 
 struct so_normaliser {
     pcre2_code *codes[RULES]; /* in the order of the tables above */
     pcre2_match_data *match;
     so_string text, next; /* what a pass reads and writes */
-    so_intern british;  /* words; american[i] is the other spelling of the i-th */
+    so_intern british;    /* words; american[i] is the other spelling of the i-th */
     so_string *american;
     size_t capacity;
 };
@@ -135,7 +136,8 @@ static so_status compile(so_normaliser *n, size_t *at, const rule *rules, size_t
 static so_status add_spelling(so_normaliser *n, const char *british, const json_t *american, so_error *error)
 {
     int32_t index;
-    if (!json_is_string(american)) return so_fail(error, SO_ERR_FORMAT, "spelling of \"%.80s\" is not a string", british);
+    if (!json_is_string(american))
+        return so_fail(error, SO_ERR_FORMAT, "spelling of \"%.80s\" is not a string", british);
     size_t known = n->british.n;
     SO_TRY(so_intern_add(&n->british, british, strlen(british), &index, error));
     if (n->british.n == known) return SO_OK;
@@ -219,8 +221,8 @@ static void turn(so_normaliser *n)
 
 static so_status apply(so_normaliser *n, const pcre2_code *code, const char *replacement, so_error *error)
 {
-    const uint32_t options = PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_EXTENDED | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH |
-                             PCRE2_NO_UTF_CHECK;
+    const uint32_t options =
+        PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_EXTENDED | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH | PCRE2_NO_UTF_CHECK;
     size_t need = n->text.size + 64;
     for (int attempt = 0; attempt < 2; attempt++) {
         char *room = so_buffer_grow(n->next.data, &n->next.capacity, need, 1);
@@ -257,7 +259,8 @@ static const char *plain_letters(int32_t c)
     static const struct {
         int32_t from;
         const char *to;
-    } pairs[] = {{0xe6, "ae"}, {0x153, "oe"}, {0xf8, "o"}, {0xdf, "ss"}, {0x111, "d"}, {0xf0, "d"}, {0xfe, "th"}, {0x142, "l"}};
+    } pairs[] = {{0xe6, "ae"}, {0x153, "oe"}, {0xf8, "o"},  {0xdf, "ss"},
+                 {0x111, "d"}, {0xf0, "d"},   {0xfe, "th"}, {0x142, "l"}};
     for (size_t i = 0; i < COUNT(pairs); i++)
         if (pairs[i].from == c) return pairs[i].to;
     return NULL;

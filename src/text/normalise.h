@@ -20,6 +20,7 @@ typedef struct so_normaliser so_normaliser;
 so_status so_normaliser_open(so_normaliser **out, const char *spelling, so_error *error);
 void so_normaliser_close(so_normaliser **normaliser);
 /* Appends the normal form of a text (invalid UTF-8 counts as U+FFFD). Not stripped: blanks may stand at the ends. */
-so_status so_normaliser_english(so_normaliser *normaliser, const char *text, size_t size, so_string *out, so_error *error);
+so_status so_normaliser_english(so_normaliser *normaliser, const char *text, size_t size, so_string *out,
+                                so_error *error);
 
 #endif

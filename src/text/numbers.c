@@ -32,8 +32,8 @@ typedef enum word_class {
 
 typedef struct word {
     word_class class;
-    int value;          /* of ones and tens; zeros of a multiplier; repeats */
-    const char *affix;  /* suffix "th", "s", ...; prefix "$", "-" */
+    int value;         /* of ones and tens; zeros of a multiplier; repeats */
+    const char *affix; /* suffix "th", "s", ...; prefix "$", "-" */
 } word;
 
 typedef struct piece {
@@ -54,28 +54,49 @@ typedef struct machine {
     so_status status;
 } machine;
 
-static const char *const ones[] = {"one",    "two",    "three",    "four",     "five",    "six",     "seven",
-                                   "eight",  "nine",   "ten",      "eleven",   "twelve",  "thirteen", "fourteen",
+static const char *const ones[] = {"one",     "two",     "three",     "four",     "five",    "six",      "seven",
+                                   "eight",   "nine",    "ten",       "eleven",   "twelve",  "thirteen", "fourteen",
                                    "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
 static const char *const tens[] = {"twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"};
-static const char *const multipliers[] = {"thousand",    "million",    "billion",    "trillion",  "quadrillion", "quintillion",
-                                          "sextillion",  "septillion", "octillion",  "nonillion", "decillion"};
+static const char *const multipliers[] = {"thousand",    "million",     "billion",    "trillion",
+                                          "quadrillion", "quintillion", "sextillion", "septillion",
+                                          "octillion",   "nonillion",   "decillion"};
 
 static const struct {
     const char *text;
     word word;
 } irregular[] = {
-    {"o", {ZERO, 0, ""}},          {"oh", {ZERO, 0, ""}},           {"zero", {ZERO, 0, ""}},
-    {"zeroth", {ONE_SUFFIXED, 0, "th"}}, {"first", {ONE_SUFFIXED, 1, "st"}}, {"second", {ONE_SUFFIXED, 2, "nd"}},
-    {"third", {ONE_SUFFIXED, 3, "rd"}},  {"fifth", {ONE_SUFFIXED, 5, "th"}}, {"twelfth", {ONE_SUFFIXED, 12, "th"}},
-    {"sixes", {ONE_SUFFIXED, 6, "s"}},   {"hundred", {MULTIPLIER, 2, ""}},   {"hundreds", {MULTIPLIER_SUFFIXED, 2, "s"}},
+    {"o", {ZERO, 0, ""}},
+    {"oh", {ZERO, 0, ""}},
+    {"zero", {ZERO, 0, ""}},
+    {"zeroth", {ONE_SUFFIXED, 0, "th"}},
+    {"first", {ONE_SUFFIXED, 1, "st"}},
+    {"second", {ONE_SUFFIXED, 2, "nd"}},
+    {"third", {ONE_SUFFIXED, 3, "rd"}},
+    {"fifth", {ONE_SUFFIXED, 5, "th"}},
+    {"twelfth", {ONE_SUFFIXED, 12, "th"}},
+    {"sixes", {ONE_SUFFIXED, 6, "s"}},
+    {"hundred", {MULTIPLIER, 2, ""}},
+    {"hundreds", {MULTIPLIER_SUFFIXED, 2, "s"}},
     {"hundredth", {MULTIPLIER_SUFFIXED, 2, "th"}},
-    {"minus", {SIGN, 0, "-"}},     {"negative", {SIGN, 0, "-"}},    {"plus", {SIGN, 0, "+"}},
-    {"positive", {SIGN, 0, "+"}},  {"pound", {CURRENCY, 0, "£"}},   {"pounds", {CURRENCY, 0, "£"}},
-    {"euro", {CURRENCY, 0, "€"}},  {"euros", {CURRENCY, 0, "€"}},   {"dollar", {CURRENCY, 0, "$"}},
-    {"dollars", {CURRENCY, 0, "$"}}, {"cent", {CURRENCY, 0, "¢"}},  {"cents", {CURRENCY, 0, "¢"}},
-    {"percent", {PERCENT, 0, "%"}}, {"per", {PER, 0, ""}},          {"and", {AND, 0, ""}},
-    {"double", {REPEAT, 2, ""}},   {"triple", {REPEAT, 3, ""}},     {"point", {POINT, 0, ""}},
+    {"minus", {SIGN, 0, "-"}},
+    {"negative", {SIGN, 0, "-"}},
+    {"plus", {SIGN, 0, "+"}},
+    {"positive", {SIGN, 0, "+"}},
+    {"pound", {CURRENCY, 0, "£"}},
+    {"pounds", {CURRENCY, 0, "£"}},
+    {"euro", {CURRENCY, 0, "€"}},
+    {"euros", {CURRENCY, 0, "€"}},
+    {"dollar", {CURRENCY, 0, "$"}},
+    {"dollars", {CURRENCY, 0, "$"}},
+    {"cent", {CURRENCY, 0, "¢"}},
+    {"cents", {CURRENCY, 0, "¢"}},
+    {"percent", {PERCENT, 0, "%"}},
+    {"per", {PER, 0, ""}},
+    {"and", {AND, 0, ""}},
+    {"double", {REPEAT, 2, ""}},
+    {"triple", {REPEAT, 3, ""}},
+    {"point", {POINT, 0, ""}},
 };
 
 static bool is(const char *text, size_t size, const char *word)
@@ -87,7 +108,8 @@ static bool is(const char *text, size_t size, const char *word)
 static bool derives(const char *text, size_t size, const char *stem, size_t cut, const char *ending)
 {
     size_t kept = strlen(stem) - cut;
-    return size == kept + strlen(ending) && memcmp(text, stem, kept) == 0 && memcmp(text + kept, ending, size - kept) == 0;
+    return size == kept + strlen(ending) && memcmp(text, stem, kept) == 0 &&
+           memcmp(text + kept, ending, size - kept) == 0;
 }
 
 /* "nineth" is the ordinal the reference knows; "ninth" stays a word, as it does there. */
@@ -141,10 +163,13 @@ static size_t prefix_length(const char *text, size_t size)
 
 static const char *prefix_string(const char *text, size_t length)
 {
-    return length == 0 ? NULL : *text == '$' ? "$" : *text == '-' ? "-" : *text == '+' ? "+"
-           : length == 3                                                             ? "€"
-           : text[1] == '\xa2'                                                       ? "¢"
-                                                                                     : "£";
+    return length == 0         ? NULL
+           : *text == '$'      ? "$"
+           : *text == '-'      ? "-"
+           : *text == '+'      ? "+"
+           : length == 3       ? "€"
+           : text[1] == '\xa2' ? "¢"
+                               : "£";
 }
 
 static bool is_numeric(const char *text, size_t size)
@@ -153,7 +178,8 @@ static bool is_numeric(const char *text, size_t size)
     while (i < size && text[i] >= '0' && text[i] <= '9') i++;
     if (i == 0 || i == size) return i > 0;
     if (text[i] != '.') return false;
-    for (point = i++; i < size && text[i] >= '0' && text[i] <= '9'; i++) {}
+    for (point = i++; i < size && text[i] >= '0' && text[i] <= '9'; i++) {
+    }
     return i == size && i > point + 1;
 }
 
@@ -323,10 +349,7 @@ static void put_plain(machine *m, const piece *p)
     emit(m, p->text, p->size, "");
 }
 
-static bool is_number_word(const piece *p)
-{
-    return p && (p->word.class != PLAIN || p->numeric);
-}
+static bool is_number_word(const piece *p) { return p && (p->word.class != PLAIN || p->numeric); }
 
 /* "and", "double", "triple", "point". Returns whether the next word is used up. */
 static bool put_special(machine *m, const piece *p, const piece *previous, const piece *next)
@@ -372,19 +395,25 @@ static bool step(machine *m, const piece *p, const piece *previous, const piece 
         return false;
     }
     switch (p->word.class) {
-    case PLAIN: put_plain(m, p); break;
+    case PLAIN:
+        put_plain(m, p);
+        break;
     case ZERO:
         forget_zero(m);
         append(m, "0", 1);
         break;
     case ONE:
-    case TEN: put_number(m, p->word, previous); break;
+    case TEN:
+        put_number(m, p->word, previous);
+        break;
     case ONE_SUFFIXED:
     case TEN_SUFFIXED:
         put_number(m, p->word, previous);
         emit_value(m, p->word.affix);
         break;
-    case MULTIPLIER: put_multiplier(m, p->word); break;
+    case MULTIPLIER:
+        put_multiplier(m, p->word);
+        break;
     case MULTIPLIER_SUFFIXED:
         put_multiplier(m, p->word);
         emit_value(m, p->word.affix);
@@ -405,8 +434,10 @@ static bool step(machine *m, const piece *p, const piece *previous, const piece 
         }
         break;
     case PERCENT:
-    case PER: return put_percent(m, p, next);
-    default: return put_special(m, p, previous, next);
+    case PER:
+        return put_percent(m, p, next);
+    default:
+        return put_special(m, p, previous, next);
     }
     return false;
 }

@@ -90,8 +90,17 @@ static so_status add_line(so_token_list *list, const char *line, size_t size, so
 static so_status add_specials(so_token_list *list, so_error *error)
 {
     static const char *const named[] = {
-        "<|begin_of_text|>", "<|end_of_text|>", NULL, NULL, "<|finetune_right_pad_id|>", NULL, "<|start_header_id|>",
-        "<|end_header_id|>", "<|eom_id|>",      "<|eot_id|>", "<|python_tag|>",
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+        NULL,
+        NULL,
+        "<|finetune_right_pad_id|>",
+        NULL,
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|eom_id|>",
+        "<|eot_id|>",
+        "<|python_tag|>",
     };
     int reserved = 0;
     for (size_t i = 0; i < SPECIALS; i++) {

@@ -45,9 +45,9 @@ struct so_tokenizer {
     so_token_hash normal, added;
     so_merge_slot *pairs;
     uint32_t pair_mask;
-    size_t longest;          /* bytes of the longest normal token */
-    int32_t of_byte[256];    /* the token of each single byte */
-    so_trie_node *trie;      /* [0] is the root */
+    size_t longest;       /* bytes of the longest normal token */
+    int32_t of_byte[256]; /* the token of each single byte */
+    so_trie_node *trie;   /* [0] is the root */
     size_t trie_n, trie_capacity;
     int32_t trie_first[256]; /* the root's children by byte, 0: none */
     pcre2_code *code;

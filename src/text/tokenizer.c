@@ -9,10 +9,7 @@
 #include "text/build.h"
 #include "text/table.h"
 
-static so_status no_memory(so_error *error)
-{
-    return so_fail(error, SO_ERR_NOMEM, "no memory for a tokenizer");
-}
+static so_status no_memory(so_error *error) { return so_fail(error, SO_ERR_NOMEM, "no memory for a tokenizer"); }
 
 static uint32_t slots_for(int32_t n)
 {
@@ -80,7 +77,8 @@ static so_status trie_add(so_tokenizer *t, int32_t id, so_error *error)
 
 static so_status check_token(const so_tokenizer *t, int32_t id, so_error *error)
 {
-    if (t->ends[id] < (id ? t->ends[id - 1] : 0)) return so_fail(error, SO_ERR_FORMAT, "token %d ends before it begins", id);
+    if (t->ends[id] < (id ? t->ends[id - 1] : 0))
+        return so_fail(error, SO_ERR_FORMAT, "token %d ends before it begins", id);
     size_t size;
     so_token_bytes(t, id, &size);
     if (t->kinds[id] > SO_TOKEN_SPECIAL) return so_fail(error, SO_ERR_FORMAT, "token %d of kind %d", id, t->kinds[id]);
@@ -115,7 +113,8 @@ static so_status fill_hashes(so_tokenizer *t, so_error *error)
         char one = (char)byte;
         t->of_byte[byte] = so_token_lookup(t, &t->normal, &one, 1);
         if (t->of_byte[byte] < 0)
-            return so_fail(error, SO_ERR_FORMAT, "a byte-level vocabulary without a token for byte 0x%02x", (unsigned)byte);
+            return so_fail(error, SO_ERR_FORMAT, "a byte-level vocabulary without a token for byte 0x%02x",
+                           (unsigned)byte);
     }
     return SO_OK;
 }
@@ -185,8 +184,8 @@ static so_status add_merge(so_tokenizer *t, int32_t rank, so_error *error)
     int32_t left = t->merges[rank][0], right = t->merges[rank][1];
     if (left < 0 || left >= t->n || right < 0 || right >= t->n || t->kinds[left] != SO_TOKEN_NORMAL ||
         t->kinds[right] != SO_TOKEN_NORMAL)
-        return so_fail(error, SO_ERR_FORMAT, "merge %d joins %d and %d, which are not both of the vocabulary", rank, left,
-                       right);
+        return so_fail(error, SO_ERR_FORMAT, "merge %d joins %d and %d, which are not both of the vocabulary", rank,
+                       left, right);
     size_t a, b;
     const char *x = so_token_bytes(t, left, &a), *y = so_token_bytes(t, right, &b);
     memcpy(joined, x, a);
@@ -317,15 +316,9 @@ so_status so_tokenizer_list_merges(const so_tokenizer *t, int32_t (**merges)[2],
     return SO_OK;
 }
 
-int32_t so_tokenizer_size(const so_tokenizer *t)
-{
-    return t->n;
-}
+int32_t so_tokenizer_size(const so_tokenizer *t) { return t->n; }
 
-const so_token_names *so_tokenizer_names(const so_tokenizer *t)
-{
-    return &t->names;
-}
+const so_token_names *so_tokenizer_names(const so_tokenizer *t) { return &t->names; }
 
 so_token_kind so_tokenizer_kind(const so_tokenizer *t, int32_t id)
 {

@@ -50,8 +50,8 @@ typedef struct so_token_names {
 /* Builds from parts, which are copied. SO_ERR_FORMAT says what is inconsistent: a merge of tokens that join to none, a
  * byte without a token, two tokens with the same bytes, a bad pattern. Close with so_tokenizer_close. */
 so_status so_tokenizer_build(so_tokenizer **out, const so_tokenizer_parts *parts, so_error *error);
-/* From the text of a Hugging Face tokenizer.json / from such a file. What it asks for beyond byte-level BPE (normalisers,
- * dropout, stripping added tokens) is SO_ERR_UNSUPPORTED. */
+/* From the text of a Hugging Face tokenizer.json / from such a file. What it asks for beyond byte-level BPE
+ * (normalisers, dropout, stripping added tokens) is SO_ERR_UNSUPPORTED. */
 so_status so_tokenizer_parse_json(so_tokenizer **out, const char *json, size_t size, so_error *error);
 so_status so_tokenizer_load_json(so_tokenizer **out, const char *path, so_error *error);
 /* From a file of lines "base64(bytes) rank" (tokenizer.model of Llama 3), followed by the 256 specials of Llama 3 and
@@ -87,8 +87,8 @@ enum {
     SO_ENCODE_ALL = 7,
 };
 
-/* Appends the ids of a text to `ids`. Spans that are not valid UTF-8 are read as U+FFFD. Time grows as size * log(size).
- * SO_ERR_LIMIT above 1 GiB or when the pattern exhausts its limits. */
+/* Appends the ids of a text to `ids`. Spans that are not valid UTF-8 are read as U+FFFD. Time grows as size *
+ * log(size). SO_ERR_LIMIT above 1 GiB or when the pattern exhausts its limits. */
 so_status so_tokenizer_encode(const so_tokenizer *tokenizer, const char *text, size_t size, unsigned flags, so_ids *ids,
                               so_error *error);
 
@@ -105,19 +105,24 @@ so_status so_tokenizer_decode(const so_tokenizer *tokenizer, const int32_t *ids,
 /* Decoding one id after another: bytes of an unfinished character wait for the next id. */
 typedef struct so_decoder {
     const so_tokenizer *tokenizer;
-    unsigned flags; /* SO_DECODE_SKIP_SPECIAL */
-    int held;
-    char bytes[4];
+    unsigned flags;
+    int held, waiting;
+    char bytes[4]; /* of a character that is not whole, `held` of them */
+    char tail[64]; /* text that cleaning up may still change, `waiting` bytes */
 } so_decoder;
 
+/* `flags` as for so_tokenizer_decode. */
 void so_decoder_init(so_decoder *decoder, const so_tokenizer *tokenizer, unsigned flags);
-/* Appends what has become certain. All appended texts and the flush together are the decode of all ids at once. */
+/* Appends what has become certain. All appended texts and the flush together are the decode of all ids at once; with
+ * SO_DECODE_CLEAN_UP only as long as no run of 64 characters consists of blanks, . ? ! , ' and the letters of n't, 'm,
+ * 's, 've, 're alone. */
 so_status so_decoder_feed(so_decoder *decoder, int32_t id, so_string *text, so_error *error);
-/* Appends U+FFFD for a character that never became whole. */
+/* Appends what was waiting, with U+FFFD for a character that never became whole. The decoder may then be used anew. */
 so_status so_decoder_flush(so_decoder *decoder, so_string *text, so_error *error);
 
-/* Whether the single token, decoded, holds a letter, digit, underscore or spoken punctuation: only such tokens enter the
- * text memory of the speech layers. Bit (id & 7) of byte (id >> 3) of `bitmap`, (size + 7) / 8 bytes, all written. */
+/* Whether the single token, decoded, holds a letter, digit, underscore or spoken punctuation: only such tokens enter
+ * the text memory of the speech layers. Bit (id & 7) of byte (id >> 3) of `bitmap`, (size + 7) / 8 bytes, all written.
+ */
 so_status so_tokenizer_pronounceable(const so_tokenizer *tokenizer, unsigned char *bitmap, so_error *error);
 
 #endif

@@ -103,6 +103,7 @@ int64_t so_ctc_greedy(const so_real *scores, int64_t rows, int64_t cols, int32_t
 void so_window_of(const so_window *window, int64_t heard, int64_t n_text, int32_t *lo, int32_t *hi)
 {
     int64_t seen = heard + window->ahead < n_text ? heard + window->ahead : n_text;
+    if (seen < 0) seen = 0;
     int64_t from = window->width > 0 && seen > window->width ? seen - window->width : 0;
     *lo = (int32_t)from;
     *hi = (int32_t)seen;

@@ -22,9 +22,10 @@ static double seconds(void)
 /* Sentences of made-up words: the same for every seed. */
 static so_string corpus(uint64_t seed, size_t size)
 {
-    static const char *const words[] = {"the ", "cat ", "red ", "ball ", "isn't ", "left of ", "blue cube", ".\n", "what ",
-                                        "colour ", "is ", "12 ", "3456 ", "caf\xc3\xa9 ", "\xe4\xbd\xa0\xe5\xa5\xbd", "  ",
-                                        "table", "top ", ", and ", "It's "};
+    static const char *const words[] = {"the ",     "cat ",      "red ",  "ball ",        "isn't ",
+                                        "left of ", "blue cube", ".\n",   "what ",        "colour ",
+                                        "is ",      "12 ",       "3456 ", "caf\xc3\xa9 ", "\xe4\xbd\xa0\xe5\xa5\xbd",
+                                        "  ",       "table",     "top ",  ", and ",       "It's "};
     so_string text = {0};
     so_rng rng;
     so_rng_init(&rng, seed, 0);
@@ -219,6 +220,36 @@ static void text_comes_back(void **state)
     so_tokenizer_close(&t);
 }
 
+static void cleaning_up_streams(void **state)
+{
+    (void)state;
+    so_tokenizer *t = trained(300, 0, false);
+    static const char letters[] = "   ''n't.,!?msvreax";
+    so_rng rng;
+    so_rng_init(&rng, 6, 0);
+    int changed = 0;
+    for (int round = 0; round < 3000; round++) {
+        char text[40];
+        size_t size = (size_t)so_rng_below(&rng, sizeof text);
+        for (size_t i = 0; i < size; i++) text[i] = letters[so_rng_below(&rng, sizeof letters - 1)];
+        so_string whole = {0}, streamed = {0};
+        so_ids ids = {0};
+        so_decoder decoder;
+        CHECK_OK(so_tokenizer_encode(t, text, size, 0, &ids, &error), error);
+        CHECK_OK(so_tokenizer_decode(t, ids.data, ids.n, SO_DECODE_CLEAN_UP, &whole, &error), error);
+        so_decoder_init(&decoder, t, SO_DECODE_CLEAN_UP);
+        for (size_t i = 0; i < ids.n; i++) CHECK_OK(so_decoder_feed(&decoder, ids.data[i], &streamed, &error), error);
+        CHECK_OK(so_decoder_flush(&decoder, &streamed, &error), error);
+        assert_string_equal(streamed.data, whole.data);
+        changed += whole.size != size;
+        so_string_clear(&whole);
+        so_string_clear(&streamed);
+        so_ids_clear(&ids);
+    }
+    assert_true(changed > 1000);
+    so_tokenizer_close(&t);
+}
+
 static void specials_are_seen_only_when_asked(void **state)
 {
     (void)state;
@@ -266,7 +297,8 @@ static void long_runs_take_near_linear_time(void **state)
             so_ids_clear(&ids);
             free(text);
         }
-        if (took[1] > 8 * took[0] + 0.1) fail_msg("1 MiB of \"%s\": %.3f s, 256 KiB: %.3f s", fills[f], took[1], took[0]);
+        if (took[1] > 8 * took[0] + 0.1)
+            fail_msg("1 MiB of \"%s\": %.3f s, 256 KiB: %.3f s", fills[f], took[1], took[0]);
     }
     so_tokenizer_close(&t);
 }
@@ -315,9 +347,10 @@ static void bad_files_are_refused_by_name(void **state)
         {"{\"model\":{\"type\":\"Unigram\"}}", SO_ERR_UNSUPPORTED, "model.type"},
         {"{\"model\":{\"type\":\"BPE\",\"dropout\":0.1}}", SO_ERR_UNSUPPORTED, "dropout"},
         {"{\"model\":{\"type\":\"BPE\"},\"normalizer\":{\"type\":\"NFC\"}}", SO_ERR_UNSUPPORTED, "normalizer"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT, "tokens"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", SO_ERR_FORMAT,
-         "id"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}",
+         SO_ERR_FORMAT, "tokens"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}",
+         SO_ERR_FORMAT, "id"},
     };
     so_tokenizer *t;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -368,6 +401,7 @@ int main(void)
         cmocka_unit_test(merges_follow_the_definition),
         cmocka_unit_test(round_trips_through_json_and_parts),
         cmocka_unit_test(text_comes_back),
+        cmocka_unit_test(cleaning_up_streams),
         cmocka_unit_test(specials_are_seen_only_when_asked),
         cmocka_unit_test(long_runs_take_near_linear_time),
         cmocka_unit_test(prompts_of_small_vocabularies_have_their_own_lengths),

@@ -13,9 +13,18 @@ void so_fill_attention_c(so_kernels *table);
 void so_fill_conv_c(so_kernels *table);
 #ifndef SO_DOUBLE
 #if defined(__x86_64__)
+/* Buffers of the calling thread, for one kernel at a time (about 1 MB, within the second-level cache). */
+enum { SO_PACK_A = 252 * 384 + 16, SO_PACK_B = 320 * 384 + 16, SO_ROWS = 16 * 384, SO_SCORES = 60 * 512 };
+typedef struct so_scratch {
+    float a[SO_PACK_A], b[SO_PACK_B], rows[SO_ROWS], scores[SO_SCORES], slopes[SO_SCORES];
+} so_scratch;
+extern _Thread_local so_scratch so_scratch_here;
+
 /* Replace what they do faster, on machines that have the instructions (AVX2, FMA, F16C; AVX-512 BW, VL, DQ, VNNI, BF16). */
 void so_fill_avx2(so_kernels *table);
 void so_fill_avx512(so_kernels *table);
+void so_fill_conv_avx2(so_kernels *table);
+void so_fill_conv_avx512(so_kernels *table);
 #endif
 #endif
 

@@ -6,6 +6,10 @@
 
 #include "backend/cpu/portable.h"
 
+#if !defined(SO_DOUBLE) && defined(__x86_64__)
+_Thread_local so_scratch so_scratch_here __attribute__((aligned(64)));
+#endif
+
 typedef struct rows_job {
     int64_t rows, grain;
     so_rows_fn fn;
@@ -46,11 +50,13 @@ static void fill(void)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
         tables[n_tables] = *c;
+        so_fill_conv_avx2(&tables[n_tables]);
         so_fill_avx2(&tables[n_tables++]);
     }
     if (n_tables == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) {
         tables[n_tables] = *c;
+        so_fill_conv_avx512(&tables[n_tables]);
         so_fill_avx512(&tables[n_tables++]);
     }
 #endif

@@ -1,0 +1,145 @@
+/* Stage 3 of the paper: text, pictures and speech together. Only the language model learns, from what the frozen bottom layers
+ * make of the user's speech: expected text embeddings, template included. Exchanges in writing are mixed in, so that nothing
+ * learned in stage 1 is lost. The answer in speech needs no loss of its own here: the backbone never sees generated speech.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "recipes/tt_batch.h"
+#include "recipes/tt_units.h"
+
+enum { SPOKEN = 28, PICTURES = 8, TALKS = 4, TURNS = 4 };
+
+typedef struct context {
+    const so_tt *tt;
+    so_omni net;
+    so_tt_units_file units;
+    so_ids ids;
+    int64_t train;
+} context;
+
+/* Spoken items of the corpus as sequences of the batch. */
+static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *item)
+{
+    so_pass *pass = b->pass;
+    const so_tt *tt = c->tt;
+    bool recording = pass->recording;
+    so_tt_speech_batch *s = so_tt_speech_start(pass, tt);
+    for (int64_t i = 0; s && i < n; i++) so_tt_speech_add(s, &c->units, item[i], true, false, &c->ids);
+    if (!s || !so_ok(pass)) return;
+    pass->recording = false;
+    so_batch *batch = so_batch_many(pass, s->seqs, s->seq_rows, NULL);
+    so_tensor *h = so_omni_hear(pass, &c->net, s->rows, s->id, batch);
+    b->heard = so_omni_expect(pass, &c->net, so_omni_ctc(pass, &c->net, h));
+    pass->recording = recording;
+    for (int64_t i = 0; i < n && so_ok(pass); i++) {
+        const so_tt_item *it = &tt->corpus.item[item[i]];
+        so_tt_batch_sequence(b);
+        so_tt_batch_heard(b, (int64_t)tt->head.n);
+        if (it->scene != ~(uint64_t)0) so_tt_batch_picture(b, it->scene);
+        so_tt_batch_heard(b, c->units.item[item[i]].q_count + (int64_t)tt->reply.n);
+        c->ids.n = 0;
+        if (so_tt_encode(tt, it->answer, &c->ids, &pass->error) == SO_OK)
+            so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
+    }
+}
+
+static void put_written(context *c, so_tt_batch *b, uint64_t scene, int turns, const so_qa *qa)
+{
+    const so_tt *tt = c->tt;
+    so_tt_batch_sequence(b);
+    for (int t = 0; t < turns && so_ok(b->pass); t++) {
+        const so_ids *open = t ? &tt->turn : &tt->head;
+        so_tt_batch_text(b, open->data, (int64_t)open->n);
+        if (t == 0 && scene != ~(uint64_t)0) so_tt_batch_picture(b, scene);
+        c->ids.n = 0;
+        if (so_tt_encode(tt, qa[t].question, &c->ids, &b->pass->error) != SO_OK) return;
+        so_tt_batch_text(b, c->ids.data, (int64_t)c->ids.n);
+        so_tt_batch_text(b, tt->reply.data, (int64_t)tt->reply.n);
+        c->ids.n = 0;
+        if (so_tt_encode(tt, qa[t].answer, &c->ids, &b->pass->error) != SO_OK) return;
+        so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
+    }
+}
+
+static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
+{
+    context *c = p;
+    int64_t item[SPOKEN];
+    so_tt_batch *b = so_tt_batch_start(pass, &c->net);
+    if (!b) return NULL;
+    for (int i = 0; i < SPOKEN; i++) item[i] = so_rng_below(&m->rng, c->train);
+    put_spoken(c, b, SPOKEN, item);
+    for (int i = 0; i < PICTURES && so_ok(pass); i++) {
+        so_dialogue d;
+        so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * PICTURES + i), 1 + (int)so_rng_below(&m->rng, TURNS), &d);
+        put_written(c, b, d.scene.seed, d.turns, d.turn);
+    }
+    for (int i = 0; i < TALKS && so_ok(pass); i++) {
+        so_qa qa[TURNS];
+        int turns = 1 + (int)so_rng_below(&m->rng, TURNS);
+        for (int t = 0; t < turns; t++)
+            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * TALKS + i) * TURNS + t), 0, &qa[t]);
+        put_written(c, b, ~(uint64_t)0, turns, qa);
+    }
+    m->tokens = b->rows;
+    return so_tt_batch_loss(b, NULL);
+}
+
+static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
+{
+    context *c = p;
+    (void)step;
+    for (int64_t at = c->train; at + 28 <= c->units.count && so_ok(pass); at += 28) {
+        size_t mark = so_arena_mark(pass->arena);
+        int64_t item[28];
+        uint8_t right[28];
+        memset(right, 1, sizeof right);
+        for (int i = 0; i < 28; i++) item[i] = at + i;
+        so_tt_batch *b = so_tt_batch_start(pass, &c->net);
+        if (!b) break;
+        put_spoken(c, b, 28, item);
+        so_tt_batch_loss(b, right);
+        for (int i = 0; i < 28; i++)
+            so_notes_add(notes, c->tt->corpus.item[item[i]].scene == ~(uint64_t)0 ? "S to T talk" : "V+S to T", right[i], 1);
+        so_arena_release(pass->arena, mark);
+    }
+    for (uint64_t i = 0; i < 8 && so_ok(pass); i++) {
+        size_t mark = so_arena_mark(pass->arena);
+        uint8_t right[32];
+        memset(right, 1, sizeof right);
+        so_tt_batch *b = so_tt_batch_start(pass, &c->net);
+        for (uint64_t k = 0; b && k < 32; k++) {
+            so_dialogue d;
+            so_tabletop_dialogue(SO_TABLETOP_RESERVED, 5, i * 32 + k, 1, &d);
+            put_written(c, b, d.scene.seed, 1, d.turn);
+        }
+        if (b) so_tt_batch_loss(b, right);
+        for (int k = 0; k < 32; k++) so_notes_add(notes, "V+T to T", right[k], 1);
+        so_arena_release(pass->arena, mark);
+    }
+    *error = pass->error;
+    return error->status;
+}
+
+so_status so_tt_omni(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "omni")) return SO_OK;
+    context c = {.tt = tt};
+    so_store store;
+    so_optim optim;
+    SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", "backbone", "bottom", NULL}, error));
+    SO_TRY(so_tt_units_open(&c.units, tt, error));
+    c.train = c.units.count - 252;
+    SO_TRY(so_store_learn(&store, "backbone", true, error));
+    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
+    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
+    so_trainer trainer = {
+        .plan = {.steps = 1500, .schedule = {SO_RATE_COSINE, 8e-4, 0.02, 50}, .report_every = 25, .evaluate_every = 250},
+        .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+        .player = {&optim}, .players = 1};
+    so_status status = so_tt_train(tt, "omni", &trainer, error);
+    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"backbone", NULL}, "omni", error);
+    so_optim_close(&optim);
+    so_tt_units_close(&c.units);
+    so_ids_clear(&c.ids);
+    so_store_close(&store);
+    return status;
+}
