@@ -86,6 +86,9 @@ so_status so_tt_flow(so_tt *tt, so_error *error);
 so_status so_tt_vocoder(so_tt *tt, so_error *error);
 so_status so_tt_omni(so_tt *tt, so_error *error);
 
+/* Puts all parts together as <folder>/model, in the published layout; parts that are absent stay random and are named. */
+so_status so_tt_model(so_tt *tt, so_error *error);
+
 /* ---- what parts share (tabletop.c) */
 so_omni_config so_tt_config(const so_tt *tt);
 /* A store with the whole model, random from the recipe's seed, overlaid with what `parts` (NULL at the end) left. */
