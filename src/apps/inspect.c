@@ -1,6 +1,5 @@
 /* The verb inspect: what is in a model file.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -73,9 +72,9 @@ static void close_any(opened *o)
     so_safetensors_close(&o->safetensors);
 }
 
-/* ---- families: names that differ in their numbers only */
+/* ---- families: one shape, and names that differ in a number between dots only */
 typedef struct family {
-    char name[SO_VIEW_NAME_MAX + 1], shape[96]; /* shape "" once members differ */
+    char name[SO_VIEW_NAME_MAX + 1], shape[96];
     int64_t tensors, elements;
     so_type type;
     bool mixed;
@@ -83,12 +82,14 @@ typedef struct family {
 
 static void family_name(const char *name, char *out)
 {
-    while (*name) {
-        if (isdigit((unsigned char)*name) && (out[0] == 0 || true)) {
+    for (const char *p = name; *p;) {
+        size_t digits = strspn(p, "0123456789");
+        bool whole = digits && (p == name || p[-1] == '.') && (p[digits] == '.' || p[digits] == 0);
+        if (whole) {
             *out++ = '*';
-            while (isdigit((unsigned char)*name)) name++;
+            p += digits;
         } else
-            *out++ = *name++;
+            *out++ = *p++;
     }
     *out = 0;
 }
@@ -112,7 +113,7 @@ static int64_t gather(const so_views *views, family *out)
         family_name(v->name, name);
         shape_of(v, shape);
         int64_t k = n;
-        while (k > 0 && strcmp(out[k - 1].name, name) != 0) k--;
+        while (k > 0 && (strcmp(out[k - 1].name, name) != 0 || strcmp(out[k - 1].shape, shape) != 0)) k--;
         family *f = k > 0 ? &out[k - 1] : &out[n++];
         if (k == 0) {
             *f = (family){.type = v->type};
@@ -122,7 +123,6 @@ static int64_t gather(const so_views *views, family *out)
         f->tensors++;
         f->elements += so_view_elements(v);
         f->mixed |= f->type != v->type;
-        if (strcmp(f->shape, shape) != 0) strcpy(f->shape, "[differ]");
     }
     return n;
 }
@@ -134,9 +134,9 @@ static so_status families(const so_views *views, so_error *error)
     int64_t n = gather(views, f);
     for (int64_t i = 0; i < n; i++) {
         char count[32];
-        printf("  %-64s %4lld x %-6s %-20s %s\n", f[i].name, (long long)f[i].tensors,
+        printf("  %4lld x %-6s %-18s %-14s %s\n", (long long)f[i].tensors,
                f[i].mixed ? "mixed" : so_type_about(f[i].type)->name, f[i].shape,
-               so_cli_count((double)f[i].elements, count));
+               so_cli_count((double)f[i].elements, count), f[i].name);
     }
     free(f);
     return SO_OK;
@@ -262,7 +262,7 @@ static so_status print_people(const opened *o, bool tensors, so_error *error)
     for (int64_t i = 0; i < o->views->count; i++) {
         const so_view *v = &o->views->view[i];
         char shape[96];
-        printf("  %-72s %-6s %s\n", v->name, so_type_about(v->type)->name, shape_of(v, shape));
+        printf("  %-6s %-20s %s\n", so_type_about(v->type)->name, shape_of(v, shape), v->name);
     }
     return SO_OK;
 }

@@ -6,7 +6,7 @@
 #include "apps/verbs.h"
 #include "so.h"
 
-static const so_verb *const verbs[] = {&so_verb_train, &so_verb_data, &so_verb_eval, &so_verb_inspect};
+static const so_verb *const verbs[] = {&so_verb_train, &so_verb_data, &so_verb_eval, &so_verb_inspect, &so_verb_convert};
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
 static void help(FILE *out)

@@ -5,6 +5,6 @@
 
 #include "apps/cli.h"
 
-extern const so_verb so_verb_train, so_verb_data, so_verb_eval, so_verb_inspect;
+extern const so_verb so_verb_train, so_verb_data, so_verb_eval, so_verb_inspect, so_verb_convert;
 
 #endif

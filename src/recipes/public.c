@@ -24,7 +24,7 @@ static const part parts[] = {
     {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom},
     {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top},
     {"omni", "stage 3: the three tri-modal tasks", "omni.safetensors", so_tt_omni},
-    {"model", "one model of all parts", "model/config.json", so_tt_model},
+    {"model", "one model of all parts", "model/tokenizer.json", so_tt_model},
 };
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
