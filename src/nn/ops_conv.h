@@ -36,6 +36,13 @@ so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
 so_tensor *so_snake(so_pass *pass, so_tensor *x, so_tensor *alpha);
 /* w = g v / |v|, the norm over all axes but the first; g holds one number for each of the first axis. */
 so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g);
+/* (x - mean) / sqrt(var + eps) * w + b for every column, with stored statistics; w and b may be NULL (1 and 0). */
+so_tensor *so_batch_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, so_tensor *mean, so_tensor *var,
+                         double eps);
+/* Mean of every column of x[T, C], then its deviation (divided by T-1): [1, 2C]. No way back. */
+so_tensor *so_column_stats(so_pass *pass, so_tensor *x);
+/* x[R, C] -> [C, R]. */
+so_tensor *so_swap(so_pass *pass, so_tensor *x);
 /* Brought into -limit .. limit; no gradient passes outside. */
 so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit);
 /* x[B, ..., C] + row[B, C]: each item of the batch its own row. */
@@ -78,12 +85,18 @@ so_tensor *so_istft(so_pass *pass, so_tensor *spec, const so_frames *frames);
 so_tensor *so_magnitude(so_pass *pass, so_tensor *spec, double eps);
 /* [.., 2 bins] of log magnitudes m and p -> real and imaginary parts of min(e^m, limit) e^(i sin p). */
 so_tensor *so_polar(so_pass *pass, so_tensor *x, double limit);
+/* Each row of x[B, N] without its mean, scaled so that its largest magnitude becomes `peak`. */
+so_tensor *so_peak_normalise(so_pass *pass, so_tensor *x, double peak);
 /* log(max(x, floor)) */
 so_tensor *so_log_floor(so_pass *pass, so_tensor *x, double floor);
 /* A periodic Hann window in the pass's arena. */
 const so_real *so_hann(so_pass *pass, int64_t n);
 /* A constant [M, n_fft/2+1]: triangles equally spaced on Slaney's mel scale, each of unit area in Hz. */
 so_tensor *so_slaney_bank(so_pass *pass, double rate, int64_t n_fft, int64_t M, double f_min, double f_max);
+
+/* d = real - made, m its (lower) median, L the mean of (d - m)^2 over entries d < m: tau - max(tau - L, 0), where the way
+ * back goes through the median, too. One element; 0 where no entry is below the median. */
+so_tensor *so_median_loss(so_pass *pass, so_tensor *real, so_tensor *made, double tau);
 
 /* ---- quantisation (ops_vq.c) */
 

@@ -101,6 +101,82 @@ so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g)
     return w;
 }
 
+static void batch_norm_back(so_pass *pass, const so_step *step)
+{
+    so_tensor *x = step->in[0], *w = step->in[1], *mean = step->in[3], *var = step->in[4];
+    so_real *dx = so_grad(pass, x), *dw = so_grad(pass, w), *db = so_grad(pass, step->in[2]);
+    double eps = *(double *)step->saved;
+    int64_t C = so_cols(x);
+    for (int64_t i = 0; i < so_count(x) && !pass->dry; i++) {
+        int64_t c = i % C;
+        so_real s = (so_real)(1 / sqrt((double)so_data(var)[c] + eps)), dy = step->out->grad[i];
+        if (dx) dx[i] += dy * s * (w ? so_data(w)[c] : 1);
+        if (dw) dw[c] += dy * s * (so_data(x)[i] - so_data(mean)[c]);
+        if (db) db[c] += dy;
+    }
+}
+
+so_tensor *so_batch_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, so_tensor *mean, so_tensor *var,
+                         double eps)
+{
+    const char *op = "batch_norm";
+    if (!so_want_f32(pass, op, x) || !so_want_f32(pass, op, mean) || !so_want_same(pass, op, mean, var)) return NULL;
+    if (!so_want_cols(pass, op, x, so_count(mean))) return NULL;
+    if ((w && !so_want_same(pass, op, w, mean)) || (b && !so_want_same(pass, op, b, mean))) return NULL;
+    so_tensor *y = so_new_like(pass, x);
+    if (!y) return NULL;
+    int64_t C = so_cols(x);
+    for (int64_t c = 0; c < C && !pass->dry; c++) {
+        so_real s = (so_real)((w ? (double)so_data(w)[c] : 1) / sqrt((double)so_data(var)[c] + eps));
+        so_real shift = b ? so_data(b)[c] : 0, m = so_data(mean)[c];
+        for (int64_t i = c; i < so_count(x); i += C) so_data(y)[i] = (so_data(x)[i] - m) * s + shift;
+    }
+    so_step *step = so_record(pass, op, batch_norm_back, y, 5, (so_tensor *[]){x, w, b, mean, var}, sizeof eps);
+    if (step) *(double *)step->saved = eps;
+    return y;
+}
+
+so_tensor *so_column_stats(so_pass *pass, so_tensor *x)
+{
+    if (!so_want_f32(pass, "column_stats", x)) return NULL;
+    int64_t T = so_rows(x), C = so_cols(x);
+    if (T < 2) return so_pass_fail(pass, SO_ERR_SHAPE, "column_stats: %lld rows, at least 2 are needed", (long long)T);
+    so_tensor *y = so_new2(pass, 1, 2 * C);
+    if (!y) return NULL;
+    for (int64_t c = 0; c < C && !pass->dry; c++) {
+        double sum = 0, square = 0;
+        for (int64_t t = 0; t < T; t++) sum += (double)so_data(x)[t * C + c];
+        double mean = sum / (double)T;
+        for (int64_t t = 0; t < T; t++) {
+            double d = (double)so_data(x)[t * C + c] - mean;
+            square += d * d;
+        }
+        so_data(y)[c] = (so_real)mean;
+        so_data(y)[C + c] = (so_real)sqrt(square / (double)(T - 1));
+    }
+    so_record(pass, "column_stats", NULL, y, 1, &x, 0);
+    return y;
+}
+
+static void swap_back(so_pass *pass, const so_step *step)
+{
+    int64_t C = so_rows(step->out), R = so_cols(step->out);
+    so_real *dx = so_grad(pass, step->in[0]);
+    for (int64_t i = 0; dx && !pass->dry && i < R * C; i++) dx[i] += step->out->grad[i % C * R + i / C];
+}
+
+so_tensor *so_swap(so_pass *pass, so_tensor *x)
+{
+    if (!so_want_f32(pass, "swap", x)) return NULL;
+    int64_t R = so_rows(x), C = so_cols(x);
+    so_tensor *y = so_new2(pass, C, R);
+    if (!y) return NULL;
+    for (int64_t r = 0; r < R && !pass->dry; r++)
+        for (int64_t c = 0; c < C; c++) so_data(y)[c * R + r] = so_data(x)[r * C + c];
+    so_record(pass, "swap", swap_back, y, 1, &x, 0);
+    return y;
+}
+
 static void clamp_back(so_pass *pass, const so_step *step)
 {
     so_real limit = *(so_real *)step->saved, *dx = so_grad(pass, step->in[0]);

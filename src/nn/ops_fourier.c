@@ -1,6 +1,7 @@
 /* Spectra of waveforms and back, as ops.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nn/ops.h"
@@ -262,6 +263,123 @@ so_tensor *so_polar(so_pass *pass, so_tensor *x, double limit)
         }
     so_step *step = so_record(pass, "polar", polar_back, y, 1, &x, sizeof limit);
     if (step) *(double *)step->saved = limit;
+    return y;
+}
+
+/* Mean, place and size of the largest magnitude of a row after the mean is gone. */
+static so_real row_peak(const so_real *x, int64_t n, so_real *mean, int64_t *at)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+    *mean = n ? (so_real)(sum / (double)n) : 0;
+    so_real peak = 0;
+    *at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        so_real size = x[i] > *mean ? x[i] - *mean : *mean - x[i];
+        if (size > peak) {
+            peak = size;
+            *at = i;
+        }
+    }
+    return peak + (so_real)1e-9;
+}
+
+static void peak_normalise_back(so_pass *pass, const so_step *step)
+{
+    so_real peak = *(so_real *)step->saved, *dx = so_grad(pass, step->in[0]);
+    int64_t n = so_cols(step->out);
+    for (int64_t r = 0; dx && !pass->dry && r < so_rows(step->out); r++) {
+        const so_real *x = so_data(step->in[0]) + r * n, *y = so_data(step->out) + r * n, *dy = step->out->grad + r * n;
+        int64_t at;
+        so_real mean, size = row_peak(x, n, &mean, &at), factor = peak / size;
+        double dot = 0, sum = 0;
+        for (int64_t i = 0; i < n; i++) {
+            dot += (double)dy[i] * (double)y[i];
+            sum += (double)dy[i];
+        }
+        /* What the divisor takes back lands on the largest element. */
+        double pull = dot / (double)size * (x[at] > mean ? 1 : -1);
+        so_real back = (so_real)(((double)factor * sum - pull) / (double)n);
+        for (int64_t i = 0; i < n; i++) dx[r * n + i] += factor * dy[i] - back;
+        dx[r * n + at] -= (so_real)pull;
+    }
+}
+
+so_tensor *so_peak_normalise(so_pass *pass, so_tensor *x, double peak)
+{
+    if (!so_want_f32(pass, "peak_normalise", x)) return NULL;
+    so_tensor *y = so_new_like(pass, x);
+    if (!y) return NULL;
+    int64_t n = so_cols(x), at;
+    so_real p = (so_real)peak;
+    for (int64_t r = 0; r < so_rows(x) && !pass->dry; r++) {
+        so_real mean, factor = p / row_peak(so_data(x) + r * n, n, &mean, &at);
+        for (int64_t i = 0; i < n; i++) so_data(y)[r * n + i] = (so_data(x)[r * n + i] - mean) * factor;
+    }
+    so_step *step = so_record(pass, "peak_normalise", peak_normalise_back, y, 1, &x, sizeof p);
+    if (step) *(so_real *)step->saved = p;
+    return y;
+}
+
+typedef struct median_loss {
+    int64_t median, below; /* place of the median; entries under it */
+    double active;         /* 1 while the mean stays under tau */
+} median_loss;
+
+typedef struct ranked {
+    so_real d;
+    int64_t at;
+} ranked;
+
+static int by_size(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    return (x->d > y->d) - (x->d < y->d);
+}
+
+static void median_loss_back(so_pass *pass, const so_step *step)
+{
+    const median_loss *l = step->saved;
+    so_tensor *real = step->in[0], *made = step->in[1];
+    so_real *dr = so_grad(pass, real), *dm = so_grad(pass, made);
+    if (pass->dry || l->below == 0 || l->active == 0) return;
+    so_real m = so_data(real)[l->median] - so_data(made)[l->median];
+    double scale = 2 * (double)step->out->grad[0] / (double)l->below, back = 0;
+    for (int64_t i = 0; i < so_count(real); i++) {
+        so_real d = so_data(real)[i] - so_data(made)[i];
+        if (!(d < m)) continue;
+        so_real g = (so_real)(scale * (double)(d - m));
+        back -= (double)g;
+        if (dr) dr[i] += g;
+        if (dm) dm[i] -= g;
+    }
+    if (dr) dr[l->median] += (so_real)back;
+    if (dm) dm[l->median] -= (so_real)back;
+}
+
+so_tensor *so_median_loss(so_pass *pass, so_tensor *real, so_tensor *made, double tau)
+{
+    if (!so_want_same(pass, "median_loss", real, made) || !so_want_f32(pass, "median_loss", real)) return NULL;
+    int64_t n = so_count(real);
+    so_tensor *y = so_new1(pass, 1);
+    so_step *step = so_record(pass, "median_loss", median_loss_back, y, 2, (so_tensor *[]){real, made}, sizeof(median_loss));
+    size_t mark = so_arena_mark(pass->arena);
+    ranked *rank = so_take(pass, (size_t)n * sizeof *rank, false);
+    if (!rank) return NULL;
+    median_loss l = {0};
+    double sum = 0;
+    for (int64_t i = 0; i < n && !pass->dry; i++) rank[i] = (ranked){so_data(real)[i] - so_data(made)[i], i};
+    if (n && !pass->dry) {
+        qsort(rank, (size_t)n, sizeof *rank, by_size);
+        const ranked *m = &rank[(n - 1) / 2];
+        l.median = m->at;
+        for (int64_t i = 0; rank[i].d < m->d; i++, l.below++) sum += pow((double)rank[i].d - (double)m->d, 2);
+        if (l.below) sum /= (double)l.below;
+        l.active = sum < tau;
+        so_data(y)[0] = (so_real)(l.active != 0 ? sum : tau);
+    }
+    so_arena_release(pass->arena, mark);
+    if (step) *(median_loss *)step->saved = l;
     return y;
 }
 

@@ -7,6 +7,8 @@
 
 #include "formats/safetensors.h"
 #include "formats/torchzip.h"
+#include "models/campplus.h"
+#include "models/discriminators.h"
 #include "models/flow.h"
 #include "models/hift.h"
 #include "models/speech_tokenizer.h"
@@ -694,6 +696,183 @@ static void codebook_revival(void **state)
     assert_true(fabs((double)(codes[4] - kept)) < 1e-3);
 }
 
+/* ---- the vocoder's game */
+
+static void open_judges(model *m, so_judges *net)
+{
+    so_error error = {0};
+    model_open(m, FOLDER "discriminators.safetensors");
+    so_judges_config config = {5, {2, 3, 5, 7, 11}, {4, 8, 8, 16, 16}, 3, {2048, 1024, 512}, 4};
+    model_bound(m, so_judges_bind(net, &config, "", &m->binder, &error), &error, false);
+}
+
+static const so_wave_mel gan_mel = {22050, 1024, 256, 80, 0, 11025};
+
+static const char *const judge_names[] = {"mpd2", "mpd3", "mpd5", "mpd7", "mpd11", "mrd2048", "mrd1024", "mrd512"};
+
+/* One loss on real and made speech; its value and its gradient with respect to the made. */
+static void game_loss(const so_judges *net, const char *what)
+{
+    start();
+    pass.recording = true;
+    so_tensor *real = read2("gan.disc", "real", false), *made = leaf("gan.disc", "generated"), *loss = NULL;
+    so_verdict vr, vm;
+    if (!so_judge(&pass, net, real, &vr) || !so_judge(&pass, net, made, &vm)) fail_msg("%s", pass.error.text);
+    char name[64];
+    if (strcmp(what, "gen") == 0) loss = so_fooling_loss(&pass, &vm);
+    if (strcmp(what, "fm") == 0) loss = so_feature_loss(&pass, &vr, &vm);
+    if (strcmp(what, "tpr") == 0) loss = so_relative_loss(&pass, &vr, &vm, 0.04);
+    if (strcmp(what, "mel") == 0)
+        loss = so_l1(&pass, so_wave_log_mel(&pass, made, &gan_mel), so_wave_log_mel(&pass, real, &gan_mel), NULL);
+    if (strcmp(what, "gen") == 0) {
+        for (int i = 0; i < 8; i++) {
+            snprintf(name, sizeof name, "%s.real", judge_names[i]);
+            expect("gan.disc", name, vr.out[i], false);
+            snprintf(name, sizeof name, "%s.generated", judge_names[i]);
+            expect("gan.disc", name, vm.out[i], false);
+        }
+    }
+    snprintf(name, sizeof name, "loss_%s", what);
+    expect("gan.disc", name, loss, false);
+    CHECK_OK(so_backward(&pass, loss, 1), pass.error);
+    snprintf(name, sizeof name, "grad_%s", what);
+    gradient_of("gan.disc", name, made, false, noise_of("gan.disc", name));
+}
+
+static void judges(void **state)
+{
+    (void)state;
+    model m;
+    so_judges net;
+    open_judges(&m, &net);
+    game_loss(&net, "gen");
+    game_loss(&net, "fm");
+    game_loss(&net, "tpr");
+    game_loss(&net, "mel");
+    start();
+    learn(&m);
+    pass.recording = true;
+    so_verdict vr, vm;
+    so_judge(&pass, &net, read2("gan.disc", "real", false), &vr);
+    so_judge(&pass, &net, read2("gan.disc", "generated", false), &vm);
+    so_tensor *loss = so_judging_loss(&pass, &vr, &vm);
+    expect("gan.disc", "loss_disc", loss, false);
+    so_tensor *total = so_add(&pass, loss, so_relative_loss(&pass, &vr, &vm, 0.04));
+    CHECK_OK(so_backward(&pass, total, 1), pass.error);
+    expect_gradients("gan.disc", &m);
+    model_close(&m);
+}
+
+/* A turn of the generator: its gradient from all five losses. */
+static void generator_turn(void **state)
+{
+    (void)state;
+    model mj, m;
+    so_judges judge_net;
+    so_hift net;
+    open_judges(&mj, &judge_net);
+    open_hift(&m, &net, FOLDER "hift.safetensors", true);
+    learn(&m);
+    start();
+    pass.recording = true;
+    const char *which = "gan.train";
+    so_tensor *mel = read3(which, "mel", true), *real = read2(which, "real", false);
+    so_tensor *f0 = so_hift_f0(&pass, &net, mel);
+    so_tensor *harmonics = read3(which, "harmonics", true);
+    so_tensor *made = so_hift_wave(&pass, &net, mel, so_hift_source(&pass, &net, harmonics));
+    expect(which, "generated", made, false);
+    so_verdict vr, vm;
+    if (!so_judge(&pass, &judge_net, real, &vr) || !so_judge(&pass, &judge_net, made, &vm)) fail_msg("%s", pass.error.text);
+    so_tensor *loss[5] = {
+        so_fooling_loss(&pass, &vm), so_feature_loss(&pass, &vr, &vm),
+        so_l1(&pass, so_wave_log_mel(&pass, made, &gan_mel), so_wave_log_mel(&pass, real, &gan_mel), NULL),
+        so_relative_loss(&pass, &vr, &vm, 0.04), so_l1(&pass, f0, read2(which, "pitch", false), NULL)};
+    so_tensor *total = so_weighted_sum(&pass, 5, loss, (so_real[]){1, 2, 45, 1, 1});
+    if (!total) fail_msg("%s", pass.error.text);
+    for (int i = 0; i < 6; i++) {
+        double e = (double)floats(which, "losses")[i], got = (double)so_data(i ? loss[i - 1] : total)[0];
+        if (fabs(got - e) > 1e-5 * fabs(e)) fail_msg("loss %d is %.9g, expected %.9g", i, got, e);
+    }
+    CHECK_OK(so_backward(&pass, total, 1), pass.error);
+    expect_gradients(which, &m);
+    model_close(&m);
+    model_close(&mj);
+}
+
+static void relative_loss_case(const char *which, int n)
+{
+    start();
+    pass.recording = true;
+    so_verdict vr = {.n = n}, vm = {.n = n};
+    char name[64];
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "real%d", i);
+        vr.out[i] = leaf(which, name);
+        snprintf(name, sizeof name, "generated%d", i);
+        vm.out[i] = leaf(which, name);
+    }
+    so_tensor *loss = so_relative_loss(&pass, &vr, &vm, 0.04);
+    expect_noise(which, "loss", loss, false, 1e-8);
+    CHECK_OK(so_backward(&pass, loss, 1), pass.error);
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "grad_real%d", i);
+        gradient_of(which, name, vr.out[i], false, 1e-8);
+        snprintf(name, sizeof name, "grad_generated%d", i);
+        gradient_of(which, name, vm.out[i], false, 1e-8);
+    }
+}
+
+static void relative_loss(void **state)
+{
+    (void)state;
+    check_shared(FOLDER "golden.safetensors");
+    relative_loss_case("tpr.odd", 1);
+    relative_loss_case("tpr.even", 1);
+    relative_loss_case("tpr.large", 1);
+    relative_loss_case("tpr.two", 2);
+    /* All alike: nothing lies below the median. */
+    start();
+    so_tensor *same = so_constant(&pass, 1, (int64_t[]){3}, (so_real[]){1, 1, 1});
+    assert_true(so_data(so_median_loss(&pass, same, same, 0.04))[0] == 0);
+}
+
+/* The differentiable features equal the ones that a vocoder is conditioned on. */
+static void wave_log_mel(void **state)
+{
+    (void)state;
+    check_shared(FOLDER "golden.safetensors");
+    static const struct {
+        const char *which, *tensor;
+        double f_max;
+    } cases[] = {{"mel22050", "mel_8000", 8000}, {"mel22050", "mel_11025", 11025}, {"mel22050.short", "mel_8000", 8000}};
+    for (int i = 0; i < 3; i++) {
+        start();
+        const so_view *v = view_of(cases[i].which, "audio_22050");
+        so_tensor *wave = constant(2, (int64_t[]){1, v->dim[0]}, v->data, false);
+        so_wave_mel m = gan_mel;
+        m.f_max = cases[i].f_max;
+        expect(cases[i].which, cases[i].tensor, so_wave_log_mel(&pass, wave, &m), true);
+    }
+}
+
+static void speaker_vector(void **state)
+{
+    (void)state;
+    model m;
+    so_cam net;
+    so_error error = {0};
+    model_open(&m, FOLDER "campplus.safetensors");
+    so_cam_config config = so_cam_published();
+    config.growth = 4;
+    config.start = 16;
+    model_bound(&m, so_cam_bind(&net, &config, "", &m.binder, &error), &error, true);
+    start();
+    expect("campplus", "head", so_cam_head(&pass, &net, read2("campplus", "feat", false)), true);
+    expect("campplus", "embedding", so_cam_vector(&pass, &net, read2("campplus", "feat", false)), false);
+    expect("campplus", "embedding_long", so_cam_vector(&pass, &net, read2("campplus", "feat_long", false)), false);
+    model_close(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -702,7 +881,9 @@ int main(void)
         cmocka_unit_test(hift_istft),       cmocka_unit_test(hift_pieces),
         cmocka_unit_test(end_to_end),       cmocka_unit_test(flow_losses),
         cmocka_unit_test(relative_attention), cmocka_unit_test(codebook),
-        cmocka_unit_test(codebook_revival),
+        cmocka_unit_test(codebook_revival), cmocka_unit_test(judges),
+        cmocka_unit_test(generator_turn),   cmocka_unit_test(relative_loss),
+        cmocka_unit_test(wave_log_mel),     cmocka_unit_test(speaker_vector),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

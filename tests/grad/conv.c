@@ -252,6 +252,18 @@ static so_tensor *run_log_floor(so_pass *pass, problem *p) { return so_log_floor
 
 static so_tensor *run_clamp(so_pass *pass, problem *p) { return so_clamp(pass, &p->in[0], 0.7); }
 
+static so_tensor *run_peak(so_pass *pass, problem *p) { return so_peak_normalise(pass, &p->in[0], 0.8); }
+static so_tensor *run_median(so_pass *pass, problem *p) { return so_median_loss(pass, &p->in[0], &p->in[1], 9); }
+
+static so_tensor *run_swap(so_pass *pass, problem *p) { return so_swap(pass, &p->in[0]); }
+
+static so_tensor *run_batch_norm(so_pass *pass, problem *p)
+{
+    static so_real mean[6] = {1, 2, 3, -1, -2, -3}, var[6] = {1, 2, 3, 4, 5, 6};
+    so_tensor *m = so_constant(pass, 1, (int64_t[]){6}, mean), *v = so_constant(pass, 1, (int64_t[]){6}, var);
+    return so_batch_norm(pass, &p->in[0], &p->in[1], &p->in[2], m, v, 1e-5);
+}
+
 static so_tensor *run_lerp(so_pass *pass, problem *p)
 {
     int32_t index[14];
@@ -265,13 +277,16 @@ static void elementwise_gradients(void **state)
 {
     (void)state;
     static so_tensor *(*const runs[])(so_pass *, problem *) = {run_snake,     run_weight_norm, run_add_each, run_lerp,
-                                                               run_magnitude, run_polar,       run_log_floor, run_clamp};
+                                                               run_magnitude, run_polar,       run_log_floor, run_clamp,
+                                                               run_peak,      run_median,      run_swap,     run_batch_norm};
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         problem p = {.run = runs[i]};
         if (runs[i] == run_add_each)
             input(&p, 3, 3, 4, 5, 0);
         else
             input(&p, 2, 8, 6, 0, 0);
+        if (runs[i] == run_median) input(&p, 2, 8, 6, 0, 0);
+        if (runs[i] == run_batch_norm) input(&p, 1, 6, 0, 0, 0), input(&p, 1, 6, 0, 0, 0);
         if (runs[i] == run_snake) input(&p, 1, 6, 0, 0, 0);
         if (runs[i] == run_weight_norm) input(&p, 3, 8, 1, 1, 0);
         if (runs[i] == run_add_each) input(&p, 2, 3, 5, 0, 0);
