@@ -36,6 +36,7 @@ int main(int argc, char **argv)
     if (s == SO_OK && strcmp(argv[2], "bottom") == 0) s = so_tt_bottom(&tt, &error);
     if (s == SO_OK && strcmp(argv[2], "top") == 0) s = so_tt_top(&tt, &error);
     if (s == SO_OK && strcmp(argv[2], "vocoder") == 0) s = so_tt_vocoder(&tt, &error);
+    if (s == SO_OK && strcmp(argv[2], "flow") == 0) s = so_tt_flow(&tt, &error);
     if (s == SO_OK && strcmp(argv[2], "model") == 0) s = so_tt_model(&tt, &error);
     if (s != SO_OK) fprintf(stderr, "error: %s\n", error.text);
     so_tt_close(&tt);
