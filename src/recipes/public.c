@@ -23,6 +23,7 @@ static const part parts[] = {
     {"units", "the corpus as speech units", "units.index", so_tt_units},
     {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom},
     {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top},
+    {"flow", "units to mel: flow matching", "flow.safetensors", so_tt_flow},
     {"vocoder", "mel to samples", "vocoder.safetensors", so_tt_vocoder},
     {"omni", "stage 3: the three tri-modal tasks", "omni.safetensors", so_tt_omni},
     {"model", "one model of all parts", "model/tokenizer.json", so_tt_model},
