@@ -17,7 +17,7 @@ static int list(const char *folder)
     const char *about, *name;
     int done;
     for (int i = 0; (name = so_tabletop_recipe_part(i, &about, folder, &done)); i++)
-        printf("  %-12s %-48s %s\n", name, about, folder && done ? "done" : "");
+        printf("  %s %-12s %s\n", folder && done ? "done" : "    ", name, about);
     return SO_EXIT_OK;
 }
 
