@@ -1,0 +1,15 @@
+/* What was heard, from CTC labels.
+ * Source: spec/stream-omni.md section 4.5.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_ENGINE_TRANSCRIPT_H
+#define SO_ENGINE_TRANSCRIPT_H
+
+#include "text/tokenizer.h"
+
+/* Appends the labels that are not blank and not equal to the label right before (a blank counts as one). */
+so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *kept, so_error *error);
+/* Their text, without specials and without white space at the ends, appended. */
+so_status so_transcript_text(const so_tokenizer *tokenizer, const int32_t *ids, size_t n, so_string *text,
+                             so_error *error);
+
+#endif
