@@ -105,6 +105,7 @@ void so_tt_close(so_tt *tt)
     so_ids_clear(&tt->turn);
     so_ids_clear(&tt->reply);
     free(tt->pronounceable);
+    tt->pronounceable = NULL;
     so_map_close(&tt->corpus.index_map);
     so_map_close(&tt->corpus.q_map);
     so_map_close(&tt->corpus.a_map);

@@ -1,0 +1,2 @@
+$SO train tabletop --parts
+$SO train tabletop there --part nose
