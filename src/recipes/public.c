@@ -72,7 +72,8 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
                 .say = options->say,
                 .say_context = options->say_context,
                 .stop = options->stop,
-                .kernels = so_kernels_best()};
+                .kernels = so_kernels_best(),
+                .learning = options->bf16 ? so_kernels_bf16() : NULL};
     so_status status;
     SO_TRY_GO(so_tt_open(&tt, error));
     for (int i = first; i < last; i++) {
