@@ -60,6 +60,10 @@ typedef struct so_kernels {
      * matrices. beta is 0 (C may be uninitialised) or 1. Accumulates in so_real. */
     void (*gemm)(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
                  const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc);
+    /* The same of numbers rounded to bf16 (nearest even; subnormal ones may become 0), accumulated in float: about twice as
+     * fast where the machine has the instruction. */
+    void (*gemm_bf16)(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
+                      const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc);
     /* y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL); w stored as `type` (F32, F16, BF16, Q8_0: rows of n x k). */
     void (*linear)(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
                    const so_real *bias, so_real *y);
@@ -115,5 +119,8 @@ typedef struct so_kernels {
 const so_kernels *so_kernels_c(void);
 /* The best table for this machine; `SO_CPU=c|avx2|avx512` in the environment masks the choice. */
 const so_kernels *so_kernels_best(void);
+/* The same table with products of matrices in bf16: `gemm`, and `linear` of SO_F32 weights with more than 16 rows, are
+ * gemm_bf16. For training, where sums, norms, softmax, weights and their updates stay float. */
+const so_kernels *so_kernels_bf16(void);
 
 #endif

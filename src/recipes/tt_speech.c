@@ -267,7 +267,7 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     so_store store;
     so_optim optim;
     so_rng rng;
-    SO_TRY(open_context(&c, tt, &store, (const char *[]){"backbone", NULL}, error));
+    SO_TRY(open_context(&c, tt, &store, NULL, error));
     so_rng_init(&rng, tt->seed, 4);
     so_binder binder = {.store = &store, .rng = &rng};
     binder.sizes.of['D'] = c.net.config.llama.width;
@@ -372,7 +372,7 @@ so_status so_tt_top(so_tt *tt, so_error *error)
     context c;
     so_store store;
     so_optim optim;
-    SO_TRY(open_context(&c, tt, &store, (const char *[]){"backbone", "bottom", NULL}, error));
+    SO_TRY(open_context(&c, tt, &store, (const char *[]){"bottom", NULL}, error));
     SO_TRY(so_store_learn(&store, "top", true, error));
     SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));

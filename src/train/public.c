@@ -39,8 +39,8 @@ int so_stage_about(int i, so_stage_info *info)
 
 static so_status add_run(so_report *report, const char *folder, const char *name, int *runs, so_error *error)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/log.jsonl", folder);
+    char path[4200];
+    snprintf(path, sizeof path, "%.4000s/log.jsonl", folder);
     if (access(path, R_OK) != 0) return SO_OK;
     so_report_heading(report, name);
     ++*runs;
@@ -55,8 +55,8 @@ static so_status add_runs(so_report *report, const char *folder, so_error *error
     if (n < 0) return so_fail(error, SO_ERR_IO, "cannot read the folder '%s': %s", folder, strerror(errno));
     so_status status = add_run(report, folder, folder, &runs, error);
     for (int i = 0; i < n; i++) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
+        char path[4400];
+        snprintf(path, sizeof path, "%.4000s/%s", folder, entry[i]->d_name);
         if (status == SO_OK && entry[i]->d_name[0] != '.') status = add_run(report, path, entry[i]->d_name, &runs, error);
         free(entry[i]);
     }

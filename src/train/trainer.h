@@ -7,6 +7,9 @@
  * One step of a run with two players (adversarial training): player 0 updates, then player 1; only the weights of the
  * player whose turn it is want gradients.
  *
+ * Where averages of the weights are kept (so_adamw.average), evaluations see them; a model is exported between two calls of
+ * so_optim_swap.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_TRAINER_H
 #define SO_TRAIN_TRAINER_H

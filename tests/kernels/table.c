@@ -120,15 +120,18 @@ static void compare_tables(const kernel_case *c)
     }
 }
 
-static void gemm_case(trial *t)
+static void product_case(trial *t, bool half)
 {
     bool big = size(t, 0, 5) == 0;
     int64_t m = size(t, 0, big ? 400 : 50), n = size(t, 0, big ? 400 : 70), k = size(t, 0, big ? 900 : 60);
     bool ta = size(t, 0, 1), tb = size(t, 0, 1);
     int64_t lda = (ta ? m : k) + size(t, 0, 3), ldb = (tb ? k : n) + size(t, 0, 3), ldc = n + size(t, 0, 3);
     float *a = in(t, (ta ? k : m) * lda), *b = in(t, (tb ? n : k) * ldb), *c = out(t, m * ldc);
-    t->k->gemm(t->pool, ta, tb, m, n, k, a, lda, b, ldb, (float)size(t, 0, 1), c, ldc);
+    float beta = (float)size(t, 0, 1);
+    (half ? t->k->gemm_bf16 : t->k->gemm)(t->pool, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
+static void gemm_case(trial *t) { product_case(t, false); }
+static void gemm_bf16_case(trial *t) { product_case(t, true); }
 
 static void *weights(trial *t, so_type type, int64_t n, int64_t k)
 {
@@ -313,6 +316,7 @@ static void attention_case(trial *t)
         compare_tables(&(kernel_case){#NAME, NAME##_case, MAX, L2});                                                   \
     }
 CASE(gemm, 3e-6, 3e-6)
+CASE(gemm_bf16, 3e-6, 3e-6)
 CASE(linear, 3e-6, 3e-6)
 CASE(row, 0, 0)
 CASE(unary, 1e-6, 1e-6)
@@ -347,6 +351,8 @@ static void functions_are_accurate(void **state)
         }
 }
 
+#include "conv_cases.inc"
+
 static int start(void **state)
 {
     (void)state;
@@ -365,11 +371,13 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm_agrees),    cmocka_unit_test(linear_agrees),  cmocka_unit_test(row_agrees),
+        cmocka_unit_test(gemm_agrees),    cmocka_unit_test(gemm_bf16_agrees), cmocka_unit_test(linear_agrees),  cmocka_unit_test(row_agrees),
         cmocka_unit_test(unary_agrees),   cmocka_unit_test(swiglu_agrees),  cmocka_unit_test(axpy_agrees),
         cmocka_unit_test(sum_rows_agrees), cmocka_unit_test(norm_agrees),   cmocka_unit_test(rope_agrees),
         cmocka_unit_test(softmax_agrees), cmocka_unit_test(cross_entropy_agrees), cmocka_unit_test(attention_agrees),
-        cmocka_unit_test(functions_are_accurate),
+        cmocka_unit_test(functions_are_accurate), cmocka_unit_test(patches_agrees),
+        cmocka_unit_test(group_norm_agrees), cmocka_unit_test(snake_agrees), cmocka_unit_test(snake_is_accurate),
+        cmocka_unit_test(fourier_agrees),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -325,9 +325,9 @@ static void resizing_is_its_definition(void **state)
 static void huge_and_tiny_pictures_become_views(void **state)
 {
     (void)state;
-    static const int sizes[][2] = {{1, 1}, {20000, 2}, {3, 20000}, {20000, 1000}};
+    static const int sizes[][2] = {{1, 1}, {20000, 2}, {3, 20000}, {20000, 1000}, {2, 65500}};
     for (int mode = 0; mode < 3; mode++)
-        for (size_t s = 0; s < 4; s++) {
+        for (size_t s = 0; s < 5; s++) {
             so_error error;
             so_image image;
             so_image_spec spec;

@@ -5,6 +5,7 @@
 #include "backend/cpu/simd.h"
 
 #include "backend/cpu/fast_gemm.inc"
+#include "backend/cpu/fast_bf16.inc"
 #include "backend/cpu/fast_linear.inc"
 #include "backend/cpu/fast_element.inc"
 #include "backend/cpu/fast_norm.inc"

@@ -41,6 +41,28 @@ static void gemm(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t 
     so_for_rows(pool, m, 8, gemm_rows, &job);
 }
 
+static void gemm_bf16_rows(void *p, int64_t row0, int64_t row1)
+{
+    const gemm_job *g = p;
+    for (int64_t i = row0; i < row1; i++)
+        for (int64_t j = 0; j < g->n; j++) {
+            so_real sum = 0, *c = g->c + i * g->ldc + j;
+            for (int64_t l = 0; l < g->k; l++) {
+                float a = (float)(g->ta ? g->a[l * g->lda + i] : g->a[i * g->lda + l]);
+                float b = (float)(g->tb ? g->b[j * g->ldb + l] : g->b[l * g->ldb + j]);
+                sum += (so_real)so_from_bf16(so_to_bf16(a)) * (so_real)so_from_bf16(so_to_bf16(b));
+            }
+            *c = g->beta == 0 ? sum : *c + sum;
+        }
+}
+
+static void gemm_bf16(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
+                      const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc)
+{
+    gemm_job job = {ta, tb, n, k, lda, ldb, ldc, a, b, beta, c};
+    so_for_rows(pool, m, 8, gemm_bf16_rows, &job);
+}
+
 static void row(so_type type, const void *w, int64_t row, int64_t k, so_real *out)
 {
     const unsigned char *p = (const unsigned char *)w + (type == SO_F32 ? (size_t)(row * k) * sizeof(so_real)
@@ -110,6 +132,7 @@ static void linear(so_pool *pool, so_type type, const void *w, int64_t n, int64_
 void so_fill_matrix_c(so_kernels *table)
 {
     table->gemm = gemm;
+    table->gemm_bf16 = gemm_bf16;
     table->linear = linear;
     table->row = row;
 }

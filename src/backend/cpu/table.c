@@ -33,9 +33,20 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
 }
 
 /* Every table this machine can run, slowest first. */
-static so_kernels tables[3];
+static so_kernels tables[3], rounded;
 static int n_tables, best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void linear_bf16(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
+                        const so_real *bias, so_real *y)
+{
+    if (type != SO_F32 || m <= 16) {
+        tables[best].linear(pool, type, w, n, k, x, m, bias, y);
+        return;
+    }
+    for (int64_t i = 0; bias && i < m; i++) memcpy(y + i * n, bias, (size_t)n * sizeof *y);
+    tables[best].gemm_bf16(pool, false, true, m, n, k, x, k, w, k, bias ? 1 : 0, y, n);
+}
 
 static void fill(void)
 {
@@ -64,6 +75,9 @@ static void fill(void)
     const char *mask = getenv("SO_CPU");
     for (int i = 0; mask && i < n_tables; i++)
         if (strcmp(mask, tables[i].name) == 0) best = i;
+    rounded = tables[best];
+    rounded.gemm = rounded.gemm_bf16;
+    rounded.linear = linear_bf16;
 }
 
 const so_kernels *so_kernels_c(void)
@@ -82,4 +96,10 @@ const so_kernels *so_kernels_at(int i)
 {
     pthread_once(&once, fill);
     return i >= 0 && i < n_tables ? &tables[i] : NULL;
+}
+
+const so_kernels *so_kernels_bf16(void)
+{
+    pthread_once(&once, fill);
+    return &rounded;
 }
