@@ -92,6 +92,8 @@ static so_status take_lists(so_session *s, so_error *error)
     if (!s->slots.slot || !s->units || !s->text_end)
         return so_fail(error, SO_ERR_NOMEM, "no memory for a conversation of %lld positions", (long long)context);
     SO_TRY(reserve(&s->answer, (size_t)text * TEXT_BYTES, error));
+    memset(s->units, 0, (size_t)context * sizeof *s->units);
+    SO_TRY(so_ids_add(&s->kept, s->units, (size_t)context, error));
     SO_TRY(reserve(&s->heard, 1 << 16, error));
     return reserve(&s->heard_before, 1 << 16, error);
 }

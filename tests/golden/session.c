@@ -22,7 +22,7 @@ static int open_model(void **state)
     snprintf(folder, sizeof folder, "%s", check_shared(TINY "model"));
     snprintf(tokenizer, sizeof tokenizer, "%s", check_shared("reference/llama3-tokenizer"));
     snprintf(codec, sizeof codec, "%s", check_shared("reference/cosyvoice-tiny"));
-    so_model_options options = {.threads = 2, .context = 2048, .tokenizer = tokenizer, .codec = codec};
+    so_model_options options = {.threads = 1, .context = 2048, .tokenizer = tokenizer, .codec = codec};
     CHECK_OK(so_model_open(&model, folder, &options, &error), error);
     return 0;
 }
