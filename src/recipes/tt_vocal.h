@@ -17,6 +17,8 @@ so_status so_tt_flow_open(const so_tt *tt, so_store *store, so_flow *net, so_err
 
 /* The answer of an item at 22050 Hz, [a_count]; the caller frees. */
 so_status so_tt_answer(const so_tt *tt, int64_t item, float **pcm, so_error *error);
+/* The direction of the one voice, [192]. */
+void so_tt_voice(so_real *vector);
 /* A source [B, 256 T] with phases and noise from `rng`, for f0[B, T] in Hz. */
 so_tensor *so_tt_source(so_pass *pass, const so_hift *net, int64_t B, int64_t T, const so_real *f0, so_rng *rng);
 /* mel[T, 80] -> samples [1, 256 T]. */

@@ -4,9 +4,11 @@
  * magnitudes are enough for a synthetic voice. Its pitch predictor learns from measured pitch, kept in f0.f32.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "media/audio.h"
@@ -15,10 +17,10 @@
 
 enum {
     HOP = 256, MELS = 80,
-    CROPS = 6, FRAMES = 32, CROP = FRAMES * HOP, /* of one step */
+    CROPS = 4, FRAMES = 32, CROP = FRAMES * HOP, /* of one step */
     AROUND = 4,          /* frames on either side that the mel of a crop sees */
     PITCHED = 4000,      /* answers that are learned from, their pitch is measured */
-    STEPS = 6000,
+    STEPS = 8000,
     OWN_PITCH_FROM = 800, /* steps until the source follows the predicted pitch */
     JUDGED = 12, SAMPLES = 4,
 };
@@ -26,7 +28,7 @@ enum {
 so_hift_config so_tt_vocoder_config(void)
 {
     so_hift_config c = so_hift_published();
-    c.channels = 96;
+    c.channels = 128;
     c.f0_channels = 64;
     return c;
 }
@@ -234,6 +236,13 @@ so_status so_tt_sample(const so_tt *tt, const char *kind, int64_t item, const fl
     return so_audio_write(so_tt_path(tt, name, path), SO_AUDIO_WAV_S16, x, n, 22050, error);
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static so_status judge(const context *c, so_pass *pass, int64_t item, bool keep, so_notes *notes, so_error *error)
 {
     const so_tt *tt = c->tt;
@@ -245,7 +254,9 @@ static so_status judge(const context *c, so_pass *pass, int64_t item, bool keep,
     float *f0 = so_take(pass, (size_t)T * sizeof *f0, false);
     so_status status = f0 ? so_mel_compute(tt->vocoder, pcm, n, so_data(mel), NULL, error) : pass->error.status;
     if (status == SO_OK) status = so_f0_estimate(pcm, n, f0, error);
+    double begin = now();
     so_tensor *wave = status == SO_OK ? so_tt_sing(pass, &c->net, mel, (uint64_t)item) : NULL;
+    so_notes_add(notes, "s of work a s", (now() - begin) * 22050 / (double)n, (double)T);
     so_tensor *guess = wave ? so_hift_f0(pass, &c->net, so_reshape(pass, mel, 3, (int64_t[]){1, T, MELS})) : NULL;
     if (status == SO_OK && !guess) *error = pass->error, status = pass->error.status;
     if (status == SO_OK) status = so_mel_compute(tt->vocoder, so_data(wave), n, so_data(again), NULL, error);
