@@ -30,22 +30,25 @@ static void put_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, uin
         so_tt_batch_answer(b, ids->data, (int64_t)ids->n, tt->id->eot);
 }
 
-static void put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+/* Returns the kind of the first turn. */
+static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
 {
     so_dialogue d;
     so_tabletop_dialogue(part, seed, index, turns, &d);
     so_tt_batch_sequence(b);
     for (int t = 0; t < d.turns; t++) put_turn(c->tt, b, &c->ids, t, d.scene.seed, &d.turn[t]);
+    return d.turn[0].kind;
 }
 
-static void put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
 {
+    so_qa qa = {0};
     so_tt_batch_sequence(b);
     for (int t = 0; t < turns; t++) {
-        so_qa qa;
         so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, 0, &qa);
         put_turn(c->tt, b, &c->ids, t, ~(uint64_t)0, &qa);
     }
+    return qa.kind;
 }
 
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
@@ -71,17 +74,21 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
     for (uint64_t i = 0; i < 16 && so_ok(pass); i++) {
         size_t mark = so_arena_mark(pass->arena);
         uint8_t right[64];
+        so_tabletop_kind kind[64];
         memset(right, 1, sizeof right);
         so_tt_batch *b = so_tt_batch_start(pass, &c->net);
         if (!b) break;
         for (uint64_t k = 0; k < 32; k++) {
             if (i % 2)
-                put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
+                kind[k] = put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
             else
-                put_dialogue(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
+                kind[k] = put_dialogue(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
         }
         so_tt_batch_loss(b, right);
-        for (int k = 0; k < 32; k++) so_notes_add(notes, i % 2 ? "talk exact" : "picture exact", right[k], 1);
+        for (int k = 0; k < 32; k++) {
+            so_notes_add(notes, i % 2 ? "talk exact" : "picture exact", right[k], 1);
+            so_notes_add(notes, so_tabletop_kind_name((int)kind[k]), right[k], 1);
+        }
         so_arena_release(pass->arena, mark);
     }
     *error = pass->error;
