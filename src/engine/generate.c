@@ -621,7 +621,7 @@ so_status so_talk_plan(const so_model *model, const so_talk_options *options, si
 
 static so_status open_talk(so_talk *talk, const so_model *model, const so_talk_options *options, so_error *error)
 {
-    size_t session, scratch;
+    size_t session = 0, scratch = 0;
     set_options(talk, model, options);
     SO_TRY(measure(talk, &session, &scratch, error));
     SO_TRY(so_arena_init(&talk->memory, session, error));

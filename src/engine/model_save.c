@@ -1,6 +1,7 @@
 /* Saving a model as one GGUF file: configuration, tokenizer and every weight.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,40 @@ static so_status put_weight(const so_model *model, so_gguf_writer *writer, const
     return status;
 }
 
+/* The codec's networks, always as f32: they are small, and units hang on their last digits. */
+typedef struct codec_part {
+    const so_store *store;
+    const char *prefix;
+} codec_part;
+
+static void saved_name(const codec_part *part, const char *name, char *out, size_t size)
+{
+    bool has = strncmp(name, part->prefix, strlen(part->prefix)) == 0;
+    snprintf(out, size, "%s%s", has ? "" : part->prefix, name);
+}
+
+static so_status codec_tensors(const so_model *model, so_gguf_writer *writer, bool put, so_error *error)
+{
+    const so_codec *c = &model->codec;
+    const codec_part parts[] = {{&c->ears.store, "codec.tokenizer."}, {&c->flow_part.store, "codec.flow."},
+                                {&c->hift_part.store, "codec.hift."}};
+    char name[512];
+    for (size_t p = 0; p < 3; p++)
+        for (int64_t i = 0; i < parts[p].store->count; i++) {
+            const so_tensor *t = &parts[p].store->weight[i]->tensor;
+            saved_name(&parts[p], t->name, name, sizeof name);
+            if (put)
+                SO_TRY(so_gguf_put(writer, name, t->data, (size_t)so_count(t) * sizeof(float), error));
+            else
+                SO_TRY(so_gguf_declare(writer, name, SO_F32, t->n_dims, t->dim, error));
+        }
+    if (!put && c->config) SO_TRY(so_gguf_set_string(writer, "stream_omni.codec", c->config, error));
+    if (!c->speaker) return SO_OK;
+    int64_t width = c->flow.config.speaker;
+    if (put) return so_gguf_put(writer, "codec.speaker", c->speaker, (size_t)width * sizeof *c->speaker, error);
+    return so_gguf_declare(writer, "codec.speaker", SO_F32, 1, &width, error);
+}
+
 static so_status write_all(const so_model *model, so_gguf_writer *writer, so_type type, so_error *error)
 {
     SO_TRY(so_setup_save(&model->setup, writer, error));
@@ -81,11 +116,12 @@ static so_status write_all(const so_model *model, so_gguf_writer *writer, so_typ
         const so_tensor *t = &model->store.weight[i]->tensor;
         SO_TRY(so_gguf_declare(writer, t->name, saved_type(t, type), t->n_dims, t->dim, error));
     }
+    SO_TRY(codec_tensors(model, writer, false, error));
     for (int64_t i = 0; i < model->store.count; i++) {
         const so_tensor *t = &model->store.weight[i]->tensor;
         SO_TRY(put_weight(model, writer, t, saved_type(t, type), error));
     }
-    return SO_OK;
+    return codec_tensors(model, writer, true, error);
 }
 
 static so_status type_named(const char *name, so_type *type, so_error *error)
