@@ -108,6 +108,10 @@ enum { SO_WANT_TEXT = 1, SO_WANT_VOICE = 2, SO_WANT_UNITS = 4 };
 /* Ends the user's turn and starts the answer. VOICE needs a model that speaks. */
 so_status so_reply(so_session *session, unsigned want, so_error *error);
 
+/* In place of a reply: says this text in the model's voice, with the same events. The turn must hold nothing else; the
+ * conversation remembers the text as an answer. SO_ERR_LIMIT for more tokens than an answer holds. */
+so_status so_say(so_session *session, const char *utf8, unsigned want, so_error *error);
+
 typedef enum so_event_kind {
     SO_EVENT_NONE,  /* nothing new: feed more, or reply */
     SO_EVENT_HEARD, /* transcript of the user so far */

@@ -136,6 +136,7 @@ void so_session_close(so_session **session)
     so_ids_clear(&s->reply);
     so_ids_clear(&s->after_picture);
     so_ids_clear(&s->typed_ids);
+    so_ids_clear(&s->script);
     so_ids_clear(&s->kept);
     so_string_clear(&s->typed);
     so_string_clear(&s->heard);
@@ -376,9 +377,8 @@ int so_heard_end(const so_session *s)
 
 /* ---- replying */
 
-so_status so_reply(so_session *s, unsigned want, so_error *error)
+static so_status begin_answer(so_session *s, unsigned want, so_error *error)
 {
-    if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
     if (!(want & (SO_WANT_TEXT | SO_WANT_VOICE | SO_WANT_UNITS)))
         return so_fail(error, SO_ERR_ARG, "an answer in neither text nor voice nor units");
     bool voice = want & (SO_WANT_VOICE | SO_WANT_UNITS);
@@ -402,6 +402,29 @@ so_status so_reply(so_session *s, unsigned want, so_error *error)
     so_decoder_init(&s->decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
     if (s->mouth) so_mouth_reset(s->mouth, s->options.seed);
     s->phase = SO_ANSWERING;
+    return SO_OK;
+}
+
+so_status so_reply(so_session *s, unsigned want, so_error *error)
+{
+    if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
+    return begin_answer(s, want, error);
+}
+
+so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error)
+{
+    if (!(want & (SO_WANT_VOICE | SO_WANT_UNITS)))
+        return so_fail(error, SO_ERR_ARG, "a text is said in voice or in units");
+    SO_TRY(open_turn(s, error));
+    if (s->fed) return so_fail(error, SO_ERR_STATE, "a question was fed and wants a reply");
+    s->script.n = 0;
+    SO_TRY(so_tokenizer_encode(s->model->tokenizer, utf8, strlen(utf8), 0, &s->script, error));
+    if (s->script.n == 0) return so_fail(error, SO_ERR_ARG, "there is nothing to say");
+    if ((int64_t)s->script.n >= s->talk->options.max_text)
+        return so_fail(error, SO_ERR_LIMIT, "a text of %zu tokens, an answer holds %lld", s->script.n,
+                       (long long)s->talk->options.max_text);
+    SO_TRY(begin_answer(s, want, error));
+    so_talk_recite(s->talk, s->script.data, (int64_t)s->script.n);
     return SO_OK;
 }
 

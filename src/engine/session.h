@@ -47,6 +47,7 @@ struct so_session {
 
     /* the answer */
     unsigned want;
+    so_ids script;        /* of so_say */
     so_decoder decoder;
     so_string answer;
     int32_t *text_end;    /* [max_text] bytes of the answer after each text token */

@@ -169,6 +169,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     int64_t item[MOST], B = draw(c, &m->rng, item);
+    pass->k = so_tt_rough(c->tt);
     sheet *s = write_sheet(c, pass, &m->rng, B, item);
     if (!s) return NULL;
     for (int64_t b = 0; b < B; b++) m->tokens += s->frames[b];
@@ -268,6 +269,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
 {
     (void)step;
     const context *c = p;
+    pass->k = c->tt->kernels;
     int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
     for (int64_t i = 0; i < JUDGED; i++)
         SO_TRY(judge(c, pass, first + i * (SO_TT_HELD_OUT / JUDGED), i < SAMPLES, notes, error));

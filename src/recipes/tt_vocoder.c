@@ -47,6 +47,12 @@ so_status so_tt_vocoder_open(const so_tt *tt, so_store *store, so_hift *net, so_
     return SO_OK;
 }
 
+const so_kernels *so_tt_rough(const so_tt *tt)
+{
+    bool quick = tt->kernels == so_kernels_best() && strcmp(tt->kernels->name, "avx512") == 0;
+    return quick ? so_kernels_bf16() : tt->kernels;
+}
+
 so_status so_tt_answer(const so_tt *tt, int64_t i, float **pcm, so_error *error)
 {
     const so_tt_item *item = &tt->corpus.item[i];
@@ -207,13 +213,16 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     so_tensor *real = so_new2(pass, CROPS, CROP), *mel = so_new3(pass, CROPS, FRAMES, MELS);
     so_real *f0 = so_take(pass, CROPS * FRAMES * sizeof *f0, false);
     if (!f0) return NULL;
+    pass->k = c->tt->kernels;
     for (int64_t b = 0; b < CROPS && so_ok(pass); b++)
         crop(c, pass, &m->rng, so_data(real) + b * CROP, so_data(mel) + b * FRAMES * MELS, f0 + b * FRAMES);
     m->tokens = CROPS * FRAMES;
     so_tensor *guess = so_hift_f0(pass, &c->net, mel);
     if (!so_ok(pass)) return NULL;
     so_tensor *source = so_tt_source(pass, &c->net, CROPS, FRAMES, m->step < OWN_PITCH_FROM ? f0 : so_data(guess), &m->rng);
-    return losses(pass, f0, guess, so_hift_wave(pass, &c->net, mel, source), real, m->notes);
+    so_tensor *loss = losses(pass, f0, guess, so_hift_wave(pass, &c->net, mel, source), real, m->notes);
+    pass->k = so_tt_rough(c->tt); /* on the way back only: forward, its rounding would be heard */
+    return loss;
 }
 
 /* ---- judging */
@@ -281,6 +290,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
 {
     (void)step;
     context *c = p;
+    pass->k = c->tt->kernels;
     int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
     for (int64_t i = 0; i < JUDGED; i++) SO_TRY(judge(c, pass, first + i * (SO_TT_HELD_OUT / JUDGED), i < SAMPLES, notes, error));
     return SO_OK;
