@@ -85,7 +85,9 @@ static int bad_value(const so_verb *verb, const so_option *o, const char *text)
 {
     const char *kind = o->kind == SO_OPTION_INT ? "a whole number" : "a number";
     if (o->least == 0 && o->most == 0) return so_cli_usage(verb, "--%s wants %s, found '%s'", o->name, kind, text);
-    return so_cli_usage(verb, "--%s wants %s from %g to %g, found '%s'", o->name, kind, o->least, o->most, text);
+    const char *format = o->kind == SO_OPTION_INT ? "--%s wants %s from %.0f to %.0f, found '%s'"
+                                                  : "--%s wants %s from %g to %g, found '%s'";
+    return so_cli_usage(verb, format, o->name, kind, o->least, o->most, text);
 }
 
 int so_cli_parse(const so_verb *verb, const so_option *options, int argc, char **argv, int *operands)
@@ -124,8 +126,12 @@ int so_cli_parse(const so_verb *verb, const so_option *options, int argc, char *
 
 int so_cli_fail(const so_error *error)
 {
+    char line[sizeof error->text];
+    snprintf(line, sizeof line, "%s", error->text);
+    for (char *p = line; *p; p++)
+        if (*p == '\n' || *p == '\r') *p = ' ';
     fflush(stdout);
-    fprintf(stderr, "%serror:%s %s\n", so_cli_red(stderr), so_cli_plain(stderr), error->text);
+    fprintf(stderr, "%serror:%s %s\n", so_cli_red(stderr), so_cli_plain(stderr), line);
     return SO_EXIT_FAILURE;
 }
 

@@ -17,7 +17,7 @@ static int list(const char *folder)
     const char *about, *name;
     int done;
     for (int i = 0; (name = so_tabletop_recipe_part(i, &about, folder, &done)); i++)
-        printf("  %-12s %-48s %s\n", name, about, folder && done ? "done" : "");
+        printf("  %s %-12s %s\n", folder && done ? "done" : "    ", name, about);
     return SO_EXIT_OK;
 }
 
@@ -25,11 +25,12 @@ static int run(int argc, char **argv)
 {
     so_recipe_options recipe = {.stop = &so_cli_stop, .say = say};
     int64_t threads = 0, seed = 1;
-    bool parts = false;
+    bool parts = false, bf16 = false;
     const so_option options[] = {
         {"part", SO_OPTION_TEXT, &recipe.part, "NAME", "only this part"},
         {"parts", SO_OPTION_FLAG, &parts, NULL, "list the parts, and which of them the folder holds"},
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
+        {"bf16", SO_OPTION_FLAG, &bf16, NULL, "products of matrices in bf16"},
         {"minutes", SO_OPTION_REAL, &recipe.minutes, "M", "time limit of each part; its planned steps when not given", 0, 1e6},
         {"items", SO_OPTION_INT, &recipe.items, "N", "exchanges spoken for the corpus; 9000 when not given", 1, 1e7},
         {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
@@ -42,6 +43,7 @@ static int run(int argc, char **argv)
     if (parts && n <= 2) return list(n == 2 ? argv[1] : NULL);
     if (n != 2) return so_cli_usage(&so_verb_train, "expected one working folder, found %d", n - 1);
     recipe.folder = argv[1];
+    recipe.bf16 = bf16;
     recipe.threads = (int)threads;
     recipe.seed = (uint64_t)seed;
     so_cli_catch();

@@ -23,8 +23,8 @@ static const part parts[] = {
     {"units", "the corpus as speech units", "units.index", so_tt_units},
     {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom},
     {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top},
+    {"flow", "units to mel: flow matching", "flow.safetensors", so_tt_flow},
     {"vocoder", "mel to samples", "vocoder.safetensors", so_tt_vocoder},
-    {"flow", "speech units to mel", "flow.safetensors", so_tt_flow},
     {"omni", "stage 3: the three tri-modal tasks", "omni.safetensors", so_tt_omni},
     {"model", "one model of all parts", "model/tokenizer.json", so_tt_model},
 };
@@ -72,7 +72,8 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
                 .say = options->say,
                 .say_context = options->say_context,
                 .stop = options->stop,
-                .kernels = so_kernels_best()};
+                .kernels = so_kernels_best(),
+                .learning = options->bf16 ? so_kernels_bf16() : NULL};
     so_status status;
     SO_TRY_GO(so_tt_open(&tt, error));
     for (int i = first; i < last; i++) {

@@ -219,7 +219,7 @@ so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so
     trainer->hooks.stop = tt->stop;
     trainer->hooks.progress = tell;
     current = (telling){tt, part};
-    return so_trainer_run(trainer, tt->pool, tt->kernels, error);
+    return so_trainer_run(trainer, tt->pool, tt->learning ? tt->learning : tt->kernels, error);
 }
 
 void so_tt_picture(uint64_t seed, float *pixels)

@@ -216,7 +216,7 @@ static so_status updated(void *p, int64_t step, so_error *error)
     return SO_OK;
 }
 
-static so_status open_ears(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error)
+so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error)
 {
     so_speech_tokenizer_config config = so_tt_ears_config(training);
     so_rng rng;
@@ -232,7 +232,7 @@ so_status so_tt_ears(so_tt *tt, so_error *error)
     context c = {.tt = tt, .utterances = tt->corpus.count * 2};
     so_store store;
     so_optim optim;
-    SO_TRY(open_ears(tt, true, &store, &c.net, error));
+    SO_TRY(so_tt_ears_open(tt, true, &store, &c.net, error));
     c.order = malloc((size_t)(c.utterances + 1) * sizeof *c.order);
     if (!c.order || !c.utterances) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
     for (int64_t i = 0; i < c.utterances; i++) c.order[i] = (int32_t)i;
@@ -288,7 +288,7 @@ so_status so_tt_units(so_tt *tt, so_error *error)
     so_arena arena;
     so_pass pass;
     so_writer index, units;
-    SO_TRY(open_ears(tt, false, &store, &net, error));
+    SO_TRY(so_tt_ears_open(tt, false, &store, &net, error));
     SO_TRY(so_tt_overlay(tt, &store, "ears", error));
     SO_TRY(so_arena_init(&arena, (size_t)4 << 30, error));
     so_pass_init(&pass, &arena, tt->pool, tt->kernels);

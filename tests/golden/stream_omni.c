@@ -31,7 +31,7 @@ static void compare(int keep_types, int threads, int64_t checks)
 static void expanded_to_f32(void **state)
 {
     (void)state;
-    compare(0, 2, 400);
+    compare(0, 1, 400);
 }
 
 static void in_the_stored_type(void **state)
