@@ -1,7 +1,7 @@
 /* Everything at once: a question in speech units about nothing, answered in text, units and voice while another thread may
  * stop it: ask MODEL UNIT...
  *
- *     cc ask.c $(pkg-config --cflags --libs --static stream-omni) -o ask
+ *     cc ask.c $(pkg-config --cflags --libs stream-omni) -o ask
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>

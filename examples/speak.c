@@ -1,6 +1,6 @@
 /* Answers a typed question aloud: speak MODEL "QUESTION" ANSWER.wav
  *
- *     cc speak.c $(pkg-config --cflags --libs --static stream-omni) -o speak
+ *     cc speak.c $(pkg-config --cflags --libs stream-omni) -o speak
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <so.h>

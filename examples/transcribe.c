@@ -1,6 +1,6 @@
 /* Writes down what is said in a recording, while it is "heard": transcribe MODEL RECORDING
  *
- *     cc transcribe.c $(pkg-config --cflags --libs --static stream-omni) -o transcribe
+ *     cc transcribe.c $(pkg-config --cflags --libs stream-omni) -o transcribe
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <so.h>
