@@ -8,11 +8,10 @@
 
 enum {
     SOURCE_FRAMES = 32, /* frames whose harmonics are in memory at a time */
-    BLEND = 4,          /* frames after a border that are mixed with what the piece before made of them */
     FADE = 128          /* samples before a border that are mixed with what the next piece makes of them */
 };
 
-static const so_voice_options defaults = {.first = 10, .piece = 25, .right = 6, .left = 50, .limit = 1500};
+static const so_voice_options defaults = {.first = 6, .piece = 25, .right = 3, .left = 50, .limit = 1500};
 
 /* What is random in an answer: its seed, and the phases of the harmonics. */
 typedef struct chance {
@@ -24,8 +23,7 @@ struct so_voice_stream {
     so_flow flow; /* with the steps asked for */
     const so_hift *hift;
     const float *speaker;
-    int64_t first, piece, right, left, limit, context, blend, fade;
-    bool shown;            /* the flow is given the final mel left of a piece as a condition */
+    int64_t first, piece, right, left, limit, context, fade;
     int64_t each;          /* samples a frame */
     so_arena memory;
     chance chance;
@@ -33,7 +31,7 @@ struct so_voice_stream {
     int32_t *units;        /* [limit] */
     int64_t n;
     bool last;
-    int64_t done;          /* units with final mel */
+    int64_t done, made;    /* units with final mel; those of the last piece */
     so_real *mel;          /* [frames of limit, M] */
     int64_t final, known;  /* frames of it that are final; that exist, the right context included */
     so_real *source;       /* [frames of limit, each] */
@@ -147,7 +145,6 @@ so_status so_voice_stream_open(so_voice_stream **out, const so_flow *flow, const
     if (v->right > v->limit) v->right = v->limit;
     v->context = so_hift_context(&hift->config);
     v->each = so_hift_samples(&hift->config);
-    v->blend = BLEND;
     v->fade = FADE;
     so_status status = take_memory(v, error);
     if (status != SO_OK) {
@@ -170,7 +167,7 @@ void so_voice_stream_close(so_voice_stream **voice)
 void so_voice_stream_reset(so_voice_stream *v, uint64_t seed)
 {
     draw_chance(&v->chance, v->hift->config.harmonics + 1, seed);
-    v->n = v->done = v->final = v->known = v->sourced = v->given = v->told = 0;
+    v->n = v->done = v->made = v->final = v->known = v->sourced = v->given = v->told = 0;
     v->last = false;
     v->phase = (so_hift_phase){{0}};
 }
@@ -200,7 +197,8 @@ static so_tensor *regulate(so_pass *pass, const so_flow *net, so_tensor *h, int6
     return x ? so_reshape(pass, x, 2, (int64_t[]){T, c->mels}) : NULL;
 }
 
-/* Frames of units from..to. */
+/* Frames of units from..to. Those that are final already are shown to the flow, as a prompt's are: it then goes on where
+ * they end, and a border has no more change in it than any other place. */
 static so_tensor *flow_piece(so_voice_stream *v, so_pass *pass, int64_t from, int64_t to)
 {
     const so_flow *net = &v->flow;
@@ -211,11 +209,12 @@ static so_tensor *flow_piece(so_voice_stream *v, so_pass *pass, int64_t from, in
     so_tensor *h = so_flow_project(pass, net, so_flow_encoder(pass, net, 1, to - from, v->units + from, NULL));
     so_tensor *mu = whole ? so_flow_regulate(pass, net, h, 0, 0, T) : regulate(pass, net, h, from, to);
     so_tensor *z = flow_noise(pass, &v->chance, k0, T, c->mels), *cond = NULL;
-    if (v->shown && v->final > k0) {
+    if (v->final > k0) {
         cond = so_new2(pass, T, c->mels);
+        int64_t shown = (v->final - k0) * c->mels;
         if (cond && !pass->dry) {
             memset(cond->data, 0, (size_t)so_count(cond) * sizeof(so_real));
-            memcpy(cond->data, v->mel + k0 * c->mels, (size_t)((v->final - k0) * c->mels) * sizeof(so_real));
+            memcpy(cond->data, v->mel + k0 * c->mels, (size_t)shown * sizeof(so_real));
         }
     }
     return so_flow_sample(pass, net, z, mu, speaker, cond);
@@ -229,15 +228,11 @@ static void make_mel(so_voice_stream *v, so_pass *pass, int64_t end, int64_t to)
     size_t mark = so_arena_mark(pass->arena);
     so_tensor *mel = flow_piece(v, pass, from, to);
     int64_t known = so_flow_frames(c, to);
-    for (int64_t k = v->final; mel && k < known && !pass->dry; k++) {
-        const so_real *fresh = so_data(mel) + (k - k0) * M;
-        int64_t i = k - v->final;
-        bool mix = k < v->known && i < v->blend;
-        so_real w = (so_real)(i + 1) / (so_real)(v->blend + 1), *row = v->mel + k * M;
-        for (int64_t j = 0; j < M; j++) row[j] = mix ? row[j] + w * (fresh[j] - row[j]) : fresh[j];
-    }
+    if (mel && !pass->dry)
+        memcpy(v->mel + v->final * M, so_data(mel) + (v->final - k0) * M, (size_t)((known - v->final) * M) * sizeof *v->mel);
     so_arena_release(pass->arena, mark);
     if (!so_ok(pass)) return;
+    v->made = end - v->done;
     v->done = end;
     v->final = so_flow_frames(c, end);
     v->known = known;
@@ -316,7 +311,8 @@ so_status so_voice_stream_feed(so_voice_stream *v, const int32_t *units, int64_t
  * whenever there is enough for one, known to be the last or not, so that audio does not depend on when units came. */
 static bool next_piece(const so_voice_stream *v, int64_t *end, int64_t *to)
 {
-    int64_t piece = v->done ? v->piece : v->first, rest = v->n - v->done;
+    int64_t piece = v->done ? v->made + (v->made + 1) / 2 : v->first, rest = v->n - v->done;
+    if (v->done && piece > v->piece) piece = v->piece;
     if (rest >= piece + v->right && rest > 0) {
         *end = v->done + piece;
         *to = *end + v->right;

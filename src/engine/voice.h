@@ -10,7 +10,8 @@
  *
  * The vocoder needs f0, which reaches SO_VOICE_HOLD frames ahead: audio ends that much before the mel of its piece. Frames
  * right of a piece (they will be made again with the next one) serve as the vocoder's further context. So the first audio
- * leaves after `first` + `right` units and lasts about `first` units less 58 ms.
+ * leaves after `first` + `right` units and lasts `first` units less 64 ms; units that come half as fast again as they are
+ * spoken keep the audio from pausing.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_VOICE_H
@@ -24,9 +25,9 @@ enum { SO_VOICE_HOLD = 5 };
 typedef struct so_voice_stream so_voice_stream;
 
 typedef struct so_voice_options {
-    int first;      /* units before the first audio leaves; 0: 10 */
-    int piece;      /* units of later pieces; 0: 25 */
-    int right;      /* units of context to the right that a piece waits for; 0: 6; -1: none */
+    int first;      /* units of the first piece; 0: 6 */
+    int piece;      /* units of later pieces, which grow by half each until they have so many; 0: 25 */
+    int right;      /* units of context to the right that a piece waits for; 0: 3; -1: none */
     int left;       /* units of context to the left that are computed again; 0: 50; -1: none */
     int limit;      /* units of one answer; 0: 1500 */
     int steps;      /* Euler steps; 0: the model's */
