@@ -1,11 +1,14 @@
 /* Microphone and speaker through PortAudio's blocking streams, which are never made to block for long.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "apps/speaker.h"
 
+#include <fcntl.h>
 #include <portaudio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "so.h"
@@ -19,6 +22,20 @@ struct so_device {
 static so_status failed(so_error *error, const char *what, PaError code)
 {
     return so_fail(error, SO_ERR_IO, "%s: %s", what, Pa_GetErrorText(code));
+}
+
+/* PortAudio asks every sound system of the machine, and those that are not there say so on stderr at length: it looks
+ * elsewhere meanwhile. */
+static PaError initialise(void)
+{
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
+    if (kept >= 0 && nowhere >= 0) dup2(nowhere, STDERR_FILENO);
+    PaError code = Pa_Initialize();
+    if (kept >= 0 && nowhere >= 0) dup2(kept, STDERR_FILENO);
+    if (kept >= 0) close(kept);
+    if (nowhere >= 0) close(nowhere);
+    return code;
 }
 
 /* The device whose name contains `name`, else the default one. */
@@ -50,7 +67,7 @@ so_status so_device_open(so_device **out, const char *microphone, const char *sp
 {
     *out = calloc(1, sizeof **out);
     if (!*out) return so_fail(error, SO_ERR_NOMEM, "no memory for the audio devices");
-    PaError code = Pa_Initialize();
+    PaError code = initialise();
     if (code != paNoError) {
         free(*out);
         *out = NULL;
@@ -121,8 +138,9 @@ double so_device_hush(so_device *device)
 
 so_status so_device_list(so_error *error)
 {
-    PaError code = Pa_Initialize();
+    PaError code = initialise();
     if (code != paNoError) return failed(error, "PortAudio", code);
+    if (Pa_GetDeviceCount() == 0) printf("no microphone and no speaker\n");
     for (PaDeviceIndex i = 0; i < Pa_GetDeviceCount(); i++) {
         const PaDeviceInfo *info = Pa_GetDeviceInfo(i);
         printf("%s%s%s  %s\n", info->maxInputChannels ? "in " : "   ", info->maxOutputChannels ? "out" : "   ",
