@@ -3,8 +3,8 @@
  *     cc codec.c $(pkg-config --cflags --libs stream-omni) -o codec
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include <so.h>
 #include <sndfile.h>
+#include <so.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -44,7 +44,8 @@ static PaDeviceIndex find_device(const char *name, int input)
     if (!name) return input ? Pa_GetDefaultInputDevice() : Pa_GetDefaultOutputDevice();
     for (PaDeviceIndex i = 0; i < Pa_GetDeviceCount(); i++) {
         const PaDeviceInfo *info = Pa_GetDeviceInfo(i);
-        if (info && strstr(info->name, name) && (input ? info->maxInputChannels : info->maxOutputChannels) > 0) return i;
+        if (info && strstr(info->name, name) && (input ? info->maxInputChannels : info->maxOutputChannels) > 0)
+            return i;
     }
     return paNoDevice;
 }
@@ -53,12 +54,14 @@ static so_status open_stream(PaStream **stream, const char *name, int input, so_
 {
     PaStreamParameters p = {.device = find_device(name, input), .channelCount = 1, .sampleFormat = paFloat32};
     if (p.device == paNoDevice)
-        return so_fail(error, SO_ERR_MISSING, "no %s%s%s; files can stand in: stream-omni talk question.wav --wav answer.wav",
+        return so_fail(error, SO_ERR_MISSING,
+                       "no %s%s%s; files can stand in: stream-omni talk question.wav --wav answer.wav",
                        input ? "microphone" : "speaker", name ? " named " : "", name ? name : "");
     const PaDeviceInfo *info = Pa_GetDeviceInfo(p.device);
     p.suggestedLatency = input ? info->defaultLowInputLatency : info->defaultHighOutputLatency;
-    PaError code = Pa_OpenStream(stream, input ? &p : NULL, input ? NULL : &p, input ? SO_MICROPHONE_RATE : SO_VOICE_RATE,
-                                 input ? SO_MICROPHONE_PIECE : paFramesPerBufferUnspecified, paNoFlag, NULL, NULL);
+    PaError code =
+        Pa_OpenStream(stream, input ? &p : NULL, input ? NULL : &p, input ? SO_MICROPHONE_RATE : SO_VOICE_RATE,
+                      input ? SO_MICROPHONE_PIECE : paFramesPerBufferUnspecified, paNoFlag, NULL, NULL);
     if (code == paNoError) code = Pa_StartStream(*stream);
     return code == paNoError ? SO_OK : failed(error, info->name, code);
 }

@@ -28,7 +28,8 @@ static int stages(void)
     so_stage_info s;
     for (int i = 0; so_stage_about(i, &s); i++) {
         printf("%s%s%s  %s\n", so_cli_bold(stdout), s.name, so_cli_plain(stdout), s.about);
-        printf("  network %s; learns %s\n  tasks %s; losses %s; rate %g\n", s.network, s.learns, s.tasks, s.losses, s.rate);
+        printf("  network %s; learns %s\n  tasks %s; losses %s; rate %g\n", s.network, s.learns, s.tasks, s.losses,
+               s.rate);
     }
     return SO_EXIT_OK;
 }
@@ -51,7 +52,8 @@ static int run(int argc, char **argv)
         {"parts", SO_OPTION_FLAG, &parts, NULL, "list the parts, and which of them the folder holds"},
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
         {"bf16", SO_OPTION_FLAG, &bf16, NULL, "products of matrices in bf16"},
-        {"minutes", SO_OPTION_REAL, &recipe.minutes, "M", "time limit of each part; its planned steps when not given", 0, 1e6},
+        {"minutes", SO_OPTION_REAL, &recipe.minutes, "M", "time limit of each part; its planned steps when not given",
+         0, 1e6},
         {"items", SO_OPTION_INT, &recipe.items, "N", "exchanges spoken for the corpus; 9000 when not given", 1, 1e7},
         {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
         {0},

@@ -1,8 +1,9 @@
 /* Measuring a model on the tabletop world, through the public header alone, as any stranger would.
  *
- * Every worker has a model of one thread and a session of its own, and takes the next item. Speech arrives on a listener's
- * clock: a piece of 40 ms is there 40 ms after the one before, work on it begins when it is there and the work before is
- * done. Times are differences on that clock, so that they are what a person would see, though nothing waits for them.
+ * Every worker has a model of one thread and a session of its own, and takes the next item. Speech arrives on a
+ * listener's clock: a piece of 40 ms is there 40 ms after the one before, work on it begins when it is there and the
+ * work before is done. Times are differences on that clock, so that they are what a person would see, though nothing
+ * waits for them.
  *
  * Source: the tabletop spec, "What is measured on the reserved part".
  * SPDX-License-Identifier: Apache-2.0 */
@@ -148,7 +149,8 @@ static so_status drain(worker *w, so_event_kind until, so_error *error)
     return SO_OK;
 }
 
-/* Speech at the pace of a speaker; afterwards the clock stands at the end of the work, *end at the end of the speech. */
+/* Speech at the pace of a speaker; afterwards the clock stands at the end of the work, *end at the end of the speech.
+ */
 static so_status listen(worker *w, const float *pcm, int64_t n, int rate, double *end, so_error *error)
 {
     int64_t step = rate * SO_UNIT_MS / 1000;
@@ -244,8 +246,15 @@ done:
 static void keep_result(worker *w, const task *t, so_tabletop_result *r)
 {
     work *all = w->work;
-    so_tabletop_reply reply = {t->mode->name, t->item->id,  t->item->kind_name, t->item->question, t->item->answer,
-                               w->heard,      w->got, w->echo, so_tabletop_match(t->item->answer, w->got)};
+    so_tabletop_reply reply = {t->mode->name,
+                               t->item->id,
+                               t->item->kind_name,
+                               t->item->question,
+                               t->item->answer,
+                               w->heard,
+                               w->got,
+                               w->echo,
+                               so_tabletop_match(t->item->answer, w->got)};
     so_error error;
     pthread_mutex_lock(&all->lock);
     so_status status = so_tabletop_score_add(all->score, r, &error);
@@ -268,8 +277,10 @@ static so_status run_item(worker *w, const task *t, so_error *error)
     /* The picture is there before the question. */
     if (t->mode->sees) SO_TRY(show(w, item->image, error));
     w->ready = real_time();
-    if (t->mode->hears) SO_TRY(hear(w, item->speech, &end, error));
-    else SO_TRY(so_feed_text(w->session, item->question, error));
+    if (t->mode->hears)
+        SO_TRY(hear(w, item->speech, &end, error));
+    else
+        SO_TRY(so_feed_text(w->session, item->question, error));
     double begun = real_time();
     SO_TRY(so_reply(w->session, SO_WANT_TEXT | (t->mode->speaks ? SO_WANT_VOICE : 0), error));
     SO_TRY(drain(w, SO_EVENT_DONE, error));
@@ -291,7 +302,8 @@ static so_status run_item(worker *w, const task *t, so_error *error)
         if (w->samples) SO_TRY(hear_again(w, error));
         r.echo = w->echo ? w->echo : "";
         if (w->samples && w->got && w->got[0])
-            SO_TRY(compare_voice(w, &r.measured[SO_MEASURE_DURATION_RATIO], &r.measured[SO_MEASURE_MEL_DISTANCE], error));
+            SO_TRY(
+                compare_voice(w, &r.measured[SO_MEASURE_DURATION_RATIO], &r.measured[SO_MEASURE_MEL_DISTANCE], error));
     }
     keep_result(w, t, &r);
     return SO_OK;
@@ -355,7 +367,9 @@ static so_status add_mode(work *all, const char *name, size_t length, so_error *
     int64_t n = 0, fitting = 0;
     for (int i = 0; i < MAX_MODES; i++)
         if (strlen(modes[i].name) == length && strncmp(modes[i].name, name, length) == 0) m = &modes[i];
-    if (!m) return so_fail(error, SO_ERR_ARG, "modes are V+T>T, V+S>T, S>T, V+S>S, T>T, S>S; found '%.*s'", (int)length, name);
+    if (!m)
+        return so_fail(error, SO_ERR_ARG, "modes are V+T>T, V+S>T, S>T, V+S>S, T>T, S>S; found '%.*s'", (int)length,
+                       name);
     for (int64_t i = 0; i < all->corpus.count; i++) fitting += fits(m, &all->corpus.items[i]);
     if (fitting == 0) return so_fail(error, SO_ERR_MISSING, "the corpus has no item for %s", m->name);
     int64_t most = all->options->items > 0 && all->options->items < fitting ? all->options->items : fitting, seen = 0;
@@ -424,8 +438,10 @@ so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *o
     SO_TRY_GO(so_mel_open(&all.mel, SO_MEL_VOCODER, error));
     SO_TRY_GO(list_tasks(&all, error));
     SO_TRY_GO(run_all(&all, options->threads > 0 ? options->threads : cores > 0 ? (int)cores : 1, error));
-    if (text && !(*text = so_tabletop_score_text(all.score))) status = so_fail(error, SO_ERR_NOMEM, "no memory for tables");
-    if (json && !(*json = so_tabletop_score_json(all.score))) status = so_fail(error, SO_ERR_NOMEM, "no memory for tables");
+    if (text && !(*text = so_tabletop_score_text(all.score)))
+        status = so_fail(error, SO_ERR_NOMEM, "no memory for tables");
+    if (json && !(*json = so_tabletop_score_json(all.score)))
+        status = so_fail(error, SO_ERR_NOMEM, "no memory for tables");
 done:
     free(all.task);
     so_mel_close(&all.mel);
