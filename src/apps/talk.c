@@ -181,7 +181,7 @@ static int run(int argc, char **argv)
 const so_verb so_verb_talk = {
     "talk", "a conversation by microphone and speaker, or by files", "talk [FILE|WORDS...] [options]",
     "Without files: microphone and speaker. With files: every recording (or word in quotes) is one turn of the same\n"
-    "conversation, and a picture belongs to the turn after it.\n\n"
+    "conversation, and a picture (one a conversation) belongs to the turn after it.\n\n"
     "examples:\n"
     "  stream-omni talk --picture table.png\n"
     "  stream-omni talk table.png first.wav second.wav --wav answers.wav\n",

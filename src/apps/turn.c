@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "media/image.h"
@@ -18,6 +19,9 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
                                 .tokenizer = s->tokenizer,
                                 .codec = s->codec,
                                 .speaker = s->speaker};
+    if (!s->model && access(so_cli_model(NULL), R_OK) != 0)
+        return so_fail(error, SO_ERR_MISSING, "%s is neither here nor installed; name a model with --model",
+                       so_cli_model(NULL));
     return so_model_open(model, so_cli_model(s->model), &options, error);
 }
 
