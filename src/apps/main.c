@@ -6,7 +6,10 @@
 #include "apps/verbs.h"
 #include "so.h"
 
-static const so_verb *const verbs[] = {&so_verb_train, &so_verb_data, &so_verb_eval, &so_verb_inspect, &so_verb_convert};
+static const so_verb *const verbs[] = {
+    &so_verb_ask,  &so_verb_talk,  &so_verb_see,  &so_verb_transcribe, &so_verb_speak,   &so_verb_demo,
+    &so_verb_eval, &so_verb_bench, &so_verb_data, &so_verb_train,      &so_verb_inspect, &so_verb_convert,
+};
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
 static void help(FILE *out)

@@ -344,8 +344,11 @@ static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
-    for (int i = 0; b && i < TOP_BATCH; i++)
-        so_tt_speech_add(b, &c->units, so_rng_below(&m->rng, c->train), so_rng_uniform(&m->rng) < 0.7, true, &c->scratch);
+    for (int i = 0; b && i < TOP_BATCH; i++) {
+        int64_t item = so_rng_below(&m->rng, c->train);
+        bool hear = so_rng_uniform(&m->rng) < 0.7;
+        so_tt_speech_add(b, &c->units, item, hear, true, &c->scratch);
+    }
     if (!b || !so_ok(pass)) return NULL;
     m->tokens = b->rows;
     return speak(c, pass, b, m->notes);
