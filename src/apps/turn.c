@@ -80,12 +80,18 @@ static void show_heard(so_show *show, const so_event *e)
     fflush(stdout);
 }
 
+/* What a model says is not trusted with a terminal's control sequences. */
+static void print_harmless(const char *text)
+{
+    for (; *text; text++) putchar((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t' ? '?' : *text);
+}
+
 static void show_text(so_show *show, const so_event *e)
 {
     if (!show || !show->text) return;
     if (!show->in_text && show->labels) printf("%sanswer:%s ", so_cli_dim(stdout), so_cli_plain(stdout));
     show->in_text = true;
-    printf("%s", e->text);
+    print_harmless(e->text);
     fflush(stdout);
 }
 
