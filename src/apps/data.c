@@ -22,11 +22,13 @@ static int report(const so_tabletop_options *o, bool json, so_error *error)
         answers += corpus.items[i].answer_duration;
         spoken += corpus.items[i].speech != NULL;
     }
-    if (json)
-        printf("{\"folder\": \"%s\", \"scenes\": %lld, \"questions\": %lld, \"spoken\": %lld, \"speech_s\": %.3f, "
-               "\"answer_speech_s\": %.3f}\n",
-               o->folder, (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds, answers);
-    else
+    if (json) {
+        printf("{\"folder\": ");
+        so_json_text(stdout, o->folder);
+        printf(", \"scenes\": %lld, \"questions\": %lld, \"spoken\": %lld, \"speech_s\": %.3f, \"answer_speech_s\": "
+               "%.3f}\n",
+               (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds, answers);
+    } else
         printf("%s: %lld pictures, %lld questions, %lld of them spoken (%.1f min of speech, %.1f min of answers)\n",
                o->folder, (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds / 60, answers / 60);
     so_tabletop_close(&corpus);

@@ -153,7 +153,7 @@ static int run(int argc, char **argv)
         {"failures", SO_OPTION_FLAG, &t.failures, NULL, "golden: print only what passes a bar"},
         {"model", SO_OPTION_TEXT, &model, "FILE|DIR", "tabletop: the model; models/tabletop.gguf when not given"},
         {"modes", SO_OPTION_TEXT, &world.modes, "LIST",
-         "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S"},
+         "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S,V+S>U,S>U,say>S,say>U"},
         {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode", 1, 1e9},
         {"details", SO_OPTION_TEXT, &details, "FILE", "tabletop: every answer, one JSON object a line"},
         {"seed", SO_OPTION_INT, &seed, "N", "tabletop: of the voice's noise", 0, 9e15},
