@@ -40,6 +40,7 @@ typedef struct so_tt_segment {
 typedef struct so_tt_speech_batch {
     so_pass *pass;
     const so_tt *tt;
+    so_rng *slips; /* units are mistaken now and then, drawn from here; NULL: never */
     int64_t rows, seqs, segments, labels, memories, fused;
     int64_t seq_rows[SO_TT_SPEECH_SEQS];
     int32_t *id;      /* [rows] what the bottom layers read */
