@@ -383,6 +383,8 @@ int so_heard_end(const so_session *s)
     for (; at >= s->content_at && t->label[at] == s->model->blank; at--) blanks++;
     bool words = s->heard.size > 0;
     double patience = s->options.patience;
+    /* A gate keeps silence from the tokenizer: then the level alone tells. */
+    if (s->audio && s->ear->held) return words && s->ear->quiet_s >= patience;
     /* The last units are not given out yet; the level knows of them. */
     double held = s->audio ? s->ear->quiet_s - (double)blanks / UNITS_PER_S : 0;
     if (s->audio && s->ear->quiet_s < patience) return 0;

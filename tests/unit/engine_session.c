@@ -314,6 +314,47 @@ static void the_end_of_speech_is_noticed(void **state)
     so_session_close(&s);
 }
 
+/* Silence before speech is dropped, a pause within it is not, and of that behind it 200 ms are left. */
+static void the_gate_trims_silence(void **state)
+{
+    (void)state;
+    enum { N = 16000 };
+    static float quiet[N];
+    so_ear *a, *b;
+    so_error error;
+    bool news;
+    float *x = malloc(N * sizeof *x);
+    for (int i = 0; i < N; i++) {
+        x[i] = 0.3f * sinf((float)i * 0.06f) * sinf((float)(i % 3001) * 0.002f);
+        quiet[i] = 1e-4f * sinf((float)i);
+    }
+    x[0] = 0.3f;
+    so_codec codec = model->codec;
+    codec.trims = true;
+    CHECK_OK(so_ear_open(&a, &codec, NULL, model->kernels, 20, &error), error);
+    CHECK_OK(so_ear_open(&b, &model->codec, NULL, model->kernels, 20, &error), error);
+    for (int at = 0; at < 8000; at += 80) CHECK_OK(so_ear_feed(a, quiet + at, 80, 16000, &news, &error), error);
+    assert_int_equal(a->n, 0);
+    for (int part = 0; part < 2; part++) {
+        CHECK_OK(so_ear_feed(a, x, N, 16000, &news, &error), error);
+        CHECK_OK(so_ear_feed(b, x, N, 16000, &news, &error), error);
+        CHECK_OK(so_ear_feed(a, quiet, N, 16000, &news, &error), error);
+        CHECK_OK(so_ear_feed(b, quiet, part ? 3200 : N, 16000, &news, &error), error);
+        assert_true(a->quiet_s > 0.9);
+    }
+    CHECK_OK(so_ear_finish(a, &error), error);
+    CHECK_OK(so_ear_finish(b, &error), error);
+    assert_int_equal(a->lead, 8000);
+    assert_int_equal(a->n, b->n);
+    assert_memory_equal(a->units, b->units, (size_t)a->n * sizeof *a->units);
+    so_ear_reset(a);
+    CHECK_OK(so_ear_feed(a, quiet, N, 16000, &news, &error), error);
+    CHECK_OK(so_ear_finish(a, &error), error);
+    so_ear_close(&a);
+    so_ear_close(&b);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +364,7 @@ int main(void)
         cmocka_unit_test(stopped_answers_are_cut),
         cmocka_unit_test(other_loops_and_limits),
         cmocka_unit_test(the_end_of_speech_is_noticed),
+        cmocka_unit_test(the_gate_trims_silence),
         cmocka_unit_test(answering_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
