@@ -63,17 +63,19 @@ static void draw_units(so_canvas *c, const band *b, int top)
     }
 }
 
-static void draw_words(so_canvas *c, const band *b, int top)
+/* Words below their time, pushed to the right where they would touch; gives the right end. `c` may be NULL. */
+static double draw_words(so_canvas *c, const band *b, int top)
 {
     double free_from = 0;
     for (size_t i = 0; i < b->words; i++) {
         const so_timed *w = &b->word[i];
         if (!w->text[0]) continue;
         double x = fmax(x_of(w->begin), free_from);
-        so_draw_rect(c, x_of(w->begin), top, x_of(fmax(w->end, w->begin + 0.01)), top + 3, 200, 80, 60);
-        so_draw_text(c, (int)x, top + 6, 2, w->text, 20, 20, 20);
+        if (c) so_draw_rect(c, x_of(w->begin), top, x_of(fmax(w->end, w->begin + 0.02)) - 2, top + 3, 200, 80, 60);
+        if (c) so_draw_text(c, (int)x, top + 6, 2, w->text, 20, 20, 20);
         free_from = x + so_draw_text_width(w->text, 2) + 8;
     }
+    return free_from;
 }
 
 static int draw_band(so_canvas *c, const band *b, int top)
@@ -109,7 +111,8 @@ so_status so_alignment_write(const char *path, const so_audio *speech, const int
     band answer = {"answer", a->pcm, (int64_t)a->samples, SO_VOICE_RATE, a->units, a->n_units, a->piece, a->pieces};
     double seconds = fmax(length_of(&question), length_of(&answer));
     int bands = (length_of(&question) > 0) + 1;
-    double width = fmin(fmax(seconds * PER_SECOND + 2 * LEFT, MIN_WIDTH), MAX_WIDTH);
+    double words = fmax(draw_words(NULL, &question, 0), draw_words(NULL, &answer, 0));
+    double width = fmin(fmax(fmax(seconds * PER_SECOND + 2 * LEFT, words + LEFT), MIN_WIDTH), MAX_WIDTH);
     so_image image = {0};
     SO_TRY(so_image_init(&image, (int)width, 14 + bands * (TITLE + WAVE + UNIT_ROW + TEXT_ROW + 26), error));
     so_canvas canvas = {image.w, image.h, image.rgb};

@@ -86,7 +86,8 @@ static so_status turn(const so_setting *setting, so_model *model, const so_quest
     so_audio speech = {0};
     so_wav_writer wav = {0};
     so_show show = {.transcript = !out->json && !out->quiet, .text = !out->json, .labels = !out->quiet, .wav = out->wav ? &wav : NULL};
-    unsigned want = SO_WANT_TEXT | (voice ? SO_WANT_VOICE : 0) | (voice || out->units ? SO_WANT_UNITS : 0);
+    unsigned want = SO_WANT_TEXT | (voice ? SO_WANT_VOICE | SO_WANT_UNITS : 0);
+    if (out->units || out->alignment) want |= SO_WANT_UNITS;
     so_status status;
     SO_TRY_GO(so_setting_session(setting, model, &session, error));
     if (out->wav) SO_TRY_GO(so_wav_open(&wav, out->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
@@ -108,7 +109,12 @@ static int whole(const so_setting *setting, const so_question *q, const char *sa
     so_model *model = NULL;
     so_cli_catch();
     so_status status = so_setting_open(setting, &model, &error);
-    if (status == SO_OK) status = turn(setting, model, q, say, out, voice, &error);
+    if (status == SO_OK) {
+        /* A drawing alone can do without a waveform. */
+        so_model_info info;
+        so_model_about(model, &info);
+        status = turn(setting, model, q, say, out, voice && (out->wav || info.speaks), &error);
+    }
     so_model_close(&model);
     return so_cli_end(status, &error);
 }
@@ -134,7 +140,7 @@ static int run_ask(int argc, char **argv)
     if (sort_operands(&q, &text, n, argv, &error) != SO_OK) status = so_cli_fail(&error);
     else if (!q.speech && !q.text)
         status = so_cli_usage(&so_verb_ask, "expected a question, as words or as a recording, found %s", n ? "only a picture" : "nothing");
-    else status = whole(&setting, &q, NULL, &out, out.wav || out.alignment || out.units);
+    else status = whole(&setting, &q, NULL, &out, out.wav || out.alignment);
     free(text);
     return status;
 }
@@ -193,7 +199,7 @@ static int run_see(int argc, char **argv)
     if (status >= 0) return status;
     if (n != 1) return so_cli_usage(&so_verb_see, "expected one picture, found %d", n);
     so_question q = {.picture = argv[0], .text = "What do you see?"};
-    return whole(&setting, &q, NULL, &out, out.wav || out.alignment || out.units);
+    return whole(&setting, &q, NULL, &out, out.wav || out.alignment);
 }
 
 const so_verb so_verb_see = {

@@ -117,17 +117,27 @@ static so_status bench_synthesize(bench *b, double *x, so_error *error)
     return status;
 }
 
+static so_status one_turn(so_session *session, unsigned want, const char *words, so_usage *usage, so_error *error)
+{
+    so_event event = {0};
+    for (int i = 0; i < 4; i++) SO_TRY(so_feed_text(session, words, error));
+    SO_TRY(so_reply(session, want, error));
+    while (event.kind != SO_EVENT_DONE) SO_TRY(so_next(session, &event, error));
+    *usage = event.usage;
+    return SO_OK;
+}
+
 /* A turn of many words, and its answer: how fast a prompt is read, text and units are made. */
 static so_status bench_turn(bench *b, unsigned want, double *read, double *make, double *first, so_error *error)
 {
     const char *words = "What is two plus three? Where is the red star? Count from three to seven. ";
     for (int64_t r = 0; r < b->repeats; r++) {
-        so_event event = {0};
-        SO_TRY(so_session_clear(b->session, error));
-        for (int i = 0; i < 4; i++) SO_TRY(so_feed_text(b->session, words, error));
-        SO_TRY(so_reply(b->session, want, error));
-        while (event.kind != SO_EVENT_DONE) SO_TRY(so_next(b->session, &event, error));
-        const so_usage *u = &event.usage;
+        so_usage usage, *u = &usage;
+        so_session *session; /* a new one: an old one would not read the same prompt twice */
+        SO_TRY(so_setting_session(&b->setting, b->model, &session, error));
+        so_status status = one_turn(session, want, words, u, error);
+        so_session_close(&session);
+        SO_TRY(status);
         double rest = u->total_s - u->first_text_s;
         read[r] = u->prompt_positions / u->first_text_s;
         make[r] = want & SO_WANT_UNITS ? u->units / rest : (u->text_tokens - 1) / rest;

@@ -222,6 +222,7 @@ so_status so_turn_step(so_session *session, so_answer *answer, so_show *show, bo
 void so_turn_end(so_show *show)
 {
     if (show && show->in_text) printf("\n");
+    fflush(stdout);
     if (show) show->in_text = false;
 }
 
@@ -299,7 +300,7 @@ void so_answer_speed(FILE *out, const so_answer *a)
 {
     const so_usage *u = &a->usage;
     fprintf(out, "%s%d text tokens", so_cli_dim(out), u->text_tokens);
-    if (u->units) fprintf(out, ", %d units (%.2f s of speech)", u->units, u->voice_s);
+    if (u->units) fprintf(out, ", %d units (%.2f s of speech)", u->units, u->units * SO_UNIT_MS / 1000.0);
     fprintf(out, " in %.2f s; first word after %.0f ms", u->total_s, 1000 * u->first_text_s);
     if (u->voice_s > 0)
         fprintf(out, ", first sound after %.0f ms, %.1f times as fast as speech", 1000 * u->first_voice_s,

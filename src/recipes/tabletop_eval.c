@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "data/tabletop_corpus.h"
 #include "eval/tabletop.h"
+#include "eval/warp.h"
 #include "media/audio.h"
 #include "media/image.h"
 #include "media/mel.h"
@@ -210,38 +211,6 @@ static so_status hear_again(worker *w, so_error *error)
 
 /* ---- speech against espeak-ng's */
 
-/* Mean absolute difference of log-mel frames along the best path through [n, m] pairs (steps right, down, both). */
-static double warp(const float *a, int64_t n, const float *b, int64_t m, int bins)
-{
-    double *cost = malloc((size_t)(m + 1) * 2 * sizeof *cost);
-    int64_t *steps = malloc((size_t)(m + 1) * 2 * sizeof *steps);
-    double result = NAN;
-    if (!cost || !steps || n < 1 || m < 1) goto done;
-    for (int64_t j = 0; j <= m; j++) cost[j] = j ? INFINITY : 0, steps[j] = 0;
-    for (int64_t i = 1; i <= n; i++) {
-        double *above = cost + ((i - 1) & 1) * (m + 1), *row = cost + (i & 1) * (m + 1);
-        int64_t *above_steps = steps + ((i - 1) & 1) * (m + 1), *row_steps = steps + (i & 1) * (m + 1);
-        row[0] = INFINITY;
-        row_steps[0] = 0;
-        for (int64_t j = 1; j <= m; j++) {
-            const float *x = a + (i - 1) * bins, *y = b + (j - 1) * bins;
-            float d = 0;
-            for (int k = 0; k < bins; k++) d += fabsf(x[k] - y[k]);
-            double best = above[j - 1];
-            int64_t length = above_steps[j - 1];
-            if (above[j] < best) best = above[j], length = above_steps[j];
-            if (row[j - 1] < best) best = row[j - 1], length = row_steps[j - 1];
-            row[j] = best + d / bins;
-            row_steps[j] = length + 1;
-        }
-    }
-    result = cost[(n & 1) * (m + 1) + m] / (double)steps[(n & 1) * (m + 1) + m];
-done:
-    free(cost);
-    free(steps);
-    return result;
-}
-
 static so_status compare_voice(worker *w, double *ratio, double *distance, so_error *error)
 {
     so_voice own = so_voice_own();
@@ -263,7 +232,7 @@ static so_status compare_voice(worker *w, double *ratio, double *distance, so_er
     }
     SO_TRY_GO(so_mel_compute(mel, w->pcm, (int64_t)w->samples, a, NULL, error));
     SO_TRY_GO(so_mel_compute(mel, reference, n, b, NULL, error));
-    *distance = warp(a, frames_a, b, frames_b, bins);
+    SO_TRY_GO(so_warp(a, frames_a, b, frames_b, bins, distance, error));
 done:
     free(reference);
     free(a);
@@ -340,7 +309,8 @@ static bool take_task(work *all, const task **t)
 static so_status run_worker(worker *w, so_error *error)
 {
     so_model_options one = {.threads = 1};
-    so_session_options session = {.seed = w->work->options->seed};
+    /* Four times the longest answer of the world: a model that never ends is stopped there. */
+    so_session_options session = {.seed = w->work->options->seed, .max_text = 128, .max_units = 512};
     const task *t;
     so_status status;
     SO_TRY_GO(so_model_open(&w->model, w->work->options->model, &one, error));

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tt_batch.h"
 
-enum { PICTURES = 16, TALKS = 8, TURNS = 5 };
+enum { PICTURES = 14, TALKS = 5, TURNS = 12, TALK_TURNS = 5 };
 
 typedef struct context {
     const so_tt *tt;
@@ -60,7 +60,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     for (int i = 0; i < PICTURES; i++)
         put_dialogue(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
     for (int i = 0; i < TALKS; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
     m->tokens = b->rows;
     so_tensor *loss = so_tt_batch_loss(b, NULL);
     if (loss) so_notes_add(m->notes, "text", so_data(loss)[0], 1);
@@ -107,7 +107,7 @@ so_status so_tt_backbone(so_tt *tt, so_error *error)
     SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
     so_trainer trainer = {
-        .plan = {.steps = 4000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 250},
+        .plan = {.steps = 5000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 250},
         .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
         .player = {&optim}, .players = 1};
     so_status status = so_tt_train(tt, "backbone", &trainer, error);

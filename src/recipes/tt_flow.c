@@ -278,13 +278,28 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
 
 /* ---- the part */
 
+static so_status check_units(const context *c, so_error *error)
+{
+    int64_t all = (int64_t)(c->units.unit_map.size / sizeof *c->units.unit);
+    SO_TRY(so_tt_check_answers(c->tt, 1, error));
+    if (c->units.count != c->tt->corpus.count)
+        return so_fail(error, SO_ERR_FORMAT, "units of %lld items, expected %lld", (long long)c->units.count,
+                       (long long)c->tt->corpus.count);
+    for (int64_t i = 0; i < c->units.count; i++) {
+        const so_tt_spoken *s = &c->units.item[i];
+        if (s->a_at < 0 || s->a_count < 1 || (int64_t)s->a_at + s->a_count > all || frames_of(c, i) < 2)
+            return so_fail(error, SO_ERR_FORMAT, "answer %lld has %d units from %d on, of %lld", (long long)i, s->a_count, s->a_at,
+                           (long long)all);
+    }
+    return SO_OK;
+}
+
 static so_status order_answers(context *c, so_error *error)
 {
     SO_TRY(so_tt_units_open(&c->units, c->tt, error));
     c->count = c->tt->corpus.count - SO_TT_HELD_OUT;
-    if (c->count < 4 * MOST || c->units.count != c->tt->corpus.count)
-        return so_fail(error, SO_ERR_STATE, "%lld answers and units of %lld: the flow needs more", (long long)c->count,
-                       (long long)c->units.count);
+    SO_TRY(check_units(c, error));
+    if (c->count < 4 * MOST) return so_fail(error, SO_ERR_STATE, "%lld answers: the flow needs more", (long long)c->count);
     c->order = malloc((size_t)c->count * sizeof *c->order);
     if (!c->order) return so_fail(error, SO_ERR_NOMEM, "no memory for an order");
     for (int64_t i = 0; i < c->count; i++) c->order[i] = (int32_t)i;

@@ -109,11 +109,14 @@ static so_status write_codec(const so_tt *tt, const char *folder, so_error *erro
     char path[1100];
     snprintf(path, sizeof path, "%s/codec", folder);
     SO_TRY(so_make_folder(path, error));
-    SO_TRY(so_tt_ears_open(tt, false, &store, &ears, error));
-    so_status status = so_tt_overlay(tt, &store, "ears", error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "model/codec/speech_tokenizer_v1", error);
-    so_store_close(&store);
-    SO_TRY(status);
+    if (so_tt_done(tt, "ears")) {
+        SO_TRY(so_tt_ears_open(tt, false, &store, &ears, error));
+        so_status status = so_tt_overlay(tt, &store, "ears", error);
+        if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "model/codec/speech_tokenizer_v1", error);
+        so_store_close(&store);
+        SO_TRY(status);
+    } else
+        so_tt_say(tt, "model: without 'ears', which is not trained yet");
     SO_TRY(write_voice(folder, error));
     SO_TRY(take_part(tt, "flow", "flow", folder, error));
     SO_TRY(take_part(tt, "vocoder", "hift", folder, error));

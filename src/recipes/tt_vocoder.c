@@ -63,6 +63,30 @@ so_status so_tt_answer(const so_tt *tt, int64_t i, float **pcm, so_error *error)
     return SO_OK;
 }
 
+/* The first so many answers teach the vocoder. */
+static int64_t learned(const so_tt *tt)
+{
+    int64_t n = tt->corpus.count - SO_TT_HELD_OUT;
+    return n < PITCHED ? n : PITCHED;
+}
+
+so_status so_tt_check_answers(const so_tt *tt, int64_t frames, so_error *error)
+{
+    int64_t all = (int64_t)(tt->corpus.a_map.size / sizeof *tt->corpus.a), count = tt->corpus.count, long_ones = 0;
+    if (count <= SO_TT_HELD_OUT)
+        return so_fail(error, SO_ERR_STATE, "a corpus of %lld items, expected more than %d", (long long)count, SO_TT_HELD_OUT);
+    for (int64_t i = 0; i < count; i++) {
+        const so_tt_item *item = &tt->corpus.item[i];
+        if (item->a_at < 0 || item->a_count < 512 || item->a_count > all || item->a_at > all - item->a_count)
+            return so_fail(error, SO_ERR_FORMAT, "answer %lld has %lld samples from %lld on, in a corpus of %lld", (long long)i,
+                           (long long)item->a_count, (long long)item->a_at, (long long)all);
+        long_ones += i < learned(tt) && so_f0_frames(item->a_count) >= frames;
+    }
+    if (long_ones * 10 < learned(tt))
+        return so_fail(error, SO_ERR_FORMAT, "only %lld answers last %lld frames", (long long)long_ones, (long long)frames);
+    return SO_OK;
+}
+
 /* ---- measured pitch */
 
 typedef struct pitch {
@@ -70,12 +94,6 @@ typedef struct pitch {
     int64_t *at; /* [count + 1] */
     int64_t count;
 } pitch;
-
-static int64_t learned(const so_tt *tt)
-{
-    int64_t n = tt->corpus.count - SO_TT_HELD_OUT;
-    return n < PITCHED ? n : PITCHED;
-}
 
 static so_status load_pitch(const so_tt *tt, pitch *p, const char *path, so_error *error)
 {
@@ -134,8 +152,8 @@ static so_status measure_pitch(const so_tt *tt, pitch *p, const char *path, so_e
 static so_status open_pitch(const so_tt *tt, pitch *p, so_error *error)
 {
     char path[1024];
+    SO_TRY(so_tt_check_answers(tt, FRAMES, error));
     p->count = learned(tt);
-    if (p->count < 1) return so_fail(error, SO_ERR_STATE, "the vocoder needs the corpus first");
     p->at = malloc((size_t)(p->count + 1) * sizeof *p->at);
     if (!p->at) return so_fail(error, SO_ERR_NOMEM, "no memory for pitch");
     p->at[0] = 0;
