@@ -1,7 +1,7 @@
 /* The vocoder of the tabletop recipe: mel to samples in the model's one voice.
  *
- * A small HiFT learns from random crops of the answers by spectral losses alone: the harmonic source gives the phases, so that
- * magnitudes are enough for a synthetic voice. Its pitch predictor learns from measured pitch, kept in f0.f32.
+ * A small HiFT learns from random crops of the answers by spectral losses alone: the harmonic source gives the phases,
+ * so that magnitudes are enough for a synthetic voice. Its pitch predictor learns from measured pitch, kept in f0.f32.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
@@ -16,13 +16,17 @@
 #include "recipes/tt_vocal.h"
 
 enum {
-    HOP = 256, MELS = 80,
-    CROPS = 4, FRAMES = 32, CROP = FRAMES * HOP, /* of one step */
+    HOP = 256,
+    MELS = 80,
+    CROPS = 4,
+    FRAMES = 32,
+    CROP = FRAMES * HOP, /* of one step */
     AROUND = 4,          /* frames on either side that the mel of a crop sees */
     PITCHED = 4000,      /* answers that are learned from, their pitch is measured */
     STEPS = 8000,
     OWN_PITCH_FROM = 800, /* steps until the source follows the predicted pitch */
-    JUDGED = 12, SAMPLES = 4,
+    JUDGED = 12,
+    SAMPLES = 4,
 };
 
 so_hift_config so_tt_vocoder_config(void)
@@ -74,16 +78,18 @@ so_status so_tt_check_answers(const so_tt *tt, int64_t frames, so_error *error)
 {
     int64_t all = (int64_t)(tt->corpus.a_map.size / sizeof *tt->corpus.a), count = tt->corpus.count, long_ones = 0;
     if (count <= SO_TT_HELD_OUT)
-        return so_fail(error, SO_ERR_STATE, "a corpus of %lld items, expected more than %d", (long long)count, SO_TT_HELD_OUT);
+        return so_fail(error, SO_ERR_STATE, "a corpus of %lld items, expected more than %d", (long long)count,
+                       SO_TT_HELD_OUT);
     for (int64_t i = 0; i < count; i++) {
         const so_tt_item *item = &tt->corpus.item[i];
         if (item->a_at < 0 || item->a_count < 512 || item->a_count > all || item->a_at > all - item->a_count)
-            return so_fail(error, SO_ERR_FORMAT, "answer %lld has %lld samples from %lld on, in a corpus of %lld", (long long)i,
-                           (long long)item->a_count, (long long)item->a_at, (long long)all);
+            return so_fail(error, SO_ERR_FORMAT, "answer %lld has %lld samples from %lld on, in a corpus of %lld",
+                           (long long)i, (long long)item->a_count, (long long)item->a_at, (long long)all);
         long_ones += i < learned(tt) && so_f0_frames(item->a_count) >= frames;
     }
     if (long_ones * 10 < learned(tt))
-        return so_fail(error, SO_ERR_FORMAT, "only %lld answers last %lld frames", (long long)long_ones, (long long)frames);
+        return so_fail(error, SO_ERR_FORMAT, "only %lld answers last %lld frames", (long long)long_ones,
+                       (long long)frames);
     return SO_OK;
 }
 
@@ -210,17 +216,22 @@ so_tensor *so_tt_source(so_pass *pass, const so_hift *net, int64_t B, int64_t T,
     return h ? so_hift_source(pass, net, h) : NULL;
 }
 
-static so_tensor *losses(so_pass *pass, const so_real *f0, so_tensor *guess, so_tensor *wave, so_tensor *real, so_notes *notes)
+static so_tensor *losses(so_pass *pass, const so_real *f0, so_tensor *guess, so_tensor *wave, so_tensor *real,
+                         so_notes *notes)
 {
-    static const so_wave_mel band = {.rate = 22050, .n_fft = 1024, .hop = HOP, .mels = MELS, .f_min = 0, .f_max = 11025};
+    static const so_wave_mel band = {
+        .rate = 22050, .n_fft = 1024, .hop = HOP, .mels = MELS, .f_min = 0, .f_max = 11025};
     so_tensor *goal = so_constant(pass, 2, (int64_t[]){CROPS, FRAMES}, f0);
     so_tensor *loss[] = {so_l1(pass, so_wave_log_mel(pass, wave, &band), so_wave_log_mel(pass, real, &band), NULL),
-                         so_wave_stft_loss(pass, wave, real, 2048), so_wave_stft_loss(pass, wave, real, 1024),
-                         so_wave_stft_loss(pass, wave, real, 512), so_wave_stft_loss(pass, wave, real, 128),
+                         so_wave_stft_loss(pass, wave, real, 2048),
+                         so_wave_stft_loss(pass, wave, real, 1024),
+                         so_wave_stft_loss(pass, wave, real, 512),
+                         so_wave_stft_loss(pass, wave, real, 128),
                          so_l1(pass, guess, goal, NULL)};
     if (!so_ok(pass)) return NULL;
     so_notes_add(notes, "mel", so_data(loss[0])[0], 1);
-    so_notes_add(notes, "stft", (so_data(loss[1])[0] + so_data(loss[2])[0] + so_data(loss[3])[0] + so_data(loss[4])[0]) / 4, 1);
+    so_notes_add(notes, "stft",
+                 (so_data(loss[1])[0] + so_data(loss[2])[0] + so_data(loss[3])[0] + so_data(loss[4])[0]) / 4, 1);
     so_notes_add(notes, "f0", so_data(loss[5])[0], 1);
     return so_weighted_sum(pass, 6, loss, (so_real[]){45, 4, 4, 4, 4, 0.1f});
 }
@@ -237,9 +248,10 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     m->tokens = CROPS * FRAMES;
     so_tensor *guess = so_hift_f0(pass, &c->net, mel);
     if (!so_ok(pass)) return NULL;
-    so_tensor *source = so_tt_source(pass, &c->net, CROPS, FRAMES, m->step < OWN_PITCH_FROM ? f0 : so_data(guess), &m->rng);
+    so_tensor *source =
+        so_tt_source(pass, &c->net, CROPS, FRAMES, m->step < OWN_PITCH_FROM ? f0 : so_data(guess), &m->rng);
     so_tensor *loss = losses(pass, f0, guess, so_hift_wave(pass, &c->net, mel, source), real, m->notes);
-    pass->k = so_tt_rough(c->tt); /* on the way back only: forward, its rounding would be heard */
+    pass->k = so_tt_rough(c->tt); /* forward, its rounding raised the mel loss by a tenth */
     return loss;
 }
 
@@ -310,7 +322,8 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
     context *c = p;
     pass->k = c->tt->kernels;
     int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
-    for (int64_t i = 0; i < JUDGED; i++) SO_TRY(judge(c, pass, first + i * (SO_TT_HELD_OUT / JUDGED), i < SAMPLES, notes, error));
+    for (int64_t i = 0; i < JUDGED; i++)
+        SO_TRY(judge(c, pass, first + i * (SO_TT_HELD_OUT / JUDGED), i < SAMPLES, notes, error));
     return SO_OK;
 }
 
@@ -326,11 +339,14 @@ so_status so_tt_vocoder(so_tt *tt, so_error *error)
     so_adamw adamw = {.beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-8, .clip = 300};
     SO_TRY(so_optim_open(&optim, &adamw, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = STEPS, .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 100}, .report_every = 20, .evaluate_every = 500,
-                 .save_every = 100},
-        .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
-        .player = {&optim}, .players = 1};
+    so_trainer trainer = {.plan = {.steps = STEPS,
+                                   .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 100},
+                                   .report_every = 20,
+                                   .evaluate_every = 500,
+                                   .save_every = 100},
+                          .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+                          .player = {&optim},
+                          .players = 1};
     so_status status = so_tt_train(tt, "vocoder", &trainer, error);
     if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "vocoder", error);
     so_optim_close(&optim);

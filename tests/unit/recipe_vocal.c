@@ -1,6 +1,5 @@
-/* The vocal parts of the tabletop recipe on a corpus of hums: they learn, and a run that was stopped and resumed equals the
- * run that was not.
- * SPDX-License-Identifier: Apache-2.0 */
+/* The vocal parts of the tabletop recipe on a corpus of hums: they learn, and a run that was stopped and resumed equals
+ * the run that was not. SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "recipes/tt_units.h"
@@ -73,7 +72,8 @@ static double run_until(const char *folder, const char *part, part_fn fn, const 
 {
     so_error error = {0};
     witness w = {.part = part, .at = at};
-    so_tt tt = {.folder = folder, .seed = 3, .say = hear, .say_context = &w, .stop = &w.stop, .kernels = so_kernels_best()};
+    so_tt tt = {
+        .folder = folder, .seed = 3, .say = hear, .say_context = &w, .stop = &w.stop, .kernels = so_kernels_best()};
     CHECK_OK(so_pool_open(&tt.pool, 1, &error), error);
     CHECK_OK(so_tt_open(&tt, &error), error);
     assert_int_equal(fn(&tt, &error), SO_ERR_STOPPED);
