@@ -10,7 +10,7 @@
 
 typedef struct part {
     const char *name, *about;
-    const char *file; /* is there when the part is done */
+    const char *file;                             /* is there when the part is done */
     so_status (*run)(so_tt *tt, so_error *error); /* NULL: the corpus, which takes more */
     bool optional;    /* run only when it is named */
 } part;
@@ -55,8 +55,8 @@ static so_status unknown(const char *name, so_error *error)
 static so_status run_part(so_tt *tt, const part *p, const so_recipe_options *options, so_error *error)
 {
     so_tt_say(tt, "%s: %s", p->name, p->about);
-    so_status status = p->run ? p->run(tt, error)
-                              : so_tt_corpus_make(tt, options->items ? options->items : 9000, 2, error);
+    so_status status =
+        p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 9000, 2, error);
     return status == SO_OK || status == SO_ERR_STOPPED ? status : so_fail_in(error, "%s", p->name);
 }
 
