@@ -56,7 +56,7 @@ static so_status run_part(so_tt *tt, const part *p, const so_recipe_options *opt
 {
     so_tt_say(tt, "%s: %s", p->name, p->about);
     so_status status =
-        p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 9000, 2, error);
+        p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 32000, 2, error);
     return status == SO_OK || status == SO_ERR_STOPPED ? status : so_fail_in(error, "%s", p->name);
 }
 
