@@ -39,6 +39,8 @@ typedef struct so_model_options {
     int context;      /* positions of the backbone per session; 0: the model's own, at most 8192 */
     int keep_types;   /* 1: keep stored types (less memory); 0: expand small models to f32 */
     const char *tokenizer; /* folder or file of the tokenizer; NULL: where the model is */
+    const char *codec;     /* folder of the speech codec; NULL: codec/ where the model is, or the same file */
+    const char *speaker;   /* name of the voice in the codec's file; NULL: its English woman, else the first */
 } so_model_options;
 
 /* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors, tokenizer.json,
@@ -51,7 +53,9 @@ typedef struct so_model_info {
     const char *name, *path;
     int64_t parameters, text_rows, audio_rows, units;
     int width, bottom, backbone, top;
-    int hears, sees, speaks;          /* which parts the file holds: speech in, pictures, speech out */
+    int hears, sees, speaks;          /* takes speech units; takes pictures; gives audio (speech layers and a codec) */
+    int has_ears;                     /* takes audio: the codec has a speech tokenizer */
+    const char *voice;                /* name of the voice it speaks with; "" when it has none */
     int picture_side, picture_vectors; /* pixels; backbone positions per picture */
     const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
     int64_t n_unused;
@@ -103,6 +107,10 @@ int so_heard_end(const so_session *session);
 enum { SO_WANT_TEXT = 1, SO_WANT_VOICE = 2, SO_WANT_UNITS = 4 };
 /* Ends the user's turn and starts the answer. VOICE needs a model that speaks. */
 so_status so_reply(so_session *session, unsigned want, so_error *error);
+
+/* In place of a reply: says this text in the model's voice, with the same events. The turn must hold nothing else; the
+ * conversation remembers the text as an answer. SO_ERR_LIMIT for more tokens than an answer holds. */
+so_status so_say(so_session *session, const char *utf8, unsigned want, so_error *error);
 
 typedef enum so_event_kind {
     SO_EVENT_NONE,  /* nothing new: feed more, or reply */

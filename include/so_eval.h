@@ -3,6 +3,7 @@
 #ifndef SO_EVAL_H
 #define SO_EVAL_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #include "so_status.h"
@@ -43,6 +44,36 @@ typedef void (*so_golden_fn)(void *context, const so_golden_check *check);
  * means that the comparison itself could not be made; deviations are counted in result->failed. `options` may be NULL. */
 so_status so_golden_run(const char *folder, const so_golden_options *options, so_golden_fn each, void *context,
                         so_golden_result *result, so_error *error);
+
+/* ---- the tabletop world */
+
+/* One item as a model answered it; strings live during the call, NULL for what was not part of it. */
+typedef struct so_tabletop_reply {
+    const char *mode, *id, *kind;
+    const char *question, *answer; /* what was asked, and the right answer */
+    const char *heard, *got;       /* the transcript, the model's answer */
+    const char *echo;              /* its voice, heard again by itself */
+    int right;                     /* got is the answer, letter case and punctuation aside */
+} so_tabletop_reply;
+
+typedef struct so_tabletop_eval_options {
+    const char *model;    /* as so_model_open takes it */
+    const char *modes;    /* comma between; NULL: "V+T>T,V+S>T,S>T,V+S>S". Also known: T>T, S>S */
+    int64_t items;        /* at most so many of every mode; 0: all */
+    int threads;          /* workers, each with a session; 0: one per core */
+    uint64_t seed;        /* of the voice's noise */
+    const volatile sig_atomic_t *stop;                             /* non-zero: end early; may be NULL */
+    void (*progress)(void *context, int64_t done, int64_t total);  /* may be NULL */
+    void (*each)(void *context, const so_tabletop_reply *reply);   /* one at a time, in no fixed order; may be NULL */
+    void *context;
+} so_tabletop_eval_options;
+
+/* Measures a model on a folder in the generator's format: answers by kind, word errors of the transcript, the voice heard
+ * again by the model's own ears, its length and log-mel distance to espeak-ng's, and times, which are those of a listener
+ * whose speech arrives in pieces of 40 ms while the model works on one thread. *text is a table for people, *json one
+ * object; either may be NULL; the caller frees with so_free. SO_ERR_MISSING when the folder has no item of a mode. */
+so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *options, char **text, char **json,
+                           so_error *error);
 
 #ifdef __cplusplus
 }

@@ -73,7 +73,12 @@ static void product(const bench *b)
     b->k->gemm(b->pool, b->ta, b->tb, b->m, b->n, b->len, b->a, b->ta ? b->m : b->len, b->b, b->tb ? b->len : b->n, 0, b->c, b->n);
 }
 
-static void products(const so_kernels *k, so_pool *pool)
+static void product_bf16(const bench *b)
+{
+    b->k->gemm_bf16(b->pool, b->ta, b->tb, b->m, b->n, b->len, b->a, b->ta ? b->m : b->len, b->b, b->tb ? b->len : b->n, 0, b->c, b->n);
+}
+
+static void products(const so_kernels *k, so_pool *pool, const char *name, bench_fn fn)
 {
     static const int64_t shapes[][3] = {{2000, 256, 256}, {2000, 1024, 256}, {2000, 256, 1024}, {1024, 320, 320},
                                         {1024, 864, 320}, {1024, 320, 864}, {256, 256, 2000},   {512, 4096, 4096},
@@ -82,10 +87,10 @@ static void products(const so_kernels *k, so_pool *pool)
         bench b = {k, pool, shapes[s][0], shapes[s][1], shapes[s][2]};
         b.a = numbers(b.m * b.len), b.b = numbers(b.n * b.len), b.c = numbers(b.m * b.n);
         double work = 2e-9 * (double)b.m * (double)b.n * (double)b.len;
-        printf("%-7s gemm %5ld %5ld %5ld", k->name, b.m, b.n, b.len);
+        printf("%-7s %-9s %5ld %5ld %5ld", k->name, name, b.m, b.n, b.len);
         for (int t = 0; t < 3; t++) {
             b.ta = t == 2, b.tb = t == 1;
-            printf("  %s %6.1f", t == 0 ? "NN" : t == 1 ? "NT" : "TN", work / seconds(product, &b, (int)(0.4 / work) + 1));
+            printf("  %s %6.1f", t == 0 ? "NN" : t == 1 ? "NT" : "TN", work / seconds(fn, &b, (int)(0.4 / work) + 1));
         }
         printf(" GFLOP/s\n");
         free(b.a), free(b.b), free(b.c);
@@ -133,7 +138,8 @@ int main(int argc, char **argv)
     if (threads > 1 && so_pool_open(&pool, threads, &error) != SO_OK) return 1;
     printf("peak of one thread %.1f GFLOP/s; %d threads\n", peak(), threads);
     for (int i = 1; so_kernels_at(i); i++) {
-        products(so_kernels_at(i), pool);
+        products(so_kernels_at(i), pool, "gemm", product);
+        products(so_kernels_at(i), pool, "gemm_bf16", product_bf16);
         decoding(so_kernels_at(i), pool);
         elements(so_kernels_at(i), pool);
     }

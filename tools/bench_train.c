@@ -1,7 +1,7 @@
 /* Tokens per second of training a small Llama with AdamW: forward, back, clip, update. Its twin is bench_train_torch.py.
  * Not a test.
  *
- *     bench_train [threads] [steps] [checkpoint]
+ *     [BF16=1] [CPU_TIME=1] bench_train [threads] [steps] [checkpoint]
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
@@ -65,7 +65,7 @@ int main(int argc, char **argv)
     for (int step = 0; step < steps; step++) {
         double t0 = now();
         so_pass pass;
-        so_pass_init(&pass, &arena, pool, so_kernels_best());
+        so_pass_init(&pass, &arena, pool, getenv("BF16") ? so_kernels_bf16() : so_kernels_best());
         pass.recording = true;
         so_batch *batch = so_batch_many(&pass, B, (int64_t[]){T, T, T, T}, NULL);
         so_tensor *x = so_llama_forward(&pass, &net, so_embed(&pass, ends.embed, B * T, ids), batch, NULL);

@@ -1,7 +1,9 @@
 /* A pool of threads for one loop at a time.
  *
- * Workers spin for a short while after a loop (the next op usually follows within microseconds) and then sleep on a
- * condition variable.
+ * A loop is open while tasks are left. Workers that are awake enter it; the caller works too, closes it, and waits only for
+ * those who are inside: on a busy machine a worker that the system has not yet run costs nothing. Workers spin for a short
+ * while after a loop (the next op usually follows within microseconds) and then sleep on a condition variable; so does the
+ * caller when somebody inside takes long.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
@@ -13,16 +15,15 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { SPINS = 4000, MAX_THREADS = 256 };
+enum { SPINS = 4000, MAX_THREADS = 256, OPEN = 1 << 16, INSIDE = OPEN - 1 };
 
 struct so_pool {
     int threads;
     pthread_t *workers;
     pthread_mutex_t turn, lock;
-    pthread_cond_t wake;
-    atomic_uint_fast64_t generation; /* raised once per loop */
-    atomic_int active;               /* workers still inside the current loop */
-    atomic_bool quit;
+    pthread_cond_t wake, done;
+    atomic_uint_fast64_t state; /* loop number << 32 | open? OPEN : 0 | workers inside */
+    atomic_bool quit, waiting;  /* waiting: the caller sleeps until nobody is inside */
     int sleeping;                    /* under lock */
     so_pool_fn fn;
     void *context;
@@ -55,20 +56,40 @@ static void run_tasks(so_pool *pool, int thread)
     inside = NULL;
 }
 
+static inline uint64_t loop_of(uint64_t state) { return state >> 32; }
+
 static uint64_t wait_for_loop(so_pool *pool, uint64_t seen)
 {
     for (int i = 0; i < SPINS; i++) {
-        uint64_t now = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        uint64_t now = loop_of(atomic_load_explicit(&pool->state, memory_order_acquire));
         if (now != seen) return now;
         relax();
     }
     pthread_mutex_lock(&pool->lock);
     pool->sleeping++;
-    while (atomic_load(&pool->generation) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+    while (loop_of(atomic_load(&pool->state)) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
     pool->sleeping--;
-    uint64_t now = atomic_load(&pool->generation);
+    uint64_t now = loop_of(atomic_load(&pool->state));
     pthread_mutex_unlock(&pool->lock);
     return now;
+}
+
+/* False when loop number `loop` is closed already. */
+static bool enter(so_pool *pool, uint64_t loop)
+{
+    uint64_t state = atomic_load(&pool->state);
+    while (loop_of(state) == loop && (state & OPEN))
+        if (atomic_compare_exchange_weak(&pool->state, &state, state + 1)) return true;
+    return false;
+}
+
+static void leave(so_pool *pool)
+{
+    uint64_t before = atomic_fetch_sub(&pool->state, 1);
+    if ((before & (OPEN | INSIDE)) != 1 || !atomic_load(&pool->waiting)) return;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->done);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 static void *worker(void *p)
@@ -79,8 +100,9 @@ static void *worker(void *p)
     for (;;) {
         seen = wait_for_loop(arg.pool, seen);
         if (atomic_load(&arg.pool->quit)) return NULL;
+        if (!enter(arg.pool, seen)) continue;
         run_tasks(arg.pool, arg.index);
-        atomic_fetch_sub_explicit(&arg.pool->active, 1, memory_order_release);
+        leave(arg.pool);
     }
 }
 
@@ -102,6 +124,7 @@ so_status so_pool_open(so_pool **out, int threads, so_error *error)
     pthread_mutex_init(&pool->turn, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
+    pthread_cond_init(&pool->done, NULL);
     pool->threads = 1;
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
     for (int i = 1; i < threads && pool->workers; i++) {
@@ -123,12 +146,28 @@ so_status so_pool_open(so_pool **out, int threads, so_error *error)
     return SO_OK;
 }
 
-static void start_loop(so_pool *pool)
+/* Nobody is inside: the next loop may be described and opened. */
+static void open_loop(so_pool *pool)
 {
-    atomic_store(&pool->active, pool->threads - 1);
     pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add(&pool->generation, 1);
+    uint64_t next = (loop_of(atomic_load(&pool->state)) + 1) & UINT32_MAX;
+    atomic_store(&pool->state, next << 32 | OPEN);
     if (pool->sleeping) pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void close_loop(so_pool *pool)
+{
+    uint64_t state = atomic_fetch_and(&pool->state, ~(uint64_t)OPEN);
+    for (int i = 0; i < SPINS && (state & INSIDE); i++) {
+        relax();
+        state = atomic_load_explicit(&pool->state, memory_order_acquire);
+    }
+    if (!(state & INSIDE)) return;
+    pthread_mutex_lock(&pool->lock);
+    atomic_store(&pool->waiting, true);
+    while (atomic_load(&pool->state) & INSIDE) pthread_cond_wait(&pool->done, &pool->lock);
+    atomic_store(&pool->waiting, false);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -137,9 +176,10 @@ void so_pool_close(so_pool **p)
     so_pool *pool = *p;
     if (!pool) return;
     atomic_store(&pool->quit, true);
-    start_loop(pool);
+    open_loop(pool);
     for (int i = 1; i < pool->threads; i++) pthread_join(pool->workers[i], NULL);
     pthread_cond_destroy(&pool->wake);
+    pthread_cond_destroy(&pool->done);
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->turn);
     free(pool->workers);
@@ -160,11 +200,8 @@ void so_pool_for(so_pool *pool, int64_t tasks, so_pool_fn fn, void *context)
     pool->context = context;
     pool->tasks = tasks;
     atomic_store(&pool->next, 0);
-    start_loop(pool);
+    open_loop(pool);
     run_tasks(pool, 0);
-    for (int spins = 0; atomic_load_explicit(&pool->active, memory_order_acquire) > 0; spins++) {
-        relax();
-        if (spins > SPINS) sched_yield();
-    }
+    close_loop(pool);
     pthread_mutex_unlock(&pool->turn);
 }

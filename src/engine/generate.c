@@ -388,8 +388,15 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
     talk->target = talk->options.lookahead;
     talk->last_label = talk->last_symbol = talk->model->blank;
     talk->spoke = false;
+    talk->script = NULL;
     talk->end = SO_END_NONE;
     return SO_OK;
+}
+
+void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n)
+{
+    talk->script = ids;
+    talk->n_script = n;
 }
 
 /* The backbone reads its own last token, if any, and gives logits for the next [1, Vt]. */
@@ -409,13 +416,22 @@ static so_tensor *think_on(so_talk *talk)
     return logits;
 }
 
-static so_status make_text(so_talk *talk, so_made *made, so_error *error)
+/* The id that the backbone writes next. */
+static so_status write_on(so_talk *talk, int32_t *id, so_error *error)
 {
     start(talk);
     so_tensor *z = think_on(talk);
     SO_TRY(finish(talk, error));
-    int32_t id = talk->voice ? so_argmax(so_data(z), so_cols(z))
-                             : so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
+    *id = talk->voice ? so_argmax(so_data(z), so_cols(z))
+                      : so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
+    return SO_OK;
+}
+
+static so_status make_text(so_talk *talk, so_made *made, so_error *error)
+{
+    int32_t id;
+    if (!talk->script) SO_TRY(write_on(talk, &id, error));
+    else id = talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
     talk->text[talk->n_text++] = id;
     if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER) talk->memory_ids[talk->n_memory++] = id;
     bool stop = talk->voice ? id == talk->model->eot : so_model_stops(talk->model, id);
@@ -621,7 +637,7 @@ so_status so_talk_plan(const so_model *model, const so_talk_options *options, si
 
 static so_status open_talk(so_talk *talk, const so_model *model, const so_talk_options *options, so_error *error)
 {
-    size_t session, scratch;
+    size_t session = 0, scratch = 0;
     set_options(talk, model, options);
     SO_TRY(measure(talk, &session, &scratch, error));
     SO_TRY(so_arena_init(&talk->memory, session, error));

@@ -87,6 +87,8 @@ typedef struct so_talk {
     int64_t n_text, n_memory, n_units, target;
     bool voice, typed;          /* with units; the prompt entered the backbone as text */
     bool spoke;                 /* the last step made a unit, which is still to be heard */
+    const int32_t *script;      /* text to be spoken in place of the backbone's own, then <|eot_id|>; NULL: none */
+    int64_t n_script;
     int32_t last_unit, last_label, last_symbol;
     so_end end;
     so_rng rng;
@@ -113,6 +115,8 @@ so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *
 
 /* Starts an answer after the slots held. `voice`: with units, which needs slots on the speech side. */
 so_status so_talk_begin(so_talk *talk, bool voice, so_error *error);
+/* After begin with `voice`: the answer's text is these ids, lent until the answer ends; the backbone writes nothing. */
+void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n);
 /* Makes the next text token or unit; kind END, again and again, after the last. */
 so_status so_talk_step(so_talk *talk, so_made *made, so_error *error);
 

@@ -113,6 +113,21 @@ static so_status settle_ids(so_model *model, so_error *error)
     return so_tokenizer_pronounceable(model->tokenizer, model->spoken, error);
 }
 
+/* The codec lies in a folder of its own, or in codec/ below the model's, or beside the model's files, or in its GGUF file. */
+static so_status open_codec(so_model *model, const char *path, const so_model_options *options, so_error *error)
+{
+    char below[PATH_SIZE];
+    so_codec_source source = {.folder = options->codec, .speaker = options->speaker, .pool = model->pool};
+    if (!source.folder && model->gguf) source.gguf = model->gguf;
+    if (!source.folder && !model->gguf) source.folder = beside(below, path, "codec")[0] ? below : path;
+    SO_TRY(so_codec_open(&model->codec, &source, error));
+    const so_codec *c = &model->codec;
+    if (c->hears && model->setup.omni.speech && c->tokenizer.config.codes > model->units)
+        return so_fail(error, SO_ERR_FORMAT, "the codec hears %lld units, the model knows %lld",
+                       (long long)c->tokenizer.config.codes, (long long)model->units);
+    return SO_OK;
+}
+
 /* Small models are expanded to f32, where the kernels are fastest; large ones keep their types. */
 static bool small(const so_views *views)
 {
@@ -141,7 +156,7 @@ static so_status list_unused(so_model *model, so_error *error)
     if (!model->unused) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of names");
     char *end = model->unused;
     for (int64_t i = 0; i < views->count; i++) {
-        if (so_store_find(&model->store, views->view[i].name)) continue;
+        if (so_store_find(&model->store, views->view[i].name) || strncmp(views->view[i].name, "codec.", 6) == 0) continue;
         end += sprintf(end, "%s%s", model->n_unused ? "\n" : "", views->view[i].name);
         model->n_unused++;
     }
@@ -160,6 +175,7 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
     SO_TRY(settle_ids(model, error));
     if (model->setup.omni.vision) SO_TRY(so_setup_pictures(&model->setup, &model->pictures, error));
     SO_TRY(list_unused(model, error));
+    SO_TRY(open_codec(model, path, options, error));
     model->context = options->context > 0 ? options->context : model->setup.context;
     if (model->context < 1 || (options->context <= 0 && model->context > 8192)) model->context = 8192;
     return SO_OK;
@@ -183,6 +199,7 @@ void so_model_close(so_model **model)
 {
     if (!model || !*model) return;
     so_model *m = *model;
+    so_codec_close(&m->codec);
     so_store_close(&m->store);
     so_tokenizer_close(&m->tokenizer);
     so_safetensors_close(&m->safetensors);
@@ -198,6 +215,7 @@ void so_model_close(so_model **model)
 void so_model_about(const so_model *model, so_model_info *info)
 {
     const so_omni_config *c = &model->setup.omni;
+    const so_codec *codec = &model->codec;
     *info = (so_model_info){.name = model->setup.name, .path = model->path};
     info->parameters = so_store_parameters(&model->store, NULL);
     info->text_rows = c->text_rows;
@@ -208,6 +226,9 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->backbone = (int)c->backbone;
     info->top = (int)c->top;
     info->hears = c->speech;
+    info->has_ears = codec->hears;
+    info->speaks = c->speech && codec->speaks;
+    info->voice = codec->speaker_name;
     info->sees = c->vision;
     info->picture_side = c->vision ? (int)c->siglip.image : 0;
     info->picture_vectors = c->vision ? (int)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip)) : 0;

@@ -3,6 +3,7 @@
 #ifndef SO_ENGINE_MODEL_H
 #define SO_ENGINE_MODEL_H
 
+#include "engine/codec.h"
 #include "engine/config.h"
 #include "formats/safetensors.h"
 #include "so.h"
@@ -19,6 +20,7 @@ struct so_model {
     int32_t blank, eot;      /* ids */
     int32_t first_unit;      /* id of <Audio_0> */
     int64_t units;           /* speech units that have an id and a row */
+    so_codec codec;
     so_pool *pool;
     const so_kernels *kernels;
     so_safetensors *safetensors; /* one of the two is open */

@@ -1,6 +1,7 @@
 /* Saving a model as one GGUF file: configuration, tokenizer and every weight.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,24 +54,65 @@ static void convert_rows(void *p, int64_t task, int thread)
     }
 }
 
-static so_status put_weight(const so_model *model, so_gguf_writer *writer, const so_tensor *t, so_type type,
+static so_status put_weight(const so_model *model, so_gguf_writer *writer, const so_tensor *t, const char *name, so_type type,
                             so_error *error)
 {
     size_t bytes = so_type_bytes(type, so_count(t));
-    if (t->type == type) return so_gguf_put(writer, t->name, t->data, bytes, error);
+    if (t->type == type) return so_gguf_put(writer, name, t->data, bytes, error);
     unsigned char *out = malloc(bytes + 1);
     float *row = malloc((size_t)(so_pool_threads(model->pool) * so_cols(t)) * sizeof *row + 1);
     so_status status = SO_OK;
     if (out && row) {
         convert_job job = {t, type, out, so_kernels_c(), row};
         so_pool_for(model->pool, (so_rows(t) + 63) / 64, convert_rows, &job);
-        status = so_gguf_put(writer, t->name, out, bytes, error);
+        status = so_gguf_put(writer, name, out, bytes, error);
     } else {
         status = so_fail(error, SO_ERR_NOMEM, "no memory to convert '%s'", t->name);
     }
     free(out);
     free(row);
     return status;
+}
+
+/* The codec's networks: f32 when that is asked for (or stored types are kept), otherwise f16 for everything but vectors.
+ * Units and sound hang on their digits more than text does; they are never quantised here. */
+static so_type codec_type(const so_tensor *t, so_type wanted)
+{
+    return t->n_dims < 2 || wanted == SO_F32 || wanted == SO_TYPE_COUNT ? SO_F32 : SO_F16;
+}
+
+typedef struct codec_part {
+    const so_store *store;
+    const char *prefix;
+} codec_part;
+
+static void saved_name(const codec_part *part, const char *name, char *out, size_t size)
+{
+    bool has = strncmp(name, part->prefix, strlen(part->prefix)) == 0;
+    snprintf(out, size, "%s%s", has ? "" : part->prefix, name);
+}
+
+static so_status codec_tensors(const so_model *model, so_gguf_writer *writer, so_type wanted, bool put, so_error *error)
+{
+    const so_codec *c = &model->codec;
+    const codec_part parts[] = {{&c->ears.store, "codec.tokenizer."}, {&c->flow_part.store, "codec.flow."},
+                                {&c->hift_part.store, "codec.hift."}};
+    char name[512];
+    for (size_t p = 0; p < 3; p++)
+        for (int64_t i = 0; i < parts[p].store->count; i++) {
+            const so_tensor *t = &parts[p].store->weight[i]->tensor;
+            saved_name(&parts[p], t->name, name, sizeof name);
+            so_type type = codec_type(t, wanted);
+            if (put)
+                SO_TRY(put_weight(model, writer, t, name, type, error));
+            else
+                SO_TRY(so_gguf_declare(writer, name, type, t->n_dims, t->dim, error));
+        }
+    if (!put && c->config) SO_TRY(so_gguf_set_string(writer, "stream_omni.codec", c->config, error));
+    if (!c->speaker) return SO_OK;
+    int64_t width = c->flow.config.speaker;
+    if (put) return so_gguf_put(writer, "codec.speaker", c->speaker, (size_t)width * sizeof *c->speaker, error);
+    return so_gguf_declare(writer, "codec.speaker", SO_F32, 1, &width, error);
 }
 
 static so_status write_all(const so_model *model, so_gguf_writer *writer, so_type type, so_error *error)
@@ -81,11 +123,12 @@ static so_status write_all(const so_model *model, so_gguf_writer *writer, so_typ
         const so_tensor *t = &model->store.weight[i]->tensor;
         SO_TRY(so_gguf_declare(writer, t->name, saved_type(t, type), t->n_dims, t->dim, error));
     }
+    SO_TRY(codec_tensors(model, writer, type, false, error));
     for (int64_t i = 0; i < model->store.count; i++) {
         const so_tensor *t = &model->store.weight[i]->tensor;
-        SO_TRY(put_weight(model, writer, t, saved_type(t, type), error));
+        SO_TRY(put_weight(model, writer, t, t->name, saved_type(t, type), error));
     }
-    return SO_OK;
+    return codec_tensors(model, writer, type, true, error);
 }
 
 static so_status type_named(const char *name, so_type *type, so_error *error)

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/transcript.h"
 
+#include <string.h>
+
 so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *kept, so_error *error)
 {
     for (int64_t i = 0; i < n; i++)
@@ -13,12 +15,17 @@ so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *ke
 so_status so_transcript_text(const so_tokenizer *tokenizer, const int32_t *ids, size_t n, so_string *text,
                              so_error *error)
 {
-    so_string raw = {0};
-    so_status status = so_tokenizer_decode(tokenizer, ids, n, SO_DECODE_SKIP_SPECIAL, &raw, error);
-    const char *bytes = raw.data;
-    size_t size = raw.size;
-    if (status == SO_OK && size) so_strip(&bytes, &size);
-    if (status == SO_OK) status = so_string_add(text, bytes ? bytes : "", size, error);
-    so_string_clear(&raw);
-    return status;
+    size_t from = text->size;
+    so_decoder decoder;
+    so_decoder_init(&decoder, tokenizer, SO_DECODE_SKIP_SPECIAL);
+    for (size_t i = 0; i < n; i++) SO_TRY(so_decoder_feed(&decoder, ids[i], text, error));
+    SO_TRY(so_decoder_flush(&decoder, text, error));
+    if (text->size == from) return SO_OK;
+    const char *bytes = text->data + from;
+    size_t size = text->size - from;
+    so_strip(&bytes, &size);
+    memmove(text->data + from, bytes, size);
+    text->size = from + size;
+    text->data[text->size] = 0;
+    return SO_OK;
 }

@@ -126,6 +126,7 @@ so_tensor *so_flow_speaker(so_pass *pass, const so_flow *net, so_tensor *vector)
 static so_tensor *encoder_layer(so_pass *pass, const so_flow *net, const so_flow_layer *l, so_tensor *x, so_tensor *positions,
                                 const so_real *key_bias)
 {
+    size_t mark = so_arena_mark(pass->arena);
     so_tensor *n = so_layer_norm(pass, x, l->norm_mha_w, l->norm_mha_b, norm_eps);
     so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
     so_tensor *k = so_linear(pass, n, l->k_w, l->k_b);
@@ -135,7 +136,7 @@ static so_tensor *encoder_layer(so_pass *pass, const so_flow *net, const so_flow
     x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
     n = so_layer_norm(pass, x, l->norm_ff_w, l->norm_ff_b, norm_eps);
     so_tensor *h = so_apply(pass, SO_SILU, so_linear(pass, n, l->w1_w, l->w1_b));
-    return so_residual(pass, x, so_linear(pass, h, l->w2_w, l->w2_b));
+    return so_keep(pass, mark, so_residual(pass, x, so_linear(pass, h, l->w2_w, l->w2_b)));
 }
 
 /* 1 within each length, [B, T]. */
@@ -243,16 +244,18 @@ static so_tensor *conv_norm_mish(so_pass *pass, so_tensor *x, so_tensor *conv_w,
 
 static so_tensor *resnet(so_pass *pass, const so_flow_resnet *r, const sight *s, so_tensor *x, so_tensor *mish_time)
 {
+    size_t mark = so_arena_mark(pass->arena);
     x = masked(pass, s, x);
     so_tensor *h = conv_norm_mish(pass, x, r->conv1_w, r->conv1_b, r->norm1_w, r->norm1_b);
     h = so_add_each(pass, masked(pass, s, h), so_linear(pass, mish_time, r->time_w, r->time_b));
     h = masked(pass, s, conv_norm_mish(pass, masked(pass, s, h), r->conv2_w, r->conv2_b, r->norm2_w, r->norm2_b));
-    return so_residual(pass, h, so_conv1d(pass, x, r->skip_w, r->skip_b, so_conv_same(1, 1)));
+    return so_keep(pass, mark, so_residual(pass, h, so_conv1d(pass, x, r->skip_w, r->skip_b, so_conv_same(1, 1))));
 }
 
 static so_tensor *attention(so_pass *pass, const so_flow *net, const so_flow_attention *l, const sight *s, so_tensor *x)
 {
     so_heads heads = {net->config.est_heads, net->config.est_heads, net->config.head_width};
+    size_t mark = so_arena_mark(pass->arena);
     so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, norm_eps);
     so_tensor *q = so_linear(pass, n, l->q_w, NULL);
     so_tensor *k = so_linear(pass, n, l->k_w, NULL);
@@ -263,7 +266,7 @@ static so_tensor *attention(so_pass *pass, const so_flow *net, const so_flow_att
     x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
     n = so_layer_norm(pass, x, l->norm3_w, l->norm3_b, norm_eps);
     so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, n, l->fc1_w, l->fc1_b));
-    return so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b));
+    return so_keep(pass, mark, so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b)));
 }
 
 static so_tensor *stage(so_pass *pass, const so_flow *net, const so_flow_stage *st, const sight *s, so_tensor *x,

@@ -55,13 +55,14 @@ static so_tensor *conv(so_pass *pass, const so_hift_conv *c, so_tensor *x, int64
 
 static so_tensor *resblock(so_pass *pass, const so_hift *net, const so_hift_resblock *r, so_tensor *x)
 {
+    size_t mark = so_arena_mark(pass->arena);
     for (int i = 0; i < SO_HIFT_KERNELS; i++) {
         so_tensor *t = so_snake(pass, x, r->alpha1[i]);
         t = conv(pass, &r->conv1[i], t, r->kernel, net->config.dilation[i]);
         t = so_snake(pass, t, r->alpha2[i]);
         x = so_residual(pass, x, conv(pass, &r->conv2[i], t, r->kernel, 1));
     }
-    return x;
+    return so_keep(pass, mark, x);
 }
 
 so_tensor *so_hift_f0(so_pass *pass, const so_hift *net, so_tensor *mel)
@@ -124,6 +125,7 @@ static so_tensor *stage(so_pass *pass, const so_hift *net, int64_t i, so_tensor 
 {
     const so_hift_config *c = &net->config;
     const so_hift_stage *s = &net->stage[i];
+    size_t mark = so_arena_mark(pass->arena);
     x = so_apply(pass, SO_LRELU_0_1, x);
     x = so_conv_transpose1d(pass, x, weight(pass, &s->up), s->up.bias, c->up_rate[i],
                             (c->up_kernel[i] - c->up_rate[i]) / 2);
@@ -134,7 +136,7 @@ static so_tensor *stage(so_pass *pass, const so_hift *net, int64_t i, so_tensor 
         so_tensor *y = resblock(pass, net, &s->block[k], x);
         sum = k ? so_residual(pass, sum, y) : y;
     }
-    return so_scale(pass, sum, (so_real)1 / SO_HIFT_KERNELS);
+    return so_keep(pass, mark, so_scale(pass, sum, (so_real)1 / SO_HIFT_KERNELS));
 }
 
 static so_frames small_frames(so_pass *pass, const so_hift_config *c)

@@ -55,6 +55,7 @@ static so_tensor *block(so_pass *pass, const so_speech_tokenizer *net, const so_
                         const so_batch *batch)
 {
     so_heads heads = {net->config.heads, net->config.heads, net->config.width / net->config.heads};
+    size_t mark = so_arena_mark(pass->arena);
     so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, norm_eps);
     so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
     so_tensor *k = so_linear(pass, n, l->k_w, NULL);
@@ -63,7 +64,7 @@ static so_tensor *block(so_pass *pass, const so_speech_tokenizer *net, const so_
     x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
     n = so_layer_norm(pass, x, l->norm2_w, l->norm2_b, norm_eps);
     so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, n, l->fc1_w, l->fc1_b));
-    return so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b));
+    return so_keep(pass, mark, so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b)));
 }
 
 static int64_t strided(int64_t frames, int64_t stride) { return (frames + stride - 1) / stride; }

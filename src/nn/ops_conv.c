@@ -1,4 +1,8 @@
 /* Convolutions as products: patches of the input times the weights, a piece of rows at a time.
+ *
+ * Along time with stride 1 no patches are made: among every d-th row of the padded input, neighbouring patches overlap in
+ * memory, so that the product reads them with rows C apart. The way back to the input is then such a convolution again.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -55,6 +59,120 @@ static void fill_rows(const so_tensor *bias, int64_t rows, int64_t cols, so_real
     }
 }
 
+/* ---- along time with stride 1 */
+
+static bool is_sliding(const so_conv *c)
+{
+    return c->in[0] == 1 && c->kernel[0] == 1 && c->out[0] == 1 && c->stride[1] == 1 && c->pad[0] == 0 && c->pad[1] >= 0 &&
+           !is_plain(c);
+}
+
+/* Padded rows of one item, and those of phase p among them: p, p + d, ... */
+static int64_t padded_rows(const so_conv *c) { return c->out[1] + c->dilation[1] * (c->kernel[1] - 1); }
+static int64_t phase_rows(int64_t rows, int64_t p, int64_t d) { return rows > p ? (rows - p + d - 1) / d : 0; }
+
+/* One item of x[B, T, C] with its padding, phase after phase. */
+static void split_phases(const so_conv *c, const so_real *x, so_real *to)
+{
+    int64_t C = c->channels, d = c->dilation[1], rows = padded_rows(c);
+    for (int64_t p = 0; p < d; p++)
+        for (int64_t i = p; i < rows; i += d, to += C) {
+            int64_t t = i - c->pad[1];
+            if (t >= 0 && t < c->in[1])
+                memcpy(to, x + t * C, (size_t)C * sizeof *to);
+            else
+                memset(to, 0, (size_t)C * sizeof *to);
+        }
+}
+
+/* y[B, out, n] += convolution of x with wt[k C, n]. `split` holds the padded rows of an item. */
+static void slide(so_pass *pass, const so_conv *c, const so_real *x, const so_real *wt, int64_t n, so_real *split, so_real *y)
+{
+    int64_t C = c->channels, d = c->dilation[1], k = c->kernel[1] * C, padded = padded_rows(c);
+    for (int64_t b = 0; b < c->batch; b++) {
+        const so_real *from = split;
+        split_phases(c, x + b * c->in[1] * C, split);
+        for (int64_t p = 0; p < d; from += phase_rows(padded, p++, d) * C)
+            pass->k->gemm(pass->pool, false, false, phase_rows(c->out[1], p, d), n, k, from, C, wt, n, 1,
+                          y + (b * c->out[1] + p) * n, d * n);
+    }
+}
+
+/* dwt[k C, n] += the adjoint in the weights. */
+static void slide_back(so_pass *pass, const so_conv *c, const so_real *x, const so_real *dy, int64_t n, so_real *split,
+                       so_real *dwt)
+{
+    int64_t C = c->channels, d = c->dilation[1], k = c->kernel[1] * C, padded = padded_rows(c);
+    for (int64_t b = 0; b < c->batch; b++) {
+        const so_real *from = split;
+        split_phases(c, x + b * c->in[1] * C, split);
+        for (int64_t p = 0; p < d; from += phase_rows(padded, p++, d) * C)
+            pass->k->gemm(pass->pool, true, false, k, n, phase_rows(c->out[1], p, d), from, C,
+                          dy + (b * c->out[1] + p) * n, d * n, 1, dwt, n);
+    }
+}
+
+/* The convolution of dy that gives dx: kernel reversed, channels exchanged, padding so that T rows come out. */
+static so_conv reverse(const so_conv *c, int64_t n)
+{
+    so_conv r = *c;
+    r.channels = n;
+    r.in[1] = c->out[1];
+    r.out[1] = c->in[1];
+    r.pad[1] = c->dilation[1] * (c->kernel[1] - 1) - c->pad[1];
+    return r;
+}
+
+/* w[A, C, k] turned into [k, A, C], the last tap first. */
+static void turn_reversed(so_pass *pass, const so_tensor *w, int64_t k, so_real *row, so_real *to)
+{
+    int64_t a = w->dim[0], c = w->dim[1];
+    for (int64_t i = 0; i < a; i++) {
+        pass->k->row(w->type, w->data, i, c * k, row);
+        for (int64_t j = 0; j < k; j++)
+            for (int64_t l = 0; l < c; l++) to[((k - 1 - j) * a + i) * c + l] = row[l * k + j];
+    }
+}
+
+static void sliding_forward(so_pass *pass, const so_conv *c, const so_tensor *x, const so_tensor *w, const so_tensor *bias,
+                            so_tensor *y)
+{
+    int64_t n = w->dim[0], k = taps(c) * c->channels;
+    size_t mark = so_arena_mark(pass->arena);
+    so_real *row = so_take(pass, (size_t)k * sizeof *row, false);
+    so_real *wt = so_take(pass, (size_t)(k * n) * sizeof *wt, false);
+    so_real *split = so_take(pass, (size_t)(padded_rows(c) * c->channels) * sizeof *split, false);
+    if (split && !pass->dry) {
+        turn(pass, w, taps(c), true, row, wt);
+        fill_rows(bias, positions(c), n, so_data(y));
+        slide(pass, c, so_data(x), wt, n, split, so_data(y));
+    }
+    so_arena_release(pass->arena, mark);
+}
+
+static void sliding_back(so_pass *pass, const so_conv *c, so_tensor *x, const so_tensor *w, const so_real *dy, so_real *dx,
+                         so_real *dw)
+{
+    int64_t n = w->dim[0], k = taps(c) * c->channels;
+    so_conv r = reverse(c, n);
+    int64_t rows = padded_rows(c) * c->channels, more = padded_rows(&r) * n;
+    size_t mark = so_arena_mark(pass->arena);
+    so_real *row = so_take(pass, (size_t)k * sizeof *row, false);
+    so_real *wt = so_take(pass, (size_t)(k * n) * sizeof *wt, true);
+    so_real *split = so_take(pass, (size_t)(rows > more ? rows : more) * sizeof *split, false);
+    if (split && !pass->dry && dw) {
+        slide_back(pass, c, so_data(x), dy, n, split, wt);
+        turn_back(wt, n, c->channels, taps(c), true, dw);
+    }
+    if (split && !pass->dry && dx) {
+        turn_reversed(pass, w, taps(c), row, wt);
+        slide(pass, &r, dy, wt, c->channels, split, dx);
+    }
+    so_arena_release(pass->arena, mark);
+}
+
+/* ---- any */
+
 static void forward(so_pass *pass, const so_conv *c, const so_tensor *x, const so_tensor *w, const so_tensor *bias,
                     so_tensor *y)
 {
@@ -84,6 +202,11 @@ static void conv_back(so_pass *pass, const so_step *step)
     so_real *dx = so_grad(pass, x), *dw = so_grad(pass, w), *db = so_grad(pass, step->in[2]), *dy = step->out->grad;
     if (dx && w->type != SO_F32) {
         so_pass_fail(pass, SO_ERR_TYPE, "conv: no way back through weights of type %s", so_type_about(w->type)->name);
+        return;
+    }
+    if (is_sliding(c) && reverse(c, n).pad[1] >= 0) {
+        sliding_back(pass, c, x, w, dy, dx, dw);
+        if (db && !pass->dry) pass->k->sum_rows(pass->pool, all, n, dy, db);
         return;
     }
     size_t mark = so_arena_mark(pass->arena);
@@ -120,7 +243,7 @@ static so_tensor *convolve(so_pass *pass, const char *op, const so_conv *c, so_t
     if (bias && (!so_want_f32(pass, op, bias) || !so_want_cols(pass, op, bias, w->dim[0]))) return NULL;
     so_tensor *y = so_new(pass, n_dims, dim);
     if (!y) return NULL;
-    forward(pass, c, x, w, bias, y);
+    (is_sliding(c) ? sliding_forward : forward)(pass, c, x, w, bias, y);
     so_step *step = so_record(pass, op, conv_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof *c);
     if (step) memcpy(step->saved, c, sizeof *c);
     return y;

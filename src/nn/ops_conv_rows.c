@@ -5,6 +5,24 @@
 
 #include "nn/ops.h"
 
+so_tensor *so_keep(so_pass *pass, size_t mark, so_tensor *x)
+{
+    if (!so_ok(pass) || !x || pass->recording) return x;
+    const char *edge = pass->arena->base + mark;
+    so_tensor old = *x;
+    so_arena_release(pass->arena, mark);
+    if ((const char *)x < edge) return x;
+    if ((const char *)old.data < edge) { /* another view of what came before */
+        x = so_take(pass, sizeof *x, false);
+        if (x) *x = old;
+        return x;
+    }
+    /* The new struct lies before the old data: every tensor's data follows a struct of the stretch. */
+    x = so_new(pass, old.n_dims, old.dim);
+    if (x && !pass->dry) memmove(x->data, old.data, (size_t)so_count(x) * sizeof(so_real));
+    return x;
+}
+
 typedef struct grouping {
     int64_t batch, rows, groups;
     so_real eps;

@@ -105,6 +105,7 @@ void so_tt_close(so_tt *tt)
     so_ids_clear(&tt->turn);
     so_ids_clear(&tt->reply);
     free(tt->pronounceable);
+    tt->pronounceable = NULL;
     so_map_close(&tt->corpus.index_map);
     so_map_close(&tt->corpus.q_map);
     so_map_close(&tt->corpus.a_map);
@@ -218,7 +219,7 @@ so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so
     trainer->hooks.stop = tt->stop;
     trainer->hooks.progress = tell;
     current = (telling){tt, part};
-    return so_trainer_run(trainer, tt->pool, tt->kernels, error);
+    return so_trainer_run(trainer, tt->pool, tt->learning ? tt->learning : tt->kernels, error);
 }
 
 void so_tt_picture(uint64_t seed, float *pixels)

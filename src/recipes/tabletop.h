@@ -57,6 +57,7 @@ typedef struct so_tt {
     double minutes;     /* time limit per part; 0: the plan's steps alone */
     so_pool *pool;
     const so_kernels *kernels;
+    const so_kernels *learning; /* what training computes with; NULL: kernels */
     const volatile sig_atomic_t *stop;
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
     void *say_context;

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tt_batch.h"
 
-enum { PICTURES = 16, TALKS = 8, TURNS = 5 };
+enum { PICTURES = 14, TALKS = 5, TURNS = 12, TALK_TURNS = 5 };
 
 typedef struct context {
     const so_tt *tt;
@@ -30,22 +30,25 @@ static void put_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, uin
         so_tt_batch_answer(b, ids->data, (int64_t)ids->n, tt->id->eot);
 }
 
-static void put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+/* Returns the kind of the first turn. */
+static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
 {
     so_dialogue d;
     so_tabletop_dialogue(part, seed, index, turns, &d);
     so_tt_batch_sequence(b);
     for (int t = 0; t < d.turns; t++) put_turn(c->tt, b, &c->ids, t, d.scene.seed, &d.turn[t]);
+    return d.turn[0].kind;
 }
 
-static void put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
 {
+    so_qa qa = {0};
     so_tt_batch_sequence(b);
     for (int t = 0; t < turns; t++) {
-        so_qa qa;
         so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, 0, &qa);
         put_turn(c->tt, b, &c->ids, t, ~(uint64_t)0, &qa);
     }
+    return qa.kind;
 }
 
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
@@ -57,7 +60,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     for (int i = 0; i < PICTURES; i++)
         put_dialogue(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
     for (int i = 0; i < TALKS; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
     m->tokens = b->rows;
     so_tensor *loss = so_tt_batch_loss(b, NULL);
     if (loss) so_notes_add(m->notes, "text", so_data(loss)[0], 1);
@@ -71,17 +74,21 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
     for (uint64_t i = 0; i < 16 && so_ok(pass); i++) {
         size_t mark = so_arena_mark(pass->arena);
         uint8_t right[64];
+        so_tabletop_kind kind[64];
         memset(right, 1, sizeof right);
         so_tt_batch *b = so_tt_batch_start(pass, &c->net);
         if (!b) break;
         for (uint64_t k = 0; k < 32; k++) {
             if (i % 2)
-                put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
+                kind[k] = put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
             else
-                put_dialogue(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
+                kind[k] = put_dialogue(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
         }
         so_tt_batch_loss(b, right);
-        for (int k = 0; k < 32; k++) so_notes_add(notes, i % 2 ? "talk exact" : "picture exact", right[k], 1);
+        for (int k = 0; k < 32; k++) {
+            so_notes_add(notes, i % 2 ? "talk exact" : "picture exact", right[k], 1);
+            so_notes_add(notes, so_tabletop_kind_name((int)kind[k]), right[k], 1);
+        }
         so_arena_release(pass->arena, mark);
     }
     *error = pass->error;
@@ -100,7 +107,7 @@ so_status so_tt_backbone(so_tt *tt, so_error *error)
     SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
     so_trainer trainer = {
-        .plan = {.steps = 4000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 250},
+        .plan = {.steps = 5000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 250},
         .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
         .player = {&optim}, .players = 1};
     so_status status = so_tt_train(tt, "backbone", &trainer, error);

@@ -52,14 +52,45 @@ static int by_duration(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : *(const int32_t *)a - *(const int32_t *)b;
 }
 
+/* Another throat and another room for the same words, so that voices never heard are understood too: frequencies stretched,
+ * tempo changed, the spectrum tilted, a band and a moment hidden. Gives new features and their number of frames. */
+static float *disguise(const float *mel, int64_t frames, int64_t *out_frames, so_rng *rng)
+{
+    double warp = 0.88 + 0.24 * so_rng_uniform(rng), tempo = 0.88 + 0.24 * so_rng_uniform(rng);
+    double tilt = 0.3 * (so_rng_uniform(rng) - 0.5), level = 0.1 * so_rng_normal(rng);
+    int64_t band = so_rng_below(rng, 118), bands = so_rng_below(rng, 11), n = (int64_t)((double)frames / tempo);
+    if (n < 8) n = frames;
+    int64_t moment = so_rng_below(rng, n), moments = so_rng_below(rng, 9);
+    float *out = malloc((size_t)(n + 1) * 128 * sizeof *out);
+    if (!out) return NULL;
+    for (int64_t t = 0; t < n; t++) {
+        double at = (double)t * (double)frames / (double)n;
+        int64_t t0 = (int64_t)at, t1 = t0 + 1 < frames ? t0 + 1 : frames - 1;
+        float ft = (float)(at - (double)t0);
+        for (int64_t b = 0; b < 128; b++) {
+            double from = (double)b * warp;
+            from = from > 126.999 ? 126.999 : from;
+            int64_t b0 = (int64_t)from;
+            float fb = (float)(from - (double)b0);
+            const float *x = mel + t0 * 128 + b0, *y = mel + t1 * 128 + b0;
+            float v = (1 - ft) * ((1 - fb) * x[0] + fb * x[1]) + ft * ((1 - fb) * y[0] + fb * y[1]);
+            bool hidden = (b >= band && b < band + bands) || (t >= moment && t < moment + moments);
+            out[t * 128 + b] = hidden ? 0 : v + (float)(tilt * ((double)b / 128 - 0.5) + level);
+        }
+    }
+    *out_frames = n;
+    return out;
+}
+
 typedef struct hearing {
     int64_t n, frames[MOST], row0[MOST], rows[MOST], label0[MOST], labels[MOST];
     int32_t *label;
     so_tensor *mel;
 } hearing;
 
-/* Log-mels of the utterances, padded to the longest, and their phonemes. */
-static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t *utterance)
+/* Log-mels of the utterances, padded to the longest, and their phonemes. With a stream of random numbers most are
+ * disguised. */
+static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t *utterance, so_rng *rng)
 {
     hearing *h = so_take(pass, sizeof *h, true);
     float *mels[MOST] = {0};
@@ -77,6 +108,15 @@ static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t
         mels[i] = malloc((size_t)(h->frames[i] + 1) * 128 * sizeof(float));
         if (mels[i]) so_mel_compute(c->tt->whisper, pcm, count, mels[i], c->tt->pool, &pass->error);
         free(pcm);
+        if (rng && mels[i] && so_rng_uniform(rng) < 0.8) {
+            float *other = disguise(mels[i], h->frames[i], &h->frames[i], rng);
+            free(mels[i]);
+            mels[i] = other;
+        }
+        if (!mels[i]) {
+            so_pass_fail(pass, SO_ERR_NOMEM, "no memory for %lld frames", (long long)h->frames[i]);
+            break;
+        }
         if (h->frames[i] > longest) longest = h->frames[i];
         h->label0[i] = total;
         h->labels[i] = answer ? item->a_phones : item->q_phones;
@@ -136,7 +176,7 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
 {
     so_batch *batch;
     so_tensor *inner = NULL, *unit = NULL;
-    hearing *h = gather(c, pass, n, utterance);
+    hearing *h = gather(c, pass, n, utterance, measure ? NULL : &c->rng);
     if (!h) return NULL;
     so_tensor *x = so_speech_tokenizer_encode(pass, &c->net, h->mel, h->frames, &batch, &inner);
     so_tensor *codes;
@@ -194,7 +234,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         bool recording = pass->recording;
         so_batch *batch;
         pass->recording = false;
-        hearing *h = gather(c, pass, n, utterance);
+        hearing *h = gather(c, pass, n, utterance, NULL);
         so_tensor *x = h ? so_speech_tokenizer_encode(pass, &c->net, h->mel, h->frames, &batch, NULL) : NULL;
         so_tensor *unit = so_l2_norm(pass, x, 1e-12);
         if (so_ok(pass)) so_speech_tokenizer_start_codes(&c->net, unit, &c->rng);
@@ -216,7 +256,7 @@ static so_status updated(void *p, int64_t step, so_error *error)
     return SO_OK;
 }
 
-static so_status open_ears(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error)
+so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error)
 {
     so_speech_tokenizer_config config = so_tt_ears_config(training);
     so_rng rng;
@@ -232,7 +272,7 @@ so_status so_tt_ears(so_tt *tt, so_error *error)
     context c = {.tt = tt, .utterances = tt->corpus.count * 2};
     so_store store;
     so_optim optim;
-    SO_TRY(open_ears(tt, true, &store, &c.net, error));
+    SO_TRY(so_tt_ears_open(tt, true, &store, &c.net, error));
     c.order = malloc((size_t)(c.utterances + 1) * sizeof *c.order);
     if (!c.order || !c.utterances) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
     for (int64_t i = 0; i < c.utterances; i++) c.order[i] = (int32_t)i;
@@ -288,7 +328,7 @@ so_status so_tt_units(so_tt *tt, so_error *error)
     so_arena arena;
     so_pass pass;
     so_writer index, units;
-    SO_TRY(open_ears(tt, false, &store, &net, error));
+    SO_TRY(so_tt_ears_open(tt, false, &store, &net, error));
     SO_TRY(so_tt_overlay(tt, &store, "ears", error));
     SO_TRY(so_arena_init(&arena, (size_t)4 << 30, error));
     so_pass_init(&pass, &arena, tt->pool, tt->kernels);

@@ -7,7 +7,9 @@
 
 #include "base/file.h"
 #include "formats/safetensors.h"
-#include "recipes/tabletop.h"
+#include "models/speech_tokenizer.h"
+#include "recipes/tt_units.h"
+#include "recipes/tt_vocal.h"
 
 static so_status write_config(const so_tt *tt, const char *folder, so_error *error)
 {
@@ -46,6 +48,81 @@ static so_status copy_file(const char *from, const char *to, so_error *error)
     return status;
 }
 
+/* The sizes of the codec's networks, under the names that codec/config.json has. */
+static so_status write_codec_config(const char *folder, so_error *error)
+{
+    so_speech_tokenizer_config t = so_tt_ears_config(false);
+    so_flow_config f = so_tt_flow_config();
+    so_hift_config h = so_tt_vocoder_config();
+    char text[2048], path[1100];
+    int n = snprintf(text, sizeof text,
+                     "{\n \"tokenizer\": {\"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
+                     "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld]},\n"
+                     " \"flow\": {\"vocab\": %lld, \"enc_dim\": %lld, \"enc_heads\": %lld, \"enc_ffn\": %lld, \"enc_layers\": %lld,\n"
+                     "  \"est_channels\": %lld, \"est_heads\": %lld, \"est_head_dim\": %lld, \"est_blocks\": %lld, \"est_mid\": %lld,\n"
+                     "  \"spk_dim\": %lld, \"n_mels\": %lld, \"input_frame_rate\": %lld, \"n_timesteps\": %lld,\n"
+                     "  \"inference_cfg_rate\": %g},\n"
+                     " \"hift\": {\"base_channels\": %lld, \"f0_channels\": %lld, \"n_mels\": %lld}\n}\n",
+                     (long long)t.mels, (long long)t.width, (long long)t.heads, (long long)t.layers, (long long)t.ff,
+                     (long long)t.codes, (long long)t.context, (long long)t.stride[0], (long long)t.stride[1], (long long)f.units,
+                     (long long)f.width, (long long)f.heads, (long long)f.ff, (long long)f.layers, (long long)f.channels,
+                     (long long)f.est_heads, (long long)f.head_width, (long long)f.est_blocks, (long long)f.mid,
+                     (long long)f.speaker, (long long)f.mels, (long long)f.unit_rate, (long long)f.steps, f.guidance,
+                     (long long)h.channels, (long long)h.f0_channels, (long long)h.mels);
+    snprintf(path, sizeof path, "%s/codec/config.json", folder);
+    return so_file_write(path, text, (size_t)n, error);
+}
+
+/* Copies <folder>/<part>.safetensors to model/codec/<name>.safetensors; an unfinished part is left out and named. */
+static so_status take_part(const so_tt *tt, const char *part, const char *name, const char *folder, so_error *error)
+{
+    char file[64], from[1024], to[1100];
+    if (!so_tt_done(tt, part)) {
+        so_tt_say(tt, "model: without '%s', which is not trained yet", part);
+        return SO_OK;
+    }
+    snprintf(file, sizeof file, "%s.safetensors", part);
+    snprintf(to, sizeof to, "%s/codec/%s.safetensors", folder, name);
+    return copy_file(so_tt_path(tt, file, from), to, error);
+}
+
+/* The one voice, under the name that the file of voices gives it. */
+static so_status write_voice(const char *folder, so_error *error)
+{
+    so_real vector[192];
+    char path[1100];
+    so_safetensors_writer *writer;
+    so_tt_voice(vector);
+    snprintf(path, sizeof path, "%s/codec/spk2info.safetensors", folder);
+    SO_TRY(so_safetensors_create(&writer, path, error));
+    so_status status = so_safetensors_declare(writer, "tabletop.embedding", SO_F32, 2, (int64_t[]){1, 192}, error);
+    if (status == SO_OK) status = so_safetensors_put(writer, "tabletop.embedding", vector, sizeof vector, error);
+    if (status == SO_OK) return so_safetensors_commit(&writer, error);
+    so_safetensors_drop(&writer);
+    return status;
+}
+
+static so_status write_codec(const so_tt *tt, const char *folder, so_error *error)
+{
+    so_store store;
+    so_speech_tokenizer ears;
+    char path[1100];
+    snprintf(path, sizeof path, "%s/codec", folder);
+    SO_TRY(so_make_folder(path, error));
+    if (so_tt_done(tt, "ears")) {
+        SO_TRY(so_tt_ears_open(tt, false, &store, &ears, error));
+        so_status status = so_tt_overlay(tt, &store, "ears", error);
+        if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "model/codec/speech_tokenizer_v1", error);
+        so_store_close(&store);
+        SO_TRY(status);
+    } else
+        so_tt_say(tt, "model: without 'ears', which is not trained yet");
+    SO_TRY(write_voice(folder, error));
+    SO_TRY(take_part(tt, "flow", "flow", folder, error));
+    SO_TRY(take_part(tt, "vocoder", "hift", folder, error));
+    return write_codec_config(folder, error);
+}
+
 so_status so_tt_model(so_tt *tt, so_error *error)
 {
     char folder[1000], path[2048], from[1024];
@@ -53,13 +130,20 @@ so_status so_tt_model(so_tt *tt, so_error *error)
     so_omni net;
     so_tt_path(tt, "model", folder);
     SO_TRY(so_make_folder(folder, error));
-    const char *parts[] = {"eyes", "backbone", "omni", "bottom", "top", NULL};
-    SO_TRY(so_tt_omni_open(tt, &store, &net, parts, error));
-    so_status status = so_tt_keep(tt, &store, NULL, "model/model", error);
+    const char *parts[] = {"eyes", "backbone", "omni", "bottom", "top"};
+    SO_TRY(so_tt_omni_open(tt, &store, &net, NULL, error));
+    so_status status = SO_OK;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == SO_OK; i++) {
+        if (so_tt_done(tt, parts[i]))
+            status = so_tt_overlay(tt, &store, parts[i], error);
+        else
+            so_tt_say(tt, "model: without '%s', which is not trained yet", parts[i]);
+    }
+    if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "model/model", error);
     so_store_close(&store);
     SO_TRY(status);
     SO_TRY(write_config(tt, folder, error));
     snprintf(path, sizeof path, "%s/tokenizer.json", folder);
     SO_TRY(copy_file(so_tt_path(tt, "tokenizer.json", from), path, error));
-    return SO_OK;
+    return write_codec(tt, folder, error);
 }

@@ -34,12 +34,16 @@ so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
 static void add_ids(so_tt_speech_batch *b, const int32_t *ids, const uint16_t *units, int64_t n)
 {
     int32_t first = b->tt->id->first_unit;
+    int64_t held = -1; /* with slips: sometimes a unit is another one, as an unknown voice makes it */
     for (int64_t i = 0; i < n; i++) {
+        if (units && b->slips) {
+            held = so_rng_uniform(b->slips) < 0.06 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
+        }
         if (b->rows == SO_TT_SPEECH_ROWS) {
             so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d speech rows", SO_TT_SPEECH_ROWS);
             return;
         }
-        b->id[b->rows] = units ? first + units[i] : ids[i];
+        b->id[b->rows] = !units ? ids[i] : first + (int32_t)(held >= 0 ? held : units[i]);
         b->same[b->rows] = units ? -1 : ids[i];
         b->target[b->rows++] = -1;
         b->seq_rows[b->seqs - 1]++;
@@ -188,12 +192,13 @@ static so_tensor *phone_ctc(so_tt_speech_batch *b, const int64_t *items, so_tens
     return ctc_loss(b, logits, label, label0, labels, 0, total);
 }
 
-static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, so_notes *notes, bool measure)
+static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, so_notes *notes, bool measure, so_rng *slips)
 {
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
     int64_t *items = so_take(pass, (size_t)n * 16, false);
     bool *answer = so_take(pass, (size_t)n * 2, false);
     if (!b || !answer) return NULL;
+    b->slips = slips;
     for (int64_t i = 0; i < n; i++) {
         so_tt_speech_add(b, &c->units, item[i], true, true, &c->scratch);
         items[2 * i] = items[2 * i + 1] = item[i];
@@ -232,7 +237,7 @@ static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
         item[i] = so_rng_below(&m->rng, c->train);
         m->tokens += c->units.item[item[i]].q_count + c->units.item[item[i]].a_count;
     }
-    return hear(c, pass, BOTTOM_BATCH, item, m->notes, m->step % 25 == 0);
+    return hear(c, pass, BOTTOM_BATCH, item, m->notes, m->step % 25 == 0, &m->rng);
 }
 
 static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
@@ -243,7 +248,7 @@ static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes 
         size_t mark = so_arena_mark(pass->arena);
         int64_t item[BOTTOM_BATCH];
         for (int i = 0; i < BOTTOM_BATCH; i++) item[i] = at + i;
-        hear(c, pass, BOTTOM_BATCH, item, notes, true);
+        hear(c, pass, BOTTOM_BATCH, item, notes, true, NULL);
         so_arena_release(pass->arena, mark);
     }
     *error = pass->error;
@@ -344,8 +349,11 @@ static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
-    for (int i = 0; b && i < TOP_BATCH; i++)
-        so_tt_speech_add(b, &c->units, so_rng_below(&m->rng, c->train), so_rng_uniform(&m->rng) < 0.7, true, &c->scratch);
+    for (int i = 0; b && i < TOP_BATCH; i++) {
+        int64_t item = so_rng_below(&m->rng, c->train);
+        bool hear = so_rng_uniform(&m->rng) < 0.7;
+        so_tt_speech_add(b, &c->units, item, hear, true, &c->scratch);
+    }
     if (!b || !so_ok(pass)) return NULL;
     m->tokens = b->rows;
     return speak(c, pass, b, m->notes);

@@ -3,6 +3,7 @@
 #ifndef SO_RECIPES_TT_UNITS_H
 #define SO_RECIPES_TT_UNITS_H
 
+#include "models/speech_tokenizer.h"
 #include "recipes/tabletop.h"
 
 /* Units of every item: question at q_at.. of q_count, answer likewise, in one array. */
@@ -16,6 +17,10 @@ typedef struct so_tt_units_file {
     const uint16_t *unit;
     int64_t count;
 } so_tt_units_file;
+
+/* The speech tokenizer in its own store, random; `training` with its second half and heads. */
+so_speech_tokenizer_config so_tt_ears_config(bool training);
+so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error);
 
 so_status so_tt_units_open(so_tt_units_file *units, const so_tt *tt, so_error *error);
 void so_tt_units_close(so_tt_units_file *units);
@@ -35,6 +40,7 @@ typedef struct so_tt_segment {
 typedef struct so_tt_speech_batch {
     so_pass *pass;
     const so_tt *tt;
+    so_rng *slips; /* units are mistaken now and then, drawn from here; NULL: never */
     int64_t rows, seqs, segments, labels, memories, fused;
     int64_t seq_rows[SO_TT_SPEECH_SEQS];
     int32_t *id;      /* [rows] what the bottom layers read */

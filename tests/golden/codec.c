@@ -7,6 +7,7 @@
 
 #include "formats/safetensors.h"
 #include "formats/torchzip.h"
+#include "media/mel.h"
 #include "models/campplus.h"
 #include "models/discriminators.h"
 #include "models/flow.h"
@@ -873,6 +874,162 @@ static void speaker_vector(void **state)
     model_close(&m);
 }
 
+/* ---- real sizes, with weights made by a rule (README.md of the reference) */
+
+static uint64_t hash_of(const char *name)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+    return h;
+}
+
+static bool ends(const char *name, const char *with)
+{
+    size_t n = strlen(name), m = strlen(with);
+    return n >= m && strcmp(name + n - m, with) == 0;
+}
+
+/* weight = base + factor v, v in [-1, 1). */
+static void rule_of(const so_tensor *t, double *base, double *factor)
+{
+    const char *name = t->name;
+    double gain = strncmp(name, "ups.", 4) == 0 ? 2 : strstr(name, "resblocks.") ? 0.4
+                  : strncmp(name, "conv_post", 9) == 0 ? 0.3 : 1;
+    *base = 0;
+    if (ends(name, ".alpha")) *base = 1, *factor = 0.5;
+    else if (ends(name, "weight_g")) *base = gain, *factor = 0.3 * gain;
+    else if (ends(name, "weight_v")) *factor = 1;
+    else if (strcmp(name, "f0_predictor.classifier.weight") == 0) *factor = 200 * sqrt(3.0 / 512);
+    else if (strcmp(name, "conv_post.bias") == 0) *base = -1, *factor = 0.5;
+    else if (t->n_dims == 1 && ends(name, ".weight")) *base = 1, *factor = 0.2;
+    else if (t->n_dims == 1) *factor = 0.1;
+    else if (strcmp(name, "input_embedding.weight") == 0) *factor = 1.5;
+    else if (strstr(name, "pos_bias_")) *factor = 0.3;
+    else if (strcmp(name, "encoder.positional_embedding") == 0) *factor = 1.5;
+    else *factor = sqrt(3.0 / (double)(so_count(t) / t->dim[0]));
+}
+
+static void fill_by_rule(so_tensor *t)
+{
+    double base, factor;
+    rule_of(t, &base, &factor);
+    uint64_t x = hash_of(t->name);
+    for (int64_t i = 0; i < so_count(t); i++) {
+        double v = (double)(so_splitmix(&x) >> 40) / 8388608 - 1;
+        so_data(t)[i] = (float)(base + factor * v);
+    }
+}
+
+/* The weights of all models of this kind, checked against what the reference says of some. */
+static void fill_model(model *m, const char *which)
+{
+    for (int64_t i = 0; i < m->store.count; i++) fill_by_rule(&m->store.weight[i]->tensor);
+    const char *name;
+    json_t *w;
+    json_object_foreach(json_object_get(json_object_get(case_of(which), "values"), "weights"), name, w)
+    {
+        so_weight *mine = so_store_find(&m->store, name);
+        if (!mine) fail_msg("no weight %s", name);
+        double sum = 0, expected = json_number_value(json_object_get(w, "sum"));
+        for (int64_t i = 0; i < so_count(&mine->tensor); i++) sum += (double)so_data(&mine->tensor)[i];
+        if (fabs(sum - expected) > 1e-6 * (1 + fabs(expected))) fail_msg("%s sums to %g, expected %g", name, sum, expected);
+    }
+}
+
+static void model_random(model *m, so_rng *rng)
+{
+    so_error error = {0};
+    memset(m, 0, sizeof *m);
+    so_rng_init(rng, 1, 0);
+    CHECK_OK(so_store_open(&m->store, (size_t)4 << 30, &error), error);
+    m->binder = (so_binder){.store = &m->store, .rng = rng};
+}
+
+static void real_tokenizer(model *m)
+{
+    so_error error = {0};
+    so_speech_tokenizer net;
+    so_speech_tokenizer_config config = {.mels = 128, .width = 1280, .heads = 20, .ff = 5120, .layers = 6, .codes = 4096,
+                                         .context = 1500, .stride = {2, 2}};
+    model_bound(m, so_speech_tokenizer_bind(&net, &config, "", &m->binder, &error), &error, false);
+    assert_int_equal(m->store.count, 96);
+    assert_int_equal(so_store_parameters(&m->store, NULL), 130629120);
+    fill_model(m, "real.tok");
+    start();
+    so_mel *mel;
+    CHECK_OK(so_mel_open(&mel, SO_MEL_WHISPER, &error), error);
+    int64_t F = 12345 / 160;
+    so_tensor *x = so_new2(&pass, F, 128);
+    CHECK_OK(so_mel_compute(mel, floats("real.tok", "audio_16k"), 12345, so_data(x), NULL, &error), error);
+    so_mel_close(&mel);
+    so_batch *batch;
+    so_tensor *h = so_speech_tokenizer_encode(&pass, &net, so_reshape(&pass, x, 3, (int64_t[]){1, F, 128}), &F, &batch, NULL);
+    expect("real.tok", "hidden", h, false);
+    int32_t ids[20];
+    CHECK_OK(so_speech_tokenizer_ids(&pass, &net, x, ids), pass.error);
+    assert_memory_equal(ids, view_of("real.tok", "ids")->data, sizeof ids);
+}
+
+static void real_flow(model *m)
+{
+    so_error error = {0};
+    so_flow net;
+    so_flow_config config = so_flow_published();
+    model_bound(m, so_flow_bind(&net, &config, "", &m->binder, &error), &error, false);
+    assert_int_equal(m->store.count, 1185);
+    assert_int_equal(so_store_parameters(&m->store, NULL), 104874752);
+    fill_model(m, "real.flow");
+    start();
+    so_tensor *z = read2("real.flow", "z", true), *mu;
+    so_flow_request request = {.N = 20, .frames = 68, .ids = view_of("real.flow", "tokens")->data,
+                               .vector = floats("real.flow", "embedding"), .z = so_data(z)};
+    so_tensor *mel = so_flow_mel(&pass, &net, &request, &mu);
+    expect("real.flow", "mu", mu, true);
+    expect("real.flow", "mel", mel, true);
+}
+
+static void real_hift(model *m)
+{
+    so_error error = {0};
+    so_hift net;
+    so_hift_config config = so_hift_published();
+    model_bound(m, so_hift_bind(&net, &config, "", &m->binder, &error), &error, false);
+    assert_int_equal(m->store.count, 227);
+    assert_int_equal(so_store_parameters(&m->store, NULL), 20460591);
+    fill_model(m, "real.hift");
+    start();
+    so_tensor *mel = read3("real.hift", "mel", true);
+    expect("real.hift", "f0", so_hift_f0(&pass, &net, mel), false);
+    so_tensor *source = so_hift_source(&pass, &net, harmonics_of(&net, "real.hift", floats("real.hift", "f0"), 12));
+    expect_noise("real.hift", "source", source, false, 1e-5);
+    memcpy(source->data, floats("real.hift", "source"), 3072 * sizeof(float));
+    expect_noise("real.hift", "conv_post", so_hift_spectrum(&pass, &net, mel, source), true, 1e-6);
+    expect("real.hift", "wave", so_hift_wave(&pass, &net, mel, source), false);
+}
+
+static void real_shapes(void **state)
+{
+    (void)state;
+    so_error error = {0};
+    so_safetensors *kept = golden;
+    json_t *kept_about = about;
+    golden = NULL;
+    CHECK_OK(so_safetensors_open(&golden, check_shared(FOLDER "real_shape.safetensors"), &error), error);
+    about = json_load_file(check_shared(FOLDER "real_shape.json"), 0, NULL);
+    static void (*const runs[])(model *) = {real_tokenizer, real_flow, real_hift};
+    for (int i = 0; i < 3; i++) {
+        model m;
+        so_rng rng;
+        model_random(&m, &rng);
+        runs[i](&m);
+        model_close(&m);
+    }
+    so_safetensors_close(&golden);
+    json_decref(about);
+    golden = kept;
+    about = kept_about;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -884,6 +1041,7 @@ int main(void)
         cmocka_unit_test(codebook_revival), cmocka_unit_test(judges),
         cmocka_unit_test(generator_turn),   cmocka_unit_test(relative_loss),
         cmocka_unit_test(wave_log_mel),     cmocka_unit_test(speaker_vector),
+        cmocka_unit_test(real_shapes),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

@@ -351,6 +351,8 @@ static void functions_are_accurate(void **state)
         }
 }
 
+#include "conv_cases.inc"
+
 static int start(void **state)
 {
     (void)state;
@@ -373,7 +375,9 @@ int main(void)
         cmocka_unit_test(unary_agrees),   cmocka_unit_test(swiglu_agrees),  cmocka_unit_test(axpy_agrees),
         cmocka_unit_test(sum_rows_agrees), cmocka_unit_test(norm_agrees),   cmocka_unit_test(rope_agrees),
         cmocka_unit_test(softmax_agrees), cmocka_unit_test(cross_entropy_agrees), cmocka_unit_test(attention_agrees),
-        cmocka_unit_test(functions_are_accurate),
+        cmocka_unit_test(functions_are_accurate), cmocka_unit_test(patches_agrees),
+        cmocka_unit_test(group_norm_agrees), cmocka_unit_test(snake_agrees), cmocka_unit_test(snake_is_accurate),
+        cmocka_unit_test(fourier_agrees),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -100,7 +100,7 @@ static so_model *open_tiny(int keep)
     so_model *model;
     so_error error;
     snprintf(tokenizer, sizeof tokenizer, "%s", check_shared("reference/llama3-tokenizer"));
-    so_model_options options = {.threads = 2, .keep_types = keep, .tokenizer = tokenizer};
+    so_model_options options = {.threads = 1, .keep_types = keep, .tokenizer = tokenizer};
     CHECK_OK(so_model_open(&model, check_shared("reference/stream-omni-tiny/model"), &options, &error), error);
     return model;
 }

@@ -38,11 +38,16 @@ static inline int v_any(vmask m) { return m != 0; }
 static inline vec v_scale2(vec a, vec n) { return _mm512_scalef_ps(a, n); } /* a 2^n, n whole */
 static inline float v_sum(vec a) { return _mm512_reduce_add_ps(a); }
 static inline float v_largest(vec a) { return _mm512_reduce_max_ps(a); }
-static inline double v_sum_double(vec a)
+typedef struct vsum { /* sums in double, lane by lane */
+    __m512d a, b;
+} vsum;
+static inline vsum v_sum_start(void) { return (vsum){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+static inline void v_sum_add(vsum *s, vec x)
 {
-    __m512d lo = _mm512_cvtps_pd(_mm512_castps512_ps256(a)), hi = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
-    return _mm512_reduce_add_pd(lo + hi);
+    s->a = _mm512_add_pd(s->a, _mm512_cvtps_pd(_mm512_castps512_ps256(x)));
+    s->b = _mm512_add_pd(s->b, _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)));
 }
+static inline double v_sum_end(vsum s) { return _mm512_reduce_add_pd(_mm512_add_pd(s.a, s.b)); }
 /* -a where the whole number n is odd */
 static inline vec v_flip_odd(vec a, vec n)
 {
@@ -106,10 +111,19 @@ static inline float v_largest(vec a)
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
-static inline double v_sum_double(vec a)
+typedef struct vsum { /* sums in double, lane by lane */
+    __m256d a, b;
+} vsum;
+static inline vsum v_sum_start(void) { return (vsum){_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+static inline void v_sum_add(vsum *s, vec x)
 {
-    __m256d s = _mm256_cvtps_pd(_mm256_castps256_ps128(a)) + _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
-    __m128d t = _mm_add_pd(_mm256_castpd256_pd128(s), _mm256_extractf128_pd(s, 1));
+    s->a = _mm256_add_pd(s->a, _mm256_cvtps_pd(_mm256_castps256_ps128(x)));
+    s->b = _mm256_add_pd(s->b, _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)));
+}
+static inline double v_sum_end(vsum s)
+{
+    __m256d ab = _mm256_add_pd(s.a, s.b);
+    __m128d t = _mm_add_pd(_mm256_castpd256_pd128(ab), _mm256_extractf128_pd(ab, 1));
     return _mm_cvtsd_f64(t) + _mm_cvtsd_f64(_mm_unpackhi_pd(t, t));
 }
 static inline vec v_flip_odd(vec a, vec n)

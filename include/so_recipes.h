@@ -1,0 +1,39 @@
+/* Making a model from nothing: the recipes, which join corpora and training.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_RECIPES_H
+#define SO_RECIPES_H
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "so_status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct so_recipe_options {
+    const char *folder; /* working folder: parts leave <part>.safetensors and their logs here */
+    const char *part;   /* one part only; NULL: every part, in order */
+    uint64_t seed;
+    int threads;        /* 0: all cores */
+    double minutes;     /* time limit of each part; 0: what the part plans */
+    int bf16;           /* 1: products of matrices in bf16 while training (half the time where the machine has it) */
+    int64_t items;      /* exchanges that are spoken for the corpus; 0: 9000 */
+    const volatile sig_atomic_t *stop;                /* non-zero: save and return SO_ERR_STOPPED; may be NULL */
+    void (*say)(void *context, const char *line);     /* progress for a person; may be NULL */
+    void *say_context;
+} so_recipe_options;
+
+/* Part i (from 0) of the tabletop recipe in order, and what it does; NULL after the last. `done` (may be NULL) tells
+ * whether `folder` (may be NULL) holds it. Strings live as long as the program. */
+const char *so_tabletop_recipe_part(int i, const char **about, const char *folder, int *done);
+
+/* Runs the tabletop recipe: from a seed to a small Stream-Omni. Parts that are finished are not run again, one that was
+ * interrupted resumes. SO_ERR_ARG for a part that does not exist (the error lists those that do). */
+so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,240 @@
+/* The verb bench: how fast a model is on this machine, ability by ability.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/turn.h"
+#include "apps/verbs.h"
+#include "base/error.h"
+#include "base/rng.h"
+
+typedef struct bench {
+    so_setting setting;
+    int64_t repeats, seconds;
+    const char *only;
+    bool json;
+    so_model *model;
+    so_session *session;
+    so_model_info info;
+    int printed;
+} bench;
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, int64_t n)
+{
+    qsort(x, (size_t)n, sizeof *x, ascending);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+/* One line: what it is, the median, the best and the worst, in `unit`. */
+static void line(bench *b, const char *what, double *x, int64_t n, const char *unit)
+{
+    double m = median(x, n);
+    if (b->json)
+        printf("%s\n  {\"what\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, \"least\": %.6g, \"most\": %.6g, \"n\": %lld}",
+               b->printed ? "," : "", what, unit, m, x[0], x[n - 1], (long long)n);
+    else
+        printf("  %-40s %10.4g %-18s (%.4g to %.4g)\n", what, m, unit, x[0], x[n - 1]);
+    b->printed++;
+    fflush(stdout);
+}
+
+/* A second of something like speech: a buzz whose pitch and loudness wander. */
+static float *make_speech(int64_t n, int rate)
+{
+    float *x = malloc((size_t)n * sizeof *x);
+    double phase = 0;
+    so_rng rng;
+    so_rng_init(&rng, 1, 0);
+    for (int64_t i = 0; x && i < n; i++) {
+        double t = (double)i / rate, pitch = 140 + 40 * sin(2.1 * t), loud = 0.5 + 0.5 * sin(2 * M_PI * 3.3 * t);
+        phase += pitch / rate;
+        x[i] = (float)(loud * (0.25 * (2 * fmod(phase, 1) - 1) + 0.02 * so_rng_normal(&rng)));
+    }
+    return x;
+}
+
+static so_status bench_see(bench *b, double *x, so_error *error)
+{
+    int side = b->info.picture_side;
+    uint8_t *rgb = malloc((size_t)side * (size_t)side * 3);
+    if (!rgb) return so_fail(error, SO_ERR_NOMEM, "no memory for a picture");
+    for (int i = 0; i < side * side * 3; i++) rgb[i] = (uint8_t)(i * 31 >> 3);
+    so_status status = SO_OK;
+    for (int64_t r = 0; r < b->repeats && status == SO_OK; r++) {
+        status = so_session_clear(b->session, error);
+        double began = so_cli_now();
+        if (status == SO_OK) status = so_feed_image(b->session, rgb, side, side, error);
+        x[r] = 1000 * (so_cli_now() - began);
+    }
+    free(rgb);
+    if (status == SO_OK) line(b, "see: one picture", x, b->repeats, "ms");
+    return status;
+}
+
+static so_status bench_hear(bench *b, double *x, so_error *error)
+{
+    int rate = 16000;
+    size_t n;
+    int64_t samples = b->seconds * rate;
+    float *pcm = make_speech(samples, rate);
+    if (!pcm) return so_fail(error, SO_ERR_NOMEM, "no memory for speech");
+    so_status status = SO_OK;
+    for (int64_t r = 0; r < b->repeats && status == SO_OK; r++) {
+        double began = so_cli_now();
+        status = so_tokenize_speech(b->model, pcm, (size_t)samples, rate, NULL, 0, &n, error);
+        x[r] = (double)b->seconds / (so_cli_now() - began);
+    }
+    free(pcm);
+    if (status == SO_OK) line(b, "hear: speech to units", x, b->repeats, "times real time");
+    return status;
+}
+
+static so_status bench_synthesize(bench *b, double *x, so_error *error)
+{
+    int64_t n = b->seconds * 1000 / SO_UNIT_MS;
+    int32_t *units = malloc((size_t)n * sizeof *units);
+    if (!units) return so_fail(error, SO_ERR_NOMEM, "no memory for units");
+    for (int64_t i = 0; i < n; i++) units[i] = (int32_t)(i * 7919 % b->info.units);
+    so_status status = SO_OK;
+    for (int64_t r = 0; r < b->repeats && status == SO_OK; r++) {
+        float *pcm = NULL;
+        size_t samples;
+        double began = so_cli_now();
+        status = so_synthesize(b->model, units, (size_t)n, 1, &pcm, &samples, error);
+        x[r] = (double)b->seconds / (so_cli_now() - began);
+        so_free(pcm);
+    }
+    free(units);
+    if (status == SO_OK) line(b, "speak: units to waveform", x, b->repeats, "times real time");
+    return status;
+}
+
+static so_status one_turn(so_session *session, unsigned want, const char *words, so_usage *usage, so_error *error)
+{
+    so_event event = {0};
+    for (int i = 0; i < 4; i++) SO_TRY(so_feed_text(session, words, error));
+    SO_TRY(so_reply(session, want, error));
+    while (event.kind != SO_EVENT_DONE) SO_TRY(so_next(session, &event, error));
+    *usage = event.usage;
+    return SO_OK;
+}
+
+/* A turn of many words, and its answer: how fast a prompt is read, text and units are made. */
+static so_status bench_turn(bench *b, unsigned want, double *read, double *make, double *first, so_error *error)
+{
+    const char *words = "What is two plus three? Where is the red star? Count from three to seven. ";
+    for (int64_t r = 0; r < b->repeats; r++) {
+        so_usage usage, *u = &usage;
+        so_session *session; /* a new one: an old one would not read the same prompt twice */
+        SO_TRY(so_setting_session(&b->setting, b->model, &session, error));
+        so_status status = one_turn(session, want, words, u, error);
+        so_session_close(&session);
+        SO_TRY(status);
+        double rest = u->total_s - u->first_text_s;
+        read[r] = u->prompt_positions / u->first_text_s;
+        make[r] = want & SO_WANT_UNITS ? u->units / rest : (u->text_tokens - 1) / rest;
+        first[r] = 1000 * (want & SO_WANT_VOICE ? u->first_voice_s : u->first_text_s);
+    }
+    return SO_OK;
+}
+
+static so_status bench_text(bench *b, double *x, so_error *error)
+{
+    double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
+    SO_TRY(bench_turn(b, SO_WANT_TEXT, read, make, first, error));
+    line(b, "answer: reading the prompt", read, b->repeats, "positions/s");
+    line(b, "answer: writing text", make, b->repeats, "tokens/s");
+    line(b, "answer: first word of text", first, b->repeats, "ms");
+    return SO_OK;
+}
+
+static so_status bench_units(bench *b, double *x, so_error *error)
+{
+    double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
+    SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS, read, make, first, error));
+    line(b, "answer: text and units", make, b->repeats, "units/s (25 is real time)");
+    return SO_OK;
+}
+
+static so_status bench_voice(bench *b, double *x, so_error *error)
+{
+    double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
+    SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS | SO_WANT_VOICE, read, make, first, error));
+    line(b, "answer: text, units and waveform", make, b->repeats, "units/s (25 is real time)");
+    line(b, "answer: first sound", first, b->repeats, "ms");
+    return SO_OK;
+}
+
+static so_status run_all(bench *b, so_error *error)
+{
+    const struct {
+        const char *name;
+        int there;
+        so_status (*run)(bench *b, double *x, so_error *error);
+    } part[] = {
+        {"see", b->info.sees, bench_see},     {"hear", b->info.has_ears, bench_hear}, {"text", 1, bench_text},
+        {"units", b->info.hears, bench_units}, {"voice", b->info.speaks, bench_voice}, {"synthesize", b->info.speaks, bench_synthesize},
+    };
+    double *x = malloc((size_t)b->repeats * 3 * sizeof *x);
+    so_status status = x ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld times", (long long)b->repeats);
+    for (size_t i = 0; i < sizeof part / sizeof part[0] && status == SO_OK && !so_cli_stop; i++)
+        if (part[i].there && (!b->only || strstr(b->only, part[i].name))) status = part[i].run(b, x, error);
+    free(x);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    bench b = {.repeats = 5, .seconds = 5, .setting.seed = 1};
+    const so_option options[] = {
+        {"repeats", SO_OPTION_INT, &b.repeats, "N", "measurements of each; the median counts", 1, 1000},
+        {"seconds", SO_OPTION_INT, &b.seconds, "S", "speech that is heard and made", 1, 30},
+        {"only", SO_OPTION_TEXT, &b.only, "LIST", "of see, hear, text, units, voice, synthesize"},
+        {"json", SO_OPTION_FLAG, &b.json, NULL, "as JSON"},
+        SO_MODEL_OPTIONS(b.setting),
+        SO_SESSION_OPTIONS(b.setting),
+        {0},
+    };
+    int n, status = so_cli_parse(&so_verb_bench, options, argc, argv, &n);
+    if (status >= 0) return status;
+    if (n) return so_cli_usage(&so_verb_bench, "expected no operands, found '%s'", argv[0]);
+    so_error error = {0};
+    so_cli_catch();
+    double began = so_cli_now();
+    so_status s = so_setting_open(&b.setting, &b.model, &error);
+    double opened = so_cli_now();
+    if (s == SO_OK) s = so_setting_session(&b.setting, b.model, &b.session, &error);
+    if (s == SO_OK) {
+        char count[32];
+        so_model_about(b.model, &b.info);
+        so_cli_count((double)b.info.parameters, count);
+        if (b.json)
+            printf("{\"model\": \"%s\", \"parameters\": %lld, \"open_s\": %.4f, \"session_s\": %.4f, \"results\": [", b.info.name,
+                   (long long)b.info.parameters, opened - began, so_cli_now() - opened);
+        else
+            printf("%s: %s parameters; opened in %.0f ms, a session in %.0f ms\n", b.info.name, count, 1000 * (opened - began),
+                   1000 * (so_cli_now() - opened));
+        s = run_all(&b, &error);
+        if (b.json) printf("\n]}\n");
+    }
+    so_session_close(&b.session);
+    so_model_close(&b.model);
+    return so_cli_end(s, &error);
+}
+
+const so_verb so_verb_bench = {
+    "bench", "how fast a model is on this machine",
+    "bench [options]",
+    "Medians of several measurements on made-up input. The machine should have nothing else to do.\n\n"
+    "examples:\n"
+    "  stream-omni bench --threads 2\n"
+    "  stream-omni bench --only text,units --json\n",
+    run};

@@ -1,0 +1,84 @@
+/* The verb data: writes corpora.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "apps/verbs.h"
+#include "data/tabletop_corpus.h"
+
+static bool progress(void *context, int64_t done, int64_t total)
+{
+    so_bar_step(context, (double)done, (double)total);
+    return !so_cli_stop;
+}
+
+static int report(const so_tabletop_options *o, bool json, so_error *error)
+{
+    so_tabletop_corpus corpus = {0};
+    if (so_tabletop_open(&corpus, o->folder, error) != SO_OK) return so_cli_fail(error);
+    double seconds = 0, answers = 0;
+    int64_t spoken = 0;
+    for (int64_t i = 0; i < corpus.count; i++) {
+        seconds += corpus.items[i].duration;
+        answers += corpus.items[i].answer_duration;
+        spoken += corpus.items[i].speech != NULL;
+    }
+    if (json)
+        printf("{\"folder\": \"%s\", \"scenes\": %lld, \"questions\": %lld, \"spoken\": %lld, \"speech_s\": %.3f, "
+               "\"answer_speech_s\": %.3f}\n",
+               o->folder, (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds, answers);
+    else
+        printf("%s: %lld pictures, %lld questions, %lld of them spoken (%.1f min of speech, %.1f min of answers)\n", o->folder,
+               (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds / 60, answers / 60);
+    so_tabletop_close(&corpus);
+    return SO_EXIT_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    int64_t seed = 1, scenes = 100, turns = 4, talk = 100, processes = 0;
+    bool reserved = false, json = false;
+    so_bar bar;
+    so_tabletop_options build = {.progress = progress, .context = &bar};
+    const so_option options[] = {
+        {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
+        {"scenes", SO_OPTION_INT, &scenes, "N", "pictures", 0, 1e6},
+        {"turns", SO_OPTION_INT, &turns, "N", "questions per picture", 1, 16},
+        {"talk", SO_OPTION_INT, &talk, "N", "exchanges without a picture", 0, 1e6},
+        {"reserved", SO_OPTION_FLAG, &reserved, NULL, "the part kept for tests: other scenes, voices and word lists"},
+        {"mute", SO_OPTION_FLAG, &build.mute, NULL, "no speech"},
+        {"answers", SO_OPTION_FLAG, &build.answers, NULL, "speak the answers too, in the model's own voice"},
+        {"wav", SO_OPTION_FLAG, &build.wav, NULL, "speech as .wav instead of .flac"},
+        {"processes", SO_OPTION_INT, &processes, "N", "processes that speak; one per core when not given", 1, 1024},
+        {"json", SO_OPTION_FLAG, &json, NULL, "the summary as JSON"},
+        {0},
+    };
+    int n, status = so_cli_parse(&so_verb_data, options, argc, argv, &n);
+    if (status >= 0) return status;
+    if (n < 1 || strcmp(argv[0], "tabletop") != 0)
+        return so_cli_usage(&so_verb_data, "expected the world 'tabletop', found %s", n ? argv[0] : "nothing");
+    if (n != 2) return so_cli_usage(&so_verb_data, "expected one folder to write to, found %d", n - 1);
+    build.folder = argv[1];
+    build.seed = (uint64_t)seed;
+    build.part = reserved ? SO_TABLETOP_RESERVED : SO_TABLETOP_TRAIN;
+    build.scenes = scenes;
+    build.turns = (int)turns;
+    build.talk = talk;
+    build.processes = (int)processes;
+    so_cli_catch();
+    so_error error = {0};
+    so_bar_start(&bar, "making the corpus", "pieces");
+    so_status made = so_tabletop_build(&build, &error);
+    so_bar_end(&bar);
+    if (made != SO_OK) return so_cli_fail(&error);
+    return report(&build, json, &error);
+}
+
+const so_verb so_verb_data = {
+    "data", "writes a corpus: pictures, speech and records of the tabletop world",
+    "data tabletop DIR [options]",
+    "DIR gets images/*.png, speech/*.flac, records.jsonl, llava.json (LLaVA conversations) and asr.jsonl (a speech\n"
+    "manifest). The bytes depend on the options only; a stopped run goes on when it is started again.\n\n"
+    "examples:\n"
+    "  stream-omni data tabletop corpus --scenes 1000 --talk 500 --answers\n"
+    "  stream-omni data tabletop test --reserved --seed 7 --scenes 200 --talk 500 --answers\n",
+    run};

@@ -1,0 +1,182 @@
+/* The verb eval: measures the program against reference numbers, and models on a corpus.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "apps/verbs.h"
+#include "so.h"
+#include "so_eval.h"
+
+/* ---- eval golden */
+typedef struct telling {
+    bool json, failures;
+    int64_t printed;
+    const char *set; /* of the line before; only compared */
+    char last[128];
+} telling;
+
+static void print_json(telling *t, const so_golden_check *c)
+{
+    printf("%s\n  {\"set\": ", t->printed++ ? "," : "");
+    so_json_text(stdout, c->set);
+    printf(", \"what\": ");
+    so_json_text(stdout, c->what);
+    printf(", \"exact\": %s, \"deviation\": ", c->exact ? "true" : "false");
+    so_json_number(stdout, c->deviation);
+    printf(", \"bar\": ");
+    so_json_number(stdout, c->bar);
+    printf(", \"relative_l2\": ");
+    so_json_number(stdout, c->relative_l2);
+    printf(", \"compared\": %lld, \"not_finite\": %lld, \"passed\": %s}", (long long)c->compared, (long long)c->not_finite,
+           c->passed ? "true" : "false");
+}
+
+static void each_check(void *context, const so_golden_check *c)
+{
+    telling *t = context;
+    if (t->json) {
+        print_json(t, c);
+        return;
+    }
+    if (t->failures && c->passed) return;
+    if (strncmp(t->last, c->set, sizeof t->last - 1) != 0) {
+        printf("%s%s%s\n", so_cli_bold(stdout), c->set, so_cli_plain(stdout));
+        snprintf(t->last, sizeof t->last, "%s", c->set);
+    }
+    const char *mark = c->passed ? so_cli_green(stdout) : so_cli_red(stdout);
+    printf("  %s%-6s%s %-44s", mark, c->passed ? "ok" : "FAILED", so_cli_plain(stdout), c->what);
+    if (c->exact) printf(" %9.0f differ of %lld", c->deviation, (long long)c->compared);
+    else printf(" %9.2e (bar %.0e)  L2 %.1e  of %lld", c->deviation, c->bar, c->relative_l2, (long long)c->compared);
+    if (c->not_finite) printf("  %lld not finite", (long long)c->not_finite);
+    printf("\n");
+}
+
+static int golden(const char *folder, const so_golden_options *options, telling *t)
+{
+    so_error error = {0};
+    so_golden_result r = {0};
+    double began = so_cli_now();
+    if (t->json) printf("{\"checks\": [");
+    so_status status = so_golden_run(folder, options, each_check, t, &r, &error);
+    if (t->json)
+        printf("\n], \"compared\": %lld, \"failed\": %lld, \"sets\": %lld, \"skipped\": %lld, \"seconds\": %.2f}\n",
+               (long long)r.checks, (long long)r.failed, (long long)r.sets, (long long)r.skipped, so_cli_now() - began);
+    if (status != SO_OK) return so_cli_fail(&error);
+    if (!t->json)
+        printf("%lld compared in %lld sets, %lld past their bar, %lld sets skipped, %.1f s\n", (long long)r.checks,
+               (long long)r.sets, (long long)r.failed, (long long)r.skipped, so_cli_now() - began);
+    if (r.checks == 0) {
+        fprintf(stderr, "error: %s: nothing was compared\n", folder);
+        return SO_EXIT_FAILURE;
+    }
+    return r.failed ? SO_EXIT_FAILURE : SO_EXIT_OK;
+}
+
+/* ---- eval tabletop */
+typedef struct measuring {
+    so_bar bar;
+    FILE *details;
+} measuring;
+
+static void show_progress(void *context, int64_t done, int64_t total)
+{
+    so_bar_step(&((measuring *)context)->bar, (double)done, (double)total);
+}
+
+static void print_text(FILE *out, const char *name, const char *text)
+{
+    if (!text) return;
+    fprintf(out, ", \"%s\": ", name);
+    so_json_text(out, text);
+}
+
+static void each_reply(void *context, const so_tabletop_reply *r)
+{
+    FILE *out = ((measuring *)context)->details;
+    if (!out) return;
+    fprintf(out, "{\"mode\": \"%s\", \"right\": %s", r->mode, r->right ? "true" : "false");
+    print_text(out, "id", r->id);
+    print_text(out, "kind", r->kind);
+    print_text(out, "question", r->question);
+    print_text(out, "answer", r->answer);
+    print_text(out, "heard", r->heard);
+    print_text(out, "got", r->got);
+    print_text(out, "echo", r->echo);
+    fprintf(out, "}\n");
+}
+
+static int tabletop(const char *folder, so_tabletop_eval_options *options, const char *details, bool as_json)
+{
+    so_error error = {0};
+    measuring m = {0};
+    char *text = NULL, *json = NULL;
+    if (details && !(m.details = fopen(details, "w"))) {
+        fprintf(stderr, "error: %s: cannot be written\n", details);
+        return SO_EXIT_FAILURE;
+    }
+    options->progress = show_progress;
+    options->each = each_reply;
+    options->context = &m;
+    options->stop = &so_cli_stop;
+    so_cli_catch();
+    so_bar_start(&m.bar, "asking", "questions");
+    so_status status = so_eval_tabletop(folder, options, as_json ? NULL : &text, as_json ? &json : NULL, &error);
+    so_bar_end(&m.bar);
+    if (status == SO_OK) printf("%s%s", as_json ? json : text, as_json ? "\n" : "");
+    if (m.details && fclose(m.details) != 0 && status == SO_OK) {
+        fprintf(stderr, "error: %s: not all could be written\n", details);
+        return SO_EXIT_FAILURE;
+    }
+    so_free(text);
+    so_free(json);
+    return so_cli_end(status, &error);
+}
+
+static int run(int argc, char **argv)
+{
+    so_golden_options golden_options = {0};
+    so_tabletop_eval_options world = {0};
+    telling t = {0};
+    const char *model = NULL, *details = NULL;
+    int64_t threads = 0, seed = 1;
+    bool keep = false;
+    const so_option options[] = {
+        {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
+        {"json", SO_OPTION_FLAG, &t.json, NULL, "as JSON"},
+        {"only", SO_OPTION_TEXT, &golden_options.only, "TEXT", "golden: sets with this in their name"},
+        {"inputs", SO_OPTION_TEXT, &golden_options.inputs, "DIR", "golden: its pictures and sounds, when they lie elsewhere"},
+        {"tokenizer", SO_OPTION_TEXT, &golden_options.tokenizer, "PATH", "golden: the tokenizer, when it lies elsewhere"},
+        {"keep-types", SO_OPTION_FLAG, &keep, NULL, "golden: do not expand the weights to f32"},
+        {"failures", SO_OPTION_FLAG, &t.failures, NULL, "golden: print only what passes a bar"},
+        {"model", SO_OPTION_TEXT, &model, "FILE|DIR", "tabletop: the model; models/tabletop.gguf when not given"},
+        {"modes", SO_OPTION_TEXT, &world.modes, "LIST", "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S"},
+        {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode", 1, 1e9},
+        {"details", SO_OPTION_TEXT, &details, "FILE", "tabletop: every answer, one JSON object a line"},
+        {"seed", SO_OPTION_INT, &seed, "N", "tabletop: of the voice's noise", 0, 9e15},
+        {0},
+    };
+    int n, status = so_cli_parse(&so_verb_eval, options, argc, argv, &n);
+    if (status >= 0) return status;
+    bool is_golden = n == 2 && strcmp(argv[0], "golden") == 0, is_tabletop = n == 2 && strcmp(argv[0], "tabletop") == 0;
+    if (!is_golden && !is_tabletop)
+        return so_cli_usage(&so_verb_eval, "expected 'golden DIR' or 'tabletop DIR', found %s%s%s", n ? argv[0] : "nothing",
+                            n > 1 ? " " : "", n > 1 ? argv[1] : "");
+    golden_options.threads = world.threads = (int)threads;
+    golden_options.keep_types = keep;
+    if (is_golden) return golden(argv[1], &golden_options, &t);
+    world.model = so_cli_model(model);
+    world.seed = (uint64_t)seed;
+    return tabletop(argv[1], &world, details, t.json);
+}
+
+const so_verb so_verb_eval = {
+    "eval", "measures the program against reference numbers, or a model on the tabletop world",
+    "eval golden|tabletop DIR [options]",
+    "golden runs every case of a folder of reference numbers, prints how far each tensor and sequence is from them,\n"
+    "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
+    "prints answers by kind, word error rates, what its voice sounds like to itself, and times.\n\n"
+    "examples:\n"
+    "  stream-omni eval golden reference/stream-omni-tiny\n"
+    "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"
+    "  stream-omni eval tabletop test --items 500 --details answers.jsonl\n"
+    "  stream-omni eval tabletop test --modes V+S\\>S --json\n",
+    run};

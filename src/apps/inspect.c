@@ -1,0 +1,298 @@
+/* The verb inspect: what is in a model file.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "apps/verbs.h"
+#include "base/file.h"
+#include "formats/gguf.h"
+#include "formats/onnx.h"
+#include "formats/safetensors.h"
+#include "formats/torchzip.h"
+
+typedef struct opened {
+    const char *kind, *path;
+    so_gguf *gguf;
+    so_safetensors *safetensors;
+    so_torchzip *torch;
+    so_onnx *onnx;
+    const so_views *views;
+} opened;
+
+static bool ends(const char *path, const char *ending)
+{
+    size_t n = strlen(path), m = strlen(ending);
+    return n >= m && strcmp(path + n - m, ending) == 0;
+}
+
+static so_status first_bytes(const char *path, char *magic, so_error *error)
+{
+    so_map map;
+    memset(magic, 0, 4);
+    SO_TRY(so_map_open(&map, path, error));
+    if (map.size >= 4) memcpy(magic, map.data, 4);
+    so_map_close(&map);
+    return SO_OK;
+}
+
+/* Tells the formats apart by their first bytes; ONNX, which has none, by its name. */
+static so_status open_any(opened *o, const char *path, so_error *error)
+{
+    struct stat st;
+    char magic[4] = "";
+    *o = (opened){.path = path};
+    if (stat(path, &st) != 0) return so_fail(error, SO_ERR_IO, "%s: no such file or folder", path);
+    if (!S_ISDIR(st.st_mode)) SO_TRY(first_bytes(path, magic, error));
+    if (memcmp(magic, "GGUF", 4) == 0) {
+        o->kind = "GGUF";
+        SO_TRY(so_gguf_open(&o->gguf, path, error));
+        o->views = so_gguf_views(o->gguf);
+    } else if (memcmp(magic, "PK\3\4", 4) == 0) {
+        o->kind = "PyTorch zip";
+        SO_TRY(so_torchzip_open(&o->torch, path, error));
+        o->views = so_torchzip_views(o->torch);
+    } else if (ends(path, ".onnx")) {
+        o->kind = "ONNX";
+        SO_TRY(so_onnx_open(&o->onnx, path, error));
+        o->views = so_onnx_views(o->onnx);
+    } else {
+        o->kind = "safetensors";
+        SO_TRY(so_safetensors_open(&o->safetensors, path, error));
+        o->views = so_safetensors_views(o->safetensors);
+    }
+    return SO_OK;
+}
+
+static void close_any(opened *o)
+{
+    so_gguf_close(&o->gguf);
+    so_torchzip_close(&o->torch);
+    so_onnx_close(&o->onnx);
+    so_safetensors_close(&o->safetensors);
+}
+
+/* ---- families: one shape, and names that differ in a number between dots only */
+typedef struct family {
+    char name[SO_VIEW_NAME_MAX + 1], shape[96];
+    int64_t tensors, elements;
+    so_type type;
+    bool mixed;
+} family;
+
+static void family_name(const char *name, char *out)
+{
+    for (const char *p = name; *p;) {
+        size_t digits = strspn(p, "0123456789");
+        bool whole = digits && (p == name || p[-1] == '.') && (p[digits] == '.' || p[digits] == 0);
+        if (whole) {
+            *out++ = '*';
+            p += digits;
+        } else
+            *out++ = *p++;
+    }
+    *out = 0;
+}
+
+static const char *shape_of(const so_view *v, char text[96])
+{
+    size_t used = 0;
+    text[used++] = '[';
+    for (int d = 0; d < v->n_dims; d++)
+        used += (size_t)snprintf(text + used, 96 - used, "%s%lld", d ? ", " : "", (long long)v->dim[d]);
+    snprintf(text + used, 96 - used, "]");
+    return text;
+}
+
+static int64_t gather(const so_views *views, family *out)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < views->count; i++) {
+        const so_view *v = &views->view[i];
+        char name[SO_VIEW_NAME_MAX + 1], shape[96];
+        family_name(v->name, name);
+        shape_of(v, shape);
+        int64_t k = n;
+        while (k > 0 && (strcmp(out[k - 1].name, name) != 0 || strcmp(out[k - 1].shape, shape) != 0)) k--;
+        family *f = k > 0 ? &out[k - 1] : &out[n++];
+        if (k == 0) {
+            *f = (family){.type = v->type};
+            strcpy(f->name, name);
+            strcpy(f->shape, shape);
+        }
+        f->tensors++;
+        f->elements += so_view_elements(v);
+        f->mixed |= f->type != v->type;
+    }
+    return n;
+}
+
+static so_status families(const so_views *views, so_error *error)
+{
+    family *f = calloc((size_t)views->count + 1, sizeof *f);
+    if (!f) return so_fail(error, SO_ERR_NOMEM, "no memory for the names of %lld tensors", (long long)views->count);
+    int64_t n = gather(views, f);
+    for (int64_t i = 0; i < n; i++) {
+        char count[32];
+        printf("  %4lld x %-6s %-18s %-14s %s\n", (long long)f[i].tensors,
+               f[i].mixed ? "mixed" : so_type_about(f[i].type)->name, f[i].shape,
+               so_cli_count((double)f[i].elements, count), f[i].name);
+    }
+    free(f);
+    return SO_OK;
+}
+
+/* ---- key-values */
+static void print_span(so_span s, bool json)
+{
+    char text[200];
+    size_t n = s.length < sizeof text - 1 ? s.length : sizeof text - 1;
+    memcpy(text, s.data, n);
+    text[n] = 0;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] < 0x20) text[i] = ' ';
+    if (json) so_json_text(stdout, text);
+    else printf("%s%s", text, s.length > n ? "..." : "");
+}
+
+static void print_value(const so_gguf *g, const char *key, bool json)
+{
+    so_span s;
+    int64_t i;
+    float f;
+    bool b;
+    if (so_gguf_string(g, key, &s, NULL) == SO_OK) print_span(s, json);
+    else if (so_gguf_bool(g, key, &b, NULL) == SO_OK) printf("%s", b ? "true" : "false");
+    else if (so_gguf_i64(g, key, &i, NULL) == SO_OK) printf("%lld", (long long)i);
+    else if (so_gguf_f32(g, key, &f, NULL) == SO_OK) json ? so_json_number(stdout, f) : (void)printf("%g", f);
+    else {
+        static const char *const names[] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "", "u64", "i64", "f64"};
+        so_gguf_array a;
+        for (int t = 0; t < SO_GGUF_TYPE_COUNT; t++)
+            if (t != SO_GGUF_ARRAY && so_gguf_array_of(g, key, (so_gguf_type)t, &a, NULL) == SO_OK) {
+                printf(json ? "\"%lld x %s\"" : "%lld x %s", (long long)a.n, names[t]);
+                return;
+            }
+        printf(json ? "null" : "(an array)");
+    }
+}
+
+static void keys(const opened *o, bool json)
+{
+    int64_t n = o->gguf ? so_gguf_keys(o->gguf) : o->torch ? so_torchzip_scalars(o->torch) : 0;
+    for (int64_t i = 0; i < n; i++) {
+        char key[256];
+        if (o->gguf) {
+            so_span s = so_gguf_key(o->gguf, i);
+            snprintf(key, sizeof key, "%.*s", SO_SPAN_ARGS(s));
+        } else
+            snprintf(key, sizeof key, "%s", so_torchzip_scalar_at(o->torch, i)->name);
+        if (json) {
+            printf("%s", i ? ", " : "");
+            so_json_text(stdout, key);
+            printf(": ");
+        } else
+            printf("  %-40s ", key);
+        if (o->gguf) print_value(o->gguf, key, json);
+        else {
+            const so_torchzip_scalar *s = so_torchzip_scalar_at(o->torch, i);
+            if (s->kind == SO_TORCHZIP_STRING) print_span(s->s, json);
+            else if (s->kind == SO_TORCHZIP_FLOAT) json ? so_json_number(stdout, s->f) : (void)printf("%g", s->f);
+            else if (s->kind == SO_TORCHZIP_NONE) printf("null");
+            else printf("%lld", (long long)s->i);
+        }
+        if (!json) printf("\n");
+    }
+}
+
+static void totals(const so_views *views, int64_t elements[SO_TYPE_COUNT], int64_t *all, double *bytes)
+{
+    *all = 0;
+    *bytes = 0;
+    for (int64_t i = 0; i < views->count; i++) {
+        elements[views->view[i].type] += so_view_elements(&views->view[i]);
+        *all += so_view_elements(&views->view[i]);
+        *bytes += (double)views->view[i].bytes;
+    }
+}
+
+static void print_json(const opened *o, bool tensors)
+{
+    int64_t elements[SO_TYPE_COUNT] = {0}, all;
+    double bytes;
+    totals(o->views, elements, &all, &bytes);
+    printf("{\"path\": ");
+    so_json_text(stdout, o->path);
+    printf(", \"format\": \"%s\", \"tensors\": %lld, \"elements\": %lld, \"bytes\": %.0f, \"keys\": {", o->kind,
+           (long long)o->views->count, (long long)all, bytes);
+    keys(o, true);
+    printf("}");
+    if (tensors) {
+        printf(", \"list\": [");
+        for (int64_t i = 0; i < o->views->count; i++) {
+            const so_view *v = &o->views->view[i];
+            char shape[96];
+            printf("%s\n  {\"name\": ", i ? "," : "");
+            so_json_text(stdout, v->name);
+            printf(", \"type\": \"%s\", \"shape\": %s}", so_type_about(v->type)->name, shape_of(v, shape));
+        }
+        printf("]");
+    }
+    printf("}\n");
+}
+
+static so_status print_people(const opened *o, bool tensors, so_error *error)
+{
+    int64_t elements[SO_TYPE_COUNT] = {0}, all;
+    double bytes;
+    char count[32], size[32];
+    totals(o->views, elements, &all, &bytes);
+    printf("%s%s%s: %s, %lld tensors, %s elements, %s\n", so_cli_bold(stdout), o->path, so_cli_plain(stdout), o->kind,
+           (long long)o->views->count, so_cli_count((double)all, count), so_cli_size(bytes, size));
+    for (int t = 0; t < SO_TYPE_COUNT; t++)
+        if (elements[t])
+            printf("  %-6s %s elements\n", so_type_about((so_type)t)->name, so_cli_count((double)elements[t], count));
+    if ((o->gguf && so_gguf_keys(o->gguf)) || (o->torch && so_torchzip_scalars(o->torch))) {
+        printf("\n%skeys%s\n", so_cli_bold(stdout), so_cli_plain(stdout));
+        keys(o, false);
+    }
+    printf("\n%stensors%s%s\n", so_cli_bold(stdout), so_cli_plain(stdout),
+           tensors ? "" : " (* stands for numbers; --tensors lists each)");
+    if (!tensors) return families(o->views, error);
+    for (int64_t i = 0; i < o->views->count; i++) {
+        const so_view *v = &o->views->view[i];
+        char shape[96];
+        printf("  %-6s %-20s %s\n", so_type_about(v->type)->name, shape_of(v, shape), v->name);
+    }
+    return SO_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    bool tensors = false, json = false;
+    const so_option options[] = {
+        {"tensors", SO_OPTION_FLAG, &tensors, NULL, "list every tensor"},
+        {"json", SO_OPTION_FLAG, &json, NULL, "as JSON"},
+        {0},
+    };
+    int n, status = so_cli_parse(&so_verb_inspect, options, argc, argv, &n);
+    if (status >= 0) return status;
+    if (n > 1) return so_cli_usage(&so_verb_inspect, "expected one file or folder, found %d", n);
+    opened o;
+    so_error error = {0};
+    so_status s = open_any(&o, so_cli_model(n ? argv[0] : NULL), &error);
+    if (s == SO_OK && json) print_json(&o, tensors);
+    else if (s == SO_OK) s = print_people(&o, tensors, &error);
+    close_any(&o);
+    return so_cli_end(s, &error);
+}
+
+const so_verb so_verb_inspect = {
+    "inspect", "what is in a model file",
+    "inspect [FILE|DIR] [--tensors] [--json]",
+    "Reads GGUF, safetensors (one file, or a folder with shards), PyTorch's .pt, and ONNX. Without a file: the tabletop\n"
+    "model.\n\n"
+    "examples:\n"
+    "  stream-omni inspect\n"
+    "  stream-omni inspect Stream-Omni-8B/ --tensors | less\n",
+    run};

@@ -1,0 +1,31 @@
+/* Microphone and speaker through PortAudio.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_APPS_SPEAKER_H
+#define SO_APPS_SPEAKER_H
+
+#include <stddef.h>
+
+#include "so_status.h"
+
+typedef struct so_device so_device;
+
+enum { SO_MICROPHONE_RATE = 16000, SO_MICROPHONE_PIECE = 640 }; /* Hz; samples: 40 ms */
+
+/* Opens the default microphone and the default speaker, or the one that its name contains (may be NULL). SO_ERR_MISSING
+ * when there is none. */
+so_status so_device_open(so_device **out, const char *microphone, const char *speaker, so_error *error);
+void so_device_close(so_device **device);
+/* The next 40 ms of the microphone into pcm[SO_MICROPHONE_PIECE]; waits for them. */
+so_status so_device_read(so_device *device, float *pcm, so_error *error);
+/* 1 when a piece can be read without waiting. */
+int so_device_ready(so_device *device);
+/* Queues mono samples at 22050 Hz (copied) and plays what the speaker takes now. */
+so_status so_device_write(so_device *device, const float *pcm, size_t samples, so_error *error);
+/* Plays on; gives the samples that are still queued. */
+so_status so_device_play(so_device *device, size_t *queued, so_error *error);
+/* Drops what is queued; gives the seconds played since the last call of this function. */
+double so_device_hush(so_device *device);
+/* The names of all devices, one a line, to stdout. */
+so_status so_device_list(so_error *error);
+
+#endif

@@ -1,0 +1,186 @@
+/* The verb talk: a conversation by microphone and speaker, or with files standing in for them.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "apps/files.h"
+#include "apps/speaker.h"
+#include "apps/turn.h"
+#include "apps/verbs.h"
+#include "base/error.h"
+
+typedef struct talk {
+    so_setting setting;
+    const char *wav, *microphone, *speaker, *picture;
+    bool interrupt, list;
+    so_model *model;
+    so_session *session;
+    so_device *device;
+    so_wav_writer writer;
+} talk;
+
+static void settle(so_show *show, const talk *t, so_wav_writer *writer)
+{
+    *show = (so_show){.transcript = true, .text = true, .labels = true, .wav = t->wav ? writer : NULL};
+}
+
+/* ---- files: every recording is one turn, a picture belongs to the turn after it */
+static so_status file_turn(talk *t, const so_question *q, so_error *error)
+{
+    so_answer answer = {.first_heard_s = NAN};
+    so_show show;
+    settle(&show, t, &t->writer);
+    so_status status = so_turn_feed(t->session, q, &answer, &show, NULL, error);
+    if (status == SO_OK)
+        status = so_turn_reply(t->session, SO_WANT_TEXT | (t->wav ? SO_WANT_VOICE : 0), &answer, &show, error);
+    if (status == SO_OK) so_answer_speed(stderr, &answer);
+    so_answer_clear(&answer);
+    return status;
+}
+
+static so_status by_files(talk *t, int n, char **file, so_error *error)
+{
+    so_question q = {.picture = t->picture};
+    if (t->wav) SO_TRY(so_wav_open(&t->writer, t->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
+    for (int i = 0; i < n && !so_cli_stop; i++) {
+        if (so_is_picture(file[i])) {
+            q.picture = file[i];
+            continue;
+        }
+        if (so_is_sound(file[i])) q.speech = file[i];
+        else q.text = file[i];
+        SO_TRY(file_turn(t, &q, error));
+        q = (so_question){0};
+    }
+    return t->wav ? so_wav_close(&t->writer, error) : SO_OK;
+}
+
+/* ---- devices */
+typedef struct output {
+    talk *talk;
+    so_status status;
+    so_error error;
+} output;
+
+static void play(void *context, const float *pcm, size_t samples)
+{
+    output *o = context;
+    if (o->status == SO_OK) o->status = so_device_write(o->talk->device, pcm, samples, &o->error);
+}
+
+static so_status listen(talk *t, so_answer *answer, so_show *show, so_error *error)
+{
+    float pcm[SO_MICROPHONE_PIECE];
+    while (!so_heard_end(t->session) && !so_cli_stop) {
+        SO_TRY(so_device_read(t->device, pcm, error));
+        SO_TRY(so_feed_audio(t->session, pcm, SO_MICROPHONE_PIECE, SO_MICROPHONE_RATE, error));
+        SO_TRY(so_turn_drain(t->session, answer, show, error));
+    }
+    return SO_OK;
+}
+
+/* Whether the user speaks loudly for a fifth of a second while the model does. Reads the microphone dry in any case. */
+static so_status interrupted(talk *t, int *loud, bool *yes, so_error *error)
+{
+    enum { PIECES = 5 };
+    float pcm[SO_MICROPHONE_PIECE];
+    *yes = false;
+    while (so_device_ready(t->device)) {
+        SO_TRY(so_device_read(t->device, pcm, error));
+        double energy = 0;
+        for (int i = 0; i < SO_MICROPHONE_PIECE; i++) energy += (double)pcm[i] * pcm[i];
+        *loud = sqrt(energy / SO_MICROPHONE_PIECE) > 0.05 ? *loud + 1 : 0;
+        if (t->interrupt && *loud >= PIECES) *yes = true;
+    }
+    return SO_OK;
+}
+
+static so_status answer_aloud(talk *t, so_answer *answer, so_show *show, output *out, so_error *error)
+{
+    bool done = false, cut = false;
+    int loud = 0;
+    size_t queued = 1;
+    SO_TRY(so_turn_begin(t->session, SO_WANT_TEXT | SO_WANT_VOICE, answer, error));
+    while ((!done || queued) && !cut && !so_cli_stop) {
+        if (!done) SO_TRY(so_turn_step(t->session, answer, show, &done, error));
+        else {
+            struct timespec pause = {0, 10000000};
+            nanosleep(&pause, NULL);
+        }
+        if (out->status != SO_OK) return *error = out->error, out->status;
+        SO_TRY(so_device_play(t->device, &queued, error));
+        SO_TRY(interrupted(t, &loud, &cut, error));
+    }
+    so_turn_end(show);
+    double heard = so_device_hush(t->device);
+    if (!cut && done) return SO_OK;
+    so_session_stop(t->session);
+    while (!done) SO_TRY(so_turn_step(t->session, answer, NULL, &done, error));
+    return cut ? so_session_heard(t->session, heard, error) : SO_OK;
+}
+
+static so_status by_devices(talk *t, so_error *error)
+{
+    output out = {.talk = t};
+    SO_TRY(so_device_open(&t->device, t->microphone, t->speaker, error));
+    if (t->wav) SO_TRY(so_wav_open(&t->writer, t->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
+    if (t->picture) {
+        so_question q = {.picture = t->picture};
+        SO_TRY(so_turn_feed(t->session, &q, NULL, NULL, NULL, error));
+    }
+    fprintf(stderr, "speak; Ctrl-C ends the conversation\n");
+    while (!so_cli_stop) {
+        so_answer answer = {.first_heard_s = NAN};
+        so_show show;
+        settle(&show, t, &t->writer);
+        show.voice = play;
+        show.context = &out;
+        so_status status = listen(t, &answer, &show, error);
+        if (status == SO_OK && !so_cli_stop) status = answer_aloud(t, &answer, &show, &out, error);
+        so_answer_clear(&answer);
+        SO_TRY(status);
+    }
+    return t->wav ? so_wav_close(&t->writer, error) : SO_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    talk t = {.setting.patience = 0.5};
+    const so_option options[] = {
+        {"picture", SO_OPTION_TEXT, &t.picture, "FILE", "what the conversation is about"},
+        {"wav", SO_OPTION_TEXT, &t.wav, "FILE", "write the answers' speech"},
+        {"patience", SO_OPTION_REAL, &t.setting.patience, "S", "seconds of silence that end your turn", 0.1, 10},
+        {"interrupt", SO_OPTION_FLAG, &t.interrupt, NULL, "speaking stops the answer (wear headphones)"},
+        {"microphone", SO_OPTION_TEXT, &t.microphone, "NAME", "a part of its name; the default one when not given"},
+        {"speaker-device", SO_OPTION_TEXT, &t.speaker, "NAME", "a part of its name; the default one when not given"},
+        {"devices", SO_OPTION_FLAG, &t.list, NULL, "list microphones and speakers"},
+        SO_MODEL_OPTIONS(t.setting),
+        SO_SESSION_OPTIONS(t.setting),
+        {0},
+    };
+    int n, status = so_cli_parse(&so_verb_talk, options, argc, argv, &n);
+    if (status >= 0) return status;
+    so_error error = {0};
+    if (t.list) return so_cli_end(so_device_list(&error), &error);
+    so_cli_catch();
+    so_status s = so_setting_open(&t.setting, &t.model, &error);
+    if (s == SO_OK) s = so_setting_session(&t.setting, t.model, &t.session, &error);
+    if (s == SO_OK) s = n ? by_files(&t, n, argv, &error) : by_devices(&t, &error);
+    so_wav_drop(&t.writer);
+    so_device_close(&t.device);
+    so_session_close(&t.session);
+    so_model_close(&t.model);
+    return so_cli_end(s, &error);
+}
+
+const so_verb so_verb_talk = {
+    "talk", "a conversation by microphone and speaker, or by files",
+    "talk [FILE|WORDS...] [options]",
+    "Without files: microphone and speaker. With files: every recording (or word in quotes) is one turn of the same\n"
+    "conversation, and a picture belongs to the turn after it.\n\n"
+    "examples:\n"
+    "  stream-omni talk --picture table.png\n"
+    "  stream-omni talk table.png first.wav second.wav --wav answers.wav\n",
+    run};

@@ -1,0 +1,309 @@
+/* Opening models, feeding files, collecting and showing answers.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "apps/turn.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "media/image.h"
+
+so_status so_setting_open(const so_setting *s, so_model **model, so_error *error)
+{
+    so_model_options options = {.threads = (int)s->threads,
+                                .context = (int)s->context,
+                                .keep_types = s->keep_types,
+                                .tokenizer = s->tokenizer,
+                                .codec = s->codec,
+                                .speaker = s->speaker};
+    return so_model_open(model, so_cli_model(s->model), &options, error);
+}
+
+so_status so_setting_session(const so_setting *s, so_model *model, so_session **session, so_error *error)
+{
+    so_session_options options = {.lookahead = (int)s->lookahead,
+                                  .window = (int)s->window,
+                                  .max_text = (int)s->max_text,
+                                  .max_units = (int)s->max_units,
+                                  .temperature = s->temperature,
+                                  .top_p = s->top_p,
+                                  .top_k = (int)s->top_k,
+                                  .seed = (uint64_t)s->seed,
+                                  .system = s->system,
+                                  .first_units = (int)s->first_units,
+                                  .patience = s->patience};
+    if (s->loop && strcmp(s->loop, "paper") == 0) options.loop = SO_LOOP_PAPER;
+    else if (s->loop && strcmp(s->loop, "released") != 0)
+        return so_fail(error, SO_ERR_ARG, "--loop is 'released' or 'paper', found '%s'", s->loop);
+    return so_session_open(session, model, &options, error);
+}
+
+void so_answer_clear(so_answer *a)
+{
+    free(a->heard);
+    free(a->text);
+    free(a->pcm);
+    free(a->units);
+    free(a->word);
+    free(a->piece);
+    *a = (so_answer){0};
+}
+
+/* Appends n items of `size` bytes to the array *items that holds *count. */
+static so_status append(void *items, size_t *count, size_t size, const void *more, size_t n, so_error *error)
+{
+    char **at = items;
+    char *grown = realloc(*at, (*count + n) * size + 1);
+    if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for an answer");
+    memcpy(grown + *count * size, more, n * size);
+    *at = grown;
+    *count += n;
+    return SO_OK;
+}
+
+/* ---- showing */
+static void show_heard(so_show *show, const so_event *e)
+{
+    if (!show || !show->transcript) return;
+    bool live = so_cli_colour(stdout);
+    if (!live && !e->final) return;
+    if (live) printf("\r\033[K");
+    if (show->labels) printf("%sheard:%s  ", so_cli_dim(stdout), so_cli_plain(stdout));
+    printf("%s%s", e->text, e->final ? "\n" : "");
+    fflush(stdout);
+}
+
+static void show_text(so_show *show, const so_event *e)
+{
+    if (!show || !show->text) return;
+    if (!show->in_text && show->labels) printf("%sanswer:%s ", so_cli_dim(stdout), so_cli_plain(stdout));
+    show->in_text = true;
+    printf("%s", e->text);
+    fflush(stdout);
+}
+
+/* ---- collecting */
+/* The words of the transcript keep their times while it grows. Of several words that are new at once the last one's time is
+ * known; those before it share what lies between. */
+static so_status time_words(so_answer *a, const so_event *e, so_error *error)
+{
+    size_t n = 0;
+    for (const char *p = a->heard; *p;) {
+        size_t length = strcspn(p, " ");
+        so_timed t = {0};
+        snprintf(t.text, sizeof t.text, "%.*s", (int)length, p);
+        if (length && n < a->words) memcpy(a->word[n].text, t.text, sizeof t.text);
+        else if (length) {
+            t.begin = t.end = -1;
+            SO_TRY(append(&a->word, &a->words, sizeof t, &t, 1, error));
+        }
+        n += length > 0;
+        p += length + (p[length] == ' ');
+    }
+    a->words = n;
+    if (n == 0) return SO_OK;
+    a->word[n - 1].begin = e->begin_s;
+    a->word[n - 1].end = e->end_s;
+    size_t known = n - 1;
+    while (known > 0 && a->word[known - 1].begin < 0) known--;
+    double from = known ? a->word[known - 1].end : 0, gap = (e->begin_s - from) / (double)(n - known);
+    for (size_t i = known; i + 1 < n; i++) {
+        a->word[i].begin = from + gap * (double)(i - known);
+        a->word[i].end = from + gap * (double)(i - known + 1);
+    }
+    return SO_OK;
+}
+
+static so_status take_heard(so_answer *a, const so_event *e, so_error *error)
+{
+    char *copy = strdup(e->text ? e->text : "");
+    if (!copy) return so_fail(error, SO_ERR_NOMEM, "no memory for a transcript");
+    if (!a->heard || isnan(a->first_heard_s)) a->first_heard_s = a->asked_at ? so_cli_now() - a->asked_at : -1;
+    free(a->heard);
+    a->heard = copy;
+    SO_TRY(time_words(a, e, error));
+    if (!a->asked_at) a->early_words = a->words;
+    return SO_OK;
+}
+
+static so_status take_voice(so_answer *a, so_show *show, const so_event *e, so_error *error)
+{
+    so_timed t = {.begin = e->begin_s, .end = e->end_s};
+    size_t length = a->text ? strlen(a->text) : 0, from = e->text_begin < length ? e->text_begin : length;
+    size_t to = e->text_end < length ? e->text_end : length;
+    if (to > from) snprintf(t.text, sizeof t.text, "%.*s", (int)(to - from), a->text + from);
+    SO_TRY(append(&a->pcm, &a->samples, sizeof *e->pcm, e->pcm, e->samples, error));
+    SO_TRY(append(&a->piece, &a->pieces, sizeof t, &t, 1, error));
+    if (show && show->wav) SO_TRY(so_wav_put(show->wav, e->pcm, (int64_t)e->samples, error));
+    if (show && show->voice) show->voice(show->context, e->pcm, e->samples);
+    return SO_OK;
+}
+
+static so_status take(so_answer *a, so_show *show, const so_event *e, so_error *error)
+{
+    size_t length;
+    switch (e->kind) {
+    case SO_EVENT_HEARD:
+        show_heard(show, e);
+        return take_heard(a, e, error);
+    case SO_EVENT_TEXT:
+        show_text(show, e);
+        length = a->text ? strlen(a->text) : 0;
+        return append(&a->text, &length, 1, e->text, strlen(e->text) + 1, error);
+    case SO_EVENT_UNITS: return append(&a->units, &a->n_units, sizeof *e->units, e->units, e->n_units, error);
+    case SO_EVENT_VOICE: return take_voice(a, show, e, error);
+    case SO_EVENT_DONE: a->usage = e->usage; return SO_OK;
+    default: return SO_OK;
+    }
+}
+
+so_status so_turn_drain(so_session *session, so_answer *answer, so_show *show, so_error *error)
+{
+    so_event event = {0};
+    do {
+        SO_TRY(so_next(session, &event, error));
+        SO_TRY(take(answer, show, &event, error));
+    } while (event.kind != SO_EVENT_NONE && event.kind != SO_EVENT_DONE);
+    return SO_OK;
+}
+
+/* ---- feeding */
+static so_status feed_picture(so_session *session, const char *path, so_error *error)
+{
+    so_image image = {0};
+    SO_TRY(so_image_read(&image, path, 0, error));
+    so_status status = so_feed_image(session, image.rgb, image.w, image.h, error);
+    so_image_clear(&image);
+    return status == SO_OK ? status : so_fail_in(error, "%s", path);
+}
+
+static so_status feed_speech(so_session *session, const so_audio *audio, so_answer *answer, so_show *show, so_error *error)
+{
+    int64_t step = audio->rate / 5 + 1; /* pieces of 200 ms, as a microphone would bring them */
+    for (int64_t at = 0; at < audio->n; at += step) {
+        int64_t n = audio->n - at < step ? audio->n - at : step;
+        SO_TRY(so_feed_audio(session, audio->samples + at, (size_t)n, audio->rate, error));
+        SO_TRY(so_turn_drain(session, answer, show, error));
+    }
+    return SO_OK;
+}
+
+so_status so_turn_feed(so_session *session, const so_question *q, so_answer *answer, so_show *show, so_audio *pcm,
+                       so_error *error)
+{
+    if (q->picture) SO_TRY(feed_picture(session, q->picture, error));
+    if (q->speech) {
+        so_audio own = {0}, *audio = pcm ? pcm : &own;
+        SO_TRY(so_audio_read(audio, q->speech, 0, error));
+        so_status status = feed_speech(session, audio, answer, show, error);
+        so_audio_clear(&own);
+        if (status != SO_OK) return so_fail_in(error, "%s", q->speech);
+    }
+    return q->text ? so_feed_text(session, q->text, error) : SO_OK;
+}
+
+so_status so_turn_begin(so_session *session, unsigned want, so_answer *answer, so_error *error)
+{
+    if (!answer->heard) answer->first_heard_s = NAN;
+    answer->asked_at = so_cli_now();
+    return so_reply(session, want, error);
+}
+
+so_status so_turn_step(so_session *session, so_answer *answer, so_show *show, bool *done, so_error *error)
+{
+    so_event event = {0};
+    SO_TRY(so_next(session, &event, error));
+    *done = event.kind == SO_EVENT_DONE;
+    return take(answer, show, &event, error);
+}
+
+void so_turn_end(so_show *show)
+{
+    if (show && show->in_text) printf("\n");
+    fflush(stdout);
+    if (show) show->in_text = false;
+}
+
+static so_status finish(so_session *session, so_answer *answer, so_show *show, so_error *error)
+{
+    bool done = false;
+    so_status status = SO_OK;
+    while (status == SO_OK && !done) {
+        if (so_cli_stop) so_session_stop(session);
+        status = so_turn_step(session, answer, show, &done, error);
+    }
+    so_turn_end(show);
+    return status;
+}
+
+so_status so_turn_reply(so_session *session, unsigned want, so_answer *answer, so_show *show, so_error *error)
+{
+    SO_TRY(so_turn_begin(session, want, answer, error));
+    return finish(session, answer, show, error);
+}
+
+so_status so_turn_say(so_session *session, const char *text, unsigned want, so_answer *answer, so_show *show,
+                      so_error *error)
+{
+    answer->asked_at = so_cli_now();
+    SO_TRY(so_say(session, text, want, error));
+    return finish(session, answer, show, error);
+}
+
+so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *show, so_error *error)
+{
+    so_event event = {0};
+    if (!answer->heard) answer->first_heard_s = NAN;
+    answer->asked_at = so_cli_now();
+    SO_TRY(so_reply(session, SO_WANT_TEXT, error));
+    while (event.kind != SO_EVENT_DONE) {
+        SO_TRY(so_next(session, &event, error));
+        if (event.kind == SO_EVENT_HEARD || event.kind == SO_EVENT_DONE) SO_TRY(take(answer, show, &event, error));
+        if (event.kind == SO_EVENT_TEXT || (event.kind == SO_EVENT_HEARD && event.final)) so_session_stop(session);
+    }
+    return SO_OK;
+}
+
+/* ---- telling */
+void so_answer_json(FILE *out, const so_answer *a)
+{
+    const so_usage *u = &a->usage;
+    if (a->heard) {
+        fprintf(out, "\"heard\": ");
+        so_json_text(out, a->heard);
+        fprintf(out, ", \"words\": [");
+        for (size_t i = 0; i < a->words; i++) {
+            fprintf(out, "%s{\"word\": ", i ? ", " : "");
+            so_json_text(out, a->word[i].text);
+            fprintf(out, ", \"begin_s\": %.3f, \"end_s\": %.3f}", a->word[i].begin, a->word[i].end);
+        }
+        fprintf(out, "], ");
+    }
+    fprintf(out, "\"text\": ");
+    so_json_text(out, a->text);
+    if (a->n_units) {
+        fprintf(out, ", \"units\": [");
+        for (size_t i = 0; i < a->n_units; i++) fprintf(out, "%s%d", i ? ", " : "", a->units[i]);
+        fprintf(out, "]");
+    }
+    fprintf(out,
+            ", \"usage\": {\"prompt_positions\": %d, \"text_tokens\": %d, \"units\": %d, \"heard_s\": %.3f, "
+            "\"voice_s\": %.3f, \"first_text_s\": %.4f, \"first_voice_s\": %.4f, \"total_s\": %.4f, \"revised\": %d, "
+            "\"stopped\": %s}",
+            u->prompt_positions, u->text_tokens, u->units, u->heard_s, u->voice_s, u->first_text_s, u->first_voice_s,
+            u->total_s, u->revised, u->stopped ? "true" : "false");
+}
+
+void so_answer_speed(FILE *out, const so_answer *a)
+{
+    const so_usage *u = &a->usage;
+    fprintf(out, "%s%d text tokens", so_cli_dim(out), u->text_tokens);
+    if (u->units) fprintf(out, ", %d units (%.2f s of speech)", u->units, u->units * SO_UNIT_MS / 1000.0);
+    fprintf(out, " in %.2f s; first word after %.0f ms", u->total_s, 1000 * u->first_text_s);
+    if (u->voice_s > 0)
+        fprintf(out, ", first sound after %.0f ms, %.1f times as fast as speech", 1000 * u->first_voice_s,
+                u->total_s > 0 ? u->voice_s / u->total_s : 0);
+    fprintf(out, "%s\n", so_cli_plain(out));
+}

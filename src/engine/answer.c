@@ -1,0 +1,210 @@
+/* Sessions: the answer, event by event, and what of it becomes history.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/session.h"
+
+enum { UNITS_PER_S = 1000 / SO_UNIT_MS };
+
+static double since(const so_session *s)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec - s->started;
+}
+
+/* ---- which text the speech has reached */
+
+/* Ids on the speech side that the first `units` speech units of the answer span. */
+static int64_t span_of(const so_session *s, int64_t units)
+{
+    const so_talk *t = s->talk;
+    int64_t i = s->answer_speech, seen = 0;
+    for (; i < t->bottom.len && seen < units; i++) seen += so_tokenizer_unit_of(s->model->tokenizer, t->heard[i]) >= 0;
+    return i - s->answer_speech;
+}
+
+/* Words begun within the first `units` units, by the labels the model heard in its own speech. */
+static int64_t words_by(const so_session *s, int64_t units)
+{
+    const so_talk *t = s->talk;
+    int64_t words = 0, end = s->answer_speech + span_of(s, units);
+    int32_t last = s->model->blank;
+    for (int64_t i = s->answer_speech; i < end; i++) {
+        int32_t label = t->label[i];
+        if (label < 0 || label == s->model->blank || label == last) continue;
+        last = label;
+        words++;
+    }
+    return words < t->n_memory ? words : t->n_memory;
+}
+
+/* Text tokens up to and with the `words`-th that may be spoken. */
+static int64_t text_by(const so_session *s, int64_t words)
+{
+    const so_talk *t = s->talk;
+    int64_t i = 0, seen = 0;
+    for (; i < t->n_text && seen < words; i++)
+        seen += t->options.loop == SO_LOOP_PAPER || so_model_spoken(s->model, t->text[i]);
+    return i;
+}
+
+static size_t bytes_by(const so_session *s, int64_t units)
+{
+    int64_t n = text_by(s, words_by(s, units));
+    return n ? (size_t)s->text_end[n - 1] : 0;
+}
+
+/* ---- events */
+
+static void tell_heard(so_session *s, so_event *event)
+{
+    *event = (so_event){.kind = SO_EVENT_HEARD, .text = s->heard.data, .final = s->heard_final};
+    event->begin_s = (double)(s->heard_first - s->content_at) / UNITS_PER_S;
+    event->end_s = (double)(s->heard_last + 1 - s->content_at) / UNITS_PER_S;
+    if (event->begin_s < 0) event->begin_s = 0;
+    if (event->end_s < 0) event->end_s = 0;
+    s->heard_news = false;
+}
+
+static bool tell_text(so_session *s, so_event *event)
+{
+    if ((size_t)s->piece_at == s->answer.size) return false;
+    if (s->usage.first_text_s == 0) s->usage.first_text_s = since(s);
+    *event = (so_event){.kind = SO_EVENT_TEXT, .text = s->answer.data + s->piece_at};
+    s->piece_at = (int64_t)s->answer.size;
+    return true;
+}
+
+static void tell_unit(so_session *s, so_event *event)
+{
+    *event = (so_event){.kind = SO_EVENT_UNITS, .units = &s->said, .n_units = 1};
+    s->unit_news = false;
+}
+
+static void tell_voice(so_session *s, const float *pcm, int64_t samples, so_event *event)
+{
+    double end = (double)so_mouth_samples(s->mouth) / SO_VOICE_RATE, begin = end - (double)samples / SO_VOICE_RATE;
+    if (s->usage.first_voice_s == 0) s->usage.first_voice_s = since(s);
+    *event = (so_event){.kind = SO_EVENT_VOICE, .pcm = pcm, .samples = (size_t)samples, .begin_s = begin, .end_s = end};
+    event->text_begin = bytes_by(s, (int64_t)(begin * UNITS_PER_S));
+    event->text_end = bytes_by(s, (int64_t)(end * UNITS_PER_S + 0.999));
+}
+
+/* ---- history */
+
+/* Puts the first n_text text tokens and n_ids ids of speech of the answer behind the prompt. */
+static so_status remember(so_session *s, int64_t n_text, int64_t n_ids, so_error *error)
+{
+    const so_talk *t = s->talk;
+    uint32_t both = s->speech ? SO_SLOT_TEXT | SO_SLOT_SPEECH : SO_SLOT_TEXT;
+    while (n_text && so_model_stops(s->model, t->text[n_text - 1])) n_text--;
+    while (n_ids && so_model_stops(s->model, t->heard[s->answer_speech + n_ids - 1])) n_ids--;
+    s->slots.n = s->answer_at;
+    SO_TRY(so_slots_add(&s->slots, t->text, n_text, SO_SLOT_TEXT, NULL, 0, error));
+    SO_TRY(so_slots_add(&s->slots, t->heard + s->answer_speech, n_ids, SO_SLOT_SPEECH, NULL, 0, error));
+    return so_slots_add(&s->slots, &s->model->eot, 1, both, NULL, 0, error);
+}
+
+so_status so_session_heard(so_session *s, double seconds, so_error *error)
+{
+    if (s->phase != SO_ANSWERED || !s->talk->voice)
+        return so_fail(error, SO_ERR_STATE, "no spoken answer has just ended");
+    if (!(seconds >= 0)) return so_fail(error, SO_ERR_ARG, "%g seconds were heard", seconds);
+    int64_t units = seconds * UNITS_PER_S < (double)s->n_said ? (int64_t)(seconds * UNITS_PER_S) : s->n_said;
+    int64_t words = words_by(s, units);
+    if (units == s->n_said && !s->usage.stopped) return SO_OK;
+    return remember(s, text_by(s, words), span_of(s, units), error);
+}
+
+/* ---- one step */
+
+static so_status took_text(so_session *s, const so_made *made, so_error *error)
+{
+    int64_t i = s->talk->n_text - 1;
+    if (!made->stop) SO_TRY(so_decoder_feed(&s->decoder, made->id, &s->answer, error));
+    s->text_end[i] = (int32_t)s->answer.size;
+    s->usage.text_tokens++;
+    return SO_OK;
+}
+
+static so_status took_unit(so_session *s, const so_made *made, so_error *error)
+{
+    int32_t unit = so_tokenizer_unit_of(s->model->tokenizer, made->id);
+    /* The top layers may emit an id of text; it is fed back like any other and has no sound. */
+    if (unit < 0 || unit >= s->model->units) return SO_OK;
+    s->said = unit;
+    s->n_said++;
+    s->unit_news = s->want & SO_WANT_UNITS;
+    s->usage.units++;
+    return s->want & SO_WANT_VOICE ? so_mouth_put(s->mouth, unit, error) : SO_OK;
+}
+
+static so_status complete(so_session *s, so_event *event, so_error *error)
+{
+    SO_TRY(so_decoder_flush(&s->decoder, &s->answer, error));
+    if (s->talk->n_text) s->text_end[s->talk->n_text - 1] = (int32_t)s->answer.size;
+    if (s->want & SO_WANT_TEXT && tell_text(s, event)) return SO_OK;
+    int64_t ids = s->talk->voice ? s->talk->bottom.len - s->answer_speech : 0;
+    SO_TRY(remember(s, s->talk->n_text, ids, error));
+    s->usage.total_s = since(s);
+    if (s->want & SO_WANT_VOICE) s->usage.voice_s = (double)so_mouth_samples(s->mouth) / SO_VOICE_RATE;
+    s->phase = SO_ANSWERED;
+    *event = (so_event){.kind = SO_EVENT_DONE, .usage = s->usage};
+    return SO_OK;
+}
+
+static so_status advance(so_session *s, bool *ended, so_error *error)
+{
+    so_made made;
+    *ended = true;
+    if (atomic_load(&s->stop)) {
+        s->usage.stopped = 1;
+        return SO_OK;
+    }
+    SO_TRY(so_talk_step(s->talk, &made, error));
+    if (made.kind == SO_STEP_END) {
+        if (s->mouth) so_mouth_end(s->mouth);
+        return SO_OK;
+    }
+    *ended = false;
+    return made.kind == SO_STEP_TEXT ? took_text(s, &made, error) : took_unit(s, &made, error);
+}
+
+static so_status speak(so_session *s, so_event *event, bool *told, so_error *error)
+{
+    const float *pcm;
+    int64_t samples;
+    *told = false;
+    if (!(s->want & SO_WANT_VOICE) || s->usage.stopped) return SO_OK;
+    SO_TRY(so_mouth_next(s->mouth, &pcm, &samples, error));
+    if (!samples) return SO_OK;
+    tell_voice(s, pcm, samples, event);
+    *told = true;
+    return SO_OK;
+}
+
+so_status so_next(so_session *s, so_event *event, so_error *error)
+{
+    bool told, ended;
+    *event = (so_event){.kind = SO_EVENT_NONE};
+    if (s->heard_news) {
+        tell_heard(s, event);
+        return SO_OK;
+    }
+    if (s->phase != SO_ANSWERING) return SO_OK;
+    if (atomic_load(&s->stop)) s->usage.stopped = 1;
+    SO_TRY(speak(s, event, &told, error));
+    if (told) return SO_OK;
+    SO_TRY(advance(s, &ended, error));
+    if (s->want & SO_WANT_TEXT && tell_text(s, event)) return SO_OK;
+    if (s->unit_news) {
+        tell_unit(s, event);
+        return SO_OK;
+    }
+    SO_TRY(speak(s, event, &told, error));
+    return told || !ended ? SO_OK : complete(s, event, error);
+}

@@ -1,0 +1,235 @@
+/* Speech into units while it arrives.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/ear.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    STEP = 40,      /* frames of new sound between two interim looks: 0.4 s */
+    RIGHT = 6,      /* units behind one before it is given out: 0.24 s */
+    WINDOW = 1200,  /* frames an interim look reads at most */
+    LEFT = 300,     /* frames at the front of a cut window whose units are not used */
+    LEAST = 201,    /* samples of the shortest clip */
+    PIECE = 4096,   /* samples taken at once */
+    LEVEL = 160     /* samples of one level: 10 ms */
+};
+
+static int64_t units_of(const so_ear *ear, int64_t frames)
+{
+    return so_speech_tokenizer_units(&ear->codec->tokenizer.config, frames);
+}
+
+/* Frames from..from+F of the block to units in ear->fresh. */
+static so_status tokenize(so_ear *ear, int64_t from, int64_t F, so_error *error)
+{
+    so_pass *pass = &ear->pass;
+    pass->error = (so_error){0};
+    so_arena_release(&ear->scratch, 0);
+    so_tensor *mel = so_new2(pass, F, ear->codec->tokenizer.config.mels);
+    if (mel && !pass->dry) SO_TRY(so_mel_stream_read(ear->mel, from, F, so_data(mel), error));
+    so_speech_tokenizer_ids(pass, &ear->codec->tokenizer, mel, ear->fresh);
+    return so_ok(pass) ? SO_OK : so_fail(error, pass->error.status, "%s", pass->error.text);
+}
+
+/* Puts fresh units skip..n (of the block from unit `at` on) in place. */
+static void commit(so_ear *ear, int64_t at, int64_t skip, int64_t n)
+{
+    for (int64_t i = skip; i < n; i++) {
+        int64_t to = ear->block_first + at + i;
+        if (to >= ear->capacity) return;
+        ear->revised += to < ear->n && ear->units[to] != ear->fresh[i];
+        ear->units[to] = ear->fresh[i];
+        if (to >= ear->n) ear->n = to + 1;
+    }
+}
+
+static so_status look(so_ear *ear, so_error *error)
+{
+    int64_t F = so_mel_stream_frames(ear->mel), from = 0;
+    int64_t per_unit = ear->codec->tokenizer.config.stride[0] * ear->codec->tokenizer.config.stride[1];
+    if (F > WINDOW) from = (F - WINDOW) / per_unit * per_unit;
+    ear->done_frames = F;
+    int64_t stable = units_of(ear, F - from) - RIGHT;
+    if (stable <= 0) return SO_OK;
+    SO_TRY(tokenize(ear, from, F - from, error));
+    commit(ear, from / per_unit, from ? LEFT / per_unit : 0, stable);
+    return SO_OK;
+}
+
+static so_status end_block(so_ear *ear, so_error *error)
+{
+    static const float silence[LEAST];
+    if (ear->block_samples == 0) return SO_OK;
+    if (ear->block_samples < LEAST)
+        SO_TRY(so_mel_stream_feed(ear->mel, silence, LEAST - ear->block_samples, error));
+    SO_TRY(so_mel_stream_finish(ear->mel, error));
+    int64_t F = so_mel_stream_frames(ear->mel), n = units_of(ear, F);
+    SO_TRY(tokenize(ear, 0, F, error));
+    commit(ear, 0, 0, n);
+    ear->n = ear->block_first + n < ear->capacity ? ear->block_first + n : ear->capacity;
+    ear->block_first = ear->n;
+    ear->block_samples = ear->done_frames = 0;
+    so_mel_stream_reset(ear->mel);
+    return SO_OK;
+}
+
+/* The running level: how long it has been quiet. */
+static void listen(so_ear *ear, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        ear->level += (double)x[i] * (double)x[i];
+        if (++ear->level_n < LEVEL) continue;
+        double now = sqrt(ear->level / LEVEL);
+        if (now > ear->loudest) ear->loudest = now;
+        bool quiet = now < fmax(0.05 * ear->loudest, 2e-4);
+        ear->quiet_s = quiet ? ear->quiet_s + (double)LEVEL / SO_CODEC_RATE_IN : 0;
+        ear->level = 0;
+        ear->level_n = 0;
+    }
+}
+
+static so_status take(so_ear *ear, const float *x, int64_t n, so_error *error)
+{
+    listen(ear, x, n);
+    ear->samples += n;
+    while (n > 0) {
+        int64_t room = SO_CODEC_BLOCK - ear->block_samples, now = n < room ? n : room;
+        SO_TRY(so_mel_stream_feed(ear->mel, x, now, error));
+        ear->block_samples += now;
+        x += now;
+        n -= now;
+        if (ear->block_samples == SO_CODEC_BLOCK && n > 0) SO_TRY(end_block(ear, error));
+    }
+    return SO_OK;
+}
+
+static so_status set_rate(so_ear *ear, int rate, so_error *error)
+{
+    if (ear->rate && ear->rate != rate && ear->samples)
+        return so_fail(error, SO_ERR_ARG, "audio at %d Hz in a turn that began at %d Hz", rate, ear->rate);
+    if (ear->rate == rate && (ear->stream || rate == SO_CODEC_RATE_IN)) return SO_OK;
+    so_resample_stream_close(&ear->stream);
+    so_resampler_close(&ear->resampler);
+    ear->rate = 0;
+    if (rate != SO_CODEC_RATE_IN) {
+        SO_TRY(so_resampler_open(&ear->resampler, rate, SO_CODEC_RATE_IN, error));
+        SO_TRY(so_resample_stream_open(&ear->stream, ear->resampler, error));
+        int64_t need = so_resample_stream_bound(ear->stream, PIECE) + 64;
+        if (need > ear->piece_size) {
+            float *piece = realloc(ear->piece, (size_t)need * sizeof *piece);
+            if (!piece) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)need);
+            ear->piece = piece;
+            ear->piece_size = need;
+        }
+    }
+    ear->rate = rate;
+    return SO_OK;
+}
+
+so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *news, so_error *error)
+{
+    *news = false;
+    if (ear->finished) return so_fail(error, SO_ERR_STATE, "audio after the end of the turn");
+    if (rate < 4000 || rate > 384000) return so_fail(error, SO_ERR_ARG, "audio at %d Hz, expected 4000 to 384000", rate);
+    if ((double)n * SO_CODEC_RATE_IN / rate + (double)ear->samples + 1 > (double)ear->limit)
+        return so_fail(error, SO_ERR_LIMIT, "a turn of more than %.0f s of audio", (double)ear->limit / SO_CODEC_RATE_IN);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(pcm[i])) return so_fail(error, SO_ERR_NUMBER, "sample %zu is not a finite number", i);
+    SO_TRY(set_rate(ear, rate, error));
+    int64_t before = ear->n, revised = ear->revised;
+    for (size_t at = 0; at < n; at += PIECE) {
+        int64_t now = n - at < PIECE ? (int64_t)(n - at) : PIECE;
+        const float *x = pcm + at;
+        if (ear->stream) {
+            now = so_resample_stream_feed(ear->stream, x, now, ear->piece);
+            x = ear->piece;
+        }
+        SO_TRY(take(ear, x, now, error));
+        if (!ear->whole && so_mel_stream_frames(ear->mel) >= ear->done_frames + STEP) SO_TRY(look(ear, error));
+    }
+    *news = ear->n != before || ear->revised != revised;
+    return SO_OK;
+}
+
+so_status so_ear_finish(so_ear *ear, so_error *error)
+{
+    if (ear->finished) return SO_OK;
+    if (ear->stream) {
+        int64_t n = so_resample_stream_finish(ear->stream, ear->piece);
+        SO_TRY(take(ear, ear->piece, n, error));
+    }
+    SO_TRY(end_block(ear, error));
+    ear->finished = true;
+    return SO_OK;
+}
+
+void so_ear_reset(so_ear *ear)
+{
+    if (ear->stream) so_resample_stream_reset(ear->stream);
+    so_mel_stream_reset(ear->mel);
+    ear->samples = ear->block_samples = ear->done_frames = ear->block_first = ear->n = ear->revised = 0;
+    ear->level = ear->loudest = ear->quiet_s = 0;
+    ear->level_n = 0;
+    ear->finished = false;
+}
+
+/* A dry run of the longest block says what tokenising takes. */
+static so_status measure(so_ear *ear, so_error *error)
+{
+    SO_TRY(so_arena_init(&ear->scratch, (size_t)1 << 40, error));
+    ear->pass.dry = true;
+    so_status status = tokenize(ear, 0, SO_CODEC_BLOCK / 160, error);
+    ear->pass.dry = false;
+    size_t need = ear->scratch.peak;
+    so_arena_clear(&ear->scratch);
+    SO_TRY(status);
+    return so_arena_init(&ear->scratch, need, error);
+}
+
+static so_status open_ear(so_ear *ear, double seconds, so_error *error)
+{
+    ear->limit = (int64_t)(seconds * SO_CODEC_RATE_IN);
+    ear->capacity = (int64_t)(seconds * 100) + 64;
+    size_t bytes = (size_t)ear->capacity * sizeof *ear->units;
+    SO_TRY(so_arena_init(&ear->memory, 2 * bytes + 4096, error));
+    ear->units = so_arena_alloc(&ear->memory, bytes);
+    ear->fresh = so_arena_alloc(&ear->memory, bytes);
+    SO_TRY(measure(ear, error));
+    ear->piece_size = PIECE + 64;
+    ear->piece = malloc((size_t)ear->piece_size * sizeof *ear->piece);
+    if (!ear->piece || !ear->fresh) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
+    return so_mel_stream_open(&ear->mel, ear->codec->mel, SO_CODEC_BLOCK, error);
+}
+
+so_status so_ear_open(so_ear **out, const so_codec *codec, so_pool *pool, const so_kernels *kernels, double seconds,
+                      so_error *error)
+{
+    *out = NULL;
+    if (!codec->hears) return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not hear: it has no speech tokenizer");
+    so_ear *ear = calloc(1, sizeof *ear);
+    if (!ear) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
+    ear->codec = codec;
+    so_pass_init(&ear->pass, &ear->scratch, pool, kernels);
+    so_status status = open_ear(ear, seconds, error);
+    if (status == SO_OK)
+        *out = ear;
+    else
+        so_ear_close(&ear);
+    return status;
+}
+
+void so_ear_close(so_ear **ear)
+{
+    if (!ear || !*ear) return;
+    so_ear *e = *ear;
+    so_mel_stream_close(&e->mel);
+    so_resample_stream_close(&e->stream);
+    so_resampler_close(&e->resampler);
+    so_arena_clear(&e->memory);
+    so_arena_clear(&e->scratch);
+    free(e->piece);
+    free(e);
+    *ear = NULL;
+}

@@ -1,0 +1,47 @@
+/* Speech into units while it arrives.
+ *
+ * Audio is resampled to 16 kHz and turned into log-mel frames as it comes; every so often what was heard lately is tokenised
+ * anew, and units with enough sound behind them are given out. When the turn ends, everything is tokenised once more, in
+ * blocks of 30 s as the reference does, so that the final units equal those of the whole clip.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_ENGINE_EAR_H
+#define SO_ENGINE_EAR_H
+
+#include "engine/codec.h"
+#include "media/resample.h"
+
+typedef struct so_ear {
+    const so_codec *codec;
+    so_arena memory, scratch;
+    so_pass pass;
+    so_resampler *resampler;
+    so_resample_stream *stream; /* NULL at 16 kHz */
+    so_mel_stream *mel;
+    int rate;                   /* Hz of this turn; 0 before the first sample */
+    int64_t limit;              /* samples at 16 kHz of a turn */
+    int64_t samples, block_samples, done_frames, block_first;
+    int32_t *units, *fresh;
+    int64_t n, capacity;
+    int64_t revised;            /* units given out and changed later */
+    bool finished;
+    bool whole;                 /* no interim looks: only the end matters */
+    double loudest, quiet_s;    /* running peak level; seconds of quiet at the end */
+    double level;               /* of the 10 ms being gathered */
+    int64_t level_n;
+    float *piece;               /* resampled */
+    int64_t piece_size;
+} so_ear;
+
+/* Memory for turns of up to `seconds`. */
+so_status so_ear_open(so_ear **out, const so_codec *codec, so_pool *pool, const so_kernels *kernels, double seconds,
+                      so_error *error);
+void so_ear_close(so_ear **ear);
+/* A new turn. */
+void so_ear_reset(so_ear *ear);
+/* Takes mono samples; *news says whether units changed. SO_ERR_LIMIT: the turn would be too long, nothing is taken. */
+so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *news, so_error *error);
+/* The turn ends: all units are final. */
+so_status so_ear_finish(so_ear *ear, so_error *error);
+
+#endif

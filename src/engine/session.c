@@ -1,0 +1,431 @@
+/* Sessions: feeding, hearing, replying.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "engine/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/transcript.h"
+#include "text/chat.h"
+
+enum { UNITS_PER_S = 1000 / SO_UNIT_MS, AUDIO_S = 120, TEXT_BYTES = 64 /* per text token, reserved */ };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- opening */
+
+/* The template's pieces are cut out of a rendered conversation of one empty message. */
+static so_status template_pieces(so_session *s, so_error *error)
+{
+    const so_tokenizer *t = s->model->tokenizer;
+    const so_token_names *names = so_tokenizer_names(t);
+    const char *system = s->options.system ? s->options.system : s->model->setup.system;
+    so_chat_options chat = {.system = system[0] ? system : NULL, .literal_contents = true};
+    so_message message = {"user", " ", 1};
+    so_prompt prompt = {0};
+    so_status status;
+    so_tokenizer_parts parts;
+    so_tokenizer_parts_of(t, &parts);
+    SO_TRY_GO(so_chat_encode(t, &message, 1, &chat, &prompt, error));
+    const int32_t *ids = prompt.ids.data;
+    int32_t from = prompt.prefix;
+    while (from > 0 && ids[from - 1] != names->start_header) from--;
+    SO_TRY_GO(so_ids_add(&s->head, ids, (size_t)prompt.prefix, error));
+    SO_TRY_GO(so_ids_add(&s->header, ids + from - 1, (size_t)(prompt.prefix - from + 1), error));
+    SO_TRY_GO(so_ids_add(&s->reply, ids + prompt.prefix, prompt.ids.n - (size_t)prompt.prefix, error));
+    s->break_ids = prompt.prefix - prompt.label_first - 1;
+    /* The reference loses the line break after a picture, unless the tokenizer adds a BOS that is lost instead. */
+    if (parts.add_bos) SO_TRY_GO(so_tokenizer_encode(t, "\n", 1, 0, &s->after_picture, error));
+done:
+    so_prompt_clear(&prompt);
+    return status;
+}
+
+static so_status open_talk(so_session *s, so_error *error)
+{
+    const so_session_options *o = &s->options;
+    so_talk_options options = {.loop = o->loop, .lookahead = o->lookahead, .window = o->window, .max_text = o->max_text,
+                               .max_units = o->max_units, .sees = true, .speaks = s->speech};
+    options.sampling = (so_sampling){o->temperature, o->top_p, o->temperature > 0 && !o->top_k ? 50 : o->top_k, o->seed};
+    return so_talk_open(&s->talk, s->model, &options, error);
+}
+
+static so_status open_codec(so_session *s, so_error *error)
+{
+    const so_model *m = s->model;
+    if (!s->speech) return SO_OK;
+    if (m->codec.hears) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->kernels, AUDIO_S, error));
+    if (!m->codec.speaks) return SO_OK;
+    so_mouth_options options = {.first = s->options.first_units > 0 ? s->options.first_units : 12, .hop = 25, .left = 25,
+                                .right = 4, .max_units = s->talk->options.max_units, .seed = s->options.seed};
+    return so_mouth_open(&s->mouth, &m->codec, m->pool, m->kernels, &options, error);
+}
+
+/* Room that answers and transcripts need, taken now so that nothing is allocated while they are made. */
+static so_status reserve(so_string *text, size_t bytes, so_error *error)
+{
+    char *zeros = calloc(bytes, 1);
+    if (!zeros) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu bytes of text", bytes);
+    so_status status = so_string_add(text, zeros, bytes, error);
+    text->size = 0;
+    if (text->data) text->data[0] = 0;
+    free(zeros);
+    return status;
+}
+
+static so_status take_lists(so_session *s, so_error *error)
+{
+    int64_t context = s->talk->options.context, text = s->talk->options.max_text;
+    s->slots.capacity = 2 * context + 64;
+    s->max_units_in = context;
+    s->slots.slot = malloc((size_t)s->slots.capacity * sizeof *s->slots.slot);
+    s->units = malloc((size_t)context * sizeof *s->units);
+    s->text_end = malloc((size_t)text * sizeof *s->text_end);
+    if (!s->slots.slot || !s->units || !s->text_end)
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a conversation of %lld positions", (long long)context);
+    SO_TRY(reserve(&s->answer, (size_t)text * TEXT_BYTES, error));
+    memset(s->units, 0, (size_t)context * sizeof *s->units);
+    SO_TRY(so_ids_add(&s->kept, s->units, (size_t)context, error));
+    SO_TRY(reserve(&s->heard, 1 << 16, error));
+    return reserve(&s->heard_before, 1 << 16, error);
+}
+
+static so_status open_session(so_session *s, so_error *error)
+{
+    s->speech = s->model->setup.omni.speech;
+    SO_TRY(open_talk(s, error));
+    SO_TRY(open_codec(s, error));
+    SO_TRY(take_lists(s, error));
+    return template_pieces(s, error);
+}
+
+so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error)
+{
+    *out = NULL;
+    so_session *s = calloc(1, sizeof *s);
+    if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for a session");
+    s->model = model;
+    if (options) s->options = *options;
+    if (s->options.patience <= 0) s->options.patience = 0.5;
+    so_status status = open_session(s, error);
+    s->options.system = NULL; /* lent during the call only */
+    if (status == SO_OK)
+        *out = s;
+    else
+        so_session_close(&s);
+    return status;
+}
+
+void so_session_close(so_session **session)
+{
+    if (!session || !*session) return;
+    so_session *s = *session;
+    so_talk_close(&s->talk);
+    so_ear_close(&s->ear);
+    so_mouth_close(&s->mouth);
+    so_ids_clear(&s->head);
+    so_ids_clear(&s->header);
+    so_ids_clear(&s->reply);
+    so_ids_clear(&s->after_picture);
+    so_ids_clear(&s->typed_ids);
+    so_ids_clear(&s->script);
+    so_ids_clear(&s->kept);
+    so_string_clear(&s->typed);
+    so_string_clear(&s->heard);
+    so_string_clear(&s->heard_before);
+    so_string_clear(&s->answer);
+    free(s->slots.slot);
+    free(s->units);
+    free(s->text_end);
+    free(s);
+    *session = NULL;
+}
+
+static void new_turn(so_session *s)
+{
+    s->typed.size = 0;
+    s->typed_ids.n = 0;
+    s->n_units = 0;
+    s->audio = s->fed = false;
+    s->picture_vectors = 0;
+    s->heard.size = s->heard_before.size = 0;
+    s->heard_news = s->heard_final = false;
+    s->revised = 0;
+    if (s->ear) so_ear_reset(s->ear);
+    s->phase = SO_LISTENING;
+    atomic_store(&s->stop, 0);
+}
+
+so_status so_session_clear(so_session *s, so_error *error)
+{
+    (void)error;
+    s->slots.n = s->history = 0;
+    so_talk_forget(s->talk, 0);
+    new_turn(s);
+    return SO_OK;
+}
+
+/* ---- the current turn in slots */
+
+static bool spoken(const so_session *s) { return s->audio || s->n_units > 0; }
+
+static uint32_t template_flags(const so_session *s)
+{
+    if (spoken(s)) return SO_SLOT_SPEECH | SO_SLOT_EXPECT;
+    return s->speech ? SO_SLOT_TEXT | SO_SLOT_SPEECH : SO_SLOT_TEXT;
+}
+
+static so_status add_ids(so_session *s, const so_ids *ids, uint32_t where, so_error *error)
+{
+    return so_slots_add(&s->slots, ids->data, (int64_t)ids->n, where, NULL, 0, error);
+}
+
+static so_status add_units(so_session *s, const int32_t *unit, int64_t n, so_error *error)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int32_t id = s->model->first_unit + unit[i];
+        SO_TRY(so_slots_add(&s->slots, &id, 1, SO_SLOT_SPEECH | SO_SLOT_EXPECT, NULL, 0, error));
+    }
+    return SO_OK;
+}
+
+static int64_t speech_slots(const so_session *s)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->slots.n; i++) n += (s->slots.slot[i].where & SO_SLOT_SPEECH) != 0;
+    return n;
+}
+
+/* History, then header, picture, typed words, speech; with `whole` also the header of the answer. Typed words beside speech
+ * enter the backbone as text: they need no recognition. */
+static so_status lay_out(so_session *s, bool whole, so_error *error)
+{
+    static const int32_t picture = SO_IMAGE_ID;
+    uint32_t where = template_flags(s);
+    s->slots.n = s->history;
+    SO_TRY(add_ids(s, s->history ? &s->header : &s->head, where, error));
+    s->content_at = speech_slots(s);
+    if (s->picture_vectors) {
+        int64_t first[2] = {s->picture, s->picture + s->picture_vectors};
+        SO_TRY(so_slots_add(&s->slots, &picture, 1, 0, first, 1, error));
+        SO_TRY(add_ids(s, &s->after_picture, where, error));
+    }
+    SO_TRY(add_ids(s, &s->typed_ids, SO_SLOT_TEXT, error));
+    if (s->audio) SO_TRY(add_units(s, s->ear->units, s->ear->n, error));
+    SO_TRY(add_units(s, s->units, s->n_units, error));
+    return whole ? add_ids(s, &s->reply, where, error) : SO_OK;
+}
+
+/* ---- hearing */
+
+static int words_withdrawn(const char *before, const char *after)
+{
+    size_t same = 0, begin = 0;
+    while (before[same] && before[same] == after[same]) same++;
+    /* Back to the beginning of the first word that differs; a word that only grows is not withdrawn. */
+    if (!before[same]) return 0;
+    for (size_t i = 0; i < same; i++)
+        if (before[i] == ' ') begin = i + 1;
+    int words = 0;
+    for (size_t i = begin; before[i]; i++) words += before[i] != ' ' && (i == begin || before[i - 1] == ' ');
+    return words;
+}
+
+static so_status transcribe(so_session *s, bool final, so_error *error)
+{
+    const so_talk *t = s->talk;
+    int64_t first = s->content_at - s->break_ids - 1, last = t->bottom.len;
+    /* As the reference does, up to the second id behind the user's speech. */
+    if (final) last -= (int64_t)s->reply.n - 2;
+    if (first < 0 || last < first) return SO_OK;
+    const int32_t *label = t->label;
+    s->kept.n = 0;
+    SO_TRY(so_collapse(label + first, last - first, s->model->blank, &s->kept, error));
+    so_string swap = s->heard_before;
+    s->heard_before = s->heard;
+    s->heard = swap;
+    s->heard.size = 0;
+    SO_TRY(so_transcript_text(s->model->tokenizer, s->kept.data, s->kept.n, &s->heard, error));
+    if (!s->heard.data) SO_TRY(so_string_add(&s->heard, "", 0, error));
+    for (int64_t i = first; i < last; i++)
+        if (label[i] >= 0 && label[i] != s->model->blank) {
+            if (s->heard_last + 1 != i || label[i] != label[i - 1]) s->heard_first = i;
+            s->heard_last = i;
+        }
+    const char *before = s->heard_before.data && s->heard_before.size ? s->heard_before.data : "";
+    s->revised += words_withdrawn(before, s->heard.data);
+    if (final || strcmp(before, s->heard.data) != 0) s->heard_news = true;
+    s->heard_final = final;
+    return SO_OK;
+}
+
+/* ---- feeding */
+
+static so_status open_turn(so_session *s, so_error *error)
+{
+    if (s->phase == SO_ANSWERING) return so_fail(error, SO_ERR_STATE, "the answer is not complete: stop it or take all of it");
+    if (s->phase == SO_ANSWERED) {
+        s->history = s->slots.n;
+        new_turn(s);
+    }
+    return SO_OK;
+}
+
+so_status so_feed_text(so_session *s, const char *utf8, so_error *error)
+{
+    SO_TRY(open_turn(s, error));
+    size_t before = s->typed.size;
+    so_status status = so_string_put(&s->typed, utf8, error);
+    const char *text = s->typed.data;
+    size_t size = s->typed.size;
+    if (status == SO_OK) {
+        if (size) so_strip(&text, &size);
+        s->typed_ids.n = 0;
+        status = so_tokenizer_encode(s->model->tokenizer, text, size, 0, &s->typed_ids, error);
+    }
+    if (status == SO_OK && (int64_t)s->typed_ids.n > s->talk->options.context)
+        status = so_fail(error, SO_ERR_LIMIT, "a text of %zu tokens, the context holds %lld positions", s->typed_ids.n,
+                         (long long)s->talk->options.context);
+    if (status == SO_OK) {
+        s->fed = true;
+        return SO_OK;
+    }
+    s->typed.size = before;
+    s->typed_ids.n = 0;
+    if (before) {
+        text = s->typed.data;
+        so_strip(&text, &before);
+        so_tokenizer_encode(s->model->tokenizer, text, before, 0, &s->typed_ids, NULL);
+    }
+    return status;
+}
+
+so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height, so_error *error)
+{
+    const so_model *m = s->model;
+    if (!m->setup.omni.vision) return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not see");
+    SO_TRY(open_turn(s, error));
+    if (width < 1 || height < 1 || (int64_t)width * height > SO_IMAGE_MAX_PIXELS || width > SO_IMAGE_MAX_SIDE ||
+        height > SO_IMAGE_MAX_SIDE)
+        return so_fail(error, SO_ERR_ARG, "a picture of %d x %d pixels", width, height);
+    if (s->talk->n_vectors)
+        return so_fail(error, SO_ERR_LIMIT, "a second picture in one conversation: clear the session first");
+    so_image image = {.w = width, .h = height, .rgb = (uint8_t *)rgb};
+    so_image_views views = {0};
+    so_status status = so_image_views_make(&views, &image, &m->pictures, m->pool, error);
+    if (status == SO_OK) status = so_talk_see(s->talk, &views, &s->picture, &s->picture_vectors, error);
+    so_image_views_clear(&views);
+    s->fed = s->fed || status == SO_OK;
+    return status;
+}
+
+so_status so_feed_units(so_session *s, const int32_t *units, size_t n, so_error *error)
+{
+    if (!s->speech) return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
+    SO_TRY(open_turn(s, error));
+    if ((int64_t)n > s->max_units_in - s->n_units)
+        return so_fail(error, SO_ERR_LIMIT, "a turn of more than %lld speech units", (long long)s->max_units_in);
+    for (size_t i = 0; i < n; i++)
+        if (units[i] < 0 || units[i] >= s->model->units)
+            return so_fail(error, SO_ERR_ARG, "speech unit %d, expected 0 to %lld", units[i], (long long)s->model->units - 1);
+    if (n == 0) return SO_OK;
+    memcpy(s->units + s->n_units, units, n * sizeof *units);
+    s->n_units += (int64_t)n;
+    so_status status = lay_out(s, false, error);
+    if (status == SO_OK) status = so_talk_sync(s->talk, s->slots.slot, s->slots.n, error);
+    if (status == SO_OK) status = transcribe(s, false, error);
+    if (status != SO_OK) s->n_units -= (int64_t)n;
+    s->fed = s->fed || status == SO_OK;
+    return status;
+}
+
+so_status so_feed_audio(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
+{
+    bool news;
+    if (!s->ear) return so_fail(error, SO_ERR_UNSUPPORTED, "the model takes no audio: it has no speech tokenizer");
+    SO_TRY(open_turn(s, error));
+    SO_TRY(so_ear_feed(s->ear, pcm, samples, rate, &news, error));
+    s->audio = s->audio || samples > 0;
+    s->fed = s->fed || samples > 0;
+    if (!news) return SO_OK;
+    SO_TRY(lay_out(s, false, error));
+    SO_TRY(so_talk_sync(s->talk, s->slots.slot, s->slots.n, error));
+    return transcribe(s, false, error);
+}
+
+int so_heard_end(const so_session *s)
+{
+    const so_talk *t = s->talk;
+    if (s->phase != SO_LISTENING || !spoken(s)) return 0;
+    int64_t blanks = 0, at = t->bottom.len - 1;
+    for (; at >= s->content_at && t->label[at] == s->model->blank; at--) blanks++;
+    bool words = s->heard.size > 0;
+    double patience = s->options.patience;
+    /* The last units are not given out yet; the level knows of them. */
+    double held = s->audio ? s->ear->quiet_s - (double)blanks / UNITS_PER_S : 0;
+    if (s->audio && s->ear->quiet_s < patience) return 0;
+    return words && ((double)blanks / UNITS_PER_S + (held > 0 ? fmin(held, 0.4) : 0) >= patience);
+}
+
+/* ---- replying */
+
+static so_status begin_answer(so_session *s, unsigned want, so_error *error)
+{
+    if (!(want & (SO_WANT_TEXT | SO_WANT_VOICE | SO_WANT_UNITS)))
+        return so_fail(error, SO_ERR_ARG, "an answer in neither text nor voice nor units");
+    bool voice = want & (SO_WANT_VOICE | SO_WANT_UNITS);
+    if (voice && !s->speech) return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
+    if (want & SO_WANT_VOICE && !s->mouth)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "the model gives no audio: it has no flow and vocoder");
+    s->started = now();
+    if (s->audio) SO_TRY(so_ear_finish(s->ear, error));
+    SO_TRY(lay_out(s, true, error));
+    SO_TRY(so_talk_sync(s->talk, s->slots.slot, s->slots.n, error));
+    if (spoken(s)) SO_TRY(transcribe(s, true, error));
+    SO_TRY(so_talk_begin(s->talk, voice, error));
+    s->usage = (so_usage){.prompt_positions = (int)s->talk->backbone.len, .revised = s->revised};
+    s->usage.heard_s = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)s->n_units / UNITS_PER_S;
+    s->want = want;
+    s->answer_at = s->slots.n;
+    s->answer_speech = s->talk->bottom.len;
+    s->answer.size = 0;
+    s->piece_at = s->n_said = 0;
+    s->unit_news = s->done_told = false;
+    so_decoder_init(&s->decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
+    if (s->mouth) so_mouth_reset(s->mouth, s->options.seed);
+    s->phase = SO_ANSWERING;
+    return SO_OK;
+}
+
+so_status so_reply(so_session *s, unsigned want, so_error *error)
+{
+    if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
+    return begin_answer(s, want, error);
+}
+
+so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error)
+{
+    if (!(want & (SO_WANT_VOICE | SO_WANT_UNITS)))
+        return so_fail(error, SO_ERR_ARG, "a text is said in voice or in units");
+    SO_TRY(open_turn(s, error));
+    if (s->fed) return so_fail(error, SO_ERR_STATE, "a question was fed and wants a reply");
+    s->script.n = 0;
+    SO_TRY(so_tokenizer_encode(s->model->tokenizer, utf8, strlen(utf8), 0, &s->script, error));
+    if (s->script.n == 0) return so_fail(error, SO_ERR_ARG, "there is nothing to say");
+    if ((int64_t)s->script.n >= s->talk->options.max_text)
+        return so_fail(error, SO_ERR_LIMIT, "a text of %zu tokens, an answer holds %lld", s->script.n,
+                       (long long)s->talk->options.max_text);
+    SO_TRY(begin_answer(s, want, error));
+    so_talk_recite(s->talk, s->script.data, (int64_t)s->script.n);
+    return SO_OK;
+}
+
+void so_session_stop(so_session *s) { atomic_store(&s->stop, 1); }

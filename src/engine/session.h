@@ -1,0 +1,63 @@
+/* A conversation: what was said, what is being said, and the events that tell of it.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_ENGINE_SESSION_H
+#define SO_ENGINE_SESSION_H
+
+#include <stdatomic.h>
+
+#include "engine/ear.h"
+#include "engine/generate.h"
+#include "engine/mouth.h"
+
+typedef enum so_phase { SO_LISTENING, SO_ANSWERING, SO_ANSWERED } so_phase;
+
+struct so_session {
+    so_model *model;
+    so_session_options options;
+    so_talk *talk;
+    so_ear *ear;      /* NULL: the model takes no audio */
+    so_mouth *mouth;  /* NULL: the model gives no audio */
+    so_phase phase;
+    atomic_int stop;
+    bool speech;      /* the model has speech layers */
+
+    /* template pieces, in ids */
+    so_ids head, header, reply, after_picture;
+    int64_t break_ids; /* ids of the line breaks that end a header */
+
+    /* the conversation in slots: finished turns, then the current one */
+    so_slots slots;
+    int64_t history, answer_at;
+
+    /* the user's turn */
+    so_string typed;
+    so_ids typed_ids;
+    int32_t *units;   /* given as units; audio's are the ear's */
+    int64_t n_units, max_units_in;
+    bool audio, fed;
+    int64_t picture, picture_vectors; /* first vector and their number; 0 vectors: none in this turn */
+    int64_t content_at;               /* position on the speech side where the turn's content begins */
+
+    /* what was heard */
+    so_ids kept;
+    so_string heard, heard_before;
+    bool heard_news, heard_final;
+    int64_t heard_first, heard_last;  /* speech positions of the last word's labels */
+    int revised;
+
+    /* the answer */
+    unsigned want;
+    so_ids script;        /* of so_say */
+    so_decoder decoder;
+    so_string answer;
+    int32_t *text_end;    /* [max_text] bytes of the answer after each text token */
+    int64_t piece_at;     /* bytes of the answer that events have told */
+    int64_t answer_speech; /* position on the speech side of the first generated id */
+    int64_t n_said;       /* speech units made */
+    int32_t said;         /* the last one, for its event */
+    bool unit_news, done_told;
+    so_usage usage;
+    double started;       /* seconds of the clock at so_reply */
+};
+
+#endif

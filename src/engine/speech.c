@@ -1,0 +1,67 @@
+/* The codec on its own: speech to units, units to speech.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/ear.h"
+#include "engine/model.h"
+#include "engine/mouth.h"
+
+so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, int rate, int32_t *out, size_t capacity,
+                             size_t *n, so_error *error)
+{
+    so_ear *ear = NULL;
+    bool news;
+    so_status status;
+    *n = 0;
+    if (rate < 1) return so_fail(error, SO_ERR_ARG, "audio at %d Hz", rate);
+    SO_TRY_GO(so_ear_open(&ear, &model->codec, model->pool, model->kernels, (double)samples / rate + 2, error));
+    ear->whole = true;
+    SO_TRY_GO(so_ear_feed(ear, pcm, samples, rate, &news, error));
+    SO_TRY_GO(so_ear_finish(ear, error));
+    *n = (size_t)ear->n;
+    if (out) memcpy(out, ear->units, (capacity < *n ? capacity : *n) * sizeof *out);
+done:
+    so_ear_close(&ear);
+    return status;
+}
+
+so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_t seed, float **pcm, size_t *samples,
+                        so_error *error)
+{
+    so_mouth *mouth = NULL;
+    const float *piece;
+    int64_t count;
+    size_t at = 0;
+    so_status status;
+    *pcm = NULL;
+    *samples = 0;
+    if (n == 0 || n > 1 << 20) return so_fail(error, SO_ERR_ARG, "%zu speech units", n);
+    so_mouth_options options = {.first = (int64_t)n, .hop = (int64_t)n, .max_units = (int64_t)n, .seed = seed};
+    SO_TRY_GO(so_mouth_open(&mouth, &model->codec, model->pool, model->kernels, &options, error));
+    for (size_t i = 0; i < n; i++) SO_TRY_GO(so_mouth_put(mouth, units[i], error));
+    so_mouth_end(mouth);
+    size_t all = (size_t)(so_flow_frames(&model->codec.flow.config, (int64_t)n) * so_hift_samples(&model->codec.hift.config));
+    float *out = malloc(all * sizeof *out + 1);
+    if (!out) {
+        status = so_fail(error, SO_ERR_NOMEM, "no memory for %zu samples", all);
+        goto done;
+    }
+    *pcm = out;
+    for (;;) {
+        SO_TRY_GO(so_mouth_next(mouth, &piece, &count, error));
+        if (!count) break;
+        if (at + (size_t)count <= all) memcpy(out + at, piece, (size_t)count * sizeof *out);
+        at += (size_t)count;
+    }
+    *samples = at;
+done:
+    if (status != SO_OK) {
+        free(*pcm);
+        *pcm = NULL;
+    }
+    so_mouth_close(&mouth);
+    return status;
+}
+
+void so_free(void *memory) { free(memory); }

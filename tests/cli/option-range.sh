@@ -1,0 +1,2 @@
+$SO data tabletop there --scenes many
+$SO data tabletop there --turns 17

@@ -1,0 +1,1 @@
+$SO data tabletop there --scenery 4

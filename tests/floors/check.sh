@@ -1,0 +1,92 @@
+#!/bin/sh
+# The law of the house: which floor may include which (docs/design.md, "Floors"), and what no library file may call.
+# Writes TAP. Usage: tests/floors/check.sh BUILD
+# SPDX-License-Identifier: Apache-2.0
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+library=${1:-build}/libstreamomni.a
+echo 1..5
+
+# A row: floor, then the floors whose headers it may include besides its own and include/.
+laws='
+base
+backend base
+formats base
+media base
+text base
+net base
+nn backend formats base
+models nn backend formats base
+engine models nn backend formats text media base
+train models nn backend formats text media base
+data media base
+eval base
+server net base
+recipes data eval train models nn backend formats text media base
+apps recipes data eval server formats media base
+'
+
+# Reads "file:floor/header" and prints what no row allows. models/stream_omni.c composes its siblings; other networks of
+# models/ include none but their own header.
+broken=$(grep -rnoE '^ *# *include +"[^"]+"' src --include='*.c' --include='*.h' --include='*.inc' |
+    sed -E 's/^src\///; s/:([0-9]+): *# *include +"([^"]+)"/ \1 \2/' |
+    awk -v laws="$laws" '
+    BEGIN {
+        n = split(laws, row, "\n")
+        for (i = 1; i <= n; i++) {
+            m = split(row[i], word, " ")
+            for (k = 1; k <= m; k++) may[word[1], word[k]] = 1
+            if (m) known[word[1]] = 1
+        }
+    }
+    {
+        from = $1; sub(/\/.*/, "", from)
+        if (!known[from]) { print $1 ":" $2 ": folder src/" from " has no row in tests/floors/check.sh"; next }
+        if ($3 !~ /\//) {
+            if ($3 !~ /^so(_[a-z]+)?\.h$/) print $1 ":" $2 ": includes \"" $3 "\", which names no floor"
+            next
+        }
+        to = $3; sub(/\/.*/, "", to)
+        if (!may[from, to]) print $1 ":" $2 ": " from "/ may not include \"" $3 "\""
+        if (from == "models" && to == "models" && $1 !~ /stream_omni\.[ch]$/) {
+            own = $1; sub(/\.[a-z]+$/, "", own); other = $3; sub(/\.[a-z]+$/, "", other)
+            if (index(own, other) != 1 && index(other, own) != 1) print $1 ":" $2 ": networks do not see each other: \"" $3 "\""
+        }
+    }')
+if [ -z "$broken" ]; then echo "ok 1 - every include stands on a lower floor"; else
+    printf '%s\n' "$broken" >&2
+    echo "not ok 1 - every include stands on a lower floor"
+fi
+
+# Public headers include nothing but each other and the standard library.
+strange=$(grep -nE '^ *# *include' include/*.h | grep -vE 'include +("so[a-z_]*\.h"|<(stddef|stdint|stdbool|signal)\.h>)')
+if [ -z "$strange" ]; then echo "ok 2 - public headers stand alone"; else
+    printf '%s\n' "$strange" >&2
+    echo "not ok 2 - public headers stand alone"
+fi
+
+# CUDA and instruction sets stay inside backend/.
+leaks=$(grep -rnE '(<immintrin\.h>|<arm_neon\.h>|cuda_runtime|__AVX)' src --include='*.c' --include='*.h' | grep -v '^src/backend/')
+if [ -z "$leaks" ]; then echo "ok 3 - instruction sets stay in backend/"; else
+    printf '%s\n' "$leaks" >&2
+    echo "not ok 3 - instruction sets stay in backend/"
+fi
+
+if [ ! -f "$library" ]; then
+    echo "# SKIP: $library is absent" >&2
+    echo "not ok 4 # SKIP the library neither exits nor prints"
+    echo "not ok 5 # SKIP every external symbol begins so_"
+    exit 0
+fi
+calls=$(nm -A -u "$library" 2>/dev/null | awk '
+    $NF ~ /^(exit|abort|printf|vprintf|puts|putchar|perror|__printf_chk|__vprintf_chk)$/ { print $1 " calls " $NF }')
+if [ -z "$calls" ]; then echo "ok 4 - the library neither exits nor prints"; else
+    printf '%s\n' "$calls" >&2
+    echo "not ok 4 - the library neither exits nor prints"
+fi
+alien=$(nm -A --defined-only -g "$library" 2>/dev/null | awk '
+    NF >= 3 && $(NF - 1) ~ /^[A-Z]$/ && $NF !~ /^(so_|__asan|__odr_asan|__ubsan|_?_start)/ { print $1 " defines " $NF }')
+if [ -z "$alien" ]; then echo "ok 5 - every external symbol begins so_"; else
+    printf '%s\n' "$alien" >&2
+    echo "not ok 5 - every external symbol begins so_"
+fi

@@ -1,0 +1,259 @@
+/* The codec in the engine: units of the reference, streams against wholes, both file layouts.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include "engine/codec.h"
+#include "engine/ear.h"
+#include "engine/mouth.h"
+
+#define TINY "reference/cosyvoice-tiny"
+
+static so_codec codec;
+static so_safetensors *golden;
+
+static int open_all(void **state)
+{
+    (void)state;
+    so_error error;
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", check_shared(TINY));
+    CHECK_OK(so_codec_open(&codec, &(so_codec_source){.folder = folder}, &error), error);
+    CHECK_OK(so_safetensors_open(&golden, check_shared(TINY "/golden.safetensors"), &error), error);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    so_codec_close(&codec);
+    so_safetensors_close(&golden);
+    return 0;
+}
+
+static const so_view *view_of(const char *name)
+{
+    const so_view *v = so_views_find(so_safetensors_views(golden), name);
+    if (!v) fail_msg("no tensor %s", name);
+    return v;
+}
+
+static void expect_units(so_ear *ear, const char *audio, const char *ids, int rate, size_t step)
+{
+    so_error error;
+    bool news;
+    const so_view *x = view_of(audio), *expected = view_of(ids);
+    size_t n = (size_t)so_view_elements(x);
+    so_ear_reset(ear);
+    for (size_t at = 0; at < n; at += step)
+        CHECK_OK(so_ear_feed(ear, (const float *)x->data + at, n - at < step ? n - at : step, rate, &news, &error), error);
+    CHECK_OK(so_ear_finish(ear, &error), error);
+    assert_int_equal(ear->n, so_view_elements(expected));
+    assert_memory_equal(ear->units, expected->data, (size_t)ear->n * sizeof *ear->units);
+}
+
+static void hears_the_reference_units(void **state)
+{
+    (void)state;
+    so_ear *ear;
+    so_error error;
+    CHECK_OK(so_ear_open(&ear, &codec, NULL, so_kernels_best(), 60, &error), error);
+    for (size_t step = 100000; step > 100; step = step / 7) {
+        expect_units(ear, "tok.speech.audio_22050", "tok.speech.ids", 22050, step);
+        expect_units(ear, "tok.chirp.audio_16k", "tok.chirp.ids", 16000, step);
+        expect_units(ear, "tok.min.audio_16k", "tok.min.ids", 16000, step);
+    }
+    so_ear_close(&ear);
+}
+
+/* Longer than a block, shorter than a frame, and nothing. */
+static void odd_lengths(void **state)
+{
+    (void)state;
+    so_ear *ear;
+    so_error error;
+    bool news;
+    CHECK_OK(so_ear_open(&ear, &codec, NULL, so_kernels_best(), 40, &error), error);
+    float *x = calloc(35 * 16000, sizeof *x);
+    for (int i = 0; i < 35 * 16000; i++) x[i] = 0.2f * sinf((float)i * 0.03f);
+    CHECK_OK(so_ear_feed(ear, x, 35 * 16000, 16000, &news, &error), error);
+    assert_int_equal(so_ear_feed(ear, x, 6 * 16000, 16000, &news, &error), SO_ERR_LIMIT);
+    CHECK_OK(so_ear_finish(ear, &error), error);
+    assert_int_equal(ear->n, 750 + 125);
+    so_ear_reset(ear);
+    CHECK_OK(so_ear_finish(ear, &error), error);
+    assert_int_equal(ear->n, 0);
+    so_ear_reset(ear);
+    CHECK_OK(so_ear_feed(ear, x, 1, 16000, &news, &error), error);
+    CHECK_OK(so_ear_finish(ear, &error), error);
+    assert_int_equal(ear->n, 1);
+    x[5] = NAN;
+    so_ear_reset(ear);
+    assert_int_equal(so_ear_feed(ear, x, 10, 16000, &news, &error), SO_ERR_NUMBER);
+    free(x);
+    so_ear_close(&ear);
+}
+
+/* Gives all samples for `n` units that arrive `step` at a time; first says after how many units sound came. */
+static int64_t say(so_mouth *m, const int32_t *units, int64_t n, int64_t step, float *out, int64_t *first)
+{
+    so_error error;
+    const float *pcm;
+    int64_t samples, all = 0;
+    so_mouth_reset(m, 7);
+    *first = -1;
+    for (int64_t i = 0; i <= n; i++) {
+        if (i < n) CHECK_OK(so_mouth_put(m, units[i], &error), error);
+        if (i == n) so_mouth_end(m);
+        if (i < n && (i + 1) % step) continue;
+        for (;;) {
+            CHECK_OK(so_mouth_next(m, &pcm, &samples, &error), error);
+            if (!samples) break;
+            if (*first < 0) *first = i + 1;
+            memcpy(out + all, pcm, (size_t)samples * sizeof *out);
+            all += samples;
+        }
+    }
+    assert_int_equal(all, so_mouth_samples(m));
+    return all;
+}
+
+static so_mouth *open_mouth(int64_t first, int64_t hop, int64_t left, int64_t right)
+{
+    so_mouth *m;
+    so_error error;
+    so_mouth_options options = {first, hop, left, right, 400, 7};
+    CHECK_OK(so_mouth_open(&m, &codec, NULL, so_kernels_best(), &options, &error), error);
+    return m;
+}
+
+static void lengths_streamed_and_whole_agree(void **state)
+{
+    (void)state;
+    static const int64_t counts[] = {1, 2, 5, 13, 16, 17, 38, 64, 101, 173};
+    int32_t units[400];
+    float *out = malloc(400 * 1024 * sizeof *out);
+    so_mouth *m = open_mouth(12, 25, 25, 4);
+    for (int i = 0; i < 400; i++) units[i] = (i * 37 + 11) % 256;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        int64_t first, n = counts[i], expected = so_flow_frames(&codec.flow.config, n) * 256;
+        assert_int_equal(say(m, units, n, 1, out, &first), expected);
+        if (n > 60) assert_true(first <= 45);
+        for (int64_t j = 0; j < expected; j++) assert_true(isfinite(out[j]) && fabsf(out[j]) <= 0.99f);
+    }
+    so_mouth_close(&m);
+    free(out);
+}
+
+/* One chunk, its waveform made in pieces, is what flow and vocoder make at once of the same noise. */
+static void pieces_are_the_whole(void **state)
+{
+    (void)state;
+    enum { N = 130 };
+    int32_t units[N];
+    so_error error;
+    int64_t first, T = so_flow_frames(&codec.flow.config, N);
+    float *out = malloc((size_t)(T * 256) * sizeof *out);
+    for (int i = 0; i < N; i++) units[i] = (i * 53 + 5) % 256;
+    so_mouth *m = open_mouth(N, N, 0, 0);
+    assert_int_equal(say(m, units, N, N, out, &first), T * 256);
+    so_arena arena;
+    so_pass pass;
+    CHECK_OK(so_arena_init(&arena, (size_t)8 << 30, &error), error);
+    so_pass_init(&pass, &arena, NULL, so_kernels_best());
+    so_tensor *mel = so_constant(&pass, 3, (int64_t[]){1, T, 80}, m->mel);
+    so_tensor *f0 = so_hift_f0(&pass, &codec.hift, mel), *h = so_new3(&pass, 1, T * 256, 9);
+    so_real *noise = so_take(&pass, (size_t)(T * 256 * 9) * sizeof *noise, false);
+    for (int64_t i = 0; i < T; i++) {
+        so_rng rng;
+        so_rng_init(&rng, 7, (uint64_t)(2 * i + 1));
+        for (int j = 0; j < 256 * 9; j++) noise[i * 256 * 9 + j] = (so_real)so_rng_normal(&rng);
+    }
+    so_hift_phase phase = {0};
+    so_hift_harmonics(&codec.hift.config, T, so_data(f0), m->offset, noise, &phase, so_data(h));
+    so_tensor *wave = so_hift_wave(&pass, &codec.hift, mel, so_hift_source(&pass, &codec.hift, h));
+    if (!wave) fail_msg("%s", pass.error.text);
+    check_close("wave", out, wave->data, T * 256, 1e-4, 1e-4);
+    so_arena_clear(&arena);
+    so_mouth_close(&m);
+    free(out);
+}
+
+/* Chunks with much context and the same noise come near the whole; the middle of a long answer is where they differ. */
+static void chunks_come_near_the_whole(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    int32_t units[N];
+    int64_t first, T = so_flow_frames(&codec.flow.config, N), samples = T * 256;
+    float *whole = malloc((size_t)samples * sizeof *whole), *parts = malloc((size_t)samples * sizeof *parts);
+    for (int i = 0; i < N; i++) units[i] = (i * 53 + 5) % 256;
+    so_mouth *a = open_mouth(N, N, 0, 0), *b = open_mouth(12, 25, 50, 6);
+    assert_int_equal(say(a, units, N, N, whole, &first), samples);
+    assert_int_equal(say(b, units, N, 1, parts, &first), samples);
+    double d2 = 0, e2 = 0;
+    for (int64_t i = 0; i < T * 80; i++) {
+        d2 += pow((double)(a->mel[i] - b->mel[i]), 2);
+        e2 += pow((double)a->mel[i], 2);
+    }
+    fprintf(stderr, "# mel of chunks against the whole: relative L2 %.3f\n", sqrt(d2 / e2));
+    assert_true(d2 < 0.25 * e2);
+    so_mouth_close(&a);
+    so_mouth_close(&b);
+    free(whole);
+    free(parts);
+}
+
+/* The .onnx and .pt files hold the same networks. */
+static void other_files_sound_the_same(void **state)
+{
+    (void)state;
+    char folder[64] = "/tmp/so-codec-XXXXXX", from[4096], to[4096];
+    static const char *const names[] = {"speech_tokenizer_v1.onnx", "flow.pt", "hift.pt", "spk2info.pt", "config.json"};
+    so_codec other, kept = codec;
+    so_error error;
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < 5; i++) {
+        char name[128];
+        snprintf(name, sizeof name, TINY "/%s", names[i]);
+        snprintf(from, sizeof from, "%s", check_shared(name));
+        snprintf(to, sizeof to, "%s/%s", folder, names[i]);
+        char *real = realpath(from, NULL);
+        assert_int_equal(symlink(real, to), 0);
+        free(real);
+    }
+    CHECK_OK(so_codec_open(&other, &(so_codec_source){.folder = folder}, &error), error);
+    assert_string_equal(other.speaker_name, codec.speaker_name);
+    int32_t units[20];
+    float a[20 * 1024], b[20 * 1024];
+    int64_t first;
+    for (int i = 0; i < 20; i++) units[i] = i * 12;
+    so_mouth *m = open_mouth(20, 20, 0, 0);
+    int64_t n = say(m, units, 20, 20, a, &first);
+    so_mouth_close(&m);
+    codec = other;
+    m = open_mouth(20, 20, 0, 0);
+    assert_int_equal(say(m, units, 20, 20, b, &first), n);
+    so_mouth_close(&m);
+    hears_the_reference_units(NULL);
+    codec = kept;
+    assert_memory_equal(a, b, (size_t)n * sizeof *a);
+    assert_int_equal(so_codec_open(&(so_codec){0}, &(so_codec_source){.folder = folder, .speaker = "nobody"}, &error),
+                     SO_ERR_MISSING);
+    so_codec_close(&other);
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(to, sizeof to, "%s/%s", folder, names[i]);
+        unlink(to);
+    }
+    rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hears_the_reference_units), cmocka_unit_test(odd_lengths),
+        cmocka_unit_test(lengths_streamed_and_whole_agree), cmocka_unit_test(pieces_are_the_whole),
+        cmocka_unit_test(chunks_come_near_the_whole), cmocka_unit_test(other_files_sound_the_same),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}

@@ -1,0 +1,137 @@
+/* The vocal parts of the tabletop recipe on a corpus of hums: they learn, and a run that was stopped and resumed equals the
+ * run that was not.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include "recipes/tt_units.h"
+#include "recipes/tt_vocal.h"
+#include "train/checkpoint.h"
+
+enum { ITEMS = SO_TT_HELD_OUT + 200, LENGTH = 9000, UNITS = 10 }; /* an answer: 0.41 s */
+
+static void put(const char *folder, const char *name, const void *data, size_t bytes)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, bytes, f), bytes);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Hums of three pitches; the units say which. */
+static void make_corpus(const char *folder)
+{
+    so_tt_item *item = calloc(ITEMS, sizeof *item);
+    so_tt_spoken *spoken = calloc(ITEMS, sizeof *spoken);
+    int16_t *wave = malloc((size_t)ITEMS * LENGTH * sizeof *wave);
+    uint16_t unit[ITEMS * UNITS];
+    assert_true(item && spoken && wave);
+    for (int i = 0; i < ITEMS; i++) {
+        double pitch = 150 + 50 * (i % 3), phase = 0;
+        item[i].scene = ~0ull;
+        item[i].a_at = (int64_t)i * LENGTH;
+        item[i].a_count = LENGTH - i % 2 * 500;
+        spoken[i] = (so_tt_spoken){.a_at = i * UNITS, .a_count = UNITS};
+        for (int k = 0; k < UNITS; k++) unit[i * UNITS + k] = (uint16_t)(i % 3);
+        for (int k = 0; k < LENGTH; k++, phase += pitch / 22050) {
+            double x = 0;
+            for (int h = 1; h < 12; h++) x += sin(6.283185307 * h * phase) / h;
+            wave[i * LENGTH + k] = (int16_t)(4000 * x);
+        }
+    }
+    put(folder, "corpus.index", item, ITEMS * sizeof *item);
+    put(folder, "corpus.q16", wave, 64);
+    put(folder, "corpus.a22", wave, (size_t)ITEMS * LENGTH * sizeof *wave);
+    put(folder, "units.index", spoken, ITEMS * sizeof *spoken);
+    put(folder, "units.u16", unit, sizeof unit);
+    free(item);
+    free(spoken);
+    free(wave);
+}
+
+/* Stops the run at a report of `at`; reports say "<part> <step>/". */
+typedef struct witness {
+    const char *part, *at;
+    volatile sig_atomic_t stop;
+    double loss;
+} witness;
+
+static void hear(void *context, const char *line)
+{
+    witness *w = context;
+    char text[64];
+    const char *loss = strstr(line, "loss ");
+    snprintf(text, sizeof text, "%s %s/", w->part, w->at);
+    if (strncmp(line, text, strlen(text)) == 0) w->stop = 1;
+    if (loss) w->loss = atof(loss + 5);
+}
+
+typedef so_status (*part_fn)(so_tt *tt, so_error *error);
+
+static double run_until(const char *folder, const char *part, part_fn fn, const char *at)
+{
+    so_error error = {0};
+    witness w = {.part = part, .at = at};
+    so_tt tt = {.folder = folder, .seed = 3, .say = hear, .say_context = &w, .stop = &w.stop, .kernels = so_kernels_best()};
+    CHECK_OK(so_pool_open(&tt.pool, 1, &error), error);
+    CHECK_OK(so_tt_open(&tt, &error), error);
+    assert_int_equal(fn(&tt, &error), SO_ERR_STOPPED);
+    so_tt_close(&tt);
+    so_pool_close(&tt.pool);
+    return w.loss;
+}
+
+static void same_weights(const char *one, const char *two, const char *part)
+{
+    char path[2][1024];
+    so_loader a, b;
+    so_error error;
+    snprintf(path[0], sizeof path[0], "%s/%s/checkpoint.so", one, part);
+    snprintf(path[1], sizeof path[1], "%s/%s/checkpoint.so", two, part);
+    CHECK_OK(so_loader_open(&a, path[0], &error), error);
+    CHECK_OK(so_loader_open(&b, path[1], &error), error);
+    assert_int_equal(a.count, b.count);
+    for (int64_t i = 1; i < a.count; i++) { /* the first holds the time spent */
+        assert_int_equal(a.block[i].bytes, b.block[i].bytes);
+        assert_memory_equal(a.block[i].data, b.block[i].data, a.block[i].bytes);
+    }
+    so_loader_close(&a);
+    so_loader_close(&b);
+}
+
+static void check_part(const char *part, part_fn fn)
+{
+    char one[] = "/tmp/so-vocal-XXXXXX", two[] = "/tmp/so-vocal-XXXXXX", remove[128];
+    assert_non_null(mkdtemp(one));
+    assert_non_null(mkdtemp(two));
+    make_corpus(one);
+    make_corpus(two);
+    double first = run_until(one, part, fn, "20"), last = run_until(one, part, fn, "40");
+    run_until(two, part, fn, "40");
+    same_weights(one, two, part);
+    assert_true(last < 0.9 * first);
+    snprintf(remove, sizeof remove, "rm -r %s %s", one, two);
+    assert_int_equal(system(remove), 0);
+}
+
+static void vocoder_learns_and_resumes(void **state)
+{
+    (void)state;
+    check_part("vocoder", so_tt_vocoder);
+}
+
+static void flow_learns_and_resumes(void **state)
+{
+    (void)state;
+    check_part("flow", so_tt_flow);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vocoder_learns_and_resumes),
+        cmocka_unit_test(flow_learns_and_resumes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
