@@ -1,7 +1,7 @@
-/* Everything at once: a question in speech units about nothing, answered in text, units and voice while another thread may
- * stop it: ask MODEL UNIT...
+/* Everything at once: a question in speech units about nothing, answered in text, units and voice while another thread
+ * may stop it: ask MODEL UNIT...
  *
- *     cc ask.c $(pkg-config --cflags --libs --static stream-omni) -o ask
+ *     cc ask.c $(pkg-config --cflags --libs stream-omni) -o ask
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
@@ -32,7 +32,8 @@ int main(int argc, char **argv)
     so_error error;
     so_model *model;
     so_event event;
-    if (so_model_open(&model, argv[1], NULL, &error) || so_session_open(&session, model, NULL, &error)) return failed(&error);
+    if (so_model_open(&model, argv[1], NULL, &error) || so_session_open(&session, model, NULL, &error))
+        return failed(&error);
     signal(SIGINT, stop);
     for (int i = 2; i < argc; i++) {
         int32_t unit = (int32_t)atoi(argv[i]);
@@ -43,9 +44,11 @@ int main(int argc, char **argv)
         if (so_next(session, &event, &error)) return failed(&error);
         if (event.kind == SO_EVENT_HEARD && event.final) printf("[heard] %s\n", event.text);
         if (event.kind == SO_EVENT_TEXT) printf("[text] %s\n", event.text);
-        for (size_t i = 0; event.kind == SO_EVENT_UNITS && i < event.n_units; i++) printf("[unit] %d\n", event.units[i]);
+        for (size_t i = 0; event.kind == SO_EVENT_UNITS && i < event.n_units; i++)
+            printf("[unit] %d\n", event.units[i]);
     } while (event.kind != SO_EVENT_DONE);
-    printf("[done] %d text tokens, %d units, %.2f s\n", event.usage.text_tokens, event.usage.units, event.usage.total_s);
+    printf("[done] %d text tokens, %d units, %.2f s\n", event.usage.text_tokens, event.usage.units,
+           event.usage.total_s);
     so_session_close(&session);
     so_model_close(&model);
     return 0;

@@ -1,10 +1,10 @@
 /* A recording as speech units, and back as the model's voice: codec MODEL IN.wav OUT.wav
  *
- *     cc codec.c $(pkg-config --cflags --libs --static stream-omni) -o codec
+ *     cc codec.c $(pkg-config --cflags --libs stream-omni) -o codec
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include <so.h>
 #include <sndfile.h>
+#include <so.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* Answers a question about a picture (binary PPM): see MODEL PICTURE.ppm "QUESTION"
  *
- *     cc see.c $(pkg-config --cflags --libs --static stream-omni) -o see
+ *     cc see.c $(pkg-config --cflags --libs stream-omni) -o see
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <so.h>

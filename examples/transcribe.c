@@ -1,10 +1,10 @@
 /* Writes down what is said in a recording, while it is "heard": transcribe MODEL RECORDING
  *
- *     cc transcribe.c $(pkg-config --cflags --libs --static stream-omni) -o transcribe
+ *     cc transcribe.c $(pkg-config --cflags --libs stream-omni) -o transcribe
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include <so.h>
 #include <sndfile.h>
+#include <so.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +23,8 @@ int main(int argc, char **argv)
     so_error error;
     so_model *model;
     so_session *session;
-    if (so_model_open(&model, argv[1], NULL, &error) || so_session_open(&session, model, NULL, &error)) return failed(&error);
+    if (so_model_open(&model, argv[1], NULL, &error) || so_session_open(&session, model, NULL, &error))
+        return failed(&error);
 
     SF_INFO info = {0};
     SNDFILE *file = sf_open(argv[2], SFM_READ, &info);

@@ -58,7 +58,9 @@ typedef struct so_tabletop_reply {
 
 typedef struct so_tabletop_eval_options {
     const char *model;    /* as so_model_open takes it */
-    const char *modes;    /* comma between; NULL: "V+T>T,V+S>T,S>T,V+S>S". Also known: T>T, S>S */
+    const char *modes;    /* comma between; NULL: "V+T>T,V+S>T,S>T,V+S>S". Also known: T>T, S>S, and
+                             V+S>U, S>U, where speech units alone are made and heard again; say>S, say>U, where the
+                             right answer is said */
     int64_t items;        /* at most so many of every mode; 0: all */
     int threads;          /* workers, each with a session; 0: one per core */
     uint64_t seed;        /* of the voice's noise */

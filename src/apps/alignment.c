@@ -13,7 +13,16 @@
 #include "media/draw.h"
 #include "media/image.h"
 
-enum { LEFT = 16, WAVE = 90, UNIT_ROW = 34, TEXT_ROW = 26, TITLE = 22, PER_SECOND = 420, MIN_WIDTH = 640, MAX_WIDTH = 16000 };
+enum {
+    LEFT = 16,
+    WAVE = 90,
+    UNIT_ROW = 34,
+    TEXT_ROW = 26,
+    TITLE = 22,
+    PER_SECOND = 420,
+    MIN_WIDTH = 640,
+    MAX_WIDTH = 16000
+};
 
 typedef struct band {
     const char *title;
@@ -43,7 +52,8 @@ static void draw_wave(so_canvas *c, const band *b, int top)
             high = fmax(high, b->pcm[i]);
         }
         if (from < b->samples)
-            so_draw_rect(c, x, middle - high / largest * WAVE / 2 - 0.5, x + 1, middle - low / largest * WAVE / 2 + 0.5, 40, 90, 160);
+            so_draw_rect(c, x, middle - high / largest * WAVE / 2 - 0.5, x + 1, middle - low / largest * WAVE / 2 + 0.5,
+                         40, 90, 160);
     }
 }
 
@@ -54,8 +64,8 @@ static void draw_units(so_canvas *c, const band *b, int top)
         double x = x_of((double)i * SO_UNIT_MS / 1000.0);
         uint32_t hue = (uint32_t)b->unit[i] * 2654435761u; /* equal units, equal colours */
         bool same = i > 0 && b->unit[i] == b->unit[i - 1];
-        so_draw_rect(c, x, top, x + width - (same ? 0 : 1), top + 12, (uint8_t)(150 + (hue >> 26)), (uint8_t)(150 + (hue >> 20 & 63)),
-                     (uint8_t)(150 + (hue >> 14 & 63)));
+        so_draw_rect(c, x, top, x + width - (same ? 0 : 1), top + 12, (uint8_t)(150 + (hue >> 26)),
+                     (uint8_t)(150 + (hue >> 20 & 63)), (uint8_t)(150 + (hue >> 14 & 63)));
         char id[16];
         snprintf(id, sizeof id, "%d", b->unit[i]);
         /* every other one lower, so that numbers of four digits do not touch */
@@ -102,7 +112,8 @@ static double length_of(const band *b)
 so_status so_alignment_write(const char *path, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
                              const so_answer *a, so_error *error)
 {
-    band question = {.title = "question", .unit = heard_units, .units = n_heard_units, .word = a->word, .words = a->words};
+    band question = {
+        .title = "question", .unit = heard_units, .units = n_heard_units, .word = a->word, .words = a->words};
     if (speech) {
         question.pcm = speech->samples;
         question.samples = speech->n;

@@ -23,7 +23,9 @@ static so_status sort_operands(so_question *q, char **text, int n, char **operan
         const char **slot = so_is_picture(operand[i]) ? &q->picture : so_is_sound(operand[i]) ? &q->speech : NULL;
         if (slot) {
             if (access(operand[i], R_OK) != 0) return so_fail(error, SO_ERR_IO, "%s: cannot be read", operand[i]);
-            if (*slot) return so_fail(error, SO_ERR_ARG, "one picture and one recording a turn, found %s and %s", *slot, operand[i]);
+            if (*slot)
+                return so_fail(error, SO_ERR_ARG, "one picture and one recording a turn, found %s and %s", *slot,
+                               operand[i]);
             *slot = operand[i];
             continue;
         }
@@ -37,18 +39,21 @@ static so_status sort_operands(so_question *q, char **text, int n, char **operan
     return SO_OK;
 }
 
-static so_status draw(const outputs *out, so_model *model, const so_audio *speech, const so_answer *answer, so_error *error)
+static so_status draw(const outputs *out, so_model *model, const so_audio *speech, const so_answer *answer,
+                      so_error *error)
 {
     int32_t *units = NULL;
     size_t n = 0;
     so_status status = SO_OK;
     if (speech->n) {
         status = so_tokenize_speech(model, speech->samples, (size_t)speech->n, speech->rate, NULL, 0, &n, error);
-        if (status == SO_OK && !(units = malloc((n + 1) * sizeof *units))) status = so_fail(error, SO_ERR_NOMEM, "no memory for units");
+        if (status == SO_OK && !(units = malloc((n + 1) * sizeof *units)))
+            status = so_fail(error, SO_ERR_NOMEM, "no memory for units");
         if (status == SO_OK)
             status = so_tokenize_speech(model, speech->samples, (size_t)speech->n, speech->rate, units, n, &n, error);
     }
-    if (status == SO_OK) status = so_alignment_write(out->alignment, speech->n ? speech : NULL, units, n, answer, error);
+    if (status == SO_OK)
+        status = so_alignment_write(out->alignment, speech->n ? speech : NULL, units, n, answer, error);
     free(units);
     return status;
 }
@@ -78,14 +83,17 @@ static so_status exchange(so_session *session, const so_question *q, const char 
 }
 
 /* One turn on an open model. */
-static so_status turn(const so_setting *setting, so_model *model, const so_question *q, const char *say, const outputs *out,
-                      bool voice, so_error *error)
+static so_status turn(const so_setting *setting, so_model *model, const so_question *q, const char *say,
+                      const outputs *out, bool voice, so_error *error)
 {
     so_session *session = NULL;
     so_answer answer = {.first_heard_s = NAN};
     so_audio speech = {0};
     so_wav_writer wav = {0};
-    so_show show = {.transcript = !out->json && !out->quiet, .text = !out->json, .labels = !out->quiet, .wav = out->wav ? &wav : NULL};
+    so_show show = {.transcript = !out->json && !out->quiet,
+                    .text = !out->json,
+                    .labels = !out->quiet,
+                    .wav = out->wav ? &wav : NULL};
     unsigned want = SO_WANT_TEXT | (voice ? SO_WANT_VOICE | SO_WANT_UNITS : 0);
     if (out->units || out->alignment) want |= SO_WANT_UNITS;
     so_status status;
@@ -121,10 +129,12 @@ static int whole(const so_setting *setting, const so_question *q, const char *sa
 
 #define OUTPUT_OPTIONS(out)                                                                                            \
     {"wav", SO_OPTION_TEXT, &(out).wav, "FILE", "write the spoken answer"},                                            \
-    {"alignment", SO_OPTION_TEXT, &(out).alignment, "FILE", "draw waveform, units, and words over time (PNG)"},        \
-    {"units", SO_OPTION_FLAG, &(out).units, NULL, "print the answer's speech units"},                                  \
-    {"quiet", SO_OPTION_FLAG, &(out).quiet, NULL, "print the answer only"},                                            \
-    {"json", SO_OPTION_FLAG, &(out).json, NULL, "everything as one JSON object"}
+        {"alignment", SO_OPTION_TEXT, &(out).alignment, "FILE", "draw waveform, units, and words over time (PNG)"},    \
+        {"units", SO_OPTION_FLAG, &(out).units, NULL, "print the answer's speech units"},                              \
+        {"quiet", SO_OPTION_FLAG, &(out).quiet, NULL, "print the answer only"},                                        \
+    {                                                                                                                  \
+        "json", SO_OPTION_FLAG, &(out).json, NULL, "everything as one JSON object"                                     \
+    }
 
 /* ---- ask */
 static int run_ask(int argc, char **argv)
@@ -137,10 +147,13 @@ static int run_ask(int argc, char **argv)
     if (status >= 0) return status;
     so_error error = {0};
     char *text = NULL;
-    if (sort_operands(&q, &text, n, argv, &error) != SO_OK) status = so_cli_fail(&error);
+    if (sort_operands(&q, &text, n, argv, &error) != SO_OK)
+        status = so_cli_fail(&error);
     else if (!q.speech && !q.text)
-        status = so_cli_usage(&so_verb_ask, "expected a question, as words or as a recording, found %s", n ? "only a picture" : "nothing");
-    else status = whole(&setting, &q, NULL, &out, out.wav || out.alignment);
+        status = so_cli_usage(&so_verb_ask, "expected a question, as words or as a recording, found %s",
+                              n ? "only a picture" : "nothing");
+    else
+        status = whole(&setting, &q, NULL, &out, out.wav || out.alignment);
     free(text);
     return status;
 }
@@ -171,17 +184,17 @@ static int run_demo(int argc, char **argv)
     found = so_cli_shipped("examples/question.wav");
     snprintf(speech, sizeof speech, "%s", found ? found : "examples/question.wav");
     so_question q = {.picture = picture, .speech = speech};
-    if (!out.json && !out.quiet) printf("%slooks at %s, listens to %s%s\n", so_cli_dim(stdout), picture, speech, so_cli_plain(stdout));
+    if (!out.json && !out.quiet)
+        printf("%slooks at %s, listens to %s%s\n", so_cli_dim(stdout), picture, speech, so_cli_plain(stdout));
     status = whole(&setting, &q, NULL, &out, true);
     if (status == SO_EXIT_OK && !out.json && !out.quiet)
-        printf("%sthe answer's speech is in %s, waveform, units and words over time in %s%s\n", so_cli_dim(stdout), out.wav,
-               out.alignment, so_cli_plain(stdout));
+        printf("%sthe answer's speech is in %s, waveform, units and words over time in %s%s\n", so_cli_dim(stdout),
+               out.wav, out.alignment, so_cli_plain(stdout));
     return status;
 }
 
 const so_verb so_verb_demo = {
-    "demo", "a picture and a spoken question, shipped with the program, answered in text and speech",
-    "demo [options]",
+    "demo", "a picture and a spoken question, shipped with the program, answered in text and speech", "demo [options]",
     "Prints what is heard and answered as it comes, writes the answer's speech and a drawing of waveform, units and\n"
     "words, and tells the speed.\n\n"
     "examples:\n"
@@ -202,14 +215,12 @@ static int run_see(int argc, char **argv)
     return whole(&setting, &q, NULL, &out, out.wav || out.alignment);
 }
 
-const so_verb so_verb_see = {
-    "see", "describes a picture",
-    "see PICTURE [options]",
-    "The same as asking \"What do you see?\".\n\n"
-    "examples:\n"
-    "  stream-omni see table.png\n"
-    "  stream-omni see table.png --wav description.wav\n",
-    run_see};
+const so_verb so_verb_see = {"see", "describes a picture", "see PICTURE [options]",
+                             "The same as asking \"What do you see?\".\n\n"
+                             "examples:\n"
+                             "  stream-omni see table.png\n"
+                             "  stream-omni see table.png --wav description.wav\n",
+                             run_see};
 
 /* ---- speak */
 static so_status speak_units(so_model *model, const char *list, const char *wav, so_error *error)
@@ -250,21 +261,24 @@ static int run_speak(int argc, char **argv)
     if (status >= 0) return status;
     if (units) {
         so_model *model = NULL;
-        so_status s = n ? so_fail(&error, SO_ERR_ARG, "units or words, not both") : so_setting_open(&setting, &model, &error);
+        so_status s =
+            n ? so_fail(&error, SO_ERR_ARG, "units or words, not both") : so_setting_open(&setting, &model, &error);
         if (s == SO_OK) s = speak_units(model, units, out.wav, &error);
         so_model_close(&model);
         return so_cli_end(s, &error);
     }
-    if (sort_operands(&q, &text, n, argv, &error) != SO_OK) status = so_cli_fail(&error);
-    else if (!text || q.picture || q.speech) status = so_cli_usage(&so_verb_speak, "expected words to say");
-    else status = whole(&setting, &q, text, &out, true);
+    if (sort_operands(&q, &text, n, argv, &error) != SO_OK)
+        status = so_cli_fail(&error);
+    else if (!text || q.picture || q.speech)
+        status = so_cli_usage(&so_verb_speak, "expected words to say");
+    else
+        status = whole(&setting, &q, text, &out, true);
     free(text);
     return status;
 }
 
 const so_verb so_verb_speak = {
-    "speak", "says words in the model's voice",
-    "speak WORDS... [--wav FILE] [options]",
+    "speak", "says words in the model's voice", "speak WORDS... [--wav FILE] [options]",
     "The words are said as they are, through the top speech layers, which see the text a few tokens at a time.\n\n"
     "examples:\n"
     "  stream-omni speak \"The star is red.\" --wav star.wav\n"
@@ -316,16 +330,16 @@ static int run_transcribe(int argc, char **argv)
     so_cli_catch();
     so_status s = so_setting_open(&setting, &model, &error);
     if (s == SO_OK) s = so_setting_session(&setting, model, &session, &error);
-    for (int i = 0; i < n && s == SO_OK && !so_cli_stop; i++) s = transcribe(session, argv[i], json, n > 1, words, &error);
+    for (int i = 0; i < n && s == SO_OK && !so_cli_stop; i++)
+        s = transcribe(session, argv[i], json, n > 1, words, &error);
     so_session_close(&session);
     so_model_close(&model);
     return so_cli_end(s, &error);
 }
 
-const so_verb so_verb_transcribe = {
-    "transcribe", "writes down what is said in recordings",
-    "transcribe RECORDING... [options]",
-    "examples:\n"
-    "  stream-omni transcribe question.wav\n"
-    "  stream-omni transcribe speech/*.flac --json > transcripts.jsonl\n",
-    run_transcribe};
+const so_verb so_verb_transcribe = {"transcribe", "writes down what is said in recordings",
+                                    "transcribe RECORDING... [options]",
+                                    "examples:\n"
+                                    "  stream-omni transcribe question.wav\n"
+                                    "  stream-omni transcribe speech/*.flac --json > transcripts.jsonl\n",
+                                    run_transcribe};

@@ -38,7 +38,8 @@ static void line(bench *b, const char *what, double *x, int64_t n, const char *u
 {
     double m = median(x, n);
     if (b->json)
-        printf("%s\n  {\"what\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, \"least\": %.6g, \"most\": %.6g, \"n\": %lld}",
+        printf("%s\n  {\"what\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, \"least\": %.6g, \"most\": %.6g, \"n\": "
+               "%lld}",
                b->printed ? "," : "", what, unit, m, x[0], x[n - 1], (long long)n);
     else
         printf("  %-40s %10.4g %-18s (%.4g to %.4g)\n", what, m, unit, x[0], x[n - 1]);
@@ -180,8 +181,12 @@ static so_status run_all(bench *b, so_error *error)
         int there;
         so_status (*run)(bench *b, double *x, so_error *error);
     } part[] = {
-        {"see", b->info.sees, bench_see},     {"hear", b->info.has_ears, bench_hear}, {"text", 1, bench_text},
-        {"units", b->info.hears, bench_units}, {"voice", b->info.speaks, bench_voice}, {"synthesize", b->info.speaks, bench_synthesize},
+        {"see", b->info.sees, bench_see},
+        {"hear", b->info.has_ears, bench_hear},
+        {"text", 1, bench_text},
+        {"units", b->info.hears, bench_units},
+        {"voice", b->info.speaks, bench_voice},
+        {"synthesize", b->info.speaks, bench_synthesize},
     };
     double *x = malloc((size_t)b->repeats * 3 * sizeof *x);
     so_status status = x ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld times", (long long)b->repeats);
@@ -217,11 +222,11 @@ static int run(int argc, char **argv)
         so_model_about(b.model, &b.info);
         so_cli_count((double)b.info.parameters, count);
         if (b.json)
-            printf("{\"model\": \"%s\", \"parameters\": %lld, \"open_s\": %.4f, \"session_s\": %.4f, \"results\": [", b.info.name,
-                   (long long)b.info.parameters, opened - began, so_cli_now() - opened);
+            printf("{\"model\": \"%s\", \"parameters\": %lld, \"open_s\": %.4f, \"session_s\": %.4f, \"results\": [",
+                   b.info.name, (long long)b.info.parameters, opened - began, so_cli_now() - opened);
         else
-            printf("%s: %s parameters; opened in %.0f ms, a session in %.0f ms\n", b.info.name, count, 1000 * (opened - began),
-                   1000 * (so_cli_now() - opened));
+            printf("%s: %s parameters; opened in %.0f ms, a session in %.0f ms\n", b.info.name, count,
+                   1000 * (opened - began), 1000 * (so_cli_now() - opened));
         s = run_all(&b, &error);
         if (b.json) printf("\n]}\n");
     }
@@ -231,8 +236,7 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_bench = {
-    "bench", "how fast a model is on this machine",
-    "bench [options]",
+    "bench", "how fast a model is on this machine", "bench [options]",
     "Medians of several measurements on made-up input. The machine should have nothing else to do.\n\n"
     "examples:\n"
     "  stream-omni bench --threads 2\n"

@@ -23,7 +23,8 @@ static void help_option(const so_option *o)
     snprintf(left, sizeof left, "--%s%s%s", o->name, o->meta ? " " : "", o->meta ? o->meta : "");
     if (o->kind == SO_OPTION_INT && *(int64_t *)o->value != 0)
         snprintf(shown, sizeof shown, " (%" PRId64 ")", *(int64_t *)o->value);
-    if (o->kind == SO_OPTION_REAL && *(double *)o->value != 0) snprintf(shown, sizeof shown, " (%g)", *(double *)o->value);
+    if (o->kind == SO_OPTION_REAL && *(double *)o->value != 0)
+        snprintf(shown, sizeof shown, " (%g)", *(double *)o->value);
     if (o->kind == SO_OPTION_TEXT && *(const char **)o->value)
         snprintf(shown, sizeof shown, " (%s)", *(const char **)o->value);
     printf("  %-22s %s%s\n", left, o->help, shown);

@@ -37,8 +37,7 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_convert = {
-    "convert", "writes a model in any layout as one GGUF file",
-    "convert MODEL FILE.gguf [--type TYPE]",
+    "convert", "writes a model in any layout as one GGUF file", "convert MODEL FILE.gguf [--type TYPE]",
     "MODEL is a folder in the published layout (config.json, *.safetensors, tokenizer.json) or a GGUF file.\n\n"
     "examples:\n"
     "  stream-omni convert work/one/model models/tabletop.gguf --type q8_0\n"

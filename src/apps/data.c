@@ -22,13 +22,15 @@ static int report(const so_tabletop_options *o, bool json, so_error *error)
         answers += corpus.items[i].answer_duration;
         spoken += corpus.items[i].speech != NULL;
     }
-    if (json)
-        printf("{\"folder\": \"%s\", \"scenes\": %lld, \"questions\": %lld, \"spoken\": %lld, \"speech_s\": %.3f, "
-               "\"answer_speech_s\": %.3f}\n",
-               o->folder, (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds, answers);
-    else
-        printf("%s: %lld pictures, %lld questions, %lld of them spoken (%.1f min of speech, %.1f min of answers)\n", o->folder,
-               (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds / 60, answers / 60);
+    if (json) {
+        printf("{\"folder\": ");
+        so_json_text(stdout, o->folder);
+        printf(", \"scenes\": %lld, \"questions\": %lld, \"spoken\": %lld, \"speech_s\": %.3f, \"answer_speech_s\": "
+               "%.3f}\n",
+               (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds, answers);
+    } else
+        printf("%s: %lld pictures, %lld questions, %lld of them spoken (%.1f min of speech, %.1f min of answers)\n",
+               o->folder, (long long)o->scenes, (long long)corpus.count, (long long)spoken, seconds / 60, answers / 60);
     so_tabletop_close(&corpus);
     return SO_EXIT_OK;
 }
@@ -74,8 +76,7 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_data = {
-    "data", "writes a corpus: pictures, speech and records of the tabletop world",
-    "data tabletop DIR [options]",
+    "data", "writes a corpus: pictures, speech and records of the tabletop world", "data tabletop DIR [options]",
     "DIR gets images/*.png, speech/*.flac, records.jsonl, llava.json (LLaVA conversations) and asr.jsonl (a speech\n"
     "manifest). The bytes depend on the options only; a stopped run goes on when it is started again.\n\n"
     "examples:\n"

@@ -26,8 +26,8 @@ static void print_json(telling *t, const so_golden_check *c)
     so_json_number(stdout, c->bar);
     printf(", \"relative_l2\": ");
     so_json_number(stdout, c->relative_l2);
-    printf(", \"compared\": %lld, \"not_finite\": %lld, \"passed\": %s}", (long long)c->compared, (long long)c->not_finite,
-           c->passed ? "true" : "false");
+    printf(", \"compared\": %lld, \"not_finite\": %lld, \"passed\": %s}", (long long)c->compared,
+           (long long)c->not_finite, c->passed ? "true" : "false");
 }
 
 static void each_check(void *context, const so_golden_check *c)
@@ -44,8 +44,10 @@ static void each_check(void *context, const so_golden_check *c)
     }
     const char *mark = c->passed ? so_cli_green(stdout) : so_cli_red(stdout);
     printf("  %s%-6s%s %-44s", mark, c->passed ? "ok" : "FAILED", so_cli_plain(stdout), c->what);
-    if (c->exact) printf(" %9.0f differ of %lld", c->deviation, (long long)c->compared);
-    else printf(" %9.2e (bar %.0e)  L2 %.1e  of %lld", c->deviation, c->bar, c->relative_l2, (long long)c->compared);
+    if (c->exact)
+        printf(" %9.0f differ of %lld", c->deviation, (long long)c->compared);
+    else
+        printf(" %9.2e (bar %.0e)  L2 %.1e  of %lld", c->deviation, c->bar, c->relative_l2, (long long)c->compared);
     if (c->not_finite) printf("  %lld not finite", (long long)c->not_finite);
     printf("\n");
 }
@@ -143,12 +145,15 @@ static int run(int argc, char **argv)
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
         {"json", SO_OPTION_FLAG, &t.json, NULL, "as JSON"},
         {"only", SO_OPTION_TEXT, &golden_options.only, "TEXT", "golden: sets with this in their name"},
-        {"inputs", SO_OPTION_TEXT, &golden_options.inputs, "DIR", "golden: its pictures and sounds, when they lie elsewhere"},
-        {"tokenizer", SO_OPTION_TEXT, &golden_options.tokenizer, "PATH", "golden: the tokenizer, when it lies elsewhere"},
+        {"inputs", SO_OPTION_TEXT, &golden_options.inputs, "DIR",
+         "golden: its pictures and sounds, when they lie elsewhere"},
+        {"tokenizer", SO_OPTION_TEXT, &golden_options.tokenizer, "PATH",
+         "golden: the tokenizer, when it lies elsewhere"},
         {"keep-types", SO_OPTION_FLAG, &keep, NULL, "golden: do not expand the weights to f32"},
         {"failures", SO_OPTION_FLAG, &t.failures, NULL, "golden: print only what passes a bar"},
         {"model", SO_OPTION_TEXT, &model, "FILE|DIR", "tabletop: the model; models/tabletop.gguf when not given"},
-        {"modes", SO_OPTION_TEXT, &world.modes, "LIST", "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S"},
+        {"modes", SO_OPTION_TEXT, &world.modes, "LIST",
+         "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S,V+S>U,S>U,say>S,say>U"},
         {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode", 1, 1e9},
         {"details", SO_OPTION_TEXT, &details, "FILE", "tabletop: every answer, one JSON object a line"},
         {"seed", SO_OPTION_INT, &seed, "N", "tabletop: of the voice's noise", 0, 9e15},
@@ -158,8 +163,8 @@ static int run(int argc, char **argv)
     if (status >= 0) return status;
     bool is_golden = n == 2 && strcmp(argv[0], "golden") == 0, is_tabletop = n == 2 && strcmp(argv[0], "tabletop") == 0;
     if (!is_golden && !is_tabletop)
-        return so_cli_usage(&so_verb_eval, "expected 'golden DIR' or 'tabletop DIR', found %s%s%s", n ? argv[0] : "nothing",
-                            n > 1 ? " " : "", n > 1 ? argv[1] : "");
+        return so_cli_usage(&so_verb_eval, "expected 'golden DIR' or 'tabletop DIR', found %s%s%s",
+                            n ? argv[0] : "nothing", n > 1 ? " " : "", n > 1 ? argv[1] : "");
     golden_options.threads = world.threads = (int)threads;
     golden_options.keep_types = keep;
     if (is_golden) return golden(argv[1], &golden_options, &t);

@@ -151,8 +151,10 @@ static void print_span(so_span s, bool json)
     text[n] = 0;
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)text[i] < 0x20) text[i] = ' ';
-    if (json) so_json_text(stdout, text);
-    else printf("%s%s", text, s.length > n ? "..." : "");
+    if (json)
+        so_json_text(stdout, text);
+    else
+        printf("%s%s", text, s.length > n ? "..." : "");
 }
 
 static void print_value(const so_gguf *g, const char *key, bool json)
@@ -161,12 +163,17 @@ static void print_value(const so_gguf *g, const char *key, bool json)
     int64_t i;
     float f;
     bool b;
-    if (so_gguf_string(g, key, &s, NULL) == SO_OK) print_span(s, json);
-    else if (so_gguf_bool(g, key, &b, NULL) == SO_OK) printf("%s", b ? "true" : "false");
-    else if (so_gguf_i64(g, key, &i, NULL) == SO_OK) printf("%lld", (long long)i);
-    else if (so_gguf_f32(g, key, &f, NULL) == SO_OK) json ? so_json_number(stdout, f) : (void)printf("%g", f);
+    if (so_gguf_string(g, key, &s, NULL) == SO_OK)
+        print_span(s, json);
+    else if (so_gguf_bool(g, key, &b, NULL) == SO_OK)
+        printf("%s", b ? "true" : "false");
+    else if (so_gguf_i64(g, key, &i, NULL) == SO_OK)
+        printf("%lld", (long long)i);
+    else if (so_gguf_f32(g, key, &f, NULL) == SO_OK)
+        json ? so_json_number(stdout, f) : (void)printf("%g", f);
     else {
-        static const char *const names[] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "", "u64", "i64", "f64"};
+        static const char *const names[] = {"u8",   "i8",     "u16", "i16", "u32", "i32", "f32",
+                                            "bool", "string", "",    "u64", "i64", "f64"};
         so_gguf_array a;
         for (int t = 0; t < SO_GGUF_TYPE_COUNT; t++)
             if (t != SO_GGUF_ARRAY && so_gguf_array_of(g, key, (so_gguf_type)t, &a, NULL) == SO_OK) {
@@ -193,13 +200,18 @@ static void keys(const opened *o, bool json)
             printf(": ");
         } else
             printf("  %-40s ", key);
-        if (o->gguf) print_value(o->gguf, key, json);
+        if (o->gguf)
+            print_value(o->gguf, key, json);
         else {
             const so_torchzip_scalar *s = so_torchzip_scalar_at(o->torch, i);
-            if (s->kind == SO_TORCHZIP_STRING) print_span(s->s, json);
-            else if (s->kind == SO_TORCHZIP_FLOAT) json ? so_json_number(stdout, s->f) : (void)printf("%g", s->f);
-            else if (s->kind == SO_TORCHZIP_NONE) printf("null");
-            else printf("%lld", (long long)s->i);
+            if (s->kind == SO_TORCHZIP_STRING)
+                print_span(s->s, json);
+            else if (s->kind == SO_TORCHZIP_FLOAT)
+                json ? so_json_number(stdout, s->f) : (void)printf("%g", s->f);
+            else if (s->kind == SO_TORCHZIP_NONE)
+                printf("null");
+            else
+                printf("%lld", (long long)s->i);
         }
         if (!json) printf("\n");
     }
@@ -281,18 +293,19 @@ static int run(int argc, char **argv)
     opened o;
     so_error error = {0};
     so_status s = open_any(&o, so_cli_model(n ? argv[0] : NULL), &error);
-    if (s == SO_OK && json) print_json(&o, tensors);
-    else if (s == SO_OK) s = print_people(&o, tensors, &error);
+    if (s == SO_OK && json)
+        print_json(&o, tensors);
+    else if (s == SO_OK)
+        s = print_people(&o, tensors, &error);
     close_any(&o);
     return so_cli_end(s, &error);
 }
 
-const so_verb so_verb_inspect = {
-    "inspect", "what is in a model file",
-    "inspect [FILE|DIR] [--tensors] [--json]",
-    "Reads GGUF, safetensors (one file, or a folder with shards), PyTorch's .pt, and ONNX. Without a file: the tabletop\n"
-    "model.\n\n"
-    "examples:\n"
-    "  stream-omni inspect\n"
-    "  stream-omni inspect Stream-Omni-8B/ --tensors | less\n",
-    run};
+const so_verb so_verb_inspect = {"inspect", "what is in a model file", "inspect [FILE|DIR] [--tensors] [--json]",
+                                 "Reads GGUF, safetensors (one file, or a folder with shards), PyTorch's .pt, and "
+                                 "ONNX. Without a file: the tabletop\n"
+                                 "model.\n\n"
+                                 "examples:\n"
+                                 "  stream-omni inspect\n"
+                                 "  stream-omni inspect Stream-Omni-8B/ --tensors | less\n",
+                                 run};

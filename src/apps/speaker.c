@@ -1,11 +1,14 @@
 /* Microphone and speaker through PortAudio's blocking streams, which are never made to block for long.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "apps/speaker.h"
 
+#include <fcntl.h>
 #include <portaudio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "so.h"
@@ -21,13 +24,28 @@ static so_status failed(so_error *error, const char *what, PaError code)
     return so_fail(error, SO_ERR_IO, "%s: %s", what, Pa_GetErrorText(code));
 }
 
+/* PortAudio asks every sound system of the machine, and those that are not there say so on stderr at length: it looks
+ * elsewhere meanwhile. */
+static PaError initialise(void)
+{
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
+    if (kept >= 0 && nowhere >= 0) dup2(nowhere, STDERR_FILENO);
+    PaError code = Pa_Initialize();
+    if (kept >= 0 && nowhere >= 0) dup2(kept, STDERR_FILENO);
+    if (kept >= 0) close(kept);
+    if (nowhere >= 0) close(nowhere);
+    return code;
+}
+
 /* The device whose name contains `name`, else the default one. */
 static PaDeviceIndex find_device(const char *name, int input)
 {
     if (!name) return input ? Pa_GetDefaultInputDevice() : Pa_GetDefaultOutputDevice();
     for (PaDeviceIndex i = 0; i < Pa_GetDeviceCount(); i++) {
         const PaDeviceInfo *info = Pa_GetDeviceInfo(i);
-        if (info && strstr(info->name, name) && (input ? info->maxInputChannels : info->maxOutputChannels) > 0) return i;
+        if (info && strstr(info->name, name) && (input ? info->maxInputChannels : info->maxOutputChannels) > 0)
+            return i;
     }
     return paNoDevice;
 }
@@ -36,12 +54,14 @@ static so_status open_stream(PaStream **stream, const char *name, int input, so_
 {
     PaStreamParameters p = {.device = find_device(name, input), .channelCount = 1, .sampleFormat = paFloat32};
     if (p.device == paNoDevice)
-        return so_fail(error, SO_ERR_MISSING, "no %s%s%s; files can stand in: stream-omni talk question.wav --wav answer.wav",
+        return so_fail(error, SO_ERR_MISSING,
+                       "no %s%s%s; files can stand in: stream-omni talk question.wav --wav answer.wav",
                        input ? "microphone" : "speaker", name ? " named " : "", name ? name : "");
     const PaDeviceInfo *info = Pa_GetDeviceInfo(p.device);
     p.suggestedLatency = input ? info->defaultLowInputLatency : info->defaultHighOutputLatency;
-    PaError code = Pa_OpenStream(stream, input ? &p : NULL, input ? NULL : &p, input ? SO_MICROPHONE_RATE : SO_VOICE_RATE,
-                                 input ? SO_MICROPHONE_PIECE : paFramesPerBufferUnspecified, paNoFlag, NULL, NULL);
+    PaError code =
+        Pa_OpenStream(stream, input ? &p : NULL, input ? NULL : &p, input ? SO_MICROPHONE_RATE : SO_VOICE_RATE,
+                      input ? SO_MICROPHONE_PIECE : paFramesPerBufferUnspecified, paNoFlag, NULL, NULL);
     if (code == paNoError) code = Pa_StartStream(*stream);
     return code == paNoError ? SO_OK : failed(error, info->name, code);
 }
@@ -50,7 +70,7 @@ so_status so_device_open(so_device **out, const char *microphone, const char *sp
 {
     *out = calloc(1, sizeof **out);
     if (!*out) return so_fail(error, SO_ERR_NOMEM, "no memory for the audio devices");
-    PaError code = Pa_Initialize();
+    PaError code = initialise();
     if (code != paNoError) {
         free(*out);
         *out = NULL;
@@ -121,8 +141,9 @@ double so_device_hush(so_device *device)
 
 so_status so_device_list(so_error *error)
 {
-    PaError code = Pa_Initialize();
+    PaError code = initialise();
     if (code != paNoError) return failed(error, "PortAudio", code);
+    if (Pa_GetDeviceCount() == 0) printf("no microphone and no speaker\n");
     for (PaDeviceIndex i = 0; i < Pa_GetDeviceCount(); i++) {
         const PaDeviceInfo *info = Pa_GetDeviceInfo(i);
         printf("%s%s%s  %s\n", info->maxInputChannels ? "in " : "   ", info->maxOutputChannels ? "out" : "   ",

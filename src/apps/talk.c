@@ -49,8 +49,10 @@ static so_status by_files(talk *t, int n, char **file, so_error *error)
             q.picture = file[i];
             continue;
         }
-        if (so_is_sound(file[i])) q.speech = file[i];
-        else q.text = file[i];
+        if (so_is_sound(file[i]))
+            q.speech = file[i];
+        else
+            q.text = file[i];
         SO_TRY(file_turn(t, &q, error));
         q = (so_question){0};
     }
@@ -104,7 +106,8 @@ static so_status answer_aloud(talk *t, so_answer *answer, so_show *show, output 
     size_t queued = 1;
     SO_TRY(so_turn_begin(t->session, SO_WANT_TEXT | SO_WANT_VOICE, answer, error));
     while ((!done || queued) && !cut && !so_cli_stop) {
-        if (!done) SO_TRY(so_turn_step(t->session, answer, show, &done, error));
+        if (!done)
+            SO_TRY(so_turn_step(t->session, answer, show, &done, error));
         else {
             struct timespec pause = {0, 10000000};
             nanosleep(&pause, NULL);
@@ -176,10 +179,9 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_talk = {
-    "talk", "a conversation by microphone and speaker, or by files",
-    "talk [FILE|WORDS...] [options]",
+    "talk", "a conversation by microphone and speaker, or by files", "talk [FILE|WORDS...] [options]",
     "Without files: microphone and speaker. With files: every recording (or word in quotes) is one turn of the same\n"
-    "conversation, and a picture belongs to the turn after it.\n\n"
+    "conversation, and a picture (one a conversation) belongs to the turn after it.\n\n"
     "examples:\n"
     "  stream-omni talk --picture table.png\n"
     "  stream-omni talk table.png first.wav second.wav --wav answers.wav\n",

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "media/image.h"
@@ -18,6 +19,9 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
                                 .tokenizer = s->tokenizer,
                                 .codec = s->codec,
                                 .speaker = s->speaker};
+    if (!s->model && access(so_cli_model(NULL), R_OK) != 0)
+        return so_fail(error, SO_ERR_MISSING, "%s is neither here nor installed; name a model with --model",
+                       so_cli_model(NULL));
     return so_model_open(model, so_cli_model(s->model), &options, error);
 }
 
@@ -34,7 +38,8 @@ so_status so_setting_session(const so_setting *s, so_model *model, so_session **
                                   .system = s->system,
                                   .first_units = (int)s->first_units,
                                   .patience = s->patience};
-    if (s->loop && strcmp(s->loop, "paper") == 0) options.loop = SO_LOOP_PAPER;
+    if (s->loop && strcmp(s->loop, "paper") == 0)
+        options.loop = SO_LOOP_PAPER;
     else if (s->loop && strcmp(s->loop, "released") != 0)
         return so_fail(error, SO_ERR_ARG, "--loop is 'released' or 'paper', found '%s'", s->loop);
     return so_session_open(session, model, &options, error);
@@ -75,18 +80,24 @@ static void show_heard(so_show *show, const so_event *e)
     fflush(stdout);
 }
 
+/* What a model says is not trusted with a terminal's control sequences. */
+static void print_harmless(const char *text)
+{
+    for (; *text; text++) putchar((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t' ? '?' : *text);
+}
+
 static void show_text(so_show *show, const so_event *e)
 {
     if (!show || !show->text) return;
     if (!show->in_text && show->labels) printf("%sanswer:%s ", so_cli_dim(stdout), so_cli_plain(stdout));
     show->in_text = true;
-    printf("%s", e->text);
+    print_harmless(e->text);
     fflush(stdout);
 }
 
 /* ---- collecting */
-/* The words of the transcript keep their times while it grows. Of several words that are new at once the last one's time is
- * known; those before it share what lies between. */
+/* The words of the transcript keep their times while it grows. Of several words that are new at once the last one's
+ * time is known; those before it share what lies between. */
 static so_status time_words(so_answer *a, const so_event *e, so_error *error)
 {
     size_t n = 0;
@@ -94,7 +105,8 @@ static so_status time_words(so_answer *a, const so_event *e, so_error *error)
         size_t length = strcspn(p, " ");
         so_timed t = {0};
         snprintf(t.text, sizeof t.text, "%.*s", (int)length, p);
-        if (length && n < a->words) memcpy(a->word[n].text, t.text, sizeof t.text);
+        if (length && n < a->words)
+            memcpy(a->word[n].text, t.text, sizeof t.text);
         else if (length) {
             t.begin = t.end = -1;
             SO_TRY(append(&a->word, &a->words, sizeof t, &t, 1, error));
@@ -152,10 +164,15 @@ static so_status take(so_answer *a, so_show *show, const so_event *e, so_error *
         show_text(show, e);
         length = a->text ? strlen(a->text) : 0;
         return append(&a->text, &length, 1, e->text, strlen(e->text) + 1, error);
-    case SO_EVENT_UNITS: return append(&a->units, &a->n_units, sizeof *e->units, e->units, e->n_units, error);
-    case SO_EVENT_VOICE: return take_voice(a, show, e, error);
-    case SO_EVENT_DONE: a->usage = e->usage; return SO_OK;
-    default: return SO_OK;
+    case SO_EVENT_UNITS:
+        return append(&a->units, &a->n_units, sizeof *e->units, e->units, e->n_units, error);
+    case SO_EVENT_VOICE:
+        return take_voice(a, show, e, error);
+    case SO_EVENT_DONE:
+        a->usage = e->usage;
+        return SO_OK;
+    default:
+        return SO_OK;
     }
 }
 
@@ -179,7 +196,8 @@ static so_status feed_picture(so_session *session, const char *path, so_error *e
     return status == SO_OK ? status : so_fail_in(error, "%s", path);
 }
 
-static so_status feed_speech(so_session *session, const so_audio *audio, so_answer *answer, so_show *show, so_error *error)
+static so_status feed_speech(so_session *session, const so_audio *audio, so_answer *answer, so_show *show,
+                             so_error *error)
 {
     int64_t step = audio->rate / 5 + 1; /* pieces of 200 ms, as a microphone would bring them */
     for (int64_t at = 0; at < audio->n; at += step) {

@@ -18,23 +18,27 @@ typedef struct so_setting {
 /* Rows of an option table: the model, and the session. */
 #define SO_MODEL_OPTIONS(s)                                                                                            \
     {"model", SO_OPTION_TEXT, &(s).model, "FILE|DIR", "the model; models/tabletop.gguf when not given"},               \
-    {"tokenizer", SO_OPTION_TEXT, &(s).tokenizer, "PATH", "its tokenizer, when that lies elsewhere"},                  \
-    {"codec", SO_OPTION_TEXT, &(s).codec, "DIR", "its speech codec, when that lies elsewhere"},                        \
-    {"speaker", SO_OPTION_TEXT, &(s).speaker, "NAME", "the voice it speaks with"},                                     \
-    {"threads", SO_OPTION_INT, &(s).threads, "N", "threads; all cores when not given", 1, 1024},                       \
-    {"keep-types", SO_OPTION_FLAG, &(s).keep_types, NULL, "do not expand small models to f32"}
+        {"tokenizer", SO_OPTION_TEXT, &(s).tokenizer, "PATH", "its tokenizer, when that lies elsewhere"},              \
+        {"codec", SO_OPTION_TEXT, &(s).codec, "DIR", "its speech codec, when that lies elsewhere"},                    \
+        {"speaker", SO_OPTION_TEXT, &(s).speaker, "NAME", "the voice it speaks with"},                                 \
+        {"threads", SO_OPTION_INT, &(s).threads, "N", "threads; all cores when not given", 1, 1024},                   \
+    {                                                                                                                  \
+        "keep-types", SO_OPTION_FLAG, &(s).keep_types, NULL, "do not expand small models to f32"                       \
+    }
 #define SO_SESSION_OPTIONS(s)                                                                                          \
     {"system", SO_OPTION_TEXT, &(s).system, "TEXT", "system text; the model's own when not given"},                    \
-    {"temperature", SO_OPTION_REAL, &(s).temperature, "X", "0 takes the likeliest", 0, 100},                           \
-    {"top-p", SO_OPTION_REAL, &(s).top_p, "X", "share of probability that is sampled from", 0, 1},                     \
-    {"top-k", SO_OPTION_INT, &(s).top_k, "N", "how many candidates are sampled from", 0, 1e6},                         \
-    {"seed", SO_OPTION_INT, &(s).seed, "N", "of everything random", 0, 9e15},                                          \
-    {"max-text", SO_OPTION_INT, &(s).max_text, "N", "text tokens per answer", 0, 1e6},                                 \
-    {"max-units", SO_OPTION_INT, &(s).max_units, "N", "speech units (40 ms) per answer", 0, 1e6},                      \
-    {"context", SO_OPTION_INT, &(s).context, "N", "positions of a conversation", 0, 1e6},                              \
-    {"loop", SO_OPTION_TEXT, &(s).loop, "NAME", "released (as published code does) or paper (algorithm 1)"},           \
-    {"lookahead", SO_OPTION_INT, &(s).lookahead, "K", "text tokens before the first unit", 0, 1000},                   \
-    {"window", SO_OPTION_INT, &(s).window, "W", "text tokens the top layers see; -1: all", -1, 1000}
+        {"temperature", SO_OPTION_REAL, &(s).temperature, "X", "0 takes the likeliest", 0, 100},                       \
+        {"top-p", SO_OPTION_REAL, &(s).top_p, "X", "share of probability that is sampled from", 0, 1},                 \
+        {"top-k", SO_OPTION_INT, &(s).top_k, "N", "how many candidates are sampled from", 0, 1e6},                     \
+        {"seed", SO_OPTION_INT, &(s).seed, "N", "of everything random", 0, 9e15},                                      \
+        {"max-text", SO_OPTION_INT, &(s).max_text, "N", "text tokens per answer", 0, 1e6},                             \
+        {"max-units", SO_OPTION_INT, &(s).max_units, "N", "speech units (40 ms) per answer", 0, 1e6},                  \
+        {"context", SO_OPTION_INT, &(s).context, "N", "positions of a conversation", 0, 1e6},                          \
+        {"loop", SO_OPTION_TEXT, &(s).loop, "NAME", "released (as published code does) or paper (algorithm 1)"},       \
+        {"lookahead", SO_OPTION_INT, &(s).lookahead, "K", "text tokens before the first unit", 0, 1000},               \
+    {                                                                                                                  \
+        "window", SO_OPTION_INT, &(s).window, "W", "text tokens the top layers see; -1: all", -1, 1000                 \
+    }
 
 so_status so_setting_open(const so_setting *setting, so_model **model, so_error *error);
 so_status so_setting_session(const so_setting *setting, so_model *model, so_session **session, so_error *error);
@@ -78,8 +82,8 @@ typedef struct so_question {
 
 /* Feeds picture, speech (in pieces, taking what is heard meanwhile) and words. `pcm` (may be NULL) receives the speech,
  * which the caller clears with so_audio_clear. */
-so_status so_turn_feed(so_session *session, const so_question *question, so_answer *answer, so_show *show, so_audio *pcm,
-                       so_error *error);
+so_status so_turn_feed(so_session *session, const so_question *question, so_answer *answer, so_show *show,
+                       so_audio *pcm, so_error *error);
 /* The same in steps: so_reply; one event; the line break after the text shown. */
 so_status so_turn_begin(so_session *session, unsigned want, so_answer *answer, so_error *error);
 so_status so_turn_step(so_session *session, so_answer *answer, so_show *show, bool *done, so_error *error);
@@ -99,8 +103,8 @@ void so_answer_json(FILE *out, const so_answer *answer);
 /* One line of times and speeds. */
 void so_answer_speed(FILE *out, const so_answer *answer);
 
-/* A picture of how things lie in time: the question's waveform and words, the answer's waveform, units and text. `speech`
- * may be NULL. */
+/* A picture of how things lie in time: the question's waveform and words, the answer's waveform, units and text.
+ * `speech` may be NULL. */
 so_status so_alignment_write(const char *path, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
                              const so_answer *answer, so_error *error);
 

@@ -78,7 +78,7 @@ static double seconds_of(const char *path)
 static so_status write_sound(const char *path, bool wav, const float *samples, int64_t count, so_error *error)
 {
     char temporary[PATH_MAX + 32];
-    SF_INFO info = {.samplerate = SO_VOICE_RATE,
+    SF_INFO info = {.samplerate = SO_ESPEAK_RATE,
                     .channels = 1,
                     .format = (wav ? SF_FORMAT_WAV : SF_FORMAT_FLAC) | SF_FORMAT_PCM_16};
     snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());

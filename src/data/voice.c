@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LONGEST = 120 * SO_VOICE_RATE, TAIL = SO_VOICE_RATE / 10, COMBS = 4 };
+enum { LONGEST = 120 * SO_ESPEAK_RATE, TAIL = SO_ESPEAK_RATE / 10, COMBS = 4 };
 
 static const uint64_t LOTS = 0x766f696365000000u, NOISE = 0x6e6f697365000000u;
 
@@ -119,7 +119,7 @@ static so_status speak(const char *text, const so_voice *voice, so_error *error)
     espeak_SetParameter(espeakPITCH, voice->pitch, 0);
     espeak_SetParameter(espeakVOLUME, voice->amplitude, 0);
     espeak_ERROR failed = espeak_Synth(text, strlen(text) + 1, 0, POS_CHARACTER, 0, espeakCHARS_UTF8, NULL, NULL);
-    if (spoken.full) return so_fail(error, SO_ERR_LIMIT, "the speech is longer than %d s", LONGEST / SO_VOICE_RATE);
+    if (spoken.full) return so_fail(error, SO_ERR_LIMIT, "the speech is longer than %d s", LONGEST / SO_ESPEAK_RATE);
     if (spoken.nomem) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)spoken.count);
     if (failed != EE_OK) return so_fail(error, SO_ERR_STATE, "espeak-ng cannot speak '%.60s': %d", text, (int)failed);
     return SO_OK;
@@ -133,7 +133,7 @@ static void start_library(void)
     so_voice voice = so_voice_own();
     so_error error;
     library_rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 1000, NULL, espeakINITIALIZE_DONT_EXIT);
-    if (library_rate != SO_VOICE_RATE) return;
+    if (library_rate != SO_ESPEAK_RATE) return;
     espeak_SetSynthCallback(keep_samples);
     speak("Hello.", &voice, &error);
 }
@@ -198,10 +198,10 @@ static so_status speak_apart(const char *text, const so_voice *voice, int16_t **
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     int ends[2];
     pthread_once(&once, start_library);
-    if (library_rate != SO_VOICE_RATE)
+    if (library_rate != SO_ESPEAK_RATE)
         return so_fail(error, SO_ERR_MISSING,
                        "espeak-ng starts with %d Hz, expected %d Hz (-1: its data is not installed)", library_rate,
-                       SO_VOICE_RATE);
+                       SO_ESPEAK_RATE);
     if (pipe2(ends, O_CLOEXEC) != 0) return so_fail(error, SO_ERR_IO, "cannot open a pipe: %s", strerror(errno));
     pid_t child = fork();
     if (child == 0) speak_in_child(ends[1], text, voice);
@@ -231,7 +231,7 @@ static so_status reverberate(float *samples, int64_t count, so_rng *rng, so_erro
     static const int delays[COMBS] = {655, 818, 899, 962}; /* 30 to 44 ms, no common factor */
     const int pass = 110;
     float decay = (float)(0.15 + 0.25 * so_rng_uniform(rng)), wet = (float)(0.1 + 0.25 * so_rng_uniform(rng));
-    double room = 0.5 + 0.5 * so_rng_uniform(rng), tail = decay * SO_VOICE_RATE; /* samples until -60 dB */
+    double room = 0.5 + 0.5 * so_rng_uniform(rng), tail = decay * SO_ESPEAK_RATE; /* samples until -60 dB */
     float *echo = calloc((size_t)count * 2, sizeof *echo), *comb = echo + count;
     if (!echo) return so_fail(error, SO_ERR_NOMEM, "no memory to reverberate %lld samples", (long long)count);
     for (int c = 0; c < COMBS; c++) {

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "data/tabletop.h"
 
-enum { SO_VOICE_RATE = 22050 }; /* Hz */
+enum { SO_ESPEAK_RATE = 22050 }; /* Hz */
 
 typedef struct so_voice {
     char accent[24]; /* "en-us" */

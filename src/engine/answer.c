@@ -63,8 +63,9 @@ static size_t bytes_by(const so_session *s, int64_t units)
 static void tell_heard(so_session *s, so_event *event)
 {
     *event = (so_event){.kind = SO_EVENT_HEARD, .text = s->heard.data, .final = s->heard_final};
-    event->begin_s = (double)(s->heard_first - s->content_at) / UNITS_PER_S;
-    event->end_s = (double)(s->heard_last + 1 - s->content_at) / UNITS_PER_S;
+    double lead = s->audio ? (double)s->ear->lead / SO_CODEC_RATE_IN : 0;
+    event->begin_s = lead + (double)(s->heard_first - s->content_at) / UNITS_PER_S;
+    event->end_s = lead + (double)(s->heard_last + 1 - s->content_at) / UNITS_PER_S;
     if (event->begin_s < 0) event->begin_s = 0;
     if (event->end_s < 0) event->end_s = 0;
     s->heard_news = false;
@@ -96,17 +97,37 @@ static void tell_voice(so_session *s, const float *pcm, int64_t samples, so_even
 
 /* ---- history */
 
+static so_status add_words(so_session *s, const so_ids *ids, so_error *error)
+{
+    return so_slots_add(&s->slots, ids->data, (int64_t)ids->n, SO_SLOT_TEXT, NULL, 0, error);
+}
+
+/* The user's turn again, as words: what was heard stands for the speech. */
+static so_status reword_turn(so_session *s, so_error *error)
+{
+    s->slots.n = s->history;
+    SO_TRY(add_words(s, s->history ? &s->header : &s->head, error));
+    SO_TRY(so_session_lay_picture(s, SO_SLOT_TEXT, error));
+    SO_TRY(add_words(s, &s->typed_ids, error));
+    s->heard_ids.n = 0;
+    SO_TRY(so_tokenizer_encode(s->model->tokenizer, s->heard.data, s->heard.size, 0, &s->heard_ids, error));
+    SO_TRY(add_words(s, &s->heard_ids, error));
+    return add_words(s, &s->reply, error);
+}
+
 /* Puts the first n_text text tokens and n_ids ids of speech of the answer behind the prompt. */
 static so_status remember(so_session *s, int64_t n_text, int64_t n_ids, so_error *error)
 {
     const so_talk *t = s->talk;
-    uint32_t both = s->speech ? SO_SLOT_TEXT | SO_SLOT_SPEECH : SO_SLOT_TEXT;
+    bool speech = s->speech && s->model->setup.speech_history;
     while (n_text && so_model_stops(s->model, t->text[n_text - 1])) n_text--;
     while (n_ids && so_model_stops(s->model, t->heard[s->answer_speech + n_ids - 1])) n_ids--;
     s->slots.n = s->answer_at;
+    if (!speech) SO_TRY(reword_turn(s, error));
     SO_TRY(so_slots_add(&s->slots, t->text, n_text, SO_SLOT_TEXT, NULL, 0, error));
-    SO_TRY(so_slots_add(&s->slots, t->heard + s->answer_speech, n_ids, SO_SLOT_SPEECH, NULL, 0, error));
-    return so_slots_add(&s->slots, &s->model->eot, 1, both, NULL, 0, error);
+    if (speech)
+        SO_TRY(so_slots_add(&s->slots, t->heard + s->answer_speech, n_ids, SO_SLOT_SPEECH, NULL, 0, error));
+    return so_slots_add(&s->slots, &s->model->eot, 1, speech ? SO_SLOT_TEXT | SO_SLOT_SPEECH : SO_SLOT_TEXT, NULL, 0, error);
 }
 
 so_status so_session_heard(so_session *s, double seconds, so_error *error)

@@ -120,6 +120,7 @@ static so_status read_sizes(so_codec *codec, so_error *error)
     if (codec->config && !json)
         return so_fail(error, SO_ERR_FORMAT, "the codec's config.json, line %d: %s", where.line, where.text);
     codec->tokenizer.config = tokenizer_sizes(json_object_get(json, "tokenizer"));
+    codec->trims = json_integer_value(json_object_get(json_object_get(json, "tokenizer"), "trim_silence")) != 0;
     codec->flow.config = flow_sizes(json_object_get(json, "flow"));
     codec->hift.config = hift_sizes(json_object_get(json, "hift"));
     json_decref(json);

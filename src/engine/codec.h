@@ -32,6 +32,7 @@ typedef struct so_codec_part {
 
 typedef struct so_codec {
     bool hears, speaks;
+    bool trims;            /* the tokenizer wants speech without silence before and after it */
     char *config;          /* the text of config.json; NULL: published sizes */
     so_codec_part ears, flow_part, hift_part;
     so_speech_tokenizer tokenizer;

@@ -25,6 +25,8 @@ typedef struct so_setup {
     int64_t length_limit;   /* tokenizer_model_max_length: positions of a spliced prompt; 0: none */
     int64_t context;        /* positions the backbone was made for */
     int64_t audio_vocab;    /* speech units, when said */
+    int64_t speech_history; /* 1: the speech side goes on through a conversation, as the published code does; 0: every turn
+                             * begins it anew, and the backbone keeps finished turns as words */
     int64_t lookahead, window; /* K and W that the model was trained with; 0: 3 and 5 */
     int32_t stop[SO_MAX_STOPS]; /* ids that end text, and units */
     int64_t n_stop;

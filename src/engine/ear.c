@@ -13,7 +13,9 @@ enum {
     LEFT = 300,     /* frames at the front of a cut window whose units are not used */
     LEAST = 201,    /* samples of the shortest clip */
     PIECE = 4096,   /* samples taken at once */
-    LEVEL = 160     /* samples of one level: 10 ms */
+    LEVEL = 160,    /* samples of one level: 10 ms */
+    BEFORE = 0,     /* samples kept before the first loud one */
+    AFTER = 3200    /* quiet samples let through behind the last loud one: 200 ms */
 };
 
 static int64_t units_of(const so_ear *ear, int64_t frames)
@@ -45,13 +47,14 @@ static void commit(so_ear *ear, int64_t at, int64_t skip, int64_t n)
     }
 }
 
-static so_status look(so_ear *ear, so_error *error)
+/* Tokenises what is there; the last `right` units are not given out yet. */
+static so_status look(so_ear *ear, int64_t right, so_error *error)
 {
     int64_t F = so_mel_stream_frames(ear->mel), from = 0;
     int64_t per_unit = ear->codec->tokenizer.config.stride[0] * ear->codec->tokenizer.config.stride[1];
     if (F > WINDOW) from = (F - WINDOW) / per_unit * per_unit;
     ear->done_frames = F;
-    int64_t stable = units_of(ear, F - from) - RIGHT;
+    int64_t stable = units_of(ear, F - from) - right;
     if (stable <= 0) return SO_OK;
     SO_TRY(tokenize(ear, from, F - from, error));
     commit(ear, from / per_unit, from ? LEFT / per_unit : 0, stable);
@@ -83,6 +86,7 @@ static void listen(so_ear *ear, const float *x, int64_t n)
         if (++ear->level_n < LEVEL) continue;
         double now = sqrt(ear->level / LEVEL);
         if (now > ear->loudest) ear->loudest = now;
+        if (now < ear->quietest) ear->quietest = now;
         bool quiet = now < fmax(0.05 * ear->loudest, 2e-4);
         ear->quiet_s = quiet ? ear->quiet_s + (double)LEVEL / SO_CODEC_RATE_IN : 0;
         ear->level = 0;
@@ -92,8 +96,6 @@ static void listen(so_ear *ear, const float *x, int64_t n)
 
 static so_status take(so_ear *ear, const float *x, int64_t n, so_error *error)
 {
-    listen(ear, x, n);
-    ear->samples += n;
     while (n > 0) {
         int64_t room = SO_CODEC_BLOCK - ear->block_samples, now = n < room ? n : room;
         SO_TRY(so_mel_stream_feed(ear->mel, x, now, error));
@@ -102,6 +104,62 @@ static so_status take(so_ear *ear, const float *x, int64_t n, so_error *error)
         n -= now;
         if (ear->block_samples == SO_CODEC_BLOCK && n > 0) SO_TRY(end_block(ear, error));
     }
+    return SO_OK;
+}
+
+static void drop_held(so_ear *ear, int64_t n)
+{
+    ear->held_n -= n;
+    ear->checked -= n < ear->checked ? n : ear->checked;
+    memmove(ear->held, ear->held + n, (size_t)ear->held_n * sizeof *ear->held);
+}
+
+/* Lets the first n held samples through. */
+static so_status release(so_ear *ear, int64_t n, so_error *error)
+{
+    SO_TRY(take(ear, ear->held, n, error));
+    drop_held(ear, n);
+    ear->paused = false;
+    return SO_OK;
+}
+
+/* 10 ms more in front of the gate: before the first sound only the last few are kept; later quiet ones pass for a while. */
+static so_status gate(so_ear *ear, so_error *error)
+{
+    const float *x = ear->held + ear->checked;
+    double level = 0;
+    for (int i = 0; i < LEVEL; i++) level += (double)x[i] * (double)x[i];
+    bool loud = sqrt(level / LEVEL) > fmax(3e-3, 4 * ear->quietest);
+    ear->checked += LEVEL;
+    if (loud) {
+        ear->open = true;
+        ear->quiet_n = 0;
+        return release(ear, ear->checked, error);
+    }
+    if (!ear->open) {
+        int64_t excess = ear->checked - BEFORE;
+        if (excess <= 0) return SO_OK;
+        ear->lead += excess;
+        drop_held(ear, excess);
+        return SO_OK;
+    }
+    if (ear->quiet_n < AFTER) {
+        ear->quiet_n += LEVEL;
+        return release(ear, ear->checked, error);
+    }
+    if (ear->paused || ear->whole) return SO_OK;
+    ear->paused = true;
+    return look(ear, 0, error);
+}
+
+static so_status arrive(so_ear *ear, const float *x, int64_t n, so_error *error)
+{
+    listen(ear, x, n);
+    ear->samples += n;
+    if (!ear->held) return take(ear, x, n, error);
+    memcpy(ear->held + ear->held_n, x, (size_t)n * sizeof *x);
+    ear->held_n += n;
+    while (ear->held_n - ear->checked >= LEVEL) SO_TRY(gate(ear, error));
     return SO_OK;
 }
 
@@ -146,8 +204,8 @@ so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *n
             now = so_resample_stream_feed(ear->stream, x, now, ear->piece);
             x = ear->piece;
         }
-        SO_TRY(take(ear, x, now, error));
-        if (!ear->whole && so_mel_stream_frames(ear->mel) >= ear->done_frames + STEP) SO_TRY(look(ear, error));
+        SO_TRY(arrive(ear, x, now, error));
+        if (!ear->whole && so_mel_stream_frames(ear->mel) >= ear->done_frames + STEP) SO_TRY(look(ear, RIGHT, error));
     }
     *news = ear->n != before || ear->revised != revised;
     return SO_OK;
@@ -158,8 +216,10 @@ so_status so_ear_finish(so_ear *ear, so_error *error)
     if (ear->finished) return SO_OK;
     if (ear->stream) {
         int64_t n = so_resample_stream_finish(ear->stream, ear->piece);
-        SO_TRY(take(ear, ear->piece, n, error));
+        SO_TRY(arrive(ear, ear->piece, n, error));
     }
+    /* Nothing loud at all: the little that is held stands for the turn. */
+    if (ear->held && !ear->open && ear->held_n) SO_TRY(release(ear, ear->held_n, error));
     SO_TRY(end_block(ear, error));
     ear->finished = true;
     return SO_OK;
@@ -171,8 +231,9 @@ void so_ear_reset(so_ear *ear)
     so_mel_stream_reset(ear->mel);
     ear->samples = ear->block_samples = ear->done_frames = ear->block_first = ear->n = ear->revised = 0;
     ear->level = ear->loudest = ear->quiet_s = 0;
-    ear->level_n = 0;
-    ear->finished = false;
+    ear->level_n = ear->held_n = ear->checked = ear->quiet_n = ear->lead = 0;
+    ear->quietest = 1;
+    ear->open = ear->paused = ear->finished = false;
 }
 
 /* A dry run of the longest block says what tokenising takes. */
@@ -193,9 +254,12 @@ static so_status open_ear(so_ear *ear, double seconds, so_error *error)
     ear->limit = (int64_t)(seconds * SO_CODEC_RATE_IN);
     ear->capacity = (int64_t)(seconds * 100) + 64;
     size_t bytes = (size_t)ear->capacity * sizeof *ear->units;
-    SO_TRY(so_arena_init(&ear->memory, 2 * bytes + 4096, error));
+    size_t held = ear->codec->trims ? (size_t)(ear->limit + 64) * sizeof *ear->held : 0;
+    SO_TRY(so_arena_init(&ear->memory, 2 * bytes + held + 4096, error));
     ear->units = so_arena_alloc(&ear->memory, bytes);
     ear->fresh = so_arena_alloc(&ear->memory, bytes);
+    if (held) ear->held = so_arena_alloc(&ear->memory, held);
+    ear->quietest = 1;
     SO_TRY(measure(ear, error));
     ear->piece_size = PIECE + 64;
     ear->piece = malloc((size_t)ear->piece_size * sizeof *ear->piece);

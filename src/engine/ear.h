@@ -4,6 +4,9 @@
  * anew, and units with enough sound behind them are given out. When the turn ends, everything is tokenised once more, in
  * blocks of 30 s as the reference does, so that the final units equal those of the whole clip.
  *
+ * A tokenizer that was trained on speech without silence around it (so_codec.trims) gets it so: sound begins with
+ * the first 10 ms that are loud, and silence at the end waits in front of the gate until speech goes on.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_EAR_H
 #define SO_ENGINE_EAR_H
@@ -26,9 +29,13 @@ typedef struct so_ear {
     int64_t revised;            /* units given out and changed later */
     bool finished;
     bool whole;                 /* no interim looks: only the end matters */
-    double loudest, quiet_s;    /* running peak level; seconds of quiet at the end */
+    double loudest, quietest, quiet_s; /* levels of 10 ms so far; seconds of quiet at the end */
     double level;               /* of the 10 ms being gathered */
     int64_t level_n;
+    float *held;                /* [limit] samples in front of the gate; NULL: no gate */
+    int64_t held_n, checked;    /* of which `checked` have been looked at */
+    int64_t quiet_n, lead;      /* quiet samples let through lately; samples dropped before the first sound */
+    bool open, paused;          /* something loud was heard; the pause was tokenised */
     float *piece;               /* resampled */
     int64_t piece_size;
 } so_ear;

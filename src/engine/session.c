@@ -136,6 +136,7 @@ void so_session_close(so_session **session)
     so_ids_clear(&s->reply);
     so_ids_clear(&s->after_picture);
     so_ids_clear(&s->typed_ids);
+    so_ids_clear(&s->heard_ids);
     so_ids_clear(&s->script);
     so_ids_clear(&s->kept);
     so_string_clear(&s->typed);
@@ -204,20 +205,33 @@ static int64_t speech_slots(const so_session *s)
     return n;
 }
 
+so_status so_session_lay_picture(so_session *s, uint32_t where, so_error *error)
+{
+    static const int32_t picture = SO_IMAGE_ID;
+    int64_t first[2] = {s->picture, s->picture + s->picture_vectors};
+    if (!s->picture_vectors) return SO_OK;
+    SO_TRY(so_slots_add(&s->slots, &picture, 1, 0, first, 1, error));
+    return add_ids(s, &s->after_picture, where, error);
+}
+
+/* The header of the user's turn. Where the speech side does not remember, it begins as a conversation does. */
+static so_status lay_header(so_session *s, uint32_t where, so_error *error)
+{
+    if (!s->history) return add_ids(s, &s->head, where, error);
+    if (s->model->setup.speech_history || !s->speech) return add_ids(s, &s->header, where, error);
+    SO_TRY(add_ids(s, &s->head, SO_SLOT_SPEECH, error));
+    return add_ids(s, &s->header, SO_SLOT_TEXT, error);
+}
+
 /* History, then header, picture, typed words, speech; with `whole` also the header of the answer. Typed words beside speech
  * enter the backbone as text: they need no recognition. */
 static so_status lay_out(so_session *s, bool whole, so_error *error)
 {
-    static const int32_t picture = SO_IMAGE_ID;
     uint32_t where = template_flags(s);
     s->slots.n = s->history;
-    SO_TRY(add_ids(s, s->history ? &s->header : &s->head, where, error));
+    SO_TRY(lay_header(s, where, error));
     s->content_at = speech_slots(s);
-    if (s->picture_vectors) {
-        int64_t first[2] = {s->picture, s->picture + s->picture_vectors};
-        SO_TRY(so_slots_add(&s->slots, &picture, 1, 0, first, 1, error));
-        SO_TRY(add_ids(s, &s->after_picture, where, error));
-    }
+    SO_TRY(so_session_lay_picture(s, where, error));
     SO_TRY(add_ids(s, &s->typed_ids, SO_SLOT_TEXT, error));
     if (s->audio) SO_TRY(add_units(s, s->ear->units, s->ear->n, error));
     SO_TRY(add_units(s, s->units, s->n_units, error));
@@ -369,6 +383,8 @@ int so_heard_end(const so_session *s)
     for (; at >= s->content_at && t->label[at] == s->model->blank; at--) blanks++;
     bool words = s->heard.size > 0;
     double patience = s->options.patience;
+    /* A gate keeps silence from the tokenizer: then the level alone tells. */
+    if (s->audio && s->ear->held) return words && s->ear->quiet_s >= patience;
     /* The last units are not given out yet; the level knows of them. */
     double held = s->audio ? s->ear->quiet_s - (double)blanks / UNITS_PER_S : 0;
     if (s->audio && s->ear->quiet_s < patience) return 0;

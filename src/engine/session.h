@@ -31,7 +31,7 @@ struct so_session {
 
     /* the user's turn */
     so_string typed;
-    so_ids typed_ids;
+    so_ids typed_ids, heard_ids;
     int32_t *units;   /* given as units; audio's are the ear's */
     int64_t n_units, max_units_in;
     bool audio, fed;
@@ -59,5 +59,8 @@ struct so_session {
     so_usage usage;
     double started;       /* seconds of the clock at so_reply */
 };
+
+/* Appends the turn's picture, if it has one. */
+so_status so_session_lay_picture(so_session *session, uint32_t where, so_error *error);
 
 #endif

@@ -8,9 +8,9 @@
 
 #include "base/error.h"
 
-/* Along the cheapest path from the first frames of a [n, bins] and b [m, bins] to their last, by steps in a, in b, or in
- * both, the mean over the path of the mean absolute difference of two frames: 0 for equal speech, however stretched. Time
- * grows as n * m * bins. SO_ERR_ARG without frames. */
+/* Along the cheapest path from the first frames of a [n, bins] and b [m, bins] to their last, by steps in a, in b, or
+ * in both, the mean over the path of the mean absolute difference of two frames: 0 for equal speech, however stretched.
+ * Time grows as n * m * bins. SO_ERR_ARG without frames. */
 so_status so_warp(const float *a, int64_t n, const float *b, int64_t m, int bins, double *distance, so_error *error);
 
 #endif

@@ -1,7 +1,8 @@
 /* Convolutions as products: patches of the input times the weights, a piece of rows at a time.
  *
- * Along time with stride 1 no patches are made: among every d-th row of the padded input, neighbouring patches overlap in
- * memory, so that the product reads them with rows C apart. The way back to the input is then such a convolution again.
+ * Along time with stride 1 no patches are made: among every d-th row of the padded input, neighbouring patches overlap
+ * in memory, so that the product reads them with rows C apart. The way back to the input is then such a convolution
+ * again.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -35,8 +36,7 @@ static void turn(so_pass *pass, const so_tensor *w, int64_t k, bool across, so_r
     for (int64_t i = 0; i < a; i++) {
         pass->k->row(w->type, w->data, i, c * k, row);
         for (int64_t j = 0; j < k; j++)
-            for (int64_t l = 0; l < c; l++)
-                to[across ? (j * c + l) * a + i : (i * k + j) * c + l] = row[l * k + j];
+            for (int64_t l = 0; l < c; l++) to[across ? (j * c + l) * a + i : (i * k + j) * c + l] = row[l * k + j];
     }
 }
 
@@ -63,8 +63,8 @@ static void fill_rows(const so_tensor *bias, int64_t rows, int64_t cols, so_real
 
 static bool is_sliding(const so_conv *c)
 {
-    return c->in[0] == 1 && c->kernel[0] == 1 && c->out[0] == 1 && c->stride[1] == 1 && c->pad[0] == 0 && c->pad[1] >= 0 &&
-           !is_plain(c);
+    return c->in[0] == 1 && c->kernel[0] == 1 && c->out[0] == 1 && c->stride[1] == 1 && c->pad[0] == 0 &&
+           c->pad[1] >= 0 && !is_plain(c);
 }
 
 /* Padded rows of one item, and those of phase p among them: p, p + d, ... */
@@ -86,7 +86,8 @@ static void split_phases(const so_conv *c, const so_real *x, so_real *to)
 }
 
 /* y[B, out, n] += convolution of x with wt[k C, n]. `split` holds the padded rows of an item. */
-static void slide(so_pass *pass, const so_conv *c, const so_real *x, const so_real *wt, int64_t n, so_real *split, so_real *y)
+static void slide(so_pass *pass, const so_conv *c, const so_real *x, const so_real *wt, int64_t n, so_real *split,
+                  so_real *y)
 {
     int64_t C = c->channels, d = c->dilation[1], k = c->kernel[1] * C, padded = padded_rows(c);
     for (int64_t b = 0; b < c->batch; b++) {
@@ -134,8 +135,8 @@ static void turn_reversed(so_pass *pass, const so_tensor *w, int64_t k, so_real 
     }
 }
 
-static void sliding_forward(so_pass *pass, const so_conv *c, const so_tensor *x, const so_tensor *w, const so_tensor *bias,
-                            so_tensor *y)
+static void sliding_forward(so_pass *pass, const so_conv *c, const so_tensor *x, const so_tensor *w,
+                            const so_tensor *bias, so_tensor *y)
 {
     int64_t n = w->dim[0], k = taps(c) * c->channels;
     size_t mark = so_arena_mark(pass->arena);
@@ -150,8 +151,8 @@ static void sliding_forward(so_pass *pass, const so_conv *c, const so_tensor *x,
     so_arena_release(pass->arena, mark);
 }
 
-static void sliding_back(so_pass *pass, const so_conv *c, so_tensor *x, const so_tensor *w, const so_real *dy, so_real *dx,
-                         so_real *dw)
+static void sliding_back(so_pass *pass, const so_conv *c, so_tensor *x, const so_tensor *w, const so_real *dy,
+                         so_real *dx, so_real *dw)
 {
     int64_t n = w->dim[0], k = taps(c) * c->channels;
     so_conv r = reverse(c, n);
@@ -262,7 +263,7 @@ so_tensor *so_conv1d(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias,
     int64_t T = x->dim[x->n_dims - 2], k = w->dim[2], s = conv.stride ? conv.stride : 1;
     int64_t d = conv.dilation ? conv.dilation : 1, end = conv.pad_end < 0 ? conv.pad : conv.pad_end;
     int64_t span = T + conv.pad + end - d * (k - 1);
-    so_conv c = {x->n_dims == 3 ? x->dim[0] : 1, so_cols(x), {1, T}, {1, k}, {1, s}, {1, d}, {0, conv.pad},
+    so_conv c = {x->n_dims == 3 ? x->dim[0] : 1,        so_cols(x), {1, T}, {1, k}, {1, s}, {1, d}, {0, conv.pad},
                  {1, span < 1 ? 0 : (span - 1) / s + 1}};
     int64_t dim[3] = {c.batch, c.out[1], w->dim[0]};
     return convolve(pass, "conv1d", &c, x, w, bias, x->n_dims, x->n_dims == 3 ? dim : dim + 1);
@@ -341,7 +342,8 @@ so_tensor *so_conv_transpose1d(so_pass *pass, so_tensor *x, so_tensor *w, so_ten
         return so_pass_fail(pass, SO_ERR_TYPE, "%s: no way back through weights of type %s", op,
                             so_type_about(w->type)->name);
     if (bias && (!so_want_f32(pass, op, bias) || !so_want_cols(pass, op, bias, w->dim[1]))) return NULL;
-    so_conv c = {x->n_dims == 3 ? x->dim[0] : 1, w->dim[1], {1, n}, {1, w->dim[2]}, {1, stride}, {1, 1}, {0, pad}, {1, T}};
+    so_conv c = {
+        x->n_dims == 3 ? x->dim[0] : 1, w->dim[1], {1, n}, {1, w->dim[2]}, {1, stride}, {1, 1}, {0, pad}, {1, T}};
     int64_t dim[3] = {c.batch, n, w->dim[1]};
     so_tensor *y = so_new(pass, x->n_dims, x->n_dims == 3 ? dim : dim + 1);
     if (!y) return NULL;

@@ -10,8 +10,9 @@
 
 typedef struct part {
     const char *name, *about;
-    const char *file; /* is there when the part is done */
+    const char *file;                             /* is there when the part is done */
     so_status (*run)(so_tt *tt, so_error *error); /* NULL: the corpus, which takes more */
+    bool optional;    /* run only when it is named */
 } part;
 
 static const part parts[] = {
@@ -25,6 +26,7 @@ static const part parts[] = {
     {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top},
     {"flow", "units to mel: flow matching", "flow.safetensors", so_tt_flow},
     {"vocoder", "mel to samples", "vocoder.safetensors", so_tt_vocoder},
+    {"polish", "the vocoder against judges; only when named", "polish.safetensors", so_tt_polish, true},
     {"omni", "stage 3: the three tri-modal tasks", "omni.safetensors", so_tt_omni},
     {"model", "one model of all parts", "model/tokenizer.json", so_tt_model},
 };
@@ -53,8 +55,8 @@ static so_status unknown(const char *name, so_error *error)
 static so_status run_part(so_tt *tt, const part *p, const so_recipe_options *options, so_error *error)
 {
     so_tt_say(tt, "%s: %s", p->name, p->about);
-    so_status status = p->run ? p->run(tt, error)
-                              : so_tt_corpus_make(tt, options->items ? options->items : 9000, 2, error);
+    so_status status =
+        p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 9000, 2, error);
     return status == SO_OK || status == SO_ERR_STOPPED ? status : so_fail_in(error, "%s", p->name);
 }
 
@@ -77,6 +79,7 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
     so_status status;
     SO_TRY_GO(so_tt_open(&tt, error));
     for (int i = first; i < last; i++) {
+        if (parts[i].optional && !options->part) continue;
         /* The corpus is spoken by child processes: no threads before it. */
         if (!tt.pool && parts[i].run) SO_TRY_GO(so_pool_open(&tt.pool, options->threads, error));
         if (!parts[i].run) so_pool_close(&tt.pool);

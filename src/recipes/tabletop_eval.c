@@ -1,8 +1,9 @@
 /* Measuring a model on the tabletop world, through the public header alone, as any stranger would.
  *
- * Every worker has a model of one thread and a session of its own, and takes the next item. Speech arrives on a listener's
- * clock: a piece of 40 ms is there 40 ms after the one before, work on it begins when it is there and the work before is
- * done. Times are differences on that clock, so that they are what a person would see, though nothing waits for them.
+ * Every worker has a model of one thread and a session of its own, and takes the next item. Speech arrives on a
+ * listener's clock: a piece of 40 ms is there 40 ms after the one before, work on it begins when it is there and the
+ * work before is done. Times are differences on that clock, so that they are what a person would see, though nothing
+ * waits for them.
  *
  * Source: the tabletop spec, "What is measured on the reserved part".
  * SPDX-License-Identifier: Apache-2.0 */
@@ -24,17 +25,26 @@
 #include "so.h"
 #include "so_eval.h"
 
-enum { MAX_MODES = 6 };
-
 typedef struct mode {
     const char *name;
-    bool sees, hears, speaks;
+    bool sees, hears;
+    unsigned want; /* besides text: SO_WANT_VOICE or SO_WANT_UNITS, which are then heard again */
+    bool recites;  /* nothing is asked: the right answer is said */
 } mode;
 
-static const mode modes[MAX_MODES] = {
-    {"V+T>T", true, false, false}, {"V+S>T", true, true, false}, {"S>T", false, true, false},
-    {"V+S>S", true, true, true},   {"T>T", false, false, false}, {"S>S", false, true, true},
+static const mode modes[] = {
+    {"V+T>T", true, false, 0, false},
+    {"V+S>T", true, true, 0, false},
+    {"V+S>S", true, true, SO_WANT_VOICE, false},
+    {"V+S>U", true, true, SO_WANT_UNITS, false},
+    {"T>T", false, false, 0, false},
+    {"S>T", false, true, 0, false},
+    {"S>S", false, true, SO_WANT_VOICE, false},
+    {"S>U", false, true, SO_WANT_UNITS, false},
+    {"say>S", false, false, SO_WANT_VOICE, true},
+    {"say>U", false, false, SO_WANT_UNITS, true},
 };
+enum { MODES = sizeof modes / sizeof modes[0] };
 
 typedef struct task {
     const mode *mode;
@@ -64,6 +74,8 @@ typedef struct worker {
     size_t got_length;
     float *pcm;
     size_t samples;
+    int32_t *units;
+    size_t n_units;
     so_usage usage;
     double first_heard, first_text, first_voice; /* on the listener's clock; NaN: not yet */
     int64_t early_words;
@@ -90,9 +102,11 @@ static void forget(worker *w)
     free(w->got);
     free(w->echo);
     free(w->pcm);
+    free(w->units);
     w->heard = w->got = w->echo = NULL;
     w->pcm = NULL;
-    w->got_length = w->samples = 0;
+    w->units = NULL;
+    w->got_length = w->samples = w->n_units = 0;
     w->usage = (so_usage){0};
     w->first_heard = w->first_text = w->first_voice = NAN;
     w->early_words = 0;
@@ -134,6 +148,7 @@ static so_status take(worker *w, const so_event *e, so_error *error)
         if (isnan(w->first_voice)) w->first_voice = w->clock;
         return grow(&w->pcm, &w->samples, sizeof *e->pcm, e->pcm, e->samples, error);
     }
+    if (e->kind == SO_EVENT_UNITS) return grow(&w->units, &w->n_units, sizeof *e->units, e->units, e->n_units, error);
     if (e->kind == SO_EVENT_DONE) w->usage = e->usage;
     return SO_OK;
 }
@@ -148,7 +163,8 @@ static so_status drain(worker *w, so_event_kind until, so_error *error)
     return SO_OK;
 }
 
-/* Speech at the pace of a speaker; afterwards the clock stands at the end of the work, *end at the end of the speech. */
+/* Speech at the pace of a speaker; afterwards the clock stands at the end of the work, *end at the end of the speech.
+ */
 static so_status listen(worker *w, const float *pcm, int64_t n, int rate, double *end, so_error *error)
 {
     int64_t step = rate * SO_UNIT_MS / 1000;
@@ -194,14 +210,17 @@ static so_status last_words(worker *w, so_error *error)
     return SO_OK;
 }
 
-/* The answer's own voice, heard by a conversation that knows nothing of it. */
+/* The answer's own voice or units, heard by a conversation that knows nothing of it. */
 static so_status hear_again(worker *w, so_error *error)
 {
     char *heard = w->heard;
     double ignored;
     w->heard = NULL;
     so_status status = so_session_clear(w->session, error);
-    if (status == SO_OK) status = listen(w, w->pcm, (int64_t)w->samples, SO_VOICE_RATE, &ignored, error);
+    if (status == SO_OK && w->samples)
+        status = listen(w, w->pcm, (int64_t)w->samples, SO_VOICE_RATE, &ignored, error);
+    else if (status == SO_OK)
+        status = so_feed_units(w->session, w->units, w->n_units, error);
     if (status == SO_OK) status = so_reply(w->session, SO_WANT_TEXT, error);
     if (status == SO_OK) status = last_words(w, error);
     w->echo = w->heard ? w->heard : strdup("");
@@ -244,8 +263,15 @@ done:
 static void keep_result(worker *w, const task *t, so_tabletop_result *r)
 {
     work *all = w->work;
-    so_tabletop_reply reply = {t->mode->name, t->item->id,  t->item->kind_name, t->item->question, t->item->answer,
-                               w->heard,      w->got, w->echo, so_tabletop_match(t->item->answer, w->got)};
+    so_tabletop_reply reply = {t->mode->name,
+                               t->item->id,
+                               t->item->kind_name,
+                               t->item->question,
+                               t->item->answer,
+                               w->heard,
+                               w->got,
+                               w->echo,
+                               so_tabletop_match(t->item->answer, w->got)};
     so_error error;
     pthread_mutex_lock(&all->lock);
     so_status status = so_tabletop_score_add(all->score, r, &error);
@@ -268,10 +294,13 @@ static so_status run_item(worker *w, const task *t, so_error *error)
     /* The picture is there before the question. */
     if (t->mode->sees) SO_TRY(show(w, item->image, error));
     w->ready = real_time();
-    if (t->mode->hears) SO_TRY(hear(w, item->speech, &end, error));
-    else SO_TRY(so_feed_text(w->session, item->question, error));
+    if (t->mode->hears)
+        SO_TRY(hear(w, item->speech, &end, error));
+    else if (!t->mode->recites)
+        SO_TRY(so_feed_text(w->session, item->question, error));
     double begun = real_time();
-    SO_TRY(so_reply(w->session, SO_WANT_TEXT | (t->mode->speaks ? SO_WANT_VOICE : 0), error));
+    SO_TRY(t->mode->recites ? so_say(w->session, item->answer, SO_WANT_TEXT | t->mode->want, error)
+                            : so_reply(w->session, SO_WANT_TEXT | t->mode->want, error));
     SO_TRY(drain(w, SO_EVENT_DONE, error));
     double spent = real_time() - begun;
     r.mode = t->mode->name;
@@ -285,13 +314,15 @@ static so_status run_item(worker *w, const task *t, so_error *error)
         r.measured[SO_MEASURE_FIRST_TRANSCRIPT] = (w->first_heard - end) * 1000;
         r.measured[SO_MEASURE_EARLY_WORDS] = (double)w->early_words;
     }
-    if (t->mode->speaks) {
+    if (t->mode->want) {
+        double spoken = w->samples ? (double)w->samples / SO_VOICE_RATE : (double)w->n_units * SO_UNIT_MS / 1000;
         r.measured[SO_MEASURE_FIRST_SAMPLE] = (w->first_voice - end) * 1000;
-        if (w->samples) r.measured[SO_MEASURE_REAL_TIME] = spent / ((double)w->samples / SO_VOICE_RATE);
-        if (w->samples) SO_TRY(hear_again(w, error));
+        if (spoken > 0) r.measured[SO_MEASURE_REAL_TIME] = spent / spoken;
+        if (spoken > 0) SO_TRY(hear_again(w, error));
         r.echo = w->echo ? w->echo : "";
         if (w->samples && w->got && w->got[0])
-            SO_TRY(compare_voice(w, &r.measured[SO_MEASURE_DURATION_RATIO], &r.measured[SO_MEASURE_MEL_DISTANCE], error));
+            SO_TRY(
+                compare_voice(w, &r.measured[SO_MEASURE_DURATION_RATIO], &r.measured[SO_MEASURE_MEL_DISTANCE], error));
     }
     keep_result(w, t, &r);
     return SO_OK;
@@ -346,6 +377,7 @@ static void *worker_main(void *context)
 /* ---- lists */
 static bool fits(const mode *m, const so_tabletop_item *item)
 {
+    if (m->recites) return item->answer && item->question;
     return (item->image != NULL) == m->sees && (!m->hears || item->speech) && item->answer && item->question;
 }
 
@@ -353,9 +385,12 @@ static so_status add_mode(work *all, const char *name, size_t length, so_error *
 {
     const mode *m = NULL;
     int64_t n = 0, fitting = 0;
-    for (int i = 0; i < MAX_MODES; i++)
+    for (int i = 0; i < MODES; i++)
         if (strlen(modes[i].name) == length && strncmp(modes[i].name, name, length) == 0) m = &modes[i];
-    if (!m) return so_fail(error, SO_ERR_ARG, "modes are V+T>T, V+S>T, S>T, V+S>S, T>T, S>S; found '%.*s'", (int)length, name);
+    if (!m)
+        return so_fail(error, SO_ERR_ARG,
+                       "modes are V+T>T, V+S>T, V+S>S, V+S>U, T>T, S>T, S>S, S>U, say>S, say>U; found '%.*s'",
+                       (int)length, name);
     for (int64_t i = 0; i < all->corpus.count; i++) fitting += fits(m, &all->corpus.items[i]);
     if (fitting == 0) return so_fail(error, SO_ERR_MISSING, "the corpus has no item for %s", m->name);
     int64_t most = all->options->items > 0 && all->options->items < fitting ? all->options->items : fitting, seen = 0;
@@ -424,8 +459,10 @@ so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *o
     SO_TRY_GO(so_mel_open(&all.mel, SO_MEL_VOCODER, error));
     SO_TRY_GO(list_tasks(&all, error));
     SO_TRY_GO(run_all(&all, options->threads > 0 ? options->threads : cores > 0 ? (int)cores : 1, error));
-    if (text && !(*text = so_tabletop_score_text(all.score))) status = so_fail(error, SO_ERR_NOMEM, "no memory for tables");
-    if (json && !(*json = so_tabletop_score_json(all.score))) status = so_fail(error, SO_ERR_NOMEM, "no memory for tables");
+    if (text && !(*text = so_tabletop_score_text(all.score)))
+        status = so_fail(error, SO_ERR_NOMEM, "no memory for tables");
+    if (json && !(*json = so_tabletop_score_json(all.score)))
+        status = so_fail(error, SO_ERR_NOMEM, "no memory for tables");
 done:
     free(all.task);
     so_mel_close(&all.mel);

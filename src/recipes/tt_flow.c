@@ -1,7 +1,7 @@
 /* The flow of the tabletop recipe: speech units to mel in the model's one voice.
  *
- * Learned on the answers, whole, in batches of like length. Besides the flow matching loss the encoder's own guess of the mel
- * is pulled towards it, which the published recipe does not do: it halves the time until words can be understood.
+ * Learned on the answers, whole, in batches of like length. Besides the flow matching loss the encoder's own guess of
+ * the mel is pulled towards it, which the published recipe does not do.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
@@ -14,10 +14,13 @@
 #include "recipes/tt_vocal.h"
 
 enum {
-    MELS = 80, SPEAKER = 192,
-    ROWS = 1600, MOST = 48, /* frames and recordings of a step, with padding */
+    MELS = 80,
+    SPEAKER = 192,
+    ROWS = 1600,
+    MOST = 48, /* frames and recordings of a step, with padding */
     STEPS = 8000,
-    JUDGED = 12, SAMPLES = 4,
+    JUDGED = 12,
+    SAMPLES = 4,
 };
 
 so_flow_config so_tt_flow_config(void)
@@ -60,14 +63,15 @@ typedef struct context {
     int32_t *order; /* answers that are learned from, by duration */
     int64_t count;
     so_hift vocoder;
-    bool sounding;  /* the vocoder is there */
+    bool sounding; /* the vocoder is there */
 } context;
 
 /* ---- learning */
 
 static int64_t frames_of(const context *c, int64_t item)
 {
-    int64_t real = c->tt->corpus.item[item].a_count / 256, most = so_flow_frames(&c->net.config, c->units.item[item].a_count);
+    int64_t real = c->tt->corpus.item[item].a_count / 256,
+            most = so_flow_frames(&c->net.config, c->units.item[item].a_count);
     return real < most ? real : most;
 }
 
@@ -108,7 +112,7 @@ static so_status begin_at_mean(context *c, so_error *error)
     return SO_OK;
 }
 
-/* Answers of like length, `padded` frames the longest. */
+/* Answers of like length, about ROWS frames with their padding. */
 static int64_t draw(const context *c, so_rng *rng, int64_t *item)
 {
     int64_t at = so_rng_below(rng, c->count), span = MOST * 2, n = 0;
@@ -151,8 +155,18 @@ static sheet *write_sheet(const context *c, so_pass *pass, so_rng *rng, int64_t 
         so_tt_voice(vector + b * SPEAKER);
     }
     for (int64_t i = 0; i < B * T * MELS; i++) z[i] = (so_real)so_rng_normal(rng);
-    s->l = (so_flow_lesson){.B = B, .N = N, .T = T, .ids = ids, .units = s->units, .frames = s->frames, .mel = mel,
-                            .vector = vector, .shown = s->shown, .z = z, .t = s->t, .keep = s->keep};
+    s->l = (so_flow_lesson){.B = B,
+                            .N = N,
+                            .T = T,
+                            .ids = ids,
+                            .units = s->units,
+                            .frames = s->frames,
+                            .mel = mel,
+                            .vector = vector,
+                            .shown = s->shown,
+                            .z = z,
+                            .t = s->t,
+                            .keep = s->keep};
     return s;
 }
 
@@ -288,8 +302,8 @@ static so_status check_units(const context *c, so_error *error)
     for (int64_t i = 0; i < c->units.count; i++) {
         const so_tt_spoken *s = &c->units.item[i];
         if (s->a_at < 0 || s->a_count < 1 || (int64_t)s->a_at + s->a_count > all || frames_of(c, i) < 2)
-            return so_fail(error, SO_ERR_FORMAT, "answer %lld has %d units from %d on, of %lld", (long long)i, s->a_count, s->a_at,
-                           (long long)all);
+            return so_fail(error, SO_ERR_FORMAT, "answer %lld has %d units from %d on, of %lld", (long long)i,
+                           s->a_count, s->a_at, (long long)all);
     }
     return SO_OK;
 }
@@ -299,7 +313,8 @@ static so_status order_answers(context *c, so_error *error)
     SO_TRY(so_tt_units_open(&c->units, c->tt, error));
     c->count = c->tt->corpus.count - SO_TT_HELD_OUT;
     SO_TRY(check_units(c, error));
-    if (c->count < 4 * MOST) return so_fail(error, SO_ERR_STATE, "%lld answers: the flow needs more", (long long)c->count);
+    if (c->count < 4 * MOST)
+        return so_fail(error, SO_ERR_STATE, "%lld answers: the flow needs more", (long long)c->count);
     c->order = malloc((size_t)c->count * sizeof *c->order);
     if (!c->order) return so_fail(error, SO_ERR_NOMEM, "no memory for an order");
     for (int64_t i = 0; i < c->count; i++) c->order[i] = (int32_t)i;
@@ -313,13 +328,17 @@ static so_status learn(context *c, so_tt *tt, so_store *store, so_error *error)
     so_optim optim;
     SO_TRY(begin_at_mean(c, error));
     SO_TRY(so_store_learn(store, NULL, true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-8, .clip = 5, .average = 0.998}, error));
+    SO_TRY(so_optim_open(&optim, &(so_adamw){.beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-8, .clip = 5, .average = 0.998},
+                         error));
     SO_TRY(so_optim_add(&optim, store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = STEPS, .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 150}, .report_every = 20, .evaluate_every = 500,
-                 .save_every = 100},
-        .hooks = {.context = c, .micro = micro, .evaluate = evaluate},
-        .player = {&optim}, .players = 1};
+    so_trainer trainer = {.plan = {.steps = STEPS,
+                                   .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 150},
+                                   .report_every = 20,
+                                   .evaluate_every = 500,
+                                   .save_every = 100},
+                          .hooks = {.context = c, .micro = micro, .evaluate = evaluate},
+                          .player = {&optim},
+                          .players = 1};
     so_status status = so_tt_train(tt, "flow", &trainer, error);
     so_optim_swap(&optim);
     if (status == SO_OK) status = so_tt_keep(tt, store, NULL, "flow", error);

@@ -24,7 +24,7 @@ static so_status write_config(const so_tt *tt, const char *folder, so_error *err
         " \"num_key_value_heads\": %lld,\n \"head_dim\": %lld,\n \"num_hidden_layers\": %lld,\n"
         " \"num_bottom_audio_layers\": %lld,\n \"num_top_audio_layers\": %lld,\n \"rms_norm_eps\": %g,\n"
         " \"rope_theta\": %g,\n \"max_position_embeddings\": 2048,\n \"vocab_size\": %lld,\n \"text_vocab_size\": %lld,\n"
-        " \"audio_vocab_size\": %d,\n \"text_lookahead\": 3,\n \"text_window\": 5,\n"
+        " \"audio_vocab_size\": %d,\n \"text_lookahead\": 3,\n \"text_window\": 5,\n \"speech_history\": 0,\n"
         " \"mm_vision_tower\": \"siglip-tabletop\",\n \"mm_projector_type\": \"mlp2x_gelu\",\n \"mm_hidden_size\": %lld,\n"
         " \"mm_patch_merge_type\": \"flat\",\n \"image_aspect_ratio\": \"square\",\n"
         " \"bos_token_id\": %d,\n \"eos_token_id\": [%d, %d, %d],\n"
@@ -56,7 +56,7 @@ static so_status write_codec_config(const char *folder, so_error *error)
     so_hift_config h = so_tt_vocoder_config();
     char text[2048], path[1100];
     int n = snprintf(text, sizeof text,
-                     "{\n \"tokenizer\": {\"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
+                     "{\n \"tokenizer\": {\"trim_silence\": 1, \"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
                      "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld]},\n"
                      " \"flow\": {\"vocab\": %lld, \"enc_dim\": %lld, \"enc_heads\": %lld, \"enc_ffn\": %lld, \"enc_layers\": %lld,\n"
                      "  \"est_channels\": %lld, \"est_heads\": %lld, \"est_head_dim\": %lld, \"est_blocks\": %lld, \"est_mid\": %lld,\n"
@@ -119,7 +119,7 @@ static so_status write_codec(const so_tt *tt, const char *folder, so_error *erro
         so_tt_say(tt, "model: without 'ears', which is not trained yet");
     SO_TRY(write_voice(folder, error));
     SO_TRY(take_part(tt, "flow", "flow", folder, error));
-    SO_TRY(take_part(tt, "vocoder", "hift", folder, error));
+    SO_TRY(take_part(tt, so_tt_done(tt, "polish") ? "polish" : "vocoder", "hift", folder, error));
     return write_codec_config(folder, error);
 }
 

@@ -108,6 +108,20 @@ void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int6
     b->fused_rows[s] = b->fused - b->fused0[s];
 }
 
+void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, so_ids *scratch)
+{
+    const so_tt *tt = b->tt;
+    const so_tt_spoken *u = &units->item[i];
+    if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
+    int64_t s = b->seqs++;
+    add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
+    add_segment(b, units->unit + u->a_at, u->a_count, tt->corpus.item[i].answer, scratch);
+    add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
+    b->answer_segment[s] = -1;
+    b->memory0[s] = b->memories;
+    b->fused0[s] = b->fused;
+}
+
 static so_batch *sequences(so_tt_speech_batch *b) { return so_batch_many(b->pass, b->seqs, b->seq_rows, NULL); }
 
 /* ---- what both stages measure */
@@ -200,10 +214,16 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     if (!b || !answer) return NULL;
     b->slips = slips;
     for (int64_t i = 0; i < n; i++) {
-        so_tt_speech_add(b, &c->units, item[i], true, true, &c->scratch);
-        items[2 * i] = items[2 * i + 1] = item[i];
-        answer[2 * i] = false;
-        answer[2 * i + 1] = true;
+        int64_t before = b->segments;
+        bool echo = slips && so_rng_uniform(slips) < 0.25;
+        if (echo)
+            so_tt_speech_echo(b, &c->units, item[i], &c->scratch);
+        else
+            so_tt_speech_add(b, &c->units, item[i], true, true, &c->scratch);
+        for (int64_t g = before; g < b->segments; g++) {
+            items[g] = item[i];
+            answer[g] = echo || g > before;
+        }
     }
     so_batch *batch = sequences(b);
     so_tensor *each[16];
@@ -283,7 +303,7 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
     so_trainer trainer = {
-        .plan = {.steps = 4000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 500},
+        .plan = {.steps = 5000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 500},
         .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate},
         .player = {&optim}, .players = 1};
     so_status status = so_tt_train(tt, "bottom", &trainer, error);

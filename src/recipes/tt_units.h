@@ -60,4 +60,7 @@ so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt);
  * (a user message of one space, trimmed: nothing); `speak` false leaves the answer out. */
 void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, bool hear, bool speak, so_ids *scratch);
 
+/* The model's own voice as if a user had said it: an answer heard, nothing answered. What its own ears are measured with. */
+void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, so_ids *scratch);
+
 #endif

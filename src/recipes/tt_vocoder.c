@@ -1,7 +1,8 @@
 /* The vocoder of the tabletop recipe: mel to samples in the model's one voice.
  *
- * A small HiFT learns from random crops of the answers by spectral losses alone: the harmonic source gives the phases, so that
- * magnitudes are enough for a synthetic voice. Its pitch predictor learns from measured pitch, kept in f0.f32.
+ * A small HiFT learns from random crops of the answers by spectral losses alone: the harmonic source gives the phases,
+ * so that magnitudes are enough for a synthetic voice. Its pitch predictor learns from measured pitch, kept in f0.f32.
+ * The part "polish", run only when named, goes on against small judges.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
@@ -13,16 +14,22 @@
 
 #include "media/audio.h"
 #include "media/f0.h"
+#include "models/discriminators.h"
 #include "recipes/tt_vocal.h"
 
 enum {
-    HOP = 256, MELS = 80,
-    CROPS = 4, FRAMES = 32, CROP = FRAMES * HOP, /* of one step */
+    HOP = 256,
+    MELS = 80,
+    CROPS = 4,
+    FRAMES = 32,
+    CROP = FRAMES * HOP, /* of one step */
     AROUND = 4,          /* frames on either side that the mel of a crop sees */
     PITCHED = 4000,      /* answers that are learned from, their pitch is measured */
     STEPS = 8000,
+    POLISH_STEPS = 3000,
     OWN_PITCH_FROM = 800, /* steps until the source follows the predicted pitch */
-    JUDGED = 12, SAMPLES = 4,
+    JUDGED = 12,
+    SAMPLES = 4,
 };
 
 so_hift_config so_tt_vocoder_config(void)
@@ -74,16 +81,18 @@ so_status so_tt_check_answers(const so_tt *tt, int64_t frames, so_error *error)
 {
     int64_t all = (int64_t)(tt->corpus.a_map.size / sizeof *tt->corpus.a), count = tt->corpus.count, long_ones = 0;
     if (count <= SO_TT_HELD_OUT)
-        return so_fail(error, SO_ERR_STATE, "a corpus of %lld items, expected more than %d", (long long)count, SO_TT_HELD_OUT);
+        return so_fail(error, SO_ERR_STATE, "a corpus of %lld items, expected more than %d", (long long)count,
+                       SO_TT_HELD_OUT);
     for (int64_t i = 0; i < count; i++) {
         const so_tt_item *item = &tt->corpus.item[i];
         if (item->a_at < 0 || item->a_count < 512 || item->a_count > all || item->a_at > all - item->a_count)
-            return so_fail(error, SO_ERR_FORMAT, "answer %lld has %lld samples from %lld on, in a corpus of %lld", (long long)i,
-                           (long long)item->a_count, (long long)item->a_at, (long long)all);
+            return so_fail(error, SO_ERR_FORMAT, "answer %lld has %lld samples from %lld on, in a corpus of %lld",
+                           (long long)i, (long long)item->a_count, (long long)item->a_at, (long long)all);
         long_ones += i < learned(tt) && so_f0_frames(item->a_count) >= frames;
     }
     if (long_ones * 10 < learned(tt))
-        return so_fail(error, SO_ERR_FORMAT, "only %lld answers last %lld frames", (long long)long_ones, (long long)frames);
+        return so_fail(error, SO_ERR_FORMAT, "only %lld answers last %lld frames", (long long)long_ones,
+                       (long long)frames);
     return SO_OK;
 }
 
@@ -164,11 +173,18 @@ static so_status open_pitch(const so_tt *tt, pitch *p, so_error *error)
     return access(path, R_OK) == 0 ? load_pitch(tt, p, path, error) : measure_pitch(tt, p, path, error);
 }
 
+static void close_pitch(pitch *p)
+{
+    free(p->f0);
+    free(p->at);
+}
+
 /* ---- learning */
 
 typedef struct context {
     const so_tt *tt;
     so_hift net;
+    so_judges judges;
     pitch pitch;
 } context;
 
@@ -210,37 +226,84 @@ so_tensor *so_tt_source(so_pass *pass, const so_hift *net, int64_t B, int64_t T,
     return h ? so_hift_source(pass, net, h) : NULL;
 }
 
-static so_tensor *losses(so_pass *pass, const so_real *f0, so_tensor *guess, so_tensor *wave, so_tensor *real, so_notes *notes)
+static so_tensor *losses(so_pass *pass, const so_real *f0, so_tensor *guess, so_tensor *wave, so_tensor *real,
+                         so_notes *notes)
 {
-    static const so_wave_mel band = {.rate = 22050, .n_fft = 1024, .hop = HOP, .mels = MELS, .f_min = 0, .f_max = 11025};
+    static const so_wave_mel band = {
+        .rate = 22050, .n_fft = 1024, .hop = HOP, .mels = MELS, .f_min = 0, .f_max = 11025};
     so_tensor *goal = so_constant(pass, 2, (int64_t[]){CROPS, FRAMES}, f0);
     so_tensor *loss[] = {so_l1(pass, so_wave_log_mel(pass, wave, &band), so_wave_log_mel(pass, real, &band), NULL),
-                         so_wave_stft_loss(pass, wave, real, 2048), so_wave_stft_loss(pass, wave, real, 1024),
-                         so_wave_stft_loss(pass, wave, real, 512), so_wave_stft_loss(pass, wave, real, 128),
+                         so_wave_stft_loss(pass, wave, real, 2048),
+                         so_wave_stft_loss(pass, wave, real, 1024),
+                         so_wave_stft_loss(pass, wave, real, 512),
+                         so_wave_stft_loss(pass, wave, real, 128),
                          so_l1(pass, guess, goal, NULL)};
     if (!so_ok(pass)) return NULL;
     so_notes_add(notes, "mel", so_data(loss[0])[0], 1);
-    so_notes_add(notes, "stft", (so_data(loss[1])[0] + so_data(loss[2])[0] + so_data(loss[3])[0] + so_data(loss[4])[0]) / 4, 1);
+    so_notes_add(notes, "stft",
+                 (so_data(loss[1])[0] + so_data(loss[2])[0] + so_data(loss[3])[0] + so_data(loss[4])[0]) / 4, 1);
     so_notes_add(notes, "f0", so_data(loss[5])[0], 1);
     return so_weighted_sum(pass, 6, loss, (so_real[]){45, 4, 4, 4, 4, 0.1f});
+}
+
+/* Crops, and what the vocoder makes of them. */
+typedef struct scene {
+    so_tensor *real, *mel, *guess, *wave;
+    so_real *f0;
+} scene;
+
+static bool play(context *c, so_pass *pass, so_rng *rng, bool own_pitch, scene *s)
+{
+    pass->k = c->tt->kernels;
+    s->real = so_new2(pass, CROPS, CROP);
+    s->mel = so_new3(pass, CROPS, FRAMES, MELS);
+    s->f0 = so_take(pass, CROPS * FRAMES * sizeof *s->f0, false);
+    if (!so_ok(pass)) return false;
+    for (int64_t b = 0; b < CROPS && so_ok(pass); b++)
+        crop(c, pass, rng, so_data(s->real) + b * CROP, so_data(s->mel) + b * FRAMES * MELS, s->f0 + b * FRAMES);
+    s->guess = so_hift_f0(pass, &c->net, s->mel);
+    if (!so_ok(pass)) return false;
+    const so_real *pitch = own_pitch ? so_data(s->guess) : s->f0;
+    s->wave = so_hift_wave(pass, &c->net, s->mel, so_tt_source(pass, &c->net, CROPS, FRAMES, pitch, rng));
+    return so_ok(pass);
 }
 
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
-    so_tensor *real = so_new2(pass, CROPS, CROP), *mel = so_new3(pass, CROPS, FRAMES, MELS);
-    so_real *f0 = so_take(pass, CROPS * FRAMES * sizeof *f0, false);
-    if (!f0) return NULL;
-    pass->k = c->tt->kernels;
-    for (int64_t b = 0; b < CROPS && so_ok(pass); b++)
-        crop(c, pass, &m->rng, so_data(real) + b * CROP, so_data(mel) + b * FRAMES * MELS, f0 + b * FRAMES);
+    scene s;
+    if (!play(c, pass, &m->rng, m->step >= OWN_PITCH_FROM, &s)) return NULL;
     m->tokens = CROPS * FRAMES;
-    so_tensor *guess = so_hift_f0(pass, &c->net, mel);
-    if (!so_ok(pass)) return NULL;
-    so_tensor *source = so_tt_source(pass, &c->net, CROPS, FRAMES, m->step < OWN_PITCH_FROM ? f0 : so_data(guess), &m->rng);
-    so_tensor *loss = losses(pass, f0, guess, so_hift_wave(pass, &c->net, mel, source), real, m->notes);
-    pass->k = so_tt_rough(c->tt); /* on the way back only: forward, its rounding would be heard */
+    so_tensor *loss = losses(pass, s.f0, s.guess, s.wave, s.real, m->notes);
+    pass->k = so_tt_rough(c->tt); /* forward, its rounding raised the mel loss by a tenth */
     return loss;
+}
+
+/* Player 0 sings, player 1 judges (spec/speech-codec.md 7.2). */
+static so_tensor *contest(void *p, so_pass *pass, so_micro *m)
+{
+    context *c = p;
+    scene s;
+    so_verdict real, made;
+    if (!play(c, pass, &m->rng, true, &s)) return NULL;
+    if (!so_judge(pass, &c->judges, s.real, &real) || !so_judge(pass, &c->judges, s.wave, &made)) return NULL;
+    so_tensor *loss[4] = {NULL};
+    if (m->player == 0) {
+        m->tokens = CROPS * FRAMES;
+        loss[0] = losses(pass, s.f0, s.guess, s.wave, s.real, m->notes);
+        loss[1] = so_fooling_loss(pass, &made);
+        loss[2] = so_feature_loss(pass, &real, &made);
+        loss[3] = so_relative_loss(pass, &made, &real, 0.04);
+    } else {
+        loss[0] = so_judging_loss(pass, &real, &made);
+        loss[1] = so_relative_loss(pass, &real, &made, 0.04);
+    }
+    if (!so_ok(pass)) return NULL;
+    static const char *const name[2][4] = {{"all", "fooling", "features", "relative"}, {"judging", "judged"}};
+    int losses_made = m->player == 0 ? 4 : 2;
+    for (int i = 0; i < losses_made; i++) so_notes_add(m->notes, name[m->player][i], so_data(loss[i])[0], 1);
+    pass->k = so_tt_rough(c->tt);
+    return so_weighted_sum(pass, losses_made, loss, (so_real[]){1, 1, m->player == 0 ? 2 : 0, 1});
 }
 
 /* ---- judging */
@@ -310,7 +373,8 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
     context *c = p;
     pass->k = c->tt->kernels;
     int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
-    for (int64_t i = 0; i < JUDGED; i++) SO_TRY(judge(c, pass, first + i * (SO_TT_HELD_OUT / JUDGED), i < SAMPLES, notes, error));
+    for (int64_t i = 0; i < JUDGED; i++)
+        SO_TRY(judge(c, pass, first + i * (SO_TT_HELD_OUT / JUDGED), i < SAMPLES, notes, error));
     return SO_OK;
 }
 
@@ -326,16 +390,65 @@ so_status so_tt_vocoder(so_tt *tt, so_error *error)
     so_adamw adamw = {.beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-8, .clip = 300};
     SO_TRY(so_optim_open(&optim, &adamw, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = STEPS, .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 100}, .report_every = 20, .evaluate_every = 500,
-                 .save_every = 100},
-        .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
-        .player = {&optim}, .players = 1};
+    so_trainer trainer = {.plan = {.steps = STEPS,
+                                   .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 100},
+                                   .report_every = 20,
+                                   .evaluate_every = 500,
+                                   .save_every = 100},
+                          .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+                          .player = {&optim},
+                          .players = 1};
     so_status status = so_tt_train(tt, "vocoder", &trainer, error);
     if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "vocoder", error);
     so_optim_close(&optim);
     so_store_close(&store);
-    free(c.pitch.f0);
-    free(c.pitch.at);
+    close_pitch(&c.pitch);
+    return status;
+}
+
+/* ---- polishing against judges */
+
+static so_status polish(context *c, so_tt *tt, so_store *store, so_store *judges, so_error *error)
+{
+    so_optim optim[2];
+    so_adamw adamw = {.beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-8, .clip = 300};
+    SO_TRY(so_store_learn(store, NULL, true, error));
+    SO_TRY(so_store_learn(judges, NULL, true, error));
+    for (int i = 0; i < 2; i++) {
+        SO_TRY(so_optim_open(&optim[i], &adamw, error));
+        SO_TRY(so_optim_add(&optim[i], i ? judges : store, NULL, 0, error));
+    }
+    so_trainer trainer = {.plan = {.steps = POLISH_STEPS,
+                                   .schedule = {SO_RATE_COSINE, 2e-4, 0.1, 50},
+                                   .report_every = 20,
+                                   .evaluate_every = 250,
+                                   .save_every = 100},
+                          .hooks = {.context = c, .micro = contest, .evaluate = evaluate},
+                          .player = {&optim[0], &optim[1]},
+                          .players = 2};
+    so_status status = so_tt_train(tt, "polish", &trainer, error);
+    if (status == SO_OK) status = so_tt_keep(tt, store, NULL, "polish", error);
+    for (int i = 0; i < 2; i++) so_optim_close(&optim[i]);
+    return status;
+}
+
+so_status so_tt_polish(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "polish")) return SO_OK;
+    context c = {.tt = tt};
+    so_store store, judges;
+    so_rng rng;
+    so_rng_init(&rng, tt->seed, 10);
+    so_binder binder = {.store = &judges, .rng = &rng};
+    so_judges_config config = {5, {2, 3, 5, 7, 11}, {8, 16, 32, 64, 64}, 3, {2048, 1024, 512}, 8};
+    SO_TRY(so_store_open(&judges, 0, error));
+    SO_TRY(so_judges_bind(&c.judges, &config, "", &binder, error));
+    SO_TRY(so_tt_vocoder_open(tt, &store, &c.net, error));
+    SO_TRY(so_tt_overlay(tt, &store, "vocoder", error));
+    SO_TRY(open_pitch(tt, &c.pitch, error));
+    so_status status = polish(&c, tt, &store, &judges, error);
+    so_store_close(&judges);
+    so_store_close(&store);
+    close_pitch(&c.pitch);
     return status;
 }

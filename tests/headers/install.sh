@@ -19,7 +19,7 @@ else
 fi
 PKG_CONFIG_PATH=$(dirname "$(find "$place/usr" -name stream-omni.pc | head -1)"):${PKG_CONFIG_PATH:-}
 export PKG_CONFIG_PATH
-if flags=$(pkg-config --cflags --libs --static stream-omni); then echo "ok 2 - pkg-config finds it"; else
+if flags=$(pkg-config --cflags --libs stream-omni); then echo "ok 2 - pkg-config finds it"; else
     echo "not ok 2 - pkg-config finds it"
     flags=
 fi

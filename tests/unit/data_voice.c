@@ -57,7 +57,7 @@ static void every_voice_speaks_and_is_its_own(void **state)
                 power += (double)samples[i] * samples[i];
                 sum += fabs((double)samples[i]) * (double)(i % 97);
             }
-            double rms = sqrt(power / (double)count), seconds = (double)count / SO_VOICE_RATE;
+            double rms = sqrt(power / (double)count), seconds = (double)count / SO_ESPEAK_RATE;
             if (seconds < 0.8 || seconds > 2.5 || rms < 0.01 || rms > 0.5)
                 fail_msg("%s%s: %.2f s, rms %.3f", accents[a], variants[v], seconds, rms);
             for (int k = 0; k < n; k++) assert_true(sums[k] != sum);
@@ -111,7 +111,7 @@ static void disturbance_is_light_and_silence_is_cut(void **state)
         if (fabsf(clean[i]) > 0.002f) last = i;
     }
     assert_true(change > 1e-4 * signal && change < 0.25 * signal);
-    assert_true(n - last <= SO_VOICE_RATE / 10 + SO_VOICE_RATE / 50);
+    assert_true(n - last <= SO_ESPEAK_RATE / 10 + SO_ESPEAK_RATE / 50);
     free(clean);
     free(dirty);
 }
@@ -142,7 +142,7 @@ static void no_two_words_sound_the_same(void **state)
     static const char *const accents[] = {
         "en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"};
     static char sounds[SO_TABLETOP_WORDS][64];
-    assert_int_equal(espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, espeakINITIALIZE_DONT_EXIT), SO_VOICE_RATE);
+    assert_int_equal(espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, espeakINITIALIZE_DONT_EXIT), SO_ESPEAK_RATE);
     for (int a = 0; a < 7; a++) {
         assert_int_equal(espeak_SetVoiceByName(accents[a]), EE_OK);
         for (int i = 0; i < SO_TABLETOP_WORDS; i++) {

@@ -70,8 +70,9 @@ static void refuses_what_it_cannot_say(void **state)
     CHECK_OK(so_session_open(&session, model, &options, &e), e);
     assert_int_equal(so_say(session, "Hello.", SO_WANT_TEXT, &e), SO_ERR_ARG);
     assert_int_equal(so_say(session, "", SO_WANT_UNITS, &e), SO_ERR_ARG);
-    assert_int_equal(so_say(session, "one two three four five six seven eight nine ten eleven twelve", SO_WANT_UNITS, &e),
-                     SO_ERR_LIMIT);
+    assert_int_equal(
+        so_say(session, "one two three four five six seven eight nine ten eleven twelve", SO_WANT_UNITS, &e),
+        SO_ERR_LIMIT);
     assert_int_equal(so_say(session, "Hello.", SO_WANT_UNITS | SO_WANT_VOICE, &e), SO_ERR_UNSUPPORTED);
     CHECK_OK(so_feed_text(session, "Hello.", &e), e);
     assert_int_equal(so_say(session, "Hello.", SO_WANT_UNITS, &e), SO_ERR_STATE);

@@ -163,28 +163,34 @@ static void kept_turns_equal_new_ones(void **state)
     so_error error;
     told t;
     so_talk *fresh;
-    CHECK_OK(so_session_open(&s, model, &(so_session_options){.max_units = 30, .max_text = 15}, &error), error);
-    feed_picture(s);
-    for (int i = 0; i < 3; i++) {
-        if (i != 1) feed_tone(s, 16000, 0.7 + 0.2 * i, 0);
-        if (i != 0) CHECK_OK(so_feed_text(s, "where is the cat?", &error), error);
-        CHECK_OK(so_reply(s, i == 1 ? SO_WANT_TEXT : SO_WANT_TEXT | SO_WANT_VOICE, &error), error);
-        if (i < 2) collect(s, &t, 0);
-        if (i < 2) free(t.pcm);
+    int64_t speech[2];
+    for (int history = 0; history < 2; history++) {
+        model->setup.speech_history = history;
+        CHECK_OK(so_session_open(&s, model, &(so_session_options){.max_units = 30, .max_text = 15}, &error), error);
+        feed_picture(s);
+        for (int i = 0; i < 3; i++) {
+            if (i != 1) feed_tone(s, 16000, 0.7 + 0.2 * i, 0);
+            if (i != 0) CHECK_OK(so_feed_text(s, "where is the cat?", &error), error);
+            CHECK_OK(so_reply(s, i == 1 ? SO_WANT_TEXT : SO_WANT_TEXT | SO_WANT_VOICE, &error), error);
+            if (i < 2) collect(s, &t, 0);
+            if (i < 2) free(t.pcm);
+        }
+        CHECK_OK(so_talk_open(&fresh, model, &s->talk->options, &error), error);
+        memcpy(fresh->vectors, s->talk->vectors, (size_t)(s->talk->n_vectors * 32) * sizeof(so_real));
+        fresh->n_vectors = s->talk->n_vectors;
+        CHECK_OK(so_talk_sync(fresh, s->slots.slot, s->slots.n, &error), error);
+        assert_int_equal(fresh->bottom.len, s->talk->bottom.len);
+        assert_int_equal(fresh->backbone.len, s->talk->backbone.len);
+        assert_int_equal(fresh->top.len, s->talk->top.len);
+        check_close("h", s->talk->h, fresh->h, 32, 1e-4, 1e-4);
+        check_close("thought", s->talk->thought, fresh->thought, 32, 1e-4, 1e-4);
+        check_close("keys", so_kv_k(&s->talk->backbone, 2), so_kv_k(&fresh->backbone, 2), fresh->backbone.len * 16, 1e-4, 1e-4);
+        check_close("values", so_kv_v(&s->talk->bottom, 1), so_kv_v(&fresh->bottom, 1), fresh->bottom.len * 16, 1e-4, 1e-4);
+        speech[history] = fresh->bottom.len;
+        so_talk_close(&fresh);
+        so_session_close(&s);
     }
-    CHECK_OK(so_talk_open(&fresh, model, &s->talk->options, &error), error);
-    memcpy(fresh->vectors, s->talk->vectors, (size_t)(s->talk->n_vectors * 32) * sizeof(so_real));
-    fresh->n_vectors = s->talk->n_vectors;
-    CHECK_OK(so_talk_sync(fresh, s->slots.slot, s->slots.n, &error), error);
-    assert_int_equal(fresh->bottom.len, s->talk->bottom.len);
-    assert_int_equal(fresh->backbone.len, s->talk->backbone.len);
-    assert_int_equal(fresh->top.len, s->talk->top.len);
-    check_close("h", s->talk->h, fresh->h, 32, 1e-4, 1e-4);
-    check_close("thought", s->talk->thought, fresh->thought, 32, 1e-4, 1e-4);
-    check_close("keys", so_kv_k(&s->talk->backbone, 2), so_kv_k(&fresh->backbone, 2), fresh->backbone.len * 16, 1e-4, 1e-4);
-    check_close("values", so_kv_v(&s->talk->bottom, 1), so_kv_v(&fresh->bottom, 1), fresh->bottom.len * 16, 1e-4, 1e-4);
-    so_talk_close(&fresh);
-    so_session_close(&s);
+    assert_true(speech[0] < speech[1]);
 }
 
 static void stopped_answers_are_cut(void **state)
@@ -308,6 +314,47 @@ static void the_end_of_speech_is_noticed(void **state)
     so_session_close(&s);
 }
 
+/* Silence before speech is dropped, a pause within it is not, and of that behind it 200 ms are left. */
+static void the_gate_trims_silence(void **state)
+{
+    (void)state;
+    enum { N = 16000 };
+    static float quiet[N];
+    so_ear *a, *b;
+    so_error error;
+    bool news;
+    float *x = malloc(N * sizeof *x);
+    for (int i = 0; i < N; i++) {
+        x[i] = 0.3f * sinf((float)i * 0.06f) * sinf((float)(i % 3001) * 0.002f);
+        quiet[i] = 1e-4f * sinf((float)i);
+    }
+    x[0] = 0.3f;
+    so_codec codec = model->codec;
+    codec.trims = true;
+    CHECK_OK(so_ear_open(&a, &codec, NULL, model->kernels, 20, &error), error);
+    CHECK_OK(so_ear_open(&b, &model->codec, NULL, model->kernels, 20, &error), error);
+    for (int at = 0; at < 8000; at += 80) CHECK_OK(so_ear_feed(a, quiet + at, 80, 16000, &news, &error), error);
+    assert_int_equal(a->n, 0);
+    for (int part = 0; part < 2; part++) {
+        CHECK_OK(so_ear_feed(a, x, N, 16000, &news, &error), error);
+        CHECK_OK(so_ear_feed(b, x, N, 16000, &news, &error), error);
+        CHECK_OK(so_ear_feed(a, quiet, N, 16000, &news, &error), error);
+        CHECK_OK(so_ear_feed(b, quiet, part ? 3200 : N, 16000, &news, &error), error);
+        assert_true(a->quiet_s > 0.9);
+    }
+    CHECK_OK(so_ear_finish(a, &error), error);
+    CHECK_OK(so_ear_finish(b, &error), error);
+    assert_int_equal(a->lead, 8000);
+    assert_int_equal(a->n, b->n);
+    assert_memory_equal(a->units, b->units, (size_t)a->n * sizeof *a->units);
+    so_ear_reset(a);
+    CHECK_OK(so_ear_feed(a, quiet, N, 16000, &news, &error), error);
+    CHECK_OK(so_ear_finish(a, &error), error);
+    so_ear_close(&a);
+    so_ear_close(&b);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +364,7 @@ int main(void)
         cmocka_unit_test(stopped_answers_are_cut),
         cmocka_unit_test(other_loops_and_limits),
         cmocka_unit_test(the_end_of_speech_is_noticed),
+        cmocka_unit_test(the_gate_trims_silence),
         cmocka_unit_test(answering_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

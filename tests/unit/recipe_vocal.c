@@ -1,6 +1,5 @@
-/* The vocal parts of the tabletop recipe on a corpus of hums: they learn, and a run that was stopped and resumed equals the
- * run that was not.
- * SPDX-License-Identifier: Apache-2.0 */
+/* The vocal parts of the tabletop recipe on a corpus of hums: they learn, and a run that was stopped and resumed equals
+ * the run that was not. SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "recipes/tt_units.h"
@@ -73,7 +72,8 @@ static double run_until(const char *folder, const char *part, part_fn fn, const 
 {
     so_error error = {0};
     witness w = {.part = part, .at = at};
-    so_tt tt = {.folder = folder, .seed = 3, .say = hear, .say_context = &w, .stop = &w.stop, .kernels = so_kernels_best()};
+    so_tt tt = {
+        .folder = folder, .seed = 3, .say = hear, .say_context = &w, .stop = &w.stop, .kernels = so_kernels_best()};
     CHECK_OK(so_pool_open(&tt.pool, 1, &error), error);
     CHECK_OK(so_tt_open(&tt, &error), error);
     assert_int_equal(fn(&tt, &error), SO_ERR_STOPPED);
@@ -121,6 +121,25 @@ static void vocoder_learns_and_resumes(void **state)
     check_part("vocoder", so_tt_vocoder);
 }
 
+/* The contest begins with what the vocoder left; one report is enough to see both players. */
+static void polish_plays(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/so-vocal-XXXXXX", remove[128];
+    so_error error = {0};
+    so_store store;
+    so_hift net;
+    assert_non_null(mkdtemp(folder));
+    make_corpus(folder);
+    so_tt tt = {.folder = folder, .seed = 3};
+    CHECK_OK(so_tt_vocoder_open(&tt, &store, &net, &error), error);
+    CHECK_OK(so_tt_keep(&tt, &store, NULL, "vocoder", &error), error);
+    so_store_close(&store);
+    assert_true(run_until(folder, "polish", so_tt_polish, "20") > 0);
+    snprintf(remove, sizeof remove, "rm -r %s", folder);
+    assert_int_equal(system(remove), 0);
+}
+
 static void flow_learns_and_resumes(void **state)
 {
     (void)state;
@@ -131,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vocoder_learns_and_resumes),
+        cmocka_unit_test(polish_plays),
         cmocka_unit_test(flow_learns_and_resumes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
