@@ -47,7 +47,7 @@ static bool next_chunk(const so_mouth *m, chunk *c)
     if (m->n - from < hop + o->right && !m->ended) return false;
     if (m->n == from) return false;
     *c = (chunk){from > o->left ? from - o->left : 0, from, from + hop, from + hop + o->right};
-    if (c->right >= m->n) c->to = c->right = m->n;
+    if (c->right > m->n) c->to = c->right = m->n; /* with exactly enough, more may follow */
     return true;
 }
 
@@ -157,10 +157,12 @@ so_status so_mouth_next(so_mouth *m, const float **pcm, int64_t *samples, so_err
     *samples = 0;
     SO_TRY(make_source(m, error));
     SO_TRY(make_wave(m, pcm, samples, error));
-    if (*samples || !next_chunk(m, &c)) return SO_OK;
-    SO_TRY(make_mel(m, &c, error));
-    SO_TRY(make_source(m, error));
-    return make_wave(m, pcm, samples, error);
+    while (*samples == 0 && next_chunk(m, &c)) { /* a short chunk may end before what the vocoder must see ahead */
+        SO_TRY(make_mel(m, &c, error));
+        SO_TRY(make_source(m, error));
+        SO_TRY(make_wave(m, pcm, samples, error));
+    }
+    return SO_OK;
 }
 
 so_status so_mouth_put(so_mouth *m, int32_t unit, so_error *error)

@@ -1,0 +1,92 @@
+/* mouth: what is heard must not depend on when units come, on small random networks.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include "engine/mouth.h"
+
+enum { UNITS = 80, HOP = 256 };
+
+typedef struct world {
+    so_store store;
+    so_codec codec;
+    float speaker[16];
+    int32_t units[UNITS];
+} world;
+
+static int open_world(void **state)
+{
+    static world w;
+    so_error error = {0};
+    so_rng rng;
+    so_rng_init(&rng, 21, 0);
+    CHECK_OK(so_store_open(&w.store, 0, &error), error);
+    so_binder binder = {.store = &w.store, .rng = &rng};
+    so_flow_config flow = {.units = 64, .width = 32, .heads = 2, .ff = 48, .layers = 2, .channels = 16, .est_heads = 2,
+                           .head_width = 8, .est_blocks = 1, .mid = 1, .speaker = 16, .mels = 80, .unit_rate = 25,
+                           .rate = 22050, .hop = HOP, .border = 20, .steps = 3, .guidance = 0.7, .sigma_min = 1e-6};
+    CHECK_OK(so_flow_bind(&w.codec.flow, &flow, "flow.", &binder, &error), error);
+    so_hift_config hift = so_hift_published();
+    hift.channels = hift.f0_channels = 16;
+    CHECK_OK(so_hift_bind(&w.codec.hift, &hift, "hift.", &binder, &error), error);
+    for (int i = 0; i < 16; i++) w.speaker[i] = (float)so_rng_normal(&rng);
+    for (int i = 0; i < UNITS; i++) w.units[i] = (int32_t)so_rng_below(&rng, 64);
+    w.codec.speaks = true;
+    w.codec.speaker = w.speaker;
+    *state = &w;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    so_store_close(&((world *)*state)->store);
+    return 0;
+}
+
+/* Gives n units, `at_once` at a time, and gathers all audio. */
+static int64_t speak(const world *w, so_mouth *mouth, int64_t n, int64_t at_once, float *out)
+{
+    so_error error = {0};
+    int64_t total = 0, samples;
+    const float *pcm;
+    so_mouth_reset(mouth, 1);
+    for (int64_t i = 0; i < n; i++) {
+        CHECK_OK(so_mouth_put(mouth, w->units[i], &error), error);
+        if (i + 1 == n) so_mouth_end(mouth);
+        if ((i + 1) % at_once && i + 1 < n) continue;
+        do {
+            CHECK_OK(so_mouth_next(mouth, &pcm, &samples, &error), error);
+            if (samples) memcpy(out + total, pcm, (size_t)samples * sizeof *out);
+            total += samples;
+        } while (samples > 0);
+    }
+    return total;
+}
+
+/* Answers end everywhere in a chunk and in its context to the right: first 6, then 11, with 4 to the right. */
+static void audio_does_not_depend_on_when_units_come(void **state)
+{
+    world *w = *state;
+    so_error error = {0};
+    so_mouth *mouth;
+    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
+    CHECK_OK(so_mouth_open(&mouth, &w->codec, NULL, so_kernels_best(), &options, &error), error);
+    float *out = malloc(sizeof *out * UNITS * 900), *expected = malloc(sizeof *out * UNITS * 900);
+    for (int64_t n = 17; n <= 34; n++) {
+        int64_t samples = speak(w, mouth, n, n, expected);
+        assert_int_equal(samples, so_flow_frames(&w->codec.flow.config, n) * HOP);
+        for (int64_t at_once = 1; at_once < 6; at_once += 2) {
+            assert_int_equal(speak(w, mouth, n, at_once, out), samples);
+            if (memcmp(out, expected, (size_t)samples * sizeof *out) != 0)
+                fail_msg("%d units, %d at a time, sound otherwise than all at once", (int)n, (int)at_once);
+        }
+    }
+    so_mouth_close(&mouth);
+    free(out);
+    free(expected);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(audio_does_not_depend_on_when_units_come)};
+    return cmocka_run_group_tests(tests, open_world, close_world);
+}
