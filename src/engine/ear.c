@@ -14,7 +14,7 @@ enum {
     LEAST = 201,    /* samples of the shortest clip */
     PIECE = 4096,   /* samples taken at once */
     LEVEL = 160,    /* samples of one level: 10 ms */
-    BEFORE = 0,     /* samples kept before the first loud one */
+    LEAD = 3200,    /* quiet samples before the first sound that are no silence yet: 200 ms */
     AFTER = 3200    /* quiet samples let through behind the last loud one: 200 ms */
 };
 
@@ -129,15 +129,19 @@ static so_status gate(so_ear *ear, so_error *error)
     const float *x = ear->held + ear->checked;
     double level = 0;
     for (int i = 0; i < LEVEL; i++) level += (double)x[i] * (double)x[i];
-    bool loud = sqrt(level / LEVEL) > fmax(3e-3, 4 * ear->quietest);
+    bool loud = sqrt(level / LEVEL) > fmax(1e-3, 3 * ear->quietest);
     ear->checked += LEVEL;
     if (loud) {
+        if (!ear->open && (ear->lead || ear->checked > LEAD)) {
+            ear->lead += ear->checked - LEVEL;
+            drop_held(ear, ear->checked - LEVEL);
+        }
         ear->open = true;
         ear->quiet_n = 0;
         return release(ear, ear->checked, error);
     }
     if (!ear->open) {
-        int64_t excess = ear->checked - BEFORE;
+        int64_t excess = ear->checked - LEAD;
         if (excess <= 0) return SO_OK;
         ear->lead += excess;
         drop_held(ear, excess);
