@@ -15,7 +15,8 @@
 enum { TOY_UNITS = 64 };
 
 static const char toy_config[] =
-    "{\"model_type\": \"stream_omni_llama\", \"model_name\": \"toy\", \"system_prompt\": \"Be kind.\", \"hidden_size\": 32,"
+    "{\"model_type\": \"stream_omni_llama\", \"model_name\": \"toy\", \"system_prompt\": \"Be kind.\", "
+    "\"hidden_size\": 32,"
     " \"intermediate_size\": 64, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 3,"
     " \"num_bottom_audio_layers\": 2, \"num_top_audio_layers\": 2, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0,"
     " \"max_position_embeddings\": 1024, \"audio_vocab_size\": 64, \"mm_vision_tower\": \"siglip-toy\","
@@ -24,11 +25,15 @@ static const char toy_config[] =
     " \"num_hidden_layers\": 2, \"image_size\": 56, \"patch_size\": 14, \"layer_norm_eps\": 1e-6}}";
 static const char toy_codec[] =
     "{\"tokenizer\": {\"dim\": 32, \"heads\": 2, \"layers\": 1, \"codebook\": 64, \"n_mels\": 128, \"n_ctx\": 1500},"
-    " \"flow\": {\"vocab\": 64, \"enc_dim\": 32, \"enc_heads\": 2, \"enc_ffn\": 32, \"enc_layers\": 1, \"est_channels\": 16,"
+    " \"flow\": {\"vocab\": 64, \"enc_dim\": 32, \"enc_heads\": 2, \"enc_ffn\": 32, \"enc_layers\": 1, "
+    "\"est_channels\": 16,"
     " \"est_heads\": 1, \"est_head_dim\": 16, \"est_blocks\": 1, \"est_mid\": 1, \"spk_dim\": 8, \"n_timesteps\": 2},"
     " \"hift\": {\"base_channels\": 16, \"f0_channels\": 8}}";
 
-static inline void toy_path(char *out, const char *folder, const char *name) { snprintf(out, 512, "%.200s/%s", folder, name); }
+static inline void toy_path(char *out, const char *folder, const char *name)
+{
+    snprintf(out, 512, "%.200s/%s", folder, name);
+}
 
 static inline void toy_write(const char *folder, const char *name, const so_store *store)
 {
@@ -50,8 +55,9 @@ static inline void toy_write(const char *folder, const char *name, const so_stor
 
 static inline so_tokenizer *toy_tokenizer(void)
 {
-    static const char text[] = "the cat sat on the mat. the red star is above the blue circle, and the cat sees the star. "
-                               "what color is the star? where is the cat? one two three four five. hello, how are you?";
+    static const char text[] =
+        "the cat sat on the mat. the red star is above the blue circle, and the cat sees the star. "
+        "what color is the star? where is the cat? one two three four five. hello, how are you?";
     so_bpe_trainer *trainer;
     so_tokenizer *tokenizer;
     so_error error;
@@ -117,10 +123,17 @@ static inline void toy_make(const char *folder, uint64_t seed)
     so_tokenizer_close(&tokenizer);
     toy_path(path, folder, "config.json");
     CHECK_OK(so_file_write(path, toy_config, sizeof toy_config - 1, &error), error);
-    so_omni_config c = {.llama = {.width = 32, .heads = 4, .kv_heads = 2, .head_width = 8, .ff = 64, .rms_eps = 1e-5,
-                                  .rope_theta = 10000}, .bottom = 2, .backbone = 3, .top = 2, .text_rows = first_unit,
-                        .audio_rows = size, .speech = true, .vision = true,
-                        .siglip = {.width = 24, .heads = 2, .ff = 32, .layers = 1, .image = 56, .patch = 14, .norm_eps = 1e-6}};
+    so_omni_config c = {
+        .llama =
+            {.width = 32, .heads = 4, .kv_heads = 2, .head_width = 8, .ff = 64, .rms_eps = 1e-5, .rope_theta = 10000},
+        .bottom = 2,
+        .backbone = 3,
+        .top = 2,
+        .text_rows = first_unit,
+        .audio_rows = size,
+        .speech = true,
+        .vision = true,
+        .siglip = {.width = 24, .heads = 2, .ff = 32, .layers = 1, .image = 56, .patch = 14, .norm_eps = 1e-6}};
     CHECK_OK(so_store_open(&store, (size_t)1 << 32, &error), error);
     so_rng_init(&rng, seed, 1);
     so_binder binder = {.store = &store, .rng = &rng};
@@ -133,9 +146,16 @@ static inline void toy_make(const char *folder, uint64_t seed)
 
 static inline void toy_remove(const char *folder)
 {
-    static const char *const names[] = {"codec/config.json", "codec/speech_tokenizer_v1.safetensors", "codec/flow.safetensors",
-                                        "codec/hift.safetensors", "codec", "tokenizer.json", "config.json", "model.safetensors",
-                                        "model.gguf", ""};
+    static const char *const names[] = {"codec/config.json",
+                                        "codec/speech_tokenizer_v1.safetensors",
+                                        "codec/flow.safetensors",
+                                        "codec/hift.safetensors",
+                                        "codec",
+                                        "tokenizer.json",
+                                        "config.json",
+                                        "model.safetensors",
+                                        "model.gguf",
+                                        ""};
     char path[512];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         toy_path(path, folder, names[i]);

@@ -39,8 +39,8 @@ static void integers(const json_t *json, const char *key, int64_t *value, int64_
 
 static so_speech_tokenizer_config tokenizer_sizes(const json_t *json)
 {
-    so_speech_tokenizer_config c = {.mels = 128, .width = 1280, .heads = 20, .layers = 6, .codes = 4096, .context = 1500,
-                                    .stride = {2, 2}};
+    so_speech_tokenizer_config c = {
+        .mels = 128, .width = 1280, .heads = 20, .layers = 6, .codes = 4096, .context = 1500, .stride = {2, 2}};
     integer(json, "n_mels", &c.mels);
     integer(json, "dim", &c.width);
     integer(json, "heads", &c.heads);
@@ -98,18 +98,19 @@ static so_status check_sizes(const so_codec *codec, so_error *error)
     const so_speech_tokenizer_config *t = &codec->tokenizer.config;
     const so_flow_config *f = &codec->flow.config;
     const so_hift_config *h = &codec->hift.config;
-    const int64_t all[] = {t->mels,     t->width,   t->heads, t->codes,    t->context, t->stride[0], t->stride[1], f->units,
-                           f->width,    f->heads,   f->ff,    f->channels, f->est_heads, f->head_width, f->est_blocks,
-                           f->speaker,  f->mels,    f->steps, f->unit_rate, f->rate,    f->hop,       h->channels,
-                           h->f0_channels, h->mels, h->rate,  h->n_fft,    h->hop,      h->stages};
+    const int64_t all[] = {t->mels,       t->width,       t->heads, t->codes, t->context,   t->stride[0], t->stride[1],
+                           f->units,      f->width,       f->heads, f->ff,    f->channels,  f->est_heads, f->head_width,
+                           f->est_blocks, f->speaker,     f->mels,  f->steps, f->unit_rate, f->rate,      f->hop,
+                           h->channels,   h->f0_channels, h->mels,  h->rate,  h->n_fft,     h->hop,       h->stages};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] < 1 || all[i] > 1 << 20)
             return so_fail(error, SO_ERR_FORMAT, "the codec's config.json holds a size of %lld", (long long)all[i]);
     if (t->width % t->heads || f->width % f->heads || h->harmonics < 0 || h->harmonics >= SO_HIFT_HARMONICS)
         return so_fail(error, SO_ERR_FORMAT, "the codec's config.json holds heads that do not divide a width");
     if (f->mels != h->mels || f->rate != h->rate || f->hop != so_hift_samples(h))
-        return so_fail(error, SO_ERR_FORMAT, "the codec's flow and vocoder differ: %lld and %lld bins, %lld and %lld Hz",
-                       (long long)f->mels, (long long)h->mels, (long long)f->rate, (long long)h->rate);
+        return so_fail(error, SO_ERR_FORMAT,
+                       "the codec's flow and vocoder differ: %lld and %lld bins, %lld and %lld Hz", (long long)f->mels,
+                       (long long)h->mels, (long long)f->rate, (long long)h->rate);
     return SO_OK;
 }
 
@@ -136,7 +137,8 @@ static bool there(char *out, const char *folder, const char *name)
 }
 
 /* The part's tensors, or *views NULL when the folder has no file of it. */
-static so_status open_part(so_codec_part *part, const char *folder, const char *name, const so_views **views, so_error *error)
+static so_status open_part(so_codec_part *part, const char *folder, const char *name, const so_views **views,
+                           so_error *error)
 {
     char path[PATH], file[64];
     *views = NULL;
@@ -244,12 +246,13 @@ static so_status take_voice(so_codec *codec, const so_codec_source *source, cons
 
 /* ---- networks */
 
-static so_status start_part(so_codec_part *part, so_binder *binder, const so_codec_source *source, const so_views *views,
-                            so_error *error)
+static so_status start_part(so_codec_part *part, so_binder *binder, const so_codec_source *source,
+                            const so_views *views, so_error *error)
 {
     SO_TRY(so_store_open(&part->store, (size_t)16 << 30, error));
     /* Convolutions and everything small want f32; these networks are small. */
-    *binder = (so_binder){.store = &part->store, .source = views, .pool = source->pool, .expand = true, .check_finite = true};
+    *binder =
+        (so_binder){.store = &part->store, .source = views, .pool = source->pool, .expand = true, .check_finite = true};
     return SO_OK;
 }
 

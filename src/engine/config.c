@@ -23,8 +23,14 @@ typedef struct field {
 } field;
 
 #define AT(member) offsetof(so_setup, member)
-#define COUNT(section, name, member, required, value, most) {section, name, INTEGER, AT(member), 0, required, value, 0, most}
-#define REAL(section, name, member, value, least, most) {section, name, NUMBER, AT(member), 0, false, value, least, most}
+#define COUNT(section, name, member, required, value, most)                                                            \
+    {                                                                                                                  \
+        section, name, INTEGER, AT(member), 0, required, value, 0, most                                                \
+    }
+#define REAL(section, name, member, value, least, most)                                                                \
+    {                                                                                                                  \
+        section, name, NUMBER, AT(member), 0, false, value, least, most                                                \
+    }
 #define WORDS(name, member) {ROOT, name, TEXT, AT(member), sizeof((so_setup *)0)->member, false, 0, 0, 0}
 
 /* Defaults of the vision tower are SigLIP so400m patch14-384's. */
@@ -195,7 +201,8 @@ static so_status read_root(so_setup *setup, const json_t *root, so_error *error)
 {
     const char *type = json_string_value(json_object_get(root, "model_type"));
     if (type && strcmp(type, "stream_omni_llama") != 0)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "configuration: model_type '%.60s', expected 'stream_omni_llama'", type);
+        return so_fail(error, SO_ERR_UNSUPPORTED, "configuration: model_type '%.60s', expected 'stream_omni_llama'",
+                       type);
     SO_TRY(refuse(root, error));
     for (int i = 0; i < FIELDS; i++) SO_TRY(read_json(setup, root, &fields[i], error));
     SO_TRY(read_stops(setup, root, error));
@@ -245,7 +252,9 @@ static so_status read_gguf(so_setup *setup, const so_gguf *gguf, const field *f,
     int64_t integer = 0;
     float number = 0;
     switch (f->kind) {
-    case TEXT: SO_TRY(so_gguf_string(gguf, key, &text, error)); return put_text(setup, f, text.data, text.length, error);
+    case TEXT:
+        SO_TRY(so_gguf_string(gguf, key, &text, error));
+        return put_text(setup, f, text.data, text.length, error);
     case INTEGER: SO_TRY(so_gguf_i64(gguf, key, &integer, error)); return put_number(setup, f, (double)integer, error);
     default:
         SO_TRY(so_gguf_f32(gguf, key, &number, error));

@@ -1,7 +1,7 @@
 /* What a model is: its sizes, ids and habits, read from config.json or from the key-values of a GGUF file.
  *
- * One table names every field once, for both formats. Row counts of the tables and the parts that exist are taken from the
- * tensors, never from the configuration. Source: spec/stream-omni.md sections 1.1, 1.3, 1.4 and 2.5.
+ * One table names every field once, for both formats. Row counts of the tables and the parts that exist are taken from
+ * the tensors, never from the configuration. Source: spec/stream-omni.md sections 1.1, 1.3, 1.4 and 2.5.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_CONFIG_H
@@ -25,15 +25,15 @@ typedef struct so_setup {
     int64_t length_limit;   /* tokenizer_model_max_length: positions of a spliced prompt; 0: none */
     int64_t context;        /* positions the backbone was made for */
     int64_t audio_vocab;    /* speech units, when said */
-    int64_t speech_history; /* 1: the speech side goes on through a conversation, as the published code does; 0: every turn
-                             * begins it anew, and the backbone keeps finished turns as words */
+    int64_t speech_history; /* 1: the speech side goes on through a conversation, as the published code does; 0: every
+                             * turn begins it anew, and the backbone keeps finished turns as words */
     int64_t lookahead, window; /* K and W that the model was trained with; 0: 3 and 5 */
     int32_t stop[SO_MAX_STOPS]; /* ids that end text, and units */
     int64_t n_stop;
 } so_setup;
 
-/* From the text of config.json and, unless NULL, of generation_config.json. SO_ERR_FORMAT names a field that is missing,
- * of the wrong kind or senseless; SO_ERR_UNSUPPORTED what this program cannot do. */
+/* From the text of config.json and, unless NULL, of generation_config.json. SO_ERR_FORMAT names a field that is
+ * missing, of the wrong kind or senseless; SO_ERR_UNSUPPORTED what this program cannot do. */
 so_status so_setup_parse(so_setup *setup, const char *config, const char *generation, so_error *error);
 /* From a GGUF file's key-values. */
 so_status so_setup_load(so_setup *setup, const so_gguf *gguf, so_error *error);

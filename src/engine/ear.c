@@ -123,7 +123,8 @@ static so_status release(so_ear *ear, int64_t n, so_error *error)
     return SO_OK;
 }
 
-/* 10 ms more in front of the gate: before the first sound only the last few are kept; later quiet ones pass for a while. */
+/* 10 ms more in front of the gate: before the first sound only the last few are kept; later quiet ones pass for a
+ * while. */
 static so_status gate(so_ear *ear, so_error *error)
 {
     const float *x = ear->held + ear->checked;
@@ -194,9 +195,11 @@ so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *n
 {
     *news = false;
     if (ear->finished) return so_fail(error, SO_ERR_STATE, "audio after the end of the turn");
-    if (rate < 4000 || rate > 384000) return so_fail(error, SO_ERR_ARG, "audio at %d Hz, expected 4000 to 384000", rate);
+    if (rate < 4000 || rate > 384000)
+        return so_fail(error, SO_ERR_ARG, "audio at %d Hz, expected 4000 to 384000", rate);
     if ((double)n * SO_CODEC_RATE_IN / rate + (double)ear->samples + 1 > (double)ear->limit)
-        return so_fail(error, SO_ERR_LIMIT, "a turn of more than %.0f s of audio", (double)ear->limit / SO_CODEC_RATE_IN);
+        return so_fail(error, SO_ERR_LIMIT, "a turn of more than %.0f s of audio",
+                       (double)ear->limit / SO_CODEC_RATE_IN);
     for (size_t i = 0; i < n; i++)
         if (!isfinite(pcm[i])) return so_fail(error, SO_ERR_NUMBER, "sample %zu is not a finite number", i);
     SO_TRY(set_rate(ear, rate, error));

@@ -1,8 +1,8 @@
 /* Speech into units while it arrives.
  *
- * Audio is resampled to 16 kHz and turned into log-mel frames as it comes; every so often what was heard lately is tokenised
- * anew, and units with enough sound behind them are given out. When the turn ends, everything is tokenised once more, in
- * blocks of 30 s as the reference does, so that the final units equal those of the whole clip.
+ * Audio is resampled to 16 kHz and turned into log-mel frames as it comes; every so often what was heard lately is
+ * tokenised anew, and units with enough sound behind them are given out. When the turn ends, everything is tokenised
+ * once more, in blocks of 30 s as the reference does, so that the final units equal those of the whole clip.
  *
  * A tokenizer that was trained on speech without silence around it (so_codec.trims) gets it so: sound begins with
  * the first 10 ms that are loud, and silence at the end waits in front of the gate until speech goes on.

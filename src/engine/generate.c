@@ -73,8 +73,8 @@ static void keep_last(so_talk *talk, const so_tensor *t, so_real *out)
     memcpy(out, so_data(t) + (so_rows(t) - 1) * c, (size_t)c * sizeof *out);
 }
 
-/* Rows of the bottom layers' output to expected text embeddings [n, D], and their labels; a few rows at a time, because a
- * whole distribution per row is large. */
+/* Rows of the bottom layers' output to expected text embeddings [n, D], and their labels; a few rows at a time, because
+ * a whole distribution per row is large. */
 static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at)
 {
     so_pass *pass = &talk->pass;
@@ -132,8 +132,8 @@ static so_tensor *run_top(so_talk *talk, so_tensor *h, const so_fusion *fusion)
     return y;
 }
 
-/* The top layers read the speech side one row late: its last row waits in talk->h, because only the last row of a prompt
- * and the rows after it take text in. */
+/* The top layers read the speech side one row late: its last row waits in talk->h, because only the last row of a
+ * prompt and the rows after it take text in. */
 static void pass_on(so_talk *talk, so_tensor *h)
 {
     so_pass *pass = &talk->pass;
@@ -299,7 +299,8 @@ so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *
     if (k.all_speech && !talk->model->setup.omni.speech)
         return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
     if (k.all_backbone > talk->backbone.capacity || k.all_speech > talk->bottom.capacity)
-        return so_fail(error, SO_ERR_LIMIT, "the conversation passes %lld positions", (long long)talk->backbone.capacity);
+        return so_fail(error, SO_ERR_LIMIT, "the conversation passes %lld positions",
+                       (long long)talk->backbone.capacity);
     reach_back(&k, slot, n);
     rewind_to(talk, &k);
     int64_t speech = 0, backbone = 0;
@@ -381,7 +382,8 @@ void so_talk_forget(so_talk *talk, int64_t first)
 so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
 {
     if (talk->backbone.len == 0) return so_fail(error, SO_ERR_STATE, "an answer to nothing");
-    if (voice && !talk->pending) return so_fail(error, SO_ERR_STATE, "a spoken answer without a prompt on the speech side");
+    if (voice && !talk->pending)
+        return so_fail(error, SO_ERR_STATE, "a spoken answer without a prompt on the speech side");
     talk->n_text = talk->n_memory = talk->n_units = 0;
     talk->voice = voice;
     talk->typed = talk->read[talk->backbone.len - 1].where != (SO_SLOT_SPEECH | SO_SLOT_EXPECT);
@@ -433,7 +435,8 @@ static so_status make_text(so_talk *talk, so_made *made, so_error *error)
     if (!talk->script) SO_TRY(write_on(talk, &id, error));
     else id = talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
     talk->text[talk->n_text++] = id;
-    if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER) talk->memory_ids[talk->n_memory++] = id;
+    if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER)
+        talk->memory_ids[talk->n_memory++] = id;
     bool stop = talk->voice ? id == talk->model->eot : so_model_stops(talk->model, id);
     if (stop && (!talk->voice || talk->options.loop == SO_LOOP_PAPER)) talk->end = SO_END_STOP;
     if (!talk->voice && !stop && talk->n_text == talk->options.max_text) talk->end = SO_END_LIMIT;

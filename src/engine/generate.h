@@ -1,9 +1,11 @@
-/* One conversation inside the networks: three stacks with their stores, and the simultaneous generation of text and units.
+/* One conversation inside the networks: three stacks with their stores, and the simultaneous generation of text and
+ * units.
  *
- * A prompt is a row of slots. Every slot says which stacks it enters: the speech side (bottom layers, whose output the top
- * layers read), and the backbone, as the expected text embedding of the speech side, as a text embedding, or as a picture's
- * vector. So-called modes differ in slots only. so_talk_sync brings the stores to a given row of slots, computing what is
- * not there yet; so_talk_begin starts an answer after them; every so_talk_step makes at most one text token or one unit.
+ * A prompt is a row of slots. Every slot says which stacks it enters: the speech side (bottom layers, whose output the
+ * top layers read), and the backbone, as the expected text embedding of the speech side, as a text embedding, or as a
+ * picture's vector. So-called modes differ in slots only. so_talk_sync brings the stores to a given row of slots,
+ * computing what is not there yet; so_talk_begin starts an answer after them; every so_talk_step makes at most one text
+ * token or one unit.
  *
  * Source: spec/stream-omni.md sections 4.3, 4.4, 5; paper, algorithm 1.
  *

@@ -34,8 +34,8 @@ so_status so_heap_add(so_heap *rows, int64_t n, int64_t cols, const so_real *fro
 static inline const so_real *so_heap_at(const so_heap *rows, int64_t r) { return rows->data + r * rows->cols; }
 
 bool so_golden_wants(const so_golden *g, const char *set);
-/* The expected tensor "<set>/<what>" (or "<set>.<what>"), from the finer file if it is there; NULL when absent. *fine says
- * which. */
+/* The expected tensor "<set>/<what>" (or "<set>.<what>"), from the finer file if it is there; NULL when absent. *fine
+ * says which. */
 const so_view *so_golden_view(const so_golden *g, const char *set, const char *what, bool *fine);
 /* Compares `n` numbers with the expected tensor; nothing happens when there is none. */
 void so_golden_numbers(so_golden *g, const char *set, const char *what, const so_real *found, int64_t n, so_bars bars);

@@ -1,8 +1,7 @@
 /* The codec against reference numbers: resampling, features, units, mel frames, waveforms, losses.
  *
- * Forward results may be off by ten times the reference's own rounding noise, which golden.json tells for every tensor (at
- * least 2e-6 of the largest value); ids not at all.
- * Source: README of the reference folder; spec/speech-codec.md.
+ * Forward results may be off by ten times the reference's own rounding noise, which golden.json tells for every tensor
+ * (at least 2e-6 of the largest value); ids not at all. Source: README of the reference folder; spec/speech-codec.md.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
@@ -26,7 +25,10 @@ typedef struct bench {
 
 /* ---- reading the reference */
 
-static const so_view *view_of(const bench *b, const char *tensor) { return so_golden_view(b->g, b->name, tensor, NULL); }
+static const so_view *view_of(const bench *b, const char *tensor)
+{
+    return so_golden_view(b->g, b->name, tensor, NULL);
+}
 
 static const float *floats(const bench *b, const char *tensor)
 {
@@ -65,7 +67,8 @@ static double bar_of(const bench *b, const char *tensor)
 static so_tensor *read(bench *b, const char *tensor, bool turned)
 {
     const so_view *v = view_of(b, tensor);
-    if (!v || v->type != SO_F32 || v->n_dims > 2) return so_pass_fail(&b->pass, SO_ERR_MISSING, "%s.%s", b->name, tensor);
+    if (!v || v->type != SO_F32 || v->n_dims > 2)
+        return so_pass_fail(&b->pass, SO_ERR_MISSING, "%s.%s", b->name, tensor);
     int64_t rows = v->n_dims == 2 ? v->dim[0] : 1, cols = v->dim[v->n_dims - 1];
     so_tensor *t = turned ? so_new2(&b->pass, cols, rows) : so_new2(&b->pass, rows, cols);
     const float *from = v->data;
@@ -212,7 +215,8 @@ static so_status flow_case(bench *b, so_error *error)
     so_flow_request r;
     int64_t M = net->config.mels;
     if (!b->codec.speaks || !flow_request(b, &r) || !r.vector) return SO_OK;
-    so_golden_value(b->g, b->name, "frames", (double)so_flow_frames(&net->config, r.N), (double)parameter(b, "frames"), 0);
+    so_golden_value(b->g, b->name, "frames", (double)so_flow_frames(&net->config, r.N), (double)parameter(b, "frames"),
+                    0);
     so_tensor *vector = so_constant(pass, 2, (int64_t[]){1, net->config.speaker}, r.vector);
     so_tensor *speaker = so_flow_speaker(pass, net, vector);
     expect(b, "spks", speaker, false);
@@ -333,7 +337,8 @@ static so_status ctc_case(bench *b, so_error *error)
     so_pass *pass = &b->pass;
     so_tensor *x = so_new2(pass, B * T, V);
     int64_t *lists = so_take(pass, (size_t)(4 * B) * sizeof *lists, false);
-    so_real *each = so_take(pass, (size_t)B * sizeof *each, false), *grad = so_take(pass, (size_t)(B * T * V) * sizeof *grad, true);
+    so_real *each = so_take(pass, (size_t)B * sizeof *each, false),
+            *grad = so_take(pass, (size_t)(B * T * V) * sizeof *grad, true);
     if (!grad) return SO_OK;
     const float *from = v->data;
     for (int64_t i = 0; i < B * T * V; i++) so_data(x)[i] = from[(i / V % T * B + i / (V * T)) * V + i % V];
@@ -344,7 +349,8 @@ static so_status ctc_case(bench *b, so_error *error)
         lists[3 * B + s] = ((const int32_t *)view_of(b, "target_lengths")->data)[s];
     }
     x->wants_grad = pass->recording = true;
-    so_ctc ctc = {B, lists, lists + B, lists + 2 * B, lists + 3 * B, labels->data, (int32_t)parameter(b, "blank"), 1, each, NULL};
+    so_ctc ctc = {B, lists, lists + B, lists + 2 * B, lists + 3 * B, labels->data, (int32_t)parameter(b, "blank"),
+                  1, each,  NULL};
     so_tensor *loss = so_ctc_loss(pass, x, &ctc);
     if (loss && so_backward(pass, loss, 1) == SO_OK) {
         double bar = fmax(bar_of(b, "loss"), 1e-5);

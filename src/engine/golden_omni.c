@@ -18,7 +18,21 @@ static const so_bars usual = {5e-5, 5e-4}, backbone = {5e-4, 2e-3}, expected_bar
 enum { TAPS = 13, STEPS = 4096, WINDOW = 5 };
 static const char *const tap_name[TAPS] = {"b_hidden", "ctc", "expect", "m_input", "m_layer", "m_hidden", "m_logits",
                                            "t_input", "t_layer", "t_hidden", "u_logits", "gen_b_hidden", "gen_ctc"};
-enum { B_HIDDEN, CTC, EXPECT, M_INPUT, M_LAYER, M_HIDDEN, M_LOGITS, T_INPUT, T_LAYER, T_HIDDEN, U_LOGITS, GEN_B, GEN_CTC };
+enum {
+    B_HIDDEN,
+    CTC,
+    EXPECT,
+    M_INPUT,
+    M_LAYER,
+    M_HIDDEN,
+    M_LOGITS,
+    T_INPUT,
+    T_LAYER,
+    T_HIDDEN,
+    U_LOGITS,
+    GEN_B,
+    GEN_CTC
+};
 
 /* One case while it runs. */
 typedef struct run {
@@ -49,7 +63,10 @@ static void on_tap(void *context, const char *what, const so_tensor *t)
     r->status = so_heap_add(&r->rows[i], so_rows(t) - from, so_cols(t), so_data(t) + from * so_cols(t), &r->error);
 }
 
-static const char *text_of(const json_t *json, const char *key) { return json_string_value(json_object_get(json, key)); }
+static const char *text_of(const json_t *json, const char *key)
+{
+    return json_string_value(json_object_get(json, key));
+}
 
 so_status so_golden_picture(so_golden *g, const char *name, so_image *out, so_error *error)
 {
@@ -57,8 +74,9 @@ so_status so_golden_picture(so_golden *g, const char *name, so_image *out, so_er
     const char *file = name;
     size_t i;
     json_t *entry;
-    json_array_foreach(json_object_get(g->root, "images"), i, entry)
-        if (strcmp(text_of(entry, "file"), name) == 0 && text_of(entry, "decoded_file")) file = text_of(entry, "decoded_file");
+    json_array_foreach(json_object_get(g->root, "images"), i,
+                       entry) if (strcmp(text_of(entry, "file"), name) == 0 && text_of(entry, "decoded_file")) file =
+        text_of(entry, "decoded_file");
     char relative[2048], path[4096];
     snprintf(relative, sizeof relative, "%s/%s", folder ? folder : ".", file);
     return so_image_read(out, g->options.inputs ? relative : so_golden_path(g, relative, path), 0, error);
@@ -107,15 +125,18 @@ static so_status fill_slots(run *r, so_slots *slots, const so_prompt *prompt, co
 static so_status compare_prompt(run *r, const so_prompt *prompt, const so_prompt *blank, so_error *error)
 {
     so_golden *g = r->g;
-    so_golden_list(g, r->name, "prompt_ids", json_object_get(r->json, "prompt_ids"), prompt->ids.data, (int64_t)prompt->ids.n);
-    so_golden_list(g, r->name, "prefill_ids", json_object_get(r->json, "prefill_ids"), blank->ids.data, (int64_t)blank->ids.n);
+    so_golden_list(g, r->name, "prompt_ids", json_object_get(r->json, "prompt_ids"), prompt->ids.data,
+                   (int64_t)prompt->ids.n);
+    so_golden_list(g, r->name, "prefill_ids", json_object_get(r->json, "prefill_ids"), blank->ids.data,
+                   (int64_t)blank->ids.n);
     if (!r->speech) return SO_OK;
     so_string text = {0};
     so_ids kept = {0};
     so_status status;
     const int32_t *label = r->talk->label;
     so_golden_list(g, r->name, "asr_ids", json_object_get(r->json, "asr_ids"), label, r->P);
-    SO_TRY_GO(so_collapse(label + prompt->label_first, prompt->label_last - prompt->label_first, r->model->blank, &kept, error));
+    SO_TRY_GO(so_collapse(label + prompt->label_first, prompt->label_last - prompt->label_first, r->model->blank, &kept,
+                          error));
     so_golden_list(g, r->name, "asr_collapsed", json_object_get(r->json, "asr_collapsed"), kept.data, (int64_t)kept.n);
     SO_TRY_GO(so_transcript_text(r->model->tokenizer, kept.data, kept.n, &text, error));
     so_golden_text(g, r->name, "asr_text", text_of(r->json, "asr_text"), text.data);
@@ -146,7 +167,8 @@ static double margin_of(const so_real *x, int64_t n)
 static so_real *numbers(int64_t n) { return malloc((size_t)n * sizeof(so_real) + 1); }
 
 /* The logits at the ids that the reference lists, row by row. row NULL: rows 0, 1, .. */
-static void top_k(run *r, const char *ids_name, const char *values_name, const so_heap *logits, const int32_t *row, so_bars bars)
+static void top_k(run *r, const char *ids_name, const char *values_name, const so_heap *logits, const int32_t *row,
+                  so_bars bars)
 {
     const so_view *ids = so_golden_view(r->g, r->name, ids_name, NULL);
     if (!ids || ids->n_dims != 2) return;
@@ -177,7 +199,8 @@ static void strided(run *r, const char *what, const so_heap *logits, const int32
 
 typedef double (*row_fn)(const so_real *x, int64_t n);
 
-static void per_row(run *r, const char *what, const so_heap *logits, const int32_t *row, int64_t rows, row_fn f, so_bars bars)
+static void per_row(run *r, const char *what, const so_heap *logits, const int32_t *row, int64_t rows, row_fn f,
+                    so_bars bars)
 {
     so_real *found = numbers(rows);
     for (int64_t i = 0; found && i < rows; i++) {
@@ -188,7 +211,10 @@ static void per_row(run *r, const char *what, const so_heap *logits, const int32
     free(found);
 }
 
-static double largest_probability(const so_real *x, int64_t n) { return exp((double)x[so_argmax(x, n)] - log_sum_exp(x, n)); }
+static double largest_probability(const so_real *x, int64_t n)
+{
+    return exp((double)x[so_argmax(x, n)] - log_sum_exp(x, n));
+}
 
 static void compare_speech_in(run *r)
 {
@@ -198,8 +224,10 @@ static void compare_speech_in(run *r)
     for (int64_t i = 0; label && i < r->P && i < ctc->rows; i++) label[i] = so_argmax(so_heap_at(ctc, i), ctc->cols);
     if (label) so_golden_ids(g, r->name, "ctc_labels", label, r->P);
     free(label);
-    so_golden_numbers(g, r->name, "b_hidden", r->rows[B_HIDDEN].data, r->rows[B_HIDDEN].rows * r->rows[B_HIDDEN].cols, usual);
-    so_golden_numbers(g, r->name, "soft_embed", r->rows[EXPECT].data, r->rows[EXPECT].rows * r->rows[EXPECT].cols, expected_bars);
+    so_golden_numbers(g, r->name, "b_hidden", r->rows[B_HIDDEN].data, r->rows[B_HIDDEN].rows * r->rows[B_HIDDEN].cols,
+                      usual);
+    so_golden_numbers(g, r->name, "soft_embed", r->rows[EXPECT].data, r->rows[EXPECT].rows * r->rows[EXPECT].cols,
+                      expected_bars);
     per_row(r, "ctc_margin", ctc, NULL, r->P, margin_of, usual);
     per_row(r, "ctc_prob_max", ctc, NULL, r->P, largest_probability, usual);
     const so_view *rows = so_golden_view(g, r->name, "ctc_rows", NULL);
@@ -390,7 +418,8 @@ done:
 static so_status one_case(so_golden *g, const so_model *model, const json_t *json, so_error *error)
 {
     const char *mode = text_of(json, "inference_type"), *name = text_of(json, "name");
-    if (!mode || !name || !text_of(json, "user")) return so_fail(error, SO_ERR_FORMAT, "golden.json: a case without a name");
+    if (!mode || !name || !text_of(json, "user"))
+        return so_fail(error, SO_ERR_FORMAT, "golden.json: a case without a name");
     if (!so_golden_wants(g, name)) return SO_OK;
     run r = {.g = g, .model = model, .json = json, .name = name};
     r.speech = strncmp(mode, "speech_", 7) == 0;

@@ -12,6 +12,6 @@ so_status so_golden_picture(so_golden *g, const char *name, so_image *out, so_er
 so_status so_golden_pictures(so_golden *g, const so_model *model, so_error *error); /* preprocessing */
 so_status so_golden_vision(so_golden *g, const so_model *model, so_error *error);   /* tower and projector */
 so_status so_golden_merge(so_golden *g, const so_model *model, so_error *error);    /* splicing and merging */
-so_status so_golden_fusion(so_golden *g, so_model *model, so_error *error);         /* training form of the top layers */
+so_status so_golden_fusion(so_golden *g, so_model *model, so_error *error); /* training form of the top layers */
 
 #endif

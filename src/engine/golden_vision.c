@@ -10,7 +10,10 @@
 
 static const so_bars usual = {5e-5, 5e-4}, exact = {0, 0};
 
-static const char *text_of(const json_t *json, const char *key) { return json_string_value(json_object_get(json, key)); }
+static const char *text_of(const json_t *json, const char *key)
+{
+    return json_string_value(json_object_get(json, key));
+}
 
 /* A pass with memory of its own for as long as it is used. */
 typedef struct desk {
@@ -34,7 +37,8 @@ static so_status close_desk(desk *d, so_status status, so_error *error)
 
 /* ---- preprocessing */
 
-static so_status make_spec(const so_model *model, const char *mode, const json_t *pinpoints, so_image_spec *spec, so_error *error)
+static so_status make_spec(const so_model *model, const char *mode, const json_t *pinpoints, so_image_spec *spec,
+                           so_error *error)
 {
     SO_TRY(so_image_spec_init(spec, (int)model->setup.omni.siglip.image, error));
     SO_TRY(so_image_spec_set_mode(spec, mode ? mode : "square", error));
@@ -47,8 +51,8 @@ static so_status make_spec(const so_model *model, const char *mode, const json_t
     return status;
 }
 
-static so_status make_pixels(const so_model *model, const so_image *image, const so_image_spec *spec, so_image_views *views,
-                             float **pixels, so_error *error)
+static so_status make_pixels(const so_model *model, const so_image *image, const so_image_spec *spec,
+                             so_image_views *views, float **pixels, so_error *error)
 {
     SO_TRY(so_image_views_make(views, image, spec, model->pool, error));
     *pixels = malloc((size_t)views->n * 3 * (size_t)(spec->size * spec->size) * sizeof **pixels);
@@ -57,8 +61,8 @@ static so_status make_pixels(const so_model *model, const so_image *image, const
     return SO_OK;
 }
 
-static so_status compare_mode(so_golden *g, const so_model *model, const so_image *image, const char *set, const char *mode,
-                              const json_t *json, so_error *error)
+static so_status compare_mode(so_golden *g, const so_model *model, const so_image *image, const char *set,
+                              const char *mode, const json_t *json, so_error *error)
 {
     so_image_spec spec;
     so_image_views views = {0};
@@ -237,7 +241,8 @@ static so_status compare_sequence(so_golden *g, const so_model *model, const jso
     snprintf(what, sizeof what, "%s_rows", name);
     so_golden_numbers(g, "merge", what, some.data, some.rows * some.cols, usual);
     double n = (double)(slots->n * width);
-    so_golden_value(g, name, "sequence_length", (double)slots->n, json_number_value(json_object_get(json, "sequence_length")), 0);
+    so_golden_value(g, name, "sequence_length", (double)slots->n,
+                    json_number_value(json_object_get(json, "sequence_length")), 0);
     so_golden_value(g, name, "sum", sum, json_number_value(json_object_get(json, "sum")), 1e-6 * n);
     so_golden_value(g, name, "abs_sum", absolute, json_number_value(json_object_get(json, "abs_sum")), 1e-6 * n);
     free(some.data);
@@ -294,7 +299,8 @@ typedef struct lesson {
     so_fusion fusion;
 } lesson;
 
-/* Rows that take text in, and what each sees: as the masks say, or (inference) the last row of each sequence, everything. */
+/* Rows that take text in, and what each sees: as the masks say, or (inference) the last row of each sequence,
+ * everything. */
 static void fill_lesson(lesson *l, bool inference)
 {
     const float *mask = l->mask->data;
@@ -411,9 +417,11 @@ static void inference_form(so_golden *g, const so_model *model, desk *d, lesson 
 
 so_status so_golden_fusion(so_golden *g, so_model *model, so_error *error)
 {
-    lesson l = {.x = so_golden_view(g, "tlayer", "x", NULL), .text = so_golden_view(g, "tlayer", "text_rep", NULL),
+    lesson l = {.x = so_golden_view(g, "tlayer", "x", NULL),
+                .text = so_golden_view(g, "tlayer", "text_rep", NULL),
                 .mask = so_golden_view(g, "tlayer", "fusion_mask", NULL),
-                .visible = so_golden_view(g, "tlayer", "visible", NULL), .window = so_golden_view(g, "tlayer", "window", NULL)};
+                .visible = so_golden_view(g, "tlayer", "visible", NULL),
+                .window = so_golden_view(g, "tlayer", "window", NULL)};
     desk d = {0};
     so_status status;
     if (!l.x || !l.text || !l.mask || !l.visible || !l.window || !so_golden_wants(g, "tlayer")) return SO_OK;

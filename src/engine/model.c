@@ -113,7 +113,8 @@ static so_status settle_ids(so_model *model, so_error *error)
     return so_tokenizer_pronounceable(model->tokenizer, model->spoken, error);
 }
 
-/* The codec lies in a folder of its own, or in codec/ below the model's, or beside the model's files, or in its GGUF file. */
+/* The codec lies in a folder of its own, or in codec/ below the model's, or beside the model's files, or in its GGUF
+ * file. */
 static so_status open_codec(so_model *model, const char *path, const so_model_options *options, so_error *error)
 {
     char below[PATH_SIZE];
@@ -156,7 +157,8 @@ static so_status list_unused(so_model *model, so_error *error)
     if (!model->unused) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of names");
     char *end = model->unused;
     for (int64_t i = 0; i < views->count; i++) {
-        if (so_store_find(&model->store, views->view[i].name) || strncmp(views->view[i].name, "codec.", 6) == 0) continue;
+        if (so_store_find(&model->store, views->view[i].name) || strncmp(views->view[i].name, "codec.", 6) == 0)
+            continue;
         end += sprintf(end, "%s%s", model->n_unused ? "\n" : "", views->view[i].name);
         model->n_unused++;
     }

@@ -22,7 +22,8 @@ void so_quantise_q8_0(const float *x, int64_t k, unsigned char *out)
     }
 }
 
-/* Matrices get the wanted type where their width allows it, everything else is f32. SO_TYPE_COUNT keeps stored types. */
+/* Matrices get the wanted type where their width allows it, everything else is f32. SO_TYPE_COUNT keeps stored types.
+ */
 static so_type saved_type(const so_tensor *t, so_type wanted)
 {
     if (t->n_dims != 2) return SO_F32;
@@ -54,8 +55,8 @@ static void convert_rows(void *p, int64_t task, int thread)
     }
 }
 
-static so_status put_weight(const so_model *model, so_gguf_writer *writer, const so_tensor *t, const char *name, so_type type,
-                            so_error *error)
+static so_status put_weight(const so_model *model, so_gguf_writer *writer, const so_tensor *t, const char *name,
+                            so_type type, so_error *error)
 {
     size_t bytes = so_type_bytes(type, so_count(t));
     if (t->type == type) return so_gguf_put(writer, name, t->data, bytes, error);
@@ -74,8 +75,8 @@ static so_status put_weight(const so_model *model, so_gguf_writer *writer, const
     return status;
 }
 
-/* The codec's networks: f32 when that is asked for (or stored types are kept), otherwise f16 for everything but vectors.
- * Units and sound hang on their digits more than text does; they are never quantised here. */
+/* The codec's networks: f32 when that is asked for (or stored types are kept), otherwise f16 for everything but
+ * vectors. Units and sound hang on their digits more than text does; they are never quantised here. */
 static so_type codec_type(const so_tensor *t, so_type wanted)
 {
     return t->n_dims < 2 || wanted == SO_F32 || wanted == SO_TYPE_COUNT ? SO_F32 : SO_F16;

@@ -96,7 +96,8 @@ static so_tensor *source(so_mouth *m, int64_t from, int64_t to)
     const so_hift_config *c = &m->codec->hift.config;
     so_pass *pass = &m->pass;
     int64_t M = c->mels, per = so_hift_samples(c), H = c->harmonics + 1, T = to - from;
-    int64_t a = from > F0_REACH ? from - F0_REACH : 0, b = to + F0_REACH < m->mel_frames ? to + F0_REACH : m->mel_frames;
+    int64_t a = from > F0_REACH ? from - F0_REACH : 0,
+            b = to + F0_REACH < m->mel_frames ? to + F0_REACH : m->mel_frames;
     so_tensor *f0 = so_hift_f0(pass, &m->codec->hift, rows3(m, m->mel + a * M, b - a, M));
     so_tensor *harmonics = so_new3(pass, 1, T * per, H);
     so_real *noise = so_take(pass, (size_t)(T * per * H) * sizeof *noise, false);
@@ -138,7 +139,8 @@ static so_status make_wave(so_mouth *m, const float **pcm, int64_t *samples, so_
     int64_t known = complete(m) ? m->mel_frames : m->source_frames - context;
     int64_t to = from + PIECE < known ? from + PIECE : known;
     if (to <= from) return SO_OK;
-    int64_t a = from > context ? from - context : 0, b = to + context < m->source_frames ? to + context : m->source_frames;
+    int64_t a = from > context ? from - context : 0,
+            b = to + context < m->source_frames ? to + context : m->source_frames;
     start(m);
     so_tensor *y = wave(m, a, b);
     SO_TRY(finish(m, error));
@@ -190,7 +192,8 @@ void so_mouth_reset(so_mouth *m, uint64_t seed)
     so_rng rng;
     so_rng_init(&rng, seed, ~(uint64_t)0);
     m->offset[0] = 0;
-    for (int i = 1; i < SO_HIFT_HARMONICS; i++) m->offset[i] = (so_real)((2 * so_rng_uniform(&rng) - 1) * 3.141592653589793);
+    for (int i = 1; i < SO_HIFT_HARMONICS; i++)
+        m->offset[i] = (so_real)((2 * so_rng_uniform(&rng) - 1) * 3.141592653589793);
 }
 
 /* ---- memory */
@@ -262,9 +265,11 @@ so_status so_mouth_open(so_mouth **out, const so_codec *codec, so_pool *pool, co
                         const so_mouth_options *options, so_error *error)
 {
     *out = NULL;
-    if (!codec->speaks) return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not speak: it has no flow and vocoder");
+    if (!codec->speaks)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not speak: it has no flow and vocoder");
     if (options->first < 1 || options->hop < 1 || options->left < 0 || options->right < 0 || options->max_units < 1)
-        return so_fail(error, SO_ERR_ARG, "chunks of %lld and %lld units", (long long)options->first, (long long)options->hop);
+        return so_fail(error, SO_ERR_ARG, "chunks of %lld and %lld units", (long long)options->first,
+                       (long long)options->hop);
     so_mouth *m = calloc(1, sizeof *m);
     if (!m) return so_fail(error, SO_ERR_NOMEM, "no memory for speaking");
     m->codec = codec;

@@ -1,10 +1,10 @@
 /* Units into speech while they are made.
  *
- * Units become mel frames in chunks: each chunk is computed with units before it (heard already) and a few behind it, from
- * noise that belongs to the frame, not to the chunk; where two chunks meet, their frames fade into each other. The vocoder
- * then runs over the frames without seams: its source keeps its phase, and every piece is computed with as many frames
- * around it as can reach it, so that pieces put together are the waveform of the whole. N units give as many samples
- * streamed as at once.
+ * Units become mel frames in chunks: each chunk is computed with units before it (heard already) and a few behind it,
+ * from noise that belongs to the frame, not to the chunk; where two chunks meet, their frames fade into each other. The
+ * vocoder then runs over the frames without seams: its source keeps its phase, and every piece is computed with as many
+ * frames around it as can reach it, so that pieces put together are the waveform of the whole. N units give as many
+ * samples streamed as at once.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_MOUTH_H

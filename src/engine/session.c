@@ -54,7 +54,8 @@ static so_status open_talk(so_session *s, so_error *error)
     const so_session_options *o = &s->options;
     so_talk_options options = {.loop = o->loop, .lookahead = o->lookahead, .window = o->window, .max_text = o->max_text,
                                .max_units = o->max_units, .sees = true, .speaks = s->speech};
-    options.sampling = (so_sampling){o->temperature, o->top_p, o->temperature > 0 && !o->top_k ? 50 : o->top_k, o->seed};
+    options.sampling =
+        (so_sampling){o->temperature, o->top_p, o->temperature > 0 && !o->top_k ? 50 : o->top_k, o->seed};
     return so_talk_open(&s->talk, s->model, &options, error);
 }
 
@@ -64,8 +65,12 @@ static so_status open_codec(so_session *s, so_error *error)
     if (!s->speech) return SO_OK;
     if (m->codec.hears) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->kernels, AUDIO_S, error));
     if (!m->codec.speaks) return SO_OK;
-    so_mouth_options options = {.first = s->options.first_units > 0 ? s->options.first_units : 12, .hop = 25, .left = 25,
-                                .right = 4, .max_units = s->talk->options.max_units, .seed = s->options.seed};
+    so_mouth_options options = {.first = s->options.first_units > 0 ? s->options.first_units : 12,
+                                .hop = 25,
+                                .left = 25,
+                                .right = 4,
+                                .max_units = s->talk->options.max_units,
+                                .seed = s->options.seed};
     return so_mouth_open(&s->mouth, &m->codec, m->pool, m->kernels, &options, error);
 }
 
@@ -223,8 +228,8 @@ static so_status lay_header(so_session *s, uint32_t where, so_error *error)
     return add_ids(s, &s->header, SO_SLOT_TEXT, error);
 }
 
-/* History, then header, picture, typed words, speech; with `whole` also the header of the answer. Typed words beside speech
- * enter the backbone as text: they need no recognition. */
+/* History, then header, picture, typed words, speech; with `whole` also the header of the answer. Typed words beside
+ * speech enter the backbone as text: they need no recognition. */
 static so_status lay_out(so_session *s, bool whole, so_error *error)
 {
     uint32_t where = template_flags(s);
@@ -285,7 +290,8 @@ static so_status transcribe(so_session *s, bool final, so_error *error)
 
 static so_status open_turn(so_session *s, so_error *error)
 {
-    if (s->phase == SO_ANSWERING) return so_fail(error, SO_ERR_STATE, "the answer is not complete: stop it or take all of it");
+    if (s->phase == SO_ANSWERING)
+        return so_fail(error, SO_ERR_STATE, "the answer is not complete: stop it or take all of it");
     if (s->phase == SO_ANSWERED) {
         s->history = s->slots.n;
         new_turn(s);
@@ -349,7 +355,8 @@ so_status so_feed_units(so_session *s, const int32_t *units, size_t n, so_error 
         return so_fail(error, SO_ERR_LIMIT, "a turn of more than %lld speech units", (long long)s->max_units_in);
     for (size_t i = 0; i < n; i++)
         if (units[i] < 0 || units[i] >= s->model->units)
-            return so_fail(error, SO_ERR_ARG, "speech unit %d, expected 0 to %lld", units[i], (long long)s->model->units - 1);
+            return so_fail(error, SO_ERR_ARG, "speech unit %d, expected 0 to %lld", units[i],
+                           (long long)s->model->units - 1);
     if (n == 0) return SO_OK;
     memcpy(s->units + s->n_units, units, n * sizeof *units);
     s->n_units += (int64_t)n;

@@ -41,7 +41,8 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
     SO_TRY_GO(so_mouth_open(&mouth, &model->codec, model->pool, model->kernels, &options, error));
     for (size_t i = 0; i < n; i++) SO_TRY_GO(so_mouth_put(mouth, units[i], error));
     so_mouth_end(mouth);
-    size_t all = (size_t)(so_flow_frames(&model->codec.flow.config, (int64_t)n) * so_hift_samples(&model->codec.hift.config));
+    size_t all =
+        (size_t)(so_flow_frames(&model->codec.flow.config, (int64_t)n) * so_hift_samples(&model->codec.hift.config));
     float *out = malloc(all * sizeof *out + 1);
     if (!out) {
         status = so_fail(error, SO_ERR_NOMEM, "no memory for %zu samples", all);

@@ -69,7 +69,8 @@ static so_status read_tokens(lists *l, so_tokenizer_parts *parts, const so_gguf 
     l->bytes = malloc(size + 1);
     l->ends = malloc(((size_t)text.n + 1) * sizeof *l->ends);
     l->kinds = malloc((size_t)text.n + 1);
-    if (!l->bytes || !l->ends || !l->kinds) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld tokens", (long long)text.n);
+    if (!l->bytes || !l->ends || !l->kinds)
+        return so_fail(error, SO_ERR_NOMEM, "no memory for %lld tokens", (long long)text.n);
     size = 0;
     for (int64_t i = 0; i < text.n; i++) {
         so_span t = so_gguf_string_at(&text, i);
@@ -94,7 +95,8 @@ static so_status read_merges(lists *l, so_tokenizer_parts *parts, const so_gguf 
     so_gguf_array pairs;
     if (!so_gguf_has(gguf, "stream_omni.tokenizer.merges")) return SO_OK;
     SO_TRY(so_gguf_array_of(gguf, "stream_omni.tokenizer.merges", SO_GGUF_I32, &pairs, error));
-    if (pairs.n % 2 || pairs.n > 1 << 25) return so_fail(error, SO_ERR_FORMAT, "%lld ids of merges", (long long)pairs.n);
+    if (pairs.n % 2 || pairs.n > 1 << 25)
+        return so_fail(error, SO_ERR_FORMAT, "%lld ids of merges", (long long)pairs.n);
     l->merges = malloc((size_t)pairs.n * sizeof(int32_t) + 1);
     if (!l->merges) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld merges", (long long)pairs.n / 2);
     memcpy(l->merges, pairs.data, (size_t)pairs.n * sizeof(int32_t));

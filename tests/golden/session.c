@@ -200,7 +200,8 @@ static void wrong_calls_are_refused(void **state)
 static float *noise(size_t n)
 {
     float *x = malloc(n * sizeof *x);
-    for (size_t i = 0; i < n; i++) x[i] = 0.3f * sinf((float)i * 0.05f) * sinf((float)i * 0.0003f + (float)(i % 97) * 0.01f);
+    for (size_t i = 0; i < n; i++)
+        x[i] = 0.3f * sinf((float)i * 0.05f) * sinf((float)i * 0.0003f + (float)(i % 97) * 0.01f);
     return x;
 }
 

@@ -46,7 +46,8 @@ static void expect_units(so_ear *ear, const char *audio, const char *ids, int ra
     size_t n = (size_t)so_view_elements(x);
     so_ear_reset(ear);
     for (size_t at = 0; at < n; at += step)
-        CHECK_OK(so_ear_feed(ear, (const float *)x->data + at, n - at < step ? n - at : step, rate, &news, &error), error);
+        CHECK_OK(so_ear_feed(ear, (const float *)x->data + at, n - at < step ? n - at : step, rate, &news, &error),
+                 error);
     CHECK_OK(so_ear_finish(ear, &error), error);
     assert_int_equal(ear->n, so_view_elements(expected));
     assert_memory_equal(ear->units, expected->data, (size_t)ear->n * sizeof *ear->units);

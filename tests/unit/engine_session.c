@@ -137,7 +137,8 @@ static void one_file_answers_alike(void **state)
     assert_string_equal(info.name, "toy");
     for (int i = 0; i < 2; i++) {
         so_session *s;
-        CHECK_OK(so_session_open(&s, i ? copy : model, &(so_session_options){.max_units = 50, .seed = 3}, &error), error);
+        CHECK_OK(so_session_open(&s, i ? copy : model, &(so_session_options){.max_units = 50, .seed = 3}, &error),
+                 error);
         if (!i) feed_picture(s);
         feed_tone(s, 16000, 1, 0);
         if (i) feed_picture(s);
@@ -184,8 +185,10 @@ static void kept_turns_equal_new_ones(void **state)
         assert_int_equal(fresh->top.len, s->talk->top.len);
         check_close("h", s->talk->h, fresh->h, 32, 1e-4, 1e-4);
         check_close("thought", s->talk->thought, fresh->thought, 32, 1e-4, 1e-4);
-        check_close("keys", so_kv_k(&s->talk->backbone, 2), so_kv_k(&fresh->backbone, 2), fresh->backbone.len * 16, 1e-4, 1e-4);
-        check_close("values", so_kv_v(&s->talk->bottom, 1), so_kv_v(&fresh->bottom, 1), fresh->bottom.len * 16, 1e-4, 1e-4);
+        check_close("keys", so_kv_k(&s->talk->backbone, 2), so_kv_k(&fresh->backbone, 2), fresh->backbone.len * 16,
+                    1e-4, 1e-4);
+        check_close("values", so_kv_v(&s->talk->bottom, 1), so_kv_v(&fresh->bottom, 1), fresh->bottom.len * 16, 1e-4,
+                    1e-4);
         speech[history] = fresh->bottom.len;
         so_talk_close(&fresh);
         so_session_close(&s);
@@ -228,8 +231,13 @@ static void other_loops_and_limits(void **state)
     so_session *s;
     so_error error;
     told t;
-    so_session_options options = {.loop = SO_LOOP_PAPER, .max_units = 50, .lookahead = 2, .window = -1, .temperature = 0.8,
-                                  .top_p = 0.9, .seed = 11};
+    so_session_options options = {.loop = SO_LOOP_PAPER,
+                                  .max_units = 50,
+                                  .lookahead = 2,
+                                  .window = -1,
+                                  .temperature = 0.8,
+                                  .top_p = 0.9,
+                                  .seed = 11};
     char again[8192];
     for (int i = 0; i < 2; i++) { /* the same seed, the same answer */
         CHECK_OK(so_session_open(&s, model, &options, &error), error);
