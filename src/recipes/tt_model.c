@@ -56,7 +56,7 @@ static so_status write_codec_config(const char *folder, so_error *error)
     so_hift_config h = so_tt_vocoder_config();
     char text[2048], path[1100];
     int n = snprintf(text, sizeof text,
-                     "{\n \"tokenizer\": {\"trim_silence\": 1, \"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
+                     "{\n \"tokenizer\": {\"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
                      "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld]},\n"
                      " \"flow\": {\"vocab\": %lld, \"enc_dim\": %lld, \"enc_heads\": %lld, \"enc_ffn\": %lld, \"enc_layers\": %lld,\n"
                      "  \"est_channels\": %lld, \"est_heads\": %lld, \"est_head_dim\": %lld, \"est_blocks\": %lld, \"est_mid\": %lld,\n"
