@@ -23,7 +23,7 @@ typedef struct so_golden_check {
     double relative_l2; /* ||found - expected|| / ||expected||; 0 where exact */
     int64_t compared, not_finite; /* elements */
     int passed;
-    const char *reason; /* NULL; otherwise nothing was compared, and why */
+    const char *reason; /* NULL; otherwise nothing was compared, and why; passed is 0 where the program itself failed */
 } so_golden_check;
 
 typedef struct so_golden_options {

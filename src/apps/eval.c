@@ -23,7 +23,7 @@ static void print_json(telling *t, const so_golden_check *c)
     if (c->reason) {
         printf(", \"not_compared\": ");
         so_json_text(stdout, c->reason);
-        printf("}");
+        printf(", \"passed\": %s}", c->passed ? "true" : "false");
         return;
     }
     printf(", \"exact\": %s, \"deviation\": ", c->exact ? "true" : "false");
@@ -50,8 +50,8 @@ static void each_check(void *context, const so_golden_check *c)
         fflush(stdout); /* progress, in a pipe too */
     }
     if (c->reason) {
-        printf("  %snot compared%s %s: %s\n", so_cli_bold(stdout), so_cli_plain(stdout), c->what ? c->what : "this set",
-               c->reason);
+        printf("  %s%s%s %s: %s\n", c->passed ? so_cli_bold(stdout) : so_cli_red(stdout),
+               c->passed ? "not compared" : "FAILED", so_cli_plain(stdout), c->what ? c->what : "this set", c->reason);
         return;
     }
     const char *mark = c->passed ? so_cli_green(stdout) : so_cli_red(stdout);

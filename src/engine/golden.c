@@ -51,6 +51,14 @@ void so_golden_skip(so_golden *g, const char *set, const char *what, const char 
     if (g->each) g->each(g->context, &c);
 }
 
+void so_golden_fail(so_golden *g, const char *set, const char *reason)
+{
+    so_golden_check c = {.set = set, .reason = reason};
+    g->result->checks++;
+    g->result->failed++;
+    if (g->each) g->each(g->context, &c);
+}
+
 const so_view *so_golden_view(const so_golden *g, const char *set, const char *what, bool *fine)
 {
     static const char mark[] = {'/', '.'};

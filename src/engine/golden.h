@@ -53,6 +53,8 @@ void so_golden_value(so_golden *g, const char *set, const char *what, double fou
 
 /* Tells that the set, or `what` of it (NULL: all), was not compared, and why. */
 void so_golden_skip(so_golden *g, const char *set, const char *what, const char *reason);
+/* Tells that the program could not compute the set: a failed check. */
+void so_golden_fail(so_golden *g, const char *set, const char *reason);
 
 /* "folder/name" into `out` (4096 bytes). */
 const char *so_golden_path(const so_golden *g, const char *name, char *out);

@@ -478,7 +478,8 @@ so_status so_bench_codebook(so_bench *b, so_error *error)
 static so_wave_mel loss_mel(const so_bench *b)
 {
     const so_hift_config *c = &b->codec.hift.config;
-    return (so_wave_mel){c->rate, 1024, 256, c->mels, 0, (double)c->rate / 2};
+    int64_t hop = so_hift_samples(c);
+    return (so_wave_mel){c->rate, 4 * hop, hop, c->mels, 0, (double)c->rate / 2};
 }
 
 static so_tensor *mel_loss(so_bench *b, so_tensor *made, so_tensor *real)
