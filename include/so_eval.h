@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/* One compared sequence or tensor, or one (with `what` NULL: a whole set) that cannot be compared. Strings live during the
- * call. */
+/* One compared sequence or tensor, or one (with `what` NULL: a whole set) that cannot be compared. Strings live during
+ * the call. */
 typedef struct so_golden_check {
     const char *set;    /* the case, or "vision", "merge", "tlayer", ... */
     const char *what;   /* the tensor's or sequence's name */

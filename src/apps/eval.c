@@ -72,8 +72,10 @@ static int golden(const char *folder, const so_golden_options *options, telling 
     if (t->json) printf("{\"checks\": [");
     so_status status = so_golden_run(folder, options, each_check, t, &r, &error);
     if (t->json)
-        printf("\n], \"compared\": %lld, \"failed\": %lld, \"sets\": %lld, \"skipped\": %lld, \"left\": %lld, \"seconds\": %.2f}\n",
-               (long long)r.checks, (long long)r.failed, (long long)r.sets, (long long)r.skipped, (long long)r.left, so_cli_now() - began);
+        printf("\n], \"compared\": %lld, \"failed\": %lld, \"sets\": %lld, \"skipped\": %lld, \"left\": %lld, "
+               "\"seconds\": %.2f}\n",
+               (long long)r.checks, (long long)r.failed, (long long)r.sets, (long long)r.skipped, (long long)r.left,
+               so_cli_now() - began);
     if (status != SO_OK) return so_cli_fail(&error);
     if (!t->json)
         printf("%lld compared in %lld sets, %lld past their bar, %lld sets and %lld tensors not compared, %.1f s\n",

@@ -1,7 +1,8 @@
 /* The codec against reference numbers: resampling, features, units, mel frames, waveforms, losses.
  *
  * Forward results may be off by ten times the reference's own rounding noise, which golden.json tells for every tensor
- * (at least 2e-6 of the largest value); ids not at all. Source: README of the reference folder; spec/speech-codec.md.
+ * (at least 2e-6 of the largest value); ids not at all.
+ * Source: README of the reference folder; spec/speech-codec.md.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
@@ -149,7 +150,8 @@ static so_status one_rate(so_bench *b, int from, int to, const char *in, const c
     SO_TRY(so_resampler_open(&r, from, to, error));
     int64_t m = so_resampler_length(r, n);
     float *y = malloc((size_t)m * sizeof *y + 1);
-    so_status status = y ? so_resample(r, so_bench_floats(b, in), n, y, error) : so_fail(error, SO_ERR_NOMEM, "no memory");
+    so_status status = y ? so_resample(r, so_bench_floats(b, in), n, y, error)
+                         : so_fail(error, SO_ERR_NOMEM, "no memory");
     if (status == SO_OK) so_bench_expect_floats(b, out, y, m);
     free(y);
     so_resampler_close(&r);
@@ -173,8 +175,8 @@ static so_status resample_case(so_bench *b, so_error *error)
 }
 
 /* Features of `audio` against `tensor`, stored [bins, frames] or, when not turned, [frames, bins]. */
-static so_status features(so_bench *b, so_mel_kind kind, const char *audio, const char *tensor, bool turned, bool centred,
-                          so_error *error)
+static so_status features(so_bench *b, so_mel_kind kind, const char *audio, const char *tensor, bool turned,
+                          bool centred, so_error *error)
 {
     so_mel *mel;
     int64_t n = so_bench_length(b, audio);
@@ -210,7 +212,8 @@ static void compare_distances(so_bench *b, const so_tensor *hidden, const int32_
 {
     const so_tensor *codes = b->codec.tokenizer.codes;
     int64_t T = so_rows(hidden), D = so_cols(hidden), K = so_rows(codes);
-    so_real *best = so_take(&b->pass, (size_t)T * sizeof *best, false), *margin = so_take(&b->pass, (size_t)T * sizeof *margin, false);
+    so_real *best = so_take(&b->pass, (size_t)T * sizeof *best, false);
+    so_real *margin = so_take(&b->pass, (size_t)T * sizeof *margin, false);
     double shortest = INFINITY;
     for (int64_t t = 0; margin && t < T; t++) {
         const so_real *h = so_data(hidden) + t * D;
@@ -245,7 +248,8 @@ static so_tensor *heard_features(so_bench *b, so_error *error)
     so_mel *mel;
     if (so_bench_view(b, "logmel")) return so_bench_batched(b, so_bench_read(b, "logmel", true));
     if (!audio) return so_pass_fail(&b->pass, SO_ERR_MISSING, "neither logmel nor audio_16k");
-    if (so_mel_open(&mel, SO_MEL_WHISPER, error) != SO_OK) return so_pass_fail(&b->pass, error->status, "%s", error->text);
+    if (so_mel_open(&mel, SO_MEL_WHISPER, error) != SO_OK)
+        return so_pass_fail(&b->pass, error->status, "%s", error->text);
     so_tensor *x = so_new3(&b->pass, 1, so_mel_frames(mel, n), so_mel_bins(mel));
     if (x && so_mel_compute(mel, audio, n, so_data(x), b->pool, error) != SO_OK)
         x = so_pass_fail(&b->pass, error->status, "%s", error->text);
@@ -286,7 +290,8 @@ static bool flow_request(so_bench *b, so_flow_request *r)
     r->M1 = so_bench_length(b, "prompt_feat") / M;
     r->frames = so_rows(z) - r->M1;
     r->prompt = so_bench_floats(b, "prompt_feat");
-    if (so_cols(z) != M || r->frames < 1) return so_pass_fail(&b->pass, SO_ERR_MISSING, "no z of %lld bins", (long long)M);
+    if (so_cols(z) != M || r->frames < 1)
+        return so_pass_fail(&b->pass, SO_ERR_MISSING, "no z of %lld bins", (long long)M);
     r->K = so_bench_parameter(b, "cache_frames");
     const float *cache = so_bench_floats(b, "cache_in"); /* [M, K, 2] */
     if (!r->K || !cache) return r->K == 0;
@@ -322,7 +327,8 @@ static void compare_steps(so_bench *b, so_tensor *z, const so_flow_ask *asked)
 static void compare_cache(so_bench *b, const so_flow_request *r, const so_real *mu)
 {
     const so_view *view = so_bench_view(b, "cache_out");
-    if (!view || view->n_dims != 3 || view->dim[2] != 2 || view->dim[1] < r->M1 || view->dim[1] > r->M1 + r->frames) return;
+    if (!view || view->n_dims != 3 || view->dim[2] != 2 || view->dim[1] < r->M1 || view->dim[1] > r->M1 + r->frames)
+        return;
     int64_t M = b->codec.flow.config.mels, n = view->dim[1], all = r->M1 + r->frames;
     float *out = so_take(&b->pass, (size_t)(2 * M * n) * sizeof *out, false);
     for (int64_t i = 0; out && i < M * n; i++) {
@@ -343,7 +349,8 @@ static so_status trace_flow(so_bench *b, const so_flow_request *r, so_error *err
     int64_t dim[3] = {1, r->M1 + r->frames, net->config.mels};
     so_real t = (so_real)0.3;
     pass->recording = true;
-    so_tensor *speaker = so_flow_speaker(pass, net, so_constant(pass, 2, (int64_t[]){1, net->config.speaker}, r->vector));
+    so_tensor *vector = so_constant(pass, 2, (int64_t[]){1, net->config.speaker}, r->vector);
+    so_tensor *speaker = so_flow_speaker(pass, net, vector);
     so_tensor *h = so_flow_project(pass, net, so_flow_encoder(pass, net, 1, r->P + r->N, r->ids, NULL));
     so_tensor *mu = so_flow_regulate(pass, net, h, r->P, r->M1, r->frames);
     so_flow_ask ask = {mu ? so_reshape(pass, mu, 3, dim) : NULL, speaker, NULL, &t};
@@ -419,14 +426,15 @@ static so_tensor *harmonics_of(so_bench *b, const so_real *f0, int64_t T)
     return h;
 }
 
-/* "source" rounds the running phase to float32, "source_exact" does not, and we do not: where only the first is given, or
- * apart from the second, the distance between both is allowed. */
+/* "source" rounds the running phase to float32, "source_exact" does not, and we do not: where only the first is given,
+ * or apart from the second, the distance between both is allowed. */
 static void compare_source(so_bench *b, const so_tensor *source)
 {
     const json_t *apart = json_object_get(json_object_get(b->json, "values"), "source_minus_exact_max_abs");
     double more = json_number_value(json_object_get(apart, "value"));
     so_bench_expect(b, "source_exact", source, false);
-    so_bench_expect_bar(b, "source", source, false, fmax(so_bench_bar(b, "source"), json_is_object(apart) ? 0 : 1e-4) + more);
+    double bar = fmax(so_bench_bar(b, "source"), json_is_object(apart) ? 0 : 1e-4);
+    so_bench_expect_bar(b, "source", source, false, bar + more);
 }
 
 static so_status istft_case(so_bench *b)
@@ -436,7 +444,8 @@ static so_status istft_case(so_bench *b)
     int64_t bins = c->n_fft / 2 + 1;
     if (!v || v->n_dims != 2 || v->dim[0] != bins) return SO_OK;
     int64_t F = v->dim[1];
-    const float *magnitude = so_bench_exactly(b, "magnitude", bins * F), *phase = so_bench_exactly(b, "phase", bins * F);
+    const float *magnitude = so_bench_exactly(b, "magnitude", bins * F);
+    const float *phase = so_bench_exactly(b, "phase", bins * F);
     so_tensor *spec = so_new3(&b->pass, 1, F, 2 * bins);
     for (int64_t i = 0; spec && magnitude && phase && i < bins * F; i++) {
         double a = fmin((double)magnitude[i], 100), p = (double)phase[i];
@@ -495,7 +504,8 @@ static so_status end_to_end(so_bench *b, so_error *error)
     mel = so_bench_batched(b, mel);
     so_tensor *f0 = so_hift_f0(pass, net, mel);
     so_bench_expect(b, "f0", f0, false);
-    so_bench_expect(b, "source", so_hift_source(pass, net, harmonics_of(b, so_bench_exactly(b, "f0", r.frames), r.frames)), false);
+    so_tensor *harmonics = harmonics_of(b, so_bench_exactly(b, "f0", r.frames), r.frames);
+    so_bench_expect(b, "source", so_hift_source(pass, net, harmonics), false);
     so_bench_expect(b, "wave", so_hift_wave(pass, net, mel, so_bench_read(b, "source", false)), false);
     return SO_OK;
 }
@@ -524,8 +534,8 @@ typedef struct likeness {
     double deviation;
 } likeness;
 
-/* Where element i of the stored tensor lies in a found one: alike, or channels last. Layout 0: alike; 1: [.., C, X] found as
- * [.., X, C]; 2: [B, C, H, W] as [B, H, W, C]; 3: as [B, W, H, C]. -1: no such layout. */
+/* Where element i of the stored tensor lies in a found one: alike, or channels last. Layout 0: alike; 1: [.., C, X]
+ * found as [.., X, C]; 2: [B, C, H, W] as [B, H, W, C]; 3: as [B, W, H, C]. -1: no such layout. */
 static int64_t place(const so_view *v, int layout, int64_t i)
 {
     int n = v->n_dims;
@@ -630,7 +640,8 @@ static void tell_rest(so_bench *b)
         const char *name = untold(b, t);
         if (!name) continue;
         bool there = so_bench_view(b, name) || strchr(name, '*');
-        so_golden_skip(b->g, b->name, name, there ? "no result of this program corresponds to it" : "not in the file of tensors");
+        so_golden_skip(b->g, b->name, name,
+                       there ? "no result of this program corresponds to it" : "not in the file of tensors");
     }
 }
 

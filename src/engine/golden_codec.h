@@ -1,7 +1,7 @@
 /* What the parts of the codec's comparison share: the case at hand, its numbers, the networks it asks.
  *
- * golden_codec.c walks over the cases and compares what the codec does; golden_codec_train.c compares losses and gradients;
- * golden_codec_real.c the published sizes, whose weights are made by a formula.
+ * golden_codec.c walks over the cases and compares what the codec does; golden_codec_train.c compares losses and
+ * gradients; golden_codec_real.c the published sizes, whose weights are made by a formula.
  * Source: README of the reference folder.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -60,8 +60,8 @@ void so_bench_expect_floats(so_bench *b, const char *tensor, const float *found,
 
 /* Is an intermediate of the case still to be compared? */
 bool so_bench_untold(const so_bench *b);
-/* Compares every intermediate not compared so far with the step on the pass's tape that comes closest, in the layout it has
- * there. A wrong network has no step that agrees in all numbers. */
+/* Compares every intermediate not compared so far with the step on the pass's tape that comes closest, in the layout it
+ * has there. A wrong network has no step that agrees in all numbers. */
 void so_bench_trace(so_bench *b);
 
 so_status so_bench_learn_flow(so_bench *b, so_error *error);

@@ -1,7 +1,7 @@
 /* The codec's losses, gradients and learning rules against reference numbers.
  *
- * Gradients of weights are compared in relative L2, the worst of them against ten times what a float32 run of the reference
- * was off; the others in absolute terms, as results are.
+ * Gradients of weights are compared in relative L2, the worst of them against ten times what a float32 run of the
+ * reference was off; the others in absolute terms, as results are.
  * Source: README of the reference folder; spec/speech-codec.md 7.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -19,7 +19,8 @@ static so_status open_part(so_bench *b, so_codec_part *part, const char *name, s
     SO_TRY(so_codec_part_open(part, b->g->folder, name, &views, error));
     if (!views) return so_fail(error, SO_ERR_MISSING, "the folder holds no %s.safetensors", name);
     SO_TRY(so_store_open(&part->store, (size_t)16 << 30, error));
-    *binder = (so_binder){.store = &part->store, .source = views, .pool = b->pool, .expand = true, .check_finite = true};
+    *binder = (so_binder){.store = &part->store, .source = views, .pool = b->pool, .expand = true,
+                          .check_finite = true};
     return SO_OK;
 }
 
@@ -64,9 +65,11 @@ static so_judges_config judges_sizes(const so_bench *b)
     json_t *root = b->codec.config ? json_loads(b->codec.config, 0, &where) : NULL;
     const json_t *json = json_object_get(root, "discriminator");
     integers(json_object_get(json, "mpd_channels"), c.period_channels, SO_JUDGE_LAYERS);
-    if (json_object_get(json, "mpd_periods")) c.periods = integers(json_object_get(json, "mpd_periods"), c.period, SO_JUDGE_LAYERS);
+    if (json_object_get(json, "mpd_periods"))
+        c.periods = integers(json_object_get(json, "mpd_periods"), c.period, SO_JUDGE_LAYERS);
     if (json_object_get(json, "mrd_windows")) c.windows = integers(json_object_get(json, "mrd_windows"), c.window, 3);
-    if (json_object_get(json, "mrd_channels")) c.window_channels = json_integer_value(json_object_get(json, "mrd_channels"));
+    if (json_object_get(json, "mrd_channels"))
+        c.window_channels = json_integer_value(json_object_get(json, "mrd_channels"));
     json_decref(root);
     return c;
 }
@@ -78,7 +81,8 @@ static so_status learn_judges(so_bench *b, so_error *error)
     if (part->store.count) return SO_OK;
     so_judges_config config = judges_sizes(b);
     for (int64_t i = 0; i < config.periods; i++)
-        if (config.period[i] < 1) return so_fail(error, SO_ERR_FORMAT, "config.json: a period of %lld", (long long)config.period[i]);
+        if (config.period[i] < 1)
+            return so_fail(error, SO_ERR_FORMAT, "config.json: a period of %lld", (long long)config.period[i]);
     for (int64_t i = 0; i < config.windows; i++)
         if (config.window[i] < 64 || config.window[i] > 1 << 16)
             return so_fail(error, SO_ERR_FORMAT, "config.json: a window of %lld", (long long)config.window[i]);
@@ -102,9 +106,9 @@ static so_cam_config cam_sizes(const so_views *views)
     c.start = size_of(views, "xvector.tdnn.linear.weight", 0, c.start);
     if (c.head > 0) c.mels = size_of(views, "xvector.tdnn.linear.weight", 1, c.head * c.mels / 8) / c.head * 8;
     c.vector = size_of(views, "xvector.dense.linear.weight", 0, c.vector);
-    c.growth = size_of(views, "xvector.block1.tdnnd1.cam_layer.linear_local.weight", 0, c.growth);
-    if (c.growth > 0)
-        c.bottleneck = size_of(views, "xvector.block1.tdnnd1.cam_layer.linear_local.weight", 1, c.bottleneck * c.growth) / c.growth;
+    static const char inner[] = "xvector.block1.tdnnd1.cam_layer.linear_local.weight";
+    c.growth = size_of(views, inner, 0, c.growth);
+    if (c.growth > 0) c.bottleneck = size_of(views, inner, 1, c.bottleneck * c.growth) / c.growth;
     for (int i = 0; i < SO_CAM_BLOCKS; i++)
         for (c.layers[i] = 0;; c.layers[i]++) {
             char name[128];
@@ -249,7 +253,8 @@ so_status so_bench_ctc(so_bench *b, so_error *error)
 {
     (void)error;
     const so_view *v = so_bench_view(b, "logits"), *labels = so_bench_view(b, "targets");
-    if (!v || !labels || v->n_dims != 3 || v->type != SO_F32 || labels->type != SO_I32 || labels->n_dims != 2) return SO_OK;
+    if (!v || !labels || v->n_dims != 3 || v->type != SO_F32 || labels->type != SO_I32 || labels->n_dims != 2)
+        return SO_OK;
     int64_t T = v->dim[0], B = v->dim[1], V = v->dim[2], most = labels->dim[1];
     so_pass *pass = &b->pass;
     const int32_t *rows = so_bench_ids(b, "input_lengths", B), *n_labels = so_bench_ids(b, "target_lengths", B);
@@ -257,7 +262,8 @@ so_status so_bench_ctc(so_bench *b, so_error *error)
     if (!rows || !n_labels || !expected || labels->dim[0] != B) return SO_OK;
     so_tensor *x = so_new2(pass, B * T, V);
     int64_t *lists = so_take(pass, (size_t)(4 * B) * sizeof *lists, false);
-    so_real *each = so_take(pass, (size_t)B * sizeof *each, false), *grad = so_take(pass, (size_t)(B * T * V) * sizeof *grad, true);
+    so_real *each = so_take(pass, (size_t)B * sizeof *each, false);
+    so_real *grad = so_take(pass, (size_t)(B * T * V) * sizeof *grad, true);
     if (!grad) return SO_OK;
     const float *from = v->data;
     for (int64_t i = 0; i < B * T * V; i++) so_data(x)[i] = from[(i / V % T * B + i / (V * T)) * V + i % V];
@@ -271,13 +277,15 @@ so_status so_bench_ctc(so_bench *b, so_error *error)
         lists[3 * B + s] = n_labels[s];
     }
     x->wants_grad = pass->recording = true;
-    so_ctc ctc = {B, lists, lists + B, lists + 2 * B, lists + 3 * B, labels->data, (int32_t)so_bench_parameter(b, "blank"), 1, each, NULL};
+    so_ctc ctc = {B, lists, lists + B, lists + 2 * B, lists + 3 * B, labels->data,
+                  (int32_t)so_bench_parameter(b, "blank"), 1, each, NULL};
     so_tensor *loss = so_ctc_loss(pass, x, &ctc);
     if (loss && so_backward(pass, loss, 1) == SO_OK) {
         double bar = fmax(so_bench_bar(b, "loss"), 1e-5);
         for (int64_t s = 0; s < B; s++)
             so_golden_value(b->g, b->name, "loss", (double)each[s], (double)expected[s], bar);
-        for (int64_t s = 0; s < B; s++) mean += isfinite(each[s]) ? (double)each[s] / fmax(1, n_labels[s]) / (double)B : 0;
+        for (int64_t s = 0; s < B; s++)
+            mean += isfinite(each[s]) ? (double)each[s] / fmax(1, n_labels[s]) / (double)B : 0;
         so_bench_expect_value(b, "mean_reduction", mean);
         for (int64_t i = 0; x->grad && i < B * T * V; i++) grad[(i / V % T * B + i / (V * T)) * V + i % V] = x->grad[i];
         bar = fmax(so_bench_bar(b, "grad_logits"), 1e-6);
@@ -294,7 +302,8 @@ so_status so_bench_smoothing(so_bench *b, so_error *error)
     if (!x) return SO_OK;
     bool all = strstr(b->name, ".ce") != NULL;
     const int32_t *label = so_bench_ids(b, "targets", so_rows(x));
-    so_ce ce = {.smoothing = so_bench_number(b, "smoothing", 0.1), .convention = all ? SO_SMOOTH_ALL : SO_SMOOTH_OTHERS};
+    so_ce ce = {.smoothing = so_bench_number(b, "smoothing", 0.1),
+                .convention = all ? SO_SMOOTH_ALL : SO_SMOOTH_OTHERS};
     if (strstr(b->name, "batch")) ce.divide = (double)x->dim[0];
     pass->recording = true;
     so_tensor *loss = label ? so_cross_entropy_with(pass, x, label, &ce) : NULL;
@@ -431,7 +440,8 @@ so_status so_bench_relative_attention(so_bench *b, so_error *error)
 }
 
 /* One batch through the codebook; false when there is none of this number. */
-static bool codebook_batch(so_bench *b, int i, const so_vq_rule *rule, so_tensor *codes, so_tensor *sum, so_tensor *count)
+static bool codebook_batch(so_bench *b, int i, const so_vq_rule *rule, so_tensor *codes, so_tensor *sum,
+                           so_tensor *count)
 {
     static const char *const parts[] = {"x",     "quantized", "cluster_size", "embed_avg",
                                         "embed", "ids",       "commit_loss",  "grad_x"};
@@ -543,7 +553,8 @@ so_status so_bench_judges(so_bench *b, so_error *error)
     pass->tape = NULL;
     so_bench_forget(b);
     so_tensor *real = so_bench_read(b, "real", false), *made = so_bench_read(b, "generated", false);
-    if (!so_judge(pass, &b->learners.judges, real, &vr) || !so_judge(pass, &b->learners.judges, made, &vm)) return SO_OK;
+    if (!so_judge(pass, &b->learners.judges, real, &vr) || !so_judge(pass, &b->learners.judges, made, &vm))
+        return SO_OK;
     so_tensor *loss = so_judging_loss(pass, &vr, &vm);
     so_bench_expect(b, "loss_disc", loss, false);
     so_tensor *total = so_add(pass, loss, so_relative_loss(pass, &vr, &vm, so_bench_number(b, "tau", 0.04)));
@@ -568,10 +579,12 @@ so_status so_bench_generator(so_bench *b, so_error *error)
     json_object_set_new(b->g->told, "harmonics", json_true()); /* an input, whatever its role says */
     so_bench_expect(b, "generated", made, false);
     so_verdict vr, vm;
-    if (!real || !made || !so_judge(pass, &b->learners.judges, real, &vr) || !so_judge(pass, &b->learners.judges, made, &vm))
+    const so_judges *judges = &b->learners.judges;
+    if (!real || !made || !so_judge(pass, judges, real, &vr) || !so_judge(pass, judges, made, &vm))
         return SO_OK;
     so_tensor *loss[5] = {so_fooling_loss(pass, &vm), so_feature_loss(pass, &vr, &vm), mel_loss(b, made, real),
-                          so_relative_loss(pass, &vr, &vm, tau), so_l1(pass, f0, so_bench_read(b, "pitch", false), NULL)};
+                          so_relative_loss(pass, &vr, &vm, tau),
+                          so_l1(pass, f0, so_bench_read(b, "pitch", false), NULL)};
     so_tensor *total = so_weighted_sum(pass, 5, loss, (so_real[]){1, 2, 45, 1, 1});
     if (!total) return SO_OK;
     static const char *const names[] = {"loss", "loss_gen", "loss_fm", "loss_mel", "loss_tpr", "loss_f0"};

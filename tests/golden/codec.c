@@ -1,5 +1,5 @@
-/* The codec's networks where one run over the reference (stream_omni.c) does not reach: batches, files of other forms, pieces,
- * rules of our own. Against reference/cosyvoice-tiny, within ten times its rounding noise.
+/* The codec's networks where one run over the reference (stream_omni.c) does not reach: batches, files of other forms,
+ * pieces, rules of our own. Against reference/cosyvoice-tiny, within ten times its rounding noise.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
@@ -400,8 +400,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(speech_tokenizer_batch), cmocka_unit_test(flow_files),       cmocka_unit_test(hift),
-        cmocka_unit_test(hift_pieces),            cmocka_unit_test(codebook_revival), cmocka_unit_test(median_of_equals),
-        cmocka_unit_test(wave_log_mel),
+        cmocka_unit_test(hift_pieces),            cmocka_unit_test(codebook_revival),
+        cmocka_unit_test(median_of_equals),       cmocka_unit_test(wave_log_mel),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }
