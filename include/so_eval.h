@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-/* One compared sequence or tensor. Strings live during the call. */
+/* One compared sequence or tensor, or one (with `what` NULL: a whole set) that cannot be compared. Strings live during
+ * the call. */
 typedef struct so_golden_check {
     const char *set;    /* the case, or "vision", "merge", "tlayer", ... */
     const char *what;   /* the tensor's or sequence's name */
@@ -22,6 +23,7 @@ typedef struct so_golden_check {
     double relative_l2; /* ||found - expected|| / ||expected||; 0 where exact */
     int64_t compared, not_finite; /* elements */
     int passed;
+    const char *reason; /* NULL; otherwise nothing was compared, and why; passed is 0 where the program itself failed */
 } so_golden_check;
 
 typedef struct so_golden_options {
@@ -33,7 +35,8 @@ typedef struct so_golden_options {
 } so_golden_options;
 
 typedef struct so_golden_result {
-    int64_t checks, failed, sets, skipped; /* skipped: sets whose inputs are absent */
+    int64_t checks, failed, sets, skipped; /* skipped: sets that cannot be compared; each was told with its reason */
+    int64_t left;                          /* tensors of compared sets that cannot be; told likewise */
 } so_golden_result;
 
 typedef void (*so_golden_fn)(void *context, const so_golden_check *check);

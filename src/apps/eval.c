@@ -19,7 +19,13 @@ static void print_json(telling *t, const so_golden_check *c)
     printf("%s\n  {\"set\": ", t->printed++ ? "," : "");
     so_json_text(stdout, c->set);
     printf(", \"what\": ");
-    so_json_text(stdout, c->what);
+    so_json_text(stdout, c->what ? c->what : "");
+    if (c->reason) {
+        printf(", \"not_compared\": ");
+        so_json_text(stdout, c->reason);
+        printf(", \"passed\": %s}", c->passed ? "true" : "false");
+        return;
+    }
     printf(", \"exact\": %s, \"deviation\": ", c->exact ? "true" : "false");
     so_json_number(stdout, c->deviation);
     printf(", \"bar\": ");
@@ -37,10 +43,16 @@ static void each_check(void *context, const so_golden_check *c)
         print_json(t, c);
         return;
     }
-    if (t->failures && c->passed) return;
+    if (t->failures && c->passed && !c->reason) return;
     if (strncmp(t->last, c->set, sizeof t->last - 1) != 0) {
         printf("%s%s%s\n", so_cli_bold(stdout), c->set, so_cli_plain(stdout));
         snprintf(t->last, sizeof t->last, "%s", c->set);
+        fflush(stdout); /* progress, in a pipe too */
+    }
+    if (c->reason) {
+        printf("  %s%s%s %s: %s\n", c->passed ? so_cli_bold(stdout) : so_cli_red(stdout),
+               c->passed ? "not compared" : "FAILED", so_cli_plain(stdout), c->what ? c->what : "this set", c->reason);
+        return;
     }
     const char *mark = c->passed ? so_cli_green(stdout) : so_cli_red(stdout);
     printf("  %s%-6s%s %-44s", mark, c->passed ? "ok" : "FAILED", so_cli_plain(stdout), c->what);
@@ -60,12 +72,15 @@ static int golden(const char *folder, const so_golden_options *options, telling 
     if (t->json) printf("{\"checks\": [");
     so_status status = so_golden_run(folder, options, each_check, t, &r, &error);
     if (t->json)
-        printf("\n], \"compared\": %lld, \"failed\": %lld, \"sets\": %lld, \"skipped\": %lld, \"seconds\": %.2f}\n",
-               (long long)r.checks, (long long)r.failed, (long long)r.sets, (long long)r.skipped, so_cli_now() - began);
+        printf("\n], \"compared\": %lld, \"failed\": %lld, \"sets\": %lld, \"skipped\": %lld, \"left\": %lld, "
+               "\"seconds\": %.2f}\n",
+               (long long)r.checks, (long long)r.failed, (long long)r.sets, (long long)r.skipped, (long long)r.left,
+               so_cli_now() - began);
     if (status != SO_OK) return so_cli_fail(&error);
     if (!t->json)
-        printf("%lld compared in %lld sets, %lld past their bar, %lld sets skipped, %.1f s\n", (long long)r.checks,
-               (long long)r.sets, (long long)r.failed, (long long)r.skipped, so_cli_now() - began);
+        printf("%lld compared in %lld sets, %lld past their bar, %lld sets and %lld tensors not compared, %.1f s\n",
+               (long long)r.checks, (long long)r.sets, (long long)r.failed, (long long)r.skipped, (long long)r.left,
+               so_cli_now() - began);
     if (r.checks == 0) {
         fprintf(stderr, "error: %s: nothing was compared\n", folder);
         return SO_EXIT_FAILURE;

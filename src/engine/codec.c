@@ -114,18 +114,24 @@ static so_status check_sizes(const so_codec *codec, so_error *error)
     return SO_OK;
 }
 
+so_status so_codec_sizes(so_codec *codec, const json_t *json, so_error *error)
+{
+    codec->tokenizer.config = tokenizer_sizes(json_object_get(json, "tokenizer"));
+    codec->trims = json_integer_value(json_object_get(json_object_get(json, "tokenizer"), "trim_silence")) != 0;
+    codec->flow.config = flow_sizes(json_object_get(json, "flow"));
+    codec->hift.config = hift_sizes(json_object_get(json, "hift"));
+    return check_sizes(codec, error);
+}
+
 static so_status read_sizes(so_codec *codec, so_error *error)
 {
     json_error_t where;
     json_t *json = codec->config ? json_loads(codec->config, 0, &where) : NULL;
     if (codec->config && !json)
         return so_fail(error, SO_ERR_FORMAT, "the codec's config.json, line %d: %s", where.line, where.text);
-    codec->tokenizer.config = tokenizer_sizes(json_object_get(json, "tokenizer"));
-    codec->trims = json_integer_value(json_object_get(json_object_get(json, "tokenizer"), "trim_silence")) != 0;
-    codec->flow.config = flow_sizes(json_object_get(json, "flow"));
-    codec->hift.config = hift_sizes(json_object_get(json, "hift"));
+    so_status status = so_codec_sizes(codec, json, error);
     json_decref(json);
-    return check_sizes(codec, error);
+    return status;
 }
 
 /* ---- files */
@@ -136,9 +142,8 @@ static bool there(char *out, const char *folder, const char *name)
     return n > 0 && n < PATH && access(out, R_OK) == 0;
 }
 
-/* The part's tensors, or *views NULL when the folder has no file of it. */
-static so_status open_part(so_codec_part *part, const char *folder, const char *name, const so_views **views,
-                           so_error *error)
+so_status so_codec_part_open(so_codec_part *part, const char *folder, const char *name, const so_views **views,
+                             so_error *error)
 {
     char path[PATH], file[64];
     *views = NULL;
@@ -168,7 +173,7 @@ typedef struct sources {
     const char *ears_prefix, *flow_prefix, *hift_prefix;
 } sources;
 
-static void close_part(so_codec_part *part)
+void so_codec_part_close(so_codec_part *part)
 {
     so_store_close(&part->store);
     so_safetensors_close(&part->safetensors);
@@ -183,10 +188,10 @@ static so_status find_folder(so_codec *codec, sources *s, const char *folder, so
     size_t size;
     bool any = false;
     s->ears_prefix = s->flow_prefix = s->hift_prefix = "";
-    SO_TRY(open_part(&codec->ears, folder, "speech_tokenizer_v1", &s->ears, error));
-    SO_TRY(open_part(&codec->flow_part, folder, "flow", &s->flow, error));
-    SO_TRY(open_part(&codec->hift_part, folder, "hift", &s->hift, error));
-    SO_TRY(open_part(&s->voice_part, folder, "spk2info", &s->voices, error));
+    SO_TRY(so_codec_part_open(&codec->ears, folder, "speech_tokenizer_v1", &s->ears, error));
+    SO_TRY(so_codec_part_open(&codec->flow_part, folder, "flow", &s->flow, error));
+    SO_TRY(so_codec_part_open(&codec->hift_part, folder, "hift", &s->hift, error));
+    SO_TRY(so_codec_part_open(&s->voice_part, folder, "spk2info", &s->voices, error));
     any = s->ears || s->flow || s->hift;
     if (any && there(path, folder, "config.json")) SO_TRY(so_file_read(path, 1 << 20, &codec->config, &size, error));
     return SO_OK;
@@ -306,16 +311,16 @@ so_status so_codec_open(so_codec *codec, const so_codec_source *source, so_error
     sources s = {0};
     *codec = (so_codec){0};
     so_status status = open_codec(codec, source, &s, error);
-    close_part(&s.voice_part);
+    so_codec_part_close(&s.voice_part);
     if (status != SO_OK) so_codec_close(codec);
     return status;
 }
 
 void so_codec_close(so_codec *codec)
 {
-    close_part(&codec->ears);
-    close_part(&codec->flow_part);
-    close_part(&codec->hift_part);
+    so_codec_part_close(&codec->ears);
+    so_codec_part_close(&codec->flow_part);
+    so_codec_part_close(&codec->hift_part);
     so_mel_close(&codec->mel);
     free(codec->speaker);
     free(codec->config);

@@ -10,6 +10,8 @@
 #ifndef SO_ENGINE_CODEC_H
 #define SO_ENGINE_CODEC_H
 
+#include <jansson.h>
+
 #include "formats/gguf.h"
 #include "formats/onnx.h"
 #include "formats/safetensors.h"
@@ -50,6 +52,14 @@ typedef struct so_codec_source {
     bool expand;
     so_pool *pool;
 } so_codec_source;
+
+/* Opens "name.safetensors", .pt or .onnx of a folder: its tensors, or *views NULL when there is no such file. */
+so_status so_codec_part_open(so_codec_part *part, const char *folder, const char *name, const so_views **views,
+                             so_error *error);
+/* Accepts a zeroed part. */
+void so_codec_part_close(so_codec_part *part);
+/* The networks' sizes from a config.json (NULL: the published ones). */
+so_status so_codec_sizes(so_codec *codec, const json_t *json, so_error *error);
 
 /* A folder or file without any part gives a codec that neither hears nor speaks. */
 so_status so_codec_open(so_codec *codec, const so_codec_source *source, so_error *error);

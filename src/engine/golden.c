@@ -39,7 +39,24 @@ static void report(so_golden *g, so_golden_check *check)
     if (check->not_finite || !(check->deviation <= check->bar)) check->passed = 0;
     g->result->checks++;
     g->result->failed += !check->passed;
+    if (g->told) json_object_set_new(g->told, check->what, json_true());
     if (g->each) g->each(g->context, check);
+}
+
+void so_golden_skip(so_golden *g, const char *set, const char *what, const char *reason)
+{
+    so_golden_check c = {.set = set, .what = what, .reason = reason, .passed = 1};
+    if (what) g->result->left++;
+    else g->result->skipped++;
+    if (g->each) g->each(g->context, &c);
+}
+
+void so_golden_fail(so_golden *g, const char *set, const char *reason)
+{
+    so_golden_check c = {.set = set, .reason = reason};
+    g->result->checks++;
+    g->result->failed++;
+    if (g->each) g->each(g->context, &c);
 }
 
 const so_view *so_golden_view(const so_golden *g, const char *set, const char *what, bool *fine)
@@ -179,6 +196,7 @@ so_status so_golden_run(const char *folder, const so_golden_options *options, so
     else
         status = so_fail(error, SO_ERR_UNSUPPORTED, "%s holds neither model/ nor flow.safetensors", folder);
 done:
+    json_decref(g.told);
     so_safetensors_close(&g.single);
     so_safetensors_close(&g.fine);
     json_decref(g.root);

@@ -17,6 +17,7 @@ typedef struct so_golden {
     void *context;
     so_golden_result *result;
     json_t *root;                         /* golden.json */
+    json_t *told;                         /* an object whose keys are what was compared; the walk empties it */
     so_safetensors *single, *fine;        /* golden.safetensors; golden-f64.safetensors or NULL */
 } so_golden;
 
@@ -49,6 +50,11 @@ void so_golden_list(so_golden *g, const char *set, const char *what, const json_
 void so_golden_text(so_golden *g, const char *set, const char *what, const char *expected, const char *found);
 /* A count or another single number. */
 void so_golden_value(so_golden *g, const char *set, const char *what, double found, double expected, double bar);
+
+/* Tells that the set, or `what` of it (NULL: all), was not compared, and why. */
+void so_golden_skip(so_golden *g, const char *set, const char *what, const char *reason);
+/* Tells that the program could not compute the set: a failed check. */
+void so_golden_fail(so_golden *g, const char *set, const char *reason);
 
 /* "folder/name" into `out` (4096 bytes). */
 const char *so_golden_path(const so_golden *g, const char *name, char *out);

@@ -427,7 +427,7 @@ so_status so_golden_fusion(so_golden *g, so_model *model, so_error *error)
     if (!l.x || !l.text || !l.mask || !l.visible || !l.window || !so_golden_wants(g, "tlayer")) return SO_OK;
     /* Gradients need weights in f32. */
     if (model->net.top.layers == 0 || model->net.top.layer[0].q->type != SO_F32) {
-        g->result->skipped++;
+        so_golden_skip(g, "tlayer", NULL, "its gradients need weights in f32, and these keep their stored type");
         return SO_OK;
     }
     l.B = l.x->dim[0];

@@ -285,7 +285,9 @@ static so_tensor *time_embedding(so_pass *pass, const so_flow *net, int64_t B, c
     if (!x) return NULL;
     for (int64_t b = 0; b < B && !pass->dry; b++)
         for (int64_t k = 0; k < half; k++) {
-            double angle = 1000 * (double)t[b] * exp(-log(10000) * (double)k / (double)(half - 1));
+            /* Rounded as in the network that the published weights were trained in: angles reach 1000. */
+            float rate = (float)exp((double)((float)k * (float)(-log(10000) / (double)(half - 1))));
+            double angle = (double)(1000 * t[b] * (so_real)rate);
             so_data(x)[b * 2 * half + k] = (so_real)sin(angle);
             so_data(x)[b * 2 * half + half + k] = (so_real)cos(angle);
         }
