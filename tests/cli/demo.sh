@@ -3,6 +3,6 @@
 cd "$ROOT" && $SO demo --quiet --wav "${TMPDIR:-/tmp}/demo.$$.wav" --alignment "${TMPDIR:-/tmp}/demo.$$.png" || exit
 [ "$(wc -c <"${TMPDIR:-/tmp}/demo.$$.wav")" -gt 40000 ] && echo "more than a second of speech"
 rm -f "${TMPDIR:-/tmp}/demo.$$.wav" "${TMPDIR:-/tmp}/demo.$$.png"
-$SO ask --quiet examples/table.png "Where is the red star?"
+$SO ask --quiet examples/table.png "What is in the top right?"
 $SO see --quiet examples/table.png
-$SO transcribe examples/question.wav
+$SO transcribe examples/talk.wav
