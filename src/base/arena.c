@@ -10,8 +10,14 @@ so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error)
 {
     capacity = (capacity + 4095) & ~(size_t)4095;
     memset(arena, 0, sizeof *arena);
-    void *base = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) return so_fail(error, SO_ERR_NOMEM, "cannot reserve %zu bytes of memory", capacity);
+    /* Where address space is limited (a shell's limit, valgrind) a generous reservation shrinks; a modest one is needed whole. */
+    const size_t modest = (size_t)8 << 30;
+    void *base = MAP_FAILED;
+    for (size_t most = capacity; base == MAP_FAILED; capacity = most /= 4) {
+        base = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (base != MAP_FAILED) break;
+        if (most / 4 < modest) return so_fail(error, SO_ERR_NOMEM, "cannot reserve %zu bytes of memory", capacity);
+    }
     arena->base = base;
     arena->capacity = capacity;
     return SO_OK;

@@ -17,7 +17,8 @@ typedef struct so_arena {
     size_t capacity, used, peak; /* bytes */
 } so_arena;
 
-/* Reserves `capacity` bytes (rounded up to a page). SO_ERR_NOMEM when the address space cannot be had. */
+/* Reserves `capacity` bytes (rounded up to a page); of more than 32 GiB, a quarter, a sixteenth and so on where that much
+ * address space cannot be had (arena->capacity tells). SO_ERR_NOMEM when there is none. */
 so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error);
 /* Gives the block back. Accepts a zeroed arena. */
 void so_arena_clear(so_arena *arena);
