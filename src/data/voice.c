@@ -14,12 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { LONGEST = 120 * SO_ESPEAK_RATE, TAIL = SO_ESPEAK_RATE / 10, COMBS = 4 };
 
-static const uint64_t LOTS = 0x766f696365000000u, NOISE = 0x6e6f697365000000u;
+static const uint64_t LOTS = 0x766f696365000000u, NOISE = 0x6e6f697365000000u, THROATS = 0x7468726f61740000u;
 
 static const char *const accents[] = {"en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan"};
 static const char *const variants[] = {"+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+f1", "+f2", "+f3", "+f4"};
@@ -46,6 +47,74 @@ so_voice so_voice_draw(so_tabletop_part part, uint64_t seed, uint64_t index)
     voice.pitch = (int)so_rng_range(&rng, 25, 75);
     voice.amplitude = (int)so_rng_range(&rng, 60, 140);
     voice.disturbed = so_rng_below(&rng, 3) == 0;
+    return voice;
+}
+
+/* ---- voices that nobody has */
+
+/* What the training accents' own voice files say about their ground. */
+static const char *const grounds[] = {"language en-us\nphonemes en-us\ndictrules 3 6\n", "language en-gb\n",
+                                      "language en-gb-scotland\nphonemes en-sc\ndictrules 2 5 6 7\n",
+                                      "language en-gb-x-rp\nphonemes en-rp\n", "language en-029\nphonemes en-wi\ndictrules 8\n",
+                                      "language en-gb-x-gbclan\nphonemes en-n\n"};
+
+/* Phonemes and what a speaker may say in their place; those that a ground does not have, espeak-ng passes over. */
+static const char *const neighbours[][2] = {
+    {"I", "i"},    {"I", "E"},    {"I2", "@"},   {"E", "I"},    {"E", "a"},   {"a", "aa"},  {"a", "E"},   {"a", "V"},
+    {"V", "U"},    {"V", "@"},    {"0", "A:"},   {"0", "O:"},   {"U", "u:"},  {"U", "V"},   {"u:", "U"},  {"i:", "I"},
+    {"i:", "eI"},  {"A:", "a"},   {"A:", "O:"},  {"O:", "0"},   {"O:", "oU"}, {"3:", "e@"}, {"3:", "@"},  {"eI", "aI"},
+    {"eI", "E"},   {"eI", "e@"},  {"aI", "OI"},  {"aI", "A:"},  {"OI", "aI"}, {"oU", "aU"}, {"oU", "O:"}, {"oU", "0"},
+    {"aU", "a"},   {"aU", "oU"},  {"e@", "3:"},  {"e@", "E"},   {"i@", "i:"}, {"U@", "O:"}, {"@", "V"},   {"@", "I"},
+    {"3", "a#"},   {"3", "@"},    {"i", "I"},    {"i", "eI"},   {"h", "NULL"}, {"T", "f"},  {"D", "d"},   {"D", "v"},
+    {"N", "n"},    {"t", "t2"},   {"O@", "O:"},  {"A@", "A:"},  {"o@", "O:"}, {"e@r", "3:"}, {"w", "v"},  {"z", "s"}};
+
+#define WRITE(...) used += snprintf(text + used, used < size ? size - used : 0, __VA_ARGS__)
+
+static long around(so_rng *rng, long middle, long most) { return (long)so_rng_range(rng, middle - most, middle + most); }
+
+static void describe_throat(so_rng *rng, char *text, size_t size)
+{
+    size_t used = strlen(text);
+    long low = so_rng_range(rng, 65, 190), length = so_rng_range(rng, 92, 126), height = so_rng_range(rng, 65, 100);
+    WRITE("pitch %ld %ld\n", low, low + (long)so_rng_range(rng, 15, 90));
+    for (int i = 0; i < 9; i++)
+        WRITE("formant %d %ld %ld %ld\n", i, around(rng, length, i ? 8 : 4), around(rng, height, 15),
+              (long)so_rng_range(rng, 85, 155));
+    if (so_rng_below(rng, 2)) WRITE("flutter %ld\n", (long)so_rng_range(rng, 0, 8));
+    if (so_rng_below(rng, 2)) WRITE("roughness %ld\n", (long)so_rng_range(rng, 0, 4));
+    if (so_rng_below(rng, 2)) WRITE("voicing %ld\n", (long)so_rng_range(rng, 75, 150));
+    if (so_rng_below(rng, 2)) WRITE("consonants %ld %ld\n", around(rng, 110, 40), around(rng, 110, 40));
+    if (so_rng_below(rng, 3) == 0) WRITE("echo %ld %ld\n", around(rng, 130, 15), (long)so_rng_range(rng, 5, 15));
+    if (so_rng_below(rng, 3) == 0) WRITE("breath 0 3 5 5 5 5 3 3\n");
+}
+
+static void describe_habits(so_rng *rng, char *text, size_t size)
+{
+    size_t used = strlen(text);
+    if (so_rng_below(rng, 2)) WRITE("intonation %ld\n", (long)so_rng_range(rng, 1, 4));
+    if (so_rng_below(rng, 2))
+        WRITE("stressLength %ld %ld %ld %ld 0 0 %ld %ld\n", around(rng, 160, 30), around(rng, 140, 25), around(rng, 185, 20),
+              around(rng, 180, 25), around(rng, 240, 25), around(rng, 275, 25));
+    if (so_rng_below(rng, 3) == 0)
+        WRITE("stressAdd %ld %ld %ld %ld 0 0 %ld %ld\n", around(rng, 0, 15), around(rng, 0, 15), around(rng, 0, 15),
+              around(rng, 0, 15), around(rng, 5, 15), around(rng, 20, 20));
+    double share = 0.22 * so_rng_uniform(rng);
+    for (int64_t i = 0; i < COUNT_OF(neighbours); i++)
+        if (so_rng_uniform(rng) < share)
+            WRITE("replace 00 %s %s\n", neighbours[i][0], neighbours[i][1]);
+}
+
+so_voice so_voice_invent(uint64_t seed, uint64_t index)
+{
+    so_voice voice = so_voice_draw(SO_TABLETOP_TRAIN, seed, index);
+    so_rng rng;
+    so_rng_init(&rng, seed ^ THROATS, index);
+    size_t size = sizeof voice.invented;
+    snprintf(voice.invented, size, "name invented\n%s", grounds[so_rng_below(&rng, COUNT_OF(grounds))]);
+    describe_throat(&rng, voice.invented, size);
+    describe_habits(&rng, voice.invented, size);
+    snprintf(voice.accent, sizeof voice.accent, "invented");
+    voice.variant[0] = 0;
     return voice;
 }
 
@@ -93,8 +162,25 @@ static int keep_samples(short *wav, int count, espeak_EVENT *events)
     return 0;
 }
 
+static so_status choose_invented(const so_voice *voice, so_error *error)
+{
+    char path[64];
+    int fd = memfd_create("voice", MFD_CLOEXEC);
+    ssize_t size = (ssize_t)strlen(voice->invented);
+    if (fd < 0 || write(fd, voice->invented, (size_t)size) != size) {
+        if (fd >= 0) close(fd);
+        return so_fail(error, SO_ERR_IO, "cannot keep a voice file in memory: %s", strerror(errno));
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    espeak_ERROR failed = espeak_SetVoiceByFile(path);
+    close(fd);
+    if (failed != EE_OK) return so_fail(error, SO_ERR_STATE, "espeak-ng does not take an invented voice: %d", (int)failed);
+    return SO_OK;
+}
+
 static so_status choose(const so_voice *voice, so_error *error)
 {
+    if (voice->invented[0]) return choose_invented(voice, error);
     char name[32], file[512];
     const char *folder = NULL;
     espeak_Info(&folder);

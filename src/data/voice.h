@@ -22,6 +22,7 @@ typedef struct so_voice {
     int pitch;       /* 0 to 99 */
     int amplitude;   /* 0 to 200 */
     bool disturbed;  /* noise and reverberation, their strength drawn from the seed of so_voice_speak */
+    char invented[768]; /* an espeak-ng voice file that stands for accent and variant; empty: they are installed ones */
 } so_voice;
 
 /* The voice that the model itself speaks with: en-us+f3, 160 words a minute, pitch 50, never disturbed. */
@@ -29,6 +30,10 @@ so_voice so_voice_own(void);
 /* A user's voice. Training draws one of six accents with one of ten variants; the reserved part draws the reserved
  * accent, a reserved variant, or both, a third each. A third of all are disturbed. */
 so_voice so_voice_draw(so_tabletop_part part, uint64_t seed, uint64_t index);
+/* A voice that nobody has, on the ground of one of the six training accents: another throat (formants, pitch, breath), another
+ * rhythm, and some of its vowels and consonants exchanged for neighbours. Who learns from many of these understands accents
+ * that he never heard. Nothing of the reserved accent or variants is in them. */
+so_voice so_voice_invent(uint64_t seed, uint64_t index);
 /* Whether the accent or the variant is one that training never uses. */
 bool so_voice_is_reserved(const so_voice *voice);
 /* "en-us+f3"; returns `name`. */

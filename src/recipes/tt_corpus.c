@@ -79,6 +79,10 @@ static int phones_of(phone_table *table, const char *text, uint8_t *out, int cap
 }
 
 /* ---- speaking */
+
+/* Share of questions in the world's own training voices; the others are invented voices. */
+static const double KNOWN_VOICES = 0.45;
+
 static void draw_item(const so_tt *tt, int64_t i, so_tt_item *item)
 {
     so_rng rng;
@@ -117,19 +121,39 @@ typedef struct slice {
     int64_t q_at, a_at;
 } slice;
 
+/* Speech [*count] at 16 kHz of samples [n] at 22050 Hz, mostly with a moment of a quiet room before and behind it. NULL: no
+ * memory. */
+static float *in_a_room(const so_tt *tt, const float *x, int64_t n, so_rng *rng, int64_t *count, so_error *error)
+{
+    bool alone = so_rng_uniform(rng) < 0.4;
+    int64_t before = alone ? 0 : so_rng_below(rng, 8000), behind = alone ? 0 : so_rng_below(rng, 9600);
+    int64_t length = so_resampler_length(tt->down, n);
+    float hiss = (float)(0.003 * so_rng_uniform(rng));
+    float *y = calloc((size_t)(before + length + behind) + 1, sizeof *y);
+    *count = before + length + behind;
+    if (!y || so_resample(tt->down, x, n, y + before, error) != SO_OK) {
+        free(y);
+        return NULL;
+    }
+    for (int64_t i = 0; i < *count && !alone; i++) y[i] += hiss * (float)so_rng_normal(rng);
+    return y;
+}
+
 static so_status speak_item(const so_tt *tt, int64_t i, slice *out, so_error *error)
 {
     so_tt_item item;
+    so_rng rng;
     draw_item(tt, i, &item);
-    so_voice user = so_voice_draw(SO_TABLETOP_TRAIN, tt->seed, (uint64_t)i), own = so_voice_own();
+    so_rng_init(&rng, tt->seed, 0x726f6f6d00000000u + (uint64_t)i);
+    bool known = so_rng_uniform(&rng) < KNOWN_VOICES;
+    so_voice own = so_voice_own(), user = known ? so_voice_draw(SO_TABLETOP_TRAIN, tt->seed, (uint64_t)i) : so_voice_invent(tt->seed, (uint64_t)i);
     float *x = NULL, *y = NULL;
     int64_t n;
     so_status status = so_voice_speak(item.question, &user, tt->seed + (uint64_t)i, &x, &n, error);
     if (status == SO_OK) {
-        item.q_count = so_resampler_length(tt->down, n);
+        y = in_a_room(tt, x, n, &rng, &item.q_count, error);
         item.q_at = out->q_at;
-        y = malloc((size_t)item.q_count * sizeof *y + 4);
-        status = y ? so_resample(tt->down, x, n, y, error) : so_fail(error, SO_ERR_NOMEM, "no memory for speech");
+        if (!y) status = so_fail(error, SO_ERR_NOMEM, "no memory for speech");
     }
     if (status == SO_OK) status = put_samples(&out->q, y, item.q_count, error);
     free(x);
