@@ -107,7 +107,7 @@ so_status so_tt_backbone(so_tt *tt, so_error *error)
     SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
     so_trainer trainer = {
-        .plan = {.steps = 5000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 250},
+        .plan = {.steps = 8000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 300}, .report_every = 50, .evaluate_every = 500},
         .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
         .player = {&optim}, .players = 1};
     so_status status = so_tt_train(tt, "backbone", &trainer, error);

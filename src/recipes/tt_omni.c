@@ -15,13 +15,14 @@ typedef struct context {
     int64_t train;
 } context;
 
-/* Spoken items of the corpus as sequences of the batch. */
-static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *item)
+/* Spoken items of the corpus as sequences of the batch; who asks is drawn from `slips`. */
+static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *item, so_rng *slips)
 {
     so_pass *pass = b->pass;
     const so_tt *tt = c->tt;
     bool recording = pass->recording;
     so_tt_speech_batch *s = so_tt_speech_start(pass, tt);
+    if (s) s->slips = slips;
     for (int64_t i = 0; s && i < n; i++) so_tt_speech_add(s, &c->units, item[i], true, false, &c->ids);
     if (!s || !so_ok(pass)) return;
     pass->recording = false;
@@ -34,7 +35,7 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
         so_tt_batch_sequence(b);
         so_tt_batch_heard(b, (int64_t)tt->head.n);
         if (it->scene != ~(uint64_t)0) so_tt_batch_picture(b, it->scene);
-        so_tt_batch_heard(b, c->units.item[item[i]].q_count + (int64_t)tt->reply.n);
+        so_tt_batch_heard(b, s->segment[i].rows + (int64_t)tt->reply.n);
         c->ids.n = 0;
         if (so_tt_encode(tt, it->answer, &c->ids, &pass->error) == SO_OK)
             so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
@@ -66,7 +67,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
     for (int i = 0; i < SPOKEN; i++) item[i] = so_rng_below(&m->rng, c->train);
-    put_spoken(c, b, SPOKEN, item);
+    put_spoken(c, b, SPOKEN, item, &m->rng);
     for (int i = 0; i < PICTURES && so_ok(pass); i++) {
         so_dialogue d;
         so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * PICTURES + i), 1 + (int)so_rng_below(&m->rng, TURNS), &d);
@@ -95,7 +96,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
         for (int i = 0; i < 28; i++) item[i] = at + i;
         so_tt_batch *b = so_tt_batch_start(pass, &c->net);
         if (!b) break;
-        put_spoken(c, b, 28, item);
+        put_spoken(c, b, 28, item, NULL);
         so_tt_batch_loss(b, right);
         for (int i = 0; i < 28; i++)
             so_notes_add(notes, c->tt->corpus.item[item[i]].scene == ~(uint64_t)0 ? "S to T talk" : "V+S to T", right[i], 1);
@@ -127,7 +128,7 @@ so_status so_tt_omni(so_tt *tt, so_error *error)
     so_optim optim;
     SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", "backbone", "bottom", NULL}, error));
     SO_TRY(so_tt_units_open(&c.units, tt, error));
-    c.train = c.units.count - 252;
+    c.train = c.units.count - SO_TT_HELD_OUT;
     SO_TRY(so_store_learn(&store, "backbone", true, error));
     SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));

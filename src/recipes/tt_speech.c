@@ -10,7 +10,7 @@
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { AHEAD = 3, WINDOW = 5, PHONE_LAYER = 2 };
+enum { PHONE_LAYER = 2 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -37,7 +37,7 @@ static void add_ids(so_tt_speech_batch *b, const int32_t *ids, const uint16_t *u
     int64_t held = -1; /* with slips: sometimes a unit is another one, as an unknown voice makes it */
     for (int64_t i = 0; i < n; i++) {
         if (units && b->slips) {
-            held = so_rng_uniform(b->slips) < 0.06 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
+            held = so_rng_uniform(b->slips) < 0.03 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
         }
         if (b->rows == SO_TT_SPEECH_ROWS) {
             so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d speech rows", SO_TT_SPEECH_ROWS);
@@ -89,7 +89,11 @@ void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int6
     if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
     int64_t s = b->seqs++, row0 = b->rows;
     add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
-    if (hear) add_segment(b, units->unit + u->q_at, u->q_count, item->question, scratch);
+    if (hear) {
+        int64_t who = b->slips ? so_rng_below(b->slips, 1 + SO_TT_DISGUISES) - 1 : -1;
+        int32_t at = who < 0 ? u->q_at : u->d_at[who], count = who < 0 ? u->q_count : u->d_count[who];
+        add_segment(b, units->unit + at, count, item->question, scratch);
+    }
     add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
     b->answer_segment[s] = -1;
     b->memory0[s] = b->memories;
@@ -277,10 +281,10 @@ static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes 
 
 static so_status open_context(context *c, so_tt *tt, so_store *store, const char *const *parts, so_error *error)
 {
-    *c = (context){.tt = tt, .ahead = AHEAD, .window = WINDOW};
+    *c = (context){.tt = tt, .ahead = tt->lookahead, .window = tt->window};
     SO_TRY(so_tt_omni_open(tt, store, &c->net, parts, error));
     SO_TRY(so_tt_units_open(&c->units, tt, error));
-    c->train = c->units.count - 252;
+    c->train = c->units.count - SO_TT_HELD_OUT;
     if (c->train < 100) return so_fail(error, SO_ERR_STATE, "%lld items of speech, expected some thousands", (long long)c->units.count);
     return SO_OK;
 }
@@ -303,7 +307,7 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
     SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
     so_trainer trainer = {
-        .plan = {.steps = 5000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 500},
+        .plan = {.steps = 6500, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 500},
         .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate},
         .player = {&optim}, .players = 1};
     so_status status = so_tt_train(tt, "bottom", &trainer, error);
@@ -369,6 +373,7 @@ static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
+    if (b) b->slips = &m->rng;
     for (int i = 0; b && i < TOP_BATCH; i++) {
         int64_t item = so_rng_below(&m->rng, c->train);
         bool hear = so_rng_uniform(&m->rng) < 0.7;
