@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 #include "models/speech_tokenizer.h"
+#include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
 
-enum { FRAMES = 6000, MOST = 64, STEPS = 10000, QUANTISE_FROM = 2500, SHORT_UNTIL = 900 };
+enum { FRAMES = 6000, MOST = 64, QUANTISE_FROM = 1800, SHORT_UNTIL = 900 };
 
 so_speech_tokenizer_config so_tt_ears_config(bool training)
 {
@@ -201,7 +202,8 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
     so_notes_add(notes, "ctc", so_data(loss[1])[0], 1);
     if (quantise) so_notes_add(notes, "commit", so_data(loss[2])[0] * so_cols(x), 1);
     if (measure) so_notes_add(notes, "phoneme errors", (double)errors / (double)words, (double)words);
-    return so_weighted_sum(pass, losses, loss, (so_real[]){0.5, 1, (so_real)(0.25 * (double)so_cols(x))});
+    return so_weighted_sum(pass, losses, loss, (so_real[]){so_tt_weight("ears", "inner"), so_tt_weight("ears", "ctc"),
+                                                           so_tt_weight("ears", "commit") * (so_real)so_cols(x)});
 }
 
 static int64_t draw(context *c, so_rng *rng, double most, int32_t *utterance)
@@ -288,26 +290,18 @@ so_status so_tt_ears(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "ears")) return SO_OK;
     context c = {.tt = tt, .utterances = (tt->corpus.count - SO_TT_HELD_OUT) * 2};
     so_store store;
-    so_optim optim;
     SO_TRY(so_tt_ears_open(tt, true, &store, &c.net, error));
     c.order = malloc((size_t)(c.utterances > 0 ? c.utterances : 1) * sizeof *c.order);
     if (!c.order || c.utterances <= 0) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
     for (int64_t i = 0; i < c.utterances; i++) c.order[i] = (int32_t)i;
     sorting = tt;
     qsort(c.order, (size_t)c.utterances, sizeof *c.order, by_duration);
-    SO_TRY(so_store_learn(&store, "tokenizer", true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.02, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
     so_extra extra[] = {{"codes", c.net.codes->data, (size_t)so_count(c.net.codes) * sizeof(so_real)},
                         {"code_count", c.net.code_count->data, (size_t)so_count(c.net.code_count) * sizeof(so_real)},
                         {"code_sum", c.net.code_sum->data, (size_t)so_count(c.net.code_sum) * sizeof(so_real)}};
-    so_trainer trainer = {
-        .plan = {.steps = STEPS, .schedule = {SO_RATE_COSINE, 1.2e-3, 0.02, 200}, .report_every = 20, .evaluate_every = 1000},
-        .hooks = {.context = &c, .micro = micro, .updated = updated, .evaluate = evaluate},
-        .player = {&optim}, .players = 1, .extra = extra, .extras = 3};
-    so_status status = so_tt_train(tt, "ears", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "ears", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "ears", .store = &store, .extra = extra, .extras = 3,
+                     .hooks = {.context = &c, .micro = micro, .updated = updated, .evaluate = evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);
     free(c.order);
     return status;

@@ -7,10 +7,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
 
+#include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { PHONE_LAYER = 2 };
+enum { PHONE_LAYER = 2, BOTTOM_BATCH = 28, TOP_BATCH = 24 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -210,6 +211,8 @@ static so_tensor *phone_ctc(so_tt_speech_batch *b, const int64_t *items, so_tens
     return ctc_loss(b, logits, label, label0, labels, 0, total);
 }
 
+static double share_of(const char *part, const char *task, int batch) { return so_tt_share(part, task) / batch; }
+
 static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, so_notes *notes, bool measure, so_rng *slips)
 {
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
@@ -219,7 +222,7 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     b->slips = slips;
     for (int64_t i = 0; i < n; i++) {
         int64_t before = b->segments;
-        bool echo = slips && so_rng_uniform(slips) < 0.25;
+        bool echo = slips && so_rng_uniform(slips) < share_of("bottom", "echo", BOTTOM_BATCH);
         if (echo)
             so_tt_speech_echo(b, &c->units, item[i], &c->scratch);
         else
@@ -248,10 +251,9 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
         so_notes_add(notes, "token errors", (double)errors / (double)tokens, (double)tokens);
         so_notes_add(notes, "whole", (double)whole / (double)b->segments, (double)b->segments);
     }
-    return so_weighted_sum(pass, losses, loss, (so_real[]){1, 0.1f, 0.5f});
+    return so_weighted_sum(pass, losses, loss, (so_real[]){so_tt_weight("bottom", "ctc"), so_tt_weight("bottom", "template"),
+                                                           so_tt_weight("bottom", "phonemes")});
 }
-
-enum { BOTTOM_BATCH = 28, TOP_BATCH = 24 };
 
 static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
 {
@@ -294,7 +296,6 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "bottom")) return SO_OK;
     context c;
     so_store store;
-    so_optim optim;
     so_rng rng;
     SO_TRY(open_context(&c, tt, &store, NULL, error));
     so_rng_init(&rng, tt->seed, 4);
@@ -302,17 +303,9 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     binder.sizes.of['D'] = c.net.config.llama.width;
     const so_bind_row phone[] = {{offsetof(context, phone_w), "phones", "64 D", "phones", SO_INIT_FAN_IN, 1, false}};
     SO_TRY(SO_BIND(&binder, "", 0, phone, &c, error));
-    SO_TRY(so_store_learn(&store, "bottom", true, error));
-    SO_TRY(so_store_learn(&store, "phones", true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = 6500, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 500},
-        .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate},
-        .player = {&optim}, .players = 1};
-    so_status status = so_tt_train(tt, "bottom", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"bottom", NULL}, "bottom", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "bottom", .store = &store, .keep = (const char *[]){"bottom", NULL},
+                     .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.scratch);
     so_store_close(&store);
@@ -376,7 +369,7 @@ static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
     if (b) b->slips = &m->rng;
     for (int i = 0; b && i < TOP_BATCH; i++) {
         int64_t item = so_rng_below(&m->rng, c->train);
-        bool hear = so_rng_uniform(&m->rng) < 0.7;
+        bool hear = so_rng_uniform(&m->rng) < share_of("top", "s-s", TOP_BATCH);
         so_tt_speech_add(b, &c->units, item, hear, true, &c->scratch);
     }
     if (!b || !so_ok(pass)) return NULL;
@@ -404,18 +397,10 @@ so_status so_tt_top(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "top")) return SO_OK;
     context c;
     so_store store;
-    so_optim optim;
     SO_TRY(open_context(&c, tt, &store, (const char *[]){"bottom", NULL}, error));
-    SO_TRY(so_store_learn(&store, "top", true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = 4000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 500},
-        .hooks = {.context = &c, .micro = top_micro, .evaluate = top_evaluate},
-        .player = {&optim}, .players = 1};
-    so_status status = so_tt_train(tt, "top", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"top", NULL}, "top", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "top", .store = &store, .keep = (const char *[]){"top", NULL},
+                     .hooks = {.context = &c, .micro = top_micro, .evaluate = top_evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.scratch);
     so_store_close(&store);
