@@ -18,6 +18,7 @@ typedef struct so_recipe_options {
     uint64_t seed;
     int threads;    /* 0: all cores */
     double minutes; /* time limit of each part; 0: what the part plans */
+    int64_t steps;  /* of each part that trains; 0: as many as it plans */
     int bf16;       /* 1: products of matrices in bf16 while training (half the time where the machine has it) */
     int64_t items;  /* exchanges that are spoken for the corpus; 0: 48000 */
     const char *fusion;  /* how the top layers take in text: "cross" (also NULL), "add_input", "add_layer" */

@@ -80,6 +80,7 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
     }
     so_tt tt = {.folder = options->folder,
                 .seed = options->seed,
+                .steps = options->steps,
                 .minutes = options->minutes,
                 .say = options->say,
                 .say_context = options->say_context,

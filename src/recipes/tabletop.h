@@ -58,6 +58,7 @@ typedef struct so_tt_corpus {
 typedef struct so_tt {
     const char *folder;
     uint64_t seed;
+    int64_t steps;      /* of each part that trains; 0: the plan's */
     double minutes;     /* time limit per part; 0: the plan's steps alone */
     so_pool *pool;
     const so_kernels *kernels;

@@ -95,7 +95,7 @@ so_status so_tt_learn(const so_tt *tt, so_tt_job *job, so_error *error)
     if (!s) return so_fail(error, SO_ERR_ARG, "no stage '%s'", job->part);
     so_optim optim[2] = {0};
     so_store *store[2] = {job->store, job->against};
-    so_trainer trainer = {.plan = {.steps = s->steps, .report_every = s->report_every, .evaluate_every = s->evaluate_every},
+    so_trainer trainer = {.plan = {.steps = tt->steps > 0 ? tt->steps : s->steps, .report_every = s->report_every, .evaluate_every = s->evaluate_every},
                           .hooks = job->hooks, .extra = job->extra, .extras = job->extras};
     so_stage_plan(&s->stage, &trainer.plan);
     so_status status = SO_OK;
