@@ -15,7 +15,7 @@ static const so_tt_stage stages[] = {
      .steps = 6000, .report_every = 50, .evaluate_every = 500},
     {.stage = {.name = "backbone", .about = "stage 1: text and pictures to text", .network = "omni",
                .learns = {{"backbone", 1, 1}, {"projector", 1, 1}},
-               .task = {{"vt-t", 8}, {"vt-t hard", 6}, {"chat", 4}, {"reckoning", 2}},
+               .task = {{"vt-t", 6}, {"vt-t hard", 10}, {"chat", 3}, {"reckoning", 1}},
                .loss = {{"text", 1}},
                .rate = 2e-3, .floor = 0.02, .warmup = 300.0 / 8000, .adamw = {.decay = 0.05, .clip = 1}},
      .steps = 8000, .report_every = 50, .evaluate_every = 500},
