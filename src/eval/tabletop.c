@@ -19,6 +19,14 @@ typedef struct match_count {
     int64_t asked, right;
 } match_count;
 
+/* Transcripts of speech that came in pieces, beside those of the same speech at once. */
+typedef struct streaming {
+    int64_t texts, equal;       /* utterances; of which the transcript at the end is the same */
+    int64_t beginnings;         /* of which what was on view when the speech ended stands so in the other */
+    int64_t words, withdrawn;   /* of the transcripts; on view and taken back */
+    int64_t revised;            /* utterances with a word taken back */
+} streaming;
+
 typedef struct kind_row {
     char *name;
     match_count count;
@@ -35,6 +43,7 @@ typedef struct mode_rows {
     int kind_count;
     match_count answers, echo_answers;
     word_errors transcript, echo;
+    streaming streamed;
     series measured[SO_MEASURES];
 } mode_rows;
 
@@ -135,6 +144,24 @@ static bool count_errors(word_errors *errors, const char *expected, const char *
     return done;
 }
 
+static int64_t count_words(const char *text)
+{
+    int64_t n = 0;
+    for (const char *p = text; *p; p++) n += !isspace((unsigned char)*p) && (p == text || isspace((unsigned char)p[-1]));
+    return n;
+}
+
+static void count_streamed(streaming *s, const so_tabletop_result *r)
+{
+    const char *shown = r->shown ? r->shown : "";
+    s->texts++;
+    s->equal += strcmp(r->heard, r->offline) == 0;
+    s->beginnings += strncmp(shown, r->offline, strlen(shown)) == 0;
+    s->words += count_words(r->heard);
+    s->withdrawn += r->withdrawn;
+    s->revised += r->withdrawn > 0;
+}
+
 so_tabletop_result so_tabletop_result_none(void)
 {
     so_tabletop_result result = {0};
@@ -216,6 +243,7 @@ so_status so_tabletop_score_add(so_tabletop_score *score, const so_tabletop_resu
         count_match(&mode->answers, right);
     }
     if (kept && result->spoken && result->heard) kept = count_errors(&mode->transcript, result->spoken, result->heard);
+    if (kept && result->heard && result->offline) count_streamed(&mode->streamed, result);
     if (kept && result->got && result->echo) kept = count_errors(&mode->echo, result->got, result->echo);
     if (kept && result->answer && result->echo)
         count_match(&mode->echo_answers, so_tabletop_match(result->answer, result->echo));
@@ -272,6 +300,15 @@ static void print_errors(FILE *out, const char *name, const word_errors *e)
                 (long long)e->inserted);
 }
 
+static void print_streamed(FILE *out, const streaming *s)
+{
+    if (!s->texts) return;
+    fprintf(out, "  %-24s %7lld times  %6.2f %% equal to the transcript of the whole, %.2f %% its beginning before the end\n",
+            "streamed transcript", (long long)s->texts, percent(s->equal, s->texts), percent(s->beginnings, s->texts));
+    fprintf(out, "  %-24s %7lld words  %6.2f %% as many withdrawn (%lld, in %.2f %% of utterances)\n", "words on view",
+            (long long)s->words, percent(s->withdrawn, s->words), (long long)s->withdrawn, percent(s->revised, s->texts));
+}
+
 static void print_mode(FILE *out, const mode_rows *mode)
 {
     fprintf(out, "%s\n", mode->name);
@@ -280,6 +317,7 @@ static void print_mode(FILE *out, const mode_rows *mode)
     print_match(out, "all", &mode->answers);
     print_match(out, "all, heard in the voice", &mode->echo_answers);
     print_errors(out, "transcript", &mode->transcript);
+    print_streamed(out, &mode->streamed);
     print_errors(out, "own voice", &mode->echo);
     for (int k = 0; k < SO_MEASURES; k++) {
         summary s;
@@ -313,6 +351,13 @@ static json_t *match_json(const match_count *count)
     return json_pack("{s:I s:I}", "n", (json_int_t)count->asked, "right", (json_int_t)count->right);
 }
 
+static json_t *streamed_json(const streaming *s)
+{
+    return json_pack("{s:I s:I s:I s:I s:I s:I}", "n", (json_int_t)s->texts, "equal", (json_int_t)s->equal, "beginnings",
+                     (json_int_t)s->beginnings, "words", (json_int_t)s->words, "withdrawn", (json_int_t)s->withdrawn,
+                     "revised", (json_int_t)s->revised);
+}
+
 static json_t *mode_json(const mode_rows *mode)
 {
     json_t *json = json_pack("{s:s}", "mode", mode->name), *answers = match_json(&mode->answers);
@@ -330,6 +375,7 @@ static json_t *mode_json(const mode_rows *mode)
     json_object_set_new(answers, "kinds", kinds);
     json_object_set_new(json, "answers", answers);
     if (mode->transcript.texts) json_object_set_new(json, "transcript", errors_json(&mode->transcript));
+    if (mode->streamed.texts) json_object_set_new(json, "streamed", streamed_json(&mode->streamed));
     if (mode->echo.texts) {
         json_t *echo = errors_json(&mode->echo), *right = match_json(&mode->echo_answers);
         json_object_update(echo, right);
