@@ -36,6 +36,7 @@ so_status so_setting_session(const so_setting *s, so_model *model, so_session **
                                   .top_k = (int)s->top_k,
                                   .seed = (uint64_t)s->seed,
                                   .system = s->system,
+                                  .units_per_token = (int)s->units_per_token,
                                   .first_units = (int)s->first_units,
                                   .patience = s->patience};
     if (s->loop && strcmp(s->loop, "paper") == 0)
@@ -309,9 +310,9 @@ void so_answer_json(FILE *out, const so_answer *a)
     fprintf(out,
             ", \"usage\": {\"prompt_positions\": %d, \"text_tokens\": %d, \"units\": %d, \"heard_s\": %.3f, "
             "\"voice_s\": %.3f, \"first_text_s\": %.4f, \"first_voice_s\": %.4f, \"total_s\": %.4f, \"revised\": %d, "
-            "\"stopped\": %s}",
+            "\"stopped\": %s, \"ran_away\": %s}",
             u->prompt_positions, u->text_tokens, u->units, u->heard_s, u->voice_s, u->first_text_s, u->first_voice_s,
-            u->total_s, u->revised, u->stopped ? "true" : "false");
+            u->total_s, u->revised, u->stopped ? "true" : "false", u->ran_away ? "true" : "false");
 }
 
 void so_answer_speed(FILE *out, const so_answer *a)
@@ -323,5 +324,6 @@ void so_answer_speed(FILE *out, const so_answer *a)
     if (u->voice_s > 0)
         fprintf(out, ", first sound after %.0f ms, %.1f times as fast as speech", 1000 * u->first_voice_s,
                 u->total_s > 0 ? u->voice_s / u->total_s : 0);
+    if (u->ran_away) fprintf(out, "; the voice went on without words and was ended");
     fprintf(out, "%s\n", so_cli_plain(out));
 }
