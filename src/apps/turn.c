@@ -213,6 +213,8 @@ so_status so_turn_feed(so_session *session, const so_question *q, so_answer *ans
                        so_error *error)
 {
     if (q->picture) SO_TRY(feed_picture(session, q->picture, error));
+    if (q->seen) SO_TRY(so_feed_image(session, q->seen->rgb, q->seen->w, q->seen->h, error));
+    if (q->said) SO_TRY(feed_speech(session, q->said, answer, show, error));
     if (q->speech) {
         so_audio own = {0}, *audio = pcm ? pcm : &own;
         SO_TRY(so_audio_read(audio, q->speech, 0, error));
@@ -283,6 +285,15 @@ so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *sh
         if (event.kind == SO_EVENT_TEXT || (event.kind == SO_EVENT_HEARD && event.final)) so_session_stop(session);
     }
     return SO_OK;
+}
+
+so_status so_turn_units(so_model *model, const so_audio *speech, int32_t **units, size_t *n, so_error *error)
+{
+    size_t samples = (size_t)speech->n;
+    SO_TRY(so_tokenize_speech(model, speech->samples, samples, speech->rate, NULL, 0, n, error));
+    *units = malloc((*n + 1) * sizeof **units);
+    if (!*units) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu units", *n);
+    return so_tokenize_speech(model, speech->samples, samples, speech->rate, *units, *n, n, error);
 }
 
 /* ---- telling */

@@ -5,6 +5,7 @@
 
 #include "apps/cli.h"
 #include "media/audio.h"
+#include "media/image.h"
 #include "so.h"
 
 /* What options say about the model and the session; start from so_setting_defaults. */
@@ -80,6 +81,8 @@ typedef struct so_show {
 /* What a turn consists of; any may be NULL. */
 typedef struct so_question {
     const char *picture, *speech, *text; /* two paths and words */
+    const so_image *seen;                /* in place of a path */
+    const so_audio *said;
 } so_question;
 
 /* Feeds picture, speech (in pieces, taking what is heard meanwhile) and words. `pcm` (may be NULL) receives the speech,
@@ -105,9 +108,15 @@ void so_answer_json(FILE *out, const so_answer *answer);
 /* One line of times and speeds. */
 void so_answer_speed(FILE *out, const so_answer *answer);
 
+/* Units of a clip as the model hears it; the caller frees *units with free(). */
+so_status so_turn_units(so_model *model, const so_audio *speech, int32_t **units, size_t *n, so_error *error);
+
 /* A picture of how things lie in time: the question's waveform and words, the answer's waveform, units and text.
  * `speech` may be NULL. */
 so_status so_alignment_write(const char *path, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
                              const so_answer *answer, so_error *error);
+/* The same drawing into memory; the caller clears `image`. */
+so_status so_alignment_draw(so_image *image, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
+                            const so_answer *answer, so_error *error);
 
 #endif
