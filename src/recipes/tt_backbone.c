@@ -41,12 +41,23 @@ static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_par
     return d.turn[0].kind;
 }
 
-static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+static void put_hard(context *c, so_tt_batch *b, uint64_t index, int turns, so_rng *rng)
+{
+    so_scene scene;
+    so_qa qa[TURNS];
+    so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 2, index));
+    int n = so_tt_hard_questions(&scene, turns, rng, qa);
+    so_tt_batch_sequence(b);
+    for (int t = 0; t < n; t++) put_turn(c->tt, b, &c->ids, t, scene.seed, &qa[t]);
+}
+
+static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, uint32_t kinds,
+                                 int turns)
 {
     so_qa qa = {0};
     so_tt_batch_sequence(b);
     for (int t = 0; t < turns; t++) {
-        so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, 0, &qa);
+        so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, kinds, &qa);
         put_turn(c->tt, b, &c->ids, t, ~(uint64_t)0, &qa);
     }
     return qa.kind;
@@ -58,11 +69,15 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
     int pictures = (int)so_tt_share("backbone", "vt-t"), talks = (int)so_tt_share("backbone", "chat");
+    int hard = (int)so_tt_share("backbone", "vt-t hard"), sums = (int)so_tt_share("backbone", "reckoning");
     uint64_t first = (uint64_t)m->step * (uint64_t)pictures;
     for (int i = 0; i < pictures; i++)
         put_dialogue(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
     for (int i = 0; i < talks; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 0, 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
+    for (int i = 0; i < hard; i++) put_hard(c, b, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS), &m->rng);
+    for (int i = 0; i < sums; i++)
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed + 2, first + (uint64_t)i, SO_TT_RECKONING, 1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));
     m->tokens = b->rows;
     so_tensor *loss = so_tt_batch_loss(b, NULL);
     if (loss) so_notes_add(m->notes, "text", so_data(loss)[0], 1);
@@ -82,7 +97,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
         if (!b) break;
         for (uint64_t k = 0; k < 32; k++) {
             if (i % 2)
-                kind[k] = put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
+                kind[k] = put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 0, 1);
             else
                 kind[k] = put_dialogue(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
         }

@@ -298,6 +298,8 @@ so_status so_tt_ears(so_tt *tt, so_error *error)
 }
 
 /* ---- the corpus as units */
+enum { ITEMS = 6, VERSIONS = 2 + SO_TT_DISGUISES, UTTERANCES = ITEMS * VERSIONS }; /* that go through the ears together */
+
 typedef struct scribe {
     const so_tt *tt;
     so_speech_tokenizer net;
@@ -306,48 +308,90 @@ typedef struct scribe {
     int32_t at; /* units written */
 } scribe;
 
-/* Appends the units of an utterance, disguised when there is a stream of random numbers to do it by. */
-static so_status put_units(scribe *s, const so_tt_item *item, bool answer, so_rng *rng, int32_t *at, int32_t *count, so_error *error)
+/* Features [*frames, 128] of an item's question (version 0), answer (1), or disguised question (2..). The caller frees. */
+static float *features(const scribe *s, const so_tt_item *item, int version, so_rng *rng, int64_t *frames, so_error *error)
 {
-    float *pcm;
+    float *pcm, *mel, *other;
     int64_t n;
-    so_pass *pass = &s->pass;
-    SO_TRY(so_tt_speech(s->tt, item, answer, &pcm, &n, error));
-    size_t mark = so_arena_mark(pass->arena);
-    int64_t frames = so_mel_frames(s->tt->whisper, n);
-    float *mel = malloc((size_t)(frames + 1) * 128 * sizeof *mel), *heard = mel;
-    so_status status = mel ? so_mel_compute(s->tt->whisper, pcm, n, mel, NULL, error) : SO_ERR_NOMEM;
-    if (status == SO_OK && rng) heard = disguise(mel, frames, &frames, rng);
-    if (!heard) status = so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)frames);
-    int64_t units = so_speech_tokenizer_units(&s->net.config, frames);
-    so_tensor *input = so_new2(pass, frames, 128);
-    int32_t *ids = so_take(pass, (size_t)units * 4 + 4, false);
-    uint16_t *small = so_take(pass, (size_t)units * 2 + 2, false);
-    if (status == SO_OK && small) memcpy(so_data(input), heard, (size_t)frames * 128 * sizeof *heard);
-    if (status == SO_OK) status = so_speech_tokenizer_ids(pass, &s->net, input, ids);
-    if (status != SO_OK && pass->error.status) *error = pass->error;
-    for (int64_t i = 0; i < units && status == SO_OK; i++) small[i] = (uint16_t)ids[i];
-    if (status == SO_OK) status = so_writer_put(&s->units, small, (size_t)units * 2, error);
-    *at = s->at;
-    *count = (int32_t)units;
-    s->at += (int32_t)units;
-    so_arena_release(pass->arena, mark);
-    if (heard != mel) free(heard);
-    free(mel);
+    if (so_tt_speech(s->tt, item, version == 1, &pcm, &n, error) != SO_OK) return NULL;
+    *frames = so_mel_frames(s->tt->whisper, n);
+    mel = malloc((size_t)(*frames + 1) * 128 * sizeof *mel);
+    if (!mel)
+        so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
+    else if (so_mel_compute(s->tt->whisper, pcm, n, mel, NULL, error) != SO_OK) {
+        free(mel);
+        mel = NULL;
+    }
     free(pcm);
-    return status;
+    if (!mel || version < 2) return mel;
+    other = disguise(mel, *frames, frames, rng);
+    free(mel);
+    if (!other) so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
+    return other;
 }
 
-static so_status put_item(scribe *s, int64_t i, so_error *error)
+/* Units of n utterances in one batch; `batch` tells which rows of `ids` are whose. */
+static so_status hear_units(scribe *s, int64_t n, float *const *mel, const int64_t *frames, int32_t **ids, so_batch **batch, so_error *error)
 {
-    const so_tt_item *item = &s->tt->corpus.item[i];
-    so_tt_spoken u = {0};
-    so_rng rng;
-    so_rng_init(&rng, s->tt->seed, 0x6469736775000000u + (uint64_t)i);
-    SO_TRY(put_units(s, item, false, NULL, &u.q_at, &u.q_count, error));
-    SO_TRY(put_units(s, item, true, NULL, &u.a_at, &u.a_count, error));
-    for (int k = 0; k < SO_TT_DISGUISES; k++) SO_TRY(put_units(s, item, false, &rng, &u.d_at[k], &u.d_count[k], error));
-    return so_writer_put(&s->index, &u, sizeof u, error);
+    so_pass *pass = &s->pass;
+    int64_t longest = 0;
+    for (int64_t i = 0; i < n; i++) longest = frames[i] > longest ? frames[i] : longest;
+    so_tensor *input = so_new3(pass, n, longest, 128);
+    for (int64_t i = 0; i < n && input; i++) {
+        so_real *to = so_data(input) + i * longest * 128;
+        memcpy(to, mel[i], (size_t)frames[i] * 128 * sizeof *to);
+        memset(to + frames[i] * 128, 0, (size_t)(longest - frames[i]) * 128 * sizeof *to);
+    }
+    so_tensor *x = so_speech_tokenizer_encode(pass, &s->net, input, frames, batch, NULL);
+    *ids = so_take(pass, (size_t)(x ? so_rows(x) : 1) * 4, false);
+    so_speech_tokenizer_quantise(pass, &s->net, x, *ids, NULL);
+    if (!so_ok(pass)) *error = pass->error;
+    return pass->error.status;
+}
+
+static so_status put_units(scribe *s, const int32_t *ids, int64_t n, int32_t *at, int32_t *count, so_error *error)
+{
+    uint16_t small[4096];
+    if (n > 4096) return so_fail(error, SO_ERR_LIMIT, "an utterance of %lld units, expected at most 4096", (long long)n);
+    for (int64_t i = 0; i < n; i++) small[i] = (uint16_t)ids[i];
+    *at = s->at;
+    *count = (int32_t)n;
+    s->at += (int32_t)n;
+    return so_writer_put(&s->units, small, (size_t)n * 2, error);
+}
+
+/* Writes the units of items first .. first + n - 1, n at most ITEMS. */
+static so_status put_items(scribe *s, int64_t first, int64_t n, so_error *error)
+{
+    float *mel[UTTERANCES] = {0};
+    int64_t frames[UTTERANCES];
+    int32_t *ids = NULL;
+    so_batch *batch = NULL;
+    so_status status = SO_OK;
+    size_t mark = so_arena_mark(s->pass.arena);
+    for (int64_t i = 0; i < n * VERSIONS && status == SO_OK; i++) {
+        so_rng rng;
+        so_rng_init(&rng, s->tt->seed, 0x6469736775000000u + (uint64_t)(first * VERSIONS + i));
+        mel[i] = features(s, &s->tt->corpus.item[first + i / VERSIONS], (int)(i % VERSIONS), &rng, &frames[i], error);
+        if (!mel[i]) status = error->status;
+    }
+    if (status == SO_OK) status = hear_units(s, n * VERSIONS, mel, frames, &ids, &batch, error);
+    for (int64_t i = 0; i < n && status == SO_OK; i++) {
+        so_tt_spoken u = {0};
+        int32_t *at[VERSIONS] = {&u.q_at, &u.a_at}, *count[VERSIONS] = {&u.q_count, &u.a_count};
+        for (int k = 0; k < SO_TT_DISGUISES; k++) {
+            at[2 + k] = &u.d_at[k];
+            count[2 + k] = &u.d_count[k];
+        }
+        for (int v = 0; v < VERSIONS && status == SO_OK; v++) {
+            int64_t seq = i * VERSIONS + v;
+            status = put_units(s, ids + batch->seq[seq].row0, batch->seq[seq].rows, at[v], count[v], error);
+        }
+        if (status == SO_OK) status = so_writer_put(&s->index, &u, sizeof u, error);
+    }
+    for (int i = 0; i < UTTERANCES; i++) free(mel[i]);
+    so_arena_release(s->pass.arena, mark);
+    return status;
 }
 
 so_status so_tt_units(so_tt *tt, so_error *error)
@@ -364,9 +408,12 @@ so_status so_tt_units(so_tt *tt, so_error *error)
     SO_TRY(so_writer_open(&s.units, so_tt_path(tt, "units.u16", path), error));
     SO_TRY(so_writer_open(&s.index, so_tt_path(tt, "units.index", path), error));
     so_status status = SO_OK;
-    for (int64_t i = 0; i < tt->corpus.count && status == SO_OK; i++) {
-        status = put_item(&s, i, error);
-        if (i % 1000 == 999) so_tt_say(tt, "units: %lld of %lld items", (long long)i + 1, (long long)tt->corpus.count);
+    for (int64_t i = 0; i < tt->corpus.count && status == SO_OK; i += ITEMS) {
+        if (tt->stop && *tt->stop) status = so_fail(error, SO_ERR_STOPPED, "stopped as asked before item %lld", (long long)i);
+        if (status != SO_OK) break;
+        int64_t left = tt->corpus.count - i;
+        status = put_items(&s, i, left < ITEMS ? left : ITEMS, error);
+        if (i % 1002 == 0) so_tt_say(tt, "units: %lld of %lld items", (long long)i, (long long)tt->corpus.count);
     }
     if (status == SO_OK) status = so_writer_commit(&s.units, error);
     if (status == SO_OK) status = so_writer_commit(&s.index, error);

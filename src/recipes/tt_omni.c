@@ -65,6 +65,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     int64_t item[SO_TT_SPEECH_SEQS];
+    int hard = (int)so_tt_share("omni", "vt-t hard"), sums = (int)so_tt_share("omni", "reckoning");
     int spoken = (int)so_tt_share("omni", "spoken"), pictures = (int)so_tt_share("omni", "vt-t"), talks = (int)so_tt_share("omni", "chat");
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
@@ -75,11 +76,18 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * pictures + i), 1 + (int)so_rng_below(&m->rng, TURNS), &d);
         put_written(c, b, d.scene.seed, d.turns, d.turn);
     }
-    for (int i = 0; i < talks && so_ok(pass); i++) {
+    for (int i = 0; i < hard && so_ok(pass); i++) {
+        so_scene scene;
+        so_qa qa[TURNS];
+        so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
+        put_written(c, b, scene.seed, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, TURNS), &m->rng, qa), qa);
+    }
+    for (int i = 0; i < talks + sums && so_ok(pass); i++) {
         so_qa qa[TURNS];
         int turns = 1 + (int)so_rng_below(&m->rng, TURNS);
         for (int t = 0; t < turns; t++)
-            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * talks + i) * TURNS + t), 0, &qa[t]);
+            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * (talks + sums) + i) * TURNS + t),
+                             i < talks ? 0 : SO_TT_RECKONING, &qa[t]);
         put_written(c, b, ~(uint64_t)0, turns, qa);
     }
     m->tokens = b->rows;

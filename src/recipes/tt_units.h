@@ -8,7 +8,7 @@
 
 /* Units of every item: question at q_at.. of q_count, answer likewise, and the question as other throats say it, in one
  * array. */
-enum { SO_TT_DISGUISES = 2 };
+enum { SO_TT_DISGUISES = 1 };
 
 typedef struct so_tt_spoken {
     int32_t q_at, q_count, a_at, a_count, d_at[SO_TT_DISGUISES], d_count[SO_TT_DISGUISES];
