@@ -35,7 +35,8 @@ void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t e
 so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
 
 /* Questions about a scene that take comparing, counting or locating. The world's own mixture asks them too seldom for them to be
- * learned in the time. At most `turns`, none twice; returns their number. */
+ * learned in the time. Half of them ask how two things
+ * stand to each other, which is learned last. At most `turns`, none twice; returns their number. */
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
 
 /* The kinds of talk that take reckoning. */

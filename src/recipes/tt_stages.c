@@ -15,7 +15,7 @@ static const so_tt_stage stages[] = {
      .steps = 6000, .report_every = 50, .evaluate_every = 500},
     {.stage = {.name = "backbone", .about = "stage 1: text and pictures to text", .network = "omni",
                .learns = {{"backbone", 1, 1}, {"projector", 1, 1}},
-               .task = {{"vt-t", 8}, {"vt-t hard", 6}, {"chat", 4}, {"reckoning", 2}},
+               .task = {{"vt-t", 6}, {"vt-t hard", 10}, {"chat", 3}, {"reckoning", 1}},
                .loss = {{"text", 1}},
                .rate = 2e-3, .floor = 0.02, .warmup = 300.0 / 8000, .adamw = {.decay = 0.05, .clip = 1}},
      .steps = 8000, .report_every = 50, .evaluate_every = 500},
@@ -60,10 +60,10 @@ static const so_tt_stage stages[] = {
      .steps = 3000, .report_every = 20, .evaluate_every = 250},
     {.stage = {.name = "omni", .about = "stage 3: the three tri-modal tasks", .network = "omni",
                .learns = {{"backbone", 1, 1}},
-               .task = {{"spoken", 28}, {"vt-t", 4}, {"vt-t hard", 5}, {"chat", 3}, {"reckoning", 1}},
+               .task = {{"spoken", 26}, {"vt-t", 4}, {"vt-t hard", 8}, {"chat", 3}, {"reckoning", 2}},
                .loss = {{"text", 1}},
-               .rate = 8e-4, .floor = 0.02, .warmup = 50.0 / 1500, .adamw = {.decay = 0.05, .clip = 1}},
-     .steps = 1500, .report_every = 25, .evaluate_every = 250},
+               .rate = 1e-3, .floor = 0.02, .warmup = 50.0 / 2500, .adamw = {.decay = 0.05, .clip = 1}},
+     .steps = 2500, .report_every = 25, .evaluate_every = 250},
 };
 
 const so_tt_stage *so_tt_stage_at(int i) { return i >= 0 && i < (int)(sizeof stages / sizeof *stages) ? &stages[i] : NULL; }
