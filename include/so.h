@@ -82,9 +82,9 @@ typedef struct so_session_options {
     uint64_t seed;
     const char *system;    /* system text; NULL: the model's own */
     int first_units;       /* units before the first audio leaves; 0: the default */
-    int units_per_token;       /* a voice that makes so many units without a further word of its text is ended: it has said
-                                * all, or goes round in circles. 0: the model's own number, which published models do not
-                                * have, and 50 (2 s) in so_say; -1: never */
+    int units_per_token;       /* a voice that makes so many units without a further word of its text is ended: it has
+                                * said all, or goes round in circles. 0: the model's own number, which published models
+                                * do not have, and 50 (2 s) in so_say; -1: never */
     double patience;       /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
 } so_session_options;
 

@@ -75,10 +75,11 @@ typedef struct so_tabletop_eval_options {
 } so_tabletop_eval_options;
 
 /* Measures a model on a folder in the generator's format: answers by kind, word errors of the transcript, how often the
- * transcript of speech in pieces equals that of the whole utterance and how many of the words on view were withdrawn, the
- * voice heard again by the model's own ears, its length and log-mel distance to espeak-ng's, and times, which are those of
- * a listener whose speech arrives in pieces of 40 ms while the model works on one thread. *text is a table for people, *json one
- * object; either may be NULL; the caller frees with so_free. SO_ERR_MISSING when the folder has no item of a mode. */
+ * transcript of speech in pieces equals that of the whole utterance and how many of the words on view were withdrawn,
+ * the voice heard again by the model's own ears, its length and log-mel distance to espeak-ng's, and times, which are
+ * those of a listener whose speech arrives in pieces of 40 ms while the model works on one thread. *text is a table for
+ * people, *json one object; either may be NULL; the caller frees with so_free. SO_ERR_MISSING when the folder has no
+ * item of a mode. */
 so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *options, char **text, char **json,
                            so_error *error);
 

@@ -49,8 +49,8 @@ typedef struct so_report_part {
     int width;         /* PICTURE: pixels on the page; 0: its own, scrolled sideways where it is wider than the page */
 } so_report_part;
 
-/* The same report with `n` parts ahead of the curves. SO_ERR_ARG for a picture or a sound without bytes, or of a type that
- * is no "image/..." or "audio/...". */
+/* The same report with `n` parts ahead of the curves. SO_ERR_ARG for a picture or a sound without bytes, or of a type
+ * that is no "image/..." or "audio/...". */
 so_status so_train_report_with(const char *folder, const char *html, const so_report_part *parts, int n,
                                so_error *error);
 

@@ -84,9 +84,11 @@ static so_status add_rows(so_samples *all, const sample *s, so_error *error)
     so_report_part part = {.kind = SO_REPORT_ROWS};
     const char *got = a->text ? a->text : "";
     char *text = NULL;
-    if (asprintf(&text, "asked\t%s\nheard\t%s\nanswer\t%s\n%s\t%s\nlength of the answer\t%.2f s, %d text tokens, %d units\n",
-                 s->qa.question, a->heard ? a->heard : "", got,
-                 so_tabletop_match(s->qa.answer, got) ? "which is right" : "right would be", s->qa.answer, a->usage.voice_s,
+    const char *verdict = so_tabletop_match(s->qa.answer, got) ? "which is right" : "right would be";
+    if (asprintf(&text,
+                 "asked\t%s\nheard\t%s\nanswer\t%s\n%s\t%s\n"
+                 "length of the answer\t%.2f s, %d text tokens, %d units\n",
+                 s->qa.question, a->heard ? a->heard : "", got, verdict, s->qa.answer, a->usage.voice_s,
                  a->usage.text_tokens, a->usage.units) < 0)
         text = NULL;
     part.text = text;
@@ -107,8 +109,8 @@ static so_status add_sample(so_samples *all, const sample *s, int64_t number, so
              so_voice_name(&s->voice, name), s->voice.disturbed ? ", disturbed" : "");
     SO_TRY(add_sound(all, caption, s->speech.samples, (size_t)s->speech.n, s->speech.rate, error));
     if (a->samples) SO_TRY(add_sound(all, "the answer", a->pcm, a->samples, SO_VOICE_RATE, error));
-    return add_picture(all, "in time: waveform, speech units (equal colours, equal units), and the words heard and said", &s->alignment,
-                       0, error);
+    return add_picture(all, "in time: waveform, speech units (equal colours, equal units), words heard and said",
+                       &s->alignment, 0, error);
 }
 
 /* ---- asking */
@@ -136,13 +138,15 @@ static so_status ask(const so_setting *setting, so_model *model, sample *s, so_e
     so_show silent = {0};
     so_model_info info;
     so_session *session = NULL;
+    unsigned want = SO_WANT_TEXT;
     int32_t *units = NULL;
     size_t n = 0;
     so_status status;
     so_model_about(model, &info);
     SO_TRY_GO(so_setting_session(setting, model, &session, error));
     SO_TRY_GO(so_turn_feed(session, &q, &s->answer, &silent, NULL, error));
-    SO_TRY_GO(so_turn_reply(session, SO_WANT_TEXT | (info.speaks ? SO_WANT_VOICE | SO_WANT_UNITS : 0), &s->answer, &silent, error));
+    if (info.speaks) want |= SO_WANT_VOICE | SO_WANT_UNITS;
+    SO_TRY_GO(so_turn_reply(session, want, &s->answer, &silent, error));
     SO_TRY_GO(so_turn_units(model, &s->speech, &units, &n, error));
     SO_TRY_GO(so_alignment_draw(&s->alignment, &s->speech, units, n, &s->answer, error));
 done:
@@ -156,8 +160,10 @@ so_status so_samples_make(so_samples *all, const so_setting *setting, int64_t n,
     so_model *model = NULL;
     so_report_part about = {.kind = SO_REPORT_TEXT};
     char *text = NULL;
-    if (asprintf(&text, "What the finished model does with %lld questions of the reserved part (seed %llu): new scenes, voices that "
-                 "training never used.", (long long)n, (unsigned long long)seed) >= 0)
+    if (asprintf(&text,
+                 "What the finished model does with %lld questions of the reserved part (seed %llu): new scenes, "
+                 "voices that training never used.",
+                 (long long)n, (unsigned long long)seed) >= 0)
         about.text = text;
     SO_TRY(add(all, about, error));
     SO_TRY(so_setting_open(setting, &model, error));

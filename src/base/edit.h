@@ -13,8 +13,8 @@ typedef struct so_edits {
 /* Whether item i of the reference equals item k of the hypothesis. */
 typedef bool (*so_same_fn)(const void *context, int64_t i, int64_t k);
 
-/* Edits between a reference of n items and a hypothesis of m, both below 2^31: what is missing there was deleted, what is
- * too much inserted. Of equally few edits those with most substitutions. `row` lends room for m + 1. */
+/* Edits between a reference of n items and a hypothesis of m, both below 2^31: what is missing there was deleted, what
+ * is too much inserted. Of equally few edits those with most substitutions. `row` lends room for m + 1. */
 so_edits so_edits_between(int64_t n, int64_t m, so_same_fn same, const void *context, so_edits *row);
 /* The same for ids, as a number alone. */
 int64_t so_edit_distance(const int32_t *a, int64_t n, const int32_t *b, int64_t m, so_edits *row);

@@ -1,8 +1,8 @@
 /* espeak-ng, found at run time.
  *
- * The library is under GPL-3 and this program is not: nothing of it is compiled or linked in. Its interface, as far as it is
- * used here, is declared below in our own words; the library is opened when a corpus is first spoken, and whoever makes no
- * corpus needs none.
+ * The library is under GPL-3 and this program is not: nothing of it is compiled or linked in. Its interface, as far as
+ * it is used here, is declared below in our own words; the library is opened when a corpus is first spoken, and whoever
+ * makes no corpus needs none.
  *
  * Source: espeak-ng's documentation, "Integration" (API).
  * SPDX-License-Identifier: Apache-2.0 */
@@ -42,8 +42,8 @@ typedef struct so_espeak {
     const char *(*text_to_phonemes)(const void **text, int encoding, int mode);
 } so_espeak;
 
-/* Opens libespeak-ng.so.1 on the first call; *out lives as long as the process. SO_ERR_MISSING when it is not installed or
- * lacks a function. From any thread. */
+/* Opens libespeak-ng.so.1 on the first call; *out lives as long as the process. SO_ERR_MISSING when it is not installed
+ * or lacks a function. From any thread. */
 so_status so_espeak_open(const so_espeak **out, so_error *error);
 
 #endif

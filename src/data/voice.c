@@ -19,7 +19,13 @@
 
 #include "data/espeak.h"
 
-enum { LONGEST = 120 * SO_ESPEAK_RATE, TAIL = SO_ESPEAK_RATE / 10, COMBS = 4, SLOWEST = 80, FASTEST = 450 /* words a minute */ };
+enum {
+    LONGEST = 120 * SO_ESPEAK_RATE,
+    TAIL = SO_ESPEAK_RATE / 10,
+    COMBS = 4,
+    SLOWEST = 80, /* words a minute */
+    FASTEST = 450
+};
 
 static const uint64_t LOTS = 0x766f696365000000u, NOISE = 0x6e6f697365000000u, THROATS = 0x7468726f61740000u;
 

@@ -93,7 +93,8 @@ static bool count_errors(so_wer *errors, const char *expected, const char *got)
 static int64_t count_words(const char *text)
 {
     int64_t n = 0;
-    for (const char *p = text; *p; p++) n += !isspace((unsigned char)*p) && (p == text || isspace((unsigned char)p[-1]));
+    for (const char *p = text; *p; p++)
+        n += !isspace((unsigned char)*p) && (p == text || isspace((unsigned char)p[-1]));
     return n;
 }
 
@@ -242,17 +243,19 @@ static void print_errors(FILE *out, const char *name, const so_wer *e)
 {
     if (e->pairs)
         fprintf(out, "  %-24s %7lld words  %6.2f %% errors (%lld substituted, %lld deleted, %lld inserted)\n", name,
-                (long long)e->units, percent(all_errors(e), e->units), (long long)e->substitutions, (long long)e->deletions,
-                (long long)e->insertions);
+                (long long)e->units, percent(all_errors(e), e->units), (long long)e->substitutions,
+                (long long)e->deletions, (long long)e->insertions);
 }
 
 static void print_streamed(FILE *out, const streaming *s)
 {
     if (!s->texts) return;
-    fprintf(out, "  %-24s %7lld times  %6.2f %% equal to the transcript of the whole, %.2f %% its beginning before the end\n",
+    fprintf(out,
+            "  %-24s %7lld times  %6.2f %% equal to the transcript of the whole, %.2f %% its beginning until then\n",
             "streamed transcript", (long long)s->texts, percent(s->equal, s->texts), percent(s->beginnings, s->texts));
     fprintf(out, "  %-24s %7lld words  %6.2f %% as many withdrawn (%lld, in %.2f %% of utterances)\n", "words on view",
-            (long long)s->words, percent(s->withdrawn, s->words), (long long)s->withdrawn, percent(s->revised, s->texts));
+            (long long)s->words, percent(s->withdrawn, s->words), (long long)s->withdrawn,
+            percent(s->revised, s->texts));
 }
 
 static void print_mode(FILE *out, const mode_rows *mode)
@@ -299,9 +302,9 @@ static json_t *match_json(const match_count *count)
 
 static json_t *streamed_json(const streaming *s)
 {
-    return json_pack("{s:I s:I s:I s:I s:I s:I}", "n", (json_int_t)s->texts, "equal", (json_int_t)s->equal, "beginnings",
-                     (json_int_t)s->beginnings, "words", (json_int_t)s->words, "withdrawn", (json_int_t)s->withdrawn,
-                     "revised", (json_int_t)s->revised);
+    return json_pack("{s:I s:I s:I s:I s:I s:I}", "n", (json_int_t)s->texts, "equal", (json_int_t)s->equal,
+                     "beginnings", (json_int_t)s->beginnings, "words", (json_int_t)s->words, "withdrawn",
+                     (json_int_t)s->withdrawn, "revised", (json_int_t)s->revised);
 }
 
 static json_t *mode_json(const mode_rows *mode)

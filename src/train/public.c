@@ -72,7 +72,8 @@ static void add_rows(so_report *report, const char *text)
     int rows = 1;
     char *copy = strdup(text), *save = NULL;
     cells[0] = cells[1] = "";
-    for (char *line = copy ? strtok_r(copy, "\n", &save) : NULL; line && rows < 64; line = strtok_r(NULL, "\n", &save)) {
+    char *line = copy ? strtok_r(copy, "\n", &save) : NULL;
+    for (; line && rows < 64; line = strtok_r(NULL, "\n", &save)) {
         char *tab = strchr(line, '\t');
         if (tab) *tab = 0;
         cells[2 * rows] = line;
@@ -104,7 +105,8 @@ so_status so_train_report(const char *folder, const char *html, so_error *error)
     return so_train_report_with(folder, html, NULL, 0, error);
 }
 
-so_status so_train_report_with(const char *folder, const char *html, const so_report_part *parts, int n, so_error *error)
+so_status so_train_report_with(const char *folder, const char *html, const so_report_part *parts, int n,
+                               so_error *error)
 {
     so_report *report;
     SO_TRY(so_report_open(&report, "stream-omni: training", error));

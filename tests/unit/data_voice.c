@@ -236,8 +236,8 @@ static void every_invented_voice_speaks(void **state)
 static void hostile_voice_files_are_refused(void **state)
 {
     (void)state;
-    static const char *const hostile[] = {"\n", "language", "language zz-nowhere\n", "name x\nlanguage en-us\nphonemes nothing\n",
-                                          "\xff\xfe\x01%s%n\n"};
+    static const char *const hostile[] = {"\n", "language", "language zz-nowhere\n",
+                                          "name x\nlanguage en-us\nphonemes nothing\n", "\xff\xfe\x01%s%n\n"};
     so_error error;
     so_voice voice = so_voice_own(), sane = voice;
     float *samples, *plain, *after;

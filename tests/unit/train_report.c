@@ -100,8 +100,8 @@ static void the_public_report_finds_the_runs(void **state)
     so_report_part parts[] = {{.kind = SO_REPORT_HEADING, .text = "a <sample>"},
                               {.kind = SO_REPORT_ROWS, .text = "asked\tWhat?\nheard\t1 < 2\nno value"},
                               {.kind = SO_REPORT_TEXT, .text = "100 %s"},
-                              {.kind = SO_REPORT_PICTURE, .type = "image/png", .data = "\x89PNG", .bytes = 4, .width = 224},
-                              {.kind = SO_REPORT_SOUND, .text = "a voice", .type = "audio/flac", .data = "fLaC", .bytes = 4}};
+                              {SO_REPORT_PICTURE, NULL, "image/png", "\x89PNG", 4, 224},
+                              {SO_REPORT_SOUND, "a voice", "audio/flac", "fLaC", 4, 0}};
     CHECK_OK(so_train_report_with(folder, html, parts, 5, &error), error);
     CHECK_OK(so_file_read(html, 1 << 20, &text, &size, &error), error);
     assert_int_equal(count(text, "<h2>a &lt;sample&gt;</h2>"), 1);
