@@ -82,6 +82,9 @@ typedef struct so_session_options {
     uint64_t seed;
     const char *system;    /* system text; NULL: the model's own */
     int first_units;       /* units before the first audio leaves; 0: the default */
+    int units_per_token;       /* a voice that makes so many units without a further word of its text is ended: it has
+                                * said all, or goes round in circles. 0: the model's own number, which published models
+                                * do not have, and 50 (2 s) in so_say; -1: never */
     double patience;       /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
 } so_session_options;
 
@@ -128,6 +131,7 @@ typedef struct so_usage {
     double first_text_s, first_voice_s, total_s; /* since so_reply */
     int revised;               /* transcript words withdrawn while listening */
     int stopped;               /* 1 after so_session_stop */
+    int ran_away;              /* 1 when the voice was ended because of units_per_token */
 } so_usage;
 
 typedef struct so_event {

@@ -56,6 +56,7 @@ typedef struct so_tabletop_reply {
     const char *question, *answer; /* what was asked, and the right answer */
     const char *heard, *got;       /* the transcript, the model's answer */
     const char *echo;              /* its voice, heard again by itself */
+    const char *offline;           /* the transcript of the whole utterance at once */
     int right;                     /* got is the answer, letter case and punctuation aside */
 } so_tabletop_reply;
 
@@ -73,10 +74,12 @@ typedef struct so_tabletop_eval_options {
     void *context;
 } so_tabletop_eval_options;
 
-/* Measures a model on a folder in the generator's format: answers by kind, word errors of the transcript, the voice heard
- * again by the model's own ears, its length and log-mel distance to espeak-ng's, and times, which are those of a listener
- * whose speech arrives in pieces of 40 ms while the model works on one thread. *text is a table for people, *json one
- * object; either may be NULL; the caller frees with so_free. SO_ERR_MISSING when the folder has no item of a mode. */
+/* Measures a model on a folder in the generator's format: answers by kind, word errors of the transcript, how often the
+ * transcript of speech in pieces equals that of the whole utterance and how many of the words on view were withdrawn,
+ * the voice heard again by the model's own ears, its length and log-mel distance to espeak-ng's, and times, which are
+ * those of a listener whose speech arrives in pieces of 40 ms while the model works on one thread. *text is a table for
+ * people, *json one object; either may be NULL; the caller frees with so_free. SO_ERR_MISSING when the folder has no
+ * item of a mode. */
 so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *options, char **text, char **json,
                            so_error *error);
 

@@ -7,6 +7,8 @@
 #ifndef SO_TRAIN_H
 #define SO_TRAIN_H
 
+#include <stddef.h>
+
 #include "so_status.h"
 
 #ifdef __cplusplus
@@ -28,6 +30,29 @@ int so_stage_about(int i, so_stage_info *info);
 /* Writes one HTML file that tells the runs below `folder`: the folder itself and every folder in it that holds a log.jsonl,
  * in order of their names, each with its curves. SO_ERR_MISSING when there is no log; SO_ERR_IO. */
 so_status so_train_report(const char *folder, const char *html, so_error *error);
+
+/* What a report shows besides its curves. */
+typedef enum so_report_kind {
+    SO_REPORT_HEADING,
+    SO_REPORT_TEXT,    /* a paragraph */
+    SO_REPORT_ROWS,    /* a table of two columns: a line each, a tab between name and value */
+    SO_REPORT_PICTURE, /* bytes of a file, and text as its caption */
+    SO_REPORT_SOUND
+} so_report_kind;
+
+typedef struct so_report_part {
+    so_report_kind kind;
+    const char *text;  /* UTF-8; may be NULL */
+    const char *type;  /* "image/png", "audio/flac": what `data` is; PICTURE and SOUND only */
+    const void *data;
+    size_t bytes;
+    int width;         /* PICTURE: pixels on the page; 0: its own, scrolled sideways where it is wider than the page */
+} so_report_part;
+
+/* The same report with `n` parts ahead of the curves. SO_ERR_ARG for a picture or a sound without bytes, or of a type
+ * that is no "image/..." or "audio/...". */
+so_status so_train_report_with(const char *folder, const char *html, const so_report_part *parts, int n,
+                               so_error *error);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds and runs every test of a build folder and adds up: tests/run.sh BUILD [--asan] [--thorough] [NAME...]
+# Builds and runs every test of a build folder and adds up: tests/run.sh BUILD [--asan|--tsan] [--thorough] [NAME...]
 #
 # NAMEs choose: a test is run when one of them is a part of its name. Kinds of tests:
 #   floors     laws of the house over #include lines and symbols        tests/floors/check.sh
@@ -8,6 +8,7 @@
 #   cli        tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
 #   install    the examples against an installed copy                   tests/headers/install.sh
 #   fuzz       --thorough only: every fuzzer for a while (needs clang)
+# --tsan runs what has threads in it (base, engine, and a spoken question to the shipped model), or the NAMEs given.
 # The last line is "N passed, N failed, N skipped"; the exit status is 1 when something failed.
 # SPDX-License-Identifier: Apache-2.0
 set -u
@@ -18,18 +19,22 @@ cd "$root" || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
 thorough=
+tsan=
 names=
 for argument; do
     case $argument in
     --asan) ;;
+    --tsan) tsan=1 ;;
     --thorough) thorough=1 ;;
     -*)
-        echo "tests/run.sh: unknown option $argument (known: --asan, --thorough)" >&2
+        echo "tests/run.sh: unknown option $argument (known: --asan, --tsan, --thorough)" >&2
         exit 2
         ;;
     *) names="$names $argument" ;;
     esac
 done
+aloud=
+[ -z "$tsan" ] || [ -n "$names" ] || names="unit_base unit_engine" aloud=1
 jobs=${SO_JOBS:-2}
 [ -z "$thorough" ] || export SO_THOROUGH=1
 # Tests are written for any thread count; two keep a shared machine usable.
@@ -43,8 +48,8 @@ started=$(date +%s)
 
 wanted() {
     [ -n "$names" ] || return 0
-    for name in $names; do
-        case $1 in *"$name"*) return 0 ;; esac
+    for part in $names; do
+        case $1 in *"$part"*) return 0 ;; esac
     done
     return 1
 }
@@ -99,9 +104,15 @@ if ! ninja -C "$build" -j "$jobs" all >"$log" 2>&1; then
     exit 1
 fi
 grep -q 'warning:' "$log" && { grep 'warning:' "$log" | sed 's/^/       | /' | head; }
+targets=
+for source in tests/unit/*.c tests/kernels/*.c tests/grad/*.c tests/golden/*.c; do
+    name=$(basename "$(dirname "$source")")_$(basename "$source" .c)
+    wanted "$name" && targets="$targets $name"
+done
 # One test program that does not compile must not hide the others.
 whole=1
-ninja -C "$build" -j "$jobs" -k 0 tests >"$log" 2>&1 || {
+# shellcheck disable=SC2086
+[ -z "$targets" ] || ninja -C "$build" -j "$jobs" -k 0 $targets >"$log" 2>&1 || {
     whole=
     grep -E 'error:|FAILED:|undefined reference' "$log" | sed 's/^/       | /' | head -40
 }
@@ -124,6 +135,10 @@ for kind in unit kernels grad golden trained; do
     done
 done
 script cli sh tests/cli/check.sh "$build"
+if [ -n "$aloud" ]; then
+    names=
+    script 'cli: a question, aloud' sh tests/cli/check.sh "$build" demo
+fi
 script install sh tests/headers/install.sh "$build"
 [ -z "$thorough" ] || script fuzz sh tests/fuzz/check.sh
 

@@ -109,8 +109,8 @@ static double length_of(const band *b)
     return fmax(s, (double)b->units * SO_UNIT_MS / 1000.0);
 }
 
-so_status so_alignment_write(const char *path, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
-                             const so_answer *a, so_error *error)
+so_status so_alignment_draw(so_image *image, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
+                            const so_answer *a, so_error *error)
 {
     band question = {
         .title = "question", .unit = heard_units, .units = n_heard_units, .word = a->word, .words = a->words};
@@ -124,13 +124,20 @@ so_status so_alignment_write(const char *path, const so_audio *speech, const int
     int bands = (length_of(&question) > 0) + 1;
     double words = fmax(draw_words(NULL, &question, 0), draw_words(NULL, &answer, 0));
     double width = fmin(fmax(fmax(seconds * PER_SECOND + 2 * LEFT, words + LEFT), MIN_WIDTH), MAX_WIDTH);
-    so_image image = {0};
-    SO_TRY(so_image_init(&image, (int)width, 14 + bands * (TITLE + WAVE + UNIT_ROW + TEXT_ROW + 26), error));
-    so_canvas canvas = {image.w, image.h, image.rgb};
+    SO_TRY(so_image_init(image, (int)width, 14 + bands * (TITLE + WAVE + UNIT_ROW + TEXT_ROW + 26), error));
+    so_canvas canvas = {image->w, image->h, image->rgb};
     so_draw_clear(&canvas, 250, 250, 252);
     int top = 12;
     if (bands == 2) top = draw_band(&canvas, &question, top);
     draw_band(&canvas, &answer, top);
+    return SO_OK;
+}
+
+so_status so_alignment_write(const char *path, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
+                             const so_answer *a, so_error *error)
+{
+    so_image image = {0};
+    SO_TRY(so_alignment_draw(&image, speech, heard_units, n_heard_units, a, error));
     so_status status = so_image_write_png(&image, path, error);
     so_image_clear(&image);
     return status;

@@ -45,13 +45,7 @@ static so_status draw(const outputs *out, so_model *model, const so_audio *speec
     int32_t *units = NULL;
     size_t n = 0;
     so_status status = SO_OK;
-    if (speech->n) {
-        status = so_tokenize_speech(model, speech->samples, (size_t)speech->n, speech->rate, NULL, 0, &n, error);
-        if (status == SO_OK && !(units = malloc((n + 1) * sizeof *units)))
-            status = so_fail(error, SO_ERR_NOMEM, "no memory for units");
-        if (status == SO_OK)
-            status = so_tokenize_speech(model, speech->samples, (size_t)speech->n, speech->rate, units, n, &n, error);
-    }
+    if (speech->n) status = so_turn_units(model, speech, &units, &n, error);
     if (status == SO_OK)
         status = so_alignment_write(out->alignment, speech->n ? speech : NULL, units, n, answer, error);
     free(units);

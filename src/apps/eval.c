@@ -116,6 +116,7 @@ static void each_reply(void *context, const so_tabletop_reply *r)
     print_text(out, "question", r->question);
     print_text(out, "answer", r->answer);
     print_text(out, "heard", r->heard);
+    print_text(out, "offline", r->offline);
     print_text(out, "got", r->got);
     print_text(out, "echo", r->echo);
     fprintf(out, "}\n");
@@ -193,7 +194,8 @@ const so_verb so_verb_eval = {
     "eval golden|tabletop DIR [options]",
     "golden runs every case of a folder of reference numbers, prints how far each tensor and sequence is from them,\n"
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
-    "prints answers by kind, word error rates, what its voice sounds like to itself, and times.\n\n"
+    "prints answers by kind, word error rates, how the transcript of speech in pieces compares with that of the\n"
+    "whole, what its voice sounds like to itself, and times.\n\n"
     "examples:\n"
     "  stream-omni eval golden reference/stream-omni-tiny\n"
     "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "apps/samples.h"
 #include "apps/verbs.h"
 #include "so_recipes.h"
 #include "so_train.h"
@@ -34,10 +35,14 @@ static int stages(void)
     return SO_EXIT_OK;
 }
 
-static int report(const char *folder, const char *html)
+static int report(const char *folder, const char *html, const so_setting *setting, int64_t n, uint64_t seed)
 {
     so_error error = {0};
-    so_status status = so_train_report(folder, html, &error);
+    so_samples samples = {0};
+    so_status status = SO_OK;
+    if (setting->model) status = so_samples_make(&samples, setting, n, seed, &error);
+    if (status == SO_OK) status = so_train_report_with(folder, html, samples.part, samples.n, &error);
+    so_samples_clear(&samples);
     if (status == SO_OK) printf("%s\n", html);
     return so_cli_end(status, &error);
 }
@@ -45,7 +50,8 @@ static int report(const char *folder, const char *html)
 static int run(int argc, char **argv)
 {
     so_recipe_options recipe = {.stop = &so_cli_stop, .say = say};
-    int64_t threads = 0, seed = 1;
+    so_setting setting = {0};
+    int64_t threads = 0, seed = 1, samples = 6;
     bool parts = false, bf16 = false;
     const so_option options[] = {
         {"part", SO_OPTION_TEXT, &recipe.part, "NAME", "only this part"},
@@ -59,13 +65,15 @@ static int run(int argc, char **argv)
         {"fusion", SO_OPTION_TEXT, &recipe.fusion, "WAY", "of text into the top layers: cross, add_input or add_layer"},
         {"window", SO_OPTION_INT, &recipe.window, "W", "text tokens the top layers see; -1: all; 5 when not given", -1, 4096},
         {"lookahead", SO_OPTION_INT, &recipe.lookahead, "K", "text tokens the voice waits for; 3 when not given", 1, 4096},
+        {"model", SO_OPTION_TEXT, &setting.model, "FILE|DIR", "report: a finished model, whose answers are shown"},
+        {"samples", SO_OPTION_INT, &samples, "N", "report: how many answers; 6 when not given", 1, 64},
         {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
         {0},
     };
     int n, status = so_cli_parse(&so_verb_train, options, argc, argv, &n);
     if (status >= 0) return status;
     if (n == 1 && strcmp(argv[0], "stages") == 0) return stages();
-    if (n == 3 && strcmp(argv[0], "report") == 0) return report(argv[1], argv[2]);
+    if (n == 3 && strcmp(argv[0], "report") == 0) return report(argv[1], argv[2], &setting, samples, (uint64_t)seed);
     if (n < 1 || strcmp(argv[0], "tabletop") != 0)
         return so_cli_usage(&so_verb_train, "expected 'tabletop DIR', 'report DIR FILE.html' or 'stages', found %s",
                             n ? argv[0] : "nothing");
@@ -82,13 +90,14 @@ static int run(int argc, char **argv)
 
 const so_verb so_verb_train = {
     "train", "makes a model: the tabletop recipe, whole or part by part",
-    "train tabletop DIR [--part NAME]  |  report DIR FILE.html  |  stages",
-    "tabletop runs the recipe; report draws the curves of the runs below DIR; stages lists what is learnt when.\n"
+    "train tabletop DIR [--part NAME]  |  report DIR FILE.html [--model FILE]  |  stages",
+    "tabletop runs the recipe; report draws the curves of the runs below DIR, and with\n"
+    "--model what a finished model sees, hears, writes and says; stages lists what is learnt when.\n"
     "Parts leave their weights, logs and checkpoints in DIR. A finished part is not run again and an interrupted one\n"
     "(Ctrl-C) resumes where it was.\n\n"
     "examples:\n"
     "  stream-omni train tabletop work/one                         everything, from nothing\n"
     "  stream-omni train tabletop work/one --parts                 what there is and what is done\n"
     "  stream-omni train tabletop work/one --part eyes --minutes 10\n"
-    "  stream-omni train report work/one report.html\n",
+    "  stream-omni train report work/one report.html --model models/tabletop.gguf --samples 6\n",
     run};

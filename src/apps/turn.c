@@ -36,6 +36,7 @@ so_status so_setting_session(const so_setting *s, so_model *model, so_session **
                                   .top_k = (int)s->top_k,
                                   .seed = (uint64_t)s->seed,
                                   .system = s->system,
+                                  .units_per_token = (int)s->units_per_token,
                                   .first_units = (int)s->first_units,
                                   .patience = s->patience};
     if (s->loop && strcmp(s->loop, "paper") == 0)
@@ -212,6 +213,8 @@ so_status so_turn_feed(so_session *session, const so_question *q, so_answer *ans
                        so_error *error)
 {
     if (q->picture) SO_TRY(feed_picture(session, q->picture, error));
+    if (q->seen) SO_TRY(so_feed_image(session, q->seen->rgb, q->seen->w, q->seen->h, error));
+    if (q->said) SO_TRY(feed_speech(session, q->said, answer, show, error));
     if (q->speech) {
         so_audio own = {0}, *audio = pcm ? pcm : &own;
         SO_TRY(so_audio_read(audio, q->speech, 0, error));
@@ -284,6 +287,15 @@ so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *sh
     return SO_OK;
 }
 
+so_status so_turn_units(so_model *model, const so_audio *speech, int32_t **units, size_t *n, so_error *error)
+{
+    size_t samples = (size_t)speech->n;
+    SO_TRY(so_tokenize_speech(model, speech->samples, samples, speech->rate, NULL, 0, n, error));
+    *units = malloc((*n + 1) * sizeof **units);
+    if (!*units) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu units", *n);
+    return so_tokenize_speech(model, speech->samples, samples, speech->rate, *units, *n, n, error);
+}
+
 /* ---- telling */
 void so_answer_json(FILE *out, const so_answer *a)
 {
@@ -309,9 +321,9 @@ void so_answer_json(FILE *out, const so_answer *a)
     fprintf(out,
             ", \"usage\": {\"prompt_positions\": %d, \"text_tokens\": %d, \"units\": %d, \"heard_s\": %.3f, "
             "\"voice_s\": %.3f, \"first_text_s\": %.4f, \"first_voice_s\": %.4f, \"total_s\": %.4f, \"revised\": %d, "
-            "\"stopped\": %s}",
+            "\"stopped\": %s, \"ran_away\": %s}",
             u->prompt_positions, u->text_tokens, u->units, u->heard_s, u->voice_s, u->first_text_s, u->first_voice_s,
-            u->total_s, u->revised, u->stopped ? "true" : "false");
+            u->total_s, u->revised, u->stopped ? "true" : "false", u->ran_away ? "true" : "false");
 }
 
 void so_answer_speed(FILE *out, const so_answer *a)
@@ -323,5 +335,6 @@ void so_answer_speed(FILE *out, const so_answer *a)
     if (u->voice_s > 0)
         fprintf(out, ", first sound after %.0f ms, %.1f times as fast as speech", 1000 * u->first_voice_s,
                 u->total_s > 0 ? u->voice_s / u->total_s : 0);
+    if (u->ran_away) fprintf(out, "; the voice went on without words and was ended");
     fprintf(out, "%s\n", so_cli_plain(out));
 }

@@ -5,12 +5,13 @@
 
 #include "apps/cli.h"
 #include "media/audio.h"
+#include "media/image.h"
 #include "so.h"
 
 /* What options say about the model and the session; start from so_setting_defaults. */
 typedef struct so_setting {
     const char *model, *tokenizer, *codec, *speaker, *system, *loop;
-    int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units;
+    int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
     bool keep_types;
 } so_setting;
@@ -35,6 +36,8 @@ typedef struct so_setting {
         {"max-units", SO_OPTION_INT, &(s).max_units, "N", "speech units (40 ms) per answer", 0, 1e6},                  \
         {"context", SO_OPTION_INT, &(s).context, "N", "positions of a conversation", 0, 1e6},                          \
         {"loop", SO_OPTION_TEXT, &(s).loop, "NAME", "released (as published code does) or paper (algorithm 1)"},       \
+        {"units-per-token", SO_OPTION_INT, &(s).units_per_token, "N",                                                  \
+         "end a voice that makes so many units without a further word; -1: never", -1, 1e6},                           \
         {"lookahead", SO_OPTION_INT, &(s).lookahead, "K", "text tokens before the first unit", 0, 1000},               \
     {                                                                                                                  \
         "window", SO_OPTION_INT, &(s).window, "W", "text tokens the top layers see; -1: all", -1, 1000                 \
@@ -78,6 +81,8 @@ typedef struct so_show {
 /* What a turn consists of; any may be NULL. */
 typedef struct so_question {
     const char *picture, *speech, *text; /* two paths and words */
+    const so_image *seen;                /* in place of a path */
+    const so_audio *said;
 } so_question;
 
 /* Feeds picture, speech (in pieces, taking what is heard meanwhile) and words. `pcm` (may be NULL) receives the speech,
@@ -103,9 +108,15 @@ void so_answer_json(FILE *out, const so_answer *answer);
 /* One line of times and speeds. */
 void so_answer_speed(FILE *out, const so_answer *answer);
 
+/* Units of a clip as the model hears it; the caller frees *units with free(). */
+so_status so_turn_units(so_model *model, const so_audio *speech, int32_t **units, size_t *n, so_error *error);
+
 /* A picture of how things lie in time: the question's waveform and words, the answer's waveform, units and text.
  * `speech` may be NULL. */
 so_status so_alignment_write(const char *path, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
                              const so_answer *answer, so_error *error);
+/* The same drawing into memory; the caller clears `image`. */
+so_status so_alignment_draw(so_image *image, const so_audio *speech, const int32_t *heard_units, size_t n_heard_units,
+                            const so_answer *answer, so_error *error);
 
 #endif

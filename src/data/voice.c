@@ -1,12 +1,11 @@
-/* Speech for corpora through libespeak-ng, with noise and a small room's reverberation.
+/* Speech for corpora through espeak-ng, with noise and a small room's reverberation.
  * Samples: mono, 22050 Hz, within [-1, 1].
- * Source: the tabletop spec, "Voices"; espeak-ng/speak_lib.h; Schroeder, "Natural sounding artificial reverberation".
+ * Source: the tabletop spec, "Voices"; Schroeder, "Natural sounding artificial reverberation".
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "data/voice.h"
 
 #include <errno.h>
-#include <espeak-ng/speak_lib.h>
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
@@ -18,7 +17,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LONGEST = 120 * SO_ESPEAK_RATE, TAIL = SO_ESPEAK_RATE / 10, COMBS = 4 };
+#include "data/espeak.h"
+
+enum {
+    LONGEST = 120 * SO_ESPEAK_RATE,
+    TAIL = SO_ESPEAK_RATE / 10,
+    COMBS = 4,
+    SLOWEST = 80, /* words a minute */
+    FASTEST = 450
+};
 
 static const uint64_t LOTS = 0x766f696365000000u, NOISE = 0x6e6f697365000000u, THROATS = 0x7468726f61740000u;
 
@@ -139,7 +146,7 @@ static struct {
     int64_t count, capacity;
 } spoken;
 
-static int keep_samples(short *wav, int count, espeak_EVENT *events)
+static int keep_samples(short *wav, int count, void *events)
 {
     (void)events;
     if (!wav || count <= 0) return 0;
@@ -162,6 +169,9 @@ static int keep_samples(short *wav, int count, espeak_EVENT *events)
     return 0;
 }
 
+/* The library in this process: open before anything below is called. */
+static const so_espeak *espeak;
+
 static so_status choose_invented(const so_voice *voice, so_error *error)
 {
     char path[64];
@@ -172,9 +182,10 @@ static so_status choose_invented(const so_voice *voice, so_error *error)
         return so_fail(error, SO_ERR_IO, "cannot keep a voice file in memory: %s", strerror(errno));
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    espeak_ERROR failed = espeak_SetVoiceByFile(path);
+    int failed = espeak->set_voice_by_file(path);
     close(fd);
-    if (failed != EE_OK) return so_fail(error, SO_ERR_STATE, "espeak-ng does not take an invented voice: %d", (int)failed);
+    if (failed != SO_ESPEAK_OK)
+        return so_fail(error, SO_ERR_STATE, "espeak-ng does not take an invented voice: %d", failed);
     return SO_OK;
 }
 
@@ -183,14 +194,14 @@ static so_status choose(const so_voice *voice, so_error *error)
     if (voice->invented[0]) return choose_invented(voice, error);
     char name[32], file[512];
     const char *folder = NULL;
-    espeak_Info(&folder);
+    espeak->info(&folder);
     /* espeak-ng takes an unknown variant for none. */
     snprintf(file, sizeof file, "%s/voices/!v/%s", folder ? folder : "", voice->variant + (voice->variant[0] == '+'));
     if (voice->variant[0] && (strchr(voice->variant, '/') || access(file, R_OK) != 0))
         return so_fail(error, SO_ERR_MISSING, "espeak-ng has no variant '%s' in '%s'", voice->variant, file);
     so_voice british = *voice;
     if (strcmp(voice->accent, "en-gb") == 0) strcpy(british.accent, "en"); /* the name of its file */
-    if (espeak_SetVoiceByName(so_voice_name(&british, name)) != EE_OK)
+    if (espeak->set_voice_by_name(so_voice_name(&british, name)) != SO_ESPEAK_OK)
         return so_fail(error, SO_ERR_MISSING, "espeak-ng has no voice '%s'", name);
     return SO_OK;
 }
@@ -201,27 +212,41 @@ static so_status speak(const char *text, const so_voice *voice, so_error *error)
     spoken.full = spoken.nomem = false;
     srand(1); /* breath */
     SO_TRY(choose(voice, error));
-    espeak_SetParameter(espeakRATE, voice->speed, 0);
-    espeak_SetParameter(espeakPITCH, voice->pitch, 0);
-    espeak_SetParameter(espeakVOLUME, voice->amplitude, 0);
-    espeak_ERROR failed = espeak_Synth(text, strlen(text) + 1, 0, POS_CHARACTER, 0, espeakCHARS_UTF8, NULL, NULL);
+    espeak->set_parameter(SO_ESPEAK_PARAMETER_RATE, voice->speed, 0);
+    espeak->set_parameter(SO_ESPEAK_PARAMETER_PITCH, voice->pitch, 0);
+    espeak->set_parameter(SO_ESPEAK_PARAMETER_VOLUME, voice->amplitude, 0);
+    int failed = espeak->synth(text, strlen(text) + 1, 0, SO_ESPEAK_BY_CHARACTER, 0, SO_ESPEAK_UTF8, NULL, NULL);
     if (spoken.full) return so_fail(error, SO_ERR_LIMIT, "the speech is longer than %d s", LONGEST / SO_ESPEAK_RATE);
     if (spoken.nomem) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)spoken.count);
-    if (failed != EE_OK) return so_fail(error, SO_ERR_STATE, "espeak-ng cannot speak '%.60s': %d", text, (int)failed);
+    if (failed != SO_ESPEAK_OK) return so_fail(error, SO_ERR_STATE, "espeak-ng cannot speak '%.60s': %d", text, failed);
     return SO_OK;
 }
 
 static int library_rate;
+static so_error no_library;
 
 /* Speaks once, so that every child finds voices and dictionaries loaded. */
 static void start_library(void)
 {
     so_voice voice = so_voice_own();
     so_error error;
-    library_rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 1000, NULL, espeakINITIALIZE_DONT_EXIT);
+    if (so_espeak_open(&espeak, &no_library) != SO_OK) return;
+    library_rate = espeak->initialize(SO_ESPEAK_SYNCHRONOUS, 1000, NULL, SO_ESPEAK_DONT_EXIT);
     if (library_rate != SO_ESPEAK_RATE) return;
-    espeak_SetSynthCallback(keep_samples);
+    espeak->set_synth_callback(keep_samples);
     speak("Hello.", &voice, &error);
+}
+
+static so_status need_library(so_error *error)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, start_library);
+    if (no_library.status != SO_OK) return so_fail(error, no_library.status, "%s", no_library.text);
+    if (library_rate != SO_ESPEAK_RATE)
+        return so_fail(error, SO_ERR_MISSING,
+                       "espeak-ng starts with %d Hz, expected %d Hz (-1: its data is not installed)", library_rate,
+                       SO_ESPEAK_RATE);
+    return SO_OK;
 }
 
 static bool put(int fd, const void *data, size_t size)
@@ -281,13 +306,8 @@ static so_status hear(int fd, int16_t **samples, int64_t *count, so_error *error
 static so_status speak_apart(const char *text, const so_voice *voice, int16_t **samples, int64_t *count,
                              so_error *error)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     int ends[2];
-    pthread_once(&once, start_library);
-    if (library_rate != SO_ESPEAK_RATE)
-        return so_fail(error, SO_ERR_MISSING,
-                       "espeak-ng starts with %d Hz, expected %d Hz (-1: its data is not installed)", library_rate,
-                       SO_ESPEAK_RATE);
+    SO_TRY(need_library(error));
     if (pipe2(ends, O_CLOEXEC) != 0) return so_fail(error, SO_ERR_IO, "cannot open a pipe: %s", strerror(errno));
     pid_t child = fork();
     if (child == 0) speak_in_child(ends[1], text, voice);
@@ -355,6 +375,8 @@ static so_status disturb(float *samples, int64_t count, uint64_t seed, so_error 
     return SO_OK;
 }
 
+#define ENDS(field) (memchr(field, 0, sizeof(field)) != NULL)
+
 so_status so_voice_speak(const char *text, const so_voice *voice, uint64_t seed, float **samples, int64_t *count,
                          so_error *error)
 {
@@ -364,11 +386,13 @@ so_status so_voice_speak(const char *text, const so_voice *voice, uint64_t seed,
     int64_t n = 0;
     *samples = NULL;
     *count = 0;
-    if (!text[0] || voice->speed < espeakRATE_MINIMUM || voice->speed > espeakRATE_MAXIMUM || voice->pitch < 0 ||
-        voice->pitch > 99 || voice->amplitude < 0 || voice->amplitude > 200)
+    if (!text[0] || voice->speed < SLOWEST || voice->speed > FASTEST || voice->pitch < 0 || voice->pitch > 99 ||
+        voice->amplitude < 0 || voice->amplitude > 200)
         return so_fail(error, SO_ERR_ARG,
                        "'%.40s' at speed %d, pitch %d, amplitude %d; expected some text, 80-450, 0-99, 0-200", text,
                        voice->speed, voice->pitch, voice->amplitude);
+    if (!ENDS(voice->accent) || !ENDS(voice->variant) || !ENDS(voice->invented))
+        return so_fail(error, SO_ERR_ARG, "a voice's accent, variant or file has no end");
     SO_TRY_GO(speak_apart(text, voice, &raw, &n, error));
     n = audible(raw, n);
     if (n == 0) SO_TRY_GO(so_fail(error, SO_ERR_ARG, "'%.60s' has nothing that espeak-ng can speak", text));
@@ -383,5 +407,50 @@ so_status so_voice_speak(const char *text, const so_voice *voice, uint64_t seed,
 done:
     free(raw);
     free(sound);
+    return status;
+}
+
+/* ---- phonemes */
+
+static so_status choose_accent(const char *accent, so_error *error)
+{
+    static char chosen[24];
+    so_voice voice = {0};
+    if (!accent[0] || strlen(accent) >= sizeof voice.accent)
+        return so_fail(error, SO_ERR_MISSING, "espeak-ng has no voice '%.40s'", accent);
+    if (strcmp(accent, chosen) == 0) return SO_OK;
+    strcpy(voice.accent, accent);
+    chosen[0] = 0;
+    SO_TRY(choose(&voice, error));
+    strcpy(chosen, accent);
+    return SO_OK;
+}
+
+static char *list_phonemes(const char *text)
+{
+    char *list = NULL;
+    size_t size;
+    FILE *out = open_memstream(&list, &size);
+    const void *at = text;
+    while (out && at) {
+        const char *clause = espeak->text_to_phonemes(&at, SO_ESPEAK_UTF8, '|' << 8);
+        if (!clause) break;
+        fprintf(out, "%s\n", clause);
+    }
+    if (out && fclose(out) == 0) return list;
+    free(list);
+    return NULL;
+}
+
+so_status so_voice_phonemes(const char *text, const char *accent, char **phonemes, so_error *error)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    *phonemes = NULL;
+    SO_TRY(need_library(error));
+    pthread_mutex_lock(&lock);
+    so_status status = choose_accent(accent, error);
+    if (status == SO_OK) *phonemes = list_phonemes(text);
+    pthread_mutex_unlock(&lock);
+    if (status == SO_OK && !*phonemes) status = so_fail(error, SO_ERR_NOMEM, "no memory for phonemes");
     return status;
 }

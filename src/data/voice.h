@@ -2,6 +2,7 @@
  *
  * Every utterance is spoken in a child process of its own, because the library carries state from one utterance to the
  * next: the same text, voice and seed give the same samples whatever was spoken before, and threads may speak at once.
+ * The library is looked for when something is first to be spoken (data/espeak.h): without it, that is an error.
  * Source: the tabletop spec, "Voices".
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_DATA_VOICE_H
@@ -44,5 +45,11 @@ const char *so_voice_name(const so_voice *voice, char name[32]);
  * SO_ERR_ARG when nothing is to be said or the voice's numbers are outside their ranges, SO_ERR_LIMIT above 120 s. */
 so_status so_voice_speak(const char *text, const so_voice *voice, uint64_t seed, float **samples, int64_t *count,
                          so_error *error);
+
+/* How a text is pronounced: espeak-ng's names of its phonemes, stress marks among them, '|' or '_' or a blank between
+ * them and a line break behind each clause. `accent` as in so_voice. The caller frees with free(). SO_ERR_MISSING when
+ * espeak-ng or the accent is not installed. Unlike speech this is worked out in the calling process, one text at a
+ * time. */
+so_status so_voice_phonemes(const char *text, const char *accent, char **phonemes, so_error *error);
 
 #endif

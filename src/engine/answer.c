@@ -189,6 +189,7 @@ static so_status advance(so_session *s, bool *ended, so_error *error)
     }
     SO_TRY(so_talk_step(s->talk, &made, error));
     if (made.kind == SO_STEP_END) {
+        s->usage.ran_away = s->talk->end == SO_END_RUNAWAY;
         if (s->mouth) so_mouth_end(s->mouth);
         return SO_OK;
     }

@@ -54,6 +54,7 @@ static const field fields[] = {
     COUNT(ROOT, "audio_vocab_size", audio_vocab, false, 0, 1 << 24),
     COUNT(ROOT, "text_lookahead", lookahead, false, 0, 1 << 16),
     COUNT(ROOT, "text_window", window, false, 0, 1 << 16),
+    COUNT(ROOT, "units_per_token", units_per_token, false, 0, 1 << 20),
     COUNT(ROOT, "speech_history", speech_history, false, 1, 1),
     WORDS("model_name", name),
     WORDS("system_prompt", system),

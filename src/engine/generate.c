@@ -389,6 +389,7 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
     talk->typed = talk->read[talk->backbone.len - 1].where != (SO_SLOT_SPEECH | SO_SLOT_EXPECT);
     talk->target = talk->options.lookahead;
     talk->last_label = talk->last_symbol = talk->model->blank;
+    talk->n_spoken = talk->idle = 0;
     talk->spoke = false;
     talk->script = NULL;
     talk->end = SO_END_NONE;
@@ -477,6 +478,16 @@ static so_tensor *hear_own(so_talk *talk)
     return z;
 }
 
+/* A voice that has gone through its text, or that gets no further in it, may go on for ever. Words beyond those of the
+ * text are repetitions and count as no progress. */
+static void watch_progress(so_talk *talk, bool new_word)
+{
+    int64_t most = talk->options.units_per_token;
+    talk->n_spoken += new_word;
+    talk->idle = new_word && talk->n_spoken <= talk->n_memory ? 0 : talk->idle + 1;
+    if (most > 0 && talk->idle >= most) talk->end = SO_END_RUNAWAY;
+}
+
 static so_status hear_unit(so_talk *talk, so_error *error)
 {
     if (talk->bottom.len == talk->bottom.capacity) {
@@ -488,11 +499,12 @@ static so_status hear_unit(so_talk *talk, so_error *error)
     SO_TRY(finish(talk, error));
     int32_t label = talk->label[talk->bottom.len - 1];
     int32_t against = talk->options.loop == SO_LOOP_PAPER ? talk->last_symbol : talk->last_label;
-    if (label != talk->model->blank && label != against && talk->target < talk->n_memory + 1)
-        talk->target = talk->n_memory + 1;
+    bool new_word = label != talk->model->blank && label != against;
+    if (new_word && talk->target < talk->n_memory + 1) talk->target = talk->n_memory + 1;
     if (label != talk->model->blank) talk->last_label = label;
     talk->last_symbol = label;
     talk->spoke = false;
+    watch_progress(talk, new_word);
     return SO_OK;
 }
 

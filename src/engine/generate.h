@@ -47,13 +47,14 @@ typedef struct so_talk_options {
     so_loop loop;
     int64_t lookahead, window;      /* K and W; W < 0: unbounded */
     int64_t max_text, max_units;    /* per answer */
+    int64_t units_per_token;        /* units without a further word of the text after which a voice is ended; 0: none */
     int64_t context;                /* positions of each store */
     bool sees, speaks;              /* take memory for pictures, for the top layers */
     so_sampling sampling;           /* of text without units; of units; text beside units is greedy */
 } so_talk_options;
 
 typedef enum so_step_kind { SO_STEP_TEXT, SO_STEP_UNIT, SO_STEP_END } so_step_kind;
-typedef enum so_end { SO_END_NONE, SO_END_STOP, SO_END_LIMIT, SO_END_CONTEXT } so_end;
+typedef enum so_end { SO_END_NONE, SO_END_STOP, SO_END_LIMIT, SO_END_CONTEXT, SO_END_RUNAWAY } so_end;
 
 /* What a step made. */
 typedef struct so_made {
@@ -92,6 +93,7 @@ typedef struct so_talk {
     const int32_t *script;      /* text to be spoken in place of the backbone's own, then <|eot_id|>; NULL: none */
     int64_t n_script;
     int32_t last_unit, last_label, last_symbol;
+    int64_t n_spoken, idle;     /* words heard in the own voice; units since the last one that the text holds */
     so_end end;
     so_rng rng;
     so_sampler sampler;

@@ -11,7 +11,7 @@
 #include "engine/transcript.h"
 #include "text/chat.h"
 
-enum { UNITS_PER_S = 1000 / SO_UNIT_MS, AUDIO_S = 120, TEXT_BYTES = 64 /* per text token, reserved */ };
+enum { UNITS_PER_S = 1000 / SO_UNIT_MS, AUDIO_S = 120, SAY_UNITS = 50, TEXT_BYTES = 64 /* per text token, reserved */ };
 
 static double now(void)
 {
@@ -428,9 +428,16 @@ static so_status begin_answer(so_session *s, unsigned want, so_error *error)
     return SO_OK;
 }
 
+static int64_t units_per_token(const so_session *s, int64_t otherwise)
+{
+    int64_t own = s->model->setup.units_per_token, asked = s->options.units_per_token;
+    return asked < 0 ? 0 : asked > 0 ? asked : own > 0 ? own : otherwise;
+}
+
 so_status so_reply(so_session *s, unsigned want, so_error *error)
 {
     if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
+    s->talk->options.units_per_token = units_per_token(s, 0);
     return begin_answer(s, want, error);
 }
 
@@ -446,6 +453,7 @@ so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error
     if ((int64_t)s->script.n >= s->talk->options.max_text)
         return so_fail(error, SO_ERR_LIMIT, "a text of %zu tokens, an answer holds %lld", s->script.n,
                        (long long)s->talk->options.max_text);
+    s->talk->options.units_per_token = units_per_token(s, SAY_UNITS);
     SO_TRY(begin_answer(s, want, error));
     so_talk_recite(s->talk, s->script.data, (int64_t)s->script.n);
     return SO_OK;

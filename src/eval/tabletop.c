@@ -11,13 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct word_errors {
-    int64_t texts, words, substituted, deleted, inserted;
-} word_errors;
+#include "eval/wer.h"
 
 typedef struct match_count {
     int64_t asked, right;
 } match_count;
+
+/* Transcripts of speech that came in pieces, beside those of the same speech at once. */
+typedef struct streaming {
+    int64_t texts, equal;       /* utterances; of which the transcript at the end is the same */
+    int64_t beginnings;         /* of which what was on view when the speech ended stands so in the other */
+    int64_t words, withdrawn;   /* of the transcripts; on view and taken back */
+    int64_t revised;            /* utterances with a word taken back */
+} streaming;
 
 typedef struct kind_row {
     char *name;
@@ -34,7 +40,8 @@ typedef struct mode_rows {
     kind_row *kinds;
     int kind_count;
     match_count answers, echo_answers;
-    word_errors transcript, echo;
+    so_wer transcript, echo;
+    streaming streamed;
     series measured[SO_MEASURES];
 } mode_rows;
 
@@ -73,66 +80,33 @@ bool so_tabletop_match(const char *expected, const char *got)
     return same;
 }
 
-/* Cuts plain text at its spaces; the words point into it. */
-static int64_t split(char *plain, char ***words)
+/* Word errors between the plain forms. */
+static bool count_errors(so_wer *errors, const char *expected, const char *got)
 {
-    int64_t count = 0;
-    *words = malloc((strlen(plain) / 2 + 1) * sizeof **words);
-    for (char *save, *word = *words ? strtok_r(plain, " ", &save) : NULL; word; word = strtok_r(NULL, " ", &save))
-        (*words)[count++] = word;
-    return count;
-}
-
-/* Errors of the cheapest way from a to b, kept along the way; of equally cheap ways a substitution is preferred. */
-typedef struct way {
-    int64_t cost, substituted, deleted, inserted;
-} way;
-
-static way step(way from, int64_t substituted, int64_t deleted, int64_t inserted)
-{
-    return (way){from.cost + substituted + deleted + inserted, from.substituted + substituted, from.deleted + deleted,
-                 from.inserted + inserted};
-}
-
-static bool cheapest(char **a, int64_t n, char **b, int64_t m, way *out)
-{
-    way *row = malloc((size_t)(m + 1) * sizeof *row);
-    if (!row) return false;
-    for (int64_t j = 0; j <= m; j++) row[j] = (way){j, 0, 0, j};
-    for (int64_t i = 1; i <= n; i++) {
-        way diagonal = row[0];
-        row[0] = step(row[0], 0, 1, 0);
-        for (int64_t j = 1; j <= m; j++) {
-            way best = step(diagonal, strcmp(a[i - 1], b[j - 1]) != 0, 0, 0), up = row[j];
-            if (up.cost + 1 < best.cost) best = step(up, 0, 1, 0);
-            if (row[j - 1].cost + 1 < best.cost) best = step(row[j - 1], 0, 0, 1);
-            diagonal = up;
-            row[j] = best;
-        }
-    }
-    *out = row[m];
-    free(row);
-    return true;
-}
-
-static bool count_errors(word_errors *errors, const char *expected, const char *got)
-{
-    char *a = so_tabletop_plain(expected), *b = so_tabletop_plain(got), **from = NULL, **to = NULL;
-    int64_t n = a ? split(a, &from) : 0, m = b ? split(b, &to) : 0;
-    way best;
-    bool done = from && to && cheapest(from, n, to, m, &best);
-    if (done) {
-        errors->texts++;
-        errors->words += n;
-        errors->substituted += best.substituted;
-        errors->deleted += best.deleted;
-        errors->inserted += best.inserted;
-    }
-    free(from);
-    free(to);
+    char *a = so_tabletop_plain(expected), *b = so_tabletop_plain(got);
+    bool done = a && b && so_wer_words(errors, a, strlen(a), b, strlen(b), NULL) == SO_OK;
     free(a);
     free(b);
     return done;
+}
+
+static int64_t count_words(const char *text)
+{
+    int64_t n = 0;
+    for (const char *p = text; *p; p++)
+        n += !isspace((unsigned char)*p) && (p == text || isspace((unsigned char)p[-1]));
+    return n;
+}
+
+static void count_streamed(streaming *s, const so_tabletop_result *r)
+{
+    const char *shown = r->shown ? r->shown : "";
+    s->texts++;
+    s->equal += strcmp(r->heard, r->offline) == 0;
+    s->beginnings += strncmp(shown, r->offline, strlen(shown)) == 0;
+    s->words += count_words(r->heard);
+    s->withdrawn += r->withdrawn;
+    s->revised += r->withdrawn > 0;
 }
 
 so_tabletop_result so_tabletop_result_none(void)
@@ -216,6 +190,7 @@ so_status so_tabletop_score_add(so_tabletop_score *score, const so_tabletop_resu
         count_match(&mode->answers, right);
     }
     if (kept && result->spoken && result->heard) kept = count_errors(&mode->transcript, result->spoken, result->heard);
+    if (kept && result->heard && result->offline) count_streamed(&mode->streamed, result);
     if (kept && result->got && result->echo) kept = count_errors(&mode->echo, result->got, result->echo);
     if (kept && result->answer && result->echo)
         count_match(&mode->echo_answers, so_tabletop_match(result->answer, result->echo));
@@ -255,7 +230,7 @@ static bool summarise(const series *s, summary *out)
 }
 
 static double percent(int64_t part, int64_t whole) { return whole ? 100.0 * (double)part / (double)whole : 0; }
-static int64_t all_errors(const word_errors *e) { return e->substituted + e->deleted + e->inserted; }
+static int64_t all_errors(const so_wer *e) { return e->substitutions + e->deletions + e->insertions; }
 
 static void print_match(FILE *out, const char *name, const match_count *count)
 {
@@ -264,12 +239,23 @@ static void print_match(FILE *out, const char *name, const match_count *count)
                 percent(count->right, count->asked));
 }
 
-static void print_errors(FILE *out, const char *name, const word_errors *e)
+static void print_errors(FILE *out, const char *name, const so_wer *e)
 {
-    if (e->texts)
+    if (e->pairs)
         fprintf(out, "  %-24s %7lld words  %6.2f %% errors (%lld substituted, %lld deleted, %lld inserted)\n", name,
-                (long long)e->words, percent(all_errors(e), e->words), (long long)e->substituted, (long long)e->deleted,
-                (long long)e->inserted);
+                (long long)e->units, percent(all_errors(e), e->units), (long long)e->substitutions,
+                (long long)e->deletions, (long long)e->insertions);
+}
+
+static void print_streamed(FILE *out, const streaming *s)
+{
+    if (!s->texts) return;
+    fprintf(out,
+            "  %-24s %7lld times  %6.2f %% equal to the transcript of the whole, %.2f %% its beginning until then\n",
+            "streamed transcript", (long long)s->texts, percent(s->equal, s->texts), percent(s->beginnings, s->texts));
+    fprintf(out, "  %-24s %7lld words  %6.2f %% as many withdrawn (%lld, in %.2f %% of utterances)\n", "words on view",
+            (long long)s->words, percent(s->withdrawn, s->words), (long long)s->withdrawn,
+            percent(s->revised, s->texts));
 }
 
 static void print_mode(FILE *out, const mode_rows *mode)
@@ -280,6 +266,7 @@ static void print_mode(FILE *out, const mode_rows *mode)
     print_match(out, "all", &mode->answers);
     print_match(out, "all, heard in the voice", &mode->echo_answers);
     print_errors(out, "transcript", &mode->transcript);
+    print_streamed(out, &mode->streamed);
     print_errors(out, "own voice", &mode->echo);
     for (int k = 0; k < SO_MEASURES; k++) {
         summary s;
@@ -301,16 +288,23 @@ char *so_tabletop_score_text(const so_tabletop_score *score)
     return NULL;
 }
 
-static json_t *errors_json(const word_errors *e)
+static json_t *errors_json(const so_wer *e)
 {
-    return json_pack("{s:I s:I s:I s:I s:I s:f}", "texts", (json_int_t)e->texts, "words", (json_int_t)e->words,
-                     "substituted", (json_int_t)e->substituted, "deleted", (json_int_t)e->deleted, "inserted",
-                     (json_int_t)e->inserted, "wer", e->words ? (double)all_errors(e) / (double)e->words : 0.0);
+    return json_pack("{s:I s:I s:I s:I s:I s:f}", "texts", (json_int_t)e->pairs, "words", (json_int_t)e->units,
+                     "substituted", (json_int_t)e->substitutions, "deleted", (json_int_t)e->deletions, "inserted",
+                     (json_int_t)e->insertions, "wer", e->units ? (double)all_errors(e) / (double)e->units : 0.0);
 }
 
 static json_t *match_json(const match_count *count)
 {
     return json_pack("{s:I s:I}", "n", (json_int_t)count->asked, "right", (json_int_t)count->right);
+}
+
+static json_t *streamed_json(const streaming *s)
+{
+    return json_pack("{s:I s:I s:I s:I s:I s:I}", "n", (json_int_t)s->texts, "equal", (json_int_t)s->equal,
+                     "beginnings", (json_int_t)s->beginnings, "words", (json_int_t)s->words, "withdrawn",
+                     (json_int_t)s->withdrawn, "revised", (json_int_t)s->revised);
 }
 
 static json_t *mode_json(const mode_rows *mode)
@@ -329,8 +323,9 @@ static json_t *mode_json(const mode_rows *mode)
     }
     json_object_set_new(answers, "kinds", kinds);
     json_object_set_new(json, "answers", answers);
-    if (mode->transcript.texts) json_object_set_new(json, "transcript", errors_json(&mode->transcript));
-    if (mode->echo.texts) {
+    if (mode->transcript.pairs) json_object_set_new(json, "transcript", errors_json(&mode->transcript));
+    if (mode->streamed.texts) json_object_set_new(json, "streamed", streamed_json(&mode->streamed));
+    if (mode->echo.pairs) {
         json_t *echo = errors_json(&mode->echo), *right = match_json(&mode->echo_answers);
         json_object_update(echo, right);
         json_decref(right);

@@ -28,6 +28,9 @@ typedef struct so_tabletop_result {
     const char *kind;           /* "relation", ... */
     const char *answer, *got;   /* the right answer, the model's: exact match */
     const char *spoken, *heard; /* the user's words, the transcript: word error rate */
+    const char *shown;   /* the transcript on view when the last piece of the speech had come */
+    const char *offline; /* the transcript of the whole utterance at once: `heard` should equal it */
+    int64_t withdrawn;   /* words that were on view and were taken back */
     const char *echo; /* what was heard in the model's own voice: word errors against `got`, match with `answer` */
     double measured[SO_MEASURES]; /* NaN for what was not measured */
 } so_tabletop_result;
@@ -41,7 +44,8 @@ so_status so_tabletop_score_add(so_tabletop_score *score, const so_tabletop_resu
 so_tabletop_result so_tabletop_result_none(void);
 
 /* Tables for a person, and one JSON object: {"modes": [{"mode", "answers": {"n", "right", "kinds": {kind: {"n",
- * "right"}}}, "transcript": {"words", "substituted", "deleted", "inserted", "wer"}, "echo": {..., "right", "n"},
+ * "right"}}}, "transcript": {"words", "substituted", "deleted", "inserted", "wer"}, "streamed":
+ * {"n", "equal", "beginnings", "words", "withdrawn", "revised"}, "echo": {..., "right", "n"},
  * "measures": {name:
  * {"n", "mean", "p50", "p90", "most"}}}]}. The caller frees with free(); NULL only without memory. */
 char *so_tabletop_score_text(const so_tabletop_score *score);

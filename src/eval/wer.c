@@ -5,15 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/edit.h"
+
 typedef struct span {
     const char *text;
     size_t size;
 } span;
-
-/* The best way to a cell of the table. */
-typedef struct path {
-    int32_t edits, substitutions, deletions, insertions;
-} path;
 
 static bool is_space(char c) { return c == ' ' || (c >= 9 && c <= 13); }
 
@@ -40,36 +37,14 @@ static size_t split_characters(const char *text, size_t size, span *out)
     return n;
 }
 
-static bool same(const span *a, const span *b) { return a->size == b->size && memcmp(a->text, b->text, a->size) == 0; }
+typedef struct texts {
+    const span *reference, *hypothesis;
+} texts;
 
-static path better(path a, path b)
+static bool same(const void *context, int64_t i, int64_t k)
 {
-    if (a.edits != b.edits) return a.edits < b.edits ? a : b;
-    return a.substitutions >= b.substitutions ? a : b;
-}
-
-/* `row` has hypothesis_n + 1 cells and ends as the last row of the table. */
-static void align(const span *reference, size_t n, const span *hypothesis, size_t m, path *row)
-{
-    for (size_t j = 0; j <= m; j++) row[j] = (path){(int32_t)j, 0, 0, (int32_t)j};
-    for (size_t i = 1; i <= n; i++) {
-        path corner = row[0];
-        row[0] = (path){(int32_t)i, 0, (int32_t)i, 0};
-        for (size_t j = 1; j <= m; j++) {
-            path up = row[j], left = row[j - 1], here = corner;
-            corner = up;
-            if (!same(&reference[i - 1], &hypothesis[j - 1])) {
-                here.edits++;
-                here.substitutions++;
-                up.edits++;
-                up.deletions++;
-                left.edits++;
-                left.insertions++;
-                here = better(here, better(up, left));
-            }
-            row[j] = here;
-        }
-    }
+    const span *a = ((const texts *)context)->reference + i, *b = ((const texts *)context)->hypothesis + k;
+    return a->size == b->size && memcmp(a->text, b->text, a->size) == 0;
 }
 
 typedef size_t (*split_fn)(const char *text, size_t size, span *out);
@@ -80,18 +55,18 @@ static so_status measure(so_wer *wer, span reference, span hypothesis, split_fn 
         return so_fail(error, SO_ERR_LIMIT, "texts of %zu and %zu bytes to compare", reference.size, hypothesis.size);
     so_status status = SO_OK;
     span *a = malloc((reference.size + 1) * sizeof *a), *b = malloc((hypothesis.size + 1) * sizeof *b);
-    path *row = malloc((hypothesis.size + 1) * sizeof *row);
+    so_edits *row = malloc((hypothesis.size + 1) * sizeof *row);
     if (!a || !b || !row) {
         status = so_fail(error, SO_ERR_NOMEM, "no memory to compare texts of %zu and %zu bytes", reference.size,
                          hypothesis.size);
         goto done;
     }
     size_t n = split(reference.text, reference.size, a), m = split(hypothesis.text, hypothesis.size, b);
-    align(a, n, b, m, row);
+    so_edits edits = so_edits_between((int64_t)n, (int64_t)m, same, &(texts){a, b}, row);
     wer->units += (int64_t)n;
-    wer->substitutions += row[m].substitutions;
-    wer->deletions += row[m].deletions;
-    wer->insertions += row[m].insertions;
+    wer->substitutions += edits.substitutions;
+    wer->deletions += edits.deletions;
+    wer->insertions += edits.insertions;
     wer->pairs++;
 done:
     free(a);

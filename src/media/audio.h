@@ -1,6 +1,7 @@
 /* Sound files in and out: WAV, FLAC, OGG and MP3 to mono float samples, and back.
  *
  * Samples are float in [-1, 1] by convention (a float file may hold more). Several channels become one by their mean.
+ * Known and not ours: an OGG file that breaks off in its headers costs 5.8 KB of memory that libsndfile 1.2.0 forgets.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MEDIA_AUDIO_H

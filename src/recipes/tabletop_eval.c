@@ -71,6 +71,7 @@ typedef struct worker {
     double clock, ready; /* the listener's seconds; real time when work on it was last counted */
     /* the item at hand */
     char *heard, *got, *echo;
+    char *shown, *offline; /* the transcript on view when the speech ended; that of the whole utterance at once */
     size_t got_length;
     float *pcm;
     size_t samples;
@@ -101,9 +102,11 @@ static void forget(worker *w)
     free(w->heard);
     free(w->got);
     free(w->echo);
+    free(w->shown);
+    free(w->offline);
     free(w->pcm);
     free(w->units);
-    w->heard = w->got = w->echo = NULL;
+    w->heard = w->got = w->echo = w->shown = w->offline = NULL;
     w->pcm = NULL;
     w->units = NULL;
     w->got_length = w->samples = w->n_units = 0;
@@ -195,6 +198,7 @@ static so_status hear(worker *w, const char *path, double *end, so_error *error)
     SO_TRY(so_audio_read(&audio, path, 0, error));
     so_status status = listen(w, audio.samples, audio.n, audio.rate, end, error);
     so_audio_clear(&audio);
+    w->shown = strdup(w->heard ? w->heard : "");
     return status;
 }
 
@@ -225,6 +229,38 @@ static so_status hear_again(worker *w, so_error *error)
     if (status == SO_OK) status = last_words(w, error);
     w->echo = w->heard ? w->heard : strdup("");
     w->heard = heard;
+    return status;
+}
+
+/* What the model hears when it is given the whole utterance at once: the clip becomes units in one piece, and the units
+ * a transcript in another. What it heard in pieces is left as it is. */
+static so_status transcribe_whole(worker *w, const so_audio *audio, so_error *error)
+{
+    size_t room = (size_t)(audio->n / audio->rate + 2) * 1000 / SO_UNIT_MS, n = 0;
+    int32_t *units = malloc(room * sizeof *units);
+    char *heard = w->heard;
+    so_status status;
+    w->heard = NULL;
+    if (!units) SO_TRY_GO(so_fail(error, SO_ERR_NOMEM, "no memory for %zu units", room));
+    SO_TRY_GO(so_tokenize_speech(w->model, audio->samples, (size_t)audio->n, audio->rate, units, room, &n, error));
+    SO_TRY_GO(so_feed_units(w->session, units, n < room ? n : room, error));
+    SO_TRY_GO(so_reply(w->session, SO_WANT_TEXT, error));
+    SO_TRY_GO(last_words(w, error));
+done:
+    free(units);
+    w->offline = w->heard ? w->heard : strdup("");
+    w->heard = heard;
+    return status;
+}
+
+static so_status hear_whole(worker *w, const task *t, so_error *error)
+{
+    so_audio audio = {0};
+    SO_TRY(so_session_clear(w->session, error));
+    if (t->mode->sees) SO_TRY(show(w, t->item->image, error));
+    SO_TRY(so_audio_read(&audio, t->item->speech, 0, error));
+    so_status status = transcribe_whole(w, &audio, error);
+    so_audio_clear(&audio);
     return status;
 }
 
@@ -271,6 +307,7 @@ static void keep_result(worker *w, const task *t, so_tabletop_result *r)
                                w->heard,
                                w->got,
                                w->echo,
+                               w->offline,
                                so_tabletop_match(t->item->answer, w->got)};
     so_error error;
     pthread_mutex_lock(&all->lock);
@@ -313,6 +350,7 @@ static so_status run_item(worker *w, const task *t, so_error *error)
         r.heard = w->heard ? w->heard : "";
         r.measured[SO_MEASURE_FIRST_TRANSCRIPT] = (w->first_heard - end) * 1000;
         r.measured[SO_MEASURE_EARLY_WORDS] = (double)w->early_words;
+        r.withdrawn = w->usage.revised;
     }
     if (t->mode->want) {
         double spoken = w->samples ? (double)w->samples / SO_VOICE_RATE : (double)w->n_units * SO_UNIT_MS / 1000;
@@ -323,6 +361,11 @@ static so_status run_item(worker *w, const task *t, so_error *error)
         if (w->samples && w->got && w->got[0])
             SO_TRY(
                 compare_voice(w, &r.measured[SO_MEASURE_DURATION_RATIO], &r.measured[SO_MEASURE_MEL_DISTANCE], error));
+    }
+    if (t->mode->hears) {
+        SO_TRY(hear_whole(w, t, error));
+        r.shown = w->shown;
+        r.offline = w->offline;
     }
     keep_result(w, t, &r);
     return SO_OK;

@@ -5,7 +5,6 @@
  * are of the reserved part, in reserved voices: what every part measures itself with, and none learns.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include <espeak-ng/speak_lib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,36 +46,37 @@ so_status so_tt_vocabulary(so_tt *tt, so_error *error)
 }
 
 /* ---- phonemes */
+enum { MOST_PHONES = 256 }; /* of one sentence */
+
 typedef struct phone_table {
     int count;
     char name[SO_TT_PHONES][8]; /* class 0 is the blank */
 } phone_table;
 
 /* Classes of a text's phonemes, stress marks dropped. New phonemes join the table while it has room. */
-static int phones_of(phone_table *table, const char *text, uint8_t *out, int capacity)
+static so_status phones_of(phone_table *table, const char *text, uint8_t *out, int16_t *count, so_error *error)
 {
-    int n = 0;
-    const void *at = text;
-    while (at && n < capacity) {
-        const char *p = espeak_TextToPhonemes(&at, espeakCHARS_UTF8, '|' << 8);
-        if (!p) break;
-        while (*p && n < capacity) {
-            char name[8] = "";
-            size_t length = strcspn(p, "|_ \n");
-            for (size_t i = 0; i < length && strlen(name) < 7; i++)
-                if (!strchr("',%=:;-!", p[i])) strncat(name, p + i, 1);
-            p += length + (p[length] != 0);
-            if (!name[0]) continue;
-            int c = 1;
-            while (c < table->count && strcmp(table->name[c], name) != 0) c++;
-            if (c == table->count) {
-                if (c == SO_TT_PHONES) continue;
-                strcpy(table->name[table->count++], name);
-            }
-            out[n++] = (uint8_t)c;
+    char *phonemes;
+    int16_t n = 0;
+    SO_TRY(so_voice_phonemes(text, "en-us", &phonemes, error));
+    for (const char *p = phonemes; *p && n < MOST_PHONES;) {
+        char name[8] = "";
+        size_t length = strcspn(p, "|_ \n");
+        for (size_t i = 0; i < length && strlen(name) < 7; i++)
+            if (!strchr("',%=:;-!", p[i])) strncat(name, p + i, 1);
+        p += length + (p[length] != 0);
+        if (!name[0]) continue;
+        int c = 1;
+        while (c < table->count && strcmp(table->name[c], name) != 0) c++;
+        if (c == table->count) {
+            if (c == SO_TT_PHONES) continue;
+            strcpy(table->name[table->count++], name);
         }
+        out[n++] = (uint8_t)c;
     }
-    return n;
+    free(phonemes);
+    *count = n;
+    return SO_OK;
 }
 
 /* ---- speaking */
@@ -202,12 +202,6 @@ static so_status join(const so_tt *tt, int parts, so_error *error)
     so_writer index, q, a;
     int64_t q_at = 0, a_at = 0;
     phone_table table = {.count = 1};
-    so_voice own = so_voice_own();
-    float *x;
-    int64_t n;
-    SO_TRY(so_voice_speak("a", &own, 0, &x, &n, error)); /* opens the library */
-    free(x);
-    if (espeak_SetVoiceByName("en-us") != EE_OK) return so_fail(error, SO_ERR_MISSING, "espeak-ng has no voice 'en-us'");
     SO_TRY(so_writer_open(&q, so_tt_path(tt, "corpus.q16", path), error));
     SO_TRY(so_writer_open(&a, so_tt_path(tt, "corpus.a22", path), error));
     SO_TRY(so_writer_open(&index, so_tt_path(tt, "corpus.index", path), error));
@@ -223,8 +217,8 @@ static so_status join(const so_tt *tt, int parts, so_error *error)
             so_tt_item item = ((const so_tt_item *)mi.data)[i];
             item.q_at += q_at;
             item.a_at += a_at;
-            item.q_phones = (int16_t)phones_of(&table, item.question, item.q_phone, 256);
-            item.a_phones = (int16_t)phones_of(&table, item.answer, item.a_phone, 256);
+            SO_TRY(phones_of(&table, item.question, item.q_phone, &item.q_phones, error));
+            SO_TRY(phones_of(&table, item.answer, item.a_phone, &item.a_phones, error));
             SO_TRY(so_writer_put(&index, &item, sizeof item, error));
         }
         SO_TRY(so_writer_put(&q, mq.data, mq.size, error));

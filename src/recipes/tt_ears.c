@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/edit.h"
 #include "models/speech_tokenizer.h"
 #include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
@@ -155,19 +156,8 @@ static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so
             if (best && best != previous) got[n++] = (int32_t)best;
             previous = best;
         }
-        int32_t d[513];
-        for (int64_t k = 0; k <= n; k++) d[k] = (int32_t)k;
-        for (int64_t l = 0; l < h->labels[i]; l++) {
-            int32_t diagonal = d[0];
-            d[0]++;
-            for (int64_t k = 1; k <= n; k++) {
-                int32_t change = diagonal + (got[k - 1] != h->label[h->label0[i] + l]);
-                diagonal = d[k];
-                int32_t best = d[k - 1] < d[k] ? d[k - 1] + 1 : d[k] + 1;
-                d[k] = change < best ? change : best;
-            }
-        }
-        *errors += d[n];
+        so_edits row[513];
+        *errors += so_edit_distance(h->label + h->label0[i], h->labels[i], got, n, row);
         *words += h->labels[i];
     }
     return loss;

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
 
+#include "base/edit.h"
 #include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
 #include "train/align.h"
@@ -160,7 +161,8 @@ static void count_errors(const so_tt_speech_batch *b, const so_tensor *logits, i
     int64_t v = so_cols(logits);
     for (int64_t s = 0; s < b->segments; s++) {
         const so_tt_segment *g = &b->segment[s];
-        int32_t got[1024], d[1025], previous = b->tt->id->blank;
+        int32_t got[1024], previous = b->tt->id->blank;
+        so_edits row[1025];
         int64_t n = 0;
         for (int64_t r = g->row0; r < g->row0 + g->rows && n < 1024; r++) {
             int64_t best = 0;
@@ -169,19 +171,10 @@ static void count_errors(const so_tt_speech_batch *b, const so_tensor *logits, i
             if (best != b->tt->id->blank && best != previous) got[n++] = (int32_t)best;
             previous = (int32_t)best;
         }
-        for (int64_t k = 0; k <= n; k++) d[k] = (int32_t)k;
-        for (int64_t l = 0; l < g->labels; l++) {
-            int32_t diagonal = d[0]++;
-            for (int64_t k = 1; k <= n; k++) {
-                int32_t change = diagonal + (got[k - 1] != b->label[g->label0 + l]);
-                diagonal = d[k];
-                int32_t best = d[k - 1] < d[k] ? d[k - 1] + 1 : d[k] + 1;
-                d[k] = change < best ? change : best;
-            }
-        }
-        *errors += d[n];
+        int64_t wrong = so_edit_distance(b->label + g->label0, g->labels, got, n, row);
+        *errors += wrong;
         *tokens += g->labels;
-        *whole += d[n] == 0;
+        *whole += wrong == 0;
     }
 }
 

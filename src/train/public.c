@@ -66,11 +66,53 @@ static so_status add_runs(so_report *report, const char *folder, so_error *error
     return status;
 }
 
+static void add_rows(so_report *report, const char *text)
+{
+    const char *cells[128];
+    int rows = 1;
+    char *copy = strdup(text), *save = NULL;
+    cells[0] = cells[1] = "";
+    char *line = copy ? strtok_r(copy, "\n", &save) : NULL;
+    for (; line && rows < 64; line = strtok_r(NULL, "\n", &save)) {
+        char *tab = strchr(line, '\t');
+        if (tab) *tab = 0;
+        cells[2 * rows] = line;
+        cells[2 * rows++ + 1] = tab ? tab + 1 : "";
+    }
+    so_report_table(report, rows, 2, cells);
+    free(copy);
+}
+
+static so_status add_part(so_report *report, const so_report_part *p, so_error *error)
+{
+    const char *text = p->text ? p->text : "", *family = p->kind == SO_REPORT_PICTURE ? "image/" : "audio/";
+    if (p->kind == SO_REPORT_HEADING)
+        so_report_heading(report, text);
+    else if (p->kind == SO_REPORT_TEXT)
+        so_report_text(report, "%s", text);
+    else if (p->kind == SO_REPORT_ROWS)
+        add_rows(report, text);
+    else if (!p->data || !p->bytes || !p->type || strncmp(p->type, family, strlen(family)) != 0)
+        return so_fail(error, SO_ERR_ARG, "a part of a report holds %zu bytes of type '%s', expected %s...", p->bytes,
+                       p->type ? p->type : "", family);
+    else
+        so_report_file(report, text, p->type, p->data, p->bytes, p->width);
+    return SO_OK;
+}
+
 so_status so_train_report(const char *folder, const char *html, so_error *error)
+{
+    return so_train_report_with(folder, html, NULL, 0, error);
+}
+
+so_status so_train_report_with(const char *folder, const char *html, const so_report_part *parts, int n,
+                               so_error *error)
 {
     so_report *report;
     SO_TRY(so_report_open(&report, "stream-omni: training", error));
-    so_status status = add_runs(report, folder, error);
+    so_status status = SO_OK;
+    for (int i = 0; i < n && status == SO_OK; i++) status = add_part(report, &parts[i], error);
+    if (status == SO_OK) status = add_runs(report, folder, error);
     if (status == SO_OK) status = so_report_save(report, html, error);
     so_report_close(&report);
     return status;

@@ -76,6 +76,7 @@ static const char HEAD[] =
     "font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.5rem 1rem .5rem 0;vertical-align:top;max-width:100%}"
     "figcaption{font-size:.85rem;color:#555;max-width:40rem}img{image-rendering:pixelated;max-width:100%;"
     "border:1px solid #ddd}svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#555}"
+    ".wide{display:block}.wide div{overflow-x:auto}.wide img{max-width:none}th:empty{display:none}"
     ".matrix td,.matrix th{padding:0 2px;border:0;font-size:.7rem;line-height:1.1}audio{display:block;width:20rem;max-width:100%}"
     "</style><title>";
 
@@ -289,11 +290,17 @@ void so_report_picture(so_report *r, const char *caption, const uint8_t *rgb, in
     add_caption(r, caption);
 }
 
-void so_report_png(so_report *r, const char *caption, const void *png, size_t bytes)
+void so_report_file(so_report *r, const char *caption, const char *type, const void *data, size_t bytes, int width)
 {
-    add(r, "<figure><img src=\"data:image/png;base64,");
-    add_base64(r, png, bytes);
-    add(r, "\">");
+    bool sound = strncmp(type, "audio/", 6) == 0;
+    add(r, sound || width > 0 ? "<figure>" : "<figure class=\"wide\"><div>");
+    add(r, sound ? "<audio controls" : "<img");
+    if (!sound && width > 0) addf(r, " width=\"%d\"", width);
+    add(r, " src=\"data:");
+    add_escaped(r, type);
+    add(r, ";base64,");
+    add_base64(r, data, bytes);
+    add(r, sound ? "\"></audio>" : width > 0 ? "\">" : "\"></div>");
     add_caption(r, caption);
 }
 

@@ -28,8 +28,10 @@ void so_report_table(so_report *report, int rows, int cols, const char *const *c
 void so_report_curves(so_report *report, const char *title, const so_curve *const *curve, int n);
 /* rgb[height * width * 3]; every pixel is shown `zoom` times as large. */
 void so_report_picture(so_report *report, const char *caption, const uint8_t *rgb, int width, int height, int zoom);
-/* Bytes of a PNG file. */
-void so_report_png(so_report *report, const char *caption, const void *png, size_t bytes);
+/* Bytes of a file that browsers know, of type "image/..." or "audio/...". `width` of a picture in pixels of the page;
+ * 0: its own, scrolled sideways where it is wider than the page. */
+void so_report_file(so_report *report, const char *caption, const char *type, const void *data, size_t bytes,
+                    int width);
 /* Mono samples in [-1, 1], as a 16-bit WAV with a player. */
 void so_report_sound(so_report *report, const char *caption, const float *pcm, size_t samples, int rate);
 /* A matrix as a picture, rows downwards, from its smallest value (dark) to its largest: attention, alignment, spectra.

@@ -13,6 +13,8 @@ set -- tests/fuzz/*.c
 echo "1..$#"
 CC=clang cmake -S . -B build-fuzz -G Ninja -DSO_FUZZ=ON -DSO_SANITIZE=fuzzer-no-link,address,undefined >&2 &&
     ninja -C build-fuzz -j "${SO_JOBS:-2}" fuzz >&2
+LSAN_OPTIONS=suppressions=$(pwd)/tests/fuzz/lsan.supp:print_suppressions=0
+export LSAN_OPTIONS
 place=$(mktemp -d) || exit 2
 trap 'rm -rf "$place"' EXIT
 n=0

@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include <espeak-ng/speak_lib.h>
 #include <pthread.h>
 
 #include "data/voice.h"
@@ -140,21 +139,125 @@ static void no_two_words_sound_the_same(void **state)
 {
     (void)state;
     static const char *const accents[] = {
-        "en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"};
+        "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"};
     static char sounds[SO_TABLETOP_WORDS][64];
-    assert_int_equal(espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, espeakINITIALIZE_DONT_EXIT), SO_ESPEAK_RATE);
+    so_error error;
     for (int a = 0; a < 7; a++) {
-        assert_int_equal(espeak_SetVoiceByName(accents[a]), EE_OK);
         for (int i = 0; i < SO_TABLETOP_WORDS; i++) {
-            const void *text = so_tabletop_words[i];
-            char *end = sounds[i];
-            for (const char *p = espeak_TextToPhonemes(&text, espeakCHARS_UTF8, 0); *p && end < sounds[i] + 63; p++)
-                if (!strchr("',% ", *p)) *end++ = *p;
+            char *end = sounds[i], *list;
+            CHECK_OK(so_voice_phonemes(so_tabletop_words[i], accents[a], &list, &error), error);
+            for (const char *p = list; *p && end < sounds[i] + 63; p++)
+                if (!strchr("',%|_ \n", *p)) *end++ = *p;
             *end = 0;
+            free(list);
             assert_true(end > sounds[i]);
             for (int j = 0; j < i; j++) assert_string_not_equal(sounds[i], sounds[j]);
         }
     }
+}
+
+static void phonemes_are_those_of_the_accent(void **state)
+{
+    (void)state;
+    so_error error;
+    char *american, *british, *again, *two;
+    CHECK_OK(so_voice_phonemes("The star is hot.", "en-us", &american, &error), error);
+    CHECK_OK(so_voice_phonemes("The star is hot.", "en-gb", &british, &error), error);
+    CHECK_OK(so_voice_phonemes("The star is hot.", "en-us", &again, &error), error);
+    CHECK_OK(so_voice_phonemes("One. Two.", "en-us", &two, &error), error);
+    assert_string_equal(american, again);
+    assert_string_not_equal(american, british);
+    assert_non_null(strchr(american, '|'));
+    assert_ptr_not_equal(strchr(two, '\n'), strrchr(two, '\n')); /* two clauses */
+    free(american);
+    free(british);
+    free(again);
+    free(two);
+    assert_int_equal(so_voice_phonemes("The star.", "nowhere", &two, &error), SO_ERR_MISSING);
+    assert_null(two);
+    assert_int_equal(so_voice_phonemes("The star.", "", &two, &error), SO_ERR_MISSING);
+    assert_int_equal(so_voice_phonemes("The star.", "an accent with a name that is much too long", &two, &error),
+                     SO_ERR_MISSING);
+}
+
+/* ---- invented voices */
+
+static void invented_voices_are_drawn(void **state)
+{
+    (void)state;
+    char last[sizeof((so_voice *)0)->invented] = "";
+    int64_t replaced = 0;
+    for (uint64_t i = 0; i < 2000; i++) {
+        so_voice voice = so_voice_invent(5, i), again = so_voice_invent(5, i), other = so_voice_invent(6, i);
+        assert_memory_equal(&voice, &again, sizeof voice);
+        assert_string_not_equal(voice.invented, other.invented);
+        assert_string_not_equal(voice.invented, last);
+        strcpy(last, voice.invented);
+        /* Nothing of it was cut off, and it is a voice file. */
+        assert_int_equal(last[strlen(last) - 1], '\n');
+        assert_true(strlen(last) < sizeof last - 2);
+        assert_memory_equal(last, "name invented\nlanguage en", 24);
+        replaced += strstr(last, "replace ") != NULL;
+        assert_null(strstr(last, "gbcwmd"));
+        assert_null(strstr(last, "en-wm")); /* the reserved accent's phonemes */
+        assert_null(strstr(last, "m7"));
+        assert_null(strstr(last, "f5"));
+        assert_false(so_voice_is_reserved(&voice));
+        assert_string_equal(voice.accent, "invented");
+    }
+    assert_true(replaced > 1000 && replaced < 2000);
+}
+
+static void every_invented_voice_speaks(void **state)
+{
+    (void)state;
+    so_error error;
+    double sums[200];
+    for (uint64_t i = 0; i < 200; i++) {
+        so_voice voice = so_voice_invent(1, i);
+        float *samples;
+        int64_t count;
+        double power = 0;
+        sums[i] = 0;
+        CHECK_OK(so_voice_speak("Where is the red star?", &voice, i, &samples, &count, &error), error);
+        for (int64_t k = 0; k < count; k++) {
+            power += (double)samples[k] * samples[k];
+            sums[i] += fabs((double)samples[k]) * (double)(k % 97);
+        }
+        double rms = sqrt(power / (double)count), seconds = (double)count / SO_ESPEAK_RATE;
+        if (seconds < 0.6 || seconds > 3 || rms < 0.002 || rms > 0.7)
+            fail_msg("voice %d: %.2f s, rms %.3f\n%s", (int)i, seconds, rms, voice.invented);
+        for (uint64_t k = 0; k < i; k++) assert_true(sums[k] != sums[i]);
+        free(samples);
+    }
+}
+
+/* A voice file may say anything: none of it may end more than its own utterance. */
+static void hostile_voice_files_are_refused(void **state)
+{
+    (void)state;
+    static const char *const hostile[] = {"\n", "language", "language zz-nowhere\n",
+                                          "name x\nlanguage en-us\nphonemes nothing\n", "\xff\xfe\x01%s%n\n"};
+    so_error error;
+    so_voice voice = so_voice_own(), sane = voice;
+    float *samples, *plain, *after;
+    int64_t count, n, m;
+    CHECK_OK(so_voice_speak("Hello.", &sane, 0, &plain, &n, &error), error);
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        strcpy(voice.invented, hostile[i]);
+        so_status status = so_voice_speak("Hello.", &voice, 0, &samples, &count, &error);
+        if (status == SO_OK) fail_msg("hostile voice %d speaks %lld samples", (int)i, (long long)count);
+        assert_true(strlen(error.text) > 0);
+        assert_null(samples);
+        assert_int_equal(count, 0);
+    }
+    memset(voice.invented, 'a', sizeof voice.invented); /* not terminated */
+    assert_int_not_equal(so_voice_speak("Hello.", &voice, 0, &samples, &count, &error), SO_OK);
+    CHECK_OK(so_voice_speak("Hello.", &sane, 0, &after, &m, &error), error);
+    assert_int_equal(n, m);
+    assert_memory_equal(plain, after, (size_t)n * sizeof *plain);
+    free(plain);
+    free(after);
 }
 
 static void *speak_some(void *out)
@@ -193,7 +296,11 @@ int main(void)
         cmocka_unit_test(disturbance_is_light_and_silence_is_cut),
         cmocka_unit_test(bad_voices_are_refused),
         cmocka_unit_test(threads_may_speak_at_once),
-        cmocka_unit_test(no_two_words_sound_the_same), /* last: it uses the library in this process */
+        cmocka_unit_test(no_two_words_sound_the_same),
+        cmocka_unit_test(phonemes_are_those_of_the_accent),
+        cmocka_unit_test(invented_voices_are_drawn),
+        cmocka_unit_test(every_invented_voice_speaks),
+        cmocka_unit_test(hostile_voice_files_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,9 @@
 /* Saying given words: the text is theirs, whatever the weights are.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
+
+#include <stdbool.h>
+
 #include "so.h"
 #include "so_recipes.h"
 
@@ -61,6 +64,57 @@ static void says_what_it_is_given(void **state)
     so_session_close(&session);
 }
 
+/* Units of one answer, at most 300; *usage is the answer's. */
+static int answer(int units_per_token, bool say, int32_t *unit, so_usage *usage)
+{
+    so_error e;
+    so_session *session;
+    so_event event = {0};
+    so_session_options options = {.max_units = 300, .max_text = 64, .units_per_token = units_per_token};
+    int n = 0;
+    CHECK_OK(so_session_open(&session, model, &options, &e), e);
+    if (say) {
+        CHECK_OK(so_say(session, "The star is red.", SO_WANT_UNITS, &e), e);
+    } else {
+        CHECK_OK(so_feed_text(session, "Hello.", &e), e);
+        CHECK_OK(so_reply(session, SO_WANT_UNITS, &e), e);
+    }
+    do {
+        CHECK_OK(so_next(session, &event, &e), e);
+        for (size_t i = 0; i < event.n_units && event.kind == SO_EVENT_UNITS; i++) unit[n++] = event.units[i];
+    } while (event.kind != SO_EVENT_DONE);
+    *usage = event.usage;
+    so_session_close(&session);
+    return n;
+}
+
+/* Random weights never come to an end by themselves, nor do they say what they should. */
+static void a_voice_that_runs_away_is_ended(void **state)
+{
+    (void)state;
+    int32_t free_run[300], held[300];
+    so_usage usage;
+    int whole = answer(-1, true, free_run, &usage);
+    assert_int_equal(usage.ran_away, 0);
+    assert_int_equal(whole, usage.units);
+    for (int most = 5; most <= 40; most += 7) {
+        int n = answer(most, true, held, &usage);
+        assert_int_equal(usage.ran_away, 1);
+        assert_int_equal(usage.stopped, 0);
+        assert_in_range(n, 0, most * (usage.text_tokens + 1));
+        assert_true(n < whole);
+        assert_memory_equal(held, free_run, (size_t)n * sizeof *held); /* and until then nothing is different */
+    }
+    int said = answer(0, true, held, &usage);
+    assert_int_equal(usage.ran_away, 1);
+    assert_true(said < whole);
+    /* The published loop knows no such end. */
+    int published = answer(0, false, held, &usage), never = answer(-1, false, free_run, &usage);
+    assert_int_equal(published, never);
+    assert_memory_equal(held, free_run, (size_t)never * sizeof *held);
+    assert_int_equal(usage.ran_away, 0);
+}
+
 static void refuses_what_it_cannot_say(void **state)
 {
     (void)state;
@@ -83,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_it_is_given),
+        cmocka_unit_test(a_voice_that_runs_away_is_ended),
         cmocka_unit_test(refuses_what_it_cannot_say),
     };
     return cmocka_run_group_tests(tests, make_model, remove_model);

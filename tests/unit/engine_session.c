@@ -276,7 +276,7 @@ static inline void *counted(size_t bytes)
     return real(bytes);
 }
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 void *malloc(size_t bytes) { return counted(bytes); }
 void *realloc(void *old, size_t bytes)
 {

@@ -45,6 +45,9 @@ static void counts_are_right(void **state)
     so_tabletop_result r = answer("colour", "The star is red.", "the star is red");
     r.spoken = "What color is the star?";
     r.heard = "what color the bright stars";
+    r.shown = "what color";
+    r.offline = r.heard;
+    r.withdrawn = 2;
     r.echo = "the star is bed";
     r.measured[SO_MEASURE_FIRST_SAMPLE] = 30;
     CHECK_OK(so_tabletop_score_add(score, &r, &error), error);
@@ -55,6 +58,8 @@ static void counts_are_right(void **state)
     r = answer("size", "The star is big.", "");
     r.spoken = "";
     r.heard = "hello";
+    r.shown = "hell";
+    r.offline = "Hello";
     r.measured[SO_MEASURE_FIRST_SAMPLE] = 20;
     CHECK_OK(so_tabletop_score_add(score, &r, &error), error);
     char *text = so_tabletop_score_json(score);
@@ -70,6 +75,12 @@ static void counts_are_right(void **state)
     assert_int_equal(integer(mode, "transcript", "substituted") + integer(mode, "transcript", "deleted") +
                          integer(mode, "transcript", "inserted"),
                      4);
+    assert_int_equal(integer(mode, "streamed", "n"), 2);
+    assert_int_equal(integer(mode, "streamed", "equal"), 1);
+    assert_int_equal(integer(mode, "streamed", "beginnings"), 1);
+    assert_int_equal(integer(mode, "streamed", "words"), 6);
+    assert_int_equal(integer(mode, "streamed", "withdrawn"), 2);
+    assert_int_equal(integer(mode, "streamed", "revised"), 1);
     assert_int_equal(integer(mode, "echo", "substituted"), 2);
     assert_int_equal(integer(mode, "echo", "right"), 1);
     json_t *sample = json_object_get(json_object_get(mode, "measures"), "first sample ms");
@@ -84,6 +95,8 @@ static void counts_are_right(void **state)
     assert_non_null(strstr(text, "V+S>T"));
     assert_non_null(strstr(text, "33.33 %"));
     assert_non_null(strstr(text, "80.00 % errors"));
+    assert_non_null(strstr(text, "50.00 % equal to the transcript of the whole"));
+    assert_non_null(strstr(text, "33.33 % as many withdrawn (2, in 50.00 % of utterances)"));
     free(text);
     so_tabletop_score_close(&score);
     assert_null(score);

@@ -18,6 +18,16 @@ static void put(const char *folder, const char *name, const void *data, size_t b
     assert_int_equal(fclose(f), 0);
 }
 
+static void hum(int16_t *wave, double pitch)
+{
+    double phase = 0;
+    for (int k = 0; k < LENGTH; k++, phase += pitch / 22050) {
+        double x = 0;
+        for (int h = 1; h < 12; h++) x += sin(6.283185307 * h * phase) / h;
+        wave[k] = (int16_t)(4000 * x);
+    }
+}
+
 /* Hums of three pitches; the units say which. */
 static void make_corpus(const char *folder)
 {
@@ -27,17 +37,15 @@ static void make_corpus(const char *folder)
     uint16_t unit[ITEMS * UNITS];
     assert_true(item && spoken && wave);
     for (int i = 0; i < ITEMS; i++) {
-        double pitch = 150 + 50 * (i % 3), phase = 0;
         item[i].scene = ~0ull;
         item[i].a_at = (int64_t)i * LENGTH;
         item[i].a_count = LENGTH - i % 2 * 500;
         spoken[i] = (so_tt_spoken){.a_at = i * UNITS, .a_count = UNITS};
         for (int k = 0; k < UNITS; k++) unit[i * UNITS + k] = (uint16_t)(i % 3);
-        for (int k = 0; k < LENGTH; k++, phase += pitch / 22050) {
-            double x = 0;
-            for (int h = 1; h < 12; h++) x += sin(6.283185307 * h * phase) / h;
-            wave[i * LENGTH + k] = (int16_t)(4000 * x);
-        }
+        if (i < 3)
+            hum(wave + i * LENGTH, 150 + 50 * i);
+        else
+            memcpy(wave + (size_t)i * LENGTH, wave + i % 3 * LENGTH, LENGTH * sizeof *wave);
     }
     put(folder, "corpus.index", item, ITEMS * sizeof *item);
     put(folder, "corpus.q16", wave, 64);

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include "base/edit.h"
 #include "base/rng.h"
 #include "eval/wer.h"
 
@@ -75,12 +76,27 @@ static void agrees_with_the_definition(void **state)
     }
 }
 
+static void ids_agree_with_letters(void **state)
+{
+    (void)state;
+    so_edits row[8];
+    const int32_t a[] = {1, 2, 3, 4}, b[] = {1, 3, 3, 4, 5, 6};
+    assert_int_equal(so_edit_distance(a, 4, b, 6, row), 3);
+    assert_int_equal(row[6].substitutions, 1);
+    assert_int_equal(row[6].insertions, 2);
+    assert_int_equal(so_edit_distance(a, 4, b, 0, row), 4);
+    assert_int_equal(row[0].deletions, 4);
+    assert_int_equal(so_edit_distance(a, 0, b, 6, row), 6);
+    assert_int_equal(so_edit_distance(a, 4, a, 4, row), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_each_kind),
         cmocka_unit_test(sums_over_pairs_and_counts_characters),
         cmocka_unit_test(agrees_with_the_definition),
+        cmocka_unit_test(ids_agree_with_letters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

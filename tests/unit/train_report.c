@@ -37,7 +37,8 @@ static void a_report_holds_all_its_parts(void **state)
     so_report_text(r, "%d < %d", 1, 2);
     uint8_t rgb[2 * 3 * 3] = {255, 0, 0};
     so_report_picture(r, "a picture", rgb, 3, 2, 8);
-    so_report_png(r, "a png", "\x89PNG", 4);
+    so_report_file(r, "a png", "image/png", "\x89PNG", 4, 0);
+    so_report_file(r, "a flac", "audio/flac", "fLaC", 4, 0);
     float pcm[5] = {0, 0.5f, -2, NAN, 1};
     so_report_sound(r, "a sound", pcm, 5, 16000);
     float matrix[6] = {0, 1, 2, 3, NAN, 5};
@@ -52,10 +53,11 @@ static void a_report_holds_all_its_parts(void **state)
     assert_int_equal(count(text, "<h1>a &lt;b&gt; &amp; &quot;c&quot;</h1>"), 1);
     assert_int_equal(count(text, "<svg"), 5); /* training, one evaluation, rate, norm, speed */
     assert_int_equal(count(text, "data:image/bmp;base64,"), 2);
-    assert_int_equal(count(text, "data:image/png;base64,iVBORw==\""), 1);
+    assert_int_equal(count(text, "data:image/png;base64,iVBORw==\"></div>"), 1);
+    assert_int_equal(count(text, "data:audio/flac;base64,ZkxhQw==\""), 1);
     assert_int_equal(count(text, "data:audio/wav;base64,UklGR"), 1);
     assert_int_equal(count(text, "1 &lt; 2"), 1);
-    assert_int_equal(count(text, "<figure>"), count(text, "</figure>"));
+    assert_int_equal(count(text, "<figure"), count(text, "</figure>"));
     assert_int_equal(count(text, "<td>loss</td><td>4</td><td>2</td><td>4</td><td>2</td>"), 1); /* 2.5 was withdrawn */
     assert_int_equal(count(text, "nan"), 0);
     assert_int_equal(count(text, "http"), 0);
@@ -95,6 +97,27 @@ static void the_public_report_finds_the_runs(void **state)
     CHECK_OK(so_file_read(html, 1 << 20, &text, &size, &error), error);
     assert_int_equal(count(text, "<h2>hear</h2>"), 1);
     free(text);
+    so_report_part parts[] = {{.kind = SO_REPORT_HEADING, .text = "a <sample>"},
+                              {.kind = SO_REPORT_ROWS, .text = "asked\tWhat?\nheard\t1 < 2\nno value"},
+                              {.kind = SO_REPORT_TEXT, .text = "100 %s"},
+                              {SO_REPORT_PICTURE, NULL, "image/png", "\x89PNG", 4, 224},
+                              {SO_REPORT_SOUND, "a voice", "audio/flac", "fLaC", 4, 0}};
+    CHECK_OK(so_train_report_with(folder, html, parts, 5, &error), error);
+    CHECK_OK(so_file_read(html, 1 << 20, &text, &size, &error), error);
+    assert_int_equal(count(text, "<h2>a &lt;sample&gt;</h2>"), 1);
+    assert_true(strstr(text, "<h2>a") < strstr(text, "<h2>hear</h2>"));
+    assert_int_equal(count(text, "<td>heard</td><td>1 &lt; 2</td>"), 1);
+    assert_int_equal(count(text, "<td>no value</td><td></td>"), 1);
+    assert_int_equal(count(text, "<p>100 %s</p>"), 1);
+    assert_int_equal(count(text, "<img width=\"224\" src=\"data:image/png;base64,"), 1);
+    assert_int_equal(count(text, "<figcaption>a voice</figcaption>"), 1);
+    assert_int_equal(count(text, "<figure"), count(text, "</figure>"));
+    free(text);
+    parts[4].type = "text/html";
+    assert_int_equal(so_train_report_with(folder, html, parts, 5, &error), SO_ERR_ARG);
+    parts[4] = parts[3];
+    parts[4].bytes = 0;
+    assert_int_equal(so_train_report_with(folder, html, parts, 5, &error), SO_ERR_ARG);
     unlink(log);
     unlink(html);
     rmdir(part);
