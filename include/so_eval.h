@@ -87,7 +87,7 @@ so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *o
 /* What a model is asked: turns of a tabletop folder (with a picture, in words and in speech), lines of a text file (and
  * made-up speech units), or a few built-in ones. */
 typedef struct so_turns_options {
-    const char *model;  /* as so_model_open takes it */
+    const char *model, *tokenizer; /* as so_model_open takes them */
     const char *data;   /* a folder or .json of the tabletop world, or any other file: text, one turn a line; NULL: built-in */
     int64_t items;      /* at most so many; 0: 64 */
     int threads;        /* 0: all cores */

@@ -242,7 +242,8 @@ so_type so_mixture_type(so_mixture *m, const char *name, so_type stored, int n_d
         break;
     }
     if (m->keep || so_type_about(type)->block == 1) return type;
-    return n_dims > 2 ? SO_F16 : that_fits(m, type, dim[1]);
+    if (n_dims == 2) return that_fits(m, type, dim[1]);
+    return strncmp(name, "codec.", 6) != 0 && so_type_about(stored)->block == 1 ? stored : SO_F16;
 }
 
 const float *so_mixture_importance(const so_mixture *m, const char *name, int64_t k)

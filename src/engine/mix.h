@@ -9,7 +9,7 @@
  *     *                          q4_k
  *
  * In patterns * stands for any text, ? for one character. Whatever a table says, vectors are f32; tensors of more than two
- * axes are f16 where a block type is asked for; and rows that are no multiple of a type's block become q5_0 (for q4_k),
+ * axes keep their float type (in the codec: f16) where a block type is asked for; and rows that are no multiple of a type's block become q5_0 (for q4_k),
  * q8_0 (for q5_k and q6_k) or f16, of which the notes tell.
  *
  * SPDX-License-Identifier: Apache-2.0 */

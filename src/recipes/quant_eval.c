@@ -62,7 +62,8 @@ static so_status choose_path(judging *j, so_error *error)
 static so_status open_models(judging *j, so_error *error)
 {
     const so_quant_options *o = j->options;
-    so_model_options open = {.threads = o->turns.threads}, keep = {.threads = o->turns.threads, .keep_types = 1};
+    so_model_options open = {.threads = o->turns.threads, .tokenizer = o->turns.tokenizer};
+    so_model_options keep = {.threads = o->turns.threads, .keep_types = 1};
     so_save_options save = {.type = o->type, .types = o->types, .importance = o->importance, .note = o->note,
                             .context = o->turns.context};
     SO_TRY(so_model_open(&j->first, o->turns.model, &open, error));
@@ -243,7 +244,7 @@ static so_status calibrate(so_session *session, so_turns *turns, const so_turns_
 so_status so_calibrate(const so_turns_options *options, const char *path, int64_t *matrices, int64_t *least,
                        so_error *error)
 {
-    so_model_options open = {.threads = options->threads};
+    so_model_options open = {.threads = options->threads, .tokenizer = options->tokenizer};
     so_model *model = NULL;
     so_turns *turns = NULL;
     so_session *session = NULL;

@@ -54,7 +54,7 @@ static void mixes_put_bits_where_they_are_felt(void **state)
     assert_int_equal(six, 16);
     /* vectors and odd shapes */
     assert_int_equal(so_mixture_type(m, "model.norm.weight", SO_BF16, 1, (int64_t[]){4096}), SO_F32);
-    assert_int_equal(so_mixture_type(m, "x.patch_embedding.weight", SO_F32, 4, (int64_t[]){8, 3, 14, 14}), SO_F16);
+    assert_int_equal(so_mixture_type(m, "x.patch_embedding.weight", SO_BF16, 4, (int64_t[]){8, 3, 14, 14}), SO_BF16);
     so_mixture_close(&m);
     m = open_mix("f32", NULL);
     assert_int_equal(matrix(m, "codec.flow.anything", 256), SO_F32);
