@@ -214,7 +214,7 @@ const so_verb so_verb_eval = {
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
     "prints answers by kind, word error rates, what its voice sounds like to itself, and times. quant writes the model in\n"
     "another type, leads it along the answers of the f32 model, and tells how far its distributions of text, CTC labels and\n"
-    "units are: share of equal choices, and Kullback-Leibler distance in nats.\n\n"
+    "units are: share of equal choices, Kullback-Leibler distance in nats.\n\n"
     "examples:\n"
     "  stream-omni eval golden reference/stream-omni-tiny\n"
     "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"

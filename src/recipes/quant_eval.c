@@ -178,10 +178,11 @@ static void print_table(FILE *out, const judging *j)
     const so_quant_options *o = j->options;
     so_model_info info;
     so_model_about(j->first, &info);
-    fprintf(out, "%s as %s%s%s", info.name, o->type ? o->type : o->types ? o->types : "stored", o->kv ? ", keys and values as " : "",
-            o->kv ? o->kv : "");
+    fprintf(out, "%s as %s", info.name, o->type ? o->type : o->types ? o->types : "stored");
+    if (o->kv) fprintf(out, ", keys and values as %s", o->kv);
     if (j->bytes > 0) fprintf(out, ": %.1f MB", j->bytes / 1e6);
-    fprintf(out, "\n\n%-8s %13s %12s %18s %12s %12s\n", "", "distributions", "same choice", "same, where firm", "KL mean", "KL most");
+    fprintf(out, "\n\n%-8s %13s %12s %18s %12s %12s\n", "", "distributions", "same choice", "same, where firm", "KL mean",
+            "KL most");
     for (int i = 0; i < SO_DRIFTS; i++) {
         const so_drift *d = &so_lockstep_drift(j->lockstep)[i];
         if (d->rows == 0) continue;

@@ -92,7 +92,8 @@ static void odd_rows_fall_back_and_it_is_told(void **state)
 static void a_table_comes_before_the_mix(void **state)
 {
     (void)state;
-    so_mixture *m = open_mix("q4_k", "# a comment\n\n  lm_head.weight\tq8_0  # with a remark\r\n*.v_proj.* bf16 some\ncodec.* q8_0");
+    so_mixture *m = open_mix("q4_k", "# a comment\n\n  lm_head.weight\tq8_0  # with a remark\r\n"
+                                     "*.v_proj.* bf16 some\ncodec.* q8_0");
     assert_int_equal(matrix(m, "lm_head.weight", 4096), SO_Q8_0);
     assert_int_equal(matrix(m, "audio_lm_head.weight", 4096), SO_Q6_K);
     assert_int_equal(matrix(m, "model.layers.0.self_attn.v_proj.weight", 4096), SO_BF16);
