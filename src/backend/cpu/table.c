@@ -33,7 +33,7 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
 }
 
 /* Every table this machine can run, slowest first. */
-static so_kernels tables[3], rounded;
+static so_kernels tables[3], rounded, whole;
 static int n_tables, best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -53,6 +53,7 @@ static void fill(void)
     so_kernels *c = &tables[n_tables++];
     c->name = "c";
     so_fill_matrix_c(c);
+    so_fill_int8_c(c);
     so_fill_element_c(c);
     so_fill_norm_c(c);
     so_fill_attention_c(c);
@@ -78,6 +79,8 @@ static void fill(void)
     rounded = tables[best];
     rounded.gemm = rounded.gemm_bf16;
     rounded.linear = linear_bf16;
+    whole = tables[best];
+    whole.int8 = true;
 }
 
 const so_kernels *so_kernels_c(void)
@@ -102,4 +105,10 @@ const so_kernels *so_kernels_bf16(void)
 {
     pthread_once(&once, fill);
     return &rounded;
+}
+
+const so_kernels *so_kernels_int8(void)
+{
+    pthread_once(&once, fill);
+    return &whole;
 }
