@@ -30,12 +30,30 @@ static double peak(void)
         double t = now();
         for (int k = 0; k < 1000000; k++)
 #pragma GCC unroll 24
-            for (int i = 0; i < 24; i++) a[i] = _mm512_dpbusd_epi32(a[i], x, y);
+            for (int i = 0; i < 24; i++) __asm__("vpdpbusd %2, %1, %0" : "+v"(a[i]) : "v"(x), "v"(y));
         t = now() - t;
         if (1e6 * 24 * 128 / t > best) best = 1e6 * 24 * 128 / t;
     }
     volatile int sink = 0;
     for (int i = 0; i < 24; i++) sink += _mm512_reduce_add_epi32(a[i]);
+    return best / 1e9;
+}
+
+static double peak_float(void)
+{
+    __m512 a[24], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
+    for (int i = 0; i < 24; i++) a[i] = _mm512_set1_ps((float)i);
+    double best = 0;
+    for (int round = 0; round < 5; round++) {
+        double t = now();
+        for (int k = 0; k < 1000000; k++)
+#pragma GCC unroll 24
+            for (int i = 0; i < 24; i++) a[i] = _mm512_fmadd_ps(a[i], x, y);
+        t = now() - t;
+        if (1e6 * 24 * 32 / t > best) best = 1e6 * 24 * 32 / t;
+    }
+    volatile float sink = 0;
+    for (int i = 0; i < 24; i++) sink += _mm512_reduce_add_ps(a[i]);
     return best / 1e9;
 }
 
@@ -114,7 +132,8 @@ int main(int argc, char **argv)
     so_rng rng;
     so_rng_init(&rng, 1, 1);
     for (int i = 0; i < 512 * 14336; i++) b.x[i] = (float)so_rng_normal(&rng);
-    printf("%s, %d threads; peak of vpdpbusd, one thread: %.0f GOP/s\n", b.k->name, so_pool_threads(b.pool), peak());
+    printf("%s, %d threads; peak of one thread: vpdpbusd %.0f GOP/s, f32 %.0f GFLOP/s\n", b.k->name,
+           so_pool_threads(b.pool), peak(), peak_float());
     for (int t = 0; t < TYPES; t++) {
         double read[ROUNDS], one[ROUNDS], four[ROUNDS], many[3][ROUNDS];
         for (int r = 0; r < ROUNDS; r++) {
