@@ -60,7 +60,7 @@ void so_dequantise_row(so_type type, const void *in, int64_t k, float *out)
     const so_type_info *about = so_type_about(type);
     const unsigned char *p = in;
     for (int64_t i = 0; i + about->block <= k; i += about->block, p += about->bytes, out += about->block) {
-        uint16_t half;
+        uint16_t half = 0;
         memcpy(&half, p, 2 < about->bytes ? 2 : (size_t)about->bytes);
         switch (type) {
         case SO_F32: memcpy(out, p, 4); break;

@@ -119,7 +119,7 @@ static void saved_model_is_the_same(void **state)
     so_model *model = open_tiny(1), *copy;
     assert_int_not_equal(mkstemp(path), -1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        CHECK_OK(so_model_save(model, path, cases[i].type, &error), error);
+        CHECK_OK(so_model_save(model, path, &(so_save_options){.type = cases[i].type}, &error), error);
         CHECK_OK(so_model_open(&copy, path, &(so_model_options){.threads = 1, .keep_types = 1}, &error), error);
         so_setup expected = model->setup;
         assert_memory_equal(&expected, &copy->setup, sizeof expected);
@@ -128,7 +128,7 @@ static void saved_model_is_the_same(void **state)
         assert_same_weights(model, copy, cases[i].bar);
         so_model_close(&copy);
     }
-    assert_int_equal(so_model_save(model, path, "q3", &error), SO_ERR_ARG);
+    assert_int_equal(so_model_save(model, path, &(so_save_options){.type = "q3"}, &error), SO_ERR_ARG);
     unlink(path);
     so_model_close(&model);
 }
