@@ -3,6 +3,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #include "backend/cpu/portable.h"
 
@@ -70,6 +73,11 @@ static void fill(void)
         tables[n_tables] = *c;
         so_fill_conv_avx512(&tables[n_tables]);
         so_fill_avx512(&tables[n_tables++]);
+    }
+#elif !defined(SO_DOUBLE) && defined(__aarch64__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) {
+        tables[n_tables] = *c;
+        so_fill_neon(&tables[n_tables++]);
     }
 #endif
     best = n_tables - 1;
