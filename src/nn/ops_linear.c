@@ -102,14 +102,35 @@ static void mix_back(so_pass *pass, const so_step *step)
 
 enum { MIX_ROWS = 512 }; /* rows of w summed in so_real before they join the double sum */
 
+typedef struct decoding {
+    const so_kernels *k;
+    const so_tensor *w;
+    int64_t j0, rows;
+    so_real *out;
+} decoding;
+
+enum { DECODE_ROWS = 16 };
+
+static void decode_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const decoding *d = p;
+    int64_t n = so_cols(d->w);
+    for (int64_t j = task * DECODE_ROWS; j < (task + 1) * DECODE_ROWS && j < d->rows; j++)
+        d->k->row(d->w->type, d->w->data, d->j0 + j, n, d->out + j * n);
+}
+
 /* out[m, n] = x[:, j0..j0+rows) w[j0..j0+rows, :]; `decoded` holds MIX_ROWS rows of a w that is not so_real. */
 static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t j0, int64_t rows,
                       so_real *decoded, so_real *out)
 {
     int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
     const so_real *from = decoded;
-    if (w->type == SO_F32) from = so_data(w) + j0 * n;
-    for (int64_t j = 0; w->type != SO_F32 && j < rows; j++) pass->k->row(w->type, w->data, j0 + j, n, decoded + j * n);
+    if (w->type == SO_F32)
+        from = so_data(w) + j0 * n;
+    else
+        so_pool_for(pass->pool, (rows + DECODE_ROWS - 1) / DECODE_ROWS, decode_task,
+                    &(decoding){pass->k, w, j0, rows, decoded});
     pass->k->gemm(pass->pool, false, false, m, n, rows, so_data(x) + j0, k, from, n, 0, out, n);
 }
 
