@@ -6,7 +6,7 @@
 #include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
 
-enum { TURNS = 4 };
+enum { TURNS = 4, HARD_TURNS = 8 };
 
 typedef struct context {
     const so_tt *tt;
@@ -78,9 +78,9 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     }
     for (int i = 0; i < hard && so_ok(pass); i++) {
         so_scene scene;
-        so_qa qa[TURNS];
+        so_qa qa[HARD_TURNS];
         so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
-        put_written(c, b, scene.seed, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, TURNS), &m->rng, qa), qa);
+        put_written(c, b, scene.seed, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa);
     }
     for (int i = 0; i < talks + sums && so_ok(pass); i++) {
         so_qa qa[TURNS];
@@ -135,7 +135,7 @@ so_status so_tt_omni(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "omni")) return SO_OK;
     context c = {.tt = tt};
     so_store store;
-    SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", "backbone", "bottom", NULL}, error));
+    SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", "backbone", "bottom", "patience", NULL}, error));
     SO_TRY(so_tt_units_open(&c.units, tt, error));
     c.train = c.units.count - SO_TT_HELD_OUT;
     so_tt_job job = {.part = "omni", .store = &store, .keep = (const char *[]){"backbone", NULL},
