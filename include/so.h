@@ -34,6 +34,13 @@ typedef struct so_model so_model;
 typedef struct so_session so_session;
 
 /* ---- models */
+/* How products with quantised weights (q8_0, q4_k, ...) are made. */
+typedef enum so_precision {
+    SO_PRECISION_AUTO,  /* what SO_PRECISION in the environment says (exact, int8); else int8 for models above 1 GiB, exact below */
+    SO_PRECISION_EXACT, /* weights expanded to f32, activations f32 */
+    SO_PRECISION_INT8   /* weights as stored (keep_types), activations rounded to int8 in groups of 32: several times as fast */
+} so_precision;
+
 typedef struct so_model_options {
     int threads;      /* 0: all cores */
     int context;      /* positions of the backbone per session; 0: the model's own, at most 8192 */
@@ -41,6 +48,8 @@ typedef struct so_model_options {
     const char *tokenizer; /* folder or file of the tokenizer; NULL: where the model is */
     const char *codec;     /* folder of the speech codec; NULL: codec/ where the model is, or the same file */
     const char *speaker;   /* name of the voice in the codec's file; NULL: its English woman, else the first */
+    so_precision precision;
+    int prefault;          /* 1: read all stored tensors into memory now, not when they are first used */
 } so_model_options;
 
 /* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors, tokenizer.json,

@@ -4,6 +4,7 @@
 # NAMEs choose: a test is run when one of them is a part of its name. Kinds of tests:
 #   floors     laws of the house over #include lines and symbols        tests/floors/check.sh
 #   headers    each public header alone, as C11 and as C++11            tests/headers/check.sh
+#   neon       the kernels for ARM under qemu, where it is installed    tests/neon/check.sh
 #   programs   tests/<unit|kernels|grad|golden|trained>/*.c, cmocka
 #   cli        tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
 #   install    the examples against an installed copy                   tests/headers/install.sh
@@ -119,6 +120,7 @@ whole=1
 
 script floors sh tests/floors/check.sh "$build"
 script headers sh tests/headers/check.sh
+script neon sh tests/neon/check.sh
 for kind in unit kernels grad golden trained; do
     for source in tests/$kind/*.c; do
         [ -f "$source" ] || continue

@@ -18,7 +18,11 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
                                 .keep_types = s->keep_types,
                                 .tokenizer = s->tokenizer,
                                 .codec = s->codec,
-                                .speaker = s->speaker};
+                                .speaker = s->speaker,
+                                .prefault = s->prefault};
+    if (s->precision && strcmp(s->precision, "exact") && strcmp(s->precision, "int8"))
+        return so_fail(error, SO_ERR_ARG, "--precision is 'exact' or 'int8', found '%s'", s->precision);
+    if (s->precision) options.precision = strcmp(s->precision, "int8") ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
     if (!s->model && access(so_cli_model(NULL), R_OK) != 0)
         return so_fail(error, SO_ERR_MISSING, "%s is neither here nor installed; name a model with --model",
                        so_cli_model(NULL));

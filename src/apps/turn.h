@@ -10,10 +10,10 @@
 
 /* What options say about the model and the session; start from so_setting_defaults. */
 typedef struct so_setting {
-    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *kv;
+    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv;
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
-    bool keep_types;
+    bool keep_types, prefault;
 } so_setting;
 
 /* Rows of an option table: the model, and the session. */
@@ -23,6 +23,8 @@ typedef struct so_setting {
         {"codec", SO_OPTION_TEXT, &(s).codec, "DIR", "its speech codec, when that lies elsewhere"},                    \
         {"speaker", SO_OPTION_TEXT, &(s).speaker, "NAME", "the voice it speaks with"},                                 \
         {"threads", SO_OPTION_INT, &(s).threads, "N", "threads; all cores when not given", 1, 1024},                   \
+        {"precision", SO_OPTION_TEXT, &(s).precision, "NAME", "of products with quantised weights: exact or int8"},    \
+        {"prefault", SO_OPTION_FLAG, &(s).prefault, NULL, "read the whole model into memory first"},                   \
     {                                                                                                                  \
         "keep-types", SO_OPTION_FLAG, &(s).keep_types, NULL, "do not expand small models to f32"                       \
     }

@@ -49,6 +49,20 @@ void so_map_close(so_map *map)
     memset(map, 0, sizeof *map);
 }
 
+void so_prefault(const void *data, size_t size)
+{
+    enum { PAGE = 4096 };
+    uintptr_t from = (uintptr_t)data / PAGE * PAGE, to = (uintptr_t)data + size;
+    if (!data || !size) return;
+#ifdef MADV_POPULATE_READ
+    if (madvise((void *)from, to - from, MADV_POPULATE_READ) == 0) return;
+#endif
+    madvise((void *)from, to - from, MADV_WILLNEED);
+    unsigned sum = 0;
+    for (const volatile unsigned char *p = data; (uintptr_t)p < to; p += PAGE) sum += *p;
+    (void)sum;
+}
+
 static so_status read_all(int fd, char *data, size_t size)
 {
     for (size_t got = 0; got < size;) {

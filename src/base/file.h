@@ -17,6 +17,8 @@ typedef struct so_map {
 
 so_status so_map_open(so_map *map, const char *path, so_error *error);
 void so_map_close(so_map *map);
+/* Has the system read these bytes of a map into memory now. Accepts NULL and any alignment. */
+void so_prefault(const void *data, size_t size);
 
 /* Reads a whole file into memory that the caller frees with free(); one zero byte follows the last. Files above
  * `limit` bytes are refused with SO_ERR_LIMIT. */

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/screen.h"
 #include "text/chat.h"
 
 enum {
     CHUNK = 256,    /* slots of a prompt computed together */
-    CTC_CHUNK = 32, /* rows whose whole CTC distribution is in memory at a time */
+    CTC_CHUNK = 64, /* rows whose whole CTC distribution is in memory at a time */
     ON_BACKBONE = SO_SLOT_EXPECT | SO_SLOT_TEXT | SO_SLOT_IMAGE
 };
 
@@ -402,8 +403,30 @@ void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n)
     talk->n_script = n;
 }
 
-/* The backbone reads its own last token, if any, and gives logits for the next [1, Vt]. */
-static so_tensor *think_on(so_talk *talk)
+/* The likeliest id of one row under a head. A watcher sees all logits. */
+static int32_t likeliest(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what)
+{
+    so_pass *pass = &talk->pass;
+    int32_t id = 0;
+    if (pass->dry || (reach && !talk->tap)) id = so_best_row(pass, row, head, reach, NULL);
+    if (!pass->dry && reach && !talk->tap) return id;
+    so_tensor *z = so_linear(pass, row, head, NULL);
+    tap(talk, what, z);
+    return z && so_ok(pass) && !pass->dry ? so_argmax(so_data(z), so_cols(z)) : 0;
+}
+
+/* One row's id: the likeliest, or one that is sampled. */
+static int32_t choose(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what, bool greedy)
+{
+    if (greedy || talk->pass.dry || talk->options.sampling.temperature <= 0) return likeliest(talk, row, head, reach, what);
+    so_tensor *z = so_linear(&talk->pass, row, head, NULL);
+    tap(talk, what, z);
+    if (!z || !so_ok(&talk->pass)) return 0;
+    return so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
+}
+
+/* The backbone reads its own last token, if any, and names the next. */
+static int32_t think_on(so_talk *talk)
 {
     so_pass *pass = &talk->pass;
     int64_t width = talk->model->setup.omni.llama.width;
@@ -414,20 +437,15 @@ static so_tensor *think_on(so_talk *talk)
             talk->read[at] = (so_slot){id, SO_SLOT_TEXT};
     }
     so_tensor *hidden = so_constant(pass, 2, (int64_t[]){1, width}, talk->thought);
-    so_tensor *logits = so_omni_write(pass, &talk->model->net, hidden);
-    tap(talk, "m_logits", logits);
-    return logits;
+    return choose(talk, hidden, talk->model->net.text_head, talk->model->text_reach, "m_logits", talk->voice);
 }
 
 /* The id that the backbone writes next. */
 static so_status write_on(so_talk *talk, int32_t *id, so_error *error)
 {
     start(talk);
-    so_tensor *z = think_on(talk);
-    SO_TRY(finish(talk, error));
-    *id = talk->voice ? so_argmax(so_data(z), so_cols(z))
-                      : so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
-    return SO_OK;
+    *id = think_on(talk);
+    return finish(talk, error);
 }
 
 static so_status make_text(so_talk *talk, so_made *made, so_error *error)
@@ -460,23 +478,21 @@ static bool text_is_due(const so_talk *talk)
 }
 
 /* The speech side hears the unit just made; a new word in it calls for one more text token. */
-static so_tensor *hear_own(so_talk *talk)
+static void hear_own(so_talk *talk)
 {
     so_pass *pass = &talk->pass;
     int32_t id = pass->dry ? 0 : talk->last_unit;
     int64_t at = talk->bottom.len;
     so_batch *batch = so_batch_one(pass, 1, &talk->bottom);
     so_tensor *h = so_omni_hear(pass, &talk->model->net, 1, &id, batch);
-    so_tensor *z = so_omni_ctc(pass, &talk->model->net, h);
-    if (!so_ok(pass) || pass->dry) return z;
-    tap(talk, "gen_b_hidden", h);
-    tap(talk, "gen_ctc", z);
+    if (!pass->dry) tap(talk, "gen_b_hidden", h);
+    int32_t label = likeliest(talk, h, talk->model->net.ctc_head, talk->model->ctc_reach, "gen_ctc");
+    if (!so_ok(pass) || pass->dry) return;
     so_batch_advance(batch);
     keep_last(talk, h, talk->h);
     talk->pending = true;
     talk->heard[at] = id;
-    talk->label[at] = so_argmax(so_data(z), so_cols(z));
-    return z;
+    talk->label[at] = label;
 }
 
 /* A voice that has gone through its text, or that gets no further in it, may go on for ever. Words beyond those of the
@@ -509,14 +525,14 @@ static so_status hear_unit(so_talk *talk, so_error *error)
     return SO_OK;
 }
 
-/* The waiting row goes through the top layers together with the text window; logits [1, Va]. */
-static so_tensor *speak_on(so_talk *talk)
+/* The waiting row goes through the top layers together with the text window; the id it says. */
+static int32_t speak_on(so_talk *talk)
 {
     so_pass *pass = &talk->pass;
     int64_t width = talk->model->setup.omni.llama.width, window = talk->options.window;
     int64_t n = pass->dry ? talk->options.max_text : talk->n_memory, m = window < 0 || window > n ? n : window;
     int32_t *pos = so_take(pass, (size_t)(m + 1) * sizeof *pos, false);
-    if (!pos) return NULL;
+    if (!pos) return 0;
     for (int64_t i = 0; i < m; i++) pos[i] = (int32_t)(n - m + i);
     so_fusion fusion = {.memory_rows = m, .memory_ids = talk->memory_ids + (n - m), .memory_pos = pos, .rows = m > 0,
                         .row = (int32_t[]){0}, .pos = (int32_t[]){(int32_t)talk->top.len}, .n_seqs = 1,
@@ -524,17 +540,14 @@ static so_tensor *speak_on(so_talk *talk)
                         .ranges = {.memory0 = (int64_t[]){0}, .memory_rows = (int64_t[]){m}, .lo = (int32_t[]){0},
                                    .hi = (int32_t[]){(int32_t)m}}};
     so_tensor *h = so_constant(pass, 2, (int64_t[]){1, width}, talk->h);
-    so_tensor *logits = so_omni_voice(pass, &talk->model->net, run_top(talk, h, &fusion));
-    tap(talk, "u_logits", logits);
-    return logits;
+    return choose(talk, run_top(talk, h, &fusion), talk->model->net.unit_head, talk->model->unit_reach, "u_logits", false);
 }
 
 static so_status make_unit(so_talk *talk, so_made *made, so_error *error)
 {
     start(talk);
-    so_tensor *z = speak_on(talk);
+    int32_t id = speak_on(talk);
     SO_TRY(finish(talk, error));
-    int32_t id = so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
     if (talk->follow) id = talk->follow->id;
     talk->pending = false;
     talk->last_unit = id;

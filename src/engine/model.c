@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "nn/screen.h"
 
 enum { PATH_SIZE = 4096, CONFIG_MAX = 16 << 20 };
 
@@ -137,15 +138,48 @@ static bool small(const so_views *views)
     return bytes < (size_t)1 << 30;
 }
 
+static so_status choose_precision(so_model *model, const so_model_options *options, so_error *error)
+{
+    so_precision precision = options->precision;
+    const char *wish = getenv("SO_PRECISION");
+    if (precision == SO_PRECISION_AUTO && wish && *wish) {
+        if (strcmp(wish, "exact") && strcmp(wish, "int8"))
+            return so_fail(error, SO_ERR_ARG, "SO_PRECISION is 'exact' or 'int8', found '%s'", wish);
+        precision = strcmp(wish, "int8") ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
+    }
+    if (precision == SO_PRECISION_AUTO)
+        precision = small(so_model_views(model)) ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
+    model->kernels = precision == SO_PRECISION_INT8 ? so_kernels_int8() : so_kernels_best();
+    return SO_OK;
+}
+
+/* How far int8 activations may lead the heads' rows astray. */
+static so_status measure_heads(so_model *model, so_error *error)
+{
+    const so_tensor *head[] = {model->net.text_head, model->net.ctc_head, model->net.unit_head};
+    float **reach[] = {&model->text_reach, &model->ctc_reach, &model->unit_reach};
+    for (int i = 0; i < 3 && model->kernels->int8; i++) {
+        if (!head[i] || so_type_about(head[i]->type)->block == 1) continue;
+        *reach[i] = so_arena_alloc(&model->store.memory, (size_t)head[i]->dim[0] * sizeof(float));
+        if (!*reach[i]) return so_fail(error, SO_ERR_NOMEM, "no memory for the reach of '%s'", head[i]->name);
+        so_row_reach(model->pool, head[i], *reach[i]);
+    }
+    return SO_OK;
+}
+
 static so_status bind(so_model *model, const so_model_options *options, so_error *error)
 {
     const so_views *views = so_model_views(model);
+    SO_TRY(choose_precision(model, options, error));
+    for (int64_t i = 0; options->prefault && i < views->count; i++)
+        so_prefault(views->view[i].data, views->view[i].bytes);
     SO_TRY(so_setup_measure(&model->setup, views, error));
     SO_TRY(so_store_open(&model->store, 0, error));
     so_binder binder = {.store = &model->store, .source = views, .pool = model->pool, .check_finite = true};
-    binder.expand = !options->keep_types && small(views);
+    binder.expand = !options->keep_types && !model->kernels->int8 && small(views);
     SO_TRY(so_omni_bind(&model->net, &model->setup.omni, &binder, error));
-    return so_binder_finish(&binder, model->path, error);
+    SO_TRY(so_binder_finish(&binder, model->path, error));
+    return measure_heads(model, error);
 }
 
 static so_status list_unused(so_model *model, so_error *error)
@@ -170,7 +204,6 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
 {
     model->path = strdup(path);
     if (!model->path) return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
-    model->kernels = so_kernels_best();
     SO_TRY(so_pool_open(&model->pool, options->threads, error));
     SO_TRY(is_folder(path) ? read_folder(model, path, options, error) : read_gguf(model, path, options, error));
     SO_TRY(bind(model, options, error));

@@ -22,7 +22,8 @@ struct so_model {
     int64_t units;           /* speech units that have an id and a row */
     so_codec codec;
     so_pool *pool;
-    const so_kernels *kernels;
+    const so_kernels *kernels; /* with `int8` set where that is the precision */
+    float *text_reach, *ctc_reach, *unit_reach; /* so_row_reach of the heads where int8 is the precision; else NULL */
     so_safetensors *safetensors; /* one of the two is open */
     so_gguf *gguf;
     char *unused;            /* names of tensors of the file that no network uses, one a line; NULL: none */

@@ -56,19 +56,36 @@ static void linear_back(so_pass *pass, const so_step *step)
     if (db && !pass->dry) pass->k->sum_rows(pass->pool, m, n, dy, db);
 }
 
+/* y = x w^T + bias, with x as it is or, where the table says so, rounded to int8 for this product. */
+static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y)
+{
+    int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
+    const so_real *b = bias ? so_data(bias) : NULL;
+    if (!pass->k->int8 || so_type_about(w->type)->block == 1) {
+        if (!pass->dry) pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, b, so_data(y));
+        return;
+    }
+    size_t mark = so_arena_mark(pass->arena);
+    void *rounded = so_take(pass, so_int8_bytes(m, k), false);
+    if (rounded && !pass->dry) {
+        pass->k->round_int8(pass->pool, m, k, so_data(x), rounded);
+        pass->k->linear_int8(pass->pool, w->type, w->data, n, k, rounded, m, b, so_data(y));
+    }
+    so_arena_release(pass->arena, mark);
+}
+
 so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
 {
     if (!so_ok(pass) || !x || !so_want_cols(pass, "linear", x, w->dim[w->n_dims - 1])) return NULL;
     if (!so_want_dims(pass, w->name ? w->name : "linear", w, 2)) return NULL;
-    int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0], dim[SO_MAX_DIMS];
+    int64_t n = w->dim[0], dim[SO_MAX_DIMS];
     if (bias && !so_want_cols(pass, "linear bias", bias, n)) return NULL;
     memcpy(dim, x->dim, sizeof dim);
     dim[x->n_dims - 1] = n;
     so_tensor *y = so_new(pass, x->n_dims, dim);
     if (!y) return NULL;
     if (pass->meet && !pass->dry) pass->meet(pass->meet_context, w, x);
-    if (!pass->dry)
-        pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, bias ? so_data(bias) : NULL, so_data(y));
+    multiply(pass, x, w, bias, y);
     so_record(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
     return y;
 }
@@ -85,14 +102,35 @@ static void mix_back(so_pass *pass, const so_step *step)
 
 enum { MIX_ROWS = 512 }; /* rows of w summed in so_real before they join the double sum */
 
+typedef struct decoding {
+    const so_kernels *k;
+    const so_tensor *w;
+    int64_t j0, rows;
+    so_real *out;
+} decoding;
+
+enum { DECODE_ROWS = 16 };
+
+static void decode_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const decoding *d = p;
+    int64_t n = so_cols(d->w);
+    for (int64_t j = task * DECODE_ROWS; j < (task + 1) * DECODE_ROWS && j < d->rows; j++)
+        d->k->row(d->w->type, d->w->data, d->j0 + j, n, d->out + j * n);
+}
+
 /* out[m, n] = x[:, j0..j0+rows) w[j0..j0+rows, :]; `decoded` holds MIX_ROWS rows of a w that is not so_real. */
 static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t j0, int64_t rows,
                       so_real *decoded, so_real *out)
 {
     int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
     const so_real *from = decoded;
-    if (w->type == SO_F32) from = so_data(w) + j0 * n;
-    for (int64_t j = 0; w->type != SO_F32 && j < rows; j++) pass->k->row(w->type, w->data, j0 + j, n, decoded + j * n);
+    if (w->type == SO_F32)
+        from = so_data(w) + j0 * n;
+    else
+        so_pool_for(pass->pool, (rows + DECODE_ROWS - 1) / DECODE_ROWS, decode_task,
+                    &(decoding){pass->k, w, j0, rows, decoded});
     pass->k->gemm(pass->pool, false, false, m, n, rows, so_data(x) + j0, k, from, n, 0, out, n);
 }
 

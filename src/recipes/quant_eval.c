@@ -62,11 +62,12 @@ static so_status choose_path(judging *j, so_error *error)
 static so_status open_models(judging *j, so_error *error)
 {
     const so_quant_options *o = j->options;
+    so_model_options first = {.threads = o->turns.threads, .tokenizer = o->turns.tokenizer, .precision = SO_PRECISION_EXACT};
     so_model_options open = {.threads = o->turns.threads, .tokenizer = o->turns.tokenizer};
     so_model_options keep = {.threads = o->turns.threads, .keep_types = 1};
     so_save_options save = {.type = o->type, .types = o->types, .importance = o->importance, .note = o->note,
                             .context = o->turns.context};
-    SO_TRY(so_model_open(&j->first, o->turns.model, &open, error));
+    SO_TRY(so_model_open(&j->first, o->turns.model, &first, error));
     if (!o->type && !o->types) return so_model_open(&j->other, o->turns.model, &open, error);
     SO_TRY(choose_path(j, error));
     SO_TRY(so_model_save(j->first, j->path, &save, error));

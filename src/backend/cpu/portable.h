@@ -7,6 +7,7 @@
 
 /* Each fills its family's entries of the table. */
 void so_fill_matrix_c(so_kernels *table);
+void so_fill_int8_c(so_kernels *table);
 void so_fill_element_c(so_kernels *table);
 void so_fill_norm_c(so_kernels *table);
 void so_fill_attention_c(so_kernels *table);
@@ -25,6 +26,9 @@ void so_fill_avx2(so_kernels *table);
 void so_fill_avx512(so_kernels *table);
 void so_fill_conv_avx2(so_kernels *table);
 void so_fill_conv_avx512(so_kernels *table);
+#elif defined(__aarch64__)
+/* For machines with the dot product instructions. */
+void so_fill_neon(so_kernels *table);
 #endif
 #endif
 

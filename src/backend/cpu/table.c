@@ -3,6 +3,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #include "backend/cpu/portable.h"
 
@@ -33,7 +36,7 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
 }
 
 /* Every table this machine can run, slowest first. */
-static so_kernels tables[3], rounded;
+static so_kernels tables[3], rounded, whole;
 static int n_tables, best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -53,6 +56,7 @@ static void fill(void)
     so_kernels *c = &tables[n_tables++];
     c->name = "c";
     so_fill_matrix_c(c);
+    so_fill_int8_c(c);
     so_fill_element_c(c);
     so_fill_norm_c(c);
     so_fill_attention_c(c);
@@ -70,6 +74,11 @@ static void fill(void)
         so_fill_conv_avx512(&tables[n_tables]);
         so_fill_avx512(&tables[n_tables++]);
     }
+#elif !defined(SO_DOUBLE) && defined(__aarch64__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) {
+        tables[n_tables] = *c;
+        so_fill_neon(&tables[n_tables++]);
+    }
 #endif
     best = n_tables - 1;
     const char *mask = getenv("SO_CPU");
@@ -78,6 +87,8 @@ static void fill(void)
     rounded = tables[best];
     rounded.gemm = rounded.gemm_bf16;
     rounded.linear = linear_bf16;
+    whole = tables[best];
+    whole.int8 = true;
 }
 
 const so_kernels *so_kernels_c(void)
@@ -102,4 +113,10 @@ const so_kernels *so_kernels_bf16(void)
 {
     pthread_once(&once, fill);
     return &rounded;
+}
+
+const so_kernels *so_kernels_int8(void)
+{
+    pthread_once(&once, fill);
+    return &whole;
 }

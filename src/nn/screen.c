@@ -1,0 +1,135 @@
+/* The likeliest row of a large head. See screen.h.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "nn/screen.h"
+
+#include <math.h>
+
+#include "base/block.h"
+
+/* The largest magnitude that a stretch of weights, or a product on the way to it, can have, squared and summed. */
+static double squares_of_block(so_type type, const unsigned char *p)
+{
+    double sum = 0;
+    if (type == SO_Q6_K) {
+        const so_block_q6_k *b = (const so_block_q6_k *)p;
+        for (int g = 0; g < 16; g++) sum += 16.0 * 32 * 32 * b->s[g] * b->s[g];
+        return sum * (double)so_block_half(b->scale) * (double)so_block_half(b->scale);
+    }
+    double d = fabs((double)so_block_half(p));
+    if (type == SO_Q8_0) return 32 * 128.0 * 128.0 * d * d;
+    if (type == SO_Q4_0) return 32 * 8.0 * 8.0 * d * d;
+    if (type == SO_Q5_0) return 32 * 16.0 * 16.0 * d * d;
+    uint8_t s[8], m[8];
+    double top = type == SO_Q4_K ? 15 : 31, dm = fabs((double)so_block_half(p + 2));
+    so_block_six(p + 4, s, m); /* q4_k and q5_k begin alike */
+    for (int g = 0; g < 8; g++) sum += 32 * (top * d * s[g] + dm * m[g]) * (top * d * s[g] + dm * m[g]);
+    return sum;
+}
+
+typedef struct reach_job {
+    const so_tensor *w;
+    float *reach;
+} reach_job;
+
+enum { ROWS = 256 };
+
+static void reach_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const reach_job *job = p;
+    const so_type_info *about = so_type_about(job->w->type);
+    int64_t blocks = job->w->dim[1] / about->block;
+    for (int64_t j = task * ROWS; j < (task + 1) * ROWS && j < job->w->dim[0]; j++) {
+        const unsigned char *row = (const unsigned char *)job->w->data + so_type_bytes(job->w->type, j * job->w->dim[1]);
+        double sum = 0;
+        for (int64_t b = 0; b < blocks; b++) sum += squares_of_block(job->w->type, row + b * about->bytes);
+        job->reach[j] = (float)(sqrt(sum) * 1.000001);
+    }
+}
+
+void so_row_reach(so_pool *pool, const so_tensor *w, float *reach)
+{
+    so_pool_for(pool, (w->dim[0] + ROWS - 1) / ROWS, reach_task, &(reach_job){w, reach});
+}
+
+/* |x - rounded x|, and |x| into *norm; the rounding is that of round_int8. */
+static double rounding_error(const so_real *x, int64_t k, double *norm)
+{
+    double off = 0, all = 0;
+    for (int64_t g = 0; g < k; g += 32) {
+        float most = 0;
+        for (int64_t i = g; i < g + 32 && i < k; i++) most = fmaxf(most, fabsf((float)x[i]));
+        for (int64_t i = g; i < g + 32 && i < k; i++) {
+            double back = most < 1e-30f ? 0 : (double)(most / 127) * (double)nearbyintf((float)x[i] * (127 / most));
+            off += ((double)x[i] - back) * ((double)x[i] - back);
+            all += (double)x[i] * (double)x[i];
+        }
+    }
+    *norm = sqrt(all);
+    return sqrt(off);
+}
+
+static int32_t largest(const so_real *z, int64_t n)
+{
+    int64_t best = 0;
+    for (int64_t j = 1; j < n; j++)
+        if (z[j] > z[best]) best = j;
+    return (int32_t)best;
+}
+
+static int32_t all_exactly(so_pass *pass, const so_tensor *x, const so_tensor *w, so_real *z, int64_t *exact)
+{
+    pass->k->linear(pass->pool, w->type, w->data, w->dim[0], w->dim[1], so_data(x), 1, NULL, z);
+    if (exact) *exact += w->dim[0];
+    return largest(z, w->dim[0]);
+}
+
+/* Screened products z; `error` times a row's reach bounds how far each is off. */
+static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, double error, so_real *z,
+                       int64_t *exact)
+{
+    int64_t n = w->dim[0], k = w->dim[1], left = 0;
+    double floor = -INFINITY;
+    bool finite = isfinite(error);
+    for (int64_t j = 0; j < n; j++) {
+        finite = finite && isfinite((double)z[j]) && isfinite((double)reach[j]);
+        floor = fmax(floor, (double)z[j] - error * (double)reach[j]);
+    }
+    for (int64_t j = 0; j < n; j++) left += (double)z[j] + error * (double)reach[j] >= floor;
+    if (!finite || left > n / 4) return all_exactly(pass, x, w, z, exact);
+    if (exact) *exact += left;
+    int64_t best = -1;
+    so_real top = 0;
+    for (int64_t j = 0; j < n; j++) {
+        if ((double)z[j] + error * (double)reach[j] < floor) continue;
+        so_real one;
+        const unsigned char *row = (const unsigned char *)w->data + so_type_bytes(w->type, j * k);
+        pass->k->linear(NULL, w->type, row, 1, k, so_data(x), 1, NULL, &one);
+        if (best < 0 || one > top) best = j, top = one;
+    }
+    return (int32_t)best;
+}
+
+int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int64_t *exact)
+{
+    if (!so_ok(pass) || !x || so_rows(x) != 1 || w->n_dims != 2 || so_cols(x) != w->dim[1] || w->dim[0] < 1) {
+        if (so_ok(pass) && x) so_pass_fail(pass, SO_ERR_SHAPE, "best row: one row of %lld columns is expected", (long long)w->dim[1]);
+        return 0;
+    }
+    int64_t n = w->dim[0], k = w->dim[1];
+    size_t mark = so_arena_mark(pass->arena);
+    so_real *z = so_take(pass, (size_t)n * sizeof *z, false);
+    void *rounded = so_take(pass, so_int8_bytes(1, k), false);
+    int32_t best = 0;
+    if (rounded && !pass->dry && reach) {
+        double norm, off = rounding_error(so_data(x), k, &norm);
+        pass->k->round_int8(pass->pool, 1, k, so_data(x), rounded);
+        pass->k->linear_int8(pass->pool, w->type, w->data, n, k, rounded, 1, NULL, z);
+        /* Float sums of up to 4 k terms, in either product, each off by 2^-24 of at most twice the reach. */
+        best = rescore(pass, x, w, reach, off * 1.0001 + norm * 4 * (double)(k + 64) * 0x1p-24, z, exact);
+    } else if (rounded && !pass->dry) {
+        best = all_exactly(pass, x, w, z, exact);
+    }
+    so_arena_release(pass->arena, mark);
+    return best;
+}
