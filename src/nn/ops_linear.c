@@ -40,6 +40,8 @@ bool so_want_f32(so_pass *pass, const char *op, const so_tensor *x)
     return false;
 }
 
+enum { HALF_ROWS = 5 }; /* fewer are quicker the plain way */
+
 static void linear_back(so_pass *pass, const so_step *step)
 {
     so_tensor *x = step->in[0], *w = step->in[1], *bias = step->in[2];
@@ -66,8 +68,11 @@ so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
     dim[x->n_dims - 1] = n;
     so_tensor *y = so_new(pass, x->n_dims, dim);
     if (!y) return NULL;
-    if (!pass->dry)
-        pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, bias ? so_data(bias) : NULL, so_data(y));
+    const so_real *b = bias ? so_data(bias) : NULL;
+    if (!pass->dry && w->half && m > HALF_ROWS && !pass->recording)
+        pass->k->half_linear(pass->pool, w->half, n, k, so_data(x), k, m, b, so_data(y), n);
+    else if (!pass->dry)
+        pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, b, so_data(y));
     so_record(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
     return y;
 }

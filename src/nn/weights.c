@@ -103,6 +103,7 @@ static so_status add(so_binder *binder, const char *name, const so_bind_row *row
     w->tensor.n_dims = (int8_t)shape_of(&binder->sizes, row->axes, w->tensor.dim);
     w->group = row->group ? row->group : binder->group ? binder->group : "";
     w->axes = row->axes;
+    w->multiplies = row->init == SO_INIT_FAN_IN && w->tensor.n_dims > 1;
     SO_TRY(so_names_add(&store->names, so_span_of(copy), error));
     SO_TRY(so_grow(&store->weight, store->count, &store->capacity, sizeof *store->weight, error));
     store->weight[store->count++] = *out = w;

@@ -17,6 +17,7 @@ typedef struct so_weight {
     so_tensor tensor;  /* its address never changes; tensor.name is the full name */
     const char *group; /* "backbone", "bottom", ... from the bind table */
     const char *axes;
+    bool multiplies;   /* a matrix or kernel of products, not a table or a vector */
 } so_weight;
 
 /* All weights of one model. Owns converted and random ones; those of the file's own type are lent from the reader's map. */
@@ -59,6 +60,12 @@ typedef struct so_bind_row {
 typedef struct so_sizes {
     int64_t of[128];
 } so_sizes;
+
+/* Lays a weight out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear, [O, C, k] for so_conv1d
+ * with stride 1. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
+so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_error *error);
+/* The same for every weight of products in the store. */
+so_status so_store_halve(so_store *store, so_pool *pool, so_error *error);
 
 /* One walk over a network's tables. Problems (missing, wrong shape, wrong type) are all collected, then reported by
  * so_binder_finish, so that a file's defects are listed together. */

@@ -40,6 +40,22 @@ static void count_attention(so_pool *pool, const so_attn *attn, const so_real *q
     tally.inner->attention(pool, attn, q, out, lse);
 }
 
+static void count_half_linear(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx, int64_t m,
+                              const so_real *bias, so_real *y, int64_t ldy)
+{
+    tally.flops += 2.0 * (double)m * (double)n * (double)k;
+    tally.bytes += (double)so_type_bytes(SO_BF16, n * k);
+    tally.inner->half_linear(pool, layout, n, k, x, ldx, m, bias, y, ldy);
+}
+
+static bool count_half_conv(so_pool *pool, const so_conv *conv, const void *layout, int64_t n, const so_real *x,
+                            const so_real *bias, so_real *y)
+{
+    bool done = tally.inner->half_conv(pool, conv, layout, n, x, bias, y);
+    if (done) tally.flops += 2.0 * (double)(conv->batch * conv->out[1]) * (double)n * (double)(conv->kernel[1] * conv->channels);
+    return done;
+}
+
 static so_kernels counting(const so_kernels *k)
 {
     so_kernels c = *k;
@@ -48,12 +64,14 @@ static so_kernels counting(const so_kernels *k)
     c.gemm = count_gemm;
     c.linear = count_linear;
     c.attention = count_attention;
+    c.half_linear = count_half_linear;
+    c.half_conv = count_half_conv;
     return c;
 }
 
 /* ---- repetitions */
 
-const so_kernels *so_bench_kernels(const so_bench *b) { return b->bf16 ? so_kernels_bf16() : so_kernels_best(); }
+const so_kernels *so_bench_kernels(const so_bench *b) { return b->bf16 ? so_kernels_half() : so_kernels_best(); }
 
 double so_bench_now(const so_bench *b)
 {

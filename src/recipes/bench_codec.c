@@ -44,6 +44,11 @@ static void stand_close(stand *s)
     so_store_close(&s->store);
 }
 
+static so_status settle(stand *s, const so_bench *b, so_error *error)
+{
+    return b->bf16 ? so_store_halve(&s->store, b->pool, error) : SO_OK;
+}
+
 static const char *rounding(const so_bench *b) { return b->bf16 && b->peak.bf16 > 0 ? "bf16" : "f32"; }
 
 /* ---- eyes */
@@ -66,6 +71,7 @@ so_status so_bench_siglip(so_bench *b, so_error *error)
     so_status status;
     SO_TRY_GO(stand_open(&e.s, b, 3 * 384 * 384, error));
     SO_TRY_GO(so_siglip_bind(&e.net, &config, "", &e.s.binder, error));
+    SO_TRY_GO(settle(&e.s, b, error));
     so_bench_row row = {.what = "see: SigLIP so400m, one picture", .unit = "ms", .amount = 1e-3, .inverse = true, .limit = rounding(b)};
     SO_TRY_GO(so_bench_measure(b, row, &e.s.pass, look, &e, error));
 done:
@@ -97,6 +103,7 @@ so_status so_bench_tokenizer(so_bench *b, so_error *error)
     so_status status;
     SO_TRY_GO(stand_open(&e.s, b, e.frames * config.mels, error));
     SO_TRY_GO(so_speech_tokenizer_bind(&e.net, &config, "", &e.s.binder, error));
+    SO_TRY_GO(settle(&e.s, b, error));
     so_bench_row row = {.what = "hear: speech tokenizer, a second of audio", .unit = "ms", .amount = 1e-3 * (double)e.frames / 100,
                         .inverse = true, .limit = rounding(b)};
     SO_TRY_GO(so_bench_measure(b, row, &e.s.pass, listen, &e, error));
@@ -130,6 +137,7 @@ so_status so_bench_flow(so_bench *b, so_error *error)
     SO_TRY_GO(so_flow_bind(&r.net, &config, "", &r.s.binder, error));
     for (int64_t i = 0; i < N; i++) r.ids[i] = (int32_t)so_rng_below(&r.s.rng, config.units);
     r.request = (so_flow_request){.N = N, .frames = frames, .ids = r.ids, .z = r.s.input, .vector = r.s.input + frames * config.mels};
+    SO_TRY_GO(settle(&r.s, b, error));
     so_bench_row row = {.what = "speak: flow, units to mel", .unit = "real-time factor", .amount = (double)N / UNITS_A_SECOND,
                         .inverse = true, .limit = rounding(b)};
     SO_TRY_GO(so_bench_measure(b, row, &r.s.pass, run_flow, &r, error));
@@ -169,6 +177,7 @@ so_status so_bench_hift(so_bench *b, so_error *error)
     SO_TRY_GO(stand_open(&v.s, b, v.T * config.mels + samples * (config.harmonics + 1), error));
     SO_TRY_GO(so_hift_bind(&v.net, &config, "", &v.s.binder, error));
     SO_TRY_GO(so_hift_fold(&v.net, &v.s.store.memory, error));
+    if (b->bf16) SO_TRY_GO(so_hift_halve(&v.net, &v.s.store.memory, b->pool, error));
     so_bench_row row = {.what = "speak: vocoder, mel to waveform", .unit = "real-time factor",
                         .amount = (double)samples / (double)config.rate, .inverse = true, .limit = rounding(b)};
     SO_TRY_GO(so_bench_measure(b, row, &v.s.pass, run_hift, &v, error));

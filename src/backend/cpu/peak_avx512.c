@@ -33,10 +33,12 @@ static float chains_bf16(int64_t n)
 static float chains_int8(int64_t n)
 {
     __m512i a[CHAINS], x = _mm512_set1_epi32((int)n), y = x;
+#pragma GCC unroll 24
     for (int i = 0; i < CHAINS; i++) a[i] = _mm512_set1_epi32(i);
     for (int64_t k = 0; k < n; k++)
 #pragma GCC unroll 24
-        for (int i = 0; i < CHAINS; i++) a[i] = _mm512_dpbusd_epi32(a[i], x, y);
+        for (int i = 0; i < CHAINS; i++) __asm__("vpdpbusd %2, %1, %0" : "+v"(a[i]) : "v"(x), "v"(y));
+#pragma GCC unroll 24
     for (int i = 1; i < CHAINS; i++) a[0] = _mm512_add_epi32(a[0], a[i]);
     return (float)_mm512_reduce_add_epi32(a[0]);
 }
