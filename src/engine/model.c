@@ -118,7 +118,7 @@ static so_status settle_ids(so_model *model, so_error *error)
 static so_status open_codec(so_model *model, const char *path, const so_model_options *options, so_error *error)
 {
     char below[PATH_SIZE];
-    so_codec_source source = {.folder = options->codec, .speaker = options->speaker, .pool = model->pool};
+    so_codec_source source = {.folder = options->codec, .speaker = options->speaker, .bf16 = options->bf16, .pool = model->pool};
     if (!source.folder && model->gguf) source.gguf = model->gguf;
     if (!source.folder && !model->gguf) source.folder = beside(below, path, "codec")[0] ? below : path;
     SO_TRY(so_codec_open(&model->codec, &source, error));
@@ -145,7 +145,10 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
     so_binder binder = {.store = &model->store, .source = views, .pool = model->pool, .check_finite = true};
     binder.expand = !options->keep_types && small(views);
     SO_TRY(so_omni_bind(&model->net, &model->setup.omni, &binder, error));
-    return so_binder_finish(&binder, model->path, error);
+    SO_TRY(so_binder_finish(&binder, model->path, error));
+    if (!options->bf16) return SO_OK;
+    SO_TRY(so_store_halve(&model->store, "vision", model->pool, error));
+    return so_store_halve(&model->store, "projector", model->pool, error);
 }
 
 static so_status list_unused(so_model *model, so_error *error)
@@ -171,6 +174,7 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
     model->path = strdup(path);
     if (!model->path) return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
     model->kernels = so_kernels_best();
+    model->encoders = options->bf16 ? so_kernels_half() : model->kernels;
     SO_TRY(so_pool_open(&model->pool, options->threads, error));
     SO_TRY(is_folder(path) ? read_folder(model, path, options, error) : read_gguf(model, path, options, error));
     SO_TRY(bind(model, options, error));

@@ -23,6 +23,7 @@ struct so_model {
     so_codec codec;
     so_pool *pool;
     const so_kernels *kernels;
+    const so_kernels *encoders; /* kernels of vision tower and codec */
     so_safetensors *safetensors; /* one of the two is open */
     so_gguf *gguf;
     char *unused;            /* names of tensors of the file that no network uses, one a line; NULL: none */

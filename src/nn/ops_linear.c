@@ -69,7 +69,7 @@ so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
     so_tensor *y = so_new(pass, x->n_dims, dim);
     if (!y) return NULL;
     const so_real *b = bias ? so_data(bias) : NULL;
-    if (!pass->dry && w->half && m > HALF_ROWS && !pass->recording)
+    if (!pass->dry && w->half && pass->k->half_gains && m > HALF_ROWS && !pass->recording)
         pass->k->half_linear(pass->pool, w->half, n, k, so_data(x), k, m, b, so_data(y), n);
     else if (!pass->dry)
         pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, b, so_data(y));

@@ -64,8 +64,8 @@ typedef struct so_sizes {
 /* Lays a weight out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear, [O, C, k] for so_conv1d
  * with stride 1. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
 so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_error *error);
-/* The same for every weight of products in the store. */
-so_status so_store_halve(so_store *store, so_pool *pool, so_error *error);
+/* The same for every weight of products in `group` (NULL: all). */
+so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_error *error);
 
 /* One walk over a network's tables. Problems (missing, wrong shape, wrong type) are all collected, then reported by
  * so_binder_finish, so that a file's defects are listed together. */

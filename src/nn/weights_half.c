@@ -38,9 +38,12 @@ so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_erro
     return SO_OK;
 }
 
-so_status so_store_halve(so_store *store, so_pool *pool, so_error *error)
+so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_error *error)
 {
-    for (int64_t i = 0; i < store->count; i++)
-        if (store->weight[i]->multiplies) SO_TRY(so_tensor_halve(&store->weight[i]->tensor, &store->memory, pool, error));
+    for (int64_t i = 0; i < store->count; i++) {
+        so_weight *w = store->weight[i];
+        if (w->multiplies && (!group || strcmp(w->group, group) == 0))
+            SO_TRY(so_tensor_halve(&w->tensor, &store->memory, pool, error));
+    }
     return SO_OK;
 }

@@ -46,7 +46,7 @@ static void stand_close(stand *s)
 
 static so_status settle(stand *s, const so_bench *b, so_error *error)
 {
-    return b->bf16 ? so_store_halve(&s->store, b->pool, error) : SO_OK;
+    return b->bf16 ? so_store_halve(&s->store, NULL, b->pool, error) : SO_OK;
 }
 
 static const char *rounding(const so_bench *b) { return b->bf16 && b->peak.bf16 > 0 ? "bf16" : "f32"; }
