@@ -65,7 +65,7 @@ typedef struct so_kernels {
      * fast where the machine has the instruction. */
     void (*gemm_bf16)(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
                       const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc);
-    /* y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL); w stored as `type` (F32, F16, BF16, Q8_0: rows of n x k). */
+    /* y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL); w stored as `type` (a float or a block type: n rows of k). */
     void (*linear)(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
                    const so_real *bias, so_real *y);
     /* For inference, where w is laid out once and x is rounded as it comes: y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL) of
@@ -78,6 +78,15 @@ typedef struct so_kernels {
                         const so_real *bias, so_real *y, int64_t ldy);
     /* Row `row` of w[*,k] as numbers. */
     void (*row)(so_type type, const void *w, int64_t row, int64_t k, so_real *out);
+    /* Rounds rows for linear_int8 into so_int8_bytes(m, k) bytes at `out` (64-aligned), in an order of the table's own. Every
+     * 32 numbers x of a row become round(x / s), ties to even, with s = max |x| / 127 in float (0 where the largest is below
+     * 1e-30); a group with a number that is not finite has s NaN. */
+    void (*round_int8)(so_pool *pool, int64_t m, int64_t k, const so_real *x, void *out);
+    /* `linear` of a block type on what round_int8 made of the same m rows of k: products of whole numbers, exact within a
+     * group, times both scales. */
+    void (*linear_int8)(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const void *rounded, int64_t m,
+                        const so_real *bias, so_real *y);
+    bool int8; /* what so_linear uses for block types: linear_int8, or `linear` on numbers as they are */
 
     void (*unary)(so_pool *pool, so_unary f, int64_t n, const so_real *x, so_real *y);
     /* dx += dy f'(x) */
@@ -136,5 +145,13 @@ const so_kernels *so_kernels_bf16(void);
 /* For inference, the products of attention rounded as well: `gemm` and `linear` as above, `attention` without lse is
  * half_attention. The best table itself where nothing is gained. */
 const so_kernels *so_kernels_half(void);
+/* The same table with `int8` set: products with block types round activations to int8. For inference. */
+const so_kernels *so_kernels_int8(void);
+
+/* Bytes that round_int8 writes for m rows of k numbers. */
+static inline size_t so_int8_bytes(int64_t m, int64_t k)
+{
+    return (size_t)((m + 11) / 12 * 12) * (size_t)((k + 255) / 256 * 416);
+}
 
 #endif

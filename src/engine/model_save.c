@@ -5,22 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/quantise.h"
 #include "engine/model.h"
-
-void so_quantise_q8_0(const float *x, int64_t k, unsigned char *out)
-{
-    for (int64_t b = 0; b < k / 32; b++, x += 32, out += 34) {
-        float most = 0;
-        for (int i = 0; i < 32; i++) most = fmaxf(most, fabsf(x[i]));
-        uint16_t half = so_to_f16(most / 127);
-        float scale = so_from_f16(half), inverse = scale > 0 ? 1 / scale : 0;
-        memcpy(out, &half, 2);
-        for (int i = 0; i < 32; i++) {
-            float q = roundf(x[i] * inverse);
-            out[2 + i] = (unsigned char)(signed char)(q > 127 ? 127 : q < -127 ? -127 : q);
-        }
-    }
-}
 
 /* Matrices get the wanted type where their width allows it, everything else is f32. SO_TYPE_COUNT keeps stored types.
  */
@@ -48,10 +34,8 @@ static void convert_rows(void *p, int64_t task, int thread)
     for (int64_t r = task * 64; r < (task + 1) * 64 && r < so_rows(j->t); r++) {
         unsigned char *out = j->out + (size_t)r * bytes;
         j->k->row(j->t->type, j->t->data, r, cols, x);
-        if (j->type == SO_F32) memcpy(out, x, bytes);
-        else if (j->type == SO_Q8_0) so_quantise_q8_0(x, cols, out);
-        for (int64_t i = 0; i < cols && j->type == SO_F16; i++) ((uint16_t *)(void *)out)[i] = so_to_f16(x[i]);
-        for (int64_t i = 0; i < cols && j->type == SO_BF16; i++) ((uint16_t *)(void *)out)[i] = so_to_bf16(x[i]);
+        so_error ignored;
+        so_quantise_row(j->type, x, cols, out, &ignored);
     }
 }
 

@@ -58,21 +58,40 @@ static void linear_back(so_pass *pass, const so_step *step)
     if (db && !pass->dry) pass->k->sum_rows(pass->pool, m, n, dy, db);
 }
 
+/* y = x w^T + bias: by the layout of w for bf16 where there is one, with x rounded to int8 where the table says so, or with
+ * numbers as they are. */
+static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y)
+{
+    int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
+    const so_real *b = bias ? so_data(bias) : NULL;
+    if (w->half && pass->k->half_gains && m > HALF_ROWS && !pass->recording) {
+        if (!pass->dry) pass->k->half_linear(pass->pool, w->half, n, k, so_data(x), k, m, b, so_data(y), n);
+        return;
+    }
+    if (!pass->k->int8 || so_type_about(w->type)->block == 1) {
+        if (!pass->dry) pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, b, so_data(y));
+        return;
+    }
+    size_t mark = so_arena_mark(pass->arena);
+    void *rounded = so_take(pass, so_int8_bytes(m, k), false);
+    if (rounded && !pass->dry) {
+        pass->k->round_int8(pass->pool, m, k, so_data(x), rounded);
+        pass->k->linear_int8(pass->pool, w->type, w->data, n, k, rounded, m, b, so_data(y));
+    }
+    so_arena_release(pass->arena, mark);
+}
+
 so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
 {
     if (!so_ok(pass) || !x || !so_want_cols(pass, "linear", x, w->dim[w->n_dims - 1])) return NULL;
     if (!so_want_dims(pass, w->name ? w->name : "linear", w, 2)) return NULL;
-    int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0], dim[SO_MAX_DIMS];
+    int64_t n = w->dim[0], dim[SO_MAX_DIMS];
     if (bias && !so_want_cols(pass, "linear bias", bias, n)) return NULL;
     memcpy(dim, x->dim, sizeof dim);
     dim[x->n_dims - 1] = n;
     so_tensor *y = so_new(pass, x->n_dims, dim);
     if (!y) return NULL;
-    const so_real *b = bias ? so_data(bias) : NULL;
-    if (!pass->dry && w->half && pass->k->half_gains && m > HALF_ROWS && !pass->recording)
-        pass->k->half_linear(pass->pool, w->half, n, k, so_data(x), k, m, b, so_data(y), n);
-    else if (!pass->dry)
-        pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, b, so_data(y));
+    multiply(pass, x, w, bias, y);
     so_record(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
     return y;
 }

@@ -7,6 +7,7 @@
 
 /* Each fills its family's entries of the table. */
 void so_fill_matrix_c(so_kernels *table);
+void so_fill_int8_c(so_kernels *table);
 void so_fill_element_c(so_kernels *table);
 void so_fill_norm_c(so_kernels *table);
 void so_fill_attention_c(so_kernels *table);

@@ -33,7 +33,7 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
 }
 
 /* Every table this machine can run, slowest first. */
-static so_kernels tables[3], rounded, half;
+static so_kernels tables[3], rounded, half, whole;
 static int n_tables, best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -61,6 +61,7 @@ static void fill(void)
     so_kernels *c = &tables[n_tables++];
     c->name = "c";
     so_fill_matrix_c(c);
+    so_fill_int8_c(c);
     so_fill_element_c(c);
     so_fill_norm_c(c);
     so_fill_attention_c(c);
@@ -89,6 +90,8 @@ static void fill(void)
     rounded.linear = linear_bf16;
     half = rounded;
     half.attention = attention_half;
+    whole = tables[best];
+    whole.int8 = true;
 }
 
 const so_kernels *so_kernels_c(void)
@@ -119,4 +122,10 @@ const so_kernels *so_kernels_half(void)
 {
     pthread_once(&once, fill);
     return tables[best].half_gains ? &half : &tables[best];
+}
+
+const so_kernels *so_kernels_int8(void)
+{
+    pthread_once(&once, fill);
+    return &whole;
 }

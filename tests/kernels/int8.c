@@ -1,0 +1,183 @@
+/* round_int8 and linear_int8: every table against the portable one, which is itself held against double sums of what the
+ * blocks say; odd widths, every type, every number of rows, any bytes, numbers that are not finite; the same bits for any
+ * number of threads.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include "backend/cpu/portable.h"
+#include "base/quantise.h"
+#include "base/rng.h"
+
+static const so_type types[] = {SO_Q8_0, SO_Q4_0, SO_Q5_0, SO_Q4_K, SO_Q5_K, SO_Q6_K};
+enum { TYPES = 6 };
+
+typedef struct product {
+    so_type type;
+    int64_t m, n, k;
+    unsigned char *w; /* ends where its memory ends */
+    float *x, *bias;
+} product;
+
+static void *room(size_t bytes)
+{
+    void *p = malloc(bytes ? bytes : 1);
+    assert_non_null(p);
+    return p;
+}
+
+/* Blocks of random codes and small random scales, so that every code and every packed scale is met. */
+static void random_blocks(so_rng *rng, so_type type, unsigned char *w, size_t bytes)
+{
+    const so_type_info *about = so_type_about(type);
+    for (size_t i = 0; i < bytes; i++) w[i] = (unsigned char)so_rng_u64(rng);
+    for (size_t i = 0; i < bytes; i += (size_t)about->bytes) {
+        uint16_t a = so_to_f16((float)so_rng_normal(rng) / 64), b = so_to_f16((float)so_rng_normal(rng) / 64);
+        memcpy(w + i + (type == SO_Q6_K ? 208 : 0), &a, 2);
+        if (type == SO_Q4_K || type == SO_Q5_K) memcpy(w + i + 2, &b, 2);
+    }
+}
+
+static product random_product(so_rng *rng, so_type type, int64_t m)
+{
+    product p = {.type = type, .m = m, .n = so_rng_range(rng, 1, 100)};
+    int64_t block = so_type_about(type)->block;
+    p.k = so_rng_range(rng, 1, block == 32 ? 40 : 5) * block;
+    size_t bytes = so_type_bytes(type, p.n * p.k);
+    p.w = room(bytes);
+    random_blocks(rng, type, p.w, bytes);
+    p.x = room((size_t)(m * p.k) * sizeof *p.x);
+    bool flat = so_rng_range(rng, 0, 9) == 0;
+    for (int64_t i = 0; i < m * p.k; i++)
+        p.x[i] = flat ? 0 : (float)(so_rng_normal(rng) * (i / 32 % 5 == 4 ? 1e-3 : i / 32 % 11 == 7 ? 1e-35 : 1));
+    p.bias = so_rng_range(rng, 0, 1) ? room((size_t)p.n * sizeof *p.bias) : NULL;
+    for (int64_t i = 0; p.bias && i < p.n; i++) p.bias[i] = (float)so_rng_normal(rng);
+    return p;
+}
+
+static void drop(product *p)
+{
+    free(p->w);
+    free(p->x);
+    free(p->bias);
+}
+
+static float *multiplied(const product *p, const so_kernels *k, so_pool *pool)
+{
+    size_t bytes = so_int8_bytes(p->m, p->k), cells = (size_t)(p->m * p->n);
+    void *rounded = aligned_alloc(64, bytes ? bytes : 64);
+    float *y = room((cells + 2) * sizeof *y);
+    memset(rounded, 0x5a, bytes);
+    y[0] = y[cells + 1] = -77;
+    k->round_int8(pool, p->m, p->k, p->x, rounded);
+    k->linear_int8(pool, p->type, p->w, p->n, p->k, rounded, p->m, p->bias, y + 1);
+    assert_true(y[0] == -77 && y[cells + 1] == -77);
+    memmove(y, y + 1, cells * sizeof *y);
+    free(rounded);
+    return y;
+}
+
+/* What the header says, in double. */
+static float *expected(const product *p)
+{
+    float *y = room((size_t)(p->m * p->n) * sizeof *y), *w = room((size_t)p->k * sizeof *w);
+    for (int64_t j = 0; j < p->n; j++) {
+        so_dequantise_row(p->type, p->w + so_type_bytes(p->type, j * p->k), p->k, w);
+        for (int64_t i = 0; i < p->m; i++) {
+            const float *x = p->x + i * p->k;
+            double sum = p->bias ? (double)p->bias[j] : 0;
+            for (int64_t g = 0; g < p->k; g += 32) {
+                float most = 0;
+                for (int c = 0; c < 32; c++) most = fmaxf(most, fabsf(x[g + c]));
+                for (int c = 0; c < 32 && most >= 1e-30f; c++)
+                    sum += (double)w[g + c] * (double)(most / 127) * (double)nearbyintf(x[g + c] * (127 / most));
+            }
+            y[i * p->n + j] = (float)sum;
+        }
+    }
+    free(w);
+    return y;
+}
+
+static void portable_is_what_the_blocks_say(void **state)
+{
+    (void)state;
+    so_rng rng;
+    so_rng_init(&rng, 5, 1);
+    for (int round = 0; round < 60; round++) {
+        product p = random_product(&rng, types[round % TYPES], so_rng_range(&rng, 1, 30));
+        float *got = multiplied(&p, so_kernels_c(), NULL), *want = expected(&p);
+        check_close(so_type_about(p.type)->name, got, want, p.m * p.n, 3e-6, 3e-6);
+        free(got);
+        free(want);
+        drop(&p);
+    }
+}
+
+static so_pool *pools[2];
+
+static void tables_agree(void **state)
+{
+    (void)state;
+    so_rng rng;
+    so_rng_init(&rng, 6, 1);
+    for (int round = 0; round < 240; round++) {
+        product p = random_product(&rng, types[round % TYPES], round < 40 ? round : so_rng_range(&rng, 1, 60));
+        float *want = multiplied(&p, so_kernels_c(), NULL);
+        for (int i = 1; so_kernels_at(i); i++) {
+            char name[96];
+            snprintf(name, sizeof name, "%s %s, %lld x %lld x %lld", so_kernels_at(i)->name, so_type_about(p.type)->name,
+                     (long long)p.m, (long long)p.n, (long long)p.k);
+            float *one = multiplied(&p, so_kernels_at(i), NULL);
+            check_close(name, one, want, p.m * p.n, 3e-6, 3e-6);
+            for (int t = 0; t < 2; t++) {
+                float *many = multiplied(&p, so_kernels_at(i), pools[t]);
+                if (memcmp(one, many, (size_t)(p.m * p.n) * sizeof *one)) fail_msg("%s: %d threads differ", name, t + 2);
+                free(many);
+            }
+            free(one);
+        }
+        free(want);
+        drop(&p);
+    }
+}
+
+static void a_number_that_is_not_finite_spoils_its_row_only(void **state)
+{
+    (void)state;
+    so_rng rng;
+    so_rng_init(&rng, 7, 1);
+    for (int i = 0; so_kernels_at(i); i++)
+        for (int round = 0; round < 24; round++) {
+            product p = random_product(&rng, types[round % TYPES], round < 12 ? 3 : 20);
+            p.x[p.k + so_rng_range(&rng, 0, p.k - 1)] = round % 2 ? NAN : -INFINITY;
+            float *y = multiplied(&p, so_kernels_at(i), NULL);
+            for (int64_t c = 0; c < p.m * p.n; c++) assert_int_equal(isfinite(y[c]) != 0, c / p.n != 1);
+            free(y);
+            drop(&p);
+        }
+}
+
+static int open_pools(void **state)
+{
+    (void)state;
+    so_error error;
+    return so_pool_open(&pools[0], 2, &error) != SO_OK || so_pool_open(&pools[1], 3, &error) != SO_OK;
+}
+
+static int close_pools(void **state)
+{
+    (void)state;
+    so_pool_close(&pools[0]);
+    so_pool_close(&pools[1]);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(portable_is_what_the_blocks_say),
+        cmocka_unit_test(tables_agree),
+        cmocka_unit_test(a_number_that_is_not_finite_spoils_its_row_only),
+    };
+    return cmocka_run_group_tests(tests, open_pools, close_pools);
+}
