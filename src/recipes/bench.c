@@ -30,6 +30,14 @@ static void count_linear(so_pool *pool, so_type type, const void *w, int64_t n, 
     tally.inner->linear(pool, type, w, n, k, x, m, bias, y);
 }
 
+static void count_linear_int8(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const void *x, int64_t m,
+                              const so_real *bias, so_real *y)
+{
+    tally.flops += 2.0 * (double)m * (double)n * (double)k;
+    tally.bytes += (double)so_type_bytes(type, n * k);
+    tally.inner->linear_int8(pool, type, w, n, k, x, m, bias, y);
+}
+
 static void count_attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
 {
     for (int64_t s = 0; s < attn->n_segs; s++) {
@@ -63,6 +71,7 @@ static so_kernels counting(const so_kernels *k)
     tally.flops = tally.bytes = 0;
     c.gemm = count_gemm;
     c.linear = count_linear;
+    c.linear_int8 = count_linear_int8;
     c.attention = count_attention;
     c.half_linear = count_half_linear;
     c.half_conv = count_half_conv;

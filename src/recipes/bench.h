@@ -23,7 +23,7 @@ typedef struct so_bench_row {
 } so_bench_row;
 
 struct so_bench {
-    int64_t threads, repeats;
+    int64_t repeats;
     double seconds;             /* of speech heard and made */
     bool processor_time;        /* count the processor's time instead of the clock's */
     bool bf16;                  /* products of encoders and codec in bf16 */
@@ -31,6 +31,10 @@ struct so_bench {
     so_peak peak;
     void (*row)(void *context, const so_bench_row *row);   /* a result */
     void (*say)(void *context, const char *what);           /* what is done next */
+    const char *only;           /* of prefill, decode, units; NULL: all */
+    const char *type;           /* of the weights of so_bench_llama: "q4_k" */
+    int64_t prompt;             /* positions that it reads */
+    double memory;              /* bytes it may take; 0: four fifths of what is free */
     volatile int *stop;         /* may be NULL: SO_ERR_STOPPED when it becomes nonzero */
     void *context;
 };
@@ -40,5 +44,9 @@ so_status so_bench_siglip(so_bench *bench, so_error *error);
 so_status so_bench_tokenizer(so_bench *bench, so_error *error);
 so_status so_bench_flow(so_bench *bench, so_error *error);
 so_status so_bench_hift(so_bench *bench, so_error *error);
+/* "llama-8b", "llama-1b", or "stream-omni-8b", which has speech layers besides: reading a prompt, making text, making units.
+ * Where memory does not allow all layers fewer are made, `say` tells, and times of layers are scaled. */
+so_status so_bench_llama(so_bench *bench, const char *name, so_error *error);
+bool so_bench_knows(const char *name);
 
 #endif
