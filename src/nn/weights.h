@@ -92,7 +92,7 @@ so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so
     so_bind(binder, prefix, index, table, (int)(sizeof(table) / sizeof *(table)), owner, error)
 /* SO_ERR_FORMAT with all problems collected, naming `what`; SO_OK when there were none. */
 so_status so_binder_finish(const so_binder *binder, const char *what, so_error *error);
-/* n numbers (whole blocks) of mean 0 and deviation `scale`, evenly spread, in the layout of `type`: F32, F16, BF16, or a quantised type,
+/* n numbers (whole blocks) of mean near 0 and deviation `scale`, evenly spread, in the layout of `type`: F32, F16, BF16, or a quantised type,
  * whose blocks get random bits and equal scales. The same for every number of threads. */
 void so_random_fill(so_pool *pool, so_type type, int64_t n, double scale, uint64_t seed, void *out);
 /* Evaluates "Hd" and the like. */
