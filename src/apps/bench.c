@@ -4,12 +4,22 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "apps/bench.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"
 #include "base/error.h"
 #include "base/rng.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+
+/* What a token, a unit or a patch multiplies, and reads. */
+struct weights {
+    double numbers, bytes;
+};
+
+static const double in_cache = 64 << 20; /* bytes of weights that no memory has to be read for, perhaps */
 
 typedef struct bench {
     so_setting setting;
@@ -19,6 +29,7 @@ typedef struct bench {
     so_model *model;
     so_session *session;
     so_model_info info;
+    struct weights text, units, eyes;
 } bench;
 
 static int ascending(const void *a, const void *b)
@@ -33,13 +44,67 @@ static double median(double *x, int64_t n)
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
+static void line_of(bench *b, const char *what, double *x, int64_t n, const char *unit, const char *limit, double share)
+{
+    so_bench_row row = {.what = what, .unit = unit, .n = n, .median = median(x, n), .limit = limit};
+    row.least = x[0];
+    row.most = x[n - 1];
+    row.share = limit ? share * (strcmp(unit, "ms") == 0 ? 1 / row.median : row.median) : 0;
+    so_bench_page_row(&b->page, &row);
+}
+
 /* One line: what it is, the median, the best and the worst, in `unit`. */
 static void line(bench *b, const char *what, double *x, int64_t n, const char *unit)
 {
-    so_bench_row row = {.what = what, .unit = unit, .n = n, .median = median(x, n)};
-    row.least = x[0];
-    row.most = x[n - 1];
-    so_bench_page_row(&b->page, &row);
+    line_of(b, what, x, n, unit, NULL, 0);
+}
+
+static void add_weights(struct weights *w, const so_view *view, bool expanded)
+{
+    double n = (double)so_view_elements(view);
+    w->numbers += n;
+    w->bytes += expanded ? 4 * n : (double)view->bytes;
+}
+
+/* Matrices of the file by what uses them. Models that are opened expanded hold four bytes a weight. */
+static void weigh(bench *b, const so_views *views)
+{
+    double all = 0;
+    for (int64_t i = 0; i < views->count; i++) all += (double)views->view[i].bytes;
+    bool expanded = !b->setting.keep_types && all < (double)(1 << 30);
+    for (int64_t i = 0; i < views->count; i++) {
+        const so_view *v = &views->view[i];
+        const struct {
+            const char *prefix;
+            struct weights *to;
+        } kind[] = {{"model.layers.", &b->text}, {"lm_head.", &b->text}, {"model.bottom_audio_layers.", &b->units},
+                    {"audio_to_text_proj.", &b->units}, {"model.top_audio_layers.", &b->units}, {"audio_lm_head.", &b->units},
+                    {"model.vision_tower.", &b->eyes}};
+        for (size_t k = 0; k < sizeof kind / sizeof kind[0]; k++)
+            if (v->n_dims > 1 && strncmp(v->name, kind[k].prefix, strlen(kind[k].prefix)) == 0) add_weights(kind[k].to, v, expanded);
+    }
+}
+
+static so_status weigh_file(bench *b, so_error *error)
+{
+    so_gguf *gguf = NULL;
+    so_safetensors *folder = NULL;
+    struct stat about;
+    so_status status;
+    if (stat(b->info.path, &about) == 0 && S_ISDIR(about.st_mode))
+        status = so_safetensors_open(&folder, b->info.path, error);
+    else
+        status = so_gguf_open(&gguf, b->info.path, error);
+    if (status == SO_OK) weigh(b, gguf ? so_gguf_views(gguf) : so_safetensors_views(folder));
+    so_gguf_close(&gguf);
+    so_safetensors_close(&folder);
+    return status;
+}
+
+/* Milliseconds that the products of one picture take at the limit. */
+static double least_ms_see(const bench *b)
+{
+    return 1000 * 2e-9 * b->eyes.numbers * b->info.picture_vectors / (b->setting.bf16 ? b->page.peak.bf16 : b->page.peak.f32);
 }
 
 /* A second of something like speech: a buzz whose pitch and loudness wander. */
@@ -71,7 +136,7 @@ static so_status bench_see(bench *b, double *x, so_error *error)
         x[r] = 1000 * (so_cli_now() - began);
     }
     free(rgb);
-    if (status == SO_OK) line(b, "see: one picture", x, b->repeats, "ms");
+    if (status == SO_OK) line_of(b, "see: one picture", x, b->repeats, "ms", b->setting.bf16 ? "bf16" : "f32", least_ms_see(b));
     return status;
 }
 
@@ -146,8 +211,9 @@ static so_status bench_text(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
     SO_TRY(bench_turn(b, SO_WANT_TEXT, read, make, first, error));
-    line(b, "answer: reading the prompt", read, b->repeats, "positions/s");
-    line(b, "answer: writing text", make, b->repeats, "tokens/s");
+    double product = 2e-9 * b->text.numbers / b->page.peak.f32, weights = 1e-9 * b->text.bytes / b->page.peak.read;
+    line_of(b, "answer: reading the prompt", read, b->repeats, "positions/s", "f32", product);
+    line_of(b, "answer: writing text", make, b->repeats, "tokens/s", b->text.bytes > in_cache ? "read" : NULL, weights);
     line(b, "answer: first word of text", first, b->repeats, "ms");
     return SO_OK;
 }
@@ -156,7 +222,9 @@ static so_status bench_units(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
     SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS, read, make, first, error));
-    line(b, "answer: text and units", make, b->repeats, "units/s (25 is real time)");
+    double weights = 1e-9 * b->units.bytes / b->page.peak.read;
+    const char *limit = b->units.bytes > in_cache ? "read" : NULL;
+    line_of(b, "answer: text and units", make, b->repeats, "units/s (25 is real time)", limit, weights);
     return SO_OK;
 }
 
@@ -206,6 +274,7 @@ static so_status bench_model(bench *b, bool processor_time, so_error *error)
     status = so_bench_page_begin(&b->page, b->info.name, pool, processor_time, error);
     so_pool_close(&pool);
     SO_TRY(status);
+    SO_TRY(weigh_file(b, error));
     if (b->page.json)
         printf(", \"parameters\": %lld, \"open_s\": %.4f, \"session_s\": %.4f", (long long)b->info.parameters,
                opened - began, ready - opened);
