@@ -45,6 +45,7 @@ typedef struct so_model_options {
     int threads;      /* 0: all cores */
     int context;      /* positions of the backbone per session; 0: the model's own, at most 8192 */
     int keep_types;   /* 1: keep stored types (less memory); 0: expand small models to f32 */
+    int bf16;         /* 1: vision tower and codec multiply numbers rounded to bf16, about twice as fast where the machine can */
     const char *tokenizer; /* folder or file of the tokenizer; NULL: where the model is */
     const char *codec;     /* folder of the speech codec; NULL: codec/ where the model is, or the same file */
     const char *speaker;   /* name of the voice in the codec's file; NULL: its English woman, else the first */

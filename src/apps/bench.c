@@ -4,21 +4,32 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "apps/bench.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"
 #include "base/error.h"
 #include "base/rng.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+
+/* What a token, a unit or a patch multiplies, and reads. */
+struct weights {
+    double numbers, bytes;
+};
+
+static const double in_cache = 64 << 20; /* bytes of weights that no memory has to be read for, perhaps */
 
 typedef struct bench {
     so_setting setting;
     int64_t repeats, seconds;
     const char *only;
-    bool json;
+    so_bench_page page;
     so_model *model;
     so_session *session;
     so_model_info info;
-    int printed;
+    struct weights text, units, eyes;
 } bench;
 
 static int ascending(const void *a, const void *b)
@@ -33,18 +44,67 @@ static double median(double *x, int64_t n)
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
+static void line_of(bench *b, const char *what, double *x, int64_t n, const char *unit, const char *limit, double share)
+{
+    so_bench_row row = {.what = what, .unit = unit, .n = n, .median = median(x, n), .limit = limit};
+    row.least = x[0];
+    row.most = x[n - 1];
+    row.share = limit ? share * (strcmp(unit, "ms") == 0 ? 1 / row.median : row.median) : 0;
+    so_bench_page_row(&b->page, &row);
+}
+
 /* One line: what it is, the median, the best and the worst, in `unit`. */
 static void line(bench *b, const char *what, double *x, int64_t n, const char *unit)
 {
-    double m = median(x, n);
-    if (b->json)
-        printf("%s\n  {\"what\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, \"least\": %.6g, \"most\": %.6g, \"n\": "
-               "%lld}",
-               b->printed ? "," : "", what, unit, m, x[0], x[n - 1], (long long)n);
+    line_of(b, what, x, n, unit, NULL, 0);
+}
+
+static void add_weights(struct weights *w, const so_view *view, bool expanded)
+{
+    double n = (double)so_view_elements(view);
+    w->numbers += n;
+    w->bytes += expanded ? 4 * n : (double)view->bytes;
+}
+
+/* Matrices of the file by what uses them. Models that are opened expanded hold four bytes a weight. */
+static void weigh(bench *b, const so_views *views)
+{
+    double all = 0;
+    for (int64_t i = 0; i < views->count; i++) all += (double)views->view[i].bytes;
+    bool expanded = !b->setting.keep_types && all < (double)(1 << 30);
+    for (int64_t i = 0; i < views->count; i++) {
+        const so_view *v = &views->view[i];
+        const struct {
+            const char *prefix;
+            struct weights *to;
+        } kind[] = {{"model.layers.", &b->text}, {"lm_head.", &b->text}, {"model.bottom_audio_layers.", &b->units},
+                    {"audio_to_text_proj.", &b->units}, {"model.top_audio_layers.", &b->units}, {"audio_lm_head.", &b->units},
+                    {"model.vision_tower.", &b->eyes}};
+        for (size_t k = 0; k < sizeof kind / sizeof kind[0]; k++)
+            if (v->n_dims > 1 && strncmp(v->name, kind[k].prefix, strlen(kind[k].prefix)) == 0) add_weights(kind[k].to, v, expanded);
+    }
+}
+
+static so_status weigh_file(bench *b, so_error *error)
+{
+    so_gguf *gguf = NULL;
+    so_safetensors *folder = NULL;
+    struct stat about;
+    so_status status;
+    if (stat(b->info.path, &about) == 0 && S_ISDIR(about.st_mode))
+        status = so_safetensors_open(&folder, b->info.path, error);
     else
-        printf("  %-40s %10.4g %-18s (%.4g to %.4g)\n", what, m, unit, x[0], x[n - 1]);
-    b->printed++;
-    fflush(stdout);
+        status = so_gguf_open(&gguf, b->info.path, error);
+    if (status == SO_OK) weigh(b, gguf ? so_gguf_views(gguf) : so_safetensors_views(folder));
+    so_gguf_close(&gguf);
+    so_safetensors_close(&folder);
+    return status;
+}
+
+/* Milliseconds that the products of one picture take at the limit. */
+static double least_ms_see(const bench *b)
+{
+    return 1000 * 2e-9 * b->eyes.numbers * b->info.picture_vectors / (b->setting.bf16 ? b->page.peak.bf16 : b->page.peak.f32);
 }
 
 /* A second of something like speech: a buzz whose pitch and loudness wander. */
@@ -76,7 +136,7 @@ static so_status bench_see(bench *b, double *x, so_error *error)
         x[r] = 1000 * (so_cli_now() - began);
     }
     free(rgb);
-    if (status == SO_OK) line(b, "see: one picture", x, b->repeats, "ms");
+    if (status == SO_OK) line_of(b, "see: one picture", x, b->repeats, "ms", b->setting.bf16 ? "bf16" : "f32", least_ms_see(b));
     return status;
 }
 
@@ -151,8 +211,9 @@ static so_status bench_text(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
     SO_TRY(bench_turn(b, SO_WANT_TEXT, read, make, first, error));
-    line(b, "answer: reading the prompt", read, b->repeats, "positions/s");
-    line(b, "answer: writing text", make, b->repeats, "tokens/s");
+    double product = 2e-9 * b->text.numbers / b->page.peak.f32, weights = 1e-9 * b->text.bytes / b->page.peak.read;
+    line_of(b, "answer: reading the prompt", read, b->repeats, "positions/s", "f32", product);
+    line_of(b, "answer: writing text", make, b->repeats, "tokens/s", b->text.bytes > in_cache ? "read" : NULL, weights);
     line(b, "answer: first word of text", first, b->repeats, "ms");
     return SO_OK;
 }
@@ -161,7 +222,9 @@ static so_status bench_units(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
     SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS, read, make, first, error));
-    line(b, "answer: text and units", make, b->repeats, "units/s (25 is real time)");
+    double weights = 1e-9 * b->units.bytes / b->page.peak.read;
+    const char *limit = b->units.bytes > in_cache ? "read" : NULL;
+    line_of(b, "answer: text and units", make, b->repeats, "units/s (25 is real time)", limit, weights);
     return SO_OK;
 }
 
@@ -196,49 +259,80 @@ static so_status run_all(bench *b, so_error *error)
     return status;
 }
 
+/* Opens the model, tells how long that took, and measures. */
+static so_status bench_model(bench *b, bool processor_time, so_error *error)
+{
+    so_pool *pool = NULL;
+    so_status status;
+    double began = so_cli_now();
+    SO_TRY(so_setting_open(&b->setting, &b->model, error));
+    double opened = so_cli_now();
+    SO_TRY(so_setting_session(&b->setting, b->model, &b->session, error));
+    double ready = so_cli_now();
+    so_model_about(b->model, &b->info);
+    SO_TRY(so_pool_open(&pool, (int)b->setting.threads, error));
+    status = so_bench_page_begin(&b->page, b->info.name, pool, processor_time, error);
+    so_pool_close(&pool);
+    SO_TRY(status);
+    SO_TRY(weigh_file(b, error));
+    if (b->page.json)
+        printf(", \"parameters\": %lld, \"open_s\": %.4f, \"session_s\": %.4f", (long long)b->info.parameters,
+               opened - began, ready - opened);
+    else {
+        char count[32];
+        printf("%s parameters; opened in %.0f ms, a session in %.0f ms\n", so_cli_count((double)b->info.parameters, count),
+               1000 * (opened - began), 1000 * (ready - opened));
+    }
+    so_bench_page_rows(&b->page);
+    SO_TRY(run_all(b, error));
+    so_bench_page_end(&b->page);
+    return SO_OK;
+}
+
 static int run(int argc, char **argv)
 {
     bench b = {.repeats = 5, .seconds = 5, .setting.seed = 1};
+    so_bench_ask ask = {.type = "q4_k", .prompt = 512};
     const so_option options[] = {
         {"repeats", SO_OPTION_INT, &b.repeats, "N", "measurements of each; the median counts", 1, 1000},
         {"seconds", SO_OPTION_INT, &b.seconds, "S", "speech that is heard and made", 1, 30},
-        {"only", SO_OPTION_TEXT, &b.only, "LIST", "of see, hear, text, units, voice, synthesize"},
-        {"json", SO_OPTION_FLAG, &b.json, NULL, "as JSON"},
+        {"only", SO_OPTION_TEXT, &b.only, "LIST", "of see, hear, text, units, voice, synthesize; with --random of see, hear, "
+                                                  "flow, vocoder, prefill, decode, units"},
+        {"json", SO_OPTION_FLAG, &b.page.json, NULL, "as JSON"},
+        {"random", SO_OPTION_TEXT, &ask.name, "SIZE", "random weights instead of a model: stream-omni-8b, llama-8b, llama-1b, codec"},
+        {"prompt", SO_OPTION_INT, &ask.prompt, "N", "positions of the prompt, with --random", 1, 8192},
+        {"f32", SO_OPTION_FLAG, &ask.f32, NULL, "encoders and codec in f32, not bf16, with --random"},
+        {"processor-time", SO_OPTION_FLAG, &ask.processor_time, NULL, "count the processor's time, not the clock's (one thread)"},
         SO_MODEL_OPTIONS(b.setting),
         SO_SESSION_OPTIONS(b.setting),
         {0},
     };
     int n, status = so_cli_parse(&so_verb_bench, options, argc, argv, &n);
     if (status >= 0) return status;
-    if (n) return so_cli_usage(&so_verb_bench, "expected no operands, found '%s'", argv[0]);
+    if (n > (ask.name != NULL)) return so_cli_usage(&so_verb_bench, "expected no operands, found '%s'", argv[n - 1]);
     so_error error = {0};
     so_cli_catch();
-    double began = so_cli_now();
-    so_status s = so_setting_open(&b.setting, &b.model, &error);
-    double opened = so_cli_now();
-    if (s == SO_OK) s = so_setting_session(&b.setting, b.model, &b.session, &error);
-    if (s == SO_OK) {
-        char count[32];
-        so_model_about(b.model, &b.info);
-        so_cli_count((double)b.info.parameters, count);
-        if (b.json)
-            printf("{\"model\": \"%s\", \"parameters\": %lld, \"open_s\": %.4f, \"session_s\": %.4f, \"results\": [",
-                   b.info.name, (long long)b.info.parameters, opened - began, so_cli_now() - opened);
-        else
-            printf("%s: %s parameters; opened in %.0f ms, a session in %.0f ms\n", b.info.name, count,
-                   1000 * (opened - began), 1000 * (so_cli_now() - opened));
-        s = run_all(&b, &error);
-        if (b.json) printf("\n]}\n");
+    if (ask.name) {
+        ask.type = n ? argv[0] : ask.type;
+        ask.only = b.only;
+        ask.threads = b.setting.threads;
+        ask.repeats = b.repeats;
+        ask.seconds = b.seconds;
+        ask.json = b.page.json;
+        return so_cli_end(so_bench_random(&ask, &error), &error);
     }
+    so_status s = bench_model(&b, ask.processor_time, &error);
     so_session_close(&b.session);
     so_model_close(&b.model);
     return so_cli_end(s, &error);
 }
 
 const so_verb so_verb_bench = {
-    "bench", "how fast a model is on this machine", "bench [options]",
-    "Medians of several measurements on made-up input. The machine should have nothing else to do.\n\n"
+    "bench", "how fast a model is on this machine", "bench [options] | bench --random SIZE [TYPE] [options]",
+    "Medians of several measurements on made-up input, beside what the machine can do at most (which is measured first).\n"
+    "The machine should have nothing else to do.\n\n"
     "examples:\n"
     "  stream-omni bench --threads 2\n"
-    "  stream-omni bench --only text,units --json\n",
+    "  stream-omni bench --only text,units --json\n"
+    "  stream-omni bench --random stream-omni-8b q4_k\n",
     run};

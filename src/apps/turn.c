@@ -16,6 +16,7 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
     so_model_options options = {.threads = (int)s->threads,
                                 .context = (int)s->context,
                                 .keep_types = s->keep_types,
+                                .bf16 = s->bf16,
                                 .tokenizer = s->tokenizer,
                                 .codec = s->codec,
                                 .speaker = s->speaker,

@@ -13,7 +13,7 @@ typedef struct so_setting {
     const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv;
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
-    bool keep_types, prefault;
+    bool keep_types, prefault, bf16;
 } so_setting;
 
 /* Rows of an option table: the model, and the session. */
@@ -27,6 +27,9 @@ typedef struct so_setting {
         {"prefault", SO_OPTION_FLAG, &(s).prefault, NULL, "read the whole model into memory first"},                   \
     {                                                                                                                  \
         "keep-types", SO_OPTION_FLAG, &(s).keep_types, NULL, "do not expand small models to f32"                       \
+    },                                                                                                                 \
+    {                                                                                                                  \
+        "bf16", SO_OPTION_FLAG, &(s).bf16, NULL, "faster eyes, ears and voice: their products in bf16"                 \
     }
 #define SO_SESSION_OPTIONS(s)                                                                                          \
     {"system", SO_OPTION_TEXT, &(s).system, "TEXT", "system text; the model's own when not given"},                    \

@@ -11,6 +11,7 @@
 #define SO_BACKEND_KERNELS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "backend/conv_shape.h"
@@ -69,6 +70,14 @@ typedef struct so_kernels {
     /* y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL); w stored as `type` (a float or a block type: n rows of k). */
     void (*linear)(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
                    const so_real *bias, so_real *y);
+    /* For inference, where w is laid out once and x is rounded as it comes: y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL) of
+     * numbers rounded to bf16, summed in float. Rows of x lie ldx apart (they may overlap), rows of y ldy. half_bytes: of a layout;
+     * half_pack writes it (64-byte aligned, sealed: another table does not read it). `half_gains`: faster than linear here. */
+    bool half_gains;
+    size_t (*half_bytes)(int64_t n, int64_t k);
+    void (*half_pack)(so_pool *pool, int64_t n, int64_t k, const so_real *w, void *layout);
+    void (*half_linear)(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx, int64_t m,
+                        const so_real *bias, so_real *y, int64_t ldy);
     /* Row `row` of w[*,k] as numbers. */
     void (*row)(so_type type, const void *w, int64_t row, int64_t k, so_real *out);
     /* Rounds rows for linear_int8 into so_int8_bytes(m, k) bytes at `out` (64-aligned), in an order of the table's own. Every
@@ -112,6 +121,8 @@ typedef struct so_kernels {
 
     /* out[q rows, heads*width] = softmax(scale q k^T) v; lse[rows, heads] (may be NULL) gets log-sum-exp of the scores. */
     void (*attention)(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse);
+    /* The same for inference: q scale log2(e), k, v and the probabilities e^(s - max) rounded to bf16, sums in float. */
+    void (*half_attention)(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out);
     /* dq += ..., and seg.dk, seg.dv += ... from q, out, lse of the forward and dout. dq may be NULL. */
     void (*attention_back)(so_pool *pool, const so_attn *attn, const so_real *q, const so_real *out,
                            const so_real *lse, const so_real *dout, so_real *dq);
@@ -133,6 +144,9 @@ const so_kernels *so_kernels_best(void);
 /* The same table with products of matrices in bf16: `gemm`, and `linear` of SO_F32 weights with more than 16 rows, are
  * gemm_bf16. For training, where sums, norms, softmax, weights and their updates stay float. */
 const so_kernels *so_kernels_bf16(void);
+/* For inference, the products of attention rounded as well: `gemm` and `linear` as above, `attention` without lse is
+ * half_attention. The best table itself where nothing is gained. */
+const so_kernels *so_kernels_half(void);
 /* The same table with `int8` set: products with block types round activations to int8. For inference. */
 const so_kernels *so_kernels_int8(void);
 

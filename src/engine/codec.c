@@ -268,6 +268,7 @@ static so_status bind_ears(so_codec *codec, const so_codec_source *source, const
     SO_TRY(start_part(&codec->ears, &binder, source, s->ears, error));
     SO_TRY(so_speech_tokenizer_bind(&codec->tokenizer, &config, s->ears_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the speech tokenizer", error));
+    if (source->bf16) SO_TRY(so_store_halve(&codec->ears.store, NULL, source->pool, error));
     codec->hears = true;
     SO_TRY(so_mel_open(&codec->mel, SO_MEL_WHISPER, error));
     if (so_mel_bins(codec->mel) != config.mels)
@@ -284,10 +285,12 @@ static so_status bind_mouth(so_codec *codec, const so_codec_source *source, cons
     SO_TRY(start_part(&codec->flow_part, &binder, source, s->flow, error));
     SO_TRY(so_flow_bind(&codec->flow, &flow, s->flow_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the flow", error));
+    if (source->bf16) SO_TRY(so_store_halve(&codec->flow_part.store, NULL, source->pool, error));
     SO_TRY(start_part(&codec->hift_part, &binder, source, s->hift, error));
     SO_TRY(so_hift_bind(&codec->hift, &hift, s->hift_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the vocoder", error));
     SO_TRY(so_hift_fold(&codec->hift, &codec->hift_part.store.memory, error));
+    if (source->bf16) SO_TRY(so_hift_halve(&codec->hift, &codec->hift_part.store.memory, source->pool, error));
     codec->speaks = true;
     return SO_OK;
 }

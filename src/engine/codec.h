@@ -49,7 +49,7 @@ typedef struct so_codec_source {
     const char *folder;    /* or */
     const so_gguf *gguf;
     const char *speaker;   /* name in the file of voices; NULL: "英文女", else the first */
-    bool expand;
+    bool bf16;             /* lay weights out for products in bf16, which the kernels of so_kernels_half do */
     so_pool *pool;
 } so_codec_source;
 

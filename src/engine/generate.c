@@ -330,6 +330,8 @@ static so_tensor *see_views(so_talk *talk, int views, const float *pixels)
     const so_siglip_config *c = &net->config.siglip;
     int64_t patches = so_siglip_grid(c) * so_siglip_grid(c), width = net->config.llama.width;
     so_tensor *all = so_new2(pass, views * patches, width);
+    const so_kernels *rest = pass->k;
+    pass->k = talk->model->encoders;
     for (int i = 0; all && i < views && so_ok(pass); i++) {
         size_t mark = so_arena_mark(pass->arena);
         so_tensor *v = so_omni_see(pass, net, 1, pixels + (size_t)i * 3 * (size_t)(c->image * c->image));
@@ -337,6 +339,7 @@ static so_tensor *see_views(so_talk *talk, int views, const float *pixels)
             memcpy(so_data(all) + i * patches * width, so_data(v), (size_t)(patches * width) * sizeof(so_real));
         so_arena_release(pass->arena, mark);
     }
+    pass->k = rest;
     return all;
 }
 

@@ -23,6 +23,7 @@ struct so_model {
     so_codec codec;
     so_pool *pool;
     const so_kernels *kernels; /* with `int8` set where that is the precision */
+    const so_kernels *encoders; /* kernels of vision tower and codec */
     float *text_reach, *ctc_reach, *unit_reach; /* so_row_reach of the heads where int8 is the precision; else NULL */
     so_safetensors *safetensors; /* one of the two is open */
     so_gguf *gguf;

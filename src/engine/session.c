@@ -80,7 +80,7 @@ static so_status open_codec(so_session *s, so_error *error)
 {
     const so_model *m = s->model;
     if (!s->speech) return SO_OK;
-    if (m->codec.hears) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->kernels, AUDIO_S, error));
+    if (m->codec.hears) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->encoders, AUDIO_S, error));
     if (!m->codec.speaks) return SO_OK;
     so_mouth_options options = {.first = s->options.first_units > 0 ? s->options.first_units : 12,
                                 .hop = 25,
@@ -88,7 +88,7 @@ static so_status open_codec(so_session *s, so_error *error)
                                 .right = 4,
                                 .max_units = s->talk->options.max_units,
                                 .seed = s->options.seed};
-    return so_mouth_open(&s->mouth, &m->codec, m->pool, m->kernels, &options, error);
+    return so_mouth_open(&s->mouth, &m->codec, m->pool, m->encoders, &options, error);
 }
 
 /* Room that answers and transcripts need, taken now so that nothing is allocated while they are made. */

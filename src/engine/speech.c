@@ -15,7 +15,7 @@ so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, 
     so_status status;
     *n = 0;
     if (rate < 1) return so_fail(error, SO_ERR_ARG, "audio at %d Hz", rate);
-    SO_TRY_GO(so_ear_open(&ear, &model->codec, model->pool, model->kernels, (double)samples / rate + 2, error));
+    SO_TRY_GO(so_ear_open(&ear, &model->codec, model->pool, model->encoders, (double)samples / rate + 2, error));
     ear->whole = true;
     SO_TRY_GO(so_ear_feed(ear, pcm, samples, rate, &news, error));
     SO_TRY_GO(so_ear_finish(ear, error));
@@ -38,7 +38,7 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
     *samples = 0;
     if (n == 0 || n > 1 << 20) return so_fail(error, SO_ERR_ARG, "%zu speech units", n);
     so_mouth_options options = {.first = (int64_t)n, .hop = (int64_t)n, .max_units = (int64_t)n, .seed = seed};
-    SO_TRY_GO(so_mouth_open(&mouth, &model->codec, model->pool, model->kernels, &options, error));
+    SO_TRY_GO(so_mouth_open(&mouth, &model->codec, model->pool, model->encoders, &options, error));
     for (size_t i = 0; i < n; i++) SO_TRY_GO(so_mouth_put(mouth, units[i], error));
     so_mouth_end(mouth);
     size_t all =

@@ -382,4 +382,20 @@ static so_status fold(so_hift_conv *c, void *context, so_error *error)
     return SO_OK;
 }
 
+typedef struct halve_to {
+    so_arena *memory;
+    so_pool *pool;
+} halve_to;
+
+static so_status halve(so_hift_conv *c, void *context, so_error *error)
+{
+    halve_to *to = context;
+    return so_tensor_halve(c->w, to->memory, to->pool, error);
+}
+
+so_status so_hift_halve(so_hift *net, so_arena *memory, so_pool *pool, so_error *error)
+{
+    return each_conv(net, halve, &(halve_to){memory, pool}, error);
+}
+
 so_status so_hift_fold(so_hift *net, so_arena *memory, so_error *error) { return each_conv(net, fold, memory, error); }

@@ -172,6 +172,15 @@ static void sliding_back(so_pass *pass, const so_conv *c, so_tensor *x, const so
     so_arena_release(pass->arena, mark);
 }
 
+/* The same with weights laid out for it; false where there are none, or they do not serve. */
+static bool half_forward(so_pass *pass, const so_conv *c, const so_tensor *x, const so_tensor *w, const so_tensor *bias,
+                         so_tensor *y)
+{
+    if (!w->half || pass->recording || !pass->k->half_gains) return false;
+    const so_real *b = bias ? so_data(bias) : NULL;
+    return pass->k->half_conv(pass->pool, c, w->half, w->dim[0], so_data(x), b, so_data(y));
+}
+
 /* ---- any */
 
 static void forward(so_pass *pass, const so_conv *c, const so_tensor *x, const so_tensor *w, const so_tensor *bias,
@@ -244,7 +253,7 @@ static so_tensor *convolve(so_pass *pass, const char *op, const so_conv *c, so_t
     if (bias && (!so_want_f32(pass, op, bias) || !so_want_cols(pass, op, bias, w->dim[0]))) return NULL;
     so_tensor *y = so_new(pass, n_dims, dim);
     if (!y) return NULL;
-    (is_sliding(c) ? sliding_forward : forward)(pass, c, x, w, bias, y);
+    if (pass->dry || !half_forward(pass, c, x, w, bias, y)) (is_sliding(c) ? sliding_forward : forward)(pass, c, x, w, bias, y);
     so_step *step = so_record(pass, op, conv_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof *c);
     if (step) memcpy(step->saved, c, sizeof *c);
     return y;

@@ -40,6 +40,8 @@ bool so_want_f32(so_pass *pass, const char *op, const so_tensor *x)
     return false;
 }
 
+enum { HALF_ROWS = 5 }; /* fewer are quicker the plain way */
+
 static void linear_back(so_pass *pass, const so_step *step)
 {
     so_tensor *x = step->in[0], *w = step->in[1], *bias = step->in[2];
@@ -56,11 +58,16 @@ static void linear_back(so_pass *pass, const so_step *step)
     if (db && !pass->dry) pass->k->sum_rows(pass->pool, m, n, dy, db);
 }
 
-/* y = x w^T + bias, with x as it is or, where the table says so, rounded to int8 for this product. */
+/* y = x w^T + bias: by the layout of w for bf16 where there is one, with x rounded to int8 where the table says so, or with
+ * numbers as they are. */
 static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y)
 {
     int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
     const so_real *b = bias ? so_data(bias) : NULL;
+    if (w->half && pass->k->half_gains && m > HALF_ROWS && !pass->recording) {
+        if (!pass->dry) pass->k->half_linear(pass->pool, w->half, n, k, so_data(x), k, m, b, so_data(y), n);
+        return;
+    }
     if (!pass->k->int8 || so_type_about(w->type)->block == 1) {
         if (!pass->dry) pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, b, so_data(y));
         return;

@@ -104,6 +104,7 @@ static so_status add(so_binder *binder, const char *name, const so_bind_row *row
     w->tensor.n_dims = (int8_t)shape_of(&binder->sizes, row->axes, w->tensor.dim);
     w->group = row->group ? row->group : binder->group ? binder->group : "";
     w->axes = row->axes;
+    w->multiplies = row->init == SO_INIT_FAN_IN && w->tensor.n_dims > 1;
     SO_TRY(so_names_add(&store->names, so_span_of(copy), error));
     SO_TRY(so_grow(&store->weight, store->count, &store->capacity, sizeof *store->weight, error));
     store->weight[store->count++] = *out = w;
@@ -114,9 +115,16 @@ static so_status make_random(so_binder *binder, const so_bind_row *row, so_tenso
 {
     int64_t n = so_count(t), fan = t->n_dims > 1 ? n / (t->dim[0] ? t->dim[0] : 1) : 1;
     t->type = SO_F32;
-    t->data = so_arena_alloc(&binder->store->memory, (size_t)n * sizeof(so_real));
+    bool quick = binder->quick && row->init != SO_INIT_VALUE;
+    if (quick && t->n_dims == 2 && t->dim[1] % so_type_about(binder->made)->block == 0) t->type = binder->made;
+    size_t bytes = t->type == SO_F32 ? (size_t)n * sizeof(so_real) : so_type_bytes(t->type, n);
+    t->data = so_arena_alloc(&binder->store->memory, bytes);
     if (!t->data) return so_fail(error, SO_ERR_NOMEM, "no memory for the weight '%s'", t->name);
     double scale = row->init == SO_INIT_FAN_IN ? row->scale / sqrt((double)fan) : row->scale;
+    if (quick) {
+        so_random_fill(binder->pool, t->type, n, scale, so_rng_u64(binder->rng), t->data);
+        return SO_OK;
+    }
     for (int64_t i = 0; i < n; i++)
         so_data(t)[i] = (so_real)(row->init == SO_INIT_VALUE ? scale : scale * so_rng_normal(binder->rng));
     return SO_OK;

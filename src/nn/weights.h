@@ -17,6 +17,7 @@ typedef struct so_weight {
     so_tensor tensor;  /* its address never changes; tensor.name is the full name */
     const char *group; /* "backbone", "bottom", ... from the bind table */
     const char *axes;
+    bool multiplies;   /* a matrix or kernel of products, not a table or a vector */
 } so_weight;
 
 /* All weights of one model. Owns converted and random ones; those of the file's own type are lent from the reader's map. */
@@ -60,6 +61,12 @@ typedef struct so_sizes {
     int64_t of[128];
 } so_sizes;
 
+/* Lays a weight out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear, [O, C, k] for so_conv1d
+ * with stride 1. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
+so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_error *error);
+/* The same for every weight of products in `group` (NULL: all). */
+so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_error *error);
+
 /* One walk over a network's tables. Problems (missing, wrong shape, wrong type) are all collected, then reported by
  * so_binder_finish, so that a file's defects are listed together. */
 typedef struct so_binder {
@@ -68,6 +75,8 @@ typedef struct so_binder {
     so_sizes sizes;
     const char *group;
     so_rng *rng;            /* for random weights */
+    bool quick;             /* random weights by so_random_fill, matrices in the type `made`: for measuring speed */
+    so_type made;
     so_pool *pool;          /* for conversion, may be NULL */
     bool expand;            /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
     bool check_finite;      /* NaN or infinity in a loaded weight is a problem */
@@ -83,6 +92,9 @@ so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so
     so_bind(binder, prefix, index, table, (int)(sizeof(table) / sizeof *(table)), owner, error)
 /* SO_ERR_FORMAT with all problems collected, naming `what`; SO_OK when there were none. */
 so_status so_binder_finish(const so_binder *binder, const char *what, so_error *error);
+/* n numbers (whole blocks) of mean near 0 and deviation `scale`, evenly spread, in the layout of `type`: F32, F16, BF16, or a quantised type,
+ * whose blocks get random bits and equal scales. The same for every number of threads. */
+void so_random_fill(so_pool *pool, so_type type, int64_t n, double scale, uint64_t seed, void *out);
 /* Evaluates "Hd" and the like. */
 int64_t so_axis(const so_sizes *sizes, const char *axis);
 

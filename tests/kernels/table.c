@@ -352,6 +352,7 @@ static void functions_are_accurate(void **state)
 }
 
 #include "conv_cases.inc"
+#include "half_cases.inc"
 
 static int start(void **state)
 {
@@ -377,7 +378,8 @@ int main(void)
         cmocka_unit_test(softmax_agrees), cmocka_unit_test(cross_entropy_agrees), cmocka_unit_test(attention_agrees),
         cmocka_unit_test(functions_are_accurate), cmocka_unit_test(patches_agrees),
         cmocka_unit_test(group_norm_agrees), cmocka_unit_test(snake_agrees), cmocka_unit_test(snake_is_accurate),
-        cmocka_unit_test(fourier_agrees),
+        cmocka_unit_test(fourier_agrees),  cmocka_unit_test(half_linear_agrees), cmocka_unit_test(half_conv_agrees),
+        cmocka_unit_test(half_attention_agrees),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

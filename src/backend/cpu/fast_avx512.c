@@ -12,11 +12,13 @@
 #include "backend/cpu/fast_element.inc"
 #include "backend/cpu/fast_norm.inc"
 #include "backend/cpu/fast_attention.inc"
+#include "backend/cpu/fast_half.inc"
 #include "backend/cpu/fast_fill.inc"
 
 void so_fill_avx512(so_kernels *table)
 {
     table->name = "avx512";
     fill_fast(table);
+    fill_half(table);
 }
 #endif

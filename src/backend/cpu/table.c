@@ -36,7 +36,7 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
 }
 
 /* Every table this machine can run, slowest first. */
-static so_kernels tables[3], rounded, whole;
+static so_kernels tables[3], rounded, half, whole;
 static int n_tables, best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -51,6 +51,14 @@ static void linear_bf16(so_pool *pool, so_type type, const void *w, int64_t n, i
     tables[best].gemm_bf16(pool, false, true, m, n, k, x, k, w, k, bias ? 1 : 0, y, n);
 }
 
+static void attention_half(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
+{
+    if (lse)
+        tables[best].attention(pool, attn, q, out, lse);
+    else
+        tables[best].half_attention(pool, attn, q, out);
+}
+
 static void fill(void)
 {
     so_kernels *c = &tables[n_tables++];
@@ -61,6 +69,7 @@ static void fill(void)
     so_fill_norm_c(c);
     so_fill_attention_c(c);
     so_fill_conv_c(c);
+    so_fill_half_c(c);
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
@@ -87,6 +96,8 @@ static void fill(void)
     rounded = tables[best];
     rounded.gemm = rounded.gemm_bf16;
     rounded.linear = linear_bf16;
+    half = rounded;
+    half.attention = attention_half;
     whole = tables[best];
     whole.int8 = true;
 }
@@ -113,6 +124,12 @@ const so_kernels *so_kernels_bf16(void)
 {
     pthread_once(&once, fill);
     return &rounded;
+}
+
+const so_kernels *so_kernels_half(void)
+{
+    pthread_once(&once, fill);
+    return tables[best].half_gains ? &half : &tables[best];
 }
 
 const so_kernels *so_kernels_int8(void)

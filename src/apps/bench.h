@@ -1,0 +1,32 @@
+/* What the two halves of the verb bench share: printing figures.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_APPS_BENCH_H
+#define SO_APPS_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "recipes/bench.h"
+
+typedef struct so_bench_page {
+    bool json;
+    int printed;
+    so_peak peak;
+} so_bench_page;
+
+/* Measures the limits and begins the page. `model` is its name; members of JSON may follow until so_bench_page_rows. */
+so_status so_bench_page_begin(so_bench_page *page, const char *model, so_pool *pool, bool processor_time, so_error *error);
+void so_bench_page_rows(so_bench_page *page);
+void so_bench_page_row(so_bench_page *page, const so_bench_row *row);
+/* Memory, and the end. */
+void so_bench_page_end(so_bench_page *page);
+
+/* Networks of published sizes with random weights. */
+typedef struct so_bench_ask {
+    const char *name, *type, *only; /* "llama-8b", "q4_k"; parts, NULL: all */
+    int64_t threads, repeats, seconds, prompt;
+    bool json, processor_time, f32;
+} so_bench_ask;
+so_status so_bench_random(const so_bench_ask *ask, so_error *error);
+
+#endif
