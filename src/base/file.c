@@ -49,6 +49,13 @@ void so_map_close(so_map *map)
     memset(map, 0, sizeof *map);
 }
 
+void so_map_forget(const void *data, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)data + size) / page * page;
+    if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 static so_status read_all(int fd, char *data, size_t size)
 {
     for (size_t got = 0; got < size;) {

@@ -1,0 +1,354 @@
+/* Converting models into GGUF.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "engine/convert.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/sha.h"
+#include "engine/model.h"
+
+/* ---- types */
+
+static int wide_axes(const so_view *view)
+{
+    int n = 0;
+    for (int i = 0; i < view->n_dims; i++) n += view->dim[i] != 1;
+    return n;
+}
+
+so_type so_convert_type(const char *name, const so_view *view, so_type wanted)
+{
+    if (wanted == SO_TYPE_COUNT) return view->type;
+    if (wanted == SO_F32) return SO_F32;
+    bool half = view->type == SO_F16 || view->type == SO_BF16;
+    /* Units and sound hang on their digits more than text does: the codec is never quantised here. */
+    if (strncmp(name, "codec.", 6) == 0) return wide_axes(view) < 2 ? SO_F32 : SO_F16;
+    if (view->n_dims != 2) return half && (wanted == SO_F16 || wanted == SO_BF16) ? view->type : SO_F32;
+    return view->dim[1] % so_type_about(wanted)->block ? SO_F16 : wanted;
+}
+
+so_status so_convert_type_named(const char *name, so_type *type, so_error *error)
+{
+    static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
+    *type = SO_TYPE_COUNT;
+    if (!name) return SO_OK;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
+    if (*type == SO_TYPE_COUNT)
+        return so_fail(error, SO_ERR_ARG, "type '%.40s', expected f32, f16, bf16 or q8_0", name);
+    return SO_OK;
+}
+
+static int file_type(so_type type)
+{
+    switch (type) {
+    case SO_F32: return 0;
+    case SO_F16: return 1;
+    case SO_Q8_0: return 7;
+    case SO_BF16: return 32;
+    default: return -1;
+    }
+}
+
+/* ---- the job */
+
+void so_convert_result_clear(so_convert_result *result)
+{
+    free(result->report);
+    result->report = NULL;
+}
+
+so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n, const so_convert_options *options,
+                              so_convert_result *result, so_error *error)
+{
+    static const so_convert_options none;
+    *job = (so_convert_job){.options = options ? options : &none, .result = result};
+    *result = (so_convert_result){0};
+    SO_TRY(so_convert_type_named(job->options->type, &job->type, error));
+    SO_TRY(so_source_open(&job->source, in, n, job->options->tokenizer, error));
+    snprintf(result->name, sizeof result->name, "%s", job->source.setup.name);
+    SO_TRY(so_source_check(&job->source, job->options->drop_extra, &result->report, error));
+    return so_pool_open(&job->pool, job->options->threads, error);
+}
+
+void so_convert_job_close(so_convert_job *job)
+{
+    so_pour_clear(&job->list);
+    so_pool_close(&job->pool);
+    so_source_close(&job->source);
+    for (int i = 0; i < 2; i++) free(job->numbers[i]);
+}
+
+so_status so_convert_make(so_convert_job *job, int which, const char *name, const float *numbers, int64_t rows,
+                          int64_t cols, so_error *error)
+{
+    size_t bytes = (size_t)((rows ? rows : 1) * cols) * sizeof *numbers;
+    free(job->numbers[which]);
+    job->numbers[which] = malloc(bytes + 1);
+    if (!job->numbers[which]) return so_fail(error, SO_ERR_NOMEM, "no memory for '%s'", name);
+    memcpy(job->numbers[which], numbers, bytes);
+    so_view *view = &job->made[which];
+    *view = (so_view){.name = name, .type = SO_F32, .n_dims = rows ? 2 : 1, .dim = {rows ? rows : cols, cols}};
+    view->data = job->numbers[which];
+    view->bytes = bytes;
+    return so_pour_add(&job->list, name, view, SO_F32, 0, error);
+}
+
+so_status so_convert_add(so_convert_job *job, const char *name, const so_view *view, so_type type, int64_t heads,
+                         so_error *error)
+{
+    SO_TRY(so_pour_add(&job->list, name, view, type, heads, error));
+    job->list.item[job->list.count - 1].mapped = so_names_find(&job->source.copied, so_span_of(view->name)) < 0;
+    return SO_OK;
+}
+
+void so_convert_identity(const so_convert_job *job, const char *head, size_t bytes, char out[96])
+{
+    so_sha sha;
+    char hex[65];
+    so_sha_init(&sha, SO_SHA256);
+    if (job->source.identity) so_sha_feed(&sha, job->source.identity, strlen(job->source.identity));
+    so_sha_feed(&sha, head, bytes);
+    so_sha_end(&sha, hex);
+    snprintf(out, 96, "stream-omni convert %s", hex);
+}
+
+/* ---- writing */
+
+typedef struct split {
+    int64_t *first; /* [files + 1] items */
+    int64_t files;
+} split;
+
+static so_status make_split(const so_convert_job *job, split *s, so_error *error)
+{
+    int64_t limit = job->options->split, n = job->list.count;
+    s->first = malloc((size_t)(n + 2) * sizeof *s->first);
+    if (!s->first) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of files");
+    s->first[0] = 0;
+    s->files = 1;
+    for (int64_t i = 0, used = 0; i < n; i++) {
+        int64_t bytes = (int64_t)job->list.item[i].bytes;
+        if (limit > 0 && used && used + bytes > limit) {
+            s->first[s->files++] = i;
+            used = 0;
+        }
+        used += bytes;
+    }
+    s->first[s->files] = n;
+    return SO_OK;
+}
+
+static so_status name_file(const char *path, int64_t i, int64_t files, char out[4096], so_error *error)
+{
+    size_t length = strlen(path);
+    if (length > 5 && strcmp(path + length - 5, ".gguf") == 0) length -= 5;
+    int n = files == 1 ? snprintf(out, 4096, "%s", path)
+                       : snprintf(out, 4096, "%.*s-%05d-of-%05d.gguf", (int)length, path, (int)i + 1, (int)files);
+    return n < 4096 ? SO_OK : so_fail(error, SO_ERR_LIMIT, "a path of %d bytes", n);
+}
+
+/* The head of file `i`; the first carries all keys. */
+static so_status head_of(so_convert_job *job, so_gguf_writer *keys, const split *s, int64_t i, char **head, size_t *bytes,
+                         so_error *error)
+{
+    so_gguf_writer *own = NULL, *w = keys;
+    so_status status = SO_OK;
+    *head = NULL;
+    if (i) SO_TRY_GO(so_gguf_create(&own, NULL, error));
+    if (i) w = own;
+    if (s->files > 1) {
+        SO_TRY_GO(so_gguf_set_u16(w, "split.no", (uint16_t)i, error));
+        SO_TRY_GO(so_gguf_set_u16(w, "split.count", (uint16_t)s->files, error));
+        SO_TRY_GO(so_gguf_set_i32(w, "split.tensors.count", (int32_t)job->list.count, error));
+    }
+    for (int64_t k = s->first[i]; k < s->first[i + 1]; k++) {
+        const so_pour_item *t = &job->list.item[k];
+        SO_TRY_GO(so_gguf_declare(w, t->name, t->type, t->n_dims, t->dim, error));
+    }
+    SO_TRY_GO(so_gguf_head(w, head, bytes, error));
+done:
+    so_gguf_drop(&own);
+    return status;
+}
+
+static so_status write_file(so_convert_job *job, so_gguf_writer *keys, const split *s, int64_t i, const char *path,
+                            so_pour_work *work, so_error *error)
+{
+    char *head, identity[96];
+    size_t bytes;
+    SO_TRY(head_of(job, keys, s, i, &head, &bytes, error));
+    so_convert_identity(job, head, bytes, identity);
+    so_status status = so_pour_file(&job->list, s->first[i], s->first[i + 1] - s->first[i], path, identity, head, bytes,
+                                    SO_GGUF_ALIGNMENT, work, error);
+    free(head);
+    return status;
+}
+
+/* The first file, without which the others are nothing, comes last. The guard is locked all the while, and its length is the
+ * number of files that are done. */
+static so_status write_split(so_convert_job *job, so_gguf_writer *keys, const split *s, const char *path,
+                             so_pour_work *work, so_error *error)
+{
+    so_part guard;
+    char identity[96], file[4096], sizes[64];
+    snprintf(sizes, sizeof sizes, "split %lld of %lld", (long long)job->options->split, (long long)job->list.count);
+    so_convert_identity(job, sizes, strlen(sizes), identity);
+    SO_TRY(so_part_open(&guard, path, identity, error));
+    so_status status = SO_OK;
+    for (int64_t done = 0; done < s->files && status == SO_OK; done++) {
+        int64_t i = (done + 1) % s->files;
+        struct stat st;
+        SO_TRY_GO(name_file(path, i, s->files, file, error));
+        if (done < (int64_t)guard.size && stat(file, &st) == 0) {
+            work->before += (double)st.st_size;
+            continue;
+        }
+        SO_TRY_GO(write_file(job, keys, s, i, file, work, error));
+        SO_TRY_GO(so_part_put(&guard, "#", 1, error));
+        SO_TRY_GO(so_part_sync(&guard, error));
+    }
+done:
+    status == SO_OK ? so_part_drop(&guard) : so_part_close(&guard);
+    return status;
+}
+
+static void count(so_convert_job *job, const split *s, so_pour_work *work)
+{
+    so_convert_result *r = job->result;
+    r->files = s->files;
+    r->tensors = job->list.count;
+    for (int64_t i = 0; i < job->list.count; i++) {
+        r->parameters += so_view_elements(job->list.item[i].view);
+        work->total += (double)job->list.item[i].bytes;
+    }
+}
+
+so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_writer **keys, so_error *error)
+{
+    so_pour_work work = {.pool = job->pool, .step = job->options->step, .context = job->options->context};
+    split s = {0};
+    so_status status;
+    SO_TRY_GO(make_split(job, &s, error));
+    if (s.files > UINT16_MAX) {
+        status = so_fail(error, SO_ERR_LIMIT, "%lld files, expected at most %d", (long long)s.files, UINT16_MAX);
+        goto done;
+    }
+    count(job, &s, &work);
+    SO_TRY_GO(name_file(path, 0, s.files, job->result->path, error));
+    SO_TRY_GO(s.files == 1 ? write_file(job, *keys, &s, 0, path, &work, error)
+                           : write_split(job, *keys, &s, path, &work, error));
+    job->result->bytes = work.before;
+done:
+    free(s.first);
+    so_gguf_drop(keys);
+    return status;
+}
+
+/* ---- keys */
+
+static so_status set_texts(const so_source *s, so_gguf_writer *w, so_error *error)
+{
+    char key[96];
+    for (int i = 0; i < SO_SOURCE_TEXTS; i++) {
+        snprintf(key, sizeof key, "stream_omni.source.%s", so_source_text_name[i]);
+        if (s->text[i]) SO_TRY(so_gguf_set_string(w, key, s->text[i], error));
+    }
+    if (s->chat_template) SO_TRY(so_gguf_set_string(w, "tokenizer.chat_template", s->chat_template, error));
+    if (s->codec.config) SO_TRY(so_gguf_set_string(w, "stream_omni.codec", s->codec.config, error));
+    return SO_OK;
+}
+
+/* Models with Llama's vocabulary are what the notes are about; one trained from nothing owes them nothing. */
+static bool is_llama(const so_source *s)
+{
+    const so_token_names *names = so_tokenizer_names(s->tokenizer);
+    return names->eot == 128009 && s->setup.omni.text_rows >= 128256;
+}
+
+static so_status set_about(const so_convert_job *job, so_gguf_writer *w, so_error *error)
+{
+    SO_TRY(so_gguf_set_string(w, "general.type", "model", error));
+    SO_TRY(so_gguf_set_u32(w, "general.quantization_version", 2, error));
+    if (file_type(job->type) >= 0) SO_TRY(so_gguf_set_u32(w, "general.file_type", (uint32_t)file_type(job->type), error));
+    if (!is_llama(&job->source)) return SO_OK;
+    SO_TRY(so_gguf_set_string(w, "general.license", "llama3.1", error));
+    SO_TRY(so_gguf_set_string(w, "general.license.name", "Llama 3.1 Community License and others", error));
+    SO_TRY(so_gguf_set_string(w, "general.license.link", "https://www.llama.com/llama3_1/license", error));
+    SO_TRY(so_gguf_set_string(w, "stream_omni.licences", so_licence_notes(), error));
+    return so_gguf_set_string(w, "stream_omni.built_with", so_licence_line(), error);
+}
+
+static int64_t pick_voice(const so_source *s, const char *wanted)
+{
+    for (int64_t i = 0; i < s->n_voices; i++)
+        if (strcmp(s->voice_name[i], wanted) == 0) return i;
+    return -1;
+}
+
+static so_status add_voices(so_convert_job *job, so_gguf_writer *w, so_error *error)
+{
+    const so_source *s = &job->source;
+    int64_t width = s->codec.flow.config.speaker;
+    int64_t i = pick_voice(s, job->options->speaker ? job->options->speaker : "英文女");
+    if (i < 0 && job->options->speaker)
+        return so_fail(error, SO_ERR_MISSING, "no voice '%.60s' among those of the codec", job->options->speaker);
+    if (i < 0) i = 0;
+    if (!s->n_voices || !s->codec.speaks) return SO_OK;
+    so_span *names = calloc((size_t)s->n_voices, sizeof *names);
+    if (!names) return so_fail(error, SO_ERR_NOMEM, "no memory for voices");
+    for (int64_t k = 0; k < s->n_voices; k++) names[k] = so_span_of(s->voice_name[k]);
+    so_status status;
+    SO_TRY_GO(so_gguf_set_strings(w, "stream_omni.voices", names, s->n_voices, error));
+    SO_TRY_GO(so_gguf_set_string(w, "stream_omni.voice", s->voice_name[i], error));
+    SO_TRY_GO(so_convert_make(job, 0, "codec.speaker", s->voice + i * width, 0, width, error));
+    SO_TRY_GO(so_convert_make(job, 1, "codec.voices", s->voice, s->n_voices, width, error));
+done:
+    free(names);
+    return status;
+}
+
+static so_status add_tensors(so_convert_job *job, so_error *error)
+{
+    so_source *s = &job->source;
+    so_roll roll = {0};
+    so_status status = so_source_roll(&s->setup, &s->codec, &s->views, &roll, error);
+    for (int64_t i = 0; i < s->views.count && status == SO_OK; i++) {
+        const so_view *v = &s->views.view[i];
+        if (!so_views_find(&roll.views, v->name)) continue;
+        status = so_convert_add(job, v->name, v, so_convert_type(v->name, v, job->type), 0, error);
+    }
+    so_roll_clear(&roll);
+    return status;
+}
+
+static so_status convert(so_convert_job *job, const char *out, so_error *error)
+{
+    so_gguf_writer *w = NULL;
+    so_status status;
+    SO_TRY(so_gguf_create(&w, NULL, error));
+    SO_TRY_GO(so_setup_save(&job->source.setup, w, error));
+    SO_TRY_GO(so_tokenizer_to_gguf(job->source.tokenizer, w, error));
+    SO_TRY_GO(set_about(job, w, error));
+    SO_TRY_GO(set_texts(&job->source, w, error));
+    SO_TRY_GO(add_tensors(job, error));
+    SO_TRY_GO(add_voices(job, w, error));
+    return so_convert_write_gguf(job, out, &w, error);
+done:
+    so_gguf_drop(&w);
+    return status;
+}
+
+so_status so_convert(const char *const *in, int n, const char *out, const so_convert_options *options,
+                     so_convert_result *result, so_error *error)
+{
+    so_convert_job job;
+    so_status status = so_convert_job_open(&job, in, n, options, result, error);
+    if (status == SO_OK) status = convert(&job, out, error);
+    so_convert_job_close(&job);
+    return status;
+}
