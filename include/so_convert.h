@@ -19,6 +19,7 @@ extern "C" {
 typedef struct so_convert_options {
     const char *type;      /* of matrices: "f32", "f16", "bf16", "q8_0", ...; NULL: as they are stored */
     const char *tokenizer; /* folder or file of the tokenizer; NULL: where the model is */
+    const char *name;      /* general.name; NULL: the configuration's, else the folder's */
     const char *speaker;   /* the voice to speak with; NULL: the codec's English woman, else the first */
     int threads;           /* 0: all cores */
     int64_t split;         /* most bytes of tensors per file; 0: one file */

@@ -70,7 +70,9 @@ so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n,
     *result = (so_convert_result){0};
     SO_TRY(so_convert_type_named(job->options->type, &job->type, error));
     SO_TRY(so_source_open(&job->source, in, n, job->options->tokenizer, error));
-    snprintf(result->name, sizeof result->name, "%s", job->source.setup.name);
+    so_setup *setup = &job->source.setup;
+    if (job->options->name) snprintf(setup->name, sizeof setup->name, "%s", job->options->name);
+    snprintf(result->name, sizeof result->name, "%s", setup->name);
     SO_TRY(so_source_check(&job->source, job->options->drop_extra, &result->report, error));
     return so_pool_open(&job->pool, job->options->threads, error);
 }
@@ -270,17 +272,22 @@ static bool is_llama(const so_source *s)
     return names->eot == 128009 && s->setup.omni.text_rows >= 128256;
 }
 
-static so_status set_about(const so_convert_job *job, so_gguf_writer *w, so_error *error)
+so_status so_convert_licences(const so_convert_job *job, so_gguf_writer *w, so_error *error)
 {
-    SO_TRY(so_gguf_set_string(w, "general.type", "model", error));
-    SO_TRY(so_gguf_set_u32(w, "general.quantization_version", 2, error));
-    if (file_type(job->type) >= 0) SO_TRY(so_gguf_set_u32(w, "general.file_type", (uint32_t)file_type(job->type), error));
     if (!is_llama(&job->source)) return SO_OK;
     SO_TRY(so_gguf_set_string(w, "general.license", "llama3.1", error));
     SO_TRY(so_gguf_set_string(w, "general.license.name", "Llama 3.1 Community License and others", error));
     SO_TRY(so_gguf_set_string(w, "general.license.link", "https://www.llama.com/llama3_1/license", error));
     SO_TRY(so_gguf_set_string(w, "stream_omni.licences", so_licence_notes(), error));
     return so_gguf_set_string(w, "stream_omni.built_with", so_licence_line(), error);
+}
+
+static so_status set_about(const so_convert_job *job, so_gguf_writer *w, so_error *error)
+{
+    SO_TRY(so_gguf_set_string(w, "general.type", "model", error));
+    SO_TRY(so_gguf_set_u32(w, "general.quantization_version", 2, error));
+    if (file_type(job->type) >= 0) SO_TRY(so_gguf_set_u32(w, "general.file_type", (uint32_t)file_type(job->type), error));
+    return so_convert_licences(job, w, error);
 }
 
 static int64_t pick_voice(const so_source *s, const char *wanted)

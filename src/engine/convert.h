@@ -37,6 +37,8 @@ so_status so_convert_make(so_convert_job *job, int which, const char *name, cons
                           int64_t cols, so_error *error);
 /* Writes all items to `path` as GGUF, split as the options say; `keys` (without declarations) is freed, on failure too. */
 so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_writer **keys, so_error *error);
+/* Licence keys, for models that owe them. */
+so_status so_convert_licences(const so_convert_job *job, so_gguf_writer *out, so_error *error);
 /* The hash by which a run that goes on knows its part: of the source's files and of a head. */
 void so_convert_identity(const so_convert_job *job, const char *head, size_t bytes, char out[96]);
 
