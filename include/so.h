@@ -60,9 +60,17 @@ typedef struct so_model_info {
     const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
     int64_t n_unused;
 } so_model_info;
-/* Writes the whole model (configuration, tokenizer, weights) as one GGUF file, which appears whole or not at all.
- * Matrices are stored as `type` ("f32", "f16", "bf16", "q8_0"; NULL: as they are in memory), all else as f32. */
-so_status so_model_save(const so_model *model, const char *path, const char *type, so_error *error);
+typedef struct so_save_options {
+    const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as in memory */
+    const char *types;      /* file of rules "PATTERN TYPE", asked before those of `type`; NULL: none */
+    const char *importance; /* file that so_calibration_save wrote, for types below q8_0; NULL: none */
+    void (*note)(void *context, const char *line); /* hears of matrices that could not have their type; may be NULL */
+    void *context;
+} so_save_options;
+/* Writes the whole model (configuration, tokenizer, weights) as one GGUF file, which appears whole or not at all. Vectors
+ * are stored as f32 whatever the options say. `options` may be NULL. SO_ERR_NUMBER names a tensor with a number that its
+ * type cannot hold. */
+so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error);
 /* Strings live as long as the model. */
 void so_model_about(const so_model *model, so_model_info *info);
 
@@ -83,6 +91,7 @@ typedef struct so_session_options {
     const char *system;    /* system text; NULL: the model's own */
     int first_units;       /* units before the first audio leaves; 0: the default */
     double patience;       /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
+    const char *kv;        /* how keys and values are kept: "f32" (NULL), "f16", "bf16", "q8_0" (heads of a multiple of 32) */
 } so_session_options;
 
 so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error);

@@ -66,6 +66,8 @@ typedef struct so_tabletop_eval_options {
                              right answer is said */
     int64_t items;        /* at most so many of every mode; 0: all */
     int threads;          /* workers, each with a session; 0: one per core */
+    int keep_types;       /* as in so_model_options */
+    const char *kv;       /* as in so_session_options */
     uint64_t seed;        /* of the voice's noise */
     const volatile sig_atomic_t *stop;                             /* non-zero: end early; may be NULL */
     void (*progress)(void *context, int64_t done, int64_t total);  /* may be NULL */
@@ -79,6 +81,38 @@ typedef struct so_tabletop_eval_options {
  * object; either may be NULL; the caller frees with so_free. SO_ERR_MISSING when the folder has no item of a mode. */
 so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *options, char **text, char **json,
                            so_error *error);
+
+/* ---- quantised models */
+
+/* What a model is asked: turns of a tabletop folder (with a picture, in words and in speech), lines of a text file (and
+ * made-up speech units), or a few built-in ones. */
+typedef struct so_turns_options {
+    const char *model;  /* as so_model_open takes it */
+    const char *data;   /* a folder or .json of the tabletop world, or any other file: text, one turn a line; NULL: built-in */
+    int64_t items;      /* at most so many; 0: 64 */
+    int threads;        /* 0: all cores */
+    uint64_t seed;      /* of made-up units and pictures */
+    const volatile sig_atomic_t *stop;                            /* non-zero: end early; may be NULL */
+    void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL */
+    void *context;
+} so_turns_options;
+
+typedef struct so_quant_options {
+    so_turns_options turns;
+    const char *type, *types, *importance; /* as in so_save_options; type and types NULL: the weights stay */
+    const char *kv;       /* as in so_session_options, of the quantised model */
+    const char *keep;     /* where to leave the quantised file; NULL: it is removed */
+    int answers;          /* 1: also the answers and word errors of a tabletop folder, with speech: slow */
+    void (*note)(void *context, const char *line); /* as in so_save_options */
+} so_quant_options;
+
+/* What a type costs: the model is opened in f32, written as asked, and led along the first's answers. *text is a table, *json
+ * one object; either may be NULL; the caller frees with so_free. */
+so_status so_eval_quant(const so_quant_options *options, char **text, char **json, so_error *error);
+/* Runs the turns and writes what each column of each matrix matters (see so_save_options.importance) to `path`; *matrices
+ * of them, each met by at least *least rows. */
+so_status so_calibrate(const so_turns_options *options, const char *path, int64_t *matrices, int64_t *least,
+                       so_error *error);
 
 #ifdef __cplusplus
 }

@@ -43,6 +43,12 @@ void so_transfer_report(const so_convert_result *r, so_status status, bool dropp
     printf("\n");
 }
 
+static void note(void *context, const char *line)
+{
+    (void)context;
+    fprintf(stderr, "note: %s\n", line);
+}
+
 static bool is_gguf(const char *path)
 {
     size_t n = strlen(path);
@@ -52,12 +58,15 @@ static bool is_gguf(const char *path)
 static int run(int argc, char **argv)
 {
     const char *out = NULL, *split = NULL;
-    so_convert_options o = {.step = so_transfer_step};
+    so_convert_options o = {.step = so_transfer_step, .note = note};
     int64_t threads = 0;
     bool drop = false;
     const so_option options[] = {
         {"output", SO_OPTION_TEXT, &out, "FILE", "the GGUF file to write; also -o"},
-        {"type", SO_OPTION_TEXT, &o.type, "TYPE", "of matrices: f32, f16, bf16, q8_0; as they are when not given"},
+        {"type", SO_OPTION_TEXT, &o.type, "TYPE",
+         "of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0; as they are when not given"},
+        {"types", SO_OPTION_TEXT, &o.types, "FILE", "rules 'PATTERN TYPE', one a line, asked before --type's own"},
+        {"importance", SO_OPTION_TEXT, &o.importance, "FILE", "what columns matter, from 'calibrate'"},
         {"tokenizer", SO_OPTION_TEXT, &o.tokenizer, "PATH", "the model's tokenizer, when that lies elsewhere"},
         {"speaker", SO_OPTION_TEXT, &o.speaker, "NAME", "the voice to speak with, of those in spk2info.pt"},
         {"split", SO_OPTION_TEXT, &split, "SIZE", "several files of at most this size each: 4G, 500M"},
@@ -92,8 +101,14 @@ const so_verb so_verb_convert = {
     "codec (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt), or a SigLIP tower where the model lacks one; or\n"
     "DIR is a GGUF file. Every tensor is accounted for: what is missing, extra or of another shape or type is listed, and\n"
     "nothing is written. A conversion that was cut off goes on where it stopped when the same command runs again.\n\n"
+    "Types below q8_0 keep the heads in q6_k; the mixes *_m also keep in q6_k, in half of the layers, what errors in are\n"
+    "felt most (v and down). Rows that a type's blocks do not divide get the next larger type that fits, with a note.\n"
+    "In a file of rules the first pattern that matches a tensor's name decides, with * for any text:\n\n"
+    "  lm_head.weight    q6_k\n"
+    "  *.v_proj.weight   q6_k  some    (only in half of the layers: the first, the last and some between)\n"
+    "  codec.*           f16\n\n"
     "examples:\n"
-    "  stream-omni convert stream-omni-8b CosyVoice-300M-25Hz -o stream-omni-8b.gguf --type q8_0\n"
+    "  stream-omni convert stream-omni-8b CosyVoice-300M-25Hz -o stream-omni-8b.gguf --type q4_k_m\n"
     "  stream-omni convert work/one/model models/tabletop.gguf --type q8_0\n"
     "  stream-omni convert stream-omni-8b -o stream-omni-8b.gguf --split 4G\n",
     run};

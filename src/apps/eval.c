@@ -153,9 +153,10 @@ static int run(int argc, char **argv)
     so_golden_options golden_options = {0};
     so_tabletop_eval_options world = {0};
     telling t = {0};
+    so_quant_options quant = {0};
     const char *model = NULL, *details = NULL;
     int64_t threads = 0, seed = 1;
-    bool keep = false;
+    bool keep = false, answers = false;
     const so_option options[] = {
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
         {"json", SO_OPTION_FLAG, &t.json, NULL, "as JSON"},
@@ -169,17 +170,34 @@ static int run(int argc, char **argv)
         {"model", SO_OPTION_TEXT, &model, "FILE|DIR", "tabletop: the model; models/tabletop.gguf when not given"},
         {"modes", SO_OPTION_TEXT, &world.modes, "LIST",
          "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S,V+S>U,S>U,say>S,say>U"},
-        {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode", 1, 1e9},
+        {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode; quant: in all (64)", 1, 1e9},
         {"details", SO_OPTION_TEXT, &details, "FILE", "tabletop: every answer, one JSON object a line"},
-        {"seed", SO_OPTION_INT, &seed, "N", "tabletop: of the voice's noise", 0, 9e15},
+        {"seed", SO_OPTION_INT, &seed, "N", "tabletop: of the voice's noise; quant: of made-up units", 0, 9e15},
+        {"type", SO_OPTION_TEXT, &quant.type, "TYPE", "quant: of matrices, as in convert"},
+        {"types", SO_OPTION_TEXT, &quant.types, "FILE", "quant: rules, as in convert"},
+        {"importance", SO_OPTION_TEXT, &quant.importance, "FILE", "quant: what columns matter, from calibrate"},
+        {"kv", SO_OPTION_TEXT, &quant.kv, "TYPE", "quant: of keys and values: f32, f16, bf16, q8_0"},
+        {"data", SO_OPTION_TEXT, &quant.turns.data, "DIR|FILE",
+         "quant: a tabletop corpus, or text, one turn a line; a few built-in turns when not given"},
+        {"answers", SO_OPTION_FLAG, &answers, NULL, "quant: also answers and word errors on the corpus"},
+        {"keep", SO_OPTION_TEXT, &quant.keep, "FILE", "quant: leave the quantised model there"},
         {0},
     };
     int n, status = so_cli_parse(&so_verb_eval, options, argc, argv, &n);
     if (status >= 0) return status;
     bool is_golden = n == 2 && strcmp(argv[0], "golden") == 0, is_tabletop = n == 2 && strcmp(argv[0], "tabletop") == 0;
-    if (!is_golden && !is_tabletop)
-        return so_cli_usage(&so_verb_eval, "expected 'golden DIR' or 'tabletop DIR', found %s%s%s",
+    bool is_quant = n == 2 && strcmp(argv[0], "quant") == 0;
+    if (!is_golden && !is_tabletop && !is_quant)
+        return so_cli_usage(&so_verb_eval, "expected 'golden DIR', 'tabletop DIR' or 'quant MODEL', found %s%s%s",
                             n ? argv[0] : "nothing", n > 1 ? " " : "", n > 1 ? argv[1] : "");
+    if (is_quant) {
+        quant.turns.model = argv[1];
+        quant.turns.items = world.items;
+        quant.turns.threads = (int)threads;
+        quant.turns.seed = (uint64_t)seed;
+        quant.answers = answers;
+        return so_quant_run(&quant, t.json);
+    }
     golden_options.threads = world.threads = (int)threads;
     golden_options.keep_types = keep;
     if (is_golden) return golden(argv[1], &golden_options, &t);
@@ -189,14 +207,17 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_eval = {
-    "eval", "measures the program against reference numbers, or a model on the tabletop world",
-    "eval golden|tabletop DIR [options]",
+    "eval", "measures the program against reference numbers, a model on the tabletop world, or a type's cost",
+    "eval golden|tabletop DIR [options] | eval quant MODEL --type TYPE [options]",
     "golden runs every case of a folder of reference numbers, prints how far each tensor and sequence is from them,\n"
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
-    "prints answers by kind, word error rates, what its voice sounds like to itself, and times.\n\n"
+    "prints answers by kind, word error rates, what its voice sounds like to itself, and times. quant writes the model in\n"
+    "another type, leads it along the answers of the f32 model, and tells how far its distributions of text, CTC labels and\n"
+    "units are: share of equal choices, and Kullback-Leibler distance in nats.\n\n"
     "examples:\n"
     "  stream-omni eval golden reference/stream-omni-tiny\n"
     "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"
     "  stream-omni eval tabletop test --items 500 --details answers.jsonl\n"
-    "  stream-omni eval tabletop test --modes V+S\\>S --json\n",
+    "  stream-omni eval tabletop test --modes V+S\\>S --json\n"
+    "  stream-omni eval quant models/tabletop.gguf --type q4_k_m --data test --answers\n",
     run};

@@ -37,7 +37,8 @@ so_status so_setting_session(const so_setting *s, so_model *model, so_session **
                                   .seed = (uint64_t)s->seed,
                                   .system = s->system,
                                   .first_units = (int)s->first_units,
-                                  .patience = s->patience};
+                                  .patience = s->patience,
+                                  .kv = s->kv};
     if (s->loop && strcmp(s->loop, "paper") == 0)
         options.loop = SO_LOOP_PAPER;
     else if (s->loop && strcmp(s->loop, "released") != 0)

@@ -9,7 +9,7 @@
 
 /* What options say about the model and the session; start from so_setting_defaults. */
 typedef struct so_setting {
-    const char *model, *tokenizer, *codec, *speaker, *system, *loop;
+    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *kv;
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units;
     double temperature, top_p, patience;
     bool keep_types;
@@ -34,6 +34,7 @@ typedef struct so_setting {
         {"max-text", SO_OPTION_INT, &(s).max_text, "N", "text tokens per answer", 0, 1e6},                             \
         {"max-units", SO_OPTION_INT, &(s).max_units, "N", "speech units (40 ms) per answer", 0, 1e6},                  \
         {"context", SO_OPTION_INT, &(s).context, "N", "positions of a conversation", 0, 1e6},                          \
+        {"kv", SO_OPTION_TEXT, &(s).kv, "TYPE", "keys and values of the past: f32, f16, bf16 or q8_0"},                \
         {"loop", SO_OPTION_TEXT, &(s).loop, "NAME", "released (as published code does) or paper (algorithm 1)"},       \
         {"lookahead", SO_OPTION_INT, &(s).lookahead, "K", "text tokens before the first unit", 0, 1000},               \
     {                                                                                                                  \

@@ -24,6 +24,8 @@ typedef struct so_attn_seg {
     const so_real *k, *v;     /* [kv_rows, kv_stride], heads side by side */
     so_real *dk, *dv;         /* gradients in the layout of k and v; NULL where none is wanted */
     int64_t kv_rows, kv_stride, pos0;
+    so_type kv_type;          /* SO_F32: k and v as declared; F16, BF16, Q8_0: they point at rows of kv_stride numbers of that
+                                 type (no way back; Q8_0: the width of a head is a multiple of 32) */
 } so_attn_seg;
 
 typedef struct so_attn {
@@ -64,7 +66,7 @@ typedef struct so_kernels {
      * fast where the machine has the instruction. */
     void (*gemm_bf16)(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
                       const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc);
-    /* y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL); w stored as `type` (F32, F16, BF16, Q8_0: rows of n x k). */
+    /* y[m,n] = x[m,k] w[n,k]^T (+ bias[n] if not NULL); w stored as `type` (a float or a block type: n rows of k). */
     void (*linear)(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
                    const so_real *bias, so_real *y);
     /* Row `row` of w[*,k] as numbers. */

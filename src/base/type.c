@@ -9,6 +9,7 @@ const so_type_info *so_type_about(so_type type)
         [SO_I32] = {"i32", 1, 4},    [SO_I64] = {"i64", 1, 8},      [SO_U8] = {"u8", 1, 1},
         [SO_F64] = {"f64", 1, 8},    [SO_Q8_0] = {"q8_0", 32, 34},  [SO_Q4_0] = {"q4_0", 32, 18},
         [SO_Q4_K] = {"q4_k", 256, 144}, [SO_Q5_K] = {"q5_k", 256, 176}, [SO_Q6_K] = {"q6_k", 256, 210},
+        [SO_Q5_0] = {"q5_0", 32, 22},
     };
     return &table[(unsigned)type < SO_TYPE_COUNT ? type : SO_F32];
 }

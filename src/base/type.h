@@ -1,6 +1,6 @@
 /* Element types of stored tensors, their sizes, and the half-width floats.
  *
- * Quantised types are the block layouts of GGUF. Types after Q8_0 have their place here; kernels for them come later.
+ * Quantised types are the block layouts of GGUF. What their blocks mean is in base/block.h.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BASE_TYPE_H
@@ -23,6 +23,7 @@ typedef enum so_type {
     SO_Q4_K, /* 256 weights */
     SO_Q5_K,
     SO_Q6_K,
+    SO_Q5_0, /* 32 weights: what rows become whose width is no multiple of 256 */
     SO_TYPE_COUNT
 } so_type;
 

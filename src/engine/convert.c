@@ -13,45 +13,44 @@
 
 /* ---- types */
 
-static int wide_axes(const so_view *view)
+/* An axis of length 1 makes no matrix of a vector. */
+so_type so_convert_type(const so_convert_job *job, const so_view *view)
 {
+    int64_t dim[SO_VIEW_DIMS];
     int n = 0;
-    for (int i = 0; i < view->n_dims; i++) n += view->dim[i] != 1;
-    return n;
+    if (!job->mixture) return view->type;
+    for (int i = 0; i < view->n_dims; i++)
+        if (view->dim[i] != 1) dim[n++] = view->dim[i];
+    so_type type = so_mixture_type(job->mixture, view->name, view->type, n, dim);
+    /* Halves that stay halves go out as they came in, vectors too. */
+    const char *wanted = job->options->type;
+    bool half = wanted && strcmp(wanted, so_type_about(view->type)->name) == 0;
+    return n < 2 && half && so_type_about(view->type)->bytes == 2 ? view->type : type;
 }
 
-so_type so_convert_type(const char *name, const so_view *view, so_type wanted)
+/* Rules look at places among a stack's layers: the mixture hears of all names first. */
+static so_status open_mixture(so_convert_job *job, so_error *error)
 {
-    if (wanted == SO_TYPE_COUNT) return view->type;
-    if (wanted == SO_F32) return SO_F32;
-    bool half = view->type == SO_F16 || view->type == SO_BF16;
-    /* Units and sound hang on their digits more than text does: the codec is never quantised here. */
-    if (strncmp(name, "codec.", 6) == 0) return wide_axes(view) < 2 ? SO_F32 : SO_F16;
-    if (view->n_dims != 2) return half && (wanted == SO_F16 || wanted == SO_BF16) ? view->type : SO_F32;
-    return view->dim[1] % so_type_about(wanted)->block ? SO_F16 : wanted;
-}
-
-so_status so_convert_type_named(const char *name, so_type *type, so_error *error)
-{
-    static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
-    *type = SO_TYPE_COUNT;
-    if (!name) return SO_OK;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
-    if (*type == SO_TYPE_COUNT)
-        return so_fail(error, SO_ERR_ARG, "type '%.40s', expected f32, f16, bf16 or q8_0", name);
+    const so_convert_options *o = job->options;
+    const so_views *views = &job->source.views;
+    so_save_options save = {.type = o->type, .types = o->types, .importance = o->importance};
+    if (!o->type && !o->types) return SO_OK;
+    SO_TRY(so_mixture_open(&job->mixture, &save, error));
+    for (int64_t i = 0; i < views->count; i++) SO_TRY(so_mixture_learn(job->mixture, views->view[i].name, error));
     return SO_OK;
 }
 
-static int file_type(so_type type)
+/* general.file_type, which readers show; -1: a mix that has no number. */
+static int file_type(const char *name)
 {
-    switch (type) {
-    case SO_F32: return 0;
-    case SO_F16: return 1;
-    case SO_Q8_0: return 7;
-    case SO_BF16: return 32;
-    default: return -1;
-    }
+    static const struct {
+        const char *name;
+        int number;
+    } known[] = {{"f32", 0}, {"f16", 1}, {"q4_0", 2}, {"q8_0", 7}, {"q5_0", 8}, {"q4_k", 14}, {"q4_k_m", 15},
+                 {"q5_k", 16}, {"q5_k_m", 17}, {"q6_k", 18}, {"bf16", 32}};
+    for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i].name) == 0) return known[i].number;
+    return -1;
 }
 
 /* ---- the job */
@@ -68,18 +67,19 @@ so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n,
     static const so_convert_options none;
     *job = (so_convert_job){.options = options ? options : &none, .result = result};
     *result = (so_convert_result){0};
-    SO_TRY(so_convert_type_named(job->options->type, &job->type, error));
     SO_TRY(so_source_open(&job->source, in, n, job->options->tokenizer, error));
     so_setup *setup = &job->source.setup;
     if (job->options->name) snprintf(setup->name, sizeof setup->name, "%s", job->options->name);
     snprintf(result->name, sizeof result->name, "%s", setup->name);
     SO_TRY(so_source_check(&job->source, job->options->drop_extra, &result->report, error));
+    SO_TRY(open_mixture(job, error));
     return so_pool_open(&job->pool, job->options->threads, error);
 }
 
 void so_convert_job_close(so_convert_job *job)
 {
     so_pour_clear(&job->list);
+    so_mixture_close(&job->mixture);
     so_pool_close(&job->pool);
     so_source_close(&job->source);
     for (int i = 0; i < 2; i++) free(job->numbers[i]);
@@ -104,7 +104,9 @@ so_status so_convert_add(so_convert_job *job, const char *name, const so_view *v
                          so_error *error)
 {
     SO_TRY(so_pour_add(&job->list, name, view, type, heads, error));
-    job->list.item[job->list.count - 1].mapped = so_names_find(&job->source.copied, so_span_of(view->name)) < 0;
+    so_pour_item *item = &job->list.item[job->list.count - 1];
+    item->mapped = so_names_find(&job->source.copied, so_span_of(view->name)) < 0;
+    if (job->mixture && view->n_dims == 2) item->importance = so_mixture_importance(job->mixture, view->name, view->dim[1]);
     return SO_OK;
 }
 
@@ -115,6 +117,7 @@ void so_convert_identity(const so_convert_job *job, const char *head, size_t byt
     so_sha_init(&sha, SO_SHA256);
     if (job->source.identity) so_sha_feed(&sha, job->source.identity, strlen(job->source.identity));
     so_sha_feed(&sha, head, bytes);
+    if (job->options->importance) so_sha_feed(&sha, job->options->importance, strlen(job->options->importance));
     so_sha_end(&sha, hex);
     snprintf(out, 96, "stream-omni convert %s", hex);
 }
@@ -241,6 +244,7 @@ so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_w
         goto done;
     }
     count(job, &s, &work);
+    if (job->mixture) so_mixture_tell(job->mixture, job->options->note, job->options->context);
     SO_TRY_GO(name_file(path, 0, s.files, job->result->path, error));
     SO_TRY_GO(s.files == 1 ? write_file(job, *keys, &s, 0, path, &work, error)
                            : write_split(job, *keys, &s, path, &work, error));
@@ -286,7 +290,7 @@ static so_status set_about(const so_convert_job *job, so_gguf_writer *w, so_erro
 {
     SO_TRY(so_gguf_set_string(w, "general.type", "model", error));
     SO_TRY(so_gguf_set_u32(w, "general.quantization_version", 2, error));
-    if (file_type(job->type) >= 0) SO_TRY(so_gguf_set_u32(w, "general.file_type", (uint32_t)file_type(job->type), error));
+    if (file_type(job->options->type) >= 0) SO_TRY(so_gguf_set_u32(w, "general.file_type", (uint32_t)file_type(job->options->type), error));
     return so_convert_licences(job, w, error);
 }
 
@@ -327,7 +331,7 @@ static so_status add_tensors(so_convert_job *job, so_error *error)
     for (int64_t i = 0; i < s->views.count && status == SO_OK; i++) {
         const so_view *v = &s->views.view[i];
         if (!so_views_find(&roll.views, v->name)) continue;
-        status = so_convert_add(job, v->name, v, so_convert_type(v->name, v, job->type), 0, error);
+        status = so_convert_add(job, v->name, v, so_convert_type(job, v), 0, error);
     }
     so_roll_clear(&roll);
     return status;

@@ -3,15 +3,10 @@
 #ifndef SO_ENGINE_CONVERT_H
 #define SO_ENGINE_CONVERT_H
 
+#include "engine/mix.h"
 #include "engine/pour.h"
 #include "engine/source.h"
 #include "so_convert.h"
-
-/* The type that a tensor of the model is stored as, when matrices shall be `wanted` (SO_TYPE_COUNT: as stored). This is
- * the one place where conversion decides on types. */
-so_type so_convert_type(const char *name, const so_view *view, so_type wanted);
-/* SO_ERR_ARG names the types there are. */
-so_status so_convert_type_named(const char *name, so_type *type, so_error *error);
 
 /* A target being gathered: the source it comes from, and what made-up tensors point to. */
 typedef struct so_convert_job {
@@ -19,7 +14,7 @@ typedef struct so_convert_job {
     so_convert_result *result;
     so_source source;
     so_pour_list list;
-    so_type type;
+    so_mixture *mixture; /* NULL: types stay as they are */
     so_pool *pool;
     so_view made[2]; /* tensors that no file holds */
     void *numbers[2];
@@ -29,6 +24,8 @@ typedef struct so_convert_job {
 so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n, const so_convert_options *options,
                               so_convert_result *result, so_error *error);
 void so_convert_job_close(so_convert_job *job);
+/* The type that a tensor of the model is stored as. This is the one place where conversion decides on types. */
+so_type so_convert_type(const so_convert_job *job, const so_view *view);
 /* Adds a tensor of job->source.views. */
 so_status so_convert_add(so_convert_job *job, const char *name, const so_view *view, so_type type, int64_t heads,
                          so_error *error);

@@ -211,7 +211,7 @@ static so_status add_renamed(so_convert_job *job, const char *prefix, const char
         snprintf(to, sizeof to, "%s%s", to_prefix, r[i].to);
         const so_view *v = so_views_find(&job->source.views, from);
         if (!v) return so_fail(error, SO_ERR_MISSING, "the model has no '%s'", from);
-        so_type type = r[i].always != SO_TYPE_COUNT ? r[i].always : so_convert_type(from, v, job->type);
+        so_type type = r[i].always != SO_TYPE_COUNT ? r[i].always : so_convert_type(job, v);
         int64_t heads = r[i].turns == 1 ? c->heads : r[i].turns == 2 ? c->kv_heads : 0;
         SO_TRY(so_convert_add(job, to, v, type, heads, error));
     }

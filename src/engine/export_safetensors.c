@@ -27,7 +27,7 @@ static so_status add_group(so_convert_job *job, const group *g, so_error *error)
         bool codec = strncmp(v->name, "codec.", 6) == 0;
         if (strncmp(v->name, g->prefix, length) != 0 || (codec && !length)) continue;
         if (!so_views_find(&roll.views, v->name)) continue;
-        so_type type = codec ? v->type : so_convert_type(v->name, v, job->type);
+        so_type type = codec ? v->type : so_convert_type(job, v);
         if (so_type_about(type)->block > 1)
             status = so_fail(error, SO_ERR_UNSUPPORTED, "'%s' is %s, which safetensors does not know; give --type f16 or bf16",
                              v->name, so_type_about(type)->name);

@@ -434,6 +434,7 @@ static so_status make_text(so_talk *talk, so_made *made, so_error *error)
     int32_t id;
     if (!talk->script) SO_TRY(write_on(talk, &id, error));
     else id = talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
+    if (talk->follow) id = talk->follow->id;
     talk->text[talk->n_text++] = id;
     if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER)
         talk->memory_ids[talk->n_memory++] = id;
@@ -522,6 +523,7 @@ static so_status make_unit(so_talk *talk, so_made *made, so_error *error)
     so_tensor *z = speak_on(talk);
     SO_TRY(finish(talk, error));
     int32_t id = so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
+    if (talk->follow) id = talk->follow->id;
     talk->pending = false;
     talk->last_unit = id;
     talk->spoke = true;
@@ -544,7 +546,17 @@ so_status so_talk_step(so_talk *talk, so_made *made, so_error *error)
     }
     if (talk->spoke) SO_TRY(hear_unit(talk, error));
     if (talk->end) return SO_OK;
-    return text_is_due(talk) ? make_text(talk, made, error) : make_unit(talk, made, error);
+    bool text = talk->follow ? talk->follow->kind == SO_STEP_TEXT : text_is_due(talk);
+    return text ? make_text(talk, made, error) : make_unit(talk, made, error);
+}
+
+so_status so_talk_follow(so_talk *talk, const so_made *other, so_error *error)
+{
+    so_made made;
+    talk->follow = other;
+    so_status status = so_talk_step(talk, &made, error);
+    talk->follow = NULL;
+    return status;
 }
 
 /* ---- memory */
@@ -583,8 +595,8 @@ static bool take_parts(so_talk *talk)
     so_kv *store[] = {&talk->bottom, &talk->backbone, &talk->top};
     int64_t layers[] = {c->speech ? c->bottom : 0, c->backbone, o->speaks ? c->top : 0};
     for (int i = 0; i < 3; i++) {
-        *store[i] = (so_kv){NULL, layers[i], kv, layers[i] || i == 0 ? n : 0, 0};
-        store[i]->data = so_arena_alloc(a, so_kv_bytes(layers[i], kv, store[i]->capacity) + 1);
+        *store[i] = (so_kv){NULL, o->kv, layers[i], kv, layers[i] || i == 0 ? n : 0, 0};
+        store[i]->data = so_arena_alloc(a, so_kv_bytes(o->kv, layers[i], kv, store[i]->capacity) + 1);
     }
     size_t row = (size_t)width * sizeof(so_real);
     talk->heard = so_arena_alloc(a, (size_t)n * sizeof *talk->heard);

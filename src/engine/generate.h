@@ -49,6 +49,7 @@ typedef struct so_talk_options {
     int64_t max_text, max_units;    /* per answer */
     int64_t context;                /* positions of each store */
     bool sees, speaks;              /* take memory for pictures, for the top layers */
+    so_type kv;                     /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
     so_sampling sampling;           /* of text without units; of units; text beside units is greedy */
 } so_talk_options;
 
@@ -96,6 +97,8 @@ typedef struct so_talk {
     so_rng rng;
     so_sampler sampler;
 
+    const so_made *follow; /* not NULL: the step to make, whatever this model would do */
+
     so_tap_fn tap;
     void *tap_context;
 } so_talk;
@@ -121,5 +124,7 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error);
 void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n);
 /* Makes the next text token or unit; kind END, again and again, after the last. */
 so_status so_talk_step(so_talk *talk, so_made *made, so_error *error);
+/* The same, but kind and id are those that another conversation made: two models can be watched on one path. */
+so_status so_talk_follow(so_talk *talk, const so_made *other, so_error *error);
 
 #endif

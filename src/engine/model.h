@@ -44,7 +44,4 @@ bool so_model_stops(const so_model *model, int32_t id);
 so_status so_tokenizer_to_gguf(const so_tokenizer *tokenizer, so_gguf_writer *writer, so_error *error);
 so_status so_tokenizer_from_gguf(so_tokenizer **out, const so_gguf *gguf, so_error *error);
 
-/* One row of k numbers into Q8_0 blocks (k a multiple of 32). */
-void so_quantise_q8_0(const float *x, int64_t k, unsigned char *out);
-
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "backend/kernels.h"
-#include "backend/quantise.h"
+#include "base/quantise.h"
 
 enum { BATCH = 16 << 20 /* bytes of the target */, SPAN = 1 << 14 /* elements that plain types change at a time */ };
 
@@ -92,7 +92,7 @@ static void change_row(const rows *all, int64_t r, unsigned char *out, bench *b)
     }
     memcpy(b->stored, in, so_type_bytes(v->type, cols));
     so_kernels_c()->row(v->type, b->stored, 0, cols, b->number);
-    if (so_quantise_row(all->item->type, b->number, cols, out, &b->error) == SO_OK) return;
+    if (so_quantise_row_by(all->item->type, b->number, all->item->importance, cols, out, &b->error) == SO_OK) return;
     b->failed = true;
     so_fail_in(&b->error, "'%s', row %lld", v->name, (long long)r);
 }

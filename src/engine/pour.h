@@ -17,6 +17,7 @@ typedef struct so_pour_item {
     so_type type;        /* in the target */
     int n_dims;
     int64_t dim[SO_VIEW_DIMS];
+    const float *importance; /* of the columns, for types that are searched for; NULL: all the same */
     int64_t heads;       /* > 0: rows change from halves to pairs within each of so many heads, as llama.cpp rotates */
     size_t bytes;        /* in the target */
     bool mapped;         /* the view's data lies in a map of a file: pages are given back once read */

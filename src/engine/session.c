@@ -49,11 +49,28 @@ done:
     return status;
 }
 
+static so_status store_type(const so_session *s, so_type *type, so_error *error)
+{
+    static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
+    const char *name = s->options.kv;
+    int64_t width = s->model->setup.omni.llama.head_width;
+    *type = name ? SO_TYPE_COUNT : SO_F32;
+    for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
+    if (*type == SO_TYPE_COUNT)
+        return so_fail(error, SO_ERR_ARG, "keys and values as '%.40s', expected f32, f16, bf16 or q8_0", name);
+    if (width % so_type_about(*type)->block)
+        return so_fail(error, SO_ERR_ARG, "keys and values as %s need heads of a multiple of %d numbers, the model has %lld",
+                       name, so_type_about(*type)->block, (long long)width);
+    return SO_OK;
+}
+
 static so_status open_talk(so_session *s, so_error *error)
 {
     const so_session_options *o = &s->options;
     so_talk_options options = {.loop = o->loop, .lookahead = o->lookahead, .window = o->window, .max_text = o->max_text,
                                .max_units = o->max_units, .sees = true, .speaks = s->speech};
+    SO_TRY(store_type(s, &options.kv, error));
     options.sampling =
         (so_sampling){o->temperature, o->top_p, o->temperature > 0 && !o->top_k ? 50 : o->top_k, o->seed};
     return so_talk_open(&s->talk, s->model, &options, error);
@@ -121,7 +138,7 @@ so_status so_session_open(so_session **out, so_model *model, const so_session_op
     if (options) s->options = *options;
     if (s->options.patience <= 0) s->options.patience = 0.5;
     so_status status = open_session(s, error);
-    s->options.system = NULL; /* lent during the call only */
+    s->options.system = s->options.kv = NULL; /* lent during the call only */
     if (status == SO_OK)
         *out = s;
     else

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/quantise.h"
 #include "engine/source.h"
 
 static so_status roll_codec(const so_codec *codec, so_binder *binder, so_error *error)
@@ -92,7 +93,7 @@ static void hold(list *l, const so_view *found, const so_view *expected, bool bl
                 shape_text(expected, b, sizeof b));
     }
     bool plain = found->type == SO_F32 || found->type == SO_F16 || found->type == SO_BF16;
-    if (!plain && !(blocks && found->type >= SO_Q8_0)) {
+    if (!plain && !(blocks && so_type_holds_numbers(found->type))) {
         l->types++;
         fprintf(l->out, "type:    %s is %s, expected f32, f16 or bf16\n", found->name, so_type_about(found->type)->name);
     }

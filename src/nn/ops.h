@@ -58,14 +58,16 @@ so_tensor *so_l2_norm(so_pass *pass, so_tensor *x, double eps);
 
 /* Keys and values of one sequence in one stack: L layers, K and V [capacity, width] each. */
 typedef struct so_kv {
-    so_real *data;
+    void *data;
+    so_type type;                    /* SO_F32 (so_real), SO_F16, SO_BF16, or SO_Q8_0 where heads are multiples of 32 wide */
     int64_t layers, width, capacity; /* width = kv heads * head width */
     int64_t len;                     /* positions held; moved by so_batch_advance after a whole stack */
 } so_kv;
 /* Bytes of the block behind a store. */
-size_t so_kv_bytes(int64_t layers, int64_t width, int64_t capacity);
-so_real *so_kv_k(const so_kv *kv, int64_t layer);
-so_real *so_kv_v(const so_kv *kv, int64_t layer);
+size_t so_kv_bytes(so_type type, int64_t layers, int64_t width, int64_t capacity);
+/* [capacity, width] of `type`. */
+void *so_kv_k(const so_kv *kv, int64_t layer);
+void *so_kv_v(const so_kv *kv, int64_t layer);
 
 /* Rows belong to sequences: rows row0 .. row0+rows of an activation are positions pos0.. of one sequence. With a kv store
  * pos0 == kv->len and attention reads what came before from the store; without one a sequence begins at its first row. */

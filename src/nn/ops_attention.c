@@ -3,15 +3,28 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/quantise.h"
 #include "nn/ops.h"
 
-size_t so_kv_bytes(int64_t layers, int64_t width, int64_t capacity)
+static size_t stored_bytes(so_type type, int64_t n)
 {
-    return (size_t)(2 * layers * width * capacity) * sizeof(so_real);
+    return type == SO_F32 ? (size_t)n * sizeof(so_real) : so_type_bytes(type, n);
 }
 
-so_real *so_kv_k(const so_kv *kv, int64_t layer) { return kv->data + 2 * layer * kv->width * kv->capacity; }
-so_real *so_kv_v(const so_kv *kv, int64_t layer) { return so_kv_k(kv, layer) + kv->width * kv->capacity; }
+size_t so_kv_bytes(so_type type, int64_t layers, int64_t width, int64_t capacity)
+{
+    return stored_bytes(type, 2 * layers * width * capacity);
+}
+
+void *so_kv_k(const so_kv *kv, int64_t layer)
+{
+    return (char *)kv->data + stored_bytes(kv->type, 2 * layer * kv->width * kv->capacity);
+}
+
+void *so_kv_v(const so_kv *kv, int64_t layer)
+{
+    return (char *)kv->data + stored_bytes(kv->type, (2 * layer + 1) * kv->width * kv->capacity);
+}
 
 so_batch *so_batch_many(so_pass *pass, int64_t n, const int64_t *rows, so_kv *const *kv)
 {
@@ -130,21 +143,43 @@ static so_attn *start(so_pass *pass, so_heads h, int64_t n_segs)
     return attn;
 }
 
-static bool store(so_pass *pass, const so_seq *seq, int64_t layer, const so_tensor *k, const so_tensor *v)
+/* n numbers into a store, from `out` on. */
+static bool keep(so_pass *pass, so_type type, const so_real *x, int64_t n, char *out)
+{
+    enum { PIECE = 256 };
+    if (type == SO_F32) memcpy(out, x, (size_t)n * sizeof *x);
+    for (int64_t i = 0; i < n && type != SO_F32; i += PIECE) {
+        float part[PIECE];
+        so_error error;
+        int64_t some = n - i < PIECE ? n - i : PIECE;
+        for (int64_t c = 0; c < some; c++) part[c] = (float)x[i + c];
+        if (so_quantise_row(type, part, some, out + so_type_bytes(type, i), &error) != SO_OK) {
+            so_pass_fail(pass, error.status, "attention: a key or value: %s", error.text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool store(so_pass *pass, const so_seq *seq, int64_t layer, so_heads h, const so_tensor *k, const so_tensor *v)
 {
     so_kv *kv = seq->kv;
     int64_t c = so_cols(k);
+    if (kv->type != SO_F32 && (h.width % so_type_about(kv->type)->block || (kv->type != SO_F16 && kv->type != SO_BF16 && kv->type != SO_Q8_0))) {
+        so_pass_fail(pass, SO_ERR_TYPE, "attention: heads of %lld cannot be stored as %s", (long long)h.width,
+                     so_type_about(kv->type)->name);
+        return false;
+    }
     if (pass->recording || kv->width != c || layer >= kv->layers || seq->pos0 != kv->len) {
         so_pass_fail(pass, SO_ERR_STATE, "attention: a store of %lld layers x %lld, position %lld; found layer %lld, %lld "
                      "columns, position %lld%s", (long long)kv->layers, (long long)kv->width, (long long)kv->len,
                      (long long)layer, (long long)c, (long long)seq->pos0, pass->recording ? ", while recording" : "");
         return false;
     }
-    size_t bytes = (size_t)(seq->rows * c) * sizeof(so_real);
     if (pass->dry) return true;
-    memcpy(so_kv_k(kv, layer) + seq->pos0 * c, so_data(k) + seq->row0 * c, bytes);
-    memcpy(so_kv_v(kv, layer) + seq->pos0 * c, so_data(v) + seq->row0 * c, bytes);
-    return true;
+    size_t at = stored_bytes(kv->type, seq->pos0 * c);
+    return keep(pass, kv->type, so_data(k) + seq->row0 * c, seq->rows * c, (char *)so_kv_k(kv, layer) + at) &&
+           keep(pass, kv->type, so_data(v) + seq->row0 * c, seq->rows * c, (char *)so_kv_v(kv, layer) + at);
 }
 
 so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,
@@ -164,11 +199,12 @@ so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v,
         seg[s] = (so_attn_seg){seq->row0, seq->rows, so_data(k) + seq->row0 * c, so_data(v) + seq->row0 * c, NULL, NULL,
                                seq->rows, c, 0};
         if (!seq->kv) continue;
-        if (!store(pass, seq, layer, k, v)) return NULL;
+        if (!store(pass, seq, layer, heads, k, v)) return NULL;
         seg[s].k = so_kv_k(seq->kv, layer);
         seg[s].v = so_kv_v(seq->kv, layer);
         seg[s].kv_rows = seq->pos0 + seq->rows;
         seg[s].pos0 = seq->pos0;
+        seg[s].kv_type = seq->kv->type;
     }
     return attend(pass, q, k, v, attn);
 }

@@ -66,6 +66,7 @@ so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
     dim[x->n_dims - 1] = n;
     so_tensor *y = so_new(pass, x->n_dims, dim);
     if (!y) return NULL;
+    if (pass->meet && !pass->dry) pass->meet(pass->meet_context, w, x);
     if (!pass->dry)
         pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, bias ? so_data(bias) : NULL, so_data(y));
     so_record(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);

@@ -39,6 +39,8 @@ struct so_pass {
     bool recording, dry;
     so_step *tape; /* the last step */
     so_error error;
+    void (*meet)(void *context, const so_tensor *w, const so_tensor *x); /* hears of every linear layer computed; NULL: nobody */
+    void *meet_context;
 };
 
 static inline bool so_ok(const so_pass *pass) { return pass->error.status == SO_OK; }

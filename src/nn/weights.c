@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "backend/kernels.h"
+#include "base/quantise.h"
 
 so_status so_store_open(so_store *store, size_t capacity, so_error *error)
 {
@@ -121,11 +122,6 @@ static so_status make_random(so_binder *binder, const so_bind_row *row, so_tenso
     return SO_OK;
 }
 
-static bool linear_knows(so_type type)
-{
-    return type == SO_F32 || type == SO_F16 || type == SO_BF16 || type == SO_Q8_0;
-}
-
 typedef struct expand_job {
     const so_view *view;
     int64_t cols;
@@ -234,8 +230,8 @@ static so_status bind_one(so_binder *binder, const char *name, const so_bind_row
                 so_shape_text(&w->tensor, expected), row->axes);
         return SO_OK;
     }
-    if (!linear_knows(view->type)) {
-        problem(binder, "'%s' is %s, expected f32, f16, bf16 or q8_0", name, so_view_describe(view, found, sizeof found));
+    if (!so_type_holds_numbers(view->type)) {
+        problem(binder, "'%s' is %s, expected floats or blocks of them", name, so_view_describe(view, found, sizeof found));
         return SO_OK;
     }
     SO_TRY(load(binder, view, &w->tensor, error));

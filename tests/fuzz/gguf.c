@@ -1,5 +1,6 @@
 /* Fuzzes the reader of GGUF files and its getters.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "base/quantise.h"
 #include "formats/gguf.h"
 
 #include "touch.h"
@@ -27,12 +28,27 @@ static void touch_key(const so_gguf *gguf, const char *key)
     touched += u + (unsigned)i + (f > 0) + b;
 }
 
+/* The first and the last block of every tensor as numbers. */
+static void touch_blocks(const so_views *views)
+{
+    for (int64_t i = 0; i < views->count; i++) {
+        const so_view *v = &views->view[i];
+        const so_type_info *about = so_type_about(v->type);
+        float x[256];
+        if (!v->bytes) continue;
+        so_dequantise_row(v->type, v->data, about->block, x);
+        so_dequantise_row(v->type, (const char *)v->data + v->bytes - (size_t)about->bytes, about->block, x);
+        touched += x[0] > x[about->block - 1];
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     so_error error;
     so_gguf *gguf;
     if (so_gguf_open_memory(&gguf, data, size, &error) != SO_OK) return 0;
     touch_views(so_gguf_views(gguf));
+    touch_blocks(so_gguf_views(gguf));
     for (int64_t i = 0; i < so_gguf_keys(gguf); i++) {
         char key[64];
         so_span name = so_gguf_key(gguf, i);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/cpu/portable.h"
+#include "base/quantise.h"
 
 typedef struct rope_job {
     int64_t heads, width;
@@ -68,11 +69,27 @@ static void visible(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t *
     }
 }
 
+enum { PIECE = 256 };
+
+/* n <= PIECE numbers of a store's keys or values, from number `at` on: where they lie, or decoded into `out`. */
+static const so_real *stored(const so_attn_seg *g, const so_real *base, int64_t at, int64_t n, so_real *out)
+{
+    float part[PIECE];
+    if (g->kv_type == SO_F32) return base + at;
+    so_dequantise_row(g->kv_type, (const unsigned char *)base + so_type_bytes(g->kv_type, at), n, part);
+    for (int64_t i = 0; i < n; i++) out[i] = part[i];
+    return out;
+}
+
 static so_real score(const so_attn *a, const so_attn_seg *g, const so_real *q, int64_t kv_head, int64_t key)
 {
-    const so_real *k = g->k + key * g->kv_stride + kv_head * a->width;
-    so_real sum = 0;
-    for (int64_t c = 0; c < a->width; c++) sum += q[c] * k[c];
+    int64_t at = key * g->kv_stride + kv_head * a->width;
+    so_real sum = 0, part[PIECE];
+    for (int64_t c0 = 0; c0 < a->width; c0 += PIECE) {
+        int64_t n = a->width - c0 < PIECE ? a->width - c0 : PIECE;
+        const so_real *k = stored(g, g->k, at + c0, n, part);
+        for (int64_t c = 0; c < n; c++) sum += q[c0 + c] * k[c];
+    }
     return sum * a->scale;
 }
 
@@ -94,8 +111,12 @@ static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_
             max = s;
         }
         so_real p = (so_real)exp((double)(s - max));
-        const so_real *v = g->v + key * g->kv_stride + kv * a->width;
-        for (int64_t c = 0; c < a->width; c++) y[c] += p * v[c];
+        for (int64_t c0 = 0; c0 < a->width; c0 += PIECE) {
+            so_real part[PIECE];
+            int64_t n = a->width - c0 < PIECE ? a->width - c0 : PIECE;
+            const so_real *v = stored(g, g->v, key * g->kv_stride + kv * a->width + c0, n, part);
+            for (int64_t c = 0; c < n; c++) y[c0 + c] += p * v[c];
+        }
         sum += p;
     }
     for (int64_t c = 0; c < a->width; c++) y[c] /= sum;

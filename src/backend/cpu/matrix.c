@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/portable.h"
+#include "base/quantise.h"
 
 typedef struct gemm_job {
     bool ta, tb;
@@ -63,6 +64,16 @@ static void gemm_bf16(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int
     so_for_rows(pool, m, 8, gemm_bf16_rows, &job);
 }
 
+static void block_row(so_type type, const unsigned char *p, int64_t k, so_real *out)
+{
+    const so_type_info *about = so_type_about(type);
+    float part[256];
+    for (int64_t i = 0; i < k; i += about->block, p += about->bytes) {
+        so_dequantise_row(type, p, about->block, part);
+        for (int j = 0; j < about->block; j++) out[i + j] = part[j];
+    }
+}
+
 static void row(so_type type, const void *w, int64_t row, int64_t k, so_real *out)
 {
     const unsigned char *p = (const unsigned char *)w + (type == SO_F32 ? (size_t)(row * k) * sizeof(so_real)
@@ -75,15 +86,7 @@ static void row(so_type type, const void *w, int64_t row, int64_t k, so_real *ou
     case SO_BF16:
         for (int64_t i = 0; i < k; i++) out[i] = so_from_bf16(((const uint16_t *)p)[i]);
         break;
-    case SO_Q8_0:
-        for (int64_t b = 0; b < k / 32; b++, p += 34) {
-            uint16_t h;
-            memcpy(&h, p, 2);
-            so_real scale = so_from_f16(h);
-            for (int i = 0; i < 32; i++) out[b * 32 + i] = scale * (so_real)(int8_t)p[2 + i];
-        }
-        break;
-    default: memset(out, 0, (size_t)k * sizeof *out); break; /* refused where weights are bound */
+    default: block_row(type, p, k, out); break;
     }
 }
 
