@@ -54,7 +54,11 @@ static int run(int argc, char **argv)
         {"bf16", SO_OPTION_FLAG, &bf16, NULL, "products of matrices in bf16"},
         {"minutes", SO_OPTION_REAL, &recipe.minutes, "M", "time limit of each part; its planned steps when not given",
          0, 1e6},
-        {"items", SO_OPTION_INT, &recipe.items, "N", "exchanges spoken for the corpus; 32000 when not given", 1, 1e7},
+        {"steps", SO_OPTION_INT, &recipe.steps, "N", "steps of each part that trains; as many as it plans when not given", 1, 1e9},
+        {"items", SO_OPTION_INT, &recipe.items, "N", "exchanges spoken for the corpus; 48000 when not given", 1, 1e7},
+        {"fusion", SO_OPTION_TEXT, &recipe.fusion, "WAY", "of text into the top layers: cross, add_input or add_layer"},
+        {"window", SO_OPTION_INT, &recipe.window, "W", "text tokens the top layers see; -1: all; 5 when not given", -1, 4096},
+        {"lookahead", SO_OPTION_INT, &recipe.lookahead, "K", "text tokens the voice waits for; 3 when not given", 1, 4096},
         {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
         {0},
     };

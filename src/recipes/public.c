@@ -56,8 +56,18 @@ static so_status run_part(so_tt *tt, const part *p, const so_recipe_options *opt
 {
     so_tt_say(tt, "%s: %s", p->name, p->about);
     so_status status =
-        p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 32000, 2, error);
+        p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 48000, 2, error);
     return status == SO_OK || status == SO_ERR_STOPPED ? status : so_fail_in(error, "%s", p->name);
+}
+
+static so_status find_fusion(const char *name, so_fuse *fuse, so_error *error)
+{
+    for (int i = 0; i < 3; i++)
+        if (!name || strcmp(name, so_tt_fusions[i]) == 0) {
+            *fuse = (so_fuse)i;
+            return SO_OK;
+        }
+    return so_fail(error, SO_ERR_ARG, "no fusion '%s'; there are cross, add_input, add_layer", name);
 }
 
 so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
@@ -70,6 +80,7 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
     }
     so_tt tt = {.folder = options->folder,
                 .seed = options->seed,
+                .steps = options->steps,
                 .minutes = options->minutes,
                 .say = options->say,
                 .say_context = options->say_context,
@@ -77,6 +88,9 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
                 .kernels = so_kernels_best(),
                 .learning = options->bf16 ? so_kernels_bf16() : NULL};
     so_status status;
+    tt.window = options->window ? options->window : 5;
+    tt.lookahead = options->lookahead ? options->lookahead : 3;
+    SO_TRY(find_fusion(options->fusion, &tt.fuse, error));
     SO_TRY_GO(so_tt_open(&tt, error));
     for (int i = first; i < last; i++) {
         if (parts[i].optional && !options->part) continue;

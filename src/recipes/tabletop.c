@@ -23,6 +23,7 @@ so_omni_config so_tt_config(const so_tt *tt)
         .text_rows = text,
         .audio_rows = text + SO_TT_UNITS,
         .speech = true,
+        .fuse = tt->fuse,
         .vision = true,
         .siglip = {.width = 128, .heads = 4, .ff = 384, .layers = 4, .image = 112, .patch = 14, .norm_eps = 1e-6},
     };

@@ -27,10 +27,14 @@
 /* The model's own system text. */
 extern const char so_tabletop_system[];
 
+/* Names of the ways of fusion, by so_fuse. */
+extern const char *const so_tt_fusions[3];
+
 enum {
     SO_TT_TEXT_SIZE = 512,  /* vocabulary of the BPE */
     SO_TT_UNITS = 512,
     SO_TT_PHONES = 64,      /* most phoneme classes, 0 is CTC's blank */
+    SO_TT_HELD_OUT = 504,   /* the last items of the corpus: of the reserved part, never learned from */
 };
 
 /* One spoken exchange of the corpus. Samples stand in two packed files of 16-bit numbers. */
@@ -54,9 +58,12 @@ typedef struct so_tt_corpus {
 typedef struct so_tt {
     const char *folder;
     uint64_t seed;
+    int64_t steps;      /* of each part that trains; 0: the plan's */
     double minutes;     /* time limit per part; 0: the plan's steps alone */
     so_pool *pool;
     const so_kernels *kernels;
+    so_fuse fuse;              /* of the top layers */
+    int64_t window, lookahead; /* W (-1: unbounded) and K */
     const so_kernels *learning; /* what training computes with; NULL: kernels */
     const volatile sig_atomic_t *stop;
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */

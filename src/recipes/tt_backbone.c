@@ -3,8 +3,9 @@
  * picture teach it the rest of the world's text.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tt_batch.h"
+#include "recipes/tt_stages.h"
 
-enum { PICTURES = 14, TALKS = 5, TURNS = 12, TALK_TURNS = 5 };
+enum { TURNS = 12, TALK_TURNS = 5 };
 
 typedef struct context {
     const so_tt *tt;
@@ -40,12 +41,23 @@ static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_par
     return d.turn[0].kind;
 }
 
-static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+static void put_hard(context *c, so_tt_batch *b, uint64_t index, int turns, so_rng *rng)
+{
+    so_scene scene;
+    so_qa qa[TURNS];
+    so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 2, index));
+    int n = so_tt_hard_questions(&scene, turns, rng, qa);
+    so_tt_batch_sequence(b);
+    for (int t = 0; t < n; t++) put_turn(c->tt, b, &c->ids, t, scene.seed, &qa[t]);
+}
+
+static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, uint32_t kinds,
+                                 int turns)
 {
     so_qa qa = {0};
     so_tt_batch_sequence(b);
     for (int t = 0; t < turns; t++) {
-        so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, 0, &qa);
+        so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, kinds, &qa);
         put_turn(c->tt, b, &c->ids, t, ~(uint64_t)0, &qa);
     }
     return qa.kind;
@@ -56,11 +68,16 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     context *c = p;
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
-    uint64_t first = (uint64_t)m->step * PICTURES;
-    for (int i = 0; i < PICTURES; i++)
+    int pictures = (int)so_tt_share("backbone", "vt-t"), talks = (int)so_tt_share("backbone", "chat");
+    int hard = (int)so_tt_share("backbone", "vt-t hard"), sums = (int)so_tt_share("backbone", "reckoning");
+    uint64_t first = (uint64_t)m->step * (uint64_t)pictures;
+    for (int i = 0; i < pictures; i++)
         put_dialogue(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
-    for (int i = 0; i < TALKS; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
+    for (int i = 0; i < talks; i++)
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 0, 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
+    for (int i = 0; i < hard; i++) put_hard(c, b, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS), &m->rng);
+    for (int i = 0; i < sums; i++)
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed + 2, first + (uint64_t)i, SO_TT_RECKONING, 1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));
     m->tokens = b->rows;
     so_tensor *loss = so_tt_batch_loss(b, NULL);
     if (loss) so_notes_add(m->notes, "text", so_data(loss)[0], 1);
@@ -80,7 +97,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
         if (!b) break;
         for (uint64_t k = 0; k < 32; k++) {
             if (i % 2)
-                kind[k] = put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
+                kind[k] = put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 0, 1);
             else
                 kind[k] = put_dialogue(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
         }
@@ -100,19 +117,10 @@ so_status so_tt_backbone(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "backbone")) return SO_OK;
     context c = {.tt = tt};
     so_store store;
-    so_optim optim;
     SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", NULL}, error));
-    SO_TRY(so_store_learn(&store, "backbone", true, error));
-    SO_TRY(so_store_learn(&store, "projector", true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = 5000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 250},
-        .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
-        .player = {&optim}, .players = 1};
-    so_status status = so_tt_train(tt, "backbone", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"backbone", "projector", NULL}, "backbone", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "backbone", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+                     .keep = (const char *[]){"backbone", "projector", NULL}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);
     so_ids_clear(&c.ids);
     return status;

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tt_batch.h"
 
+#include <string.h>
+
 enum { AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
 
 so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net)
@@ -110,4 +112,17 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right)
     so_tensor *loss = so_cross_entropy(pass, logits, label);
     if (so_ok(pass) && right) mark_wrong(b, logits, at, right);
     return loss;
+}
+
+int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out)
+{
+    const uint32_t kinds = 1u << SO_QA_RELATION | 1u << SO_QA_COUNT_SOME | 1u << SO_QA_PLACE | 1u << SO_QA_EXISTENCE;
+    int n = 0;
+    for (int tries = 0; tries < 3 * turns && n < turns; tries++) {
+        bool relation = so_rng_uniform(rng) < 0.5;
+        bool asked = !so_scene_ask(scene, relation ? 1u << SO_QA_RELATION : kinds, rng, &out[n]);
+        for (int i = 0; i < n && !asked; i++) asked = strcmp(out[i].question, out[n].question) == 0;
+        n += !asked;
+    }
+    return n;
 }

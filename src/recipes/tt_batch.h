@@ -34,4 +34,12 @@ void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t e
  * becomes 0 for answers with a wrong argmax anywhere: what greedy decoding would have got wrong. */
 so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
 
+/* Questions about a scene that take comparing, counting or locating. The world's own mixture asks them too seldom for them to be
+ * learned in the time. Half of them ask how two things
+ * stand to each other, which is learned last. At most `turns`, none twice; returns their number. */
+int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
+
+/* The kinds of talk that take reckoning. */
+enum { SO_TT_RECKONING = 1 << SO_TALK_SUM | 1 << SO_TALK_DIFFERENCE | 1 << SO_TALK_COUNTING };
+
 #endif

@@ -1,7 +1,8 @@
 /* The tabletop recipe's vocabulary and its spoken corpus.
  *
  * A corpus item is a question in a user's voice and its answer in the model's voice, with the phonemes of both (espeak-ng's,
- * American English whatever the accent: targets of the auxiliary CTC loss while the ears learn).
+ * American English whatever the accent: targets of the auxiliary CTC loss while the ears learn). The last SO_TT_HELD_OUT items
+ * are of the reserved part, in reserved voices: what every part measures itself with, and none learns.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <espeak-ng/speak_lib.h>
@@ -83,7 +84,7 @@ static int phones_of(phone_table *table, const char *text, uint8_t *out, int cap
 /* Share of questions in the world's own training voices; the others are invented voices. */
 static const double KNOWN_VOICES = 0.45;
 
-static void draw_item(const so_tt *tt, int64_t i, so_tt_item *item)
+static void draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item)
 {
     so_rng rng;
     so_qa qa;
@@ -92,11 +93,11 @@ static void draw_item(const so_tt *tt, int64_t i, so_tt_item *item)
     item->scene = ~(uint64_t)0;
     if (so_rng_uniform(&rng) < 0.42) {
         so_scene scene;
-        item->scene = so_tabletop_scene_seed(SO_TABLETOP_TRAIN, tt->seed + 7, (uint64_t)i);
+        item->scene = so_tabletop_scene_seed(part, tt->seed + 7, (uint64_t)i);
         so_scene_make(&scene, item->scene);
         so_scene_ask(&scene, 0, &rng, &qa);
     } else {
-        so_tabletop_talk(SO_TABLETOP_TRAIN, tt->seed + 7, (uint64_t)i, 0, &qa);
+        so_tabletop_talk(part, tt->seed + 7, (uint64_t)i, 0, &qa);
     }
     item->kind = qa.kind;
     strcpy(item->question, qa.question);
@@ -139,14 +140,16 @@ static float *in_a_room(const so_tt *tt, const float *x, int64_t n, so_rng *rng,
     return y;
 }
 
-static so_status speak_item(const so_tt *tt, int64_t i, slice *out, so_error *error)
+static so_status speak_item(const so_tt *tt, int64_t i, bool held_out, slice *out, so_error *error)
 {
     so_tt_item item;
     so_rng rng;
-    draw_item(tt, i, &item);
+    so_tabletop_part part = held_out ? SO_TABLETOP_RESERVED : SO_TABLETOP_TRAIN;
+    draw_item(tt, part, i, &item);
     so_rng_init(&rng, tt->seed, 0x726f6f6d00000000u + (uint64_t)i);
-    bool known = so_rng_uniform(&rng) < KNOWN_VOICES;
-    so_voice own = so_voice_own(), user = known ? so_voice_draw(SO_TABLETOP_TRAIN, tt->seed, (uint64_t)i) : so_voice_invent(tt->seed, (uint64_t)i);
+    bool known = so_rng_uniform(&rng) < KNOWN_VOICES || held_out;
+    so_voice own = so_voice_own();
+    so_voice user = known ? so_voice_draw(part, tt->seed, (uint64_t)i) : so_voice_invent(tt->seed, (uint64_t)i);
     float *x = NULL, *y = NULL;
     int64_t n;
     so_status status = so_voice_speak(item.question, &user, tt->seed + (uint64_t)i, &x, &n, error);
@@ -171,7 +174,8 @@ static so_status speak_item(const so_tt *tt, int64_t i, slice *out, so_error *er
     return status == SO_OK ? so_writer_put(&out->index, &item, sizeof item, error) : status;
 }
 
-static so_status speak_slice(const so_tt *tt, int part, int64_t from, int64_t to, so_error *error)
+/* Speaks items from..to; those from `held_out` on belong to the reserved part. */
+static so_status speak_slice(const so_tt *tt, int part, int64_t from, int64_t to, int64_t held_out, so_error *error)
 {
     slice s = {0};
     char name[64], path[1024];
@@ -183,7 +187,7 @@ static so_status speak_slice(const so_tt *tt, int part, int64_t from, int64_t to
         status = so_writer_open(w[k], so_tt_path(tt, name, path), error);
     }
     for (int64_t i = from; i < to && status == SO_OK; i++) {
-        status = speak_item(tt, i, &s, error);
+        status = speak_item(tt, i, i >= held_out, &s, error);
         if ((i - from) % 500 == 499) so_tt_say(tt, "corpus: process %d, %lld of %lld", part, (long long)(i - from + 1), (long long)(to - from));
     }
     for (int k = 0; k < 3 && status == SO_OK; k++) status = so_writer_commit(w[k], error);
@@ -241,6 +245,7 @@ static so_status join(const so_tt *tt, int parts, so_error *error)
 so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *error)
 {
     if (tt->corpus.count) return SO_OK;
+    items += SO_TT_HELD_OUT;
     pid_t child[64];
     if (processes < 1) processes = 1;
     if (processes > 64) processes = 64;
@@ -248,7 +253,7 @@ so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *e
         child[p] = fork();
         if (child[p] == 0) {
             so_error e;
-            so_status s = speak_slice(tt, p, items * p / processes, items * (p + 1) / processes, &e);
+            so_status s = speak_slice(tt, p, items * p / processes, items * (p + 1) / processes, items - SO_TT_HELD_OUT, &e);
             if (s != SO_OK) so_tt_say(tt, "corpus: %s", e.text);
             _exit(s != SO_OK);
         }

@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 #include "models/speech_tokenizer.h"
+#include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
 
-enum { FRAMES = 6000, MOST = 64, STEPS = 5000, QUANTISE_FROM = 1800, SHORT_UNTIL = 900 };
+enum { FRAMES = 6000, MOST = 64, QUANTISE_FROM = 1800, SHORT_UNTIL = 900 };
 
 so_speech_tokenizer_config so_tt_ears_config(bool training)
 {
@@ -201,7 +202,8 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
     so_notes_add(notes, "ctc", so_data(loss[1])[0], 1);
     if (quantise) so_notes_add(notes, "commit", so_data(loss[2])[0] * so_cols(x), 1);
     if (measure) so_notes_add(notes, "phoneme errors", (double)errors / (double)words, (double)words);
-    return so_weighted_sum(pass, losses, loss, (so_real[]){0.5, 1, (so_real)(0.25 * (double)so_cols(x))});
+    return so_weighted_sum(pass, losses, loss, (so_real[]){so_tt_weight("ears", "inner"), so_tt_weight("ears", "ctc"),
+                                                           so_tt_weight("ears", "commit") * (so_real)so_cols(x)});
 }
 
 static int64_t draw(context *c, so_rng *rng, double most, int32_t *utterance)
@@ -244,6 +246,23 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     return listen(c, pass, n, utterance, quantise, m->notes, m->step % 20 == 0);
 }
 
+/* Phoneme errors of questions in the reserved voices. */
+static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
+{
+    context *c = p;
+    int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
+    for (int64_t i = 0; i + 21 <= SO_TT_HELD_OUT && so_ok(pass); i += 21) {
+        size_t mark = so_arena_mark(pass->arena);
+        int32_t utterance[21];
+        for (int64_t k = 0; k < 21; k++) utterance[k] = (int32_t)(first + i + k) * 2;
+        listen(c, pass, 21, utterance, step > QUANTISE_FROM, notes, true);
+        so_arena_release(pass->arena, mark);
+    }
+    c->unit = NULL; /* what was heard here moves no code */
+    *error = pass->error;
+    return error->status;
+}
+
 static so_status updated(void *p, int64_t step, so_error *error)
 {
     context *c = p;
@@ -269,53 +288,119 @@ so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_sp
 so_status so_tt_ears(so_tt *tt, so_error *error)
 {
     if (so_tt_done(tt, "ears")) return SO_OK;
-    context c = {.tt = tt, .utterances = tt->corpus.count * 2};
+    context c = {.tt = tt, .utterances = (tt->corpus.count - SO_TT_HELD_OUT) * 2};
     so_store store;
-    so_optim optim;
     SO_TRY(so_tt_ears_open(tt, true, &store, &c.net, error));
-    c.order = malloc((size_t)(c.utterances + 1) * sizeof *c.order);
-    if (!c.order || !c.utterances) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
+    c.order = malloc((size_t)(c.utterances > 0 ? c.utterances : 1) * sizeof *c.order);
+    if (!c.order || c.utterances <= 0) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
     for (int64_t i = 0; i < c.utterances; i++) c.order[i] = (int32_t)i;
     sorting = tt;
     qsort(c.order, (size_t)c.utterances, sizeof *c.order, by_duration);
-    SO_TRY(so_store_learn(&store, "tokenizer", true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.02, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
     so_extra extra[] = {{"codes", c.net.codes->data, (size_t)so_count(c.net.codes) * sizeof(so_real)},
                         {"code_count", c.net.code_count->data, (size_t)so_count(c.net.code_count) * sizeof(so_real)},
                         {"code_sum", c.net.code_sum->data, (size_t)so_count(c.net.code_sum) * sizeof(so_real)}};
-    so_trainer trainer = {
-        .plan = {.steps = STEPS, .schedule = {SO_RATE_COSINE, 1.2e-3, 0.02, 200}, .report_every = 20},
-        .hooks = {.context = &c, .micro = micro, .updated = updated},
-        .player = {&optim}, .players = 1, .extra = extra, .extras = 3};
-    so_status status = so_tt_train(tt, "ears", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "ears", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "ears", .store = &store, .extra = extra, .extras = 3,
+                     .hooks = {.context = &c, .micro = micro, .updated = updated, .evaluate = evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);
     free(c.order);
     return status;
 }
 
 /* ---- the corpus as units */
-static so_status put_units(const so_tt *tt, so_pass *pass, const so_speech_tokenizer *net, const so_tt_item *item, bool answer,
-                           so_writer *out, int32_t *count, so_error *error)
+enum { ITEMS = 6, VERSIONS = 2 + SO_TT_DISGUISES, UTTERANCES = ITEMS * VERSIONS }; /* that go through the ears together */
+
+typedef struct scribe {
+    const so_tt *tt;
+    so_speech_tokenizer net;
+    so_pass pass;
+    so_writer index, units;
+    int32_t at; /* units written */
+} scribe;
+
+/* Features [*frames, 128] of an item's question (version 0), answer (1), or disguised question (2..). The caller frees. */
+static float *features(const scribe *s, const so_tt_item *item, int version, so_rng *rng, int64_t *frames, so_error *error)
 {
-    float *pcm;
+    float *pcm, *mel, *other;
     int64_t n;
-    SO_TRY(so_tt_speech(tt, item, answer, &pcm, &n, error));
-    size_t mark = so_arena_mark(pass->arena);
-    int64_t frames = so_mel_frames(tt->whisper, n), units = so_speech_tokenizer_units(&net->config, frames);
-    so_tensor *mel = so_new2(pass, frames, 128);
-    int32_t *ids = so_take(pass, (size_t)units * 4 + 4, false);
-    uint16_t *small = so_take(pass, (size_t)units * 2 + 2, false);
-    so_status status = small ? so_mel_compute(tt->whisper, pcm, n, so_data(mel), NULL, error) : pass->error.status;
-    if (status == SO_OK) status = so_speech_tokenizer_ids(pass, net, mel, ids);
-    if (status != SO_OK && pass->error.status) *error = pass->error;
-    for (int64_t i = 0; i < units && status == SO_OK; i++) small[i] = (uint16_t)ids[i];
-    if (status == SO_OK) status = so_writer_put(out, small, (size_t)units * 2, error);
-    *count = (int32_t)units;
-    so_arena_release(pass->arena, mark);
+    if (so_tt_speech(s->tt, item, version == 1, &pcm, &n, error) != SO_OK) return NULL;
+    *frames = so_mel_frames(s->tt->whisper, n);
+    mel = malloc((size_t)(*frames + 1) * 128 * sizeof *mel);
+    if (!mel)
+        so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
+    else if (so_mel_compute(s->tt->whisper, pcm, n, mel, NULL, error) != SO_OK) {
+        free(mel);
+        mel = NULL;
+    }
     free(pcm);
+    if (!mel || version < 2) return mel;
+    other = disguise(mel, *frames, frames, rng);
+    free(mel);
+    if (!other) so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
+    return other;
+}
+
+/* Units of n utterances in one batch; `batch` tells which rows of `ids` are whose. */
+static so_status hear_units(scribe *s, int64_t n, float *const *mel, const int64_t *frames, int32_t **ids, so_batch **batch, so_error *error)
+{
+    so_pass *pass = &s->pass;
+    int64_t longest = 0;
+    for (int64_t i = 0; i < n; i++) longest = frames[i] > longest ? frames[i] : longest;
+    so_tensor *input = so_new3(pass, n, longest, 128);
+    for (int64_t i = 0; i < n && input; i++) {
+        so_real *to = so_data(input) + i * longest * 128;
+        memcpy(to, mel[i], (size_t)frames[i] * 128 * sizeof *to);
+        memset(to + frames[i] * 128, 0, (size_t)(longest - frames[i]) * 128 * sizeof *to);
+    }
+    so_tensor *x = so_speech_tokenizer_encode(pass, &s->net, input, frames, batch, NULL);
+    *ids = so_take(pass, (size_t)(x ? so_rows(x) : 1) * 4, false);
+    so_speech_tokenizer_quantise(pass, &s->net, x, *ids, NULL);
+    if (!so_ok(pass)) *error = pass->error;
+    return pass->error.status;
+}
+
+static so_status put_units(scribe *s, const int32_t *ids, int64_t n, int32_t *at, int32_t *count, so_error *error)
+{
+    uint16_t small[4096];
+    if (n > 4096) return so_fail(error, SO_ERR_LIMIT, "an utterance of %lld units, expected at most 4096", (long long)n);
+    for (int64_t i = 0; i < n; i++) small[i] = (uint16_t)ids[i];
+    *at = s->at;
+    *count = (int32_t)n;
+    s->at += (int32_t)n;
+    return so_writer_put(&s->units, small, (size_t)n * 2, error);
+}
+
+/* Writes the units of items first .. first + n - 1, n at most ITEMS. */
+static so_status put_items(scribe *s, int64_t first, int64_t n, so_error *error)
+{
+    float *mel[UTTERANCES] = {0};
+    int64_t frames[UTTERANCES];
+    int32_t *ids = NULL;
+    so_batch *batch = NULL;
+    so_status status = SO_OK;
+    size_t mark = so_arena_mark(s->pass.arena);
+    for (int64_t i = 0; i < n * VERSIONS && status == SO_OK; i++) {
+        so_rng rng;
+        so_rng_init(&rng, s->tt->seed, 0x6469736775000000u + (uint64_t)(first * VERSIONS + i));
+        mel[i] = features(s, &s->tt->corpus.item[first + i / VERSIONS], (int)(i % VERSIONS), &rng, &frames[i], error);
+        if (!mel[i]) status = error->status;
+    }
+    if (status == SO_OK) status = hear_units(s, n * VERSIONS, mel, frames, &ids, &batch, error);
+    for (int64_t i = 0; i < n && status == SO_OK; i++) {
+        so_tt_spoken u = {0};
+        int32_t *at[VERSIONS] = {&u.q_at, &u.a_at}, *count[VERSIONS] = {&u.q_count, &u.a_count};
+        for (int k = 0; k < SO_TT_DISGUISES; k++) {
+            at[2 + k] = &u.d_at[k];
+            count[2 + k] = &u.d_count[k];
+        }
+        for (int v = 0; v < VERSIONS && status == SO_OK; v++) {
+            int64_t seq = i * VERSIONS + v;
+            status = put_units(s, ids + batch->seq[seq].row0, batch->seq[seq].rows, at[v], count[v], error);
+        }
+        if (status == SO_OK) status = so_writer_put(&s->index, &u, sizeof u, error);
+    }
+    for (int i = 0; i < UTTERANCES; i++) free(mel[i]);
+    so_arena_release(s->pass.arena, mark);
     return status;
 }
 
@@ -323,32 +408,27 @@ so_status so_tt_units(so_tt *tt, so_error *error)
 {
     char path[1024];
     if (access(so_tt_path(tt, "units.index", path), R_OK) == 0) return SO_OK;
+    scribe s = {.tt = tt};
     so_store store;
-    so_speech_tokenizer net;
     so_arena arena;
-    so_pass pass;
-    so_writer index, units;
-    SO_TRY(so_tt_ears_open(tt, false, &store, &net, error));
+    SO_TRY(so_tt_ears_open(tt, false, &store, &s.net, error));
     SO_TRY(so_tt_overlay(tt, &store, "ears", error));
     SO_TRY(so_arena_init(&arena, (size_t)4 << 30, error));
-    so_pass_init(&pass, &arena, tt->pool, tt->kernels);
-    SO_TRY(so_writer_open(&units, so_tt_path(tt, "units.u16", path), error));
-    SO_TRY(so_writer_open(&index, so_tt_path(tt, "units.index", path), error));
-    int32_t at = 0;
+    so_pass_init(&s.pass, &arena, tt->pool, tt->kernels);
+    SO_TRY(so_writer_open(&s.units, so_tt_path(tt, "units.u16", path), error));
+    SO_TRY(so_writer_open(&s.index, so_tt_path(tt, "units.index", path), error));
     so_status status = SO_OK;
-    for (int64_t i = 0; i < tt->corpus.count && status == SO_OK; i++) {
-        so_tt_spoken s = {.q_at = at};
-        status = put_units(tt, &pass, &net, &tt->corpus.item[i], false, &units, &s.q_count, error);
-        s.a_at = at += s.q_count;
-        if (status == SO_OK) status = put_units(tt, &pass, &net, &tt->corpus.item[i], true, &units, &s.a_count, error);
-        at += s.a_count;
-        if (status == SO_OK) status = so_writer_put(&index, &s, sizeof s, error);
-        if (i % 1000 == 999) so_tt_say(tt, "units: %lld of %lld items", (long long)i + 1, (long long)tt->corpus.count);
+    for (int64_t i = 0; i < tt->corpus.count && status == SO_OK; i += ITEMS) {
+        if (tt->stop && *tt->stop) status = so_fail(error, SO_ERR_STOPPED, "stopped as asked before item %lld", (long long)i);
+        if (status != SO_OK) break;
+        int64_t left = tt->corpus.count - i;
+        status = put_items(&s, i, left < ITEMS ? left : ITEMS, error);
+        if (i % 1002 == 0) so_tt_say(tt, "units: %lld of %lld items", (long long)i, (long long)tt->corpus.count);
     }
-    if (status == SO_OK) status = so_writer_commit(&units, error);
-    if (status == SO_OK) status = so_writer_commit(&index, error);
-    so_writer_drop(&units);
-    so_writer_drop(&index);
+    if (status == SO_OK) status = so_writer_commit(&s.units, error);
+    if (status == SO_OK) status = so_writer_commit(&s.index, error);
+    so_writer_drop(&s.units);
+    so_writer_drop(&s.index);
     so_arena_clear(&arena);
     so_store_close(&store);
     return status;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "recipes/tabletop.h"
+#include "recipes/tt_stages.h"
 
 enum { BATCH = 32, GRID = 8, PATCHES = GRID * GRID, AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
 
@@ -84,7 +84,9 @@ static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, ui
         so_notes_add(notes, "size", accuracy(z, size), 1);
         so_notes_add(notes, "place", accuracy(w, place), 1);
     }
-    return so_weighted_sum(pass, 4, loss, (so_real[]){1, 1, 1, 1});
+    return so_weighted_sum(pass, 4, loss,
+                           (so_real[]){so_tt_weight("eyes", "shape"), so_tt_weight("eyes", "colour"), so_tt_weight("eyes", "size"),
+                                       so_tt_weight("eyes", "place")});
 }
 
 typedef struct context {
@@ -121,23 +123,15 @@ so_status so_tt_eyes(so_tt *tt, so_error *error)
     context c = {.tt = tt};
     so_store store;
     so_rng rng;
-    so_optim optim;
     so_omni_config config = so_tt_config(tt);
     so_rng_init(&rng, tt->seed, 2);
     so_binder binder = {.store = &store, .rng = &rng, .group = "vision"};
     SO_TRY(so_store_open(&store, 0, error));
     SO_TRY(so_siglip_bind(&c.net.tower, &config.siglip, "model.vision_tower.vision_tower.vision_model.", &binder, error));
     SO_TRY(SO_BIND(&binder, "", 0, head_table, &c.net, error));
-    SO_TRY(so_store_learn(&store, NULL, true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.02, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = 6000, .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 100}, .report_every = 50, .evaluate_every = 500},
-        .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
-        .player = {&optim}, .players = 1};
-    so_status status = so_tt_train(tt, "eyes", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"vision", NULL}, "eyes", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "eyes", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+                     .keep = (const char *[]){"vision", NULL}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);
     return status;
 }

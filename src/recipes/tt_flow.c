@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
 #include "recipes/tt_vocal.h"
 
@@ -18,7 +19,6 @@ enum {
     SPEAKER = 192,
     ROWS = 1600,
     MOST = 48, /* frames and recordings of a step, with padding */
-    STEPS = 8000,
     JUDGED = 12,
     SAMPLES = 4,
 };
@@ -193,7 +193,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     if (!so_ok(pass)) return NULL;
     so_notes_add(m->notes, "flow", so_data(loss[0])[0], (double)m->tokens);
     so_notes_add(m->notes, "guess", so_data(loss[1])[0], (double)m->tokens);
-    return so_weighted_sum(pass, 2, loss, (so_real[]){1, 0.5});
+    return so_weighted_sum(pass, 2, loss, (so_real[]){so_tt_weight("flow", "flow"), so_tt_weight("flow", "guess")});
 }
 
 /* ---- judging */
@@ -325,25 +325,9 @@ static so_status order_answers(context *c, so_error *error)
 
 static so_status learn(context *c, so_tt *tt, so_store *store, so_error *error)
 {
-    so_optim optim;
     SO_TRY(begin_at_mean(c, error));
-    SO_TRY(so_store_learn(store, NULL, true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-8, .clip = 5, .average = 0.998},
-                         error));
-    SO_TRY(so_optim_add(&optim, store, NULL, 0, error));
-    so_trainer trainer = {.plan = {.steps = STEPS,
-                                   .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 150},
-                                   .report_every = 20,
-                                   .evaluate_every = 500,
-                                   .save_every = 100},
-                          .hooks = {.context = c, .micro = micro, .evaluate = evaluate},
-                          .player = {&optim},
-                          .players = 1};
-    so_status status = so_tt_train(tt, "flow", &trainer, error);
-    so_optim_swap(&optim);
-    if (status == SO_OK) status = so_tt_keep(tt, store, NULL, "flow", error);
-    so_optim_close(&optim);
-    return status;
+    so_tt_job job = {.part = "flow", .store = store, .hooks = {.context = c, .micro = micro, .evaluate = evaluate}};
+    return so_tt_learn(tt, &job, error);
 }
 
 so_status so_tt_flow(so_tt *tt, so_error *error)

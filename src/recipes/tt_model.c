@@ -11,6 +11,8 @@
 #include "recipes/tt_units.h"
 #include "recipes/tt_vocal.h"
 
+const char *const so_tt_fusions[] = {"cross", "add_input", "add_layer"};
+
 static so_status write_config(const so_tt *tt, const char *folder, so_error *error)
 {
     so_omni_config c = so_tt_config(tt);
@@ -24,7 +26,8 @@ static so_status write_config(const so_tt *tt, const char *folder, so_error *err
         " \"num_key_value_heads\": %lld,\n \"head_dim\": %lld,\n \"num_hidden_layers\": %lld,\n"
         " \"num_bottom_audio_layers\": %lld,\n \"num_top_audio_layers\": %lld,\n \"rms_norm_eps\": %g,\n"
         " \"rope_theta\": %g,\n \"max_position_embeddings\": 2048,\n \"vocab_size\": %lld,\n \"text_vocab_size\": %lld,\n"
-        " \"audio_vocab_size\": %d,\n \"text_lookahead\": 3,\n \"text_window\": 5,\n \"speech_history\": 0,\n"
+        " \"audio_vocab_size\": %d,\n \"text_lookahead\": %lld,\n \"text_window\": %lld,\n"
+        " \"speech_fusion\": \"%s\",\n \"speech_history\": 0,\n"
         " \"mm_vision_tower\": \"siglip-tabletop\",\n \"mm_projector_type\": \"mlp2x_gelu\",\n \"mm_hidden_size\": %lld,\n"
         " \"mm_patch_merge_type\": \"flat\",\n \"image_aspect_ratio\": \"square\",\n"
         " \"bos_token_id\": %d,\n \"eos_token_id\": [%d, %d, %d],\n"
@@ -32,7 +35,8 @@ static so_status write_config(const so_tt *tt, const char *folder, so_error *err
         "  \"num_hidden_layers\": %lld, \"image_size\": %lld, \"patch_size\": %lld, \"layer_norm_eps\": %g}\n}\n",
         so_tabletop_system, (long long)c.llama.width, (long long)c.llama.ff, (long long)c.llama.heads, (long long)c.llama.kv_heads,
         (long long)c.llama.head_width, (long long)c.backbone, (long long)c.bottom, (long long)c.top, c.llama.rms_eps,
-        c.llama.rope_theta, (long long)c.audio_rows, (long long)c.text_rows, SO_TT_UNITS, (long long)c.siglip.width, tt->id->bos,
+        c.llama.rope_theta, (long long)c.audio_rows, (long long)c.text_rows, SO_TT_UNITS,
+        (long long)tt->lookahead, (long long)(tt->window < 0 ? 1 << 16 : tt->window), so_tt_fusions[tt->fuse], (long long)c.siglip.width, tt->id->bos,
         tt->id->eos, tt->id->eom, tt->id->eot, (long long)c.siglip.width, (long long)c.siglip.ff, (long long)c.siglip.heads,
         (long long)c.siglip.layers + 1, (long long)c.siglip.image, (long long)c.siglip.patch, c.siglip.norm_eps);
     snprintf(path, sizeof path, "%s/config.json", folder);

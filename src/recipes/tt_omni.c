@@ -3,9 +3,10 @@
  * learned in stage 1 is lost. The answer in speech needs no loss of its own here: the backbone never sees generated speech.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tt_batch.h"
+#include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
 
-enum { SPOKEN = 28, PICTURES = 8, TALKS = 4, TURNS = 4 };
+enum { TURNS = 4, HARD_TURNS = 8 };
 
 typedef struct context {
     const so_tt *tt;
@@ -15,13 +16,14 @@ typedef struct context {
     int64_t train;
 } context;
 
-/* Spoken items of the corpus as sequences of the batch. */
-static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *item)
+/* Spoken items of the corpus as sequences of the batch; who asks is drawn from `slips`. */
+static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *item, so_rng *slips)
 {
     so_pass *pass = b->pass;
     const so_tt *tt = c->tt;
     bool recording = pass->recording;
     so_tt_speech_batch *s = so_tt_speech_start(pass, tt);
+    if (s) s->slips = slips;
     for (int64_t i = 0; s && i < n; i++) so_tt_speech_add(s, &c->units, item[i], true, false, &c->ids);
     if (!s || !so_ok(pass)) return;
     pass->recording = false;
@@ -34,7 +36,7 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
         so_tt_batch_sequence(b);
         so_tt_batch_heard(b, (int64_t)tt->head.n);
         if (it->scene != ~(uint64_t)0) so_tt_batch_picture(b, it->scene);
-        so_tt_batch_heard(b, c->units.item[item[i]].q_count + (int64_t)tt->reply.n);
+        so_tt_batch_heard(b, s->segment[i].rows + (int64_t)tt->reply.n);
         c->ids.n = 0;
         if (so_tt_encode(tt, it->answer, &c->ids, &pass->error) == SO_OK)
             so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
@@ -62,21 +64,30 @@ static void put_written(context *c, so_tt_batch *b, uint64_t scene, int turns, c
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
-    int64_t item[SPOKEN];
+    int64_t item[SO_TT_SPEECH_SEQS];
+    int hard = (int)so_tt_share("omni", "vt-t hard"), sums = (int)so_tt_share("omni", "reckoning");
+    int spoken = (int)so_tt_share("omni", "spoken"), pictures = (int)so_tt_share("omni", "vt-t"), talks = (int)so_tt_share("omni", "chat");
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
-    for (int i = 0; i < SPOKEN; i++) item[i] = so_rng_below(&m->rng, c->train);
-    put_spoken(c, b, SPOKEN, item);
-    for (int i = 0; i < PICTURES && so_ok(pass); i++) {
+    for (int i = 0; i < spoken; i++) item[i] = so_rng_below(&m->rng, c->train);
+    put_spoken(c, b, spoken, item, &m->rng);
+    for (int i = 0; i < pictures && so_ok(pass); i++) {
         so_dialogue d;
-        so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * PICTURES + i), 1 + (int)so_rng_below(&m->rng, TURNS), &d);
+        so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * pictures + i), 1 + (int)so_rng_below(&m->rng, TURNS), &d);
         put_written(c, b, d.scene.seed, d.turns, d.turn);
     }
-    for (int i = 0; i < TALKS && so_ok(pass); i++) {
+    for (int i = 0; i < hard && so_ok(pass); i++) {
+        so_scene scene;
+        so_qa qa[HARD_TURNS];
+        so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
+        put_written(c, b, scene.seed, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa);
+    }
+    for (int i = 0; i < talks + sums && so_ok(pass); i++) {
         so_qa qa[TURNS];
         int turns = 1 + (int)so_rng_below(&m->rng, TURNS);
         for (int t = 0; t < turns; t++)
-            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * TALKS + i) * TURNS + t), 0, &qa[t]);
+            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * (talks + sums) + i) * TURNS + t),
+                             i < talks ? 0 : SO_TT_RECKONING, &qa[t]);
         put_written(c, b, ~(uint64_t)0, turns, qa);
     }
     m->tokens = b->rows;
@@ -95,7 +106,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
         for (int i = 0; i < 28; i++) item[i] = at + i;
         so_tt_batch *b = so_tt_batch_start(pass, &c->net);
         if (!b) break;
-        put_spoken(c, b, 28, item);
+        put_spoken(c, b, 28, item, NULL);
         so_tt_batch_loss(b, right);
         for (int i = 0; i < 28; i++)
             so_notes_add(notes, c->tt->corpus.item[item[i]].scene == ~(uint64_t)0 ? "S to T talk" : "V+S to T", right[i], 1);
@@ -124,20 +135,12 @@ so_status so_tt_omni(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "omni")) return SO_OK;
     context c = {.tt = tt};
     so_store store;
-    so_optim optim;
     SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", "backbone", "bottom", NULL}, error));
     SO_TRY(so_tt_units_open(&c.units, tt, error));
-    c.train = c.units.count - 252;
-    SO_TRY(so_store_learn(&store, "backbone", true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = 1500, .schedule = {SO_RATE_COSINE, 8e-4, 0.02, 50}, .report_every = 25, .evaluate_every = 250},
-        .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
-        .player = {&optim}, .players = 1};
-    so_status status = so_tt_train(tt, "omni", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"backbone", NULL}, "omni", error);
-    so_optim_close(&optim);
+    c.train = c.units.count - SO_TT_HELD_OUT;
+    so_tt_job job = {.part = "omni", .store = &store, .keep = (const char *[]){"backbone", NULL},
+                     .hooks = {.context = &c, .micro = micro, .evaluate = evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.ids);
     so_store_close(&store);

@@ -7,10 +7,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
 
+#include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { AHEAD = 3, WINDOW = 5, PHONE_LAYER = 2 };
+enum { PHONE_LAYER = 2, BOTTOM_BATCH = 28, TOP_BATCH = 24 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -37,7 +38,7 @@ static void add_ids(so_tt_speech_batch *b, const int32_t *ids, const uint16_t *u
     int64_t held = -1; /* with slips: sometimes a unit is another one, as an unknown voice makes it */
     for (int64_t i = 0; i < n; i++) {
         if (units && b->slips) {
-            held = so_rng_uniform(b->slips) < 0.06 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
+            held = so_rng_uniform(b->slips) < 0.03 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
         }
         if (b->rows == SO_TT_SPEECH_ROWS) {
             so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d speech rows", SO_TT_SPEECH_ROWS);
@@ -89,7 +90,11 @@ void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int6
     if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
     int64_t s = b->seqs++, row0 = b->rows;
     add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
-    if (hear) add_segment(b, units->unit + u->q_at, u->q_count, item->question, scratch);
+    if (hear) {
+        int64_t who = b->slips ? so_rng_below(b->slips, 1 + SO_TT_DISGUISES) - 1 : -1;
+        int32_t at = who < 0 ? u->q_at : u->d_at[who], count = who < 0 ? u->q_count : u->d_count[who];
+        add_segment(b, units->unit + at, count, item->question, scratch);
+    }
     add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
     b->answer_segment[s] = -1;
     b->memory0[s] = b->memories;
@@ -206,6 +211,8 @@ static so_tensor *phone_ctc(so_tt_speech_batch *b, const int64_t *items, so_tens
     return ctc_loss(b, logits, label, label0, labels, 0, total);
 }
 
+static double share_of(const char *part, const char *task, int batch) { return so_tt_share(part, task) / batch; }
+
 static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, so_notes *notes, bool measure, so_rng *slips)
 {
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
@@ -215,7 +222,7 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     b->slips = slips;
     for (int64_t i = 0; i < n; i++) {
         int64_t before = b->segments;
-        bool echo = slips && so_rng_uniform(slips) < 0.25;
+        bool echo = slips && so_rng_uniform(slips) < share_of("bottom", "echo", BOTTOM_BATCH);
         if (echo)
             so_tt_speech_echo(b, &c->units, item[i], &c->scratch);
         else
@@ -244,10 +251,9 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
         so_notes_add(notes, "token errors", (double)errors / (double)tokens, (double)tokens);
         so_notes_add(notes, "whole", (double)whole / (double)b->segments, (double)b->segments);
     }
-    return so_weighted_sum(pass, losses, loss, (so_real[]){1, 0.1f, 0.5f});
+    return so_weighted_sum(pass, losses, loss, (so_real[]){so_tt_weight("bottom", "ctc"), so_tt_weight("bottom", "template"),
+                                                           so_tt_weight("bottom", "phonemes")});
 }
-
-enum { BOTTOM_BATCH = 28, TOP_BATCH = 24 };
 
 static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
 {
@@ -277,10 +283,10 @@ static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes 
 
 static so_status open_context(context *c, so_tt *tt, so_store *store, const char *const *parts, so_error *error)
 {
-    *c = (context){.tt = tt, .ahead = AHEAD, .window = WINDOW};
+    *c = (context){.tt = tt, .ahead = tt->lookahead, .window = tt->window};
     SO_TRY(so_tt_omni_open(tt, store, &c->net, parts, error));
     SO_TRY(so_tt_units_open(&c->units, tt, error));
-    c->train = c->units.count - 252;
+    c->train = c->units.count - SO_TT_HELD_OUT;
     if (c->train < 100) return so_fail(error, SO_ERR_STATE, "%lld items of speech, expected some thousands", (long long)c->units.count);
     return SO_OK;
 }
@@ -290,7 +296,6 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "bottom")) return SO_OK;
     context c;
     so_store store;
-    so_optim optim;
     so_rng rng;
     SO_TRY(open_context(&c, tt, &store, NULL, error));
     so_rng_init(&rng, tt->seed, 4);
@@ -298,17 +303,9 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     binder.sizes.of['D'] = c.net.config.llama.width;
     const so_bind_row phone[] = {{offsetof(context, phone_w), "phones", "64 D", "phones", SO_INIT_FAN_IN, 1, false}};
     SO_TRY(SO_BIND(&binder, "", 0, phone, &c, error));
-    SO_TRY(so_store_learn(&store, "bottom", true, error));
-    SO_TRY(so_store_learn(&store, "phones", true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = 5000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 500},
-        .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate},
-        .player = {&optim}, .players = 1};
-    so_status status = so_tt_train(tt, "bottom", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"bottom", NULL}, "bottom", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "bottom", .store = &store, .keep = (const char *[]){"bottom", NULL},
+                     .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.scratch);
     so_store_close(&store);
@@ -369,9 +366,10 @@ static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
+    if (b) b->slips = &m->rng;
     for (int i = 0; b && i < TOP_BATCH; i++) {
         int64_t item = so_rng_below(&m->rng, c->train);
-        bool hear = so_rng_uniform(&m->rng) < 0.7;
+        bool hear = so_rng_uniform(&m->rng) < share_of("top", "s-s", TOP_BATCH);
         so_tt_speech_add(b, &c->units, item, hear, true, &c->scratch);
     }
     if (!b || !so_ok(pass)) return NULL;
@@ -399,18 +397,10 @@ so_status so_tt_top(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "top")) return SO_OK;
     context c;
     so_store store;
-    so_optim optim;
     SO_TRY(open_context(&c, tt, &store, (const char *[]){"bottom", NULL}, error));
-    SO_TRY(so_store_learn(&store, "top", true, error));
-    SO_TRY(so_optim_open(&optim, &(so_adamw){.decay = 0.05, .clip = 1}, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {
-        .plan = {.steps = 4000, .schedule = {SO_RATE_COSINE, 2e-3, 0.02, 200}, .report_every = 25, .evaluate_every = 500},
-        .hooks = {.context = &c, .micro = top_micro, .evaluate = top_evaluate},
-        .player = {&optim}, .players = 1};
-    so_status status = so_tt_train(tt, "top", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, (const char *[]){"top", NULL}, "top", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "top", .store = &store, .keep = (const char *[]){"top", NULL},
+                     .hooks = {.context = &c, .micro = top_micro, .evaluate = top_evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.scratch);
     so_store_close(&store);

@@ -6,9 +6,12 @@
 #include "models/speech_tokenizer.h"
 #include "recipes/tabletop.h"
 
-/* Units of every item: question at q_at.. of q_count, answer likewise, in one array. */
+/* Units of every item: question at q_at.. of q_count, answer likewise, and the question as other throats say it, in one
+ * array. */
+enum { SO_TT_DISGUISES = 1 };
+
 typedef struct so_tt_spoken {
-    int32_t q_at, q_count, a_at, a_count;
+    int32_t q_at, q_count, a_at, a_count, d_at[SO_TT_DISGUISES], d_count[SO_TT_DISGUISES];
 } so_tt_spoken;
 
 typedef struct so_tt_units_file {
@@ -40,7 +43,7 @@ typedef struct so_tt_segment {
 typedef struct so_tt_speech_batch {
     so_pass *pass;
     const so_tt *tt;
-    so_rng *slips; /* units are mistaken now and then, drawn from here; NULL: never */
+    so_rng *slips; /* from here is drawn who asks, and which units are mistaken; NULL: the question as it was recorded */
     int64_t rows, seqs, segments, labels, memories, fused;
     int64_t seq_rows[SO_TT_SPEECH_SEQS];
     int32_t *id;      /* [rows] what the bottom layers read */

@@ -7,7 +7,6 @@
 #include "models/hift.h"
 #include "recipes/tabletop.h"
 
-enum { SO_TT_HELD_OUT = 252 }; /* the last items of the corpus, never learned from */
 
 so_hift_config so_tt_vocoder_config(void);
 so_flow_config so_tt_flow_config(void);

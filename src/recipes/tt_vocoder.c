@@ -15,6 +15,7 @@
 #include "media/audio.h"
 #include "media/f0.h"
 #include "models/discriminators.h"
+#include "recipes/tt_stages.h"
 #include "recipes/tt_vocal.h"
 
 enum {
@@ -25,8 +26,6 @@ enum {
     CROP = FRAMES * HOP, /* of one step */
     AROUND = 4,          /* frames on either side that the mel of a crop sees */
     PITCHED = 4000,      /* answers that are learned from, their pitch is measured */
-    STEPS = 8000,
-    POLISH_STEPS = 3000,
     OWN_PITCH_FROM = 800, /* steps until the source follows the predicted pitch */
     JUDGED = 12,
     SAMPLES = 4,
@@ -243,7 +242,9 @@ static so_tensor *losses(so_pass *pass, const so_real *f0, so_tensor *guess, so_
     so_notes_add(notes, "stft",
                  (so_data(loss[1])[0] + so_data(loss[2])[0] + so_data(loss[3])[0] + so_data(loss[4])[0]) / 4, 1);
     so_notes_add(notes, "f0", so_data(loss[5])[0], 1);
-    return so_weighted_sum(pass, 6, loss, (so_real[]){45, 4, 4, 4, 4, 0.1f});
+    so_real stft = so_tt_weight("vocoder", "stft");
+    so_real weight[] = {so_tt_weight("vocoder", "mel"), stft, stft, stft, stft, so_tt_weight("vocoder", "f0")};
+    return so_weighted_sum(pass, 6, loss, weight);
 }
 
 /* Crops, and what the vocoder makes of them. */
@@ -303,7 +304,9 @@ static so_tensor *contest(void *p, so_pass *pass, so_micro *m)
     int losses_made = m->player == 0 ? 4 : 2;
     for (int i = 0; i < losses_made; i++) so_notes_add(m->notes, name[m->player][i], so_data(loss[i])[0], 1);
     pass->k = so_tt_rough(c->tt);
-    return so_weighted_sum(pass, losses_made, loss, (so_real[]){1, 1, m->player == 0 ? 2 : 0, 1});
+    return so_weighted_sum(pass, losses_made, loss, (so_real[]){1, so_tt_weight("polish", "fooling"),
+                                                                m->player == 0 ? so_tt_weight("polish", "features") : 0,
+                                                                so_tt_weight("polish", "relative")});
 }
 
 /* ---- judging */
@@ -383,54 +386,16 @@ so_status so_tt_vocoder(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "vocoder")) return SO_OK;
     context c = {.tt = tt};
     so_store store;
-    so_optim optim;
     SO_TRY(so_tt_vocoder_open(tt, &store, &c.net, error));
     SO_TRY(open_pitch(tt, &c.pitch, error));
-    SO_TRY(so_store_learn(&store, NULL, true, error));
-    so_adamw adamw = {.beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-8, .clip = 300};
-    SO_TRY(so_optim_open(&optim, &adamw, error));
-    SO_TRY(so_optim_add(&optim, &store, NULL, 0, error));
-    so_trainer trainer = {.plan = {.steps = STEPS,
-                                   .schedule = {SO_RATE_COSINE, 1.5e-3, 0.02, 100},
-                                   .report_every = 20,
-                                   .evaluate_every = 500,
-                                   .save_every = 100},
-                          .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
-                          .player = {&optim},
-                          .players = 1};
-    so_status status = so_tt_train(tt, "vocoder", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "vocoder", error);
-    so_optim_close(&optim);
+    so_tt_job job = {.part = "vocoder", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);
     close_pitch(&c.pitch);
     return status;
 }
 
 /* ---- polishing against judges */
-
-static so_status polish(context *c, so_tt *tt, so_store *store, so_store *judges, so_error *error)
-{
-    so_optim optim[2];
-    so_adamw adamw = {.beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-8, .clip = 300};
-    SO_TRY(so_store_learn(store, NULL, true, error));
-    SO_TRY(so_store_learn(judges, NULL, true, error));
-    for (int i = 0; i < 2; i++) {
-        SO_TRY(so_optim_open(&optim[i], &adamw, error));
-        SO_TRY(so_optim_add(&optim[i], i ? judges : store, NULL, 0, error));
-    }
-    so_trainer trainer = {.plan = {.steps = POLISH_STEPS,
-                                   .schedule = {SO_RATE_COSINE, 2e-4, 0.1, 50},
-                                   .report_every = 20,
-                                   .evaluate_every = 250,
-                                   .save_every = 100},
-                          .hooks = {.context = c, .micro = contest, .evaluate = evaluate},
-                          .player = {&optim[0], &optim[1]},
-                          .players = 2};
-    so_status status = so_tt_train(tt, "polish", &trainer, error);
-    if (status == SO_OK) status = so_tt_keep(tt, store, NULL, "polish", error);
-    for (int i = 0; i < 2; i++) so_optim_close(&optim[i]);
-    return status;
-}
 
 so_status so_tt_polish(so_tt *tt, so_error *error)
 {
@@ -446,7 +411,9 @@ so_status so_tt_polish(so_tt *tt, so_error *error)
     SO_TRY(so_tt_vocoder_open(tt, &store, &c.net, error));
     SO_TRY(so_tt_overlay(tt, &store, "vocoder", error));
     SO_TRY(open_pitch(tt, &c.pitch, error));
-    so_status status = polish(&c, tt, &store, &judges, error);
+    so_tt_job job = {.part = "polish", .store = &store, .against = &judges,
+                     .hooks = {.context = &c, .micro = contest, .evaluate = evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&judges);
     so_store_close(&store);
     close_pitch(&c.pitch);
