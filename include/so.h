@@ -61,7 +61,8 @@ typedef struct so_model_info {
     int64_t n_unused;
 } so_model_info;
 typedef struct so_save_options {
-    const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as in memory */
+    const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as
+                               they are in memory */
     const char *types;      /* file of rules "PATTERN TYPE", asked before those of `type`; NULL: none */
     const char *importance; /* file that so_calibration_save wrote, for types below q8_0; NULL: none */
     void (*note)(void *context, const char *line); /* hears of matrices that could not have their type; may be NULL */
@@ -91,7 +92,7 @@ typedef struct so_session_options {
     const char *system;    /* system text; NULL: the model's own */
     int first_units;       /* units before the first audio leaves; 0: the default */
     double patience;       /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
-    const char *kv;        /* how keys and values are kept: "f32" (NULL), "f16", "bf16", "q8_0" (heads of a multiple of 32) */
+    const char *kv;        /* how keys and values are kept: "f32" (NULL), "f16", "bf16", "q8_0" (heads of 32, 64, ...) */
 } so_session_options;
 
 so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error);

@@ -87,8 +87,8 @@ so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *o
 /* What a model is asked: turns of a tabletop folder (with a picture, in words and in speech), lines of a text file (and
  * made-up speech units), or a few built-in ones. */
 typedef struct so_turns_options {
-    const char *model;  /* as so_model_open takes it */
-    const char *data;   /* a folder or .json of the tabletop world, or any other file: text, one turn a line; NULL: built-in */
+    const char *model, *tokenizer; /* as so_model_open takes them */
+    const char *data;   /* a folder or .json of the tabletop world; or text, one turn a line; NULL: built-in */
     int64_t items;      /* at most so many; 0: 64 */
     int threads;        /* 0: all cores */
     uint64_t seed;      /* of made-up units and pictures */
@@ -106,8 +106,8 @@ typedef struct so_quant_options {
     void (*note)(void *context, const char *line); /* as in so_save_options */
 } so_quant_options;
 
-/* What a type costs: the model is opened in f32, written as asked, and led along the first's answers. *text is a table, *json
- * one object; either may be NULL; the caller frees with so_free. */
+/* What a type costs: the model is opened in f32, written as asked, opened again, and led along the first's answers. *text is
+ * a table, *json one object; either may be NULL; the caller frees with so_free. */
 so_status so_eval_quant(const so_quant_options *options, char **text, char **json, so_error *error);
 /* Runs the turns and writes what each column of each matrix matters (see so_save_options.importance) to `path`; *matrices
  * of them, each met by at least *least rows. */

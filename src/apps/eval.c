@@ -164,7 +164,7 @@ static int run(int argc, char **argv)
         {"inputs", SO_OPTION_TEXT, &golden_options.inputs, "DIR",
          "golden: its pictures and sounds, when they lie elsewhere"},
         {"tokenizer", SO_OPTION_TEXT, &golden_options.tokenizer, "PATH",
-         "golden: the tokenizer, when it lies elsewhere"},
+         "golden, quant: the tokenizer, when it lies elsewhere"},
         {"keep-types", SO_OPTION_FLAG, &keep, NULL, "golden: do not expand the weights to f32"},
         {"failures", SO_OPTION_FLAG, &t.failures, NULL, "golden: print only what passes a bar"},
         {"model", SO_OPTION_TEXT, &model, "FILE|DIR", "tabletop: the model; models/tabletop.gguf when not given"},
@@ -192,6 +192,7 @@ static int run(int argc, char **argv)
                             n ? argv[0] : "nothing", n > 1 ? " " : "", n > 1 ? argv[1] : "");
     if (is_quant) {
         quant.turns.model = argv[1];
+        quant.turns.tokenizer = golden_options.tokenizer;
         quant.turns.items = world.items;
         quant.turns.threads = (int)threads;
         quant.turns.seed = (uint64_t)seed;
@@ -213,7 +214,7 @@ const so_verb so_verb_eval = {
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
     "prints answers by kind, word error rates, what its voice sounds like to itself, and times. quant writes the model in\n"
     "another type, leads it along the answers of the f32 model, and tells how far its distributions of text, CTC labels and\n"
-    "units are: share of equal choices, and Kullback-Leibler distance in nats.\n\n"
+    "units are: share of equal choices, Kullback-Leibler distance in nats.\n\n"
     "examples:\n"
     "  stream-omni eval golden reference/stream-omni-tiny\n"
     "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"

@@ -24,8 +24,8 @@ typedef struct so_attn_seg {
     const so_real *k, *v;     /* [kv_rows, kv_stride], heads side by side */
     so_real *dk, *dv;         /* gradients in the layout of k and v; NULL where none is wanted */
     int64_t kv_rows, kv_stride, pos0;
-    so_type kv_type;          /* SO_F32: k and v as declared; F16, BF16, Q8_0: they point at rows of kv_stride numbers of that
-                                 type (no way back; Q8_0: the width of a head is a multiple of 32) */
+    so_type kv_type;          /* SO_F32: k and v as declared; F16, BF16, Q8_0: they point at rows of kv_stride numbers of
+                                 that type (no way back; Q8_0: the width of a head is a multiple of 32) */
 } so_attn_seg;
 
 typedef struct so_attn {

@@ -61,7 +61,8 @@ static void write_q5_0(const float *x, const float *w, so_block_q5_0 *out)
     }
 }
 
-/* What each of n numbers matters: its column's importance in units of the row's mean, or, where nothing is known, more the larger it is. */
+/* What each of n numbers matters: its column's importance in units of the row's mean, or, where nothing is known, more the
+ * larger it is. */
 static const float *weights_of(const float *x, const float *importance, double mean, int n, float *w)
 {
     float sum = 0;

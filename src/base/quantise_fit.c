@@ -68,7 +68,8 @@ void so_fit_affine(int n, const float *x, const float *w, int codes, float *s, f
         float inverse = ((float)(codes - 1) + 0.1f * (float)trial) / (hi - lo);
         sums c = code_sums(n, x, w, lo, inverse, 0, (float)(codes - 1));
         float det = all * c.wqq - c.wq * c.wq;
-        float scale = det > 0 ? (all * c.wqx - mean * c.wq) / det : 0, zero = det > 0 ? (c.wqq * mean - c.wq * c.wqx) / det : 0;
+        float scale = det > 0 ? (all * c.wqx - mean * c.wq) / det : 0;
+        float zero = det > 0 ? (c.wqq * mean - c.wq * c.wqx) / det : 0;
         if (!(det > 0) || zero > 0) {
             zero = 0;
             scale = c.wqq > 0 ? c.wqx / c.wqq : 0;

@@ -15,9 +15,9 @@ static inline float so_fit_clamp(float v, float lo, float hi)
     return v > hi ? hi : v;
 }
 
-/* The scale s for which codes q = clamp(round(x / s), -codes, codes - 1) leave the least sum of w (x - s q)^2, among the
- * scales that put the largest number near -codes or codes - 1 (a negative s is one of them). 0 where all x are 0. n is a multiple
- * of 8, at most SO_FIT_MOST; w > 0. */
+/* The scale s, of either sign, for which codes q = clamp(round(x / s), -codes, codes - 1) leave the least sum of
+ * w (x - s q)^2, among scales that put the number farthest from 0 near an end of the codes. 0 where all x are 0. n is a
+ * multiple of 8, at most SO_FIT_MOST; w > 0. */
 float so_fit_symmetric(int n, const float *x, const float *w, int codes);
 /* The same for x = s q - m, q in 0..codes - 1, s >= 0, m >= 0. */
 void so_fit_affine(int n, const float *x, const float *w, int codes, float *s, float *m);

@@ -34,7 +34,8 @@ static float error_of(const float *x, const float *w, float s, float m, float to
 static void choose_six(const float *x, const float *w, float d, float dm, float top, float s, float m, uint8_t *code_s,
                        uint8_t *code_m)
 {
-    int s0 = (int)so_fit_clamp(so_fit_round(s * inverse_of(d)), 0, 63), m0 = (int)so_fit_clamp(so_fit_round(m * inverse_of(dm)), 0, 63);
+    int s0 = (int)so_fit_clamp(so_fit_round(s * inverse_of(d)), 0, 63);
+    int m0 = (int)so_fit_clamp(so_fit_round(m * inverse_of(dm)), 0, 63);
     float best = INFINITY;
     for (int a = s0 - 1; a <= s0 + 1; a++)
         for (int b = m0 - 1; b <= m0 + 1; b++) {

@@ -25,7 +25,12 @@ static void watch(void *context, const char *what, const so_tensor *t)
     static const struct {
         const char *what;
         int drift;
-    } wanted[] = {{"ctc", SO_DRIFT_CTC}, {"gen_ctc", SO_DRIFT_CTC}, {"m_logits", SO_DRIFT_TEXT}, {"u_logits", SO_DRIFT_UNIT}};
+    } wanted[] = {
+        {"ctc", SO_DRIFT_CTC},
+        {"gen_ctc", SO_DRIFT_CTC},
+        {"m_logits", SO_DRIFT_TEXT},
+        {"u_logits", SO_DRIFT_UNIT},
+    };
     watcher *w = context;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (strcmp(what, wanted[i].what) == 0 && w->status == SO_OK)

@@ -29,8 +29,8 @@ typedef struct so_turn {
 
 typedef struct so_lockstep so_lockstep;
 
-/* A session of each model, of the same sizes; models stay open until close. `other_options` may differ from `options` in the
- * types of the stores only. SO_ERR_SHAPE when the models differ in vocabulary. */
+/* A session of each model, of the same sizes; models stay open until close. `other_options` may differ from `options` in
+ * `kv` only. SO_ERR_SHAPE when the models differ in vocabulary. */
 so_status so_lockstep_open(so_lockstep **out, so_model *first, so_model *other, const so_session_options *options,
                            const so_session_options *other_options, so_error *error);
 void so_lockstep_close(so_lockstep **lockstep);

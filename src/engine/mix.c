@@ -12,8 +12,7 @@
 #include "base/quantise.h"
 #include "formats/safetensors.h"
 
-/* Heads decide what is said and are read whole for every token; an error in v or down adds to every later layer. Positions of
- * patches are few. */
+/* Heads decide what is said; an error in v or down adds to every later layer. Positions of patches are few. */
 #define HEADS(type) "lm_head.weight " type "\naudio_lm_head.weight " type "\naudio_to_text_proj.weight " type "\n"
 #define PARTS "*position_embedding.weight f16\ncodec.* f16\n"
 #define MEDIUM "*.v_proj.weight q6_k some\n*.mlp.down_proj.weight q6_k some\n"
@@ -74,9 +73,9 @@ static so_status add_rule(so_mixture *m, char *line, const char *where, int numb
     for (so_type t = SO_F32; type && t < SO_TYPE_COUNT; t++)
         if (so_type_holds_numbers(t) && strcmp(so_type_about(t)->name, type) == 0) r.type = t;
     if (r.type == SO_TYPE_COUNT || (some && *some != '#' && !r.some) || (more && *more != '#'))
-        return so_fail(error, SO_ERR_FORMAT, "%s, line %d: '%.80s %.40s %.40s', expected a pattern, a type (f32, bf16, f16, "
-                       "q8_0, q6_k, q5_k, q5_0, q4_k, q4_0) and perhaps 'some'", where, number, pattern,
-                       type ? type : "", some ? some : "");
+        return so_fail(error, SO_ERR_FORMAT,
+                       "%s, line %d: '%.80s%s%.40s', expected a pattern, a type (f32, bf16, f16, q8_0, q6_k, q5_k, q5_0, "
+                       "q4_k, q4_0) and perhaps 'some'", where, number, pattern, type ? " " : "", type ? type : "");
     SO_TRY(so_grow(&m->rules, m->n_rules, &m->rules_capacity, sizeof *m->rules, error));
     r.pattern = strdup(pattern);
     if (!r.pattern) return so_fail(error, SO_ERR_NOMEM, "no memory for a table of types");
@@ -242,7 +241,8 @@ so_type so_mixture_type(so_mixture *m, const char *name, so_type stored, int n_d
         break;
     }
     if (m->keep || so_type_about(type)->block == 1) return type;
-    return n_dims > 2 ? SO_F16 : that_fits(m, type, dim[1]);
+    if (n_dims == 2) return that_fits(m, type, dim[1]);
+    return strncmp(name, "codec.", 6) != 0 && so_type_about(stored)->block == 1 ? stored : SO_F16;
 }
 
 const float *so_mixture_importance(const so_mixture *m, const char *name, int64_t k)

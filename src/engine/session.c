@@ -60,8 +60,8 @@ static so_status store_type(const so_session *s, so_type *type, so_error *error)
     if (*type == SO_TYPE_COUNT)
         return so_fail(error, SO_ERR_ARG, "keys and values as '%.40s', expected f32, f16, bf16 or q8_0", name);
     if (width % so_type_about(*type)->block)
-        return so_fail(error, SO_ERR_ARG, "keys and values as %s need heads of a multiple of %d numbers, the model has %lld",
-                       name, so_type_about(*type)->block, (long long)width);
+        return so_fail(error, SO_ERR_ARG, "keys and values as %s need heads of a multiple of %d numbers, found %lld", name,
+                       so_type_about(*type)->block, (long long)width);
     return SO_OK;
 }
 

@@ -59,7 +59,7 @@ so_tensor *so_l2_norm(so_pass *pass, so_tensor *x, double eps);
 /* Keys and values of one sequence in one stack: L layers, K and V [capacity, width] each. */
 typedef struct so_kv {
     void *data;
-    so_type type;                    /* SO_F32 (so_real), SO_F16, SO_BF16, or SO_Q8_0 where heads are multiples of 32 wide */
+    so_type type;                    /* SO_F32 (so_real), SO_F16, SO_BF16; SO_Q8_0 where heads are multiples of 32 */
     int64_t layers, width, capacity; /* width = kv heads * head width */
     int64_t len;                     /* positions held; moved by so_batch_advance after a whole stack */
 } so_kv;

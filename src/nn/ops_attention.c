@@ -165,7 +165,8 @@ static bool store(so_pass *pass, const so_seq *seq, int64_t layer, so_heads h, c
 {
     so_kv *kv = seq->kv;
     int64_t c = so_cols(k);
-    if (kv->type != SO_F32 && (h.width % so_type_about(kv->type)->block || (kv->type != SO_F16 && kv->type != SO_BF16 && kv->type != SO_Q8_0))) {
+    bool known = kv->type == SO_F32 || kv->type == SO_F16 || kv->type == SO_BF16 || kv->type == SO_Q8_0;
+    if (!known || h.width % so_type_about(kv->type)->block) {
         so_pass_fail(pass, SO_ERR_TYPE, "attention: heads of %lld cannot be stored as %s", (long long)h.width,
                      so_type_about(kv->type)->name);
         return false;

@@ -39,7 +39,7 @@ struct so_pass {
     bool recording, dry;
     so_step *tape; /* the last step */
     so_error error;
-    void (*meet)(void *context, const so_tensor *w, const so_tensor *x); /* hears of every linear layer computed; NULL: nobody */
+    void (*meet)(void *context, const so_tensor *w, const so_tensor *x); /* hears of every linear layer; may be NULL */
     void *meet_context;
 };
 

@@ -62,7 +62,8 @@ static so_status choose_path(judging *j, so_error *error)
 static so_status open_models(judging *j, so_error *error)
 {
     const so_quant_options *o = j->options;
-    so_model_options open = {.threads = o->turns.threads}, keep = {.threads = o->turns.threads, .keep_types = 1};
+    so_model_options open = {.threads = o->turns.threads, .tokenizer = o->turns.tokenizer};
+    so_model_options keep = {.threads = o->turns.threads, .keep_types = 1};
     so_save_options save = {.type = o->type, .types = o->types, .importance = o->importance, .note = o->note,
                             .context = o->turns.context};
     SO_TRY(so_model_open(&j->first, o->turns.model, &open, error));
@@ -177,10 +178,11 @@ static void print_table(FILE *out, const judging *j)
     const so_quant_options *o = j->options;
     so_model_info info;
     so_model_about(j->first, &info);
-    fprintf(out, "%s as %s%s%s", info.name, o->type ? o->type : o->types ? o->types : "stored", o->kv ? ", keys and values as " : "",
-            o->kv ? o->kv : "");
+    fprintf(out, "%s as %s", info.name, o->type ? o->type : o->types ? o->types : "stored");
+    if (o->kv) fprintf(out, ", keys and values as %s", o->kv);
     if (j->bytes > 0) fprintf(out, ": %.1f MB", j->bytes / 1e6);
-    fprintf(out, "\n\n%-8s %13s %12s %18s %12s %12s\n", "", "distributions", "same choice", "same, where firm", "KL mean", "KL most");
+    fprintf(out, "\n\n%-8s %13s %12s %18s %12s %12s\n", "", "distributions", "same choice", "same, where firm", "KL mean",
+            "KL most");
     for (int i = 0; i < SO_DRIFTS; i++) {
         const so_drift *d = &so_lockstep_drift(j->lockstep)[i];
         if (d->rows == 0) continue;
@@ -243,7 +245,7 @@ static so_status calibrate(so_session *session, so_turns *turns, const so_turns_
 so_status so_calibrate(const so_turns_options *options, const char *path, int64_t *matrices, int64_t *least,
                        so_error *error)
 {
-    so_model_options open = {.threads = options->threads};
+    so_model_options open = {.threads = options->threads, .tokenizer = options->tokenizer};
     so_model *model = NULL;
     so_turns *turns = NULL;
     so_session *session = NULL;

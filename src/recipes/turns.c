@@ -28,9 +28,10 @@ struct so_turns {
 };
 
 static const char built_in[] =
-    "Hello, how are you today?\nWhat is the capital of France?\nPlease describe the picture.\nHow many legs does a spider have?\n"
-    "Tell me a short story about a lighthouse.\nWhat colour is the square on the left?\nRepeat after me: red, green, blue.\n"
-    "What is two plus three?\nWho wrote Faust?\nIs there a star above the circle?\nName three fruits.\nWhat day comes after Monday?\n"
+    "Hello, how are you today?\nWhat is the capital of France?\nPlease describe the picture.\n"
+    "How many legs does a spider have?\nTell me a short story about a lighthouse.\n"
+    "What colour is the square on the left?\nRepeat after me: red, green, blue.\nWhat is two plus three?\n"
+    "Who wrote Faust?\nIs there a star above the circle?\nName three fruits.\nWhat day comes after Monday?\n"
     "Translate good morning into German.\nWhy is the sky blue?\nCount from one to five.\nWhat do you hear?\n";
 
 static so_status cut_lines(so_turns *t, so_error *error)

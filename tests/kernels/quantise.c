@@ -1,4 +1,4 @@
-/* Quantising and reading back: against the golden blocks of the `gguf` package, within error bounds, and with hostile input.
+/* Quantising and reading back: against golden blocks of the `gguf` package, within error bounds, with hostile input.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
@@ -84,8 +84,8 @@ static void fill(so_rng *rng, int kind, float *x)
     }
 }
 
-/* Half a step of the coarsest code: what no number of a group may be off by, given the group's extent. The searches trade single numbers for
- * the sum, hence a whole step for them; scales in 6 or 8 bits and halves add a 64th. */
+/* What no number of a block may be off by, given the block's extent: half a step of q8_0; a step or so for the others, whose
+ * scales put one end of the codes half a step short or trade single numbers for the sum. */
 static double bar_of(so_type type, double max, double extent)
 {
     switch (type) {
@@ -157,7 +157,8 @@ static void more_bits_lose_less(void **state)
             sum += error_of(blocks[b], x, NULL, false);
         }
         if (getenv("SO_SHOW")) fprintf(stderr, "# %s: relative error %.5f\n", so_type_about(blocks[b])->name, sum / 40);
-        if (!(sum / 40 <= bar[b])) fail_msg("%s: relative error %g, expected at most %g", so_type_about(blocks[b])->name, sum / 40, bar[b]);
+        if (!(sum / 40 <= bar[b]))
+            fail_msg("%s: relative error %g, expected at most %g", so_type_about(blocks[b])->name, sum / 40, bar[b]);
     }
 }
 

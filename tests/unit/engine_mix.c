@@ -54,7 +54,7 @@ static void mixes_put_bits_where_they_are_felt(void **state)
     assert_int_equal(six, 16);
     /* vectors and odd shapes */
     assert_int_equal(so_mixture_type(m, "model.norm.weight", SO_BF16, 1, (int64_t[]){4096}), SO_F32);
-    assert_int_equal(so_mixture_type(m, "x.patch_embedding.weight", SO_F32, 4, (int64_t[]){8, 3, 14, 14}), SO_F16);
+    assert_int_equal(so_mixture_type(m, "x.patch_embedding.weight", SO_BF16, 4, (int64_t[]){8, 3, 14, 14}), SO_BF16);
     so_mixture_close(&m);
     m = open_mix("f32", NULL);
     assert_int_equal(matrix(m, "codec.flow.anything", 256), SO_F32);
@@ -92,7 +92,8 @@ static void odd_rows_fall_back_and_it_is_told(void **state)
 static void a_table_comes_before_the_mix(void **state)
 {
     (void)state;
-    so_mixture *m = open_mix("q4_k", "# a comment\n\n  lm_head.weight\tq8_0  # with a remark\r\n*.v_proj.* bf16 some\ncodec.* q8_0");
+    so_mixture *m = open_mix("q4_k", "# a comment\n\n  lm_head.weight\tq8_0  # with a remark\r\n"
+                                     "*.v_proj.* bf16 some\ncodec.* q8_0");
     assert_int_equal(matrix(m, "lm_head.weight", 4096), SO_Q8_0);
     assert_int_equal(matrix(m, "audio_lm_head.weight", 4096), SO_Q6_K);
     assert_int_equal(matrix(m, "model.layers.0.self_attn.v_proj.weight", 4096), SO_BF16);

@@ -81,7 +81,8 @@ static void drift_grows_as_bits_go(void **state)
 {
     (void)state;
     assert_true(drift_of(model, NULL, true) < 1e-12);
-    double f16 = drift_as("f16", NULL), q8 = drift_as("q8_0", NULL), q5 = drift_as("q5_0", NULL), q4 = drift_as("q4_0", NULL);
+    double f16 = drift_as("f16", NULL), q8 = drift_as("q8_0", NULL);
+    double q5 = drift_as("q5_0", NULL), q4 = drift_as("q4_0", NULL);
     assert_true(f16 > 0 && f16 < q8 && q8 < q5 && q5 < q4);
     assert_true(drift_as("q4_k_m", NULL) > 0); /* rows of 32 fall back */
 }
