@@ -16,6 +16,8 @@ enum { PATH = 4096 };
 
 /* ---- sizes */
 
+enum { MOST_TAIL = 2 * SO_CODEC_RATE_IN }; /* samples */
+
 static void integer(const json_t *json, const char *key, int64_t *value)
 {
     const json_t *v = json_object_get(json, key);
@@ -118,6 +120,10 @@ so_status so_codec_sizes(so_codec *codec, const json_t *json, so_error *error)
 {
     codec->tokenizer.config = tokenizer_sizes(json_object_get(json, "tokenizer"));
     codec->trims = json_integer_value(json_object_get(json_object_get(json, "tokenizer"), "trim_silence")) != 0;
+    codec->tail = json_integer_value(json_object_get(json_object_get(json, "tokenizer"), "tail_silence_ms")) * (SO_CODEC_RATE_IN / 1000);
+    if (codec->tail < 0 || codec->tail > MOST_TAIL)
+        return so_fail(error, SO_ERR_FORMAT, "the codec's config.json wants %lld ms of silence behind a turn, expected 0 to %d",
+                       (long long)codec->tail / (SO_CODEC_RATE_IN / 1000), MOST_TAIL / (SO_CODEC_RATE_IN / 1000));
     codec->flow.config = flow_sizes(json_object_get(json, "flow"));
     codec->hift.config = hift_sizes(json_object_get(json, "hift"));
     return check_sizes(codec, error);

@@ -34,6 +34,7 @@ typedef struct so_codec_part {
 
 typedef struct so_codec {
     bool hears, speaks;
+    int64_t tail;          /* samples of silence at 16 kHz that follow every turn: time to write down its last words */
     bool trims;            /* the tokenizer wants speech without silence before and after it */
     char *config;          /* the text of config.json; NULL: published sizes */
     so_codec_part ears, flow_part, hift_part;

@@ -218,6 +218,14 @@ so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *n
     return SO_OK;
 }
 
+static so_status add_tail(so_ear *ear, so_error *error)
+{
+    static const float quiet[PIECE];
+    for (int64_t left = ear->samples ? ear->codec->tail : 0; left > 0; left -= PIECE)
+        SO_TRY(take(ear, quiet, left < PIECE ? left : PIECE, error));
+    return SO_OK;
+}
+
 so_status so_ear_finish(so_ear *ear, so_error *error)
 {
     if (ear->finished) return SO_OK;
@@ -227,6 +235,7 @@ so_status so_ear_finish(so_ear *ear, so_error *error)
     }
     /* Nothing loud at all: the little that is held stands for the turn. */
     if (ear->held && !ear->open && ear->held_n) SO_TRY(release(ear, ear->held_n, error));
+    SO_TRY(add_tail(ear, error));
     SO_TRY(end_block(ear, error));
     ear->finished = true;
     return SO_OK;

@@ -23,6 +23,7 @@ static const part parts[] = {
     {"ears", "speech tokenizer: CTC through the quantiser", "ears.safetensors", so_tt_ears},
     {"units", "the corpus as speech units", "units.index", so_tt_units},
     {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom},
+    {"patience", "stage 2: the same layers learn to wait", "patience.safetensors", so_tt_patience},
     {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top},
     {"flow", "units to mel: flow matching", "flow.safetensors", so_tt_flow},
     {"vocoder", "mel to samples", "vocoder.safetensors", so_tt_vocoder},

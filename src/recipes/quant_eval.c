@@ -178,7 +178,7 @@ static void print_table(FILE *out, const judging *j)
     const so_quant_options *o = j->options;
     so_model_info info;
     so_model_about(j->first, &info);
-    fprintf(out, "%s as %s", info.name, o->type ? o->type : o->types ? o->types : "stored");
+    fprintf(out, "%s as %s", info.name[0] ? info.name : o->turns.model, o->type ? o->type : o->types ? o->types : "stored");
     if (o->kv) fprintf(out, ", keys and values as %s", o->kv);
     if (j->bytes > 0) fprintf(out, ": %.1f MB", j->bytes / 1e6);
     fprintf(out, "\n\n%-8s %13s %12s %18s %12s %12s\n", "", "distributions", "same choice", "same, where firm", "KL mean",

@@ -18,7 +18,7 @@ so_omni_config so_tt_config(const so_tt *tt)
     return (so_omni_config){
         .llama = {.width = 192, .heads = 6, .kv_heads = 2, .head_width = 32, .ff = 512, .rms_eps = 1e-5, .rope_theta = 10000},
         .bottom = 3,
-        .backbone = 6,
+        .backbone = SO_TT_LAYERS,
         .top = 5,
         .text_rows = text,
         .audio_rows = text + SO_TT_UNITS,

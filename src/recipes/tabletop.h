@@ -7,7 +7,8 @@
  *   vocabulary   the text tokenizer                          corpus   questions and answers, spoken
  *   ears         the speech tokenizer (CTC through the VQ)   units    the corpus as speech units
  *   eyes         the vision tower (objects under patches)    backbone stage 1: text and pictures to text
- *   bottom       stage 2: speech to text (CTC)               top      stage 2: text to speech units
+ *   bottom       stage 2: speech to text (CTC)               patience ... that waits before it writes
+ *   top          stage 2: text to speech units
  *   flow         units to mel                                vocoder  mel to samples
  *   omni         stage 3: the three tri-modal tasks          model    one GGUF file
  *
@@ -33,6 +34,7 @@ extern const char *const so_tt_fusions[3];
 enum {
     SO_TT_TEXT_SIZE = 512,  /* vocabulary of the BPE */
     SO_TT_UNITS = 512,
+    SO_TT_LAYERS = 6,       /* of the language model */
     SO_TT_PHONES = 64,      /* most phoneme classes, 0 is CTC's blank */
     SO_TT_HELD_OUT = 504,   /* the last items of the corpus: of the reserved part, never learned from */
 };
@@ -89,6 +91,7 @@ so_status so_tt_backbone(so_tt *tt, so_error *error);
 so_status so_tt_ears(so_tt *tt, so_error *error);
 so_status so_tt_units(so_tt *tt, so_error *error);
 so_status so_tt_bottom(so_tt *tt, so_error *error);
+so_status so_tt_patience(so_tt *tt, so_error *error);
 so_status so_tt_top(so_tt *tt, so_error *error);
 so_status so_tt_flow(so_tt *tt, so_error *error);
 so_status so_tt_vocoder(so_tt *tt, so_error *error);

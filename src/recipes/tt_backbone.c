@@ -2,6 +2,8 @@
  * model learn. There is no published Llama of this size, so the language model begins from nothing: dialogues without a
  * picture teach it the rest of the world's text.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "recipes/tt_batch.h"
 #include "recipes/tt_stages.h"
 
@@ -11,20 +13,15 @@ typedef struct context {
     const so_tt *tt;
     so_omni net;
     so_ids ids; /* scratch */
+    so_tensor *where_w; /* thrown away afterwards */
 } context;
 
-static void put_text(const so_tt *tt, so_tt_batch *b, so_ids *ids, const char *text)
-{
-    ids->n = 0;
-    if (so_tt_encode(tt, text, ids, &b->pass->error) == SO_OK) so_tt_batch_text(b, ids->data, (int64_t)ids->n);
-}
-
-static void put_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, uint64_t scene, const so_qa *qa)
+static void put_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, const so_scene *scene, const so_qa *qa)
 {
     const so_ids *open = turn ? &tt->turn : &tt->head;
     so_tt_batch_text(b, open->data, (int64_t)open->n);
-    if (turn == 0 && scene != ~(uint64_t)0) so_tt_batch_picture(b, scene);
-    put_text(tt, b, ids, qa->question);
+    if (turn == 0 && scene) so_tt_batch_picture(b, scene->seed);
+    so_tt_batch_question(b, tt, scene, qa->question, ids);
     so_tt_batch_text(b, tt->reply.data, (int64_t)tt->reply.n);
     ids->n = 0;
     if (so_tt_encode(tt, qa->answer, ids, &b->pass->error) == SO_OK)
@@ -37,7 +34,7 @@ static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_par
     so_dialogue d;
     so_tabletop_dialogue(part, seed, index, turns, &d);
     so_tt_batch_sequence(b);
-    for (int t = 0; t < d.turns; t++) put_turn(c->tt, b, &c->ids, t, d.scene.seed, &d.turn[t]);
+    for (int t = 0; t < d.turns; t++) put_turn(c->tt, b, &c->ids, t, &d.scene, &d.turn[t]);
     return d.turn[0].kind;
 }
 
@@ -48,7 +45,7 @@ static void put_hard(context *c, so_tt_batch *b, uint64_t index, int turns, so_r
     so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 2, index));
     int n = so_tt_hard_questions(&scene, turns, rng, qa);
     so_tt_batch_sequence(b);
-    for (int t = 0; t < n; t++) put_turn(c->tt, b, &c->ids, t, scene.seed, &qa[t]);
+    for (int t = 0; t < n; t++) put_turn(c->tt, b, &c->ids, t, &scene, &qa[t]);
 }
 
 static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, uint32_t kinds,
@@ -58,7 +55,7 @@ static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part pa
     so_tt_batch_sequence(b);
     for (int t = 0; t < turns; t++) {
         so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, kinds, &qa);
-        put_turn(c->tt, b, &c->ids, t, ~(uint64_t)0, &qa);
+        put_turn(c->tt, b, &c->ids, t, NULL, &qa);
     }
     return qa.kind;
 }
@@ -68,6 +65,8 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     context *c = p;
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
+    b->where_w = c->where_w;
+    b->notes = m->notes;
     int pictures = (int)so_tt_share("backbone", "vt-t"), talks = (int)so_tt_share("backbone", "chat");
     int hard = (int)so_tt_share("backbone", "vt-t hard"), sums = (int)so_tt_share("backbone", "reckoning");
     uint64_t first = (uint64_t)m->step * (uint64_t)pictures;
@@ -80,7 +79,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed + 2, first + (uint64_t)i, SO_TT_RECKONING, 1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));
     m->tokens = b->rows;
     so_tensor *loss = so_tt_batch_loss(b, NULL);
-    if (loss) so_notes_add(m->notes, "text", so_data(loss)[0], 1);
+    if (loss) so_notes_add(m->notes, "all", so_data(loss)[0], 1);
     return loss;
 }
 
@@ -118,6 +117,13 @@ so_status so_tt_backbone(so_tt *tt, so_error *error)
     context c = {.tt = tt};
     so_store store;
     SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", NULL}, error));
+    so_rng rng;
+    so_rng_init(&rng, tt->seed, 5);
+    so_binder binder = {.store = &store, .rng = &rng};
+    binder.sizes.of['D'] = c.net.config.llama.width;
+    const so_bind_row where[] = {{offsetof(context, where_w), "where", "9 D", "where", SO_INIT_FAN_IN, 1, false}};
+    SO_TRY(SO_BIND(&binder, "", 0, where, &c, error));
+    if (so_tt_done(tt, "backbone_start")) SO_TRY(so_tt_overlay(tt, &store, "backbone_start", error));
     so_tt_job job = {.part = "backbone", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
                      .keep = (const char *[]){"backbone", "projector", NULL}};
     so_status status = so_tt_learn(tt, &job, error);

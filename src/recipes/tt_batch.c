@@ -2,9 +2,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tt_batch.h"
 
+#include "recipes/tt_stages.h"
+
 #include <string.h>
 
-enum { AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
+enum { WHERE_LAYER = 3, AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
 
 so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net)
 {
@@ -17,6 +19,7 @@ so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net)
     b->label = so_take(pass, SO_TT_MAX_ROWS * 4, false);
     b->turn = so_take(pass, SO_TT_MAX_ROWS * 4, false);
     b->text = so_take(pass, SO_TT_MAX_ROWS * 4, false);
+    b->where = so_take(pass, SO_TT_MAX_ROWS * 4, false);
     b->pixels = so_take(pass, sizeof(float) * SO_TT_MAX_PICTURES * AREA, false);
     return b->pixels ? b : NULL;
 }
@@ -38,6 +41,7 @@ static void add_row(so_tt_batch *b, int32_t part, int32_t row)
     b->part_of[b->rows] = part;
     b->row[b->rows] = row;
     b->label[b->rows] = -1;
+    b->where[b->rows] = -1;
     b->turn[b->rows++] = -1;
     b->seq_rows[b->seqs - 1]++;
 }
@@ -47,6 +51,64 @@ void so_tt_batch_text(so_tt_batch *b, const int32_t *ids, int64_t n)
     for (int64_t i = 0; i < n && so_ok(b->pass); i++) {
         b->text[b->texts] = ids[i];
         add_row(b, 0, (int32_t)b->texts++);
+    }
+}
+
+/* Whether the word at text[at] is `word`. */
+static bool word_at(const char *text, size_t at, const char *word)
+{
+    size_t n = strlen(word);
+    return (at == 0 || text[at - 1] == ' ') && strncmp(text + at, word, n) == 0 && !(text[at + n] >= 'a' && text[at + n] <= 'z');
+}
+
+/* The cell of the one object of that shape (-1: any) and colour (-1: any); -1 when there is none or more than one. */
+static int32_t cell_of(const so_scene *scene, int shape, int colour)
+{
+    int32_t cell = -1;
+    for (int o = 0; o < scene->count; o++) {
+        if ((shape >= 0 && (int)scene->objects[o].shape != shape) || (colour >= 0 && (int)scene->objects[o].colour != colour)) continue;
+        if (cell >= 0) return -1;
+        cell = (int32_t)scene->objects[o].cell;
+    }
+    return cell;
+}
+
+/* Cell of the object whose name ends with the word at text[at], and where that word ends; -1 when none does. */
+static int32_t named_at(const so_scene *scene, const char *text, size_t at, int *colour, size_t *end)
+{
+    for (int i = 0; i < SO_COLOURS; i++)
+        if (word_at(text, at, so_colour_name(i))) *colour = i;
+    for (int i = 0; i < SO_SHAPES; i++)
+        if (word_at(text, at, so_shape_name(i))) {
+            *end = at + strlen(so_shape_name(i));
+            return cell_of(scene, i, *colour);
+        }
+    if (*colour < 0 || !word_at(text, at, "object")) return -1;
+    *end = at + strlen("object");
+    return cell_of(scene, -1, *colour);
+}
+
+void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, so_ids *scratch)
+{
+    int64_t first = b->rows;
+    int colour = -1;
+    scratch->n = 0;
+    if (so_tt_encode(tt, text, scratch, &b->pass->error) != SO_OK) return;
+    so_tt_batch_text(b, scratch->data, (int64_t)scratch->n);
+    for (size_t at = 0; scene && so_ok(b->pass) && text[at]; at++) {
+        size_t end = 0, reached = 0;
+        int32_t cell = named_at(scene, text, at, &colour, &end);
+        if (!end) continue;
+        colour = -1;
+        if (cell < 0) continue;
+        so_string piece = {0};
+        for (size_t i = 0; i < scratch->n && reached < end; i++) {
+            piece.size = 0;
+            if (so_tokenizer_decode(tt->tokenizer, scratch->data + i, 1, 0, &piece, &b->pass->error) != SO_OK) break;
+            reached += piece.size;
+            if (reached >= end) b->where[first + (int64_t)i] = cell;
+        }
+        so_string_clear(&piece);
     }
 }
 
@@ -107,11 +169,14 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right)
     part[2] = b->heard;
     so_tensor *x = so_splice(pass, b->heard ? 3 : 2, part, b->rows, b->part_of, b->row);
     so_batch *batch = so_batch_many(pass, b->seqs, b->seq_rows, NULL);
-    so_tensor *hidden = so_omni_think(pass, b->net, x, batch);
+    so_tensor *each[SO_TT_LAYERS + 1], *hidden = so_llama_forward(pass, &b->net->backbone, x, batch, each);
     so_tensor *logits = so_omni_write(pass, b->net, so_take_rows(pass, hidden, n, at));
-    so_tensor *loss = so_cross_entropy(pass, logits, label);
+    so_tensor *loss[2] = {so_cross_entropy(pass, logits, label), NULL};
     if (so_ok(pass) && right) mark_wrong(b, logits, at, right);
-    return loss;
+    if (!b->where_w || right) return loss[0];
+    loss[1] = so_cross_entropy(pass, so_linear(pass, each[WHERE_LAYER], b->where_w, NULL), b->where);
+    if (so_ok(pass)) so_notes_add(b->notes, "where", so_data(loss[1])[0], 1);
+    return so_weighted_sum(pass, 2, loss, (so_real[]){1, so_tt_weight("backbone", "where")});
 }
 
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out)

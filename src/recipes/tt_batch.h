@@ -16,6 +16,9 @@ typedef struct so_tt_batch {
     int32_t *turn;                  /* [rows] number of the answer a labelled row belongs to */
     int32_t *text;                  /* [texts] ids */
     float *pixels;                  /* [pictures][3][112][112] */
+    int32_t *where;                 /* [rows] on the last token of an object's name: its cell; otherwise -1 */
+    so_notes *notes;                /* with where_w: takes its loss */
+    so_tensor *where_w;             /* [9, D] head that reads the cell off layer WHERE_LAYER; NULL: none */
     int32_t turns;
     so_tensor *heard;               /* part 2, or NULL */
     int64_t heard_used;
@@ -25,12 +28,14 @@ typedef struct so_tt_batch {
 so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net);
 void so_tt_batch_sequence(so_tt_batch *b); /* a new sequence begins */
 void so_tt_batch_text(so_tt_batch *b, const int32_t *ids, int64_t n);
+/* A question, with the cells of the objects that it names: by shape or colour alone, or by both. */
+void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, so_ids *scratch);
 void so_tt_batch_picture(so_tt_batch *b, uint64_t scene);
 /* The next n rows of b->heard. */
 void so_tt_batch_heard(so_tt_batch *b, int64_t n);
 /* An answer and its <eot>, each id predicted from the row before. */
 void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t eot);
-/* Runs the backbone and gives the mean cross entropy over labelled rows. `right` (may be NULL, else [turns], preset to 1)
+/* Runs the backbone and gives the mean cross entropy over labelled rows, plus, with a head for it, that of the cells. `right` (may be NULL, else [turns], preset to 1)
  * becomes 0 for answers with a wrong argmax anywhere: what greedy decoding would have got wrong. */
 so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
 

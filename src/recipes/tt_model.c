@@ -52,6 +52,8 @@ static so_status copy_file(const char *from, const char *to, so_error *error)
     return status;
 }
 
+enum { TAIL = 280 }; /* ms: the bottom layers write with some delay */
+
 /* The sizes of the codec's networks, under the names that codec/config.json has. */
 static so_status write_codec_config(const char *folder, so_error *error)
 {
@@ -61,14 +63,15 @@ static so_status write_codec_config(const char *folder, so_error *error)
     char text[2048], path[1100];
     int n = snprintf(text, sizeof text,
                      "{\n \"tokenizer\": {\"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
-                     "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld]},\n"
+                     "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld], \"tail_silence_ms\": %d},\n"
                      " \"flow\": {\"vocab\": %lld, \"enc_dim\": %lld, \"enc_heads\": %lld, \"enc_ffn\": %lld, \"enc_layers\": %lld,\n"
                      "  \"est_channels\": %lld, \"est_heads\": %lld, \"est_head_dim\": %lld, \"est_blocks\": %lld, \"est_mid\": %lld,\n"
                      "  \"spk_dim\": %lld, \"n_mels\": %lld, \"input_frame_rate\": %lld, \"n_timesteps\": %lld,\n"
                      "  \"inference_cfg_rate\": %g},\n"
                      " \"hift\": {\"base_channels\": %lld, \"f0_channels\": %lld, \"n_mels\": %lld}\n}\n",
                      (long long)t.mels, (long long)t.width, (long long)t.heads, (long long)t.layers, (long long)t.ff,
-                     (long long)t.codes, (long long)t.context, (long long)t.stride[0], (long long)t.stride[1], (long long)f.units,
+                     (long long)t.codes, (long long)t.context, (long long)t.stride[0], (long long)t.stride[1], TAIL,
+                     (long long)f.units,
                      (long long)f.width, (long long)f.heads, (long long)f.ff, (long long)f.layers, (long long)f.channels,
                      (long long)f.est_heads, (long long)f.head_width, (long long)f.est_blocks, (long long)f.mid,
                      (long long)f.speaker, (long long)f.mels, (long long)f.unit_rate, (long long)f.steps, f.guidance,
@@ -134,7 +137,7 @@ so_status so_tt_model(so_tt *tt, so_error *error)
     so_omni net;
     so_tt_path(tt, "model", folder);
     SO_TRY(so_make_folder(folder, error));
-    const char *parts[] = {"eyes", "backbone", "omni", "bottom", "top"};
+    const char *parts[] = {"eyes", "backbone", "omni", "bottom", "patience", "top"};
     SO_TRY(so_tt_omni_open(tt, &store, &net, NULL, error));
     so_status status = SO_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == SO_OK; i++) {

@@ -135,7 +135,7 @@ so_status so_tt_omni(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "omni")) return SO_OK;
     context c = {.tt = tt};
     so_store store;
-    SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", "backbone", "bottom", NULL}, error));
+    SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", "backbone", "bottom", "patience", NULL}, error));
     SO_TRY(so_tt_units_open(&c.units, tt, error));
     c.train = c.units.count - SO_TT_HELD_OUT;
     so_tt_job job = {.part = "omni", .store = &store, .keep = (const char *[]){"backbone", NULL},

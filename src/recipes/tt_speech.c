@@ -11,7 +11,7 @@
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { PHONE_LAYER = 2, BOTTOM_BATCH = 28, TOP_BATCH = 24 };
+enum { PHONE_LAYER = 2, LATER = 5, BOTTOM_BATCH = 28, TOP_BATCH = 24 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -38,7 +38,7 @@ static void add_ids(so_tt_speech_batch *b, const int32_t *ids, const uint16_t *u
     int64_t held = -1; /* with slips: sometimes a unit is another one, as an unknown voice makes it */
     for (int64_t i = 0; i < n; i++) {
         if (units && b->slips) {
-            held = so_rng_uniform(b->slips) < 0.03 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
+            held = so_rng_uniform(b->slips) < 0.015 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
         }
         if (b->rows == SO_TT_SPEECH_ROWS) {
             so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d speech rows", SO_TT_SPEECH_ROWS);
@@ -191,6 +191,7 @@ typedef struct context {
     so_omni net;
     so_tt_units_file units;
     so_ids scratch;
+    so_omni *teacher;   /* patience: frozen bottom layers that tell when a token could be written first; NULL: CTC alone */
     so_tensor *phone_w; /* the auxiliary phoneme head, thrown away afterwards */
     int64_t train;      /* items below are for training, the rest for evaluation */
     int64_t ahead, window;
@@ -211,9 +212,52 @@ static so_tensor *phone_ctc(so_tt_speech_batch *b, const int64_t *items, so_tens
     return ctc_loss(b, logits, label, label0, labels, 0, total);
 }
 
+/* Rows on which the tokens of a segment shall be written: LATER after the teacher's, in order, the last ones crowding at the
+ * segment's end. All other rows are blank. */
+static void set_late(const so_tt_speech_batch *b, const so_tt_segment *g, const so_real *scores, int64_t v, int32_t *heard, int32_t *late)
+{
+    so_error error;
+    const int32_t *label = b->label + g->label0;
+    int64_t cap = g->rows - 1;
+    for (int64_t r = 0; r < g->rows; r++) late[g->row0 + r] = b->tt->id->blank;
+    if (so_ctc_align(scores + g->row0 * v, g->rows, v, label, g->labels, b->tt->id->blank, heard, NULL, &error) != SO_OK) {
+        for (int64_t r = 0; r < g->rows; r++) late[g->row0 + r] = -1;
+        return;
+    }
+    for (int64_t l = g->labels - 1, r = g->rows - 1; l >= 0; l--) {
+        while (r > 0 && heard[r - 1] > l) r--; /* the first row with l + 1 tokens begun */
+        int64_t at = r + LATER < cap ? r + LATER : cap;
+        if (at < 0) break;
+        late[g->row0 + at] = label[l];
+        cap = at - 1 - (l > 0 && label[l - 1] == label[l]);
+    }
+}
+
+static so_tensor *late_loss(const context *c, so_tt_speech_batch *b, so_batch *batch, so_tensor *logits)
+{
+    so_pass *pass = b->pass;
+    bool recording = pass->recording;
+    pass->recording = false;
+    so_tensor *scores = so_omni_ctc(pass, c->teacher, so_omni_hear(pass, c->teacher, b->rows, b->id, batch));
+    pass->recording = recording;
+    int32_t *late = so_take(pass, (size_t)b->rows * 4, false), *heard = so_take(pass, (size_t)b->rows * 4, false);
+    if (!scores || !heard) return NULL;
+    for (int64_t r = 0; r < b->rows; r++) late[r] = -1;
+    for (int64_t s = 0; s < b->segments; s++) set_late(b, &b->segment[s], so_data(scores), so_cols(scores), heard, late);
+    return so_cross_entropy(pass, logits, late);
+}
+
+/* An item to learn from. Most are talk: the few phrases about pictures are learned long before its many words. */
+static int64_t draw_item(const context *c, so_rng *rng)
+{
+    int64_t item = so_rng_below(rng, c->train);
+    while (c->tt->corpus.item[item].scene != ~(uint64_t)0 && so_rng_uniform(rng) < 0.7) item = so_rng_below(rng, c->train);
+    return item;
+}
+
 static double share_of(const char *part, const char *task, int batch) { return so_tt_share(part, task) / batch; }
 
-static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, so_notes *notes, bool measure, so_rng *slips)
+static so_tensor *hear(context *c, const char *part, so_pass *pass, int64_t n, const int64_t *item, so_notes *notes, bool measure, so_rng *slips)
 {
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
     int64_t *items = so_take(pass, (size_t)n * 16, false);
@@ -222,7 +266,7 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     b->slips = slips;
     for (int64_t i = 0; i < n; i++) {
         int64_t before = b->segments;
-        bool echo = slips && so_rng_uniform(slips) < share_of("bottom", "echo", BOTTOM_BATCH);
+        bool echo = slips && so_rng_uniform(slips) < share_of(part, "echo", BOTTOM_BATCH);
         if (echo)
             so_tt_speech_echo(b, &c->units, item[i], &c->scratch);
         else
@@ -241,18 +285,19 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     int losses = 2;
     if (c->phone_w && so_ok(pass))
         loss[losses++] = phone_ctc(b, items, so_linear(pass, each[PHONE_LAYER], c->phone_w, NULL), answer);
+    if (c->teacher) loss[losses++] = late_loss(c, b, sequences(b), logits);
     if (!so_ok(pass)) return NULL;
     so_notes_add(notes, "ctc", so_data(loss[0])[0], 1);
     so_notes_add(notes, "template", so_data(loss[1])[0], 1);
-    if (losses == 3) so_notes_add(notes, "phonemes", so_data(loss[2])[0], 1);
+    if (losses == 3) so_notes_add(notes, c->teacher ? "late" : "phonemes", so_data(loss[2])[0], 1);
     if (measure) {
         int64_t errors = 0, tokens = 0, whole = 0;
         count_errors(b, logits, &errors, &tokens, &whole);
         so_notes_add(notes, "token errors", (double)errors / (double)tokens, (double)tokens);
         so_notes_add(notes, "whole", (double)whole / (double)b->segments, (double)b->segments);
     }
-    return so_weighted_sum(pass, losses, loss, (so_real[]){so_tt_weight("bottom", "ctc"), so_tt_weight("bottom", "template"),
-                                                           so_tt_weight("bottom", "phonemes")});
+    return so_weighted_sum(pass, losses, loss, (so_real[]){so_tt_weight(part, "ctc"), so_tt_weight(part, "template"),
+                                                           so_tt_weight(part, c->teacher ? "late" : "phonemes")});
 }
 
 static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
@@ -260,10 +305,10 @@ static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
     context *c = p;
     int64_t item[BOTTOM_BATCH];
     for (int i = 0; i < BOTTOM_BATCH; i++) {
-        item[i] = so_rng_below(&m->rng, c->train);
+        item[i] = draw_item(c, &m->rng);
         m->tokens += c->units.item[item[i]].q_count + c->units.item[item[i]].a_count;
     }
-    return hear(c, pass, BOTTOM_BATCH, item, m->notes, m->step % 25 == 0, &m->rng);
+    return hear(c, c->teacher ? "patience" : "bottom", pass, BOTTOM_BATCH, item, m->notes, m->step % 25 == 0, &m->rng);
 }
 
 static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
@@ -274,7 +319,7 @@ static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes 
         size_t mark = so_arena_mark(pass->arena);
         int64_t item[BOTTOM_BATCH];
         for (int i = 0; i < BOTTOM_BATCH; i++) item[i] = at + i;
-        hear(c, pass, BOTTOM_BATCH, item, notes, true, NULL);
+        hear(c, c->teacher ? "patience" : "bottom", pass, BOTTOM_BATCH, item, notes, true, NULL);
         so_arena_release(pass->arena, mark);
     }
     *error = pass->error;
@@ -308,6 +353,28 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.scratch);
+    so_store_close(&store);
+    return status;
+}
+
+/* What CTC learned writes as soon as it can guess, and cannot take a guess back. Here the same layers learn to wait: every token
+ * LATER units after where they wrote it before. */
+so_status so_tt_patience(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "patience")) return SO_OK;
+    context c;
+    so_store store, frozen;
+    so_omni teacher;
+    SO_TRY(open_context(&c, tt, &store, (const char *[]){"bottom", NULL}, error));
+    SO_TRY(so_tt_omni_open(tt, &frozen, &teacher, (const char *[]){"bottom", NULL}, error));
+    SO_TRY(so_store_learn(&frozen, NULL, false, error));
+    c.teacher = &teacher;
+    so_tt_job job = {.part = "patience", .store = &store, .keep = (const char *[]){"bottom", NULL},
+                     .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
+    so_tt_units_close(&c.units);
+    so_ids_clear(&c.scratch);
+    so_store_close(&frozen);
     so_store_close(&store);
     return status;
 }
@@ -368,7 +435,7 @@ static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
     if (b) b->slips = &m->rng;
     for (int i = 0; b && i < TOP_BATCH; i++) {
-        int64_t item = so_rng_below(&m->rng, c->train);
+        int64_t item = draw_item(c, &m->rng);
         bool hear = so_rng_uniform(&m->rng) < share_of("top", "s-s", TOP_BATCH);
         so_tt_speech_add(b, &c->units, item, hear, true, &c->scratch);
     }
@@ -397,7 +464,7 @@ so_status so_tt_top(so_tt *tt, so_error *error)
     if (so_tt_done(tt, "top")) return SO_OK;
     context c;
     so_store store;
-    SO_TRY(open_context(&c, tt, &store, (const char *[]){"bottom", NULL}, error));
+    SO_TRY(open_context(&c, tt, &store, (const char *[]){"bottom", "patience", NULL}, error));
     so_tt_job job = {.part = "top", .store = &store, .keep = (const char *[]){"top", NULL},
                      .hooks = {.context = &c, .micro = top_micro, .evaluate = top_evaluate}};
     so_status status = so_tt_learn(tt, &job, error);

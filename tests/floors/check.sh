@@ -22,7 +22,7 @@ train models nn backend formats text media base
 data media base
 eval base
 server net base
-recipes data eval train models nn backend formats text media base
+recipes data eval engine train models nn backend formats text media base
 apps recipes data eval server formats media base
 '
 
