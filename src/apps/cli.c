@@ -112,6 +112,7 @@ int so_cli_parse(const so_verb *verb, const so_option *options, int argc, char *
         const char *value = strchr(a, '=');
         size_t length = a[1] == '-' ? (value ? (size_t)(value - a) : strlen(a)) - 2 : 0;
         const so_option *o = a[1] == '-' ? find_option(options, a + 2, length) : NULL;
+        if (strcmp(a, "-o") == 0) o = find_option(options, "output", 6);
         if (!o) return so_cli_usage(verb, "unknown option '%s'", a);
         if (o->kind == SO_OPTION_FLAG) {
             if (value) return so_cli_usage(verb, "--%s takes no value, found '%s'", o->name, value + 1);

@@ -1,10 +1,47 @@
 /* The verb convert: one GGUF file from a model in any layout.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "apps/transfer.h"
+
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "apps/verbs.h"
-#include "so.h"
+#include "base/error.h"
+
+so_status so_transfer_step(void *context, double done, double total, so_error *error)
+{
+    so_bar_step(context, done / 1e6, total / 1e6);
+    if (!so_cli_stop) return SO_OK;
+    return so_fail(error, SO_ERR_STOPPED, "stopped at %.0f of %.0f MB; the same command goes on from there", done / 1e6,
+                   total / 1e6);
+}
+
+so_status so_transfer_bytes(const char *text, int64_t *bytes, so_error *error)
+{
+    char *end;
+    *bytes = 0;
+    if (!text) return SO_OK;
+    double n = strtod(text, &end);
+    double unit = *end == 'G' ? 1e9 : *end == 'M' ? 1e6 : *end == 'K' ? 1e3 : *end == 0 ? 1 : 0;
+    if (end == text || unit == 0 || (*end && end[1]) || !(n * unit >= 1 && n * unit < 1e18))
+        return so_fail(error, SO_ERR_ARG, "'%.40s' is no size, expected one like 4G or 500M", text);
+    *bytes = (int64_t)(n * unit);
+    return SO_OK;
+}
+
+void so_transfer_report(const so_convert_result *r, so_status status, bool dropped)
+{
+    char size[32], count[32];
+    if (r->report && status != SO_OK && strchr(r->report, '\n') != strrchr(r->report, '\n'))
+        fprintf(stderr, "%s", r->report);
+    if (status != SO_OK) return;
+    if (r->report && dropped) fprintf(stderr, "left out, used by no network:\n%s", r->report);
+    printf("%s: %s, %s parameters, %s", r->path, r->name, so_cli_count((double)r->parameters, count),
+           so_cli_size(r->bytes, size));
+    if (r->files > 1) printf(" in %lld files", (long long)r->files);
+    printf("\n");
+}
 
 static void note(void *context, const char *line)
 {
@@ -12,43 +49,58 @@ static void note(void *context, const char *line)
     fprintf(stderr, "note: %s\n", line);
 }
 
+static bool is_gguf(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 5 && strcmp(path + n - 5, ".gguf") == 0;
+}
+
 static int run(int argc, char **argv)
 {
-    const char *tokenizer = NULL;
-    so_save_options save = {.note = note};
+    const char *out = NULL, *split = NULL;
+    so_convert_options o = {.step = so_transfer_step, .note = note};
+    int64_t threads = 0;
+    bool drop = false;
     const so_option options[] = {
-        {"type", SO_OPTION_TEXT, &save.type, "TYPE",
+        {"output", SO_OPTION_TEXT, &out, "FILE", "the GGUF file to write; also -o"},
+        {"type", SO_OPTION_TEXT, &o.type, "TYPE",
          "of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0; as they are when not given"},
-        {"types", SO_OPTION_TEXT, &save.types, "FILE", "rules 'PATTERN TYPE', one a line, asked before --type's own"},
-        {"importance", SO_OPTION_TEXT, &save.importance, "FILE", "what columns matter, from 'calibrate'"},
-        {"tokenizer", SO_OPTION_TEXT, &tokenizer, "PATH", "the model's tokenizer, when that lies elsewhere"},
+        {"types", SO_OPTION_TEXT, &o.types, "FILE", "rules 'PATTERN TYPE', one a line, asked before --type's own"},
+        {"importance", SO_OPTION_TEXT, &o.importance, "FILE", "what columns matter, from 'calibrate'"},
+        {"tokenizer", SO_OPTION_TEXT, &o.tokenizer, "PATH", "the model's tokenizer, when that lies elsewhere"},
+        {"speaker", SO_OPTION_TEXT, &o.speaker, "NAME", "the voice to speak with, of those in spk2info.pt"},
+        {"split", SO_OPTION_TEXT, &split, "SIZE", "several files of at most this size each: 4G, 500M"},
+        {"drop-extra", SO_OPTION_FLAG, &drop, NULL, "leave out tensors that no network uses"},
+        {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
         {0},
     };
     int n, status = so_cli_parse(&so_verb_convert, options, argc, argv, &n);
     if (status >= 0) return status;
-    if (n != 2) return so_cli_usage(&so_verb_convert, "expected a model and the file to write, found %d operands", n);
+    if (!out && n == 2 && is_gguf(argv[1])) out = argv[--n];
+    if (!out || n < 1)
+        return so_cli_usage(&so_verb_convert, "expected a model and the file to write, found %d operands", n);
     so_error error = {0};
-    so_model *model = NULL;
-    so_model_options open = {.tokenizer = tokenizer, .keep_types = 1};
-    so_status s = so_model_open(&model, argv[0], &open, &error);
-    if (s == SO_OK) s = so_model_save(model, argv[1], &save, &error);
-    if (s == SO_OK) {
-        struct stat st = {0};
-        char size[32], count[32];
-        so_model_info info;
-        so_model_about(model, &info);
-        stat(argv[1], &st);
-        printf("%s: %s, %s parameters, %s\n", argv[1], info.name, so_cli_count((double)info.parameters, count),
-               so_cli_size((double)st.st_size, size));
-        if (info.n_unused) fprintf(stderr, "left out, used by no network:\n%s\n", info.unused);
-    }
-    so_model_close(&model);
+    so_convert_result result = {0};
+    so_bar bar;
+    o.threads = (int)threads;
+    o.drop_extra = drop;
+    o.context = &bar;
+    so_cli_catch();
+    so_bar_start(&bar, "converting", "MB");
+    so_status s = so_transfer_bytes(split, &o.split, &error);
+    if (s == SO_OK) s = so_convert((const char *const *)argv, n, out, &o, &result, &error);
+    so_bar_end(&bar);
+    so_transfer_report(&result, s, drop);
+    so_convert_result_clear(&result);
     return so_cli_end(s, &error);
 }
 
 const so_verb so_verb_convert = {
-    "convert", "writes a model in any layout as one GGUF file", "convert MODEL FILE.gguf [--type TYPE]",
-    "MODEL is a folder in the published layout (config.json, *.safetensors, tokenizer.json) or a GGUF file.\n\n"
+    "convert", "writes a model in any layout as one GGUF file", "convert DIR... -o FILE.gguf [--type TYPE]",
+    "Each DIR is a folder in the published layout: the model (config.json, *.safetensors, tokenizer.json), the speech\n"
+    "codec (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt), or a SigLIP tower where the model lacks one; or\n"
+    "DIR is a GGUF file. Every tensor is accounted for: what is missing, extra or of another shape or type is listed, and\n"
+    "nothing is written. A conversion that was cut off goes on where it stopped when the same command runs again.\n\n"
     "Types below q8_0 keep the heads in q6_k; the mixes *_m also keep in q6_k, in half of the layers, what errors in are\n"
     "felt most (v and down). Rows that a type's blocks do not divide get the next larger type that fits, with a note.\n"
     "In a file of rules the first pattern that matches a tensor's name decides, with * for any text:\n\n"
@@ -56,6 +108,7 @@ const so_verb so_verb_convert = {
     "  *.v_proj.weight   q6_k  some    (only in half of the layers: the first, the last and some between)\n"
     "  codec.*           f16\n\n"
     "examples:\n"
+    "  stream-omni convert stream-omni-8b CosyVoice-300M-25Hz -o stream-omni-8b.gguf --type q4_k_m\n"
     "  stream-omni convert work/one/model models/tabletop.gguf --type q8_0\n"
-    "  stream-omni convert Stream-Omni-8B stream-omni-8b.gguf --type q4_k_m --importance 8b.importance.safetensors\n",
+    "  stream-omni convert stream-omni-8b -o stream-omni-8b.gguf --split 4G\n",
     run};

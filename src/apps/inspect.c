@@ -228,6 +228,52 @@ static void totals(const so_views *views, int64_t elements[SO_TYPE_COUNT], int64
     }
 }
 
+/* ---- parts of this program's models */
+typedef struct part {
+    const char *name, *begin[5]; /* names of its tensors begin so */
+} part;
+
+static const part parts[] = {
+    {"backbone", {"model.layers.", "model.embed_tokens.", "model.norm.", "lm_head."}},
+    {"bottom speech layers", {"model.bottom_audio_layers.", "model.audio_norm.", "model.audio_embed_tokens.", "audio_to_text_proj."}},
+    {"top speech layers", {"model.top_audio_layers.", "model.top_audio_norm.", "audio_lm_head.", "text_to_audio_proj."}},
+    {"vision tower", {"model.vision_tower."}},
+    {"projector", {"model.mm_projector.", "model.image_newline"}},
+    {"speech tokenizer", {"codec.tokenizer."}},
+    {"flow", {"codec.flow."}},
+    {"vocoder", {"codec.hift."}},
+    {"voices", {"codec.speaker", "codec.voices"}},
+};
+
+static bool belongs(const part *p, const char *name)
+{
+    for (int i = 0; i < 5 && p->begin[i]; i++)
+        if (strncmp(name, p->begin[i], strlen(p->begin[i])) == 0) return true;
+    return false;
+}
+
+static void print_parts(const so_views *views)
+{
+    printf("\n%sparts%s\n", so_cli_bold(stdout), so_cli_plain(stdout));
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+        int64_t elements = 0;
+        double bytes = 0, share[SO_TYPE_COUNT] = {0};
+        char count[32], size[32];
+        for (int64_t i = 0; i < views->count; i++) {
+            const so_view *v = &views->view[i];
+            if (!belongs(&parts[p], v->name)) continue;
+            elements += so_view_elements(v);
+            bytes += (double)v->bytes;
+            share[v->type] += (double)v->bytes;
+        }
+        if (!elements) continue;
+        printf("  %-22s %-16s %-9s", parts[p].name, so_cli_count((double)elements, count), so_cli_size(bytes, size));
+        for (int t = 0; t < SO_TYPE_COUNT; t++)
+            if (share[t] > 0.01 * bytes) printf(" %s", so_type_about((so_type)t)->name);
+        printf("\n");
+    }
+}
+
 static void print_json(const opened *o, bool tensors)
 {
     int64_t elements[SO_TYPE_COUNT] = {0}, all;
@@ -264,6 +310,7 @@ static so_status print_people(const opened *o, bool tensors, so_error *error)
     for (int t = 0; t < SO_TYPE_COUNT; t++)
         if (elements[t])
             printf("  %-6s %s elements\n", so_type_about((so_type)t)->name, so_cli_count((double)elements[t], count));
+    if (o->gguf && so_gguf_has(o->gguf, "stream_omni.hidden_size")) print_parts(o->views);
     if ((o->gguf && so_gguf_keys(o->gguf)) || (o->torch && so_torchzip_scalars(o->torch))) {
         printf("\n%skeys%s\n", so_cli_bold(stdout), so_cli_plain(stdout));
         keys(o, false);

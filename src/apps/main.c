@@ -1,7 +1,9 @@
 /* stream-omni: one program with verbs. This file finds the verb.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apps/verbs.h"
 #include "so.h"
@@ -9,7 +11,7 @@
 static const so_verb *const verbs[] = {
     &so_verb_ask,  &so_verb_talk,  &so_verb_see,  &so_verb_transcribe, &so_verb_speak,   &so_verb_demo,
     &so_verb_eval, &so_verb_bench, &so_verb_data, &so_verb_train,      &so_verb_inspect, &so_verb_convert,
-    &so_verb_calibrate,
+    &so_verb_export, &so_verb_pull, &so_verb_calibrate,
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
@@ -20,6 +22,15 @@ static void help(FILE *out)
     fprintf(out, "\nstream-omni VERB --help tells more, with examples.\n");
 }
 
+/* A mapped file that is cut short while it is read raises this; whatever was being written is still under another name. */
+static void on_lost_file(int number)
+{
+    static const char text[] = "error: a file that was being read (a model, most likely) was cut short by somebody else\n";
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(SO_EXIT_USAGE);
+    _exit(SO_EXIT_FAILURE);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -27,6 +38,7 @@ int main(int argc, char **argv)
         return SO_EXIT_USAGE;
     }
     const char *verb = argv[1];
+    signal(SIGBUS, on_lost_file);
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
         help(stdout);
         return SO_EXIT_OK;

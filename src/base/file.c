@@ -63,6 +63,13 @@ void so_prefault(const void *data, size_t size)
     (void)sum;
 }
 
+void so_map_forget(const void *data, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)data + size) / page * page;
+    if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 static so_status read_all(int fd, char *data, size_t size)
 {
     for (size_t got = 0; got < size;) {

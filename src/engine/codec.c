@@ -231,6 +231,31 @@ static const so_view *voice_view(const so_views *views, const char *wanted, int6
     return first;
 }
 
+/* A GGUF file has its voice in codec.speaker, and all that it could have in codec.voices. */
+static so_status gguf_voice(so_codec *codec, const so_codec_source *source, const so_views *views, so_error *error)
+{
+    int64_t width = codec->flow.config.speaker;
+    const so_view *all = so_views_find(views, "codec.voices");
+    so_gguf_array names = {0};
+    so_span name = {0};
+    if (so_gguf_has(source->gguf, "stream_omni.voice"))
+        SO_TRY(so_gguf_string(source->gguf, "stream_omni.voice", &name, error));
+    if (all) SO_TRY(so_gguf_array_of(source->gguf, "stream_omni.voices", SO_GGUF_STRING, &names, error));
+    if (all && (all->type != SO_F32 || names.n * width != so_view_elements(all)))
+        return so_fail(error, SO_ERR_SHAPE, "'codec.voices' is not %lld voices of %lld numbers", (long long)names.n,
+                       (long long)width);
+    for (int64_t i = 0; i < names.n && source->speaker; i++) {
+        so_span one = so_gguf_string_at(&names, i);
+        if (one.length != strlen(source->speaker) || memcmp(one.data, source->speaker, one.length) != 0) continue;
+        memcpy(codec->speaker, (const float *)all->data + i * width, (size_t)width * sizeof *codec->speaker);
+        name = one;
+    }
+    if (name.length) snprintf(codec->speaker_name, sizeof codec->speaker_name, "%.*s", SO_SPAN_ARGS(name));
+    if (source->speaker && strcmp(codec->speaker_name, source->speaker) != 0)
+        return so_fail(error, SO_ERR_MISSING, "no voice '%.60s' among those of the codec", source->speaker);
+    return SO_OK;
+}
+
 static so_status take_voice(so_codec *codec, const so_codec_source *source, const sources *s, so_error *error)
 {
     int64_t width = codec->flow.config.speaker;
@@ -238,7 +263,7 @@ static so_status take_voice(so_codec *codec, const so_codec_source *source, cons
     if (!codec->speaker) return so_fail(error, SO_ERR_NOMEM, "no memory for a voice");
     if (!s->voices) return SO_OK;
     const so_view *v = voice_view(s->voices, source->speaker ? source->speaker : "英文女", width, source->gguf);
-    if (source->speaker && (!v || strncmp(v->name, source->speaker, strlen(source->speaker)) != 0))
+    if (!source->gguf && source->speaker && (!v || strncmp(v->name, source->speaker, strlen(source->speaker)) != 0))
         return so_fail(error, SO_ERR_MISSING, "no voice '%.60s' among those of the codec", source->speaker);
     if (!v) return SO_OK;
     if (v->type != SO_F32 || so_view_elements(v) != width)
@@ -246,7 +271,7 @@ static so_status take_voice(so_codec *codec, const so_codec_source *source, cons
                        (long long)so_view_elements(v), (long long)width);
     memcpy(codec->speaker, v->data, (size_t)width * sizeof *codec->speaker);
     snprintf(codec->speaker_name, sizeof codec->speaker_name, "%.*s", (int)strcspn(v->name, "."), v->name);
-    return SO_OK;
+    return source->gguf ? gguf_voice(codec, source, s->voices, error) : SO_OK;
 }
 
 /* ---- networks */

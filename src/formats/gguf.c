@@ -2,12 +2,13 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "formats/gguf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 
-enum { KEY_MAX = 65535, ALIGNMENT_MAX = 1 << 16 };
+enum { KEY_MAX = 65535, ALIGNMENT_MAX = 1 << 16, PARTS_MAX = 9999 };
 
 typedef struct entry {
     so_gguf_type type;
@@ -22,6 +23,8 @@ struct so_gguf {
     int64_t capacity;
     void **offsets; /* string tables of arrays */
     int64_t n_offsets, offsets_capacity;
+    int64_t part, parts;  /* of a split; 0 and 1 for a file that is whole */
+    so_gguf **more;       /* [parts - 1] the others, of the first */
 };
 
 typedef struct cursor {
@@ -245,9 +248,11 @@ static so_status read_settings(so_gguf *gguf, size_t *alignment, so_error *error
                        ALIGNMENT_MAX);
     *alignment = align;
     if (so_gguf_has(gguf, "split.count")) SO_TRY(so_gguf_i64(gguf, "split.count", &parts, error));
-    if (parts > 1)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "one of %lld parts of a split GGUF; merge them first",
-                       (long long)parts);
+    if (so_gguf_has(gguf, "split.no")) SO_TRY(so_gguf_i64(gguf, "split.no", &gguf->part, error));
+    if (parts < 1 || parts > PARTS_MAX || gguf->part < 0 || gguf->part >= parts)
+        return so_fail(error, SO_ERR_FORMAT, "part %lld of %lld, expected at most %d", (long long)gguf->part,
+                       (long long)parts, PARTS_MAX);
+    gguf->parts = parts;
     return SO_OK;
 }
 
@@ -272,7 +277,7 @@ static so_status read_gguf(so_gguf *gguf, const void *data, size_t size, so_erro
     return status == SO_OK ? so_views_align(&gguf->views, error) : status;
 }
 
-so_status so_gguf_open_memory(so_gguf **out, const void *data, size_t size, so_error *error)
+static so_status open_memory(so_gguf **out, const void *data, size_t size, so_error *error)
 {
     *out = NULL;
     so_gguf *gguf = calloc(1, sizeof *gguf);
@@ -285,12 +290,21 @@ so_status so_gguf_open_memory(so_gguf **out, const void *data, size_t size, so_e
     return status;
 }
 
-so_status so_gguf_open(so_gguf **out, const char *path, so_error *error)
+so_status so_gguf_open_memory(so_gguf **out, const void *data, size_t size, so_error *error)
+{
+    SO_TRY(open_memory(out, data, size, error));
+    if ((*out)->parts == 1) return SO_OK;
+    int64_t parts = (*out)->parts;
+    so_gguf_close(out);
+    return so_fail(error, SO_ERR_UNSUPPORTED, "one of %lld parts of a split GGUF", (long long)parts);
+}
+
+static so_status open_file(so_gguf **out, const char *path, so_error *error)
 {
     so_map map;
     *out = NULL;
     SO_TRY(so_map_open(&map, path, error));
-    so_status status = so_gguf_open_memory(out, map.data, map.size, error);
+    so_status status = open_memory(out, map.data, map.size, error);
     if (status == SO_OK) {
         (*out)->map = map;
         return SO_OK;
@@ -300,9 +314,63 @@ so_status so_gguf_open(so_gguf **out, const char *path, so_error *error)
     return status;
 }
 
+/* Opens part `i` beside the first and lends its tensors. */
+static so_status open_part(so_gguf *gguf, const char *path, int64_t i, so_error *error)
+{
+    char name[4096], ending[40];
+    size_t length = strlen(path), tail = strlen("-00001-of-00001.gguf");
+    snprintf(ending, sizeof ending, "-%05d-of-%05d.gguf", (int)i + 1, (int)gguf->parts);
+    snprintf(name, sizeof name, "%.*s%s", (int)(length - tail), path, ending);
+    so_gguf *part = NULL;
+    SO_TRY(open_file(&gguf->more[i - 1], name, error));
+    part = gguf->more[i - 1];
+    if (part->part != i || part->parts != gguf->parts)
+        return so_fail(error, SO_ERR_FORMAT, "'%.300s' is part %lld of %lld, expected %lld of %lld", name,
+                       (long long)part->part + 1, (long long)part->parts, (long long)i + 1, (long long)gguf->parts);
+    for (int64_t k = 0; k < part->views.count; k++) {
+        const so_view *view = &part->views.view[k];
+        if (so_views_add(&gguf->views, so_span_of(view->name), view, error) != SO_OK)
+            return so_fail_in(error, "'%.300s'", name);
+    }
+    return SO_OK;
+}
+
+static so_status open_parts(so_gguf *gguf, const char *path, so_error *error)
+{
+    char ending[40];
+    size_t length = strlen(path);
+    int64_t tensors = 0;
+    int n = snprintf(ending, sizeof ending, "-00001-of-%05d.gguf", (int)gguf->parts);
+    if (gguf->part != 0 || length < (size_t)n || length > 4000 || strcmp(path + length - (size_t)n, ending) != 0)
+        return so_fail(error, SO_ERR_UNSUPPORTED,
+                       "'%.300s' is part %lld of %lld of a split model; give the first part, whose name ends in %s",
+                       path, (long long)gguf->part + 1, (long long)gguf->parts, ending);
+    gguf->more = calloc((size_t)gguf->parts, sizeof *gguf->more);
+    if (!gguf->more) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld parts", (long long)gguf->parts);
+    for (int64_t i = 1; i < gguf->parts; i++) SO_TRY(open_part(gguf, path, i, error));
+    if (so_gguf_has(gguf, "split.tensors.count")) {
+        SO_TRY(so_gguf_i64(gguf, "split.tensors.count", &tensors, error));
+        if (tensors != gguf->views.count)
+            return so_fail(error, SO_ERR_FORMAT, "'%.300s': %lld tensors announced, its parts hold %lld", path,
+                           (long long)tensors, (long long)gguf->views.count);
+    }
+    return SO_OK;
+}
+
+so_status so_gguf_open(so_gguf **out, const char *path, so_error *error)
+{
+    SO_TRY(open_file(out, path, error));
+    if ((*out)->parts == 1) return SO_OK;
+    so_status status = open_parts(*out, path, error);
+    if (status != SO_OK) so_gguf_close(out);
+    return status;
+}
+
 void so_gguf_close(so_gguf **gguf)
 {
     if (!gguf || !*gguf) return;
+    for (int64_t i = 0; (*gguf)->more && i + 1 < (*gguf)->parts; i++) so_gguf_close(&(*gguf)->more[i]);
+    free((*gguf)->more);
     so_views_clear(&(*gguf)->views);
     so_names_clear(&(*gguf)->keys);
     for (int64_t i = 0; i < (*gguf)->n_offsets; i++) free((*gguf)->offsets[i]);

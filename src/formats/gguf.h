@@ -30,12 +30,15 @@ typedef enum so_gguf_type {
     SO_GGUF_TYPE_COUNT
 } so_gguf_type;
 
+enum { SO_GGUF_ALIGNMENT = 32 /* of files written here */ };
+
 typedef struct so_gguf so_gguf;
 
 /* Maps `path` and checks all of it but the tensors' bytes. SO_ERR_IO, SO_ERR_FORMAT, SO_ERR_UNSUPPORTED (another
- * version, a big-endian file, a tensor of a ggml type without an so_type, an array of arrays, one part of a split). */
+ * version, a big-endian file, a tensor of a ggml type without an so_type, an array of arrays). Of a split
+ * model ("name-00001-of-00005.gguf") `path` is the first part: the tensors of all are given, in order. */
 so_status so_gguf_open(so_gguf **out, const char *path, so_error *error);
-/* The same from bytes in memory, lent until close. */
+/* The same from bytes in memory, lent until close; a part of a split is SO_ERR_UNSUPPORTED. */
 so_status so_gguf_open_memory(so_gguf **out, const void *data, size_t size, so_error *error);
 void so_gguf_close(so_gguf **gguf);
 
@@ -89,6 +92,8 @@ typedef struct so_gguf_writer so_gguf_writer;
 so_status so_gguf_create(so_gguf_writer **out, const char *path, so_error *error);
 /* Key-values, copied. A key that is already there is SO_ERR_ARG. Texts may hold any bytes. */
 so_status so_gguf_set_u32(so_gguf_writer *writer, const char *key, uint32_t value, so_error *error);
+so_status so_gguf_set_u16(so_gguf_writer *writer, const char *key, uint16_t value, so_error *error);
+so_status so_gguf_set_i32(so_gguf_writer *writer, const char *key, int32_t value, so_error *error);
 so_status so_gguf_set_i64(so_gguf_writer *writer, const char *key, int64_t value, so_error *error);
 so_status so_gguf_set_f32(so_gguf_writer *writer, const char *key, float value, so_error *error);
 so_status so_gguf_set_bool(so_gguf_writer *writer, const char *key, bool value, so_error *error);
@@ -103,6 +108,9 @@ so_status so_gguf_declare(so_gguf_writer *writer, const char *name, so_type type
                           so_error *error);
 /* Writes the tensor `name`, which must be the next declared one and have exactly `bytes`; otherwise SO_ERR_STATE. */
 so_status so_gguf_put(so_gguf_writer *writer, const char *name, const void *data, size_t bytes, so_error *error);
+/* The bytes that a file with these keys and declarations begins with, padded, for whoever writes the data by other means
+ * (each tensor padded to SO_GGUF_ALIGNMENT). `path` of create may be NULL then. The caller frees *head with free(). */
+so_status so_gguf_head(so_gguf_writer *writer, char **head, size_t *bytes, so_error *error);
 /* Finishes the file and frees the writer, also on failure. SO_ERR_STATE when a declared tensor has no data yet. */
 so_status so_gguf_commit(so_gguf_writer **writer, so_error *error);
 /* Gives up: nothing is left on disk. Accepts NULL and a null writer. */

@@ -62,8 +62,8 @@ so_status so_gguf_create(so_gguf_writer **out, const char *path, so_error *error
 {
     *out = NULL;
     so_gguf_writer *writer = calloc(1, sizeof *writer);
-    if (!writer) return so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
-    so_status status = so_writer_open(&writer->file, path, error);
+    if (!writer) return so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path ? path : "a head");
+    so_status status = path ? so_writer_open(&writer->file, path, error) : SO_OK;
     if (status == SO_OK)
         *out = writer;
     else
@@ -102,6 +102,16 @@ static so_status set_plain(so_gguf_writer *writer, const char *key, so_gguf_type
 so_status so_gguf_set_u32(so_gguf_writer *writer, const char *key, uint32_t value, so_error *error)
 {
     return set_plain(writer, key, SO_GGUF_U32, &value, 4, error);
+}
+
+so_status so_gguf_set_u16(so_gguf_writer *writer, const char *key, uint16_t value, so_error *error)
+{
+    return set_plain(writer, key, SO_GGUF_U16, &value, 2, error);
+}
+
+so_status so_gguf_set_i32(so_gguf_writer *writer, const char *key, int32_t value, so_error *error)
+{
+    return set_plain(writer, key, SO_GGUF_I32, &value, 4, error);
 }
 
 so_status so_gguf_set_i64(so_gguf_writer *writer, const char *key, int64_t value, so_error *error)
@@ -184,18 +194,32 @@ static so_status put_padding(so_gguf_writer *writer, size_t bytes, so_error *err
     return so_writer_put(&writer->file, zeros, (ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT, error);
 }
 
-static so_status put_head(so_gguf_writer *writer, so_error *error)
+so_status so_gguf_head(so_gguf_writer *writer, char **head, size_t *bytes, so_error *error)
 {
     struct {
         char magic[4];
         uint32_t version;
         uint64_t tensors, keys;
-    } head = {{'G', 'G', 'U', 'F'}, 3, (uint64_t)writer->declared.count, (uint64_t)writer->key_names.count};
+    } start = {{'G', 'G', 'U', 'F'}, 3, (uint64_t)writer->declared.count, (uint64_t)writer->key_names.count};
+    size_t size = sizeof start + writer->keys.size + writer->infos.size;
+    *bytes = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    *head = calloc(1, *bytes);
+    if (!*head) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu bytes of a GGUF head", *bytes);
+    memcpy(*head, &start, sizeof start);
+    if (writer->keys.size) memcpy(*head + sizeof start, writer->keys.data, writer->keys.size);
+    if (writer->infos.size) memcpy(*head + sizeof start + writer->keys.size, writer->infos.data, writer->infos.size);
+    return SO_OK;
+}
+
+static so_status put_head(so_gguf_writer *writer, so_error *error)
+{
+    char *head;
+    size_t bytes;
     writer->started = 1;
-    SO_TRY(so_writer_put(&writer->file, &head, sizeof head, error));
-    SO_TRY(so_writer_put(&writer->file, writer->keys.data, writer->keys.size, error));
-    SO_TRY(so_writer_put(&writer->file, writer->infos.data, writer->infos.size, error));
-    return put_padding(writer, sizeof head + writer->keys.size + writer->infos.size, error);
+    SO_TRY(so_gguf_head(writer, &head, &bytes, error));
+    so_status status = so_writer_put(&writer->file, head, bytes, error);
+    free(head);
+    return status;
 }
 
 so_status so_gguf_put(so_gguf_writer *writer, const char *name, const void *data, size_t bytes, so_error *error)

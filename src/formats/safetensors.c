@@ -289,7 +289,7 @@ static int ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-so_status so_safetensors_open(so_safetensors **out, const char *path, so_error *error)
+static so_status open_path(so_safetensors **out, const char *path, int align, so_error *error)
 {
     *out = NULL;
     so_safetensors *file = calloc(1, sizeof *file);
@@ -302,12 +302,22 @@ so_status so_safetensors_open(so_safetensors **out, const char *path, so_error *
         status = open_index(file, path, error);
     else
         status = open_shard(file, path, error);
-    if (status == SO_OK) status = so_views_align(&file->views, error);
+    if (status == SO_OK && align) status = so_views_align(&file->views, error);
     if (status == SO_OK)
         *out = file;
     else
         so_safetensors_close(&file);
     return status;
+}
+
+so_status so_safetensors_open(so_safetensors **out, const char *path, so_error *error)
+{
+    return open_path(out, path, 1, error);
+}
+
+so_status so_safetensors_open_unaligned(so_safetensors **out, const char *path, so_error *error)
+{
+    return open_path(out, path, 0, error);
 }
 
 so_status so_safetensors_open_memory(so_safetensors **out, const void *data, size_t size, so_error *error)

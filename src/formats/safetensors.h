@@ -16,7 +16,9 @@ typedef struct so_safetensors so_safetensors;
  * boundary are copied. The whole layout is checked. SO_ERR_IO, SO_ERR_FORMAT, SO_ERR_MISSING (a shard or a tensor that
  * the index names), SO_ERR_UNSUPPORTED (an element type without an so_type), SO_ERR_LIMIT (a header above 100 MB). */
 so_status so_safetensors_open(so_safetensors **out, const char *path, so_error *error);
-/* The same from one file's bytes in memory, lent until close. */
+/* The same without copies, whatever a file's size: data may lie on any boundary. */
+so_status so_safetensors_open_unaligned(so_safetensors **out, const char *path, so_error *error);
+/* The same as so_safetensors_open from one file's bytes in memory, lent until close. */
 so_status so_safetensors_open_memory(so_safetensors **out, const void *data, size_t size, so_error *error);
 void so_safetensors_close(so_safetensors **file);
 
@@ -38,6 +40,9 @@ so_status so_safetensors_declare(so_safetensors_writer *writer, const char *name
 /* Writes the tensor `name`, which must be the next declared one and have exactly `bytes`; otherwise SO_ERR_STATE. */
 so_status so_safetensors_put(so_safetensors_writer *writer, const char *name, const void *data, size_t bytes,
                              so_error *error);
+/* The bytes that a file with these declarations begins with, for whoever writes the data by other means. `path` of create
+ * may be NULL then. The caller frees *head with free(). */
+so_status so_safetensors_head(so_safetensors_writer *writer, char **head, size_t *bytes, so_error *error);
 /* Finishes the file and frees the writer, also on failure. SO_ERR_STATE when a declared tensor has no data yet. */
 so_status so_safetensors_commit(so_safetensors_writer **writer, so_error *error);
 /* Gives up: nothing is left on disk. Accepts NULL and a null writer. */

@@ -21,12 +21,12 @@ so_status so_safetensors_create(so_safetensors_writer **out, const char *path, s
 {
     *out = NULL;
     so_safetensors_writer *writer = calloc(1, sizeof *writer);
-    if (!writer) return so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
+    if (!writer) return so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path ? path : "a header");
     writer->metadata = json_object();
     writer->header = json_object();
     so_status status = SO_OK;
-    if (!writer->metadata || !writer->header) status = so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
-    if (status == SO_OK) status = so_writer_open(&writer->file, path, error);
+    if (!writer->metadata || !writer->header) status = so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path ? path : "a header");
+    if (status == SO_OK && path) status = so_writer_open(&writer->file, path, error);
     if (status == SO_OK)
         *out = writer;
     else
@@ -87,26 +87,42 @@ so_status so_safetensors_declare(so_safetensors_writer *writer, const char *name
     return SO_OK;
 }
 
+static so_status head_text(so_safetensors_writer *writer, char **text, so_error *error)
+{
+    json_t *header = json_object();
+    int failed = !header;
+    if (json_object_size(writer->metadata)) failed = json_object_set(header, "__metadata__", writer->metadata) != 0;
+    failed = failed || json_object_update(header, writer->header) != 0;
+    *text = failed ? NULL : json_dumps(header, JSON_COMPACT);
+    json_decref(header);
+    return *text ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for the header");
+}
+
+so_status so_safetensors_head(so_safetensors_writer *writer, char **head, size_t *bytes, so_error *error)
+{
+    char *text;
+    *head = NULL;
+    SO_TRY(head_text(writer, &text, error));
+    uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    char *out = malloc(padded + 8);
+    if (out) {
+        memcpy(out, &padded, 8);
+        memcpy(out + 8, text, length);
+        memset(out + 8 + length, ' ', padded - length);
+    }
+    free(text);
+    *head = out;
+    *bytes = padded + 8;
+    return out ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for the header");
+}
+
 static so_status put_header(so_safetensors_writer *writer, so_error *error)
 {
-    static const char spaces[8] = "        ";
-    if (json_object_size(writer->metadata)) {
-        json_t *header = json_object();
-        if (!header || json_object_set(header, "__metadata__", writer->metadata) != 0 ||
-            json_object_update(header, writer->header) != 0) {
-            json_decref(header);
-            return so_fail(error, SO_ERR_NOMEM, "no memory for the header");
-        }
-        json_decref(writer->header);
-        writer->header = header;
-    }
-    char *text = json_dumps(writer->header, JSON_COMPACT);
-    if (!text) return so_fail(error, SO_ERR_NOMEM, "no memory for the header");
-    uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
-    so_status status = so_writer_put(&writer->file, &padded, 8, error);
-    if (status == SO_OK) status = so_writer_put(&writer->file, text, length, error);
-    if (status == SO_OK) status = so_writer_put(&writer->file, spaces, padded - length, error);
-    free(text);
+    char *head;
+    size_t bytes;
+    SO_TRY(so_safetensors_head(writer, &head, &bytes, error));
+    so_status status = so_writer_put(&writer->file, head, bytes, error);
+    free(head);
     writer->started = 1;
     return status;
 }

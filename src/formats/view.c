@@ -109,6 +109,13 @@ so_status so_views_add(so_views *views, so_span name, const so_view *view, so_er
     return SO_OK;
 }
 
+bool so_views_owns(const so_views *views, const so_view *view)
+{
+    for (int64_t i = 0; i < views->n_owned; i++)
+        if (views->owned[i] == view->data) return true;
+    return false;
+}
+
 void *so_views_own(so_views *views, size_t bytes)
 {
     if (so_grow(&views->owned, views->n_owned, &views->owned_capacity, sizeof *views->owned, NULL) != SO_OK)

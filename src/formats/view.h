@@ -7,6 +7,7 @@
 #ifndef SO_FORMATS_VIEW_H
 #define SO_FORMATS_VIEW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,6 +64,8 @@ typedef struct so_views {
 const so_view *so_views_find(const so_views *views, const char *name);
 /* Adds a view under a copy of `name` (view->name is not looked at). A second tensor of one name is SO_ERR_FORMAT. */
 so_status so_views_add(so_views *views, so_span name, const so_view *view, so_error *error);
+/* Whether a view's data is a copy that the table owns rather than a place in a file. */
+bool so_views_owns(const so_views *views, const so_view *view);
 /* Memory of `bytes` (at least 1), aligned for any type, that lives as long as the table; NULL when there is none. */
 void *so_views_own(so_views *views, size_t bytes);
 /* Gives every view whose data does not lie on its type's natural boundary an aligned copy. */

@@ -194,11 +194,32 @@ static bool same_shape(const so_view *view, const so_tensor *t)
     return na == nb && memcmp(a, b, (size_t)na * sizeof *a) == 0;
 }
 
+void so_roll_clear(so_roll *roll)
+{
+    so_views_clear(&roll->views);
+    free(roll->row);
+    *roll = (so_roll){0};
+}
+
+static so_status enrol(so_binder *binder, const char *name, const so_bind_row *row, so_error *error)
+{
+    so_roll *roll = binder->roll;
+    if (so_views_find(&roll->views, name)) return SO_OK;
+    so_view view = {.type = SO_F32};
+    view.n_dims = shape_of(&binder->sizes, row->axes, view.dim);
+    SO_TRY(so_view_measure(&view, so_span_of(name), error));
+    SO_TRY(so_grow(&roll->row, roll->views.count, &roll->capacity, sizeof *roll->row, error));
+    SO_TRY(so_views_add(&roll->views, so_span_of(name), &view, error));
+    roll->row[roll->views.count - 1] = *row;
+    return SO_OK;
+}
+
 static so_status bind_one(so_binder *binder, const char *name, const so_bind_row *row, so_tensor **field, so_error *error)
 {
     so_weight *w = so_store_find(binder->store, name);
     const so_view *view = binder->source ? so_views_find(binder->source, name) : NULL;
     *field = NULL;
+    if (binder->roll) return enrol(binder, name, row, error);
     if (w) {
         *field = &w->tensor;
         return SO_OK;

@@ -67,6 +67,15 @@ so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_erro
 /* The same for every weight of products in `group` (NULL: all). */
 so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_error *error);
 
+/* What networks expect: names and shapes in the order of their tables, collected instead of weights. `row` tells what is
+ * optional and how it starts; only the numbers in it live on. Zeroed before, cleared with so_roll_clear. */
+typedef struct so_roll {
+    so_views views; /* type SO_F32, no data */
+    so_bind_row *row;
+    int64_t capacity;
+} so_roll;
+void so_roll_clear(so_roll *roll);
+
 /* One walk over a network's tables. Problems (missing, wrong shape, wrong type) are all collected, then reported by
  * so_binder_finish, so that a file's defects are listed together. */
 typedef struct so_binder {
@@ -80,6 +89,7 @@ typedef struct so_binder {
     so_pool *pool;          /* for conversion, may be NULL */
     bool expand;            /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
     bool check_finite;      /* NaN or infinity in a loaded weight is a problem */
+    so_roll *roll;          /* not NULL: weights are listed there, fields stay NULL, nothing is loaded or made */
     int problems;
     char text[900];         /* the first problems, one a line */
 } so_binder;

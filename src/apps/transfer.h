@@ -1,0 +1,19 @@
+/* What the verbs that convert, export and pull share.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_APPS_TRANSFER_H
+#define SO_APPS_TRANSFER_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "apps/cli.h"
+#include "so_convert.h"
+
+/* Draws the bar that `context` is, in megabytes; stops after SIGINT or SIGTERM. */
+so_status so_transfer_step(void *context, double done, double total, so_error *error);
+/* "4G", "500M", "1000": decimal. NULL is 0. */
+so_status so_transfer_bytes(const char *text, int64_t *bytes, so_error *error);
+/* What was written, or every tensor that is not as it should be. */
+void so_transfer_report(const so_convert_result *result, so_status status, bool dropped);
+
+#endif
