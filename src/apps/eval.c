@@ -213,15 +213,10 @@ const so_verb so_verb_eval = {
     "eval golden|tabletop DIR [options] | eval quant MODEL --type TYPE [options]",
     "golden runs every case of a folder of reference numbers, prints how far each tensor and sequence is from them,\n"
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
-    "prints answers by kind, word error rates, how the transcript of speech in pieces compares with that of the
-"
-    "whole, what its voice sounds like to itself, and times. quant writes the model in another type, leads it along the
-"
-    "answers of the f32 model, and tells how far its distributions of text, CTC labels and units are: share of equal
-"
-    "choices, Kullback-Leibler distance in nats.
-
-"
+    "prints answers by kind, word error rates, how the transcript of speech in pieces compares with that of the\n"
+    "whole, what its voice sounds like to itself, and times. quant writes the model in another type, leads it along the\n"
+    "answers of the f32 model, and tells how far its distributions of text, CTC labels and units are: share of equal\n"
+    "choices, Kullback-Leibler distance in nats.\n\n"
     "examples:\n"
     "  stream-omni eval golden reference/stream-omni-tiny\n"
     "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"

@@ -82,7 +82,7 @@ static so_status take_kv(stand *s, so_kv *kv, int64_t layers, so_error *error)
 {
     const so_llama_config *c = &s->net.config.llama;
     *kv = (so_kv){.layers = layers, .width = c->kv_heads * c->head_width, .capacity = s->bench->prompt + STEPS};
-    kv->data = so_arena_zalloc(&s->store.memory, so_kv_bytes(layers, kv->width, kv->capacity));
+    kv->data = so_arena_zalloc(&s->store.memory, so_kv_bytes(kv->type, layers, kv->width, kv->capacity));
     return kv->data ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld positions", (long long)kv->capacity);
 }
 

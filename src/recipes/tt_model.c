@@ -27,7 +27,7 @@ static so_status write_config(const so_tt *tt, const char *folder, so_error *err
         " \"num_bottom_audio_layers\": %lld,\n \"num_top_audio_layers\": %lld,\n \"rms_norm_eps\": %g,\n"
         " \"rope_theta\": %g,\n \"max_position_embeddings\": 2048,\n \"vocab_size\": %lld,\n \"text_vocab_size\": %lld,\n"
         " \"audio_vocab_size\": %d,\n \"text_lookahead\": %lld,\n \"text_window\": %lld,\n"
-        " \"speech_fusion\": \"%s\",\n \"speech_history\": 0,\n"
+        " \"speech_fusion\": \"%s\",\n \"speech_history\": 0,\n \"units_per_token\": 50,\n"
         " \"mm_vision_tower\": \"siglip-tabletop\",\n \"mm_projector_type\": \"mlp2x_gelu\",\n \"mm_hidden_size\": %lld,\n"
         " \"mm_patch_merge_type\": \"flat\",\n \"image_aspect_ratio\": \"square\",\n"
         " \"bos_token_id\": %d,\n \"eos_token_id\": [%d, %d, %d],\n"
