@@ -15,7 +15,7 @@
 #include "recipes/turns.h"
 
 /* Long enough for every answer of the tabletop world; a model that never ends is stopped there. */
-static const so_session_options sizes = {.max_text = 64, .max_units = 160};
+static const so_session_options sizes = {.max_text = 64, .max_units = 160, .units_per_token = -1};
 
 typedef struct judging {
     const so_quant_options *options;

@@ -12,7 +12,7 @@ fi
 place=$(mktemp -d) || exit 2
 trap 'rm -rf "$place"' EXIT
 sources="tests/neon/check.c src/backend/cpu/table.c src/backend/cpu/matrix.c src/backend/cpu/element.c
-    src/backend/cpu/norm.c src/backend/cpu/attention.c src/backend/cpu/conv.c src/backend/cpu/int8.c
+    src/backend/cpu/norm.c src/backend/cpu/attention.c src/backend/cpu/conv.c src/backend/cpu/half.c src/backend/cpu/int8.c
     src/backend/cpu/int8_neon.c src/base/error.c src/base/pool.c src/base/type.c src/base/dequantise.c"
 # shellcheck disable=SC2086
 if aarch64-linux-gnu-gcc -std=c11 -O1 -Wall -Wextra -Wno-missing-field-initializers -march=armv8.2-a+dotprod -static \
