@@ -2,8 +2,6 @@
  * model learn. There is no published Llama of this size, so the language model begins from nothing: dialogues without a
  * picture teach it the rest of the world's text.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <stddef.h>
-
 #include "recipes/tt_batch.h"
 #include "recipes/tt_stages.h"
 
@@ -13,7 +11,7 @@ typedef struct context {
     const so_tt *tt;
     so_omni net;
     so_ids ids; /* scratch */
-    so_tensor *where_w; /* thrown away afterwards */
+    so_tt_aids aids;
 } context;
 
 static void put_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, const so_scene *scene, const so_qa *qa)
@@ -65,7 +63,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     context *c = p;
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
-    b->where_w = c->where_w;
+    b->aids = &c->aids;
     b->notes = m->notes;
     int pictures = (int)so_tt_share("backbone", "vt-t"), talks = (int)so_tt_share("backbone", "chat");
     int hard = (int)so_tt_share("backbone", "vt-t hard"), sums = (int)so_tt_share("backbone", "reckoning");
@@ -117,13 +115,7 @@ so_status so_tt_backbone(so_tt *tt, so_error *error)
     context c = {.tt = tt};
     so_store store;
     SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", NULL}, error));
-    so_rng rng;
-    so_rng_init(&rng, tt->seed, 5);
-    so_binder binder = {.store = &store, .rng = &rng};
-    binder.sizes.of['D'] = c.net.config.llama.width;
-    const so_bind_row where[] = {{offsetof(context, where_w), "where", "9 D", "where", SO_INIT_FAN_IN, 1, false}};
-    SO_TRY(SO_BIND(&binder, "", 0, where, &c, error));
-    if (so_tt_done(tt, "backbone_start")) SO_TRY(so_tt_overlay(tt, &store, "backbone_start", error));
+    SO_TRY(so_tt_aids_bind(&c.aids, tt, &store, c.net.config.llama.width, error));
     so_tt_job job = {.part = "backbone", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
                      .keep = (const char *[]){"backbone", "projector", NULL}};
     so_status status = so_tt_learn(tt, &job, error);

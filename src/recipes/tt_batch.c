@@ -4,9 +4,10 @@
 
 #include "recipes/tt_stages.h"
 
+#include <stddef.h>
 #include <string.h>
 
-enum { WHERE_LAYER = 3, AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
+enum { WHERE_LAYER = 3, STAND_LAYER = 5, AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
 
 so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net)
 {
@@ -20,6 +21,7 @@ so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net)
     b->turn = so_take(pass, SO_TT_MAX_ROWS * 4, false);
     b->text = so_take(pass, SO_TT_MAX_ROWS * 4, false);
     b->where = so_take(pass, SO_TT_MAX_ROWS * 4, false);
+    b->stand = so_take(pass, SO_TT_MAX_ROWS * 4, false);
     b->pixels = so_take(pass, sizeof(float) * SO_TT_MAX_PICTURES * AREA, false);
     return b->pixels ? b : NULL;
 }
@@ -41,7 +43,7 @@ static void add_row(so_tt_batch *b, int32_t part, int32_t row)
     b->part_of[b->rows] = part;
     b->row[b->rows] = row;
     b->label[b->rows] = -1;
-    b->where[b->rows] = -1;
+    b->where[b->rows] = b->stand[b->rows] = -1;
     b->turn[b->rows++] = -1;
     b->seq_rows[b->seqs - 1]++;
 }
@@ -88,10 +90,14 @@ static int32_t named_at(const so_scene *scene, const char *text, size_t at, int 
     return cell_of(scene, -1, *colour);
 }
 
+/* 0, 1 or 2: less, equal, more. */
+static int32_t order(int32_t x, int32_t y) { return (x > y) - (x < y) + 1; }
+
 void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, so_ids *scratch)
 {
     int64_t first = b->rows;
-    int colour = -1;
+    int32_t named[2] = {-1, -1};
+    int colour = -1, names = 0;
     scratch->n = 0;
     if (so_tt_encode(tt, text, scratch, &b->pass->error) != SO_OK) return;
     so_tt_batch_text(b, scratch->data, (int64_t)scratch->n);
@@ -101,6 +107,7 @@ void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene
         if (!end) continue;
         colour = -1;
         if (cell < 0) continue;
+        if (names < 2) named[names++] = cell;
         so_string piece = {0};
         for (size_t i = 0; i < scratch->n && reached < end; i++) {
             piece.size = 0;
@@ -110,6 +117,20 @@ void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene
         }
         so_string_clear(&piece);
     }
+    if (names == 2 && so_ok(b->pass)) b->stand[b->rows - 1] = 3 * order(named[0] / 3, named[1] / 3) + order(named[0] % 3, named[1] % 3);
+}
+
+so_status so_tt_aids_bind(so_tt_aids *aids, const so_tt *tt, so_store *store, int64_t width, so_error *error)
+{
+    static const so_bind_row table[] = {
+        {offsetof(so_tt_aids, where_w), "aids.where", "9 D", "aids", SO_INIT_FAN_IN, 1, false},
+        {offsetof(so_tt_aids, stand_w), "aids.stand", "9 D", "aids", SO_INIT_FAN_IN, 1, false},
+    };
+    so_rng rng;
+    so_rng_init(&rng, tt->seed, 5);
+    so_binder binder = {.store = store, .rng = &rng};
+    binder.sizes.of['D'] = width;
+    return SO_BIND(&binder, "", 0, table, aids, error);
 }
 
 void so_tt_batch_picture(so_tt_batch *b, uint64_t scene)
@@ -171,12 +192,15 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right)
     so_batch *batch = so_batch_many(pass, b->seqs, b->seq_rows, NULL);
     so_tensor *each[SO_TT_LAYERS + 1], *hidden = so_llama_forward(pass, &b->net->backbone, x, batch, each);
     so_tensor *logits = so_omni_write(pass, b->net, so_take_rows(pass, hidden, n, at));
-    so_tensor *loss[2] = {so_cross_entropy(pass, logits, label), NULL};
+    so_tensor *loss[3] = {so_cross_entropy(pass, logits, label)};
     if (so_ok(pass) && right) mark_wrong(b, logits, at, right);
-    if (!b->where_w || right) return loss[0];
-    loss[1] = so_cross_entropy(pass, so_linear(pass, each[WHERE_LAYER], b->where_w, NULL), b->where);
-    if (so_ok(pass)) so_notes_add(b->notes, "where", so_data(loss[1])[0], 1);
-    return so_weighted_sum(pass, 2, loss, (so_real[]){1, so_tt_weight("backbone", "where")});
+    if (!b->aids || right) return loss[0];
+    loss[1] = so_cross_entropy(pass, so_linear(pass, each[WHERE_LAYER], b->aids->where_w, NULL), b->where);
+    loss[2] = so_cross_entropy(pass, so_linear(pass, each[STAND_LAYER], b->aids->stand_w, NULL), b->stand);
+    if (!so_ok(pass)) return NULL;
+    so_notes_add(b->notes, "where", so_data(loss[1])[0], 1);
+    so_notes_add(b->notes, "stand", so_data(loss[2])[0], 1);
+    return so_weighted_sum(pass, 3, loss, (so_real[]){1, so_tt_weight("backbone", "where"), so_tt_weight("backbone", "stand")});
 }
 
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out)

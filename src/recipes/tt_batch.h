@@ -17,12 +17,20 @@ typedef struct so_tt_batch {
     int32_t *text;                  /* [texts] ids */
     float *pixels;                  /* [pictures][3][112][112] */
     int32_t *where;                 /* [rows] on the last token of an object's name: its cell; otherwise -1 */
-    so_notes *notes;                /* with where_w: takes its loss */
-    so_tensor *where_w;             /* [9, D] head that reads the cell off layer WHERE_LAYER; NULL: none */
+    int32_t *stand;                 /* [rows] on the last token of a question about two objects: how they stand; otherwise -1 */
+    const struct so_tt_aids *aids;  /* NULL: none */
+    so_notes *notes;                /* takes the aids' losses */
     int32_t turns;
     so_tensor *heard;               /* part 2, or NULL */
     int64_t heard_used;
 } so_tt_batch;
+
+/* Heads that tell what the language model should know in the middle of its way, thrown away afterwards. */
+typedef struct so_tt_aids {
+    so_tensor *where_w; /* [9, D], after WHERE_LAYER layers: the cell of the object that the tokens up to here name */
+    so_tensor *stand_w; /* [9, D], after STAND_LAYER layers: which of two named objects is higher and which further left */
+} so_tt_aids;
+so_status so_tt_aids_bind(so_tt_aids *aids, const so_tt *tt, so_store *store, int64_t width, so_error *error);
 
 /* NULL on a failure, which is the pass's. */
 so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net);
@@ -35,7 +43,7 @@ void so_tt_batch_picture(so_tt_batch *b, uint64_t scene);
 void so_tt_batch_heard(so_tt_batch *b, int64_t n);
 /* An answer and its <eot>, each id predicted from the row before. */
 void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t eot);
-/* Runs the backbone and gives the mean cross entropy over labelled rows, plus, with a head for it, that of the cells. `right` (may be NULL, else [turns], preset to 1)
+/* Runs the backbone and gives the mean cross entropy over labelled rows, plus, with aids, theirs. `right` (may be NULL, else [turns], preset to 1)
  * becomes 0 for answers with a wrong argmax anywhere: what greedy decoding would have got wrong. */
 so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
 

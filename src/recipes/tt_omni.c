@@ -14,6 +14,7 @@ typedef struct context {
     so_tt_units_file units;
     so_ids ids;
     int64_t train;
+    so_tt_aids aids;
 } context;
 
 /* Spoken items of the corpus as sequences of the batch; who asks is drawn from `slips`. */
@@ -43,17 +44,15 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
     }
 }
 
-static void put_written(context *c, so_tt_batch *b, uint64_t scene, int turns, const so_qa *qa)
+static void put_written(context *c, so_tt_batch *b, const so_scene *scene, int turns, const so_qa *qa)
 {
     const so_tt *tt = c->tt;
     so_tt_batch_sequence(b);
     for (int t = 0; t < turns && so_ok(b->pass); t++) {
         const so_ids *open = t ? &tt->turn : &tt->head;
         so_tt_batch_text(b, open->data, (int64_t)open->n);
-        if (t == 0 && scene != ~(uint64_t)0) so_tt_batch_picture(b, scene);
-        c->ids.n = 0;
-        if (so_tt_encode(tt, qa[t].question, &c->ids, &b->pass->error) != SO_OK) return;
-        so_tt_batch_text(b, c->ids.data, (int64_t)c->ids.n);
+        if (t == 0 && scene) so_tt_batch_picture(b, scene->seed);
+        so_tt_batch_question(b, tt, scene, qa[t].question, &c->ids);
         so_tt_batch_text(b, tt->reply.data, (int64_t)tt->reply.n);
         c->ids.n = 0;
         if (so_tt_encode(tt, qa[t].answer, &c->ids, &b->pass->error) != SO_OK) return;
@@ -69,18 +68,20 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     int spoken = (int)so_tt_share("omni", "spoken"), pictures = (int)so_tt_share("omni", "vt-t"), talks = (int)so_tt_share("omni", "chat");
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
+    b->aids = &c->aids;
+    b->notes = m->notes;
     for (int i = 0; i < spoken; i++) item[i] = so_rng_below(&m->rng, c->train);
     put_spoken(c, b, spoken, item, &m->rng);
     for (int i = 0; i < pictures && so_ok(pass); i++) {
         so_dialogue d;
         so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * pictures + i), 1 + (int)so_rng_below(&m->rng, TURNS), &d);
-        put_written(c, b, d.scene.seed, d.turns, d.turn);
+        put_written(c, b, &d.scene, d.turns, d.turn);
     }
     for (int i = 0; i < hard && so_ok(pass); i++) {
         so_scene scene;
         so_qa qa[HARD_TURNS];
         so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
-        put_written(c, b, scene.seed, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa);
+        put_written(c, b, &scene, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa);
     }
     for (int i = 0; i < talks + sums && so_ok(pass); i++) {
         so_qa qa[TURNS];
@@ -88,7 +89,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         for (int t = 0; t < turns; t++)
             so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * (talks + sums) + i) * TURNS + t),
                              i < talks ? 0 : SO_TT_RECKONING, &qa[t]);
-        put_written(c, b, ~(uint64_t)0, turns, qa);
+        put_written(c, b, NULL, turns, qa);
     }
     m->tokens = b->rows;
     return so_tt_batch_loss(b, NULL);
@@ -120,7 +121,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
         for (uint64_t k = 0; b && k < 32; k++) {
             so_dialogue d;
             so_tabletop_dialogue(SO_TABLETOP_RESERVED, 5, i * 32 + k, 1, &d);
-            put_written(c, b, d.scene.seed, 1, d.turn);
+            put_written(c, b, &d.scene, 1, d.turn);
         }
         if (b) so_tt_batch_loss(b, right);
         for (int k = 0; k < 32; k++) so_notes_add(notes, "V+T to T", right[k], 1);
@@ -138,6 +139,7 @@ so_status so_tt_omni(so_tt *tt, so_error *error)
     SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", "backbone", "bottom", NULL}, error));
     SO_TRY(so_tt_units_open(&c.units, tt, error));
     c.train = c.units.count - SO_TT_HELD_OUT;
+    SO_TRY(so_tt_aids_bind(&c.aids, tt, &store, c.net.config.llama.width, error));
     so_tt_job job = {.part = "omni", .store = &store, .keep = (const char *[]){"backbone", NULL},
                      .hooks = {.context = &c, .micro = micro, .evaluate = evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
