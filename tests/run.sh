@@ -110,6 +110,7 @@ for source in tests/unit/*.c tests/kernels/*.c tests/grad/*.c tests/golden/*.c; 
     name=$(basename "$(dirname "$source")")_$(basename "$source" .c)
     wanted "$name" && targets="$targets $name"
 done
+wanted cli && targets="$targets make_checkpoint" # what convert and pull are tried on
 # One test program that does not compile must not hide the others.
 whole=1
 # shellcheck disable=SC2086
