@@ -64,6 +64,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
     b->aids = &c->aids;
+    b->part = "backbone";
     b->notes = m->notes;
     int pictures = (int)so_tt_share("backbone", "vt-t"), talks = (int)so_tt_share("backbone", "chat");
     int hard = (int)so_tt_share("backbone", "vt-t hard"), sums = (int)so_tt_share("backbone", "reckoning");

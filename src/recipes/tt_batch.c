@@ -200,7 +200,7 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right)
     if (!so_ok(pass)) return NULL;
     so_notes_add(b->notes, "where", so_data(loss[1])[0], 1);
     so_notes_add(b->notes, "stand", so_data(loss[2])[0], 1);
-    return so_weighted_sum(pass, 3, loss, (so_real[]){1, so_tt_weight("backbone", "where"), so_tt_weight("backbone", "stand")});
+    return so_weighted_sum(pass, 3, loss, (so_real[]){1, so_tt_weight(b->part, "where"), so_tt_weight(b->part, "stand")});
 }
 
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out)

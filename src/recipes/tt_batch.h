@@ -19,7 +19,8 @@ typedef struct so_tt_batch {
     int32_t *where;                 /* [rows] on the last token of an object's name: its cell; otherwise -1 */
     int32_t *stand;                 /* [rows] on the last token of a question about two objects: how they stand; otherwise -1 */
     const struct so_tt_aids *aids;  /* NULL: none */
-    so_notes *notes;                /* takes the aids' losses */
+    const char *part;               /* with aids: whose row of the stages weighs their losses */
+    so_notes *notes;                /* with aids: takes their losses */
     int32_t turns;
     so_tensor *heard;               /* part 2, or NULL */
     int64_t heard_used;
@@ -43,13 +44,13 @@ void so_tt_batch_picture(so_tt_batch *b, uint64_t scene);
 void so_tt_batch_heard(so_tt_batch *b, int64_t n);
 /* An answer and its <eot>, each id predicted from the row before. */
 void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t eot);
-/* Runs the backbone and gives the mean cross entropy over labelled rows, plus, with aids, theirs. `right` (may be NULL, else [turns], preset to 1)
- * becomes 0 for answers with a wrong argmax anywhere: what greedy decoding would have got wrong. */
+/* Runs the backbone and gives the mean cross entropy over labelled rows, plus, with aids, theirs. `right` (may be NULL, else
+ * [turns], preset to 1) becomes 0 for answers with a wrong argmax anywhere: what greedy decoding would have got wrong. */
 so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
 
-/* Questions about a scene that take comparing, counting or locating. The world's own mixture asks them too seldom for them to be
- * learned in the time. Half of them ask how two things
- * stand to each other, which is learned last. At most `turns`, none twice; returns their number. */
+/* Questions about a scene that take comparing, counting or locating. The world's own mixture asks them too seldom for them to
+ * be learned in the time. Half of them ask how two things stand to each other, which is learned last. At most `turns`, none
+ * twice; returns their number. */
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
 
 /* The kinds of talk that take reckoning. */

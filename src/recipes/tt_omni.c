@@ -69,6 +69,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
     b->aids = &c->aids;
+    b->part = "omni";
     b->notes = m->notes;
     for (int i = 0; i < spoken; i++) item[i] = so_rng_below(&m->rng, c->train);
     put_spoken(c, b, spoken, item, &m->rng);

@@ -6,7 +6,8 @@
 #include "recipes/tabletop.h"
 #include "train/stages.h"
 
-/* A stage (train/stages.h: groups, tasks, losses, rate, AdamW) and how long it lasts. Tasks are what the part's batches hold. */
+/* A stage (train/stages.h: groups, tasks, losses, rate, AdamW) and how long it lasts. Tasks are what the part's batches hold; what
+ * the part is about stands in the list of parts (public.c). */
 typedef struct so_tt_stage {
     so_stage stage;
     int64_t steps, report_every, evaluate_every;
