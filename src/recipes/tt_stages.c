@@ -60,10 +60,10 @@ static const so_tt_stage stages[] = {
      .steps = 3000, .report_every = 20, .evaluate_every = 250},
     {.stage = {.name = "omni", .network = "omni",
                .learns = {{"backbone", 1, 1}, {"aids", 1, 1}},
-               .task = {{"spoken", 26}, {"vt-t", 4}, {"vt-t hard", 8}, {"chat", 8}, {"reckoning", 2}},
+               .task = {{"spoken", 26}, {"vt-t", 4}, {"vt-t hard", 5}, {"chat", 14}, {"reckoning", 3}},
                .loss = {{"text", 1}, {"where", 0.1}, {"stand", 0.2}},
-               .rate = 1e-3, .floor = 0.02, .warmup = 50.0 / 2600, .adamw = {.decay = 0.05, .clip = 1}},
-     .steps = 2600, .report_every = 25, .evaluate_every = 250},
+               .rate = 1e-3, .floor = 0.02, .warmup = 50.0 / 3000, .adamw = {.decay = 0.05, .clip = 1}},
+     .steps = 3000, .report_every = 25, .evaluate_every = 250},
 };
 
 const so_tt_stage *so_tt_stage_at(int i) { return i >= 0 && i < (int)(sizeof stages / sizeof *stages) ? &stages[i] : NULL; }
