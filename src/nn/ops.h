@@ -136,6 +136,7 @@ typedef struct so_ctc {
     double divide;
     so_real *per_sequence; /* NULL, or [n_seqs]: each loss (infinity where infeasible) */
     int64_t *infeasible;
+    const int32_t *earliest; /* NULL, or beside `labels`: the first of its sequence's rows that a label may stand on */
 } so_ctc;
 so_tensor *so_ctc_loss(so_pass *pass, so_tensor *logits, const so_ctc *ctc);
 /* SigLIP: mean over i of sum over j of softplus(-z_ij (scale <a_i, b_j> + bias)), z = 1 for i == j, else -1; a and b

@@ -164,7 +164,7 @@ so_tensor *so_cross_entropy(so_pass *pass, so_tensor *logits, const int32_t *lab
 
 typedef struct ctc_seq {
     int64_t row0, rows, n_labels;
-    const int32_t *label;
+    const int32_t *label, *earliest;
     so_real *posterior;  /* [rows, 2 n_labels + 1]; NULL when nothing is recorded */
     double *alpha;       /* the same shape, scratch */
     double loss;
@@ -207,6 +207,7 @@ static inline bool may_skip(const ctc_seq *q, int64_t s) { return (s & 1) && s >
 
 static inline double log_p(const ctc *c, const ctc_seq *q, int64_t t, int64_t s)
 {
+    if ((s & 1) && q->earliest && t < q->earliest[s / 2]) return -INFINITY;
     const so_real *x = c->x + (q->row0 + t) * c->cols;
     double lse = (double)c->nll[q->row0 + t] + (double)x[c->blank];
     return (double)x[state_label(c, q, s)] - lse;
@@ -332,6 +333,7 @@ static bool ctc_init(so_pass *pass, ctc *c, const so_tensor *x, const so_ctc *in
         int64_t rows = in->rows[i], S = 2 * in->n_labels[i] + 1;
         c->seq[i] = (ctc_seq){.row0 = in->row0[i], .rows = rows, .n_labels = in->n_labels[i]};
         c->seq[i].label = copied(pass, in->labels ? in->labels + in->label0[i] : &in->blank, in->n_labels[i], sizeof(int32_t));
+        if (in->earliest) c->seq[i].earliest = copied(pass, in->earliest + in->label0[i], in->n_labels[i], sizeof(int32_t));
         if (keep) c->seq[i].posterior = so_take(pass, (size_t)(rows * S) * sizeof(so_real), false);
         for (int64_t t = 0; t < rows; t++) c->row_label[in->row0[i] + t] = in->blank;
     }

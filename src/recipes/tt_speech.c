@@ -13,7 +13,7 @@
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 2000, TAIL = 4, TOP_BATCH = 24 };
+enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 2000, TAIL = 4, PATIENT_STEPS = 400, TOP_BATCH = 24 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -160,7 +160,7 @@ static so_batch *sequences(so_tt_speech_batch *b) { return so_batch_many(b->pass
 
 /* ---- what both stages measure */
 static so_tensor *ctc_loss(so_tt_speech_batch *b, so_tensor *logits, const int32_t *label, const int64_t *label0, const int64_t *labels,
-                           int32_t blank, int64_t total)
+                           const int32_t *earliest, int32_t blank, int64_t total)
 {
     int64_t *row0 = so_take(b->pass, (size_t)b->segments * 8, false), *rows = so_take(b->pass, (size_t)b->segments * 8, false);
     if (!rows) return NULL;
@@ -168,11 +168,12 @@ static so_tensor *ctc_loss(so_tt_speech_batch *b, so_tensor *logits, const int32
         row0[i] = b->segment[i].row0;
         rows[i] = b->segment[i].rows;
     }
-    so_ctc ctc = {b->segments, row0, rows, label0, labels, label, blank, (double)total, NULL, NULL};
+    so_ctc ctc = {.n_seqs = b->segments, .row0 = row0, .rows = rows, .label0 = label0, .n_labels = labels, .labels = label,
+                  .earliest = earliest, .blank = blank, .divide = (double)total};
     return so_ctc_loss(b->pass, logits, &ctc);
 }
 
-static so_tensor *text_ctc(so_tt_speech_batch *b, so_tensor *logits)
+static so_tensor *text_ctc(so_tt_speech_batch *b, so_tensor *logits, const int32_t *earliest)
 {
     int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false), *labels = so_take(b->pass, (size_t)b->segments * 8, false);
     if (!labels) return NULL;
@@ -180,7 +181,7 @@ static so_tensor *text_ctc(so_tt_speech_batch *b, so_tensor *logits)
         label0[i] = b->segment[i].label0;
         labels[i] = b->segment[i].labels;
     }
-    return ctc_loss(b, logits, b->label, label0, labels, b->tt->id->blank, b->labels);
+    return ctc_loss(b, logits, b->label, label0, labels, earliest, b->tt->id->blank, b->labels);
 }
 
 /* Token errors of the greedy CTC reading, over all segments. */
@@ -229,7 +230,47 @@ static so_tensor *phone_ctc(so_tt_speech_batch *b, const int64_t *items, so_tens
         labels[i] = answer[i] ? item->a_phones : item->q_phones;
         for (int64_t k = 0; k < labels[i]; k++) label[total++] = answer[i] ? item->a_phone[k] : item->q_phone[k];
     }
-    return ctc_loss(b, logits, label, label0, labels, 0, total);
+    return ctc_loss(b, logits, label, label0, labels, NULL, 0, total);
+}
+
+static int64_t letters(const char *text, size_t n)
+{
+    int64_t found = 0;
+    for (size_t i = 0; i < n; i++) found += (text[i] | 32) >= 'a' && (text[i] | 32) <= 'z';
+    return found;
+}
+
+/* The first row of its segment on which each label of the batch may be written: where, by the phoneme head's alignment, all but
+ * the last phoneme of what it stands for have been heard. Which phoneme ends a token is told from its share of the text's
+ * letters. NULL, which demands nothing, on a failure.
+ *
+ * Left alone, CTC writes words as soon as it can guess that some word must come, where it has heard little of it (" bridge" for
+ * "brick") or nothing: a month after "What month comes before", any month, for good. */
+static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, const bool *answer, const so_tensor *phones)
+{
+    int64_t v = so_cols(phones);
+    int32_t *earliest = so_take(b->pass, (size_t)b->labels * 4 + 4, true), *heard = so_take(b->pass, (size_t)b->rows * 4, false);
+    int32_t *wanted = so_take(b->pass, 256 * 4, false);
+    for (int64_t i = 0; i < b->segments && wanted; i++) {
+        const so_tt_segment *g = &b->segment[i];
+        const so_tt_item *item = &b->tt->corpus.item[items[i]];
+        int64_t n = answer[i] ? item->a_phones : item->q_phones, total = 0, passed = 0, row = 0;
+        const char *text = answer[i] ? item->answer : item->question;
+        so_error error;
+        for (int64_t k = 0; k < n; k++) wanted[k] = answer[i] ? item->a_phone[k] : item->q_phone[k];
+        total = letters(text, strlen(text));
+        if (!n || !total || so_ctc_align(so_data(phones) + g->row0 * v, g->rows, v, wanted, n, 0, heard, NULL, &error) != SO_OK) continue;
+        for (int64_t j = 0; j < g->labels; j++) {
+            size_t size;
+            const char *piece = so_tokenizer_piece(b->tt->tokenizer, b->label[g->label0 + j], &size);
+            passed += letters(piece, size);
+            int64_t phone = (2 * passed * n + total) / (2 * total) - 1; /* how many before the last one */
+            while (row < g->rows - 1 && heard[row] < phone) row++;
+            int64_t latest = g->rows - 2 * (g->labels - j);
+            earliest[g->label0 + j] = (int32_t)(row < latest ? row : latest > 0 ? latest : 0);
+        }
+    }
+    return wanted ? earliest : NULL;
 }
 
 static double share_of(const char *part, const char *task, int batch) { return so_tt_share(part, task) / batch; }
@@ -237,7 +278,14 @@ static double share_of(const char *part, const char *task, int batch) { return s
 /* The share of what is heard that is the model's own voice alone, and of questions whose answer is heard too. */
 typedef struct company {
     double echo, answered;
+    bool patient; /* no token before what it stands for has been heard */
 } company;
+
+/* Whether an item's answer tells its last word before it is spoken. */
+static bool guessed(const context *c, int64_t item)
+{
+    return (1u << SO_TALK_DAY | 1u << SO_TALK_MONTH) >> c->tt->corpus.item[item].kind & 1;
+}
 
 static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, company own, so_notes *notes, bool measure, so_rng *slips)
 {
@@ -254,7 +302,7 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
         if (echo)
             so_tt_speech_echo(b, &c->units, item[i], &c->scratch);
         else
-            so_tt_speech_add(b, &c->units, item[i], true, which < own.answered, &c->scratch);
+            so_tt_speech_add(b, &c->units, item[i], true, which < own.answered && !guessed(c, item[i]), &c->scratch);
         for (int64_t g = before; g < b->segments; g++) {
             items[g] = item[i];
             answer[g] = echo || g > before;
@@ -265,10 +313,12 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     so_tensor *x = so_embed(pass, c->net.audio_embed, b->rows, b->id);
     so_tensor *h = so_llama_forward(pass, &c->net.bottom, x, batch, each);
     so_tensor *logits = so_omni_ctc(pass, &c->net, h);
-    so_tensor *loss[3] = {text_ctc(b, logits), so_cross_entropy(pass, logits, b->same), NULL};
+    so_tensor *phones = c->phone_w ? so_linear(pass, each[PHONE_LAYER], c->phone_w, NULL) : NULL;
+    if (!so_ok(pass)) return NULL;
+    const int32_t *earliest = phones && own.patient ? spoken_by(b, items, answer, phones) : NULL;
+    so_tensor *loss[3] = {text_ctc(b, logits, earliest), so_cross_entropy(pass, logits, b->same), NULL};
     int losses = 2;
-    if (c->phone_w && so_ok(pass))
-        loss[losses++] = phone_ctc(b, items, so_linear(pass, each[PHONE_LAYER], c->phone_w, NULL), answer);
+    if (phones && so_ok(pass)) loss[losses++] = phone_ctc(b, items, phones, answer);
     if (!so_ok(pass)) return NULL;
     so_notes_add(notes, "ctc", so_data(loss[0])[0], 1);
     so_notes_add(notes, "template", so_data(loss[1])[0], 1);
@@ -286,18 +336,18 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
 /* One voice, always the same, is what lifts CTC over whole words off its plateau: at first every question comes with its answer
  * (with one answer in three, 2,000 steps taught less than 500). Then questions take the room that the answers no longer need.
  *
- * What is learned last is to tell words of a small closed set after they have ended, which are often a question's last: days,
- * months, letters, numbers. Questions about pictures are heard well long before. */
+ * What comes last are words of a small closed set at the end of a question: letters, numbers, and above all days and months,
+ * which the layers would rather guess from the words before them, as they can in answers ("May comes after April."): these
+ * questions come most often, and alone. Questions about pictures are heard well long before. */
 static int64_t draw(const context *c, so_rng *rng)
 {
-    const uint32_t closed = SO_TT_RECKONING | 1u << SO_TALK_DAY | 1u << SO_TALK_MONTH | 1u << SO_TALK_LETTER;
+    const uint32_t closed = SO_TT_RECKONING | 1u << SO_TALK_LETTER, named = 1u << SO_TALK_DAY | 1u << SO_TALK_MONTH;
     int64_t item = so_rng_below(rng, c->train);
     double which = so_rng_uniform(rng);
-    if (which < 0.25)
-        for (int tries = 0; tries < 64 && !(closed >> c->tt->corpus.item[item].kind & 1); tries++) item = so_rng_below(rng, c->train);
-    else if (which < 0.625 && c->tt->corpus.item[item].scene != ~(uint64_t)0)
-        item = so_rng_below(rng, c->train);
-    return item;
+    uint32_t kinds = which < 0.15 ? named : which < 0.25 ? closed : 0;
+    for (int tries = 0; kinds && tries < 256 && !(kinds >> c->tt->corpus.item[item].kind & 1); tries++) item = so_rng_below(rng, c->train);
+    bool again = !kinds && which < 0.7 && c->tt->corpus.item[item].scene != ~(uint64_t)0;
+    return again ? so_rng_below(rng, c->train) : item;
 }
 
 static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
@@ -306,7 +356,8 @@ static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
     int64_t item[BOTTOM_BATCH];
     bool early = m->step < EARLY_STEPS;
     int n = early ? EARLY_BATCH : BOTTOM_BATCH;
-    company own = {share_of("bottom", "echo", BOTTOM_BATCH), early ? 1 : share_of("bottom", "asr, answered", BOTTOM_BATCH)};
+    company own = {share_of("bottom", "echo", BOTTOM_BATCH), early ? 1 : share_of("bottom", "asr, answered", BOTTOM_BATCH),
+                   m->step >= PATIENT_STEPS};
     for (int i = 0; i < n; i++) {
         item[i] = early ? so_rng_below(&m->rng, c->train) : draw(c, &m->rng);
         m->tokens += c->units.item[item[i]].q_count;
@@ -322,7 +373,7 @@ static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes 
         size_t mark = so_arena_mark(pass->arena);
         int64_t item[BOTTOM_BATCH];
         for (int i = 0; i < BOTTOM_BATCH; i++) item[i] = at + i;
-        hear(c, pass, BOTTOM_BATCH, item, (company){0, 1}, notes, true, NULL);
+        hear(c, pass, BOTTOM_BATCH, item, (company){0, 1, false}, notes, true, NULL);
         so_arena_release(pass->arena, mark);
     }
     *error = pass->error;

@@ -113,6 +113,51 @@ static void ctc_loss(void **state)
     check(&p);
 }
 
+/* Labels that may not stand before a row of their own; the second sequence has one way only. */
+static so_tensor *patient(so_pass *pass, so_tensor *x)
+{
+    static const int64_t row0[] = {0, 5}, rows[] = {5, 3}, label0[] = {0, 2}, n_labels[] = {2, 2};
+    static const int32_t labels[] = {1, 2, 2, 2}, earliest[] = {1, 3, 0, 1};
+    return so_ctc_loss(pass, x, &(so_ctc){.n_seqs = 2, .row0 = row0, .rows = rows, .label0 = label0, .n_labels = n_labels,
+                                          .labels = labels, .earliest = earliest, .blank = 0, .divide = 1});
+}
+
+/* Probability that rows [n] of three classes spell the labels, each standing on no row before its earliest: all 3^n paths. */
+static double by_paths(const so_real *x, int n, const int32_t *label, const int32_t *earliest, int labels)
+{
+    double sum = 0;
+    for (int path = 0, all = (int)(pow(3, n) + 0.5); path < all; path++) {
+        int at = -1, before = 0, rest = path, right = 1;
+        double p = 1;
+        for (int t = 0; t < n; t++, rest /= 3) {
+            int now = rest % 3;
+            const so_real *row = x + 3 * t;
+            p *= exp(row[now]) / (exp(row[0]) + exp(row[1]) + exp(row[2]));
+            if (now && now != before && (++at >= labels || label[at] != now)) right = 0;
+            if (now && right && t < earliest[at]) right = 0;
+            before = now;
+        }
+        if (right && at == labels - 1) sum += p;
+    }
+    return sum;
+}
+
+static void ctc_waits_for_what_is_heard(void **state)
+{
+    (void)state;
+    problem p = {.leaves = 1, .loss = patient};
+    leaf_init(&p.leaf[0], 8, 3, 9);
+    so_error error;
+    so_arena arena;
+    CHECK_OK(so_arena_init(&arena, (size_t)1 << 20, &error), error);
+    double expected = -log(by_paths(so_data(&p.leaf[0]), 5, (int32_t[]){1, 2}, (int32_t[]){1, 3}, 2)) -
+                      log(by_paths(so_data(&p.leaf[0]) + 15, 3, (int32_t[]){2, 2}, (int32_t[]){0, 1}, 2));
+    double found = value(&p, &arena, false);
+    assert_true(fabs(found - expected) < 1e-12 * expected);
+    so_arena_clear(&arena);
+    check(&p);
+}
+
 static so_tensor *pairs(so_pass *pass, so_tensor *leaf)
 {
     return so_sigmoid_pairs(pass, so_l2_norm(pass, &leaf[0], 1e-12), so_l2_norm(pass, &leaf[1], 1e-12), &leaf[2], &leaf[3]);
@@ -147,6 +192,7 @@ static void mse_and_l1(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(cross_entropy), cmocka_unit_test(ctc_loss),
+                                       cmocka_unit_test(ctc_waits_for_what_is_heard),
                                        cmocka_unit_test(sigmoid_pairs), cmocka_unit_test(mse_and_l1)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
