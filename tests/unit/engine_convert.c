@@ -12,6 +12,7 @@
 #include "base/part.h"
 #include "base/rng.h"
 #include "engine/convert.h"
+#include "place.h"
 
 static const char config[] =
     "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 64, \"intermediate_size\": 96, \"num_attention_heads\": 4,"
@@ -109,7 +110,7 @@ static int setup(void **state)
 {
     (void)state;
     strcpy(place, "/tmp/so-convert-XXXXXX");
-    if (!mkdtemp(place)) return -1;
+    if (place_make(place)) return -1;
     snprintf(model, sizeof model, "%s/model", place);
     snprintf(target, sizeof target, "%s/out.gguf", place);
     return 0;
@@ -118,9 +119,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", place);
-    return system(command);
+    return place_remove(place);
 }
 
 static so_status run(const char *in, const char *out, const so_convert_options *options, so_error *error)
