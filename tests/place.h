@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Makes it; `place` is "/tmp/so-NAME-XXXXXX" and becomes its path. Like cmocka's fixtures both give 0 when all is well. */
+/* Makes it; `place` is "/tmp/so-NAME-XXXXXX" and becomes its path. Both give 0 when all is well, like fixtures. */
 static inline int place_make(char *place) { return mkdtemp(place) ? 0 : -1; }
 
 /* Removes it with all that lies in it. */

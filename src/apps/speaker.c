@@ -31,12 +31,12 @@ typedef struct line {
 
 struct so_device {
     line in, out;
-    size_t piece;                /* frames of 40 ms of the microphone */
-    so_resampler *resampler;     /* NULL: the speaker takes SO_VOICE_RATE */
+    size_t piece;            /* frames of 40 ms of the microphone */
+    so_resampler *resampler; /* NULL: the speaker takes SO_VOICE_RATE */
     so_resample_stream *resample;
-    float *queue, *frames;       /* mono at the speaker's rate; [capacity * channels] on their way to the device */
+    float *queue, *frames; /* mono at the speaker's rate; [capacity * channels] on their way to the device */
     size_t queued, capacity, played;
-    double silent_at;            /* so_cli_now() when the device will have played all that it was given */
+    double silent_at; /* so_cli_now() when the device will have played all that it was given */
 };
 
 static so_status failed(so_error *error, const char *what, PaError code)
@@ -70,8 +70,8 @@ static PaDeviceIndex find_device(const char *name, int input)
     return paNoDevice;
 }
 
-/* With the wanted rate if the device takes it, else its own, else a common one. Asking whether a format is supported does
- * not help: PortAudio then refuses some of what it opens. */
+/* With the wanted rate if the device takes it, else its own, else a common one. Asking whether a format is supported
+ * does not help: PortAudio then refuses some of what it opens. */
 static PaError open_stream(line *l, const PaStreamParameters *p, int input, int own)
 {
     int candidate[2 + OTHER_RATES] = {input ? SO_MICROPHONE_RATE : SO_VOICE_RATE, own};
@@ -169,7 +169,8 @@ so_status so_device_play(so_device *device, size_t *queued, so_error *error)
     double now = so_cli_now();
     if (n > device->queued) n = device->queued;
     if (n > 0) {
-        for (size_t i = 0; i < n * (size_t)out->channels; i++) device->frames[i] = device->queue[i / (size_t)out->channels];
+        for (size_t i = 0; i < n * (size_t)out->channels; i++)
+            device->frames[i] = device->queue[i / (size_t)out->channels];
         PaError code = Pa_WriteStream(out->stream, device->frames, n);
         if (code != paNoError && code != paOutputUnderflowed) return failed(error, "speaker", code);
         memmove(device->queue, device->queue + n, (device->queued - n) * sizeof *device->queue);

@@ -9,7 +9,7 @@
 
 typedef struct so_device so_device;
 
-/* Hz that is asked for first, and that a device may have; pieces that a second of the microphone comes in; samples of one. */
+/* Hz that is asked for first, and that a device may have; pieces in a second of the microphone; samples of a piece. */
 enum {
     SO_MICROPHONE_RATE = 16000,
     SO_RATE_MIN = 8000,

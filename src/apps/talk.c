@@ -11,8 +11,8 @@
 #include "apps/verbs.h"
 #include "base/error.h"
 
-/* Pieces of 40 ms: kept from before the first sound; of quiet after sound without a word; loud ones that interrupt; taken
- * at once from a microphone that never runs dry. */
+/* Pieces of 40 ms: kept from before the first sound; of quiet after sound without a word; loud ones that interrupt;
+ * taken at once from a microphone that never runs dry. */
 enum { LEAD = 10, QUIET = 50, LOUD = 5, DRAIN = 50 };
 
 typedef struct talk {
@@ -90,8 +90,8 @@ static so_status feed(talk *t, const float *pcm, size_t n, so_answer *answer, so
     return so_turn_drain(t->session, answer, show, error);
 }
 
-/* Until the user has said something. A room where nobody speaks costs nothing: its silence is not fed, but for the little
- * before the first sound. A turn that is too long ends where it is. */
+/* Until the user has said something. A room where nobody speaks costs nothing: its silence is not fed, but for the
+ * little before the first sound. A turn that is too long ends where it is. */
 static so_status listen(talk *t, so_answer *answer, so_show *show, so_error *error)
 {
     so_status status = SO_OK;

@@ -1,5 +1,5 @@
-/* Fuzzes what conversion reads beside a model: tables of types, importance, and the journal of a run that was cut off. The
- * first byte chooses which. SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzes what conversion reads beside a model: tables of types, importance, and the journal of a run that was cut off.
+ * The first byte chooses which. SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +13,8 @@ static so_error error;
 static const char *path_of(const char *ending)
 {
     static char path[96];
-    snprintf(path, sizeof path, "%s/so-fuzz-%d%s", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)getpid(), ending);
+    snprintf(path, sizeof path, "%s/so-fuzz-%d%s", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)getpid(),
+             ending);
     return path;
 }
 
@@ -25,8 +26,12 @@ static void keep(const char *path, const void *data, size_t size)
 
 static void ask(const so_save_options *options)
 {
-    static const char *const names[] = {"model.layers.0.self_attn.v_proj.weight", "model.layers.31.mlp.down_proj.weight",
-                                        "lm_head.weight", "codec.flow.decoder.weight", "model.layers.99999999999999.x", ""};
+    static const char *const names[] = {"model.layers.0.self_attn.v_proj.weight",
+                                        "model.layers.31.mlp.down_proj.weight",
+                                        "lm_head.weight",
+                                        "codec.flow.decoder.weight",
+                                        "model.layers.99999999999999.x",
+                                        ""};
     static const int64_t dims[4][4] = {{64}, {3, 256}, {2, 3, 7}, {1, 1, 1, 33}}, widths[] = {4, 64, 256};
     so_mixture *m;
     if (so_mixture_open(&m, options, &error) != SO_OK) {

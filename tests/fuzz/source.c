@@ -1,6 +1,6 @@
-/* Fuzzes the texts of a model's folder, each beside a model that is otherwise whole: config.json, generation_config.json,
- * tokenizer_config.json with its chat template, preprocessor_config.json, the index of shards, the codec's config.json. The
- * first byte chooses which. SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzes the texts of a model's folder, each beside a model that is otherwise whole: config.json,
+ * generation_config.json, tokenizer_config.json with its chat template, preprocessor_config.json, the index of shards,
+ * the codec's config.json. The first byte chooses which. SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +13,12 @@
 #include "engine/source.h"
 #include "touch.h"
 
-static const char *const kind[] = {"config.json",           "generation_config.json",       "tokenizer_config.json",
-                                   "preprocessor_config.json", "model.safetensors.index.json", "codec/config.json"};
+static const char *const kind[] = {"config.json",
+                                   "generation_config.json",
+                                   "tokenizer_config.json",
+                                   "preprocessor_config.json",
+                                   "model.safetensors.index.json",
+                                   "codec/config.json"};
 enum { KINDS = sizeof kind / sizeof *kind };
 static char home[64];
 

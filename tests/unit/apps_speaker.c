@@ -70,8 +70,8 @@ static void begin(int only_rate, double own_rate, int channels)
     fake.devices = 1;
     fake.only_rate = only_rate;
     fake.room = 1000;
-    fake.about = (PaDeviceInfo){.name = "Loud Speaker", .maxInputChannels = 1, .maxOutputChannels = channels,
-                                .defaultSampleRate = own_rate};
+    fake.about = (PaDeviceInfo){
+        .name = "Loud Speaker", .maxInputChannels = 1, .maxOutputChannels = channels, .defaultSampleRate = own_rate};
 }
 
 static void say(so_device *device, const float *pcm, size_t n)
@@ -106,10 +106,14 @@ static void the_models_own_rate_where_it_can_be_had(void **state)
     assert_int_equal(fake.open, 0);
 }
 
-/* A speaker of 48 kHz in stereo gets the whole clip, resampled, on both sides; so does one that gives no rate of its own. */
+/* A speaker of 48 kHz in stereo gets the whole clip, resampled, on both sides; so does one that gives no rate of its
+ * own. */
 static void other_rates(void **state)
 {
-    static const struct { int only; double own; } devices[] = {{48000, 48000}, {44100, 0}, {96000, 96000}, {8000, 8000}};
+    static const struct {
+        int only;
+        double own;
+    } devices[] = {{48000, 48000}, {44100, 0}, {96000, 96000}, {8000, 8000}};
     enum { N = 22050 };
     static float pcm[N], expected[N * 5];
     so_error error;
