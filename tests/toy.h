@@ -10,6 +10,7 @@
 #include "models/hift.h"
 #include "models/speech_tokenizer.h"
 #include "models/stream_omni.h"
+#include "so.h"
 #include "text/bpe_train.h"
 
 enum { TOY_UNITS = 64 };
@@ -161,6 +162,24 @@ static inline void toy_remove(const char *folder)
         toy_path(path, folder, names[i]);
         remove(path);
     }
+}
+
+#define TOY_FOLDER "/tmp/so-toy-XXXXXX" /* what toy_open makes a folder of its own from */
+
+static inline int toy_open(so_model **model, char *folder, int threads, int context)
+{
+    so_error error;
+    if (!mkdtemp(folder)) return -1;
+    toy_make(folder, 5);
+    CHECK_OK(so_model_open(model, folder, &(so_model_options){.threads = threads, .context = context}, &error), error);
+    return 0;
+}
+
+static inline int toy_close(so_model **model, const char *folder)
+{
+    so_model_close(model);
+    toy_remove(folder);
+    return 0;
 }
 
 #endif

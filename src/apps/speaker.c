@@ -1,4 +1,8 @@
 /* Microphone and speaker through PortAudio's blocking streams, which are never made to block for long.
+ *
+ * A device that knows other rates than those of the model is opened at its own: what it records is handed on as it is,
+ * what it plays is resampled.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "apps/speaker.h"
@@ -10,13 +14,29 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/cli.h"
 #include "base/error.h"
+#include "media/resample.h"
 #include "so.h"
 
+enum { CHANNELS_MAX = 2, OTHER_RATES = 5 };
+/* Tried in this order where a device takes neither the model's rate nor the one that it calls its own. */
+static const int other_rate[OTHER_RATES] = {48000, 44100, 32000, 22050, 16000};
+
+typedef struct line {
+    PaStream *stream;
+    int rate, channels;
+    double latency; /* seconds that the device holds */
+} line;
+
 struct so_device {
-    PaStream *in, *out;
-    float *queue;
+    line in, out;
+    size_t piece;            /* frames of 40 ms of the microphone */
+    so_resampler *resampler; /* NULL: the speaker takes SO_VOICE_RATE */
+    so_resample_stream *resample;
+    float *queue, *frames; /* mono at the speaker's rate; [capacity * channels] on their way to the device */
     size_t queued, capacity, played;
+    double silent_at; /* so_cli_now() when the device will have played all that it was given */
 };
 
 static so_status failed(so_error *error, const char *what, PaError code)
@@ -50,7 +70,25 @@ static PaDeviceIndex find_device(const char *name, int input)
     return paNoDevice;
 }
 
-static so_status open_stream(PaStream **stream, const char *name, int input, so_error *error)
+/* With the wanted rate if the device takes it, else its own, else a common one. Asking whether a format is supported
+ * does not help: PortAudio then refuses some of what it opens. */
+static PaError open_stream(line *l, const PaStreamParameters *p, int input, int own)
+{
+    int candidate[2 + OTHER_RATES] = {input ? SO_MICROPHONE_RATE : SO_VOICE_RATE, own};
+    PaError code = paInvalidSampleRate;
+    memcpy(candidate + 2, other_rate, sizeof other_rate);
+    for (int i = 0; i < 2 + OTHER_RATES && code == paInvalidSampleRate; i++) {
+        if (candidate[i] < SO_RATE_MIN || candidate[i] > SO_RATE_MAX) continue;
+        l->rate = candidate[i];
+        l->channels = p->channelCount;
+        unsigned long piece = input ? (unsigned long)(l->rate / SO_PIECES_PER_S) : paFramesPerBufferUnspecified;
+        code = Pa_OpenStream(&l->stream, input ? p : NULL, input ? NULL : p, l->rate, piece, paNoFlag, NULL, NULL);
+        if (code != paNoError) l->stream = NULL;
+    }
+    return code;
+}
+
+static so_status open_line(line *l, const char *name, int input, so_error *error)
 {
     PaStreamParameters p = {.device = find_device(name, input), .channelCount = 1, .sampleFormat = paFloat32};
     if (p.device == paNoDevice)
@@ -59,11 +97,23 @@ static so_status open_stream(PaStream **stream, const char *name, int input, so_
                        input ? "microphone" : "speaker", name ? " named " : "", name ? name : "");
     const PaDeviceInfo *info = Pa_GetDeviceInfo(p.device);
     p.suggestedLatency = input ? info->defaultLowInputLatency : info->defaultHighOutputLatency;
-    PaError code =
-        Pa_OpenStream(stream, input ? &p : NULL, input ? NULL : &p, input ? SO_MICROPHONE_RATE : SO_VOICE_RATE,
-                      input ? SO_MICROPHONE_PIECE : paFramesPerBufferUnspecified, paNoFlag, NULL, NULL);
-    if (code == paNoError) code = Pa_StartStream(*stream);
-    return code == paNoError ? SO_OK : failed(error, info->name, code);
+    if (!input && info->maxOutputChannels >= CHANNELS_MAX) p.channelCount = CHANNELS_MAX;
+    PaError code = open_stream(l, &p, input, (int)info->defaultSampleRate);
+    if (code == paNoError) code = Pa_StartStream(l->stream);
+    if (code != paNoError) return failed(error, info->name, code);
+    const PaStreamInfo *opened = Pa_GetStreamInfo(l->stream);
+    l->latency = opened ? opened->outputLatency : 0;
+    return SO_OK;
+}
+
+static so_status open_lines(so_device *device, const char *microphone, const char *speaker, so_error *error)
+{
+    SO_TRY(open_line(&device->in, microphone, 1, error));
+    SO_TRY(open_line(&device->out, speaker, 0, error));
+    device->piece = (size_t)(device->in.rate / SO_PIECES_PER_S);
+    if (device->out.rate == SO_VOICE_RATE) return SO_OK;
+    SO_TRY(so_resampler_open(&device->resampler, SO_VOICE_RATE, device->out.rate, error));
+    return so_resample_stream_open(&device->resample, device->resampler, error);
 }
 
 so_status so_device_open(so_device **out, const char *microphone, const char *speaker, so_error *error)
@@ -76,8 +126,7 @@ so_status so_device_open(so_device **out, const char *microphone, const char *sp
         *out = NULL;
         return failed(error, "PortAudio", code);
     }
-    so_status status = open_stream(&(*out)->in, microphone, 1, error);
-    if (status == SO_OK) status = open_stream(&(*out)->out, speaker, 0, error);
+    so_status status = open_lines(*out, microphone, speaker, error);
     if (status != SO_OK) so_device_close(out);
     return status;
 }
@@ -85,58 +134,97 @@ so_status so_device_open(so_device **out, const char *microphone, const char *sp
 void so_device_close(so_device **device)
 {
     if (!device || !*device) return;
-    if ((*device)->in) Pa_CloseStream((*device)->in);
-    if ((*device)->out) Pa_CloseStream((*device)->out);
+    so_device *d = *device;
+    if (d->in.stream) Pa_CloseStream(d->in.stream);
+    if (d->out.stream) Pa_CloseStream(d->out.stream);
     Pa_Terminate();
-    free((*device)->queue);
-    free(*device);
+    so_resample_stream_close(&d->resample);
+    so_resampler_close(&d->resampler);
+    free(d->queue);
+    free(d->frames);
+    free(d);
     *device = NULL;
 }
 
-so_status so_device_read(so_device *device, float *pcm, so_error *error)
+int so_device_rate(const so_device *device) { return device->in.rate; }
+
+so_status so_device_read(so_device *device, float *pcm, size_t *samples, so_error *error)
 {
-    PaError code = Pa_ReadStream(device->in, pcm, SO_MICROPHONE_PIECE);
+    PaError code = Pa_ReadStream(device->in.stream, pcm, device->piece);
+    *samples = device->piece;
     /* Sound that came while the model was at work may have been lost: that is no failure. */
     return code == paNoError || code == paInputOverflowed ? SO_OK : failed(error, "microphone", code);
 }
 
-int so_device_ready(so_device *device) { return Pa_GetStreamReadAvailable(device->in) >= SO_MICROPHONE_PIECE; }
+int so_device_ready(so_device *device)
+{
+    return Pa_GetStreamReadAvailable(device->in.stream) >= (signed long)device->piece;
+}
 
 so_status so_device_play(so_device *device, size_t *queued, so_error *error)
 {
-    signed long room = Pa_GetStreamWriteAvailable(device->out);
+    const line *out = &device->out;
+    signed long room = Pa_GetStreamWriteAvailable(out->stream);
     size_t n = room > 0 ? (size_t)room : 0;
+    double now = so_cli_now();
     if (n > device->queued) n = device->queued;
     if (n > 0) {
-        PaError code = Pa_WriteStream(device->out, device->queue, n);
+        for (size_t i = 0; i < n * (size_t)out->channels; i++)
+            device->frames[i] = device->queue[i / (size_t)out->channels];
+        PaError code = Pa_WriteStream(out->stream, device->frames, n);
         if (code != paNoError && code != paOutputUnderflowed) return failed(error, "speaker", code);
         memmove(device->queue, device->queue + n, (device->queued - n) * sizeof *device->queue);
         device->queued -= n;
         device->played += n;
+        device->silent_at = now + out->latency;
     }
-    if (queued) *queued = device->queued;
+    if (queued) *queued = device->queued || now >= device->silent_at ? device->queued : 1;
+    return SO_OK;
+}
+
+/* Room for n more samples. */
+static so_status grow_queue(so_device *device, size_t n, so_error *error)
+{
+    if (device->queued + n <= device->capacity) return SO_OK;
+    size_t capacity = 2 * (device->queued + n);
+    float *queue = realloc(device->queue, capacity * sizeof *queue);
+    if (queue) device->queue = queue;
+    float *frames = queue ? realloc(device->frames, capacity * CHANNELS_MAX * sizeof *frames) : NULL;
+    if (!frames) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu samples", capacity);
+    device->frames = frames;
+    device->capacity = capacity;
     return SO_OK;
 }
 
 so_status so_device_write(so_device *device, const float *pcm, size_t samples, so_error *error)
 {
-    if (device->queued + samples > device->capacity) {
-        size_t capacity = 2 * (device->queued + samples);
-        float *grown = realloc(device->queue, capacity * sizeof *grown);
-        if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu samples", capacity);
-        device->queue = grown;
-        device->capacity = capacity;
-    }
-    memcpy(device->queue + device->queued, pcm, samples * sizeof *pcm);
-    device->queued += samples;
+    int64_t n = device->resample ? so_resample_stream_bound(device->resample, (int64_t)samples) : (int64_t)samples;
+    SO_TRY(grow_queue(device, (size_t)n, error));
+    float *to = device->queue + device->queued;
+    if (device->resample)
+        n = so_resample_stream_feed(device->resample, pcm, (int64_t)samples, to);
+    else
+        memcpy(to, pcm, samples * sizeof *pcm);
+    device->queued += (size_t)n;
     return so_device_play(device, NULL, error);
+}
+
+so_status so_device_finish(so_device *device, so_error *error)
+{
+    if (!device->resample) return SO_OK;
+    SO_TRY(grow_queue(device, (size_t)so_resample_stream_bound(device->resample, 0), error));
+    device->queued += (size_t)so_resample_stream_finish(device->resample, device->queue + device->queued);
+    return SO_OK;
 }
 
 double so_device_hush(so_device *device)
 {
-    double seconds = (double)device->played / SO_VOICE_RATE;
+    double held = device->silent_at - so_cli_now();
+    double seconds = (double)device->played / device->out.rate - (held > 0 ? held : 0);
     device->queued = device->played = 0;
-    return seconds;
+    device->silent_at = 0;
+    if (device->resample) so_resample_stream_reset(device->resample);
+    return seconds > 0 ? seconds : 0;
 }
 
 so_status so_device_list(so_error *error)

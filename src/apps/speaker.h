@@ -9,21 +9,32 @@
 
 typedef struct so_device so_device;
 
-enum { SO_MICROPHONE_RATE = 16000, SO_MICROPHONE_PIECE = 640 }; /* Hz; samples: 40 ms */
+/* Hz that is asked for first, and that a device may have; pieces in a second of the microphone; samples of a piece. */
+enum {
+    SO_MICROPHONE_RATE = 16000,
+    SO_RATE_MIN = 8000,
+    SO_RATE_MAX = 192000,
+    SO_PIECES_PER_S = 25,
+    SO_PIECE_MAX = SO_RATE_MAX / SO_PIECES_PER_S
+};
 
 /* Opens the default microphone and the default speaker, or the one that its name contains (may be NULL). SO_ERR_MISSING
  * when there is none. */
 so_status so_device_open(so_device **out, const char *microphone, const char *speaker, so_error *error);
 void so_device_close(so_device **device);
-/* The next 40 ms of the microphone into pcm[SO_MICROPHONE_PIECE]; waits for them. */
-so_status so_device_read(so_device *device, float *pcm, so_error *error);
+/* Hz of what the microphone gives, 16000 where it can. */
+int so_device_rate(const so_device *device);
+/* The next 40 ms of the microphone into pcm[SO_PIECE_MAX], their number into *samples; waits for them. */
+so_status so_device_read(so_device *device, float *pcm, size_t *samples, so_error *error);
 /* 1 when a piece can be read without waiting. */
 int so_device_ready(so_device *device);
 /* Queues mono samples at 22050 Hz (copied) and plays what the speaker takes now. */
 so_status so_device_write(so_device *device, const float *pcm, size_t samples, so_error *error);
-/* Plays on; gives the samples that are still queued. */
+/* Nothing more will be written of this answer. */
+so_status so_device_finish(so_device *device, so_error *error);
+/* Plays on; *queued (may be NULL) is 0 once all has been heard. */
 so_status so_device_play(so_device *device, size_t *queued, so_error *error);
-/* Drops what is queued; gives the seconds played since the last call of this function. */
+/* Drops what is queued; gives the seconds heard since the last call of this function. */
 double so_device_hush(so_device *device);
 /* The names of all devices, one a line, to stdout. */
 so_status so_device_list(so_error *error);

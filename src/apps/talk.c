@@ -11,6 +11,10 @@
 #include "apps/verbs.h"
 #include "base/error.h"
 
+/* Pieces of 40 ms: kept from before the first sound; of quiet after sound without a word; loud ones that interrupt;
+ * taken at once from a microphone that never runs dry. */
+enum { LEAD = 10, QUIET = 50, LOUD = 5, DRAIN = 50 };
+
 typedef struct talk {
     so_setting setting;
     const char *wav, *microphone, *speaker, *picture;
@@ -19,6 +23,7 @@ typedef struct talk {
     so_session *session;
     so_device *device;
     so_wav_writer writer;
+    float piece[SO_PIECE_MAX], lead[LEAD][SO_PIECE_MAX]; /* of the microphone: this piece, and those not fed yet */
 } talk;
 
 static void settle(so_show *show, const talk *t, so_wav_writer *writer)
@@ -72,29 +77,56 @@ static void play(void *context, const float *pcm, size_t samples)
     if (o->status == SO_OK) o->status = so_device_write(o->talk->device, pcm, samples, &o->error);
 }
 
+static double level_of(const float *pcm, size_t n)
+{
+    double energy = 0;
+    for (size_t i = 0; i < n; i++) energy += (double)pcm[i] * pcm[i];
+    return n ? sqrt(energy / (double)n) : 0;
+}
+
+static so_status feed(talk *t, const float *pcm, size_t n, so_answer *answer, so_show *show, so_error *error)
+{
+    SO_TRY(so_feed_audio(t->session, pcm, n, so_device_rate(t->device), error));
+    return so_turn_drain(t->session, answer, show, error);
+}
+
+/* Until the user has said something. A room where nobody speaks costs nothing: its silence is not fed, but for the
+ * little before the first sound. A turn that is too long ends where it is. */
 static so_status listen(talk *t, so_answer *answer, so_show *show, so_error *error)
 {
-    float pcm[SO_MICROPHONE_PIECE];
-    while (!so_heard_end(t->session) && !so_cli_stop) {
-        SO_TRY(so_device_read(t->device, pcm, error));
-        SO_TRY(so_feed_audio(t->session, pcm, SO_MICROPHONE_PIECE, SO_MICROPHONE_RATE, error));
-        SO_TRY(so_turn_drain(t->session, answer, show, error));
+    so_status status = SO_OK;
+    double quietest = 1;
+    bool open = false;
+    int waiting = 0, quiet = 0;
+    while (status == SO_OK && !so_heard_end(t->session) && !so_cli_stop) {
+        size_t n;
+        SO_TRY(so_device_read(t->device, t->piece, &n, error));
+        double level = level_of(t->piece, n);
+        bool loud = level > fmax(1e-3, fmin(3 * quietest, 0.03));
+        quietest = fmin(quietest, level);
+        if (!open && !loud) {
+            memcpy(t->lead[waiting++ % LEAD], t->piece, n * sizeof *t->piece);
+            continue;
+        }
+        for (int i = waiting > LEAD ? waiting - LEAD : 0; i < waiting && status == SO_OK; i++)
+            status = feed(t, t->lead[i % LEAD], n, answer, show, error);
+        if (status == SO_OK) status = feed(t, t->piece, n, answer, show, error);
+        waiting = 0;
+        quiet = loud ? 0 : quiet + 1;
+        open = quiet < QUIET || (answer->heard && *answer->heard);
     }
-    return SO_OK;
+    return status == SO_ERR_LIMIT ? SO_OK : status;
 }
 
 /* Whether the user speaks loudly for a fifth of a second while the model does. Reads the microphone dry in any case. */
 static so_status interrupted(talk *t, int *loud, bool *yes, so_error *error)
 {
-    enum { PIECES = 5 };
-    float pcm[SO_MICROPHONE_PIECE];
     *yes = false;
-    while (so_device_ready(t->device)) {
-        SO_TRY(so_device_read(t->device, pcm, error));
-        double energy = 0;
-        for (int i = 0; i < SO_MICROPHONE_PIECE; i++) energy += (double)pcm[i] * pcm[i];
-        *loud = sqrt(energy / SO_MICROPHONE_PIECE) > 0.05 ? *loud + 1 : 0;
-        if (t->interrupt && *loud >= PIECES) *yes = true;
+    for (int i = 0; i < DRAIN && so_device_ready(t->device); i++) {
+        size_t n;
+        SO_TRY(so_device_read(t->device, t->piece, &n, error));
+        *loud = level_of(t->piece, n) > 0.05 ? *loud + 1 : 0;
+        if (t->interrupt && *loud >= LOUD) *yes = true;
     }
     return SO_OK;
 }
@@ -106,9 +138,10 @@ static so_status answer_aloud(talk *t, so_answer *answer, so_show *show, output 
     size_t queued = 1;
     SO_TRY(so_turn_begin(t->session, SO_WANT_TEXT | SO_WANT_VOICE, answer, error));
     while ((!done || queued) && !cut && !so_cli_stop) {
-        if (!done)
+        if (!done) {
             SO_TRY(so_turn_step(t->session, answer, show, &done, error));
-        else {
+            if (done) SO_TRY(so_device_finish(t->device, error));
+        } else {
             struct timespec pause = {0, 10000000};
             nanosleep(&pause, NULL);
         }
@@ -124,11 +157,9 @@ static so_status answer_aloud(talk *t, so_answer *answer, so_show *show, output 
     return cut ? so_session_heard(t->session, heard, error) : SO_OK;
 }
 
-static so_status by_devices(talk *t, so_error *error)
+static so_status converse(talk *t, so_error *error)
 {
     output out = {.talk = t};
-    SO_TRY(so_device_open(&t->device, t->microphone, t->speaker, error));
-    if (t->wav) SO_TRY(so_wav_open(&t->writer, t->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
     if (t->picture) {
         so_question q = {.picture = t->picture};
         SO_TRY(so_turn_feed(t->session, &q, NULL, NULL, NULL, error));
@@ -145,12 +176,22 @@ static so_status by_devices(talk *t, so_error *error)
         so_answer_clear(&answer);
         SO_TRY(status);
     }
-    return t->wav ? so_wav_close(&t->writer, error) : SO_OK;
+    return SO_OK;
+}
+
+static so_status by_devices(talk *t, so_error *error)
+{
+    SO_TRY(so_device_open(&t->device, t->microphone, t->speaker, error));
+    if (t->wav) SO_TRY(so_wav_open(&t->writer, t->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
+    so_status status = converse(t, error);
+    /* A microphone that is pulled out ends the talk, and what was said is kept. */
+    so_status written = t->wav ? so_wav_close(&t->writer, status == SO_OK ? error : NULL) : SO_OK;
+    return status == SO_OK ? written : status;
 }
 
 static int run(int argc, char **argv)
 {
-    talk t = {.setting.patience = 0.5};
+    static talk t = {.setting.patience = 0.5}; /* its pieces of sound are too much for a stack */
     const so_option options[] = {
         {"picture", SO_OPTION_TEXT, &t.picture, "FILE", "what the conversation is about"},
         {"wav", SO_OPTION_TEXT, &t.wav, "FILE", "write the answers' speech"},

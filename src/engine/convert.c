@@ -124,6 +124,17 @@ void so_convert_identity(const so_convert_job *job, const char *head, size_t byt
 
 /* ---- writing */
 
+static so_status trusted(const void *source, so_error *error) { return so_source_unchanged(source, error); }
+
+so_pour_work so_convert_work(const so_convert_job *job)
+{
+    return (so_pour_work){.pool = job->pool,
+                          .step = job->options->step,
+                          .context = job->options->context,
+                          .trusted = trusted,
+                          .source = &job->source};
+}
+
 typedef struct split {
     int64_t *first; /* [files + 1] items */
     int64_t files;
@@ -235,7 +246,7 @@ static void count(so_convert_job *job, const split *s, so_pour_work *work)
 
 so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_writer **keys, so_error *error)
 {
-    so_pour_work work = {.pool = job->pool, .step = job->options->step, .context = job->options->context};
+    so_pour_work work = so_convert_work(job);
     split s = {0};
     so_status status;
     SO_TRY_GO(make_split(job, &s, error));

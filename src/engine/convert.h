@@ -36,6 +36,8 @@ so_status so_convert_make(so_convert_job *job, int which, const char *name, cons
 so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_writer **keys, so_error *error);
 /* Licence keys, for models that owe them. */
 so_status so_convert_licences(const so_convert_job *job, so_gguf_writer *out, so_error *error);
+/* What writing a target of this job takes along. */
+so_pour_work so_convert_work(const so_convert_job *job);
 /* The hash by which a run that goes on knows its part: of the source's files and of a head. */
 void so_convert_identity(const so_convert_job *job, const char *head, size_t bytes, char out[96]);
 

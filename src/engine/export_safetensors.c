@@ -105,7 +105,7 @@ static so_status write_index(const char *out, json_t *map, double bytes, so_erro
 
 static so_status write_group(so_convert_job *job, const group *g, const char *out, so_error *error)
 {
-    so_pour_work work = {.pool = job->pool, .step = job->options->step, .context = job->options->context};
+    so_pour_work work = so_convert_work(job);
     char folder[PATH], path[PATH + 96], name[96];
     so_status status;
     so_pour_clear(&job->list);

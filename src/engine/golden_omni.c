@@ -248,6 +248,24 @@ static int64_t first_of(const run *r, const char *what, int64_t most)
     return view && view->dim[0] < most ? view->dim[0] : most;
 }
 
+/* What leaves each layer of a stack at one position, from row `at` on, and the last normed row of the prompt. */
+typedef struct column {
+    const so_heap *layer, *hidden;
+    int64_t at, layers, rows;
+} column;
+
+static void compare_column(run *r, const char *what, const column *c, so_bars bars)
+{
+    int64_t width = c->hidden->cols;
+    so_real *all = numbers((c->layers + 1) * width);
+    if (all && c->at >= 0 && c->layer->rows >= c->at + c->layers && c->hidden->rows >= c->rows) {
+        memcpy(all, so_heap_at(c->layer, c->at), (size_t)(c->layers * width) * sizeof *all);
+        memcpy(all + c->layers * width, so_heap_at(c->hidden, c->rows - 1), (size_t)width * sizeof *all);
+        so_golden_numbers(r->g, r->name, what, all, (c->layers + 1) * width, bars);
+    }
+    free(all);
+}
+
 static void compare_backbone(run *r)
 {
     so_golden *g = r->g;
@@ -255,13 +273,7 @@ static void compare_backbone(run *r)
     int64_t width = h->cols, layers = r->model->net.backbone.layers;
     so_golden_numbers(g, r->name, "m_input", r->rows[M_INPUT].data, r->S * width, r->speech ? expected_bars : usual);
     so_golden_numbers(g, r->name, "m_first_hidden", h->data, r->S * width, backbone);
-    so_real *first = numbers((layers + 1) * width);
-    if (first && r->m_prompt >= layers && h->rows >= r->S) {
-        memcpy(first, so_heap_at(&r->rows[M_LAYER], r->m_prompt - layers), (size_t)(layers * width) * sizeof *first);
-        memcpy(first + layers * width, so_heap_at(h, r->S - 1), (size_t)width * sizeof *first);
-        so_golden_numbers(g, r->name, "m_first_layers", first, (layers + 1) * width, backbone);
-    }
-    free(first);
+    compare_column(r, "m_first_layers", &(column){&r->rows[M_LAYER], h, r->m_prompt - layers, layers, r->S}, backbone);
     int64_t k = first_of(r, "m_hidden", r->n_m);
     so_golden_numbers(g, r->name, "m_hidden", so_heap_at(h, r->S - 1), k * width, backbone);
     top_k(r, "m_topk_ids", "m_topk_vals", z, NULL, backbone);
@@ -278,13 +290,7 @@ static void compare_top(run *r)
     int64_t width = h->cols, layers = r->model->net.top.layers;
     so_golden_numbers(g, r->name, "t_input", r->rows[T_INPUT].data, r->P * width, usual);
     so_golden_numbers(g, r->name, "t_prefill_hidden", h->data, r->P * width, usual);
-    so_real *first = numbers((layers + 1) * width);
-    if (first && r->rows[T_LAYER].rows >= r->t_prompt + layers && h->rows >= r->P) {
-        memcpy(first, so_heap_at(&r->rows[T_LAYER], r->t_prompt), (size_t)(layers * width) * sizeof *first);
-        memcpy(first + layers * width, so_heap_at(h, r->P - 1), (size_t)width * sizeof *first);
-        so_golden_numbers(g, r->name, "t_prefill_layers", first, (layers + 1) * width, usual);
-    }
-    free(first);
+    compare_column(r, "t_prefill_layers", &(column){&r->rows[T_LAYER], h, r->t_prompt, layers, r->P}, usual);
     int64_t k = first_of(r, "t_hidden", r->n_out);
     so_golden_numbers(g, r->name, "t_hidden", so_heap_at(h, r->P - 1), k * width, usual);
     top_k(r, "unit_topk_ids", "unit_topk_vals", z, NULL, usual);

@@ -216,6 +216,7 @@ so_status so_pour_file(const so_pour_list *list, int64_t first, int64_t n, const
     p.bench = calloc((size_t)p.threads, sizeof *p.bench);
     so_status status = p.bench ? pour(&p, list->item + first, n, head, head_bytes, alignment, error)
                                : so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
+    if (status == SO_OK && work->trusted) status = work->trusted(work->source, error);
     if (status == SO_OK) {
         work->before += (double)p.part.size;
         status = so_part_commit(&p.part, error);

@@ -42,6 +42,8 @@ typedef struct so_pour_work {
     so_pour_step step;     /* may be NULL */
     void *context;
     double before, total;  /* bytes done in files before this one; bytes of all files */
+    so_status (*trusted)(const void *source, so_error *error); /* asked before a file appears; may be NULL */
+    const void *source;
 } so_pour_work;
 
 /* Writes head and items [first, first + n), each padded with zeros to `alignment`, to `path` under the identity; see

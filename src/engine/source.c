@@ -35,17 +35,41 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* What tells a file from another of the same path: bytes, time of change. */
+static bool mark_of(const char *path, char mark[64])
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return false;
+    snprintf(mark, 64, "%lld %lld.%09ld", (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    return true;
+}
+
 static so_status note_file(so_source *s, const char *path, so_error *error)
 {
-    struct stat st = {0};
-    char *longer;
-    if (stat(path, &st) != 0) return SO_OK;
-    if (asprintf(&longer, "%s%s %lld %lld.%09ld\n", s->identity ? s->identity : "", path, (long long)st.st_size,
-                 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec) < 0)
+    char mark[64], *longer;
+    if (!mark_of(path, mark)) return SO_OK;
+    if (asprintf(&longer, "%s%s %s\n", s->identity ? s->identity : "", path, mark) < 0)
         return so_fail(error, SO_ERR_NOMEM, "no memory for a list of files");
     free(s->identity);
     s->identity = longer;
     return SO_OK;
+}
+
+so_status so_source_unchanged(const so_source *s, so_error *error)
+{
+    char *copy = strdup(s->identity ? s->identity : ""), *save = NULL, mark[64];
+    if (!copy) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of files");
+    so_status status = SO_OK;
+    for (char *line = strtok_r(copy, "\n", &save); line && status == SO_OK; line = strtok_r(NULL, "\n", &save)) {
+        char *noted = strrchr(line, ' ');
+        while (noted > line && *--noted != ' ') continue; /* the mark is two words */
+        if (noted <= line) continue;                      /* a path with a line break in it */
+        *noted++ = 0;
+        if (!mark_of(line, mark) || strcmp(mark, noted) != 0)
+            status = so_fail(error, SO_ERR_STATE, "'%s' was changed by somebody else while it was read", line);
+    }
+    free(copy);
+    return status;
 }
 
 static so_status merge(so_source *s, const so_views *views, const char *prefix, so_error *error)

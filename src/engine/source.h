@@ -41,6 +41,8 @@ typedef struct so_source {
  * failure too. */
 so_status so_source_open(so_source *source, const char *const *path, int paths, const char *tokenizer, so_error *error);
 void so_source_close(so_source *source);
+/* SO_ERR_STATE when a file is not the one any more that was opened: what was read of it cannot be trusted. */
+so_status so_source_unchanged(const so_source *source, so_error *error);
 
 /* Everything the networks of these sizes expect, under the names of so_source. With `found`, the form that the stored
  * names show is taken (weight norm of three kinds). */

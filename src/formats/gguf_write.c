@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "formats/declared.h"
 
 enum { ALIGNMENT = 32 };
 
@@ -225,12 +226,7 @@ static so_status put_head(so_gguf_writer *writer, so_error *error)
 so_status so_gguf_put(so_gguf_writer *writer, const char *name, const void *data, size_t bytes, so_error *error)
 {
     if (!writer->started) SO_TRY(put_head(writer, error));
-    if (writer->next >= writer->declared.count)
-        return so_fail(error, SO_ERR_STATE, "data of '%s' after the last declared tensor", name);
-    const so_view *view = &writer->declared.view[writer->next];
-    if (strcmp(view->name, name) != 0 || view->bytes != bytes)
-        return so_fail(error, SO_ERR_STATE, "%zu bytes of '%s' given, expected %zu of '%s'", bytes, name, view->bytes,
-                       view->name);
+    SO_TRY(so_declared_next(&writer->declared, writer->next, name, bytes, error));
     SO_TRY(so_writer_put(&writer->file, data, bytes, error));
     SO_TRY(put_padding(writer, bytes, error));
     writer->next++;
@@ -241,9 +237,7 @@ so_status so_gguf_commit(so_gguf_writer **writer, so_error *error)
 {
     so_gguf_writer *w = *writer;
     so_status status = w->started ? SO_OK : put_head(w, error);
-    if (status == SO_OK && w->next < w->declared.count)
-        status = so_fail(error, SO_ERR_STATE, "tensor '%s' was declared and has no data",
-                         w->declared.view[w->next].name);
+    if (status == SO_OK) status = so_declared_all(&w->declared, w->next, error);
     if (status == SO_OK) status = so_writer_commit(&w->file, error);
     so_gguf_drop(writer);
     return status;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "formats/declared.h"
 
 struct so_safetensors_writer {
     so_writer file;
@@ -131,12 +132,7 @@ so_status so_safetensors_put(so_safetensors_writer *writer, const char *name, co
                              so_error *error)
 {
     if (!writer->started) SO_TRY(put_header(writer, error));
-    if (writer->next >= writer->declared.count)
-        return so_fail(error, SO_ERR_STATE, "data of '%s' after the last declared tensor", name);
-    const so_view *view = &writer->declared.view[writer->next];
-    if (strcmp(view->name, name) != 0 || view->bytes != bytes)
-        return so_fail(error, SO_ERR_STATE, "%zu bytes of '%s' given, expected %zu of '%s'", bytes, name, view->bytes,
-                       view->name);
+    SO_TRY(so_declared_next(&writer->declared, writer->next, name, bytes, error));
     SO_TRY(so_writer_put(&writer->file, data, bytes, error));
     writer->next++;
     return SO_OK;
@@ -146,9 +142,7 @@ so_status so_safetensors_commit(so_safetensors_writer **writer, so_error *error)
 {
     so_safetensors_writer *w = *writer;
     so_status status = w->started ? SO_OK : put_header(w, error);
-    if (status == SO_OK && w->next < w->declared.count)
-        status = so_fail(error, SO_ERR_STATE, "tensor '%s' was declared and has no data",
-                         w->declared.view[w->next].name);
+    if (status == SO_OK) status = so_declared_all(&w->declared, w->next, error);
     if (status == SO_OK) status = so_writer_commit(&w->file, error);
     so_safetensors_drop(writer);
     return status;

@@ -6,7 +6,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 echo 1..1
 if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64 >/dev/null; then
-    echo "ok 1 - int8 products for ARM # SKIP aarch64-linux-gnu-gcc or qemu-aarch64 is absent"
+    echo "# SKIP: aarch64-linux-gnu-gcc or qemu-aarch64 is absent" >&2
+    echo "ok 1 - int8 products for ARM # SKIP"
     exit 0
 fi
 place=$(mktemp -d) || exit 2

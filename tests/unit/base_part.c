@@ -9,6 +9,7 @@
 
 #include "base/part.h"
 #include "base/sha.h"
+#include "place.h"
 
 static const char *hash(so_sha_kind kind, const char *text, size_t repeat, size_t piece)
 {
@@ -52,7 +53,7 @@ static int setup(void **state)
 {
     (void)state;
     strcpy(place, "/tmp/so-part-XXXXXX");
-    if (!mkdtemp(place)) return -1;
+    if (place_make(place)) return -1;
     snprintf(target, sizeof target, "%s/whole", place);
     snprintf(part_path, sizeof part_path, "%s.part", target);
     return 0;
@@ -61,9 +62,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", place);
-    return system(command);
+    return place_remove(place);
 }
 
 static void parts_go_on(void **state)

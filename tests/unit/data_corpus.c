@@ -8,21 +8,20 @@
 
 #include "base/file.h"
 #include "data/tabletop_corpus.h"
+#include "place.h"
 
 static char root[] = "/tmp/so_corpus_XXXXXX";
 
 static int make_root(void **state)
 {
     (void)state;
-    return mkdtemp(root) ? 0 : -1;
+    return place_make(root);
 }
 
 static int remove_root(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    return place_remove(root);
 }
 
 static const char *in_root(const char *name)

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "base/part.h"
 #include "base/rng.h"
 #include "engine/convert.h"
+#include "place.h"
 
 static const char config[] =
     "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 64, \"intermediate_size\": 96, \"num_attention_heads\": 4,"
@@ -108,7 +110,7 @@ static int setup(void **state)
 {
     (void)state;
     strcpy(place, "/tmp/so-convert-XXXXXX");
-    if (!mkdtemp(place)) return -1;
+    if (place_make(place)) return -1;
     snprintf(model, sizeof model, "%s/model", place);
     snprintf(target, sizeof target, "%s/out.gguf", place);
     return 0;
@@ -117,9 +119,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", place);
-    return system(command);
+    return place_remove(place);
 }
 
 static so_status run(const char *in, const char *out, const so_convert_options *options, so_error *error)
@@ -274,6 +274,41 @@ static void two_converters_exclude_each_other(void **state)
     assert_int_equal(run(model, target, NULL, &error), SO_ERR_STATE);
     so_part_close(&held);
     CHECK_OK(run(model, target, NULL, &error), error);
+}
+
+/* Writes other bytes over the weights, in place, as soon as the target holds some of them. */
+static so_status overwrite(void *context, double done, double total, so_error *error)
+{
+    bool *over = context;
+    char path[128];
+    (void)total;
+    if (*over || done < 1) return SO_OK;
+    snprintf(path, sizeof path, "%s/model.safetensors", model);
+    FILE *file = fopen(path, "r+b");
+    if (!file || fseek(file, -64, SEEK_END) != 0 || fwrite(place, 1, 8, file) != 8 || fclose(file) != 0)
+        return so_fail(error, SO_ERR_IO, "%s", path);
+    *over = true;
+    return SO_OK;
+}
+
+static void a_source_that_changes_meanwhile_gives_no_model(void **state)
+{
+    (void)state;
+    so_error error;
+    bool over = false;
+    char part[128], weights[128];
+    const struct timespec past[2] = {{1000, 0}, {1000, 0}}; /* clocks of file systems are coarse */
+    so_convert_options options = {.type = "q8_0", .step = overwrite, .context = &over};
+    snprintf(part, sizeof part, "%s.part", target);
+    snprintf(weights, sizeof weights, "%s/model.safetensors", model);
+    write_model(NULL, 0, NULL);
+    assert_int_equal(utimensat(AT_FDCWD, weights, past, 0), 0);
+    assert_int_equal(run(model, target, &options, &error), SO_ERR_STATE);
+    assert_true(over);
+    assert_non_null(strstr(error.text, "model.safetensors' was changed"));
+    assert_int_not_equal(access(target, F_OK), 0);
+    assert_int_not_equal(access(part, F_OK), 0); /* nor does a later run go on from it */
+    CHECK_OK(run(model, target, &options, &error), error);
 }
 
 static void a_full_disk_leaves_no_model(void **state)
@@ -434,6 +469,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_defect_is_listed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_run_that_was_cut_off_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(two_converters_exclude_each_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_source_that_changes_meanwhile_gives_no_model, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_no_model, setup, teardown),
         cmocka_unit_test_setup_teardown(split_files_are_one_model, setup, teardown),
         cmocka_unit_test_setup_teardown(quantised_rows_are_close, setup, teardown),

@@ -7,26 +7,11 @@
 #include "engine/lockstep.h"
 #include "toy.h"
 
-static char folder[64] = "/tmp/so-toy-XXXXXX";
+static char folder[] = TOY_FOLDER;
 static so_model *model;
 
-static int open_model(void **state)
-{
-    (void)state;
-    so_error error;
-    assert_non_null(mkdtemp(folder));
-    toy_make(folder, 5);
-    CHECK_OK(so_model_open(&model, folder, &(so_model_options){.threads = 1, .context = 512}, &error), error);
-    return 0;
-}
-
-static int close_model(void **state)
-{
-    (void)state;
-    so_model_close(&model);
-    toy_remove(folder);
-    return 0;
-}
+static int open_model(void **state) { return (void)state, toy_open(&model, folder, 1, 512); }
+static int close_model(void **state) { return (void)state, toy_close(&model, folder); }
 
 static const so_session_options sizes = {.max_units = 40, .max_text = 20};
 

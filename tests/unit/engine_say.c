@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "place.h"
 #include "so.h"
 #include "so_recipes.h"
 
@@ -17,7 +18,7 @@ static int make_model(void **state)
     so_error e = {0};
     char path[128];
     snprintf(folder, sizeof folder, "/tmp/so-say-XXXXXX");
-    if (!mkdtemp(folder)) return 1;
+    if (place_make(folder)) return 1;
     so_recipe_options recipe = {.folder = folder, .part = "vocabulary", .seed = 1, .threads = 1};
     if (so_tabletop_recipe(&recipe, &e) != SO_OK) return fprintf(stderr, "%s\n", e.text), 1;
     recipe.part = "model";
@@ -31,10 +32,8 @@ static int make_model(void **state)
 static int remove_model(void **state)
 {
     (void)state;
-    char command[128];
     so_model_close(&model);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
+    return place_remove(folder);
 }
 
 static void says_what_it_is_given(void **state)

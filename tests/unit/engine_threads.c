@@ -12,26 +12,11 @@
 
 enum { SESSIONS = 3, MOST = 40 };
 
-static char folder[64] = "/tmp/so-toy-XXXXXX";
+static char folder[] = TOY_FOLDER;
 static so_model *model;
 
-static int open_model(void **state)
-{
-    (void)state;
-    so_error error;
-    assert_non_null(mkdtemp(folder));
-    toy_make(folder, 5);
-    CHECK_OK(so_model_open(&model, folder, &(so_model_options){.threads = 2, .context = 512}, &error), error);
-    return 0;
-}
-
-static int close_model(void **state)
-{
-    (void)state;
-    so_model_close(&model);
-    toy_remove(folder);
-    return 0;
-}
+static int open_model(void **state) { return (void)state, toy_open(&model, folder, 2, 512); }
+static int close_model(void **state) { return (void)state, toy_close(&model, folder); }
 
 /* One spoken question and its spoken answer. cmocka's checks belong to the main thread: `failed` tells it. */
 typedef struct talk {

@@ -177,6 +177,14 @@ static void bad_initializers_are_refused(void **state)
         close_model(&model, &graph);
         refuse(model.data, model.size, bad[i].status, bad[i].says);
     }
+    bytes elsewhere = {.size = 0}, there = {.size = 0};
+    add_number(&elsewhere, 1, 6);
+    add_number(&elsewhere, 2, 1);
+    add_text(&elsewhere, 8, "w");
+    add_number(&elsewhere, 14, 1); /* data_location: EXTERNAL */
+    add_bytes(&there, 5, elsewhere.data, elsewhere.size);
+    close_model(&model, &there);
+    refuse(model.data, model.size, SO_ERR_UNSUPPORTED, "another file");
     bytes graph = {.size = 0};
     add_initializer(&graph, "w", 6, 0, six);
     add_initializer(&graph, "w", 6, 0, six);

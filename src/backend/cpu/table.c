@@ -5,6 +5,8 @@
 #include <string.h>
 #if defined(__aarch64__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
 #endif
 
 #include "backend/cpu/portable.h"
@@ -59,6 +61,15 @@ static void attention_half(so_pool *pool, const so_attn *attn, const so_real *q,
         tables[best].half_attention(pool, attn, q, out);
 }
 
+#if !defined(SO_DOUBLE) && defined(__x86_64__)
+/* Conversions of half precision, for which clang 14 has no name in __builtin_cpu_supports. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 static void fill(void)
 {
     so_kernels *c = &tables[n_tables++];
@@ -72,7 +83,7 @@ static void fill(void)
     so_fill_half_c(c);
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
         tables[n_tables] = *c;
         so_fill_conv_avx2(&tables[n_tables]);
         so_fill_avx2(&tables[n_tables++]);
