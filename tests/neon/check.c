@@ -15,7 +15,7 @@ static float *multiply(const so_kernels *k, so_pool *pool, so_type type, const v
     void *rounded = aligned_alloc(64, so_int8_bytes(m, len));
     float *y = malloc((size_t)(m * n) * sizeof *y);
     k->round_int8(pool, m, len, x, rounded);
-    k->linear_int8(pool, type, w, n, len, rounded, m, bias, y);
+    k->linear_int8(pool, 1, &(so_product){type, w, n, bias, y}, len, rounded, m);
     free(rounded);
     return y;
 }
