@@ -11,7 +11,7 @@
 #include "models/stream_omni.h"
 #include "recipes/bench_run.h"
 
-enum { STEPS = 4 /* tokens or units of one repetition */, CHUNK = 256 /* rows of a prompt computed together */, WINDOW = 5 };
+enum { STEPS = 4 /* tokens or units of one repetition */, CHUNK = 512 /* rows of a prompt computed together */, WINDOW = 5 };
 
 static const so_llama_config llama_8b = {4096, 32, 8, 128, 14336, 1e-5, 500000, 8, 1, 4, 8192};
 static const so_llama_config llama_1b = {2048, 32, 8, 64, 8192, 1e-5, 500000, 32, 1, 4, 8192};
