@@ -98,6 +98,9 @@ typedef struct so_kernels {
     /* `linear` of block types on what round_int8 made of the same m rows of k: products of whole numbers, exact within a
      * group, times both scales. `count` matrices (up to SO_PRODUCTS) meet the same rows in one loop. */
     void (*linear_int8)(so_pool *pool, int count, const so_product *product, int64_t k, const void *rounded, int64_t m);
+    /* y[m,n] = silu(x gate[n,k]^T) * (x up[n,k]^T), products as linear_int8 makes them. */
+    void (*gated_int8)(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
+                       const void *rounded, int64_t m, so_real *y);
     bool int8; /* what so_linear uses for block types: linear_int8, or `linear` on numbers as they are */
 
     void (*unary)(so_pool *pool, so_unary f, int64_t n, const so_real *x, so_real *y);
@@ -145,9 +148,6 @@ typedef struct so_kernels {
     void (*cross_entropy)(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, const int32_t *label,
                           so_real scale, so_real *loss, so_real *dx);
 #include "backend/kernels_conv.inc"
-    /* y[m,n] = silu(x gate[n,k]^T) * (x up[n,k]^T), products as linear_int8 makes them. */
-    void (*gated_int8)(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
-                       const void *rounded, int64_t m, so_real *y);
 } so_kernels;
 
 /* The portable table. */

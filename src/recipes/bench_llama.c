@@ -82,6 +82,9 @@ static so_status take_kv(stand *s, so_kv *kv, int64_t layers, so_error *error)
 {
     const so_llama_config *c = &s->net.config.llama;
     *kv = (so_kv){.layers = layers, .width = c->kv_heads * c->head_width, .capacity = s->bench->prompt + STEPS};
+    const char *type = s->bench->kv;
+    if (type && (!find_type(type, &kv->type) || (so_type_about(kv->type)->block > 1 && kv->type != SO_Q8_0)))
+        return so_fail(error, SO_ERR_ARG, "keys and values are f32, f16, bf16 or q8_0, not '%s'", type);
     kv->data = so_arena_zalloc(&s->store.memory, so_kv_bytes(kv->type, layers, kv->width, kv->capacity));
     return kv->data ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld positions", (long long)kv->capacity);
 }
