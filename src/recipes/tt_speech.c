@@ -13,7 +13,7 @@
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { PHONE_LAYER = 2, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 3500, TOP_BATCH = 24 };
+enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 2000, TAIL = 4, TOP_BATCH = 24 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -84,6 +84,32 @@ static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
     b->memory_rows[s] = b->memories - b->memory0[s];
 }
 
+/* Where speech ends in samples [n] at 16 kHz, as a share: behind the last 20 ms that have a twentieth of the loudest's level. */
+static double end_of_speech(const int16_t *x, int64_t n)
+{
+    enum { FRAME = 320 };
+    double most = 0, level[2048];
+    int64_t frames = n / FRAME < 2048 ? n / FRAME : 2048, last = frames - 1;
+    for (int64_t f = 0; f < frames; f++) {
+        level[f] = 0;
+        for (int64_t k = f * FRAME; k < (f + 1) * FRAME; k++) level[f] += (double)x[k] * x[k];
+        if (level[f] > most) most = level[f];
+    }
+    while (last > 0 && level[last] < most / 400) last--;
+    return frames ? (double)(last + 1) / (double)frames : 1;
+}
+
+/* While learning, a question is to be written down TAIL units after its end at the latest, and nothing in the silence behind it.
+ * Left to itself CTC puts the last words at the end of the silence, the easiest place to find, where what was said is hard to
+ * make out. */
+static void cut_tail(so_tt_speech_batch *b, const so_tt_item *item, so_tt_segment *g)
+{
+    double share = end_of_speech(b->tt->corpus.q + item->q_at, item->q_count);
+    int64_t rows = (int64_t)(share * (double)g->rows) + 1 + TAIL;
+    for (int64_t r = rows; r < g->rows; r++) b->same[g->row0 + r] = b->tt->id->blank;
+    if (rows < g->rows) g->rows = rows;
+}
+
 void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, bool hear, bool speak, so_ids *scratch)
 {
     const so_tt *tt = b->tt;
@@ -95,7 +121,8 @@ void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int6
     if (hear) {
         int64_t who = b->slips ? so_rng_below(b->slips, 1 + SO_TT_DISGUISES) - 1 : -1;
         int32_t at = who < 0 ? u->q_at : u->d_at[who], count = who < 0 ? u->q_count : u->d_count[who];
-        add_segment(b, units->unit + at, count, item->question, scratch);
+        int64_t asked = add_segment(b, units->unit + at, count, item->question, scratch);
+        if (b->cut_tails && asked >= 0) cut_tail(b, item, &b->segment[asked]);
     }
     add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
     b->answer_segment[s] = -1;
@@ -219,6 +246,7 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     bool *answer = so_take(pass, (size_t)n * 2, false);
     if (!b || !answer) return NULL;
     b->slips = slips;
+    b->cut_tails = slips != NULL;
     for (int64_t i = 0; i < n; i++) {
         int64_t before = b->segments;
         double which = slips ? so_rng_uniform(slips) - own.echo : 0;

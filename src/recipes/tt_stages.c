@@ -29,8 +29,8 @@ static const so_tt_stage stages[] = {
                .learns = {{"bottom", 1, 1}, {"phones", 1, 1}},
                .task = {{"asr", 16}, {"asr, answered", 12}, {"echo", 7}},
                .loss = {{"ctc", 1}, {"template", 0.1}, {"phonemes", 0.5}},
-               .rate = 2e-3, .floor = 0.02, .warmup = 200.0 / 9000, .adamw = {.decay = 0.05, .clip = 1}},
-     .steps = 9000, .report_every = 25, .evaluate_every = 500},
+               .rate = 2e-3, .floor = 0.02, .warmup = 200.0 / 6000, .adamw = {.decay = 0.05, .clip = 1}},
+     .steps = 6000, .report_every = 25, .evaluate_every = 500},
     {.stage = {.name = "top", .network = "omni",
                .learns = {{"top", 1, 1}},
                .task = {{"s-s", 16.8}, {"tts", 7.2}},
@@ -62,8 +62,8 @@ static const so_tt_stage stages[] = {
                .learns = {{"backbone", 1, 1}, {"aids", 1, 1}},
                .task = {{"spoken", 26}, {"vt-t", 5}, {"vt-t hard", 6}, {"chat", 12}, {"reckoning", 3}},
                .loss = {{"text", 1}, {"where", 0.1}, {"stand", 0.2}},
-               .rate = 1e-3, .floor = 0.02, .warmup = 50.0 / 3000, .adamw = {.decay = 0.05, .clip = 1}},
-     .steps = 3000, .report_every = 25, .evaluate_every = 250},
+               .rate = 1e-3, .floor = 0.02, .warmup = 50.0 / 2200, .adamw = {.decay = 0.05, .clip = 1}},
+     .steps = 2200, .report_every = 25, .evaluate_every = 250},
 };
 
 const so_tt_stage *so_tt_stage_at(int i) { return i >= 0 && i < (int)(sizeof stages / sizeof *stages) ? &stages[i] : NULL; }
