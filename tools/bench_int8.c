@@ -97,7 +97,7 @@ static double streaming_rate(const bench *b, so_type type, int64_t m)
     int64_t k = 4096, n = (int64_t)(b->bytes / so_type_bytes(type, k));
     b->k->round_int8(b->pool, m, k, b->x, b->rounded);
     double t = now();
-    b->k->linear_int8(b->pool, type, b->w, n, k, b->rounded, m, NULL, b->y);
+    b->k->linear_int8(b->pool, 1, &(so_product){type, b->w, n, NULL, b->y}, k, b->rounded, m);
     return (double)so_type_bytes(type, n * k) / (now() - t) / 1e9;
 }
 
@@ -105,7 +105,7 @@ static double panel_rate(const bench *b, so_type type, int64_t m, int64_t n, int
 {
     double t = now();
     b->k->round_int8(b->pool, m, k, b->x, b->rounded);
-    b->k->linear_int8(b->pool, type, b->w, n, k, b->rounded, m, NULL, b->y);
+    b->k->linear_int8(b->pool, 1, &(so_product){type, b->w, n, NULL, b->y}, k, b->rounded, m);
     return 2.0 * (double)m * (double)n * (double)k / (now() - t) / 1e9;
 }
 

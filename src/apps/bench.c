@@ -315,6 +315,7 @@ static int run(int argc, char **argv)
     if (ask.name) {
         ask.type = n ? argv[0] : ask.type;
         ask.only = b.only;
+        ask.kv = b.setting.kv;
         ask.threads = b.setting.threads;
         ask.repeats = b.repeats;
         ask.seconds = b.seconds;

@@ -23,7 +23,7 @@ void so_bench_page_end(so_bench_page *page);
 
 /* Networks of published sizes with random weights. */
 typedef struct so_bench_ask {
-    const char *name, *type, *only; /* "llama-8b", "q4_k"; parts, NULL: all */
+    const char *name, *type, *only, *kv; /* "llama-8b", "q4_k"; parts, NULL: all; of keys and values */
     int64_t threads, repeats, seconds, prompt;
     bool json, processor_time, f32;
 } so_bench_ask;

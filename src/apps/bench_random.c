@@ -64,7 +64,7 @@ so_status so_bench_random(const so_bench_ask *ask, so_error *error)
 {
     page p = {.page = {.json = ask->json}};
     so_bench bench = {.repeats = ask->repeats, .seconds = (double)ask->seconds, .processor_time = ask->processor_time,
-                      .bf16 = !ask->f32, .only = ask->only, .type = ask->type, .prompt = ask->prompt, .row = row, .say = say,
+                      .bf16 = !ask->f32, .only = ask->only, .type = ask->type, .kv = ask->kv, .prompt = ask->prompt, .row = row, .say = say,
                       .stop = &so_cli_stop, .context = &p};
     so_status status;
     if (strcmp(ask->name, "codec") != 0 && !so_bench_knows(ask->name))

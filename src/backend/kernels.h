@@ -38,6 +38,8 @@ typedef struct so_attn {
     const so_attn_seg *seg;
 } so_attn;
 
+enum { SO_PRODUCTS = 4 };
+
 typedef enum so_unary {
     SO_SILU,      /* x / (1 + e^-x) */
     SO_GELU,      /* x/2 (1 + erf(x / sqrt 2)) */
@@ -55,6 +57,15 @@ typedef enum so_unary {
     SO_SQUARED,
     SO_UNARY_COUNT
 } so_unary;
+
+/* One of several products with the same rows. */
+typedef struct so_product {
+    so_type type;
+    const void *w;       /* n rows of k */
+    int64_t n;
+    const so_real *bias; /* [n] or NULL */
+    so_real *y;          /* [m, n] */
+} so_product;
 
 typedef struct so_kernels {
     const char *name; /* "c", "avx2", "avx512" */
@@ -84,10 +95,12 @@ typedef struct so_kernels {
      * 32 numbers x of a row become round(x / s), ties to even, with s = max |x| / 127 in float (0 where the largest is below
      * 1e-30); a group with a number that is not finite has s NaN. */
     void (*round_int8)(so_pool *pool, int64_t m, int64_t k, const so_real *x, void *out);
-    /* `linear` of a block type on what round_int8 made of the same m rows of k: products of whole numbers, exact within a
-     * group, times both scales. */
-    void (*linear_int8)(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const void *rounded, int64_t m,
-                        const so_real *bias, so_real *y);
+    /* `linear` of block types on what round_int8 made of the same m rows of k: products of whole numbers, exact within a
+     * group, times both scales. `count` matrices (up to SO_PRODUCTS) meet the same rows in one loop. */
+    void (*linear_int8)(so_pool *pool, int count, const so_product *product, int64_t k, const void *rounded, int64_t m);
+    /* y[m,n] = silu(x gate[n,k]^T) * (x up[n,k]^T), products as linear_int8 makes them. */
+    void (*gated_int8)(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
+                       const void *rounded, int64_t m, so_real *y);
     bool int8; /* what so_linear uses for block types: linear_int8, or `linear` on numbers as they are */
 
     void (*unary)(so_pool *pool, so_unary f, int64_t n, const so_real *x, so_real *y);
@@ -147,13 +160,14 @@ const so_kernels *so_kernels_bf16(void);
 /* For inference, the products of attention rounded as well: `gemm` and `linear` as above, `attention` without lse is
  * half_attention. The best table itself where nothing is gained. */
 const so_kernels *so_kernels_half(void);
-/* The same table with `int8` set: products with block types round activations to int8. For inference. */
+/* The same table with `int8` set: products with block types round activations to int8, and the products of attention are
+ * rounded as in so_kernels_half where that gains. For inference. */
 const so_kernels *so_kernels_int8(void);
 
 /* Bytes that round_int8 writes for m rows of k numbers. */
 static inline size_t so_int8_bytes(int64_t m, int64_t k)
 {
-    return (size_t)((m + 11) / 12 * 12) * (size_t)((k + 255) / 256 * 416);
+    return (size_t)((m + 5) / 6 * 6) * (size_t)((k + 255) / 256 * 416);
 }
 
 #endif

@@ -9,7 +9,7 @@
 #include "text/chat.h"
 
 enum {
-    CHUNK = 256,    /* slots of a prompt computed together */
+    CHUNK = 512,    /* slots of a prompt computed together */
     CTC_CHUNK = 64, /* rows whose whole CTC distribution is in memory at a time */
     ON_BACKBONE = SO_SLOT_EXPECT | SO_SLOT_TEXT | SO_SLOT_IMAGE
 };

@@ -24,10 +24,10 @@ so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_ten
     const so_llama_layer *l = &net->layer[i];
     const so_llama_config *c = &net->config;
     so_heads heads = {c->heads, c->kv_heads, c->head_width};
-    so_tensor *n = so_rms_norm(pass, x, l->attn_norm, c->rms_eps);
-    so_tensor *q = so_rope(pass, so_linear(pass, n, l->q, NULL), c->heads, c->head_width, batch->pos, net->freq);
-    so_tensor *k = so_rope(pass, so_linear(pass, n, l->k, NULL), c->kv_heads, c->head_width, batch->pos, net->freq);
-    so_tensor *v = so_linear(pass, n, l->v, NULL);
+    so_tensor *n = so_rms_norm(pass, x, l->attn_norm, c->rms_eps), *q, *k, *v;
+    so_linears(pass, n, 3, (so_tensor *[]){l->q, l->k, l->v}, (so_tensor **[]){&q, &k, &v});
+    q = so_rope(pass, q, c->heads, c->head_width, batch->pos, net->freq);
+    k = so_rope(pass, k, c->kv_heads, c->head_width, batch->pos, net->freq);
     so_tensor *a = so_attention(pass, q, k, v, batch, i, heads, true);
     return so_residual(pass, x, so_linear(pass, a, l->o, NULL));
 }
@@ -36,7 +36,7 @@ so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tenso
 {
     const so_llama_layer *l = &net->layer[i];
     so_tensor *n = so_rms_norm(pass, x, l->mlp_norm, net->config.rms_eps);
-    so_tensor *h = so_swiglu(pass, so_linear(pass, n, l->gate, NULL), so_linear(pass, n, l->up, NULL));
+    so_tensor *h = so_gated(pass, n, l->gate, l->up);
     return so_residual(pass, x, so_linear(pass, h, l->down, NULL));
 }
 

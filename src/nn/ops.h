@@ -13,6 +13,10 @@
 /* ---- products (ops_linear.c) */
 /* y[R, N] = x[R, K] w[N, K]^T + bias[N]. bias may be NULL. Keeps the leading axes of x. */
 so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias);
+/* *y[i] = so_linear(x, w[i]), each for its own: what is done to x for a product is done once. */
+void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tensor **const *y);
+/* silu(x gate^T) * (x up^T), gate and up [N, K]. */
+so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up);
 /* y[R, N] = x[R, K] w[K, N]: rows of w weighted and summed (expected embeddings). */
 so_tensor *so_mix(so_pass *pass, so_tensor *x, so_tensor *w);
 /* out[n, D] = rows ids[0..n) of table[V, D]. An id outside 0..V-1 is an error. Copies ids. */

@@ -58,6 +58,16 @@ static void linear_back(so_pass *pass, const so_step *step)
     if (db && !pass->dry) pass->k->sum_rows(pass->pool, m, n, dy, db);
 }
 
+static bool rounds(const so_pass *pass, const so_tensor *w) { return pass->k->int8 && so_type_about(w->type)->block > 1; }
+
+/* Rows of x as int8, at the end of the arena; NULL when memory ends. */
+static void *rounded_rows(so_pass *pass, const so_tensor *x)
+{
+    void *out = so_take(pass, so_int8_bytes(so_rows(x), so_cols(x)), false);
+    if (out && !pass->dry) pass->k->round_int8(pass->pool, so_rows(x), so_cols(x), so_data(x), out);
+    return out;
+}
+
 /* y = x w^T + bias: by the layout of w for bf16 where there is one, with x rounded to int8 where the table says so, or with
  * numbers as they are. */
 static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y)
@@ -68,20 +78,19 @@ static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, cons
         if (!pass->dry) pass->k->half_linear(pass->pool, w->half, n, k, so_data(x), k, m, b, so_data(y), n);
         return;
     }
-    if (!pass->k->int8 || so_type_about(w->type)->block == 1) {
+    if (!rounds(pass, w)) {
         if (!pass->dry) pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, b, so_data(y));
         return;
     }
     size_t mark = so_arena_mark(pass->arena);
-    void *rounded = so_take(pass, so_int8_bytes(m, k), false);
-    if (rounded && !pass->dry) {
-        pass->k->round_int8(pass->pool, m, k, so_data(x), rounded);
-        pass->k->linear_int8(pass->pool, w->type, w->data, n, k, rounded, m, b, so_data(y));
-    }
+    void *rounded = rounded_rows(pass, x);
+    if (rounded && !pass->dry)
+        pass->k->linear_int8(pass->pool, 1, &(so_product){w->type, w->data, n, b, so_data(y)}, k, rounded, m);
     so_arena_release(pass->arena, mark);
 }
 
-so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
+/* A new tensor for x w^T + bias, when shapes fit. */
+static so_tensor *product_like(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
 {
     if (!so_ok(pass) || !x || !so_want_cols(pass, "linear", x, w->dim[w->n_dims - 1])) return NULL;
     if (!so_want_dims(pass, w->name ? w->name : "linear", w, 2)) return NULL;
@@ -90,10 +99,53 @@ so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
     memcpy(dim, x->dim, sizeof dim);
     dim[x->n_dims - 1] = n;
     so_tensor *y = so_new(pass, x->n_dims, dim);
+    if (y && pass->meet && !pass->dry) pass->meet(pass->meet_context, w, x);
+    return y;
+}
+
+so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
+{
+    so_tensor *y = product_like(pass, x, w, bias);
     if (!y) return NULL;
-    if (pass->meet && !pass->dry) pass->meet(pass->meet_context, w, x);
     multiply(pass, x, w, bias, y);
     so_record(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
+    return y;
+}
+
+void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tensor **const *y)
+{
+    so_product product[SO_PRODUCTS];
+    bool all = so_ok(pass) && x && n <= SO_PRODUCTS && !pass->recording;
+    for (int i = 0; all && i < n; i++) all = rounds(pass, w[i]);
+    if (!all) {
+        for (int i = 0; i < n; i++) *y[i] = so_linear(pass, x, w[i], NULL);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        *y[i] = product_like(pass, x, w[i], NULL);
+        if (*y[i]) product[i] = (so_product){w[i]->type, w[i]->data, w[i]->dim[0], NULL, so_data(*y[i])};
+    }
+    size_t mark = so_arena_mark(pass->arena);
+    void *rounded = rounded_rows(pass, x);
+    if (rounded && !pass->dry) pass->k->linear_int8(pass->pool, n, product, so_cols(x), rounded, so_rows(x));
+    so_arena_release(pass->arena, mark);
+}
+
+so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
+{
+    if (!so_ok(pass) || !x) return NULL;
+    bool fits = gate->type == up->type && gate->dim[0] == up->dim[0] && gate->dim[1] == up->dim[1];
+    if (!fits || !rounds(pass, gate) || pass->recording)
+        return so_swiglu(pass, so_linear(pass, x, gate, NULL), so_linear(pass, x, up, NULL));
+    so_tensor *y = product_like(pass, x, gate, NULL);
+    if (!y) return NULL;
+    if (pass->meet && !pass->dry) pass->meet(pass->meet_context, up, x);
+    size_t mark = so_arena_mark(pass->arena);
+    void *rounded = rounded_rows(pass, x);
+    if (rounded && !pass->dry)
+        pass->k->gated_int8(pass->pool, gate->type, gate->data, up->data, gate->dim[0], so_cols(x), rounded, so_rows(x),
+                            so_data(y));
+    so_arena_release(pass->arena, mark);
     return y;
 }
 

@@ -124,7 +124,7 @@ int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const
     if (rounded && !pass->dry && reach) {
         double norm, off = rounding_error(so_data(x), k, &norm);
         pass->k->round_int8(pass->pool, 1, k, so_data(x), rounded);
-        pass->k->linear_int8(pass->pool, w->type, w->data, n, k, rounded, 1, NULL, z);
+        pass->k->linear_int8(pass->pool, 1, &(so_product){w->type, w->data, n, NULL, z}, k, rounded, 1);
         /* Float sums of up to 4 k terms, in either product, each off by 2^-24 of at most twice the reach. */
         best = rescore(pass, x, w, reach, off * 1.0001 + norm * 4 * (double)(k + 64) * 0x1p-24, z, exact);
     } else if (rounded && !pass->dry) {

@@ -30,12 +30,21 @@ static void count_linear(so_pool *pool, so_type type, const void *w, int64_t n, 
     tally.inner->linear(pool, type, w, n, k, x, m, bias, y);
 }
 
-static void count_linear_int8(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const void *x, int64_t m,
-                              const so_real *bias, so_real *y)
+static void count_linear_int8(so_pool *pool, int count, const so_product *product, int64_t k, const void *x, int64_t m)
 {
-    tally.flops += 2.0 * (double)m * (double)n * (double)k;
-    tally.bytes += (double)so_type_bytes(type, n * k);
-    tally.inner->linear_int8(pool, type, w, n, k, x, m, bias, y);
+    for (int i = 0; i < count; i++) {
+        tally.flops += 2.0 * (double)m * (double)product[i].n * (double)k;
+        tally.bytes += (double)so_type_bytes(product[i].type, product[i].n * k);
+    }
+    tally.inner->linear_int8(pool, count, product, k, x, m);
+}
+
+static void count_gated_int8(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
+                             const void *x, int64_t m, so_real *y)
+{
+    tally.flops += 4.0 * (double)m * (double)n * (double)k;
+    tally.bytes += 2.0 * (double)so_type_bytes(type, n * k);
+    tally.inner->gated_int8(pool, type, gate, up, n, k, x, m, y);
 }
 
 static void count_attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
@@ -72,6 +81,7 @@ static so_kernels counting(const so_kernels *k)
     c.gemm = count_gemm;
     c.linear = count_linear;
     c.linear_int8 = count_linear_int8;
+    c.gated_int8 = count_gated_int8;
     c.attention = count_attention;
     c.half_linear = count_half_linear;
     c.half_conv = count_half_conv;

@@ -11,7 +11,7 @@
 #include "models/stream_omni.h"
 #include "recipes/bench_run.h"
 
-enum { STEPS = 4 /* tokens or units of one repetition */, CHUNK = 256 /* rows of a prompt computed together */, WINDOW = 5 };
+enum { STEPS = 4 /* tokens or units of one repetition */, CHUNK = 512 /* rows of a prompt computed together */, WINDOW = 5 };
 
 static const so_llama_config llama_8b = {4096, 32, 8, 128, 14336, 1e-5, 500000, 8, 1, 4, 8192};
 static const so_llama_config llama_1b = {2048, 32, 8, 64, 8192, 1e-5, 500000, 32, 1, 4, 8192};
@@ -82,6 +82,9 @@ static so_status take_kv(stand *s, so_kv *kv, int64_t layers, so_error *error)
 {
     const so_llama_config *c = &s->net.config.llama;
     *kv = (so_kv){.layers = layers, .width = c->kv_heads * c->head_width, .capacity = s->bench->prompt + STEPS};
+    const char *type = s->bench->kv;
+    if (type && (!find_type(type, &kv->type) || (so_type_about(kv->type)->block > 1 && kv->type != SO_Q8_0)))
+        return so_fail(error, SO_ERR_ARG, "keys and values are f32, f16, bf16 or q8_0, not '%s'", type);
     kv->data = so_arena_zalloc(&s->store.memory, so_kv_bytes(kv->type, layers, kv->width, kv->capacity));
     return kv->data ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld positions", (long long)kv->capacity);
 }

@@ -69,7 +69,7 @@ static float *multiplied(const product *p, const so_kernels *k, so_pool *pool)
     memset(rounded, 0x5a, bytes);
     y[0] = y[cells + 1] = -77;
     k->round_int8(pool, p->m, p->k, p->x, rounded);
-    k->linear_int8(pool, p->type, p->w, p->n, p->k, rounded, p->m, p->bias, y + 1);
+    k->linear_int8(pool, 1, &(so_product){p->type, p->w, p->n, p->bias, y + 1}, p->k, rounded, p->m);
     assert_true(y[0] == -77 && y[cells + 1] == -77);
     memmove(y, y + 1, cells * sizeof *y);
     free(rounded);
@@ -157,6 +157,80 @@ static void a_number_that_is_not_finite_spoils_its_row_only(void **state)
         }
 }
 
+/* Three matrices at once give what each gives alone, to the last bit. */
+static void several_products_are_each_their_own(void **state)
+{
+    (void)state;
+    so_rng rng;
+    so_rng_init(&rng, 8, 1);
+    for (int i = 0; so_kernels_at(i); i++)
+        for (int round = 0; round < 40; round++) {
+            const so_kernels *k = so_kernels_at(i);
+            product p[3] = {random_product(&rng, types[round % TYPES], so_rng_range(&rng, 1, 40))};
+            float *alone[3], *together[3];
+            so_product all[3];
+            void *rounded = aligned_alloc(64, so_int8_bytes(p[0].m, p[0].k));
+            k->round_int8(NULL, p[0].m, p[0].k, p[0].x, rounded);
+            for (int w = 0; w < 3; w++) {
+                if (w) {
+                    p[w] = p[0];
+                    p[w].type = p[0].k % 256 ? SO_Q8_0 : types[(round + w) % TYPES];
+                    p[w].n = so_rng_range(&rng, 0, 70);
+                    p[w].w = room(so_type_bytes(p[w].type, p[w].n * p[w].k));
+                    p[w].bias = NULL;
+                    random_blocks(&rng, p[w].type, p[w].w, so_type_bytes(p[w].type, p[w].n * p[w].k));
+                }
+                alone[w] = multiplied(&p[w], k, NULL);
+                together[w] = room((size_t)(p[w].m * p[w].n) * sizeof(float));
+                all[w] = (so_product){p[w].type, p[w].w, p[w].n, p[w].bias, together[w]};
+            }
+            k->linear_int8(pools[round % 2], 3, all, p[0].k, rounded, p[0].m);
+            for (int w = 0; w < 3; w++) {
+                assert_memory_equal(alone[w], together[w], (size_t)(p[w].m * p[w].n) * sizeof(float));
+                free(alone[w]);
+                free(together[w]);
+                if (w) free(p[w].w);
+            }
+            free(rounded);
+            drop(&p[0]);
+        }
+}
+
+/* y = silu(gate) * up of what the plain products give, for every table and number of threads. */
+static void gated_products_are_their_factors(void **state)
+{
+    (void)state;
+    so_rng rng;
+    so_rng_init(&rng, 9, 1);
+    for (int i = 0; so_kernels_at(i); i++)
+        for (int round = 0; round < 60; round++) {
+            const so_kernels *k = so_kernels_at(i);
+            product gate = random_product(&rng, types[round % TYPES], round < 20 ? round + 1 : so_rng_range(&rng, 1, i ? 900 : 60));
+            free(gate.bias);
+            gate.bias = NULL;
+            product up = gate;
+            size_t bytes = so_type_bytes(up.type, up.n * up.k), cells = (size_t)(gate.m * gate.n);
+            up.w = room(bytes);
+            random_blocks(&rng, up.type, up.w, bytes);
+            void *rounded = aligned_alloc(64, so_int8_bytes(gate.m, gate.k));
+            k->round_int8(NULL, gate.m, gate.k, gate.x, rounded);
+            float *a = multiplied(&gate, k, NULL), *b = multiplied(&up, k, NULL), *y[3];
+            for (int t = 0; t < 3; t++) {
+                y[t] = room(cells * sizeof(float));
+                k->gated_int8(t ? pools[t - 1] : NULL, gate.type, gate.w, up.w, gate.n, gate.k, rounded, gate.m, y[t]);
+                assert_memory_equal(y[t], y[0], cells * sizeof(float));
+            }
+            for (size_t c = 0; c < cells; c++) a[c] = a[c] / (1 + expf(-a[c])) * b[c];
+            check_close(k->name, y[0], a, (int64_t)cells, 1e-6, 1e-6);
+            for (int t = 0; t < 3; t++) free(y[t]);
+            free(a);
+            free(b);
+            free(rounded);
+            free(up.w);
+            drop(&gate);
+        }
+}
+
 static int open_pools(void **state)
 {
     (void)state;
@@ -178,6 +252,8 @@ int main(void)
         cmocka_unit_test(portable_is_what_the_blocks_say),
         cmocka_unit_test(tables_agree),
         cmocka_unit_test(a_number_that_is_not_finite_spoils_its_row_only),
+        cmocka_unit_test(several_products_are_each_their_own),
+        cmocka_unit_test(gated_products_are_their_factors),
     };
     return cmocka_run_group_tests(tests, open_pools, close_pools);
 }

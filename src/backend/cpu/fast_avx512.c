@@ -1,14 +1,12 @@
 /* Kernels for AVX-512: the fast texts at 16 lanes.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_DOUBLE
-#include "backend/cpu/int8.h"
 #include "backend/cpu/portable.h"
 #include "backend/cpu/simd.h"
 
 #include "backend/cpu/fast_gemm.inc"
 #include "backend/cpu/fast_bf16.inc"
 #include "backend/cpu/fast_linear.inc"
-#include "backend/cpu/fast_int8.inc"
 #include "backend/cpu/fast_element.inc"
 #include "backend/cpu/fast_norm.inc"
 #include "backend/cpu/fast_attention.inc"

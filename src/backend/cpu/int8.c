@@ -117,12 +117,10 @@ static void round_int8(so_pool *pool, int64_t m, int64_t k, const so_real *x, vo
 /* ---- products */
 
 typedef struct int8_job {
-    so_type type;
-    const unsigned char *w;
-    int64_t n, k, m;
+    so_product of;
+    int64_t k, m;
     const void *rounded;
-    const so_real *bias;
-    so_real *y;
+    const unsigned char *up; /* of gated_int8 */
 } int8_job;
 
 static so_real group_dot(const group *w, const so_int8_row *x, int64_t g)
@@ -133,32 +131,52 @@ static so_real group_dot(const group *w, const so_int8_row *x, int64_t g)
     return products * (so_real)x->scale[g] - (so_real)w->least * (so_real)x->sum32[g];
 }
 
-static void int8_cols(void *p, int64_t col0, int64_t col1)
+enum { SOME = 32 };
+
+/* out[i] += row `col` of w times row i0 + i of x, for n <= SOME rows. */
+static void dots(const int8_job *j, const unsigned char *w, int64_t col, int64_t i0, int64_t n, so_real *out)
 {
-    const int8_job *j = p;
-    size_t stride = so_type_bytes(j->type, j->k);
-    for (int64_t c = col0; c < col1; c++) {
-        for (int64_t i = 0; i < j->m; i++) j->y[i * j->n + c] = j->bias ? j->bias[c] : 0;
-        for (int64_t g = 0; g < j->k / 32; g++) {
-            group w;
-            read_group(j->type, j->w + (size_t)c * stride, g, &w);
-            for (int64_t i = 0; i < j->m; i++) {
-                so_int8_row x = so_int8_row_at(j->rounded, i, j->k);
-                j->y[i * j->n + c] += group_dot(&w, &x, g);
-            }
+    w += (size_t)col * so_type_bytes(j->of.type, j->k);
+    for (int64_t g = 0; g < j->k / 32; g++) {
+        group a;
+        read_group(j->of.type, w, g, &a);
+        for (int64_t i = 0; i < n; i++) {
+            so_int8_row x = so_int8_row_at(j->rounded, i0 + i, j->k);
+            out[i] += group_dot(&a, &x, g);
         }
     }
 }
 
-static void linear_int8(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const void *rounded, int64_t m,
-                        const so_real *bias, so_real *y)
+static void int8_cols(void *p, int64_t col0, int64_t col1)
 {
-    int8_job job = {type, w, n, k, m, rounded, bias, y};
-    so_for_rows(pool, n, 32, int8_cols, &job);
+    const int8_job *j = p;
+    for (int64_t c = col0; c < col1; c++)
+        for (int64_t i0 = 0; i0 < j->m; i0 += SOME) {
+            int64_t n = j->m - i0 < SOME ? j->m - i0 : SOME;
+            so_real gate[SOME], up[SOME] = {0};
+            for (int64_t i = 0; i < n; i++) gate[i] = j->of.bias ? j->of.bias[c] : 0;
+            dots(j, j->of.w, c, i0, n, gate);
+            if (j->up) dots(j, j->up, c, i0, n, up);
+            for (int64_t i = 0; i < n; i++)
+                j->of.y[(i0 + i) * j->of.n + c] = j->up ? gate[i] / (1 + (so_real)exp(-(double)gate[i])) * up[i] : gate[i];
+        }
+}
+
+static void linear_int8(so_pool *pool, int count, const so_product *product, int64_t k, const void *rounded, int64_t m)
+{
+    for (int i = 0; i < count; i++)
+        so_for_rows(pool, product[i].n, 32, int8_cols, &(int8_job){product[i], k, m, rounded, NULL});
+}
+
+static void gated_int8(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
+                       const void *rounded, int64_t m, so_real *y)
+{
+    so_for_rows(pool, n, 32, int8_cols, &(int8_job){{type, gate, n, NULL, y}, k, m, rounded, up});
 }
 
 void so_fill_int8_c(so_kernels *table)
 {
     table->round_int8 = round_int8;
     table->linear_int8 = linear_int8;
+    table->gated_int8 = gated_int8;
 }

@@ -9,7 +9,7 @@
 
 #include "backend/kernels.h"
 
-enum { SO_STRETCH = 256, SO_PANEL = 12 };
+enum { SO_STRETCH = 256, SO_PANEL = 6 };
 
 static inline int64_t so_int8_width(int64_t k) { return (k + SO_STRETCH - 1) / SO_STRETCH * SO_STRETCH; }
 static inline bool so_is_block(so_type type)
@@ -34,11 +34,11 @@ static inline so_int8_row so_int8_row_at(const void *rounded, int64_t row, int64
     return (so_int8_row){(int8_t *)p, scale, scale + kp / 32, scale + kp / 16};
 }
 
-/* Twelve rows together, 12 * 1.625 kp bytes, four codes of each row side by side. The whole sums are negative. */
+/* Six rows together, 6 * 1.625 kp bytes, four codes of each row side by side. The whole sums are negative. */
 typedef struct so_int8_panel {
-    int8_t *q;                 /* [kp/4][12][4] */
-    float *scale, *sum32;      /* [kp/32][12] */
-    int32_t *minus32, *minus16; /* [kp/32][12], [kp/16][12] */
+    int8_t *q;                 /* [kp/4][6][4] */
+    float *scale, *sum32;      /* [kp/32][6] */
+    int32_t *minus32, *minus16; /* [kp/32][6], [kp/16][6] */
 } so_int8_panel;
 
 static inline so_int8_panel so_int8_panel_at(const void *rounded, int64_t panel, int64_t k)

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #if !defined(SO_DOUBLE) && defined(__ARM_FEATURE_DOTPROD)
 #include <arm_neon.h>
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/int8.h"
@@ -103,7 +104,7 @@ INLINE void read_group(so_type type, const unsigned char *row, int64_t at, stret
 
 typedef struct int8_job {
     so_type type;
-    const unsigned char *w;
+    const unsigned char *w, *up; /* up: of gated_int8, or NULL */
     size_t stride;
     int64_t n, k, m;
     const void *rounded;
@@ -112,9 +113,8 @@ typedef struct int8_job {
 } int8_job;
 
 /* One row of weights times M rows of x from row i0 on. */
-INLINE void dots(so_type type, const int M, const int8_job *j, int64_t col, int64_t i0)
+INLINE void dots(so_type type, const int M, const int8_job *j, const unsigned char *w, int64_t i0, float *out)
 {
-    const unsigned char *w = j->w + (size_t)col * j->stride;
     float32x4_t sum[4];
     float least[4] = {0};
     so_int8_row x[4];
@@ -135,17 +135,25 @@ INLINE void dots(so_type type, const int M, const int8_job *j, int64_t col, int6
             least[i] += a.least * x[i].sum32[g];
         }
     }
+    for (int i = 0; i < M; i++) out[i] = vaddvq_f32(sum[i]) - least[i];
+}
+
+INLINE void column(so_type type, const int M, const int8_job *j, int64_t col, int64_t i0)
+{
+    float gate[4], up[4];
+    dots(type, M, j, j->w + (size_t)col * j->stride, i0, gate);
+    if (j->up) dots(type, M, j, j->up + (size_t)col * j->stride, i0, up);
     for (int i = 0; i < M; i++)
-        j->y[(i0 + i) * j->n + col] = vaddvq_f32(sum[i]) - least[i] + (j->bias ? j->bias[col] : 0);
+        j->y[(i0 + i) * j->n + col] = j->up ? gate[i] / (1 + expf(-gate[i])) * up[i] : gate[i] + (j->bias ? j->bias[col] : 0);
 }
 
 INLINE void columns_of(so_type type, const int8_job *j, int64_t col0, int64_t col1)
 {
     int64_t i = 0;
     for (; i + 4 <= j->m; i += 4)
-        for (int64_t c = col0; c < col1; c++) dots(type, 4, j, c, i);
+        for (int64_t c = col0; c < col1; c++) column(type, 4, j, c, i);
     for (; i < j->m; i++)
-        for (int64_t c = col0; c < col1; c++) dots(type, 1, j, c, i);
+        for (int64_t c = col0; c < col1; c++) column(type, 1, j, c, i);
 }
 
 static void columns(void *p, int64_t col0, int64_t col1)
@@ -161,16 +169,25 @@ static void columns(void *p, int64_t col0, int64_t col1)
     }
 }
 
-static void linear_int8(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const void *rounded, int64_t m,
-                        const float *bias, float *y)
+static void linear_int8(so_pool *pool, int count, const so_product *p, int64_t k, const void *rounded, int64_t m)
 {
-    int8_job job = {type, w, so_type_bytes(type, k), n, k, m, rounded, bias, y};
-    so_for_rows(pool, n, (int64_t)(1 + (64 << 10) / (job.stride + 1)), columns, &job);
+    for (int i = 0; i < count; i++, p++) {
+        int8_job job = {p->type, p->w, NULL, so_type_bytes(p->type, k), p->n, k, m, rounded, p->bias, p->y};
+        so_for_rows(pool, p->n, (int64_t)(1 + (64 << 10) / (job.stride + 1)), columns, &job);
+    }
+}
+
+static void gated_int8(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
+                       const void *rounded, int64_t m, float *y)
+{
+    int8_job job = {type, gate, up, so_type_bytes(type, k), n, k, m, rounded, NULL, y};
+    so_for_rows(pool, n, (int64_t)(1 + (32 << 10) / (job.stride + 1)), columns, &job);
 }
 
 void so_fill_neon(so_kernels *table)
 {
     table->name = "neon";
     table->linear_int8 = linear_int8;
+    table->gated_int8 = gated_int8;
 }
 #endif

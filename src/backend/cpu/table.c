@@ -86,13 +86,15 @@ static void fill(void)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
         tables[n_tables] = *c;
         so_fill_conv_avx2(&tables[n_tables]);
-        so_fill_avx2(&tables[n_tables++]);
+        so_fill_avx2(&tables[n_tables]);
+        so_fill_int8_avx2(&tables[n_tables++]);
     }
     if (n_tables == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) {
         tables[n_tables] = *c;
         so_fill_conv_avx512(&tables[n_tables]);
-        so_fill_avx512(&tables[n_tables++]);
+        so_fill_avx512(&tables[n_tables]);
+        so_fill_int8_avx512(&tables[n_tables++]);
     }
 #elif !defined(SO_DOUBLE) && defined(__aarch64__)
     if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) {
@@ -111,6 +113,7 @@ static void fill(void)
     half.attention = attention_half;
     whole = tables[best];
     whole.int8 = true;
+    if (whole.half_gains) whole.attention = attention_half;
 }
 
 const so_kernels *so_kernels_c(void)
