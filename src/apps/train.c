@@ -47,11 +47,45 @@ static int report(const char *folder, const char *html, const so_setting *settin
     return so_cli_end(status, &error);
 }
 
+/* One verb of this program on behalf of another, shown as the user would type it. */
+static int do_verb(const so_verb *verb, const char *const *arguments)
+{
+    char *argv[24];
+    int argc = 0;
+    printf("%sstream-omni %s", so_cli_bold(stdout), verb->name);
+    for (; arguments[argc] && argc < 23; argc++) {
+        printf(" %s", arguments[argc]);
+        argv[argc] = (char *)arguments[argc];
+    }
+    argv[argc] = NULL;
+    printf("%s\n", so_cli_plain(stdout));
+    fflush(stdout);
+    return verb->run(argc, argv);
+}
+
+/* After the last part: the model as one file, the reserved part of the world, how the model does there, and a report. */
+static int finish(const char *folder, const char *items)
+{
+    enum { ROOM = 1100 };
+    static const char *const names[] = {"model", "tabletop.gguf", "reserved", "report.html"};
+    char path[4][ROOM];
+    for (int i = 0; i < 4; i++)
+        if (snprintf(path[i], ROOM, "%s/%s", folder, names[i]) >= ROOM) return SO_EXIT_OK; /* the recipe has refused it already */
+    int status = do_verb(&so_verb_convert, (const char *[]){path[0], "-o", path[1], "--type", "q8_0", NULL});
+    if (status == SO_EXIT_OK)
+        status = do_verb(&so_verb_data, (const char *[]){"tabletop", path[2], "--reserved", "--seed", "7", "--scenes", "150", "--turns", "4",
+                                                         "--talk", "500", "--answers", NULL});
+    if (status == SO_EXIT_OK)
+        status = do_verb(&so_verb_eval, (const char *[]){"tabletop", path[2], "--model", path[1], "--items", items, NULL});
+    if (status == SO_EXIT_OK) status = do_verb(&so_verb_train, (const char *[]){"report", folder, path[3], "--model", path[1], NULL});
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
     so_recipe_options recipe = {.stop = &so_cli_stop, .say = say};
     so_setting setting = {0};
-    int64_t threads = 0, seed = 1, samples = 6;
+    int64_t threads = 0, seed = 1, samples = 6, questions = 500;
     bool parts = false, bf16 = false;
     const so_option options[] = {
         {"part", SO_OPTION_TEXT, &recipe.part, "NAME", "only this part"},
@@ -65,6 +99,7 @@ static int run(int argc, char **argv)
         {"fusion", SO_OPTION_TEXT, &recipe.fusion, "WAY", "of text into the top layers: cross, add_input or add_layer"},
         {"window", SO_OPTION_INT, &recipe.window, "W", "text tokens the top layers see; -1: all; 5 when not given", -1, 4096},
         {"lookahead", SO_OPTION_INT, &recipe.lookahead, "K", "text tokens the voice waits for; 3 when not given", 1, 4096},
+        {"questions", SO_OPTION_INT, &questions, "N", "of each mode, asked when the last part is done; 0: none", 0, 1e6},
         {"model", SO_OPTION_TEXT, &setting.model, "FILE|DIR", "report: a finished model, whose answers are shown"},
         {"samples", SO_OPTION_INT, &samples, "N", "report: how many answers; 6 when not given", 1, 64},
         {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
@@ -85,7 +120,11 @@ static int run(int argc, char **argv)
     recipe.seed = (uint64_t)seed;
     so_cli_catch();
     so_error error = {0};
-    return so_cli_end(so_tabletop_recipe(&recipe, &error), &error);
+    status = so_cli_end(so_tabletop_recipe(&recipe, &error), &error);
+    if (status != SO_EXIT_OK || recipe.part || !questions) return status;
+    char items[24];
+    snprintf(items, sizeof items, "%lld", (long long)questions);
+    return finish(recipe.folder, items);
 }
 
 const so_verb so_verb_train = {
@@ -93,8 +132,9 @@ const so_verb so_verb_train = {
     "train tabletop DIR [--part NAME]  |  report DIR FILE.html [--model FILE]  |  stages",
     "tabletop runs the recipe; report draws the curves of the runs below DIR, and with\n"
     "--model what a finished model sees, hears, writes and says; stages lists what is learnt when.\n"
-    "Parts leave their weights, logs and checkpoints in DIR. A finished part is not run again and an interrupted one\n"
-    "(Ctrl-C) resumes where it was.\n\n"
+    "After the last part the model is put into one file (DIR/tabletop.gguf), asked about the reserved part of the world\n"
+    "(DIR/reserved), and reported on (DIR/report.html). Parts leave their weights, logs and checkpoints in DIR. A\n"
+    "finished part is not run again and an interrupted one (Ctrl-C) resumes where it was.\n\n"
     "examples:\n"
     "  stream-omni train tabletop work/one                         everything, from nothing\n"
     "  stream-omni train tabletop work/one --parts                 what there is and what is done\n"

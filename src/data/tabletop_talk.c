@@ -147,6 +147,17 @@ static void say_repeat(so_tabletop_part part, so_rng *rng, int least, int most, 
     out->group = count;
 }
 
+/* "Candle begins with C.": words with a capital, which lists have only where they open. Half of the time one of the words that
+ * open no list in training. */
+static void say_initial(so_rng *rng, so_qa *out)
+{
+    int word = (int)so_rng_range(rng, so_rng_below(rng, 2) ? FIRST_TRAINED : 0, SO_TABLETOP_WORDS - 1);
+    snprintf(out->question, sizeof out->question, "What letter does %s begin with?", so_tabletop_words[word]);
+    snprintf(out->answer, sizeof out->answer, "%s begins with %c.", so_tabletop_words[word],
+             toupper((unsigned char)so_tabletop_words[word][0]));
+    capital(out->answer);
+}
+
 static int clamp(int x, int lo, int hi) { return x < lo ? lo : x > hi ? hi : x; }
 
 void so_tabletop_repeat(so_tabletop_part part, uint64_t seed, uint64_t index, int least, int most, so_qa *out)
@@ -169,10 +180,10 @@ static int pick_kind(so_rng *rng, uint32_t kinds)
 
 void so_tabletop_talk(so_tabletop_part part, uint64_t seed, uint64_t index, uint32_t kinds, so_qa *out)
 {
-    const uint32_t every = (1u << SO_TABLETOP_KINDS) - (1u << SO_QA_PICTURE_KINDS);
+    const uint32_t every = (1u << SO_TALK_INITIAL) - (1u << SO_QA_PICTURE_KINDS);
     so_rng rng;
     so_rng_init(&rng, seed ^ TALK ^ (uint64_t)part << 60, index);
-    kinds &= every;
+    kinds &= every | 1u << SO_TALK_INITIAL;
     out->kind = (so_tabletop_kind)pick_kind(&rng, kinds ? kinds : every);
     out->group = 0;
     switch (out->kind) {
@@ -203,6 +214,9 @@ void so_tabletop_talk(so_tabletop_part part, uint64_t seed, uint64_t index, uint
     case SO_TALK_SMALL:
         say_small(&rng, out);
         break;
+    case SO_TALK_INITIAL:
+        say_initial(&rng, out);
+        break;
     default:
         say_repeat(part, &rng, SO_TABLETOP_REPEAT_MIN, SO_TABLETOP_REPEAT_MAX, out);
     }
@@ -218,8 +232,8 @@ size_t so_tabletop_text(so_tabletop_part part, uint64_t seed, uint64_t index, ch
         so_scene_make(&scene, so_tabletop_scene_seed(part, seed, index));
         so_scene_ask(&scene, 0, &rng, &qa);
     } else {
-        so_tabletop_talk(part, seed ^ TEXT, index, 0, &qa);
+        so_tabletop_talk(part, seed ^ TEXT, index, so_rng_below(&rng, 16) ? 0 : 1u << SO_TALK_INITIAL, &qa);
     }
-    int n = snprintf(text, size, "%s %s", qa.question, qa.answer);
+    int n = snprintf(text, size, "%s\n%s", qa.question, qa.answer);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size ? size - 1 : 0;
 }

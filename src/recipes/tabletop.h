@@ -31,7 +31,8 @@ extern const char so_tabletop_system[];
 extern const char *const so_tt_fusions[3];
 
 enum {
-    SO_TT_TEXT_SIZE = 512,  /* vocabulary of the BPE */
+    SO_TT_TEXT_SIZE = 1248, /* vocabulary of the BPE */
+    SO_TT_WORDS = 880,      /* of it: words that are one token though pairs do not make them */
     SO_TT_UNITS = 512,
     SO_TT_LAYERS = 6,       /* of the language model */
     SO_TT_PHONES = 64,      /* most phoneme classes, 0 is CTC's blank */

@@ -72,7 +72,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     for (int i = 0; i < pictures; i++)
         put_dialogue(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
     for (int i = 0; i < talks; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 0, 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, so_tt_chat(&m->rng), 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
     for (int i = 0; i < hard; i++) put_hard(c, b, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS), &m->rng);
     for (int i = 0; i < sums; i++)
         put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed + 2, first + (uint64_t)i, SO_TT_RECKONING, 1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));

@@ -93,15 +93,11 @@ static int32_t named_at(const so_scene *scene, const char *text, size_t at, int 
 /* 0, 1 or 2: less, equal, more. */
 static int32_t order(int32_t x, int32_t y) { return (x > y) - (x < y) + 1; }
 
-void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, so_ids *scratch)
+void so_tt_batch_names(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, const so_ids *ids, const int64_t *row)
 {
-    int64_t first = b->rows;
     int32_t named[2] = {-1, -1};
     int colour = -1, names = 0;
-    scratch->n = 0;
-    if (so_tt_encode(tt, text, scratch, &b->pass->error) != SO_OK) return;
-    so_tt_batch_text(b, scratch->data, (int64_t)scratch->n);
-    for (size_t at = 0; scene && so_ok(b->pass) && text[at]; at++) {
+    for (size_t at = 0; so_ok(b->pass) && text[at]; at++) {
         size_t end = 0, reached = 0;
         int32_t cell = named_at(scene, text, at, &colour, &end);
         if (!end) continue;
@@ -109,15 +105,26 @@ void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene
         if (cell < 0) continue;
         if (names < 2) named[names++] = cell;
         so_string piece = {0};
-        for (size_t i = 0; i < scratch->n && reached < end; i++) {
+        for (size_t i = 0; i < ids->n && reached < end; i++) {
             piece.size = 0;
-            if (so_tokenizer_decode(tt->tokenizer, scratch->data + i, 1, 0, &piece, &b->pass->error) != SO_OK) break;
+            if (so_tokenizer_decode(tt->tokenizer, ids->data + i, 1, 0, &piece, &b->pass->error) != SO_OK) break;
             reached += piece.size;
-            if (reached >= end) b->where[first + (int64_t)i] = cell;
+            if (reached >= end) b->where[row[i]] = cell;
         }
         so_string_clear(&piece);
     }
-    if (names == 2 && so_ok(b->pass)) b->stand[b->rows - 1] = 3 * order(named[0] / 3, named[1] / 3) + order(named[0] % 3, named[1] % 3);
+    if (names == 2 && so_ok(b->pass)) b->stand[row[ids->n - 1]] = 3 * order(named[0] / 3, named[1] / 3) + order(named[0] % 3, named[1] % 3);
+}
+
+void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, so_ids *scratch)
+{
+    int64_t first = b->rows, *row;
+    scratch->n = 0;
+    if (so_tt_encode(tt, text, scratch, &b->pass->error) != SO_OK) return;
+    so_tt_batch_text(b, scratch->data, (int64_t)scratch->n);
+    if (!scene || !(row = so_take(b->pass, scratch->n * sizeof *row, false))) return;
+    for (size_t i = 0; i < scratch->n; i++) row[i] = first + (int64_t)i;
+    so_tt_batch_names(b, tt, scene, text, scratch, row);
 }
 
 so_status so_tt_aids_bind(so_tt_aids *aids, const so_tt *tt, so_store *store, int64_t width, so_error *error)

@@ -39,6 +39,8 @@ void so_tt_batch_sequence(so_tt_batch *b); /* a new sequence begins */
 void so_tt_batch_text(so_tt_batch *b, const int32_t *ids, int64_t n);
 /* A question, with the cells of the objects that it names: by shape or colour alone, or by both. */
 void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, so_ids *scratch);
+/* The same cells for a question that is in the batch already: `text` as `ids`, of which row[i] of the batch has the i-th. */
+void so_tt_batch_names(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, const so_ids *ids, const int64_t *row);
 void so_tt_batch_picture(so_tt_batch *b, uint64_t scene);
 /* The next n rows of b->heard. */
 void so_tt_batch_heard(so_tt_batch *b, int64_t n);
@@ -52,6 +54,9 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
  * be learned in the time. Half of them ask how two things stand to each other, which is learned last. At most `turns`, none
  * twice; returns their number. */
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
+
+/* Kinds of talk for a dialogue: mostly all, sometimes the one that teaches words with a capital. */
+static inline uint32_t so_tt_chat(so_rng *rng) { return so_rng_below(rng, 8) ? 0 : 1u << SO_TALK_INITIAL; }
 
 /* The kinds of talk that take reckoning. */
 enum { SO_TT_RECKONING = 1 << SO_TALK_SUM | 1 << SO_TALK_DIFFERENCE | 1 << SO_TALK_COUNTING };

@@ -16,22 +16,31 @@
 #include "recipes/tabletop.h"
 #include "text/bpe_train.h"
 
+/* How often a word of the lists counts when the vocabulary is made. */
+enum { WORD_WEIGHT = 100 };
+
 so_status so_tt_vocabulary(so_tt *tt, so_error *error)
 {
     if (tt->tokenizer) return SO_OK;
     so_bpe_trainer *trainer;
-    so_bpe_options options = {.size = SO_TT_TEXT_SIZE, .units = SO_TT_UNITS};
+    so_bpe_options options = {.size = SO_TT_TEXT_SIZE, .pieces = SO_TT_WORDS, .units = SO_TT_UNITS};
     SO_TRY(so_bpe_trainer_open(&trainer, &options, error));
     so_status status = SO_OK;
     char text[384], path[1024];
     for (uint64_t i = 0; i < 60000 && status == SO_OK; i++) {
         size_t n = so_tabletop_text(SO_TABLETOP_TRAIN, tt->seed, i, text, sizeof text);
-        status = so_bpe_trainer_feed(trainer, text, n, error);
+        size_t question = strcspn(text, "\n");
+        status = so_bpe_trainer_feed(trainer, text, question, error);
+        if (status == SO_OK && question < n) status = so_bpe_trainer_feed(trainer, text + question + 1, n - question - 1, error);
     }
-    /* Every word of the lists must be known, also those that few lines hold. */
+    /* Every word of the lists is to be one token, with a capital too: what hearing writes in one piece is not misspelled. */
     for (int i = 0; i < SO_TABLETOP_WORDS && status == SO_OK; i++) {
-        snprintf(text, sizeof text, " %s, %s", so_tabletop_words[i], so_tabletop_words[i]);
-        for (int k = 0; k < 40 && status == SO_OK; k++) status = so_bpe_trainer_feed(trainer, text, strlen(text), error);
+        const char *word = so_tabletop_words[i];
+        int n = snprintf(text, sizeof text, " %s %c%s", word, word[0] - 'a' + 'A', word + 1);
+        for (int k = 0; k < WORD_WEIGHT && status == SO_OK; k++) {
+            status = so_bpe_trainer_feed(trainer, text, (size_t)strlen(word) + 1, error);
+            if (status == SO_OK) status = so_bpe_trainer_feed(trainer, text + strlen(word) + 2, (size_t)n - strlen(word) - 2, error);
+        }
     }
     for (int k = 0; k < 2000 && status == SO_OK; k++)
         status = so_bpe_trainer_feed(trainer, so_tabletop_system, strlen(so_tabletop_system), error);
@@ -83,6 +92,9 @@ static so_status phones_of(phone_table *table, const char *text, uint8_t *out, i
 
 /* Share of questions in the world's own training voices; the others are invented voices. */
 static const double KNOWN_VOICES = 0.45;
+/* Shares of questions about a picture that ask how two things stand, and of talk that is about letters, beyond the world's own
+ * mixture, which has too few of them. */
+static const double MORE_RELATIONS = 0.15, MORE_LETTERS = 0.12;
 
 static void draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item)
 {
@@ -95,9 +107,12 @@ static void draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_i
         so_scene scene;
         item->scene = so_tabletop_scene_seed(part, tt->seed + 7, (uint64_t)i);
         so_scene_make(&scene, item->scene);
-        so_scene_ask(&scene, 0, &rng, &qa);
+        if (part == SO_TABLETOP_RESERVED || so_rng_uniform(&rng) >= MORE_RELATIONS || !so_scene_ask(&scene, 1u << SO_QA_RELATION, &rng, &qa))
+            so_scene_ask(&scene, 0, &rng, &qa);
     } else {
-        so_tabletop_talk(part, tt->seed + 7, (uint64_t)i, 0, &qa);
+        bool more = part == SO_TABLETOP_TRAIN && so_rng_uniform(&rng) < MORE_LETTERS;
+        uint32_t kind = 1u << (so_rng_below(&rng, 2) ? SO_TALK_LETTER : SO_TALK_INITIAL);
+        so_tabletop_talk(part, tt->seed + 7, (uint64_t)i, more ? kind : 0, &qa);
     }
     item->kind = qa.kind;
     strcpy(item->question, qa.question);

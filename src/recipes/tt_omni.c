@@ -5,6 +5,7 @@
 #include "recipes/tt_batch.h"
 #include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
+#include "train/align.h"
 
 enum { TURNS = 4, HARD_TURNS = 8 };
 
@@ -16,6 +17,31 @@ typedef struct context {
     int64_t train;
     so_tt_aids aids;
 } context;
+
+/* Cells of what a spoken question names, on the rows where the bottom layers write the names down; the question is the
+ * segment's, its rows the last ones of the batch. */
+static void put_names(context *c, so_tt_batch *b, const so_tensor *ctc, const so_tt_speech_batch *s, const so_tt_segment *g,
+                      const so_tt_item *item)
+{
+    so_scene scene;
+    so_error error;
+    so_pass *pass = b->pass;
+    int64_t v = so_cols(ctc), first = b->rows - g->rows, at = 0;
+    int32_t *heard = so_take(pass, (size_t)g->rows * sizeof *heard, false);
+    int64_t *row = so_take(pass, (size_t)g->labels * sizeof *row, false);
+    if (!row || so_ctc_align(so_data(ctc) + g->row0 * v, g->rows, v, s->label + g->label0, g->labels, c->tt->id->blank, heard, NULL,
+                             &error) != SO_OK)
+        return; /* more tokens than units: nothing to tell */
+    for (int64_t i = 0; i < g->labels; i++) {
+        while (at < g->rows - 1 && heard[at] <= i) at++;
+        row[i] = first + at;
+    }
+    c->ids.n = 0;
+    for (int64_t i = 0; i < g->labels; i++)
+        if (so_ids_put(&c->ids, s->label[g->label0 + i], &pass->error) != SO_OK) return;
+    so_scene_make(&scene, item->scene);
+    so_tt_batch_names(b, c->tt, &scene, item->question, &c->ids, row);
+}
 
 /* Spoken items of the corpus as sequences of the batch; who asks is drawn from `slips`. */
 static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *item, so_rng *slips)
@@ -30,14 +56,17 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
     pass->recording = false;
     so_batch *batch = so_batch_many(pass, s->seqs, s->seq_rows, NULL);
     so_tensor *h = so_omni_hear(pass, &c->net, s->rows, s->id, batch);
-    b->heard = so_omni_expect(pass, &c->net, so_omni_ctc(pass, &c->net, h));
+    so_tensor *ctc = so_omni_ctc(pass, &c->net, h);
+    b->heard = so_omni_expect(pass, &c->net, ctc);
     pass->recording = recording;
     for (int64_t i = 0; i < n && so_ok(pass); i++) {
         const so_tt_item *it = &tt->corpus.item[item[i]];
         so_tt_batch_sequence(b);
         so_tt_batch_heard(b, (int64_t)tt->head.n);
         if (it->scene != ~(uint64_t)0) so_tt_batch_picture(b, it->scene);
-        so_tt_batch_heard(b, s->segment[i].rows + (int64_t)tt->reply.n);
+        so_tt_batch_heard(b, s->segment[i].rows);
+        if (b->aids && it->scene != ~(uint64_t)0 && so_ok(pass)) put_names(c, b, ctc, s, &s->segment[i], it);
+        so_tt_batch_heard(b, (int64_t)tt->reply.n);
         c->ids.n = 0;
         if (so_tt_encode(tt, it->answer, &c->ids, &pass->error) == SO_OK)
             so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
@@ -89,7 +118,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         int turns = 1 + (int)so_rng_below(&m->rng, TURNS);
         for (int t = 0; t < turns; t++)
             so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * (talks + sums) + i) * TURNS + t),
-                             i < talks ? 0 : SO_TT_RECKONING, &qa[t]);
+                             i < talks ? so_tt_chat(&m->rng) : SO_TT_RECKONING, &qa[t]);
         put_written(c, b, NULL, turns, qa);
     }
     m->tokens = b->rows;

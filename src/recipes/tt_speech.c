@@ -12,7 +12,7 @@
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { PHONE_LAYER = 2, BOTTOM_BATCH = 28, TOP_BATCH = 24 };
+enum { PHONE_LAYER = 2, BOTTOM_BATCH = 37, TOP_BATCH = 24 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -215,11 +215,12 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     b->slips = slips;
     for (int64_t i = 0; i < n; i++) {
         int64_t before = b->segments;
-        bool echo = slips && so_rng_uniform(slips) < share_of("bottom", "echo", BOTTOM_BATCH);
+        double which = slips ? so_rng_uniform(slips) - share_of("bottom", "echo", BOTTOM_BATCH) : 0;
+        bool echo = which < 0;
         if (echo)
             so_tt_speech_echo(b, &c->units, item[i], &c->scratch);
         else
-            so_tt_speech_add(b, &c->units, item[i], true, true, &c->scratch);
+            so_tt_speech_add(b, &c->units, item[i], true, which < share_of("bottom", "asr, answered", BOTTOM_BATCH), &c->scratch);
         for (int64_t g = before; g < b->segments; g++) {
             items[g] = item[i];
             answer[g] = echo || g > before;
@@ -248,13 +249,21 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
                                                            so_tt_weight("bottom", "phonemes")});
 }
 
+/* Questions about pictures are heard well long before talk is: every other one of them makes room for another item. */
+static int64_t draw(const context *c, so_rng *rng)
+{
+    int64_t item = so_rng_below(rng, c->train);
+    bool again = c->tt->corpus.item[item].scene != ~(uint64_t)0 && so_rng_below(rng, 2);
+    return again ? so_rng_below(rng, c->train) : item;
+}
+
 static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     int64_t item[BOTTOM_BATCH];
     for (int i = 0; i < BOTTOM_BATCH; i++) {
-        item[i] = so_rng_below(&m->rng, c->train);
-        m->tokens += c->units.item[item[i]].q_count + c->units.item[item[i]].a_count;
+        item[i] = draw(c, &m->rng);
+        m->tokens += c->units.item[item[i]].q_count;
     }
     return hear(c, pass, BOTTOM_BATCH, item, m->notes, m->step % 25 == 0, &m->rng);
 }

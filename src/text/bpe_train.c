@@ -65,6 +65,8 @@ static so_status no_memory(so_error *error)
 so_status so_bpe_trainer_open(so_bpe_trainer **out, const so_bpe_options *options, so_error *error)
 {
     *out = NULL;
+    if (options->pieces < 0 || options->pieces > options->size - 256)
+        return so_fail(error, SO_ERR_ARG, "%d whole pieces in a vocabulary of %d tokens, of which 256 are bytes", options->pieces, options->size);
     if (options->size < 256 || options->size > SO_TOKENS_MAX / 2 || options->units < 0 ||
         options->units > SO_TOKENS_MAX / 2)
         return so_fail(error, SO_ERR_ARG,
@@ -294,7 +296,7 @@ static so_status learn(so_bpe_trainer *b, so_error *error)
         SO_TRY(so_intern_add(&b->tokens, &one, 1, &index, error));
     }
     SO_TRY(start_symbols(b, error));
-    while (b->heap_n && b->tokens.n < (size_t)b->options.size) {
+    while (b->heap_n && b->tokens.n < (size_t)(b->options.size - b->options.pieces)) {
         ranked top = heap_pop(b);
         int64_t count = b->pairs[pair_slot(b, top.left, top.right)].count;
         if (count < 2) continue;
@@ -306,6 +308,35 @@ static so_status learn(so_bpe_trainer *b, so_error *error)
         SO_TRY(join(b, top.left, top.right, error));
     }
     return SO_OK;
+}
+
+typedef struct whole_piece {
+    int64_t count;
+    int32_t index;
+} whole_piece;
+
+static int by_count(const void *x, const void *y)
+{
+    const whole_piece *a = x, *b = y;
+    return a->count != b->count ? (a->count < b->count) - (a->count > b->count) : (a->index > b->index) - (a->index < b->index);
+}
+
+/* Fills the vocabulary with the commonest pieces that are not one token yet. */
+static so_status add_pieces(so_bpe_trainer *b, so_error *error)
+{
+    whole_piece *all = malloc((b->pieces.n + 1) * sizeof *all);
+    if (!all) return no_memory(error);
+    for (size_t i = 0; i < b->pieces.n; i++) all[i] = (whole_piece){b->lengths[i] > 1 ? b->counts[i] : 0, (int32_t)i};
+    qsort(all, b->pieces.n, sizeof *all, by_count);
+    so_status status = SO_OK;
+    for (size_t i = 0; i < b->pieces.n && all[i].count > 1 && b->tokens.n < (size_t)b->options.size && status == SO_OK; i++) {
+        size_t size;
+        int32_t index;
+        const char *bytes = so_intern_get(&b->pieces, all[i].index, &size);
+        if (size <= JOINED_BYTES_MAX) status = so_intern_add(&b->tokens, bytes, size, &index, error);
+    }
+    free(all);
+    return status;
 }
 
 static so_status list_all(const so_bpe_trainer *b, so_token_list *list, so_error *error)
@@ -334,6 +365,7 @@ so_status so_bpe_trainer_finish(so_bpe_trainer *b, so_tokenizer **out, so_error 
     *out = NULL;
     if (b->symbols) return so_fail(error, SO_ERR_STATE, "a vocabulary can be learnt once per trainer");
     SO_TRY_GO(learn(b, error));
+    if (b->options.pieces > 0) SO_TRY_GO(add_pieces(b, error));
     SO_TRY_GO(list_all(b, &list, error));
     SO_TRY_GO(so_token_list_parts(&list, &parts, error));
     parts.n_merges = (int32_t)b->n_merges;

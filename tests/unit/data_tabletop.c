@@ -333,6 +333,26 @@ static void talk_is_right_and_well_formed(void **state)
     }
     assert_in_range(kinds[SO_TALK_REPEAT], 11500, 12500);
     for (int k = SO_TALK_SUM; k < SO_TALK_REPEAT; k++) assert_in_range(kinds[k], 1800, 2200);
+    assert_int_equal(kinds[SO_TALK_INITIAL], 0);
+}
+
+static void words_with_a_capital_are_taught_when_asked_for(void **state)
+{
+    (void)state;
+    int last = 0;
+    for (uint64_t i = 0; i < 3000; i++) {
+        so_qa qa;
+        char word[24], capital[24], letter[2];
+        so_tabletop_talk(SO_TABLETOP_TRAIN, 2, i, 1u << SO_TALK_INITIAL, &qa);
+        assert_int_equal(qa.kind, SO_TALK_INITIAL);
+        assert_int_equal(sscanf(qa.question, "What letter does %23[a-z] begin with?", word), 1);
+        assert_int_equal(sscanf(qa.answer, "%23[a-zA-Z] begins with %1[A-Z].", capital, letter), 2);
+        assert_int_equal(strcasecmp(word, capital), 0);
+        assert_int_equal(capital[0], letter[0]);
+        for (int w = SO_TABLETOP_WORDS - SO_TABLETOP_RESERVED_WORDS; w < SO_TABLETOP_WORDS; w++)
+            last += strcmp(word, so_tabletop_words[w]) == 0;
+    }
+    assert_in_range(last, 1500, 1800);
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
@@ -347,7 +367,7 @@ static void text_is_rich_and_clean(void **state)
         size_t n = so_tabletop_text(SO_TABLETOP_TRAIN, 1, (uint64_t)i, text, sizeof text);
         assert_int_equal(n, strlen(text));
         assert_true(n > 10 && n < 330);
-        for (size_t k = 0; k < n; k++) assert_true(isalpha((unsigned char)text[k]) || strchr(" .,:?", text[k]));
+        for (size_t k = 0; k < n; k++) assert_true(isalpha((unsigned char)text[k]) || strchr(" .,:?\n", text[k]));
         lines[i] = strdup(text);
     }
     qsort(lines, LINES, sizeof *lines, by_text);
@@ -381,6 +401,7 @@ int main(void)
         cmocka_unit_test(answers_follow_from_the_picture),
         cmocka_unit_test(dialogues_are_balanced_and_never_ask_twice),
         cmocka_unit_test(talk_is_right_and_well_formed),
+        cmocka_unit_test(words_with_a_capital_are_taught_when_asked_for),
         cmocka_unit_test(text_is_rich_and_clean),
         cmocka_unit_test(words_differ_and_names_are_found),
     };

@@ -108,6 +108,36 @@ static void first_merges_are_the_most_frequent_pairs(void **state)
     so_tokenizer_close(&t);
 }
 
+/* Words that no merges lead to: the commonest ones, whole where they stand as a piece, cut where they do not. */
+static void common_pieces_become_tokens_of_their_own(void **state)
+{
+    (void)state;
+    static const char text[] = " window window window window candle candle candle river river lamp";
+    so_bpe_trainer *trainer;
+    so_tokenizer *t;
+    so_bpe_options options = {.size = 258, .pieces = 2};
+    CHECK_OK(so_bpe_trainer_open(&trainer, &options, &error), error);
+    CHECK_OK(so_bpe_trainer_feed(trainer, text, sizeof text - 1, &error), error);
+    CHECK_OK(so_bpe_trainer_finish(trainer, &t, &error), error);
+    so_bpe_trainer_close(&trainer);
+    so_ids ids = {0};
+    so_string back = {0};
+    assert_int_equal(so_tokenizer_find(t, " window", 7), 256);
+    assert_int_equal(so_tokenizer_find(t, " candle", 7), 257);
+    assert_int_equal(so_tokenizer_find(t, " river", 6), -1);
+    CHECK_OK(so_tokenizer_encode(t, " candle windows", 15, 0, &ids, &error), error);
+    assert_int_equal(ids.n, 1 + 8);
+    assert_int_equal(ids.data[0], 257);
+    CHECK_OK(so_tokenizer_decode(t, ids.data, ids.n, 0, &back, &error), error);
+    assert_int_equal(back.size, 15);
+    assert_memory_equal(back.data, " candle windows", 15);
+    so_ids_clear(&ids);
+    so_string_clear(&back);
+    so_tokenizer_close(&t);
+    options.pieces = 3;
+    assert_int_equal(so_bpe_trainer_open(&trainer, &options, &error), SO_ERR_ARG);
+}
+
 /* One piece by the definition: again and again the pair of lowest rank, leftmost first. */
 static size_t plain_merges(const so_tokenizer *t, const char *bytes, size_t size, int32_t *ids)
 {
@@ -398,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(training_is_deterministic_and_finishes_once),
         cmocka_unit_test(first_merges_are_the_most_frequent_pairs),
+        cmocka_unit_test(common_pieces_become_tokens_of_their_own),
         cmocka_unit_test(merges_follow_the_definition),
         cmocka_unit_test(round_trips_through_json_and_parts),
         cmocka_unit_test(text_comes_back),
