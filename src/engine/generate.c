@@ -52,7 +52,13 @@ static void tap(so_talk *talk, const char *what, const so_tensor *t)
 
 static void tap_layers(so_talk *talk, const char *what, so_tensor **each, int64_t n)
 {
-    for (int64_t i = 0; talk->tap && i < n; i++) tap(talk, what, each[i]);
+    for (int64_t i = 0; talk->tap && each && i < n; i++) tap(talk, what, each[i]);
+}
+
+/* NULL: layers need not be told apart. */
+static so_tensor **room_for_layers(so_talk *talk, int64_t n)
+{
+    return talk->options.layers ? so_take(&talk->pass, (size_t)(n + 1) * sizeof(so_tensor *), true) : NULL;
 }
 
 static void start(so_talk *talk)
@@ -104,7 +110,7 @@ static so_tensor *run_backbone(so_talk *talk, so_tensor *x)
     so_pass *pass = &talk->pass;
     const so_llama *net = &talk->model->net.backbone;
     if (!x) return NULL;
-    so_tensor **each = so_take(pass, (size_t)(net->layers + 1) * sizeof *each, true);
+    so_tensor **each = room_for_layers(talk, net->layers);
     so_batch *batch = so_batch_one(pass, so_rows(x), &talk->backbone);
     tap(talk, "m_input", x);
     so_tensor *y = so_llama_forward(pass, net, x, batch, each);
@@ -122,7 +128,7 @@ static so_tensor *run_top(so_talk *talk, so_tensor *h, const so_fusion *fusion)
     so_pass *pass = &talk->pass;
     int64_t layers = talk->model->net.top.layers;
     if (!h) return NULL;
-    so_tensor **each = so_take(pass, (size_t)(layers + 1) * sizeof *each, true);
+    so_tensor **each = room_for_layers(talk, layers);
     so_batch *batch = so_batch_one(pass, so_rows(h), &talk->top);
     tap(talk, "t_input", h);
     so_tensor *y = so_omni_speak(pass, &talk->model->net, h, batch, fusion, each);

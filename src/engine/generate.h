@@ -51,6 +51,7 @@ typedef struct so_talk_options {
     int64_t context;                /* positions of each store */
     bool sees, speaks;              /* take memory for pictures, for the top layers */
     so_type kv;                     /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
+    bool layers;                    /* a tap will watch every layer, whose tensors are then kept for it */
     so_sampling sampling;           /* of text without units; of units; text beside units is greedy */
 } so_talk_options;
 

@@ -54,7 +54,7 @@ static so_status store_type(const so_session *s, so_type *type, so_error *error)
     static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
     const char *name = s->options.kv;
     int64_t width = s->model->setup.omni.llama.head_width;
-    *type = name ? SO_TYPE_COUNT : SO_F32;
+    *type = name ? SO_TYPE_COUNT : s->model->kernels->int8 ? SO_F16 : SO_F32;
     for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
         if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
     if (*type == SO_TYPE_COUNT)
