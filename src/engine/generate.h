@@ -21,7 +21,8 @@ enum {
     SO_SLOT_SPEECH = 1, /* enters the speech side */
     SO_SLOT_EXPECT = 2, /* enters the backbone as softmax(CTC) x text_embed (needs SO_SLOT_SPEECH) */
     SO_SLOT_TEXT = 4,   /* enters the backbone as its text embedding */
-    SO_SLOT_IMAGE = 8   /* enters the backbone as picture vector number `id` */
+    SO_SLOT_IMAGE = 8,  /* enters the backbone as picture vector number `id` */
+    SO_SLOT_LABEL = 16  /* its CTC label is wanted, although it enters no backbone (needs SO_SLOT_SPEECH) */
 };
 
 typedef struct so_slot {

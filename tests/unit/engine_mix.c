@@ -133,7 +133,7 @@ static void a_table_comes_before_the_mix(void **state)
     so_mixture *m = open_mix("q4_k", "# a comment\n\n  lm_head.weight\tq8_0  # with a remark\r\n"
                                      "*.v_proj.* bf16 some\ncodec.* q8_0");
     assert_int_equal(matrix(m, "lm_head.weight", 4096), SO_Q8_0);
-    assert_int_equal(matrix(m, "audio_lm_head.weight", 4096), SO_Q6_K);
+    assert_int_equal(matrix(m, "audio_lm_head.weight", 4096), SO_Q5_K);
     assert_int_equal(matrix(m, "model.layers.0.self_attn.v_proj.weight", 4096), SO_BF16);
     assert_int_equal(matrix(m, "model.layers.5.self_attn.v_proj.weight", 4096), SO_Q4_K);
     assert_int_equal(matrix(m, "codec.flow.anything", 512), SO_Q8_0);
