@@ -2,9 +2,11 @@
 """What llama.cpp makes of a file: greedy tokens, the embedding of a picture, and its speed.
 
     peer_llama.py where                                       the library found, or exit status 77
+    peer_llama.py system                                      what it was built for
     peer_llama.py tokens MODEL TEXT                           ids of a text, as the file's own tokenizer cuts it
     peer_llama.py greedy MODEL IDS [N]                        N (16) ids after the comma-separated IDS
     peer_llama.py ask MODEL SYSTEM WORDS [MMPROJ PICTURE]     the likeliest answer of at most 64 tokens, by the file's template
+    peer_llama.py make MODEL 1b|8b q4_0|q4_k|q8_0             a file of Llama's shape with random weights and no vocabulary
     peer_llama.py bench MODEL [THREADS] [PROMPT] [REPEATS]    tokens a second of prefill and decode, medians
 
 The library is that of a package of PyPI, xllamacpp or llama-cpp-python, called through its C interface. Structs that are passed
@@ -16,7 +18,9 @@ import ctypes as C
 import glob
 import importlib.util
 import os
+import random
 import statistics
+import struct
 import sys
 import time
 
@@ -158,30 +162,98 @@ class Model:
         return self.text(self.go_on(64))
 
 
+clock = time.process_time if os.environ.get("CPU_TIME") else time.perf_counter
+
+
 def bench(path, threads=2, prompt=512, repeats=3):
     model = Model(path, threads, prompt + 64)
     ids = [(i * 7919 + 13) % (model.size - 300) for i in range(prompt)]
     read, write = [], []
     for r in range(repeats + 1):
         model.forget()
-        t0 = time.perf_counter()
+        t0 = clock()
         model.feed(ids)
         model.lib.llama_synchronize(model.context)
-        t1 = time.perf_counter()
+        t1 = clock()
         for i in range(8):
             model.feed(ids[i:i + 1])
         model.lib.llama_synchronize(model.context)
-        t2 = time.perf_counter()
+        t2 = clock()
         if r:  # the first warms up
             read.append(prompt / (t1 - t0))
             write.append(8 / (t2 - t1))
     print(f"prefill {statistics.median(read):.2f} decode {statistics.median(write):.3f} tokens/s")
 
 
+# ---- files with random weights
+
+SIZES = {"1b": (2048, 8192, 32, 8, 64, 16), "8b": (4096, 14336, 32, 8, 128, 32)}  # width, ff, heads, kv heads, head, layers
+ROWS = 128256
+# number in GGUF, elements and bytes of a block, and what makes a block of random bits tame: (place, bytes), for weights of deviation s
+TYPES = {"q4_0": (2, 32, 18, lambda s: [(0, struct.pack("<e", s / 4.61))]),
+         "q8_0": (8, 32, 34, lambda s: [(0, struct.pack("<e", s / 73.9))]),
+         "q4_k": (12, 256, 144, lambda s: [(0, struct.pack("<ee", s / 147.5, s / 19.67) + 8 * b"\xa0" + 4 * b"\0")])}
+
+
+def blocks(name, deviation, n):
+    """Blocks for n elements; a few thousand different ones again and again."""
+    _, elements, size, tame = TYPES[name]
+    some, edits = random.Random(1), tame(deviation)
+    out = bytearray(some.randbytes(size * 4093))
+    for at in range(0, len(out), size):
+        for place, raw in edits:
+            out[at + place:at + place + len(raw)] = raw
+    count, have = n // elements, 4093
+    while count:
+        now = min(count, have)
+        yield memoryview(out)[:now * size]
+        count -= now
+
+
+def make(path, size, name):
+    D, F, H, K, d, L = SIZES[size]
+    text = lambda t: struct.pack("<Q", len(t)) + t.encode()
+    u32 = lambda key, v: text(key) + struct.pack("<II", 4, v)
+    f32 = lambda key, v: text(key) + struct.pack("<If", 6, v)
+    word = lambda key, v: text(key) + struct.pack("<I", 8) + text(v)
+    keys = [word("general.architecture", "llama"), word("tokenizer.ggml.model", "no_vocab"), u32("llama.vocab_size", ROWS),
+            u32("llama.context_length", 8192), u32("llama.embedding_length", D), u32("llama.block_count", L),
+            u32("llama.feed_forward_length", F), u32("llama.rope.dimension_count", d), u32("llama.attention.head_count", H),
+            u32("llama.attention.head_count_kv", K), f32("llama.attention.layer_norm_rms_epsilon", 1e-5),
+            f32("llama.rope.freq_base", 500000.0)]
+    matrices = [("token_embd", ROWS, D), ("output", ROWS, D)]
+    for i in range(L):
+        matrices += [(f"blk.{i}.{what}", rows, cols) for what, rows, cols in (
+            ("attn_q", H * d, D), ("attn_k", K * d, D), ("attn_v", K * d, D), ("attn_output", D, H * d), ("ffn_gate", F, D),
+            ("ffn_up", F, D), ("ffn_down", D, F))]
+    vectors = ["output_norm"] + [f"blk.{i}.{what}" for i in range(L) for what in ("attn_norm", "ffn_norm")]
+    number, elements, bytes_each, _ = TYPES[name]
+    head, at = b"", 0
+    for what, rows, cols in matrices:
+        head += text(what + ".weight") + struct.pack("<IQQIQ", 2, cols, rows, number, at)
+        at += (rows * cols // elements * bytes_each + 31) // 32 * 32
+    for what in vectors:
+        head += text(what + ".weight") + struct.pack("<IQIQ", 1, D, 0, at)
+        at += 4 * D
+    with open(path, "wb") as f:
+        f.write(b"GGUF" + struct.pack("<IQQ", 3, len(matrices) + len(vectors), len(keys)) + b"".join(keys) + head)
+        f.write(bytes(-f.tell() % 32))
+        for what, rows, cols in matrices:
+            for piece in blocks(name, cols ** -0.5, rows * cols):
+                f.write(piece)
+            f.write(bytes(-f.tell() % 32))
+        for what in vectors:
+            f.write(struct.pack("<f", 1.0) * D)
+
+
 def main(argv):
     if argv == ["where"]:
         load()
         print(find())
+    elif argv == ["system"]:
+        lib = load()
+        lib.llama_print_system_info.restype = C.c_char_p
+        print("llama.cpp:", lib.llama_print_system_info().decode())
     elif argv[:1] == ["tokens"] and len(argv) == 3:
         print(*Model(argv[1]).tokens(argv[2]))
     elif argv[:1] == ["greedy"] and len(argv) in (3, 4):
@@ -190,6 +262,8 @@ def main(argv):
         print(Model(argv[1]).ask(*argv[2:]))
     elif argv[:1] == ["ask"] and len(argv) == 6:
         print(Model(argv[1]).ask_about(*argv[2:]))
+    elif argv[:1] == ["make"] and len(argv) == 4 and argv[2] in SIZES and argv[3] in TYPES:
+        make(*argv[1:])
     elif argv[:1] == ["bench"] and 2 <= len(argv) <= 5:
         bench(argv[1], *(int(a) for a in argv[2:]))
     else:
