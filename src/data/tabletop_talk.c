@@ -158,6 +158,18 @@ static void say_initial(so_rng *rng, so_qa *out)
     capital(out->answer);
 }
 
+/* "Which word comes first: candle, river?" Again words with a capital. */
+static void say_first(so_rng *rng, so_qa *out)
+{
+    int first = (int)so_rng_range(rng, so_rng_below(rng, 2) ? FIRST_TRAINED : 0, SO_TABLETOP_WORDS - 1), count = (int)so_rng_range(rng, 1, 4);
+    int at = snprintf(out->question, sizeof out->question, "Which word comes first: %s", so_tabletop_words[first]);
+    for (int i = 0; i < count; i++)
+        at += snprintf(out->question + at, sizeof out->question - (size_t)at, ", %s", so_tabletop_words[so_rng_below(rng, SO_TABLETOP_WORDS)]);
+    snprintf(out->question + at, sizeof out->question - (size_t)at, "?");
+    snprintf(out->answer, sizeof out->answer, "%s comes first.", so_tabletop_words[first]);
+    capital(out->answer);
+}
+
 static int clamp(int x, int lo, int hi) { return x < lo ? lo : x > hi ? hi : x; }
 
 void so_tabletop_repeat(so_tabletop_part part, uint64_t seed, uint64_t index, int least, int most, so_qa *out)
@@ -183,7 +195,7 @@ void so_tabletop_talk(so_tabletop_part part, uint64_t seed, uint64_t index, uint
     const uint32_t every = (1u << SO_TALK_INITIAL) - (1u << SO_QA_PICTURE_KINDS);
     so_rng rng;
     so_rng_init(&rng, seed ^ TALK ^ (uint64_t)part << 60, index);
-    kinds &= every | 1u << SO_TALK_INITIAL;
+    kinds &= every | 1u << SO_TALK_INITIAL | 1u << SO_TALK_FIRST;
     out->kind = (so_tabletop_kind)pick_kind(&rng, kinds ? kinds : every);
     out->group = 0;
     switch (out->kind) {
@@ -216,6 +228,9 @@ void so_tabletop_talk(so_tabletop_part part, uint64_t seed, uint64_t index, uint
         break;
     case SO_TALK_INITIAL:
         say_initial(&rng, out);
+        break;
+    case SO_TALK_FIRST:
+        say_first(&rng, out);
         break;
     default:
         say_repeat(part, &rng, SO_TABLETOP_REPEAT_MIN, SO_TABLETOP_REPEAT_MAX, out);

@@ -55,8 +55,12 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
  * twice; returns their number. */
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
 
-/* Kinds of talk for a dialogue: mostly all, sometimes the one that teaches words with a capital. */
-static inline uint32_t so_tt_chat(so_rng *rng) { return so_rng_below(rng, 8) ? 0 : 1u << SO_TALK_INITIAL; }
+/* Kinds of talk for a dialogue: mostly all, sometimes one of those that teach words with a capital. */
+static inline uint32_t so_tt_chat(so_rng *rng)
+{
+    int64_t which = so_rng_below(rng, 8);
+    return which == 0 ? 1u << SO_TALK_INITIAL : which < 3 ? 1u << SO_TALK_FIRST : 0;
+}
 
 /* The kinds of talk that take reckoning. */
 enum { SO_TT_RECKONING = 1 << SO_TALK_SUM | 1 << SO_TALK_DIFFERENCE | 1 << SO_TALK_COUNTING };

@@ -7,7 +7,7 @@
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { TURNS = 4, HARD_TURNS = 8 };
+enum { TURNS = 8, HARD_TURNS = 12, TALK_TURNS = 4 };
 
 typedef struct context {
     const so_tt *tt;
@@ -114,10 +114,10 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         put_written(c, b, &scene, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa);
     }
     for (int i = 0; i < talks + sums && so_ok(pass); i++) {
-        so_qa qa[TURNS];
-        int turns = 1 + (int)so_rng_below(&m->rng, TURNS);
+        so_qa qa[TALK_TURNS];
+        int turns = 1 + (int)so_rng_below(&m->rng, TALK_TURNS);
         for (int t = 0; t < turns; t++)
-            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * (talks + sums) + i) * TURNS + t),
+            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * (talks + sums) + i) * TALK_TURNS + t),
                              i < talks ? so_tt_chat(&m->rng) : SO_TT_RECKONING, &qa[t]);
         put_written(c, b, NULL, turns, qa);
     }

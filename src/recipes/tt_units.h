@@ -44,6 +44,7 @@ typedef struct so_tt_speech_batch {
     so_pass *pass;
     const so_tt *tt;
     so_rng *slips; /* from here is drawn who asks, and which units are mistaken; NULL: the question as it was recorded */
+    bool cut_tails; /* nothing is to be written in the silence behind a question */
     int64_t rows, seqs, segments, labels, memories, fused;
     int64_t seq_rows[SO_TT_SPEECH_SEQS];
     int32_t *id;      /* [rows] what the bottom layers read */

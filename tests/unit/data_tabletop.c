@@ -333,7 +333,7 @@ static void talk_is_right_and_well_formed(void **state)
     }
     assert_in_range(kinds[SO_TALK_REPEAT], 11500, 12500);
     for (int k = SO_TALK_SUM; k < SO_TALK_REPEAT; k++) assert_in_range(kinds[k], 1800, 2200);
-    assert_int_equal(kinds[SO_TALK_INITIAL], 0);
+    assert_int_equal(kinds[SO_TALK_INITIAL] + kinds[SO_TALK_FIRST], 0);
 }
 
 static void words_with_a_capital_are_taught_when_asked_for(void **state)
@@ -353,6 +353,15 @@ static void words_with_a_capital_are_taught_when_asked_for(void **state)
             last += strcmp(word, so_tabletop_words[w]) == 0;
     }
     assert_in_range(last, 1500, 1800);
+    for (uint64_t i = 0; i < 3000; i++) {
+        so_qa qa;
+        char first[24], capital[24];
+        so_tabletop_talk(SO_TABLETOP_TRAIN, 2, i, 1u << SO_TALK_FIRST, &qa);
+        assert_int_equal(sscanf(qa.question, "Which word comes first: %23[a-z], ", first), 1);
+        assert_int_equal(sscanf(qa.answer, "%23[a-zA-Z] comes first.", capital), 1);
+        assert_int_equal(strcasecmp(first, capital), 0);
+        assert_int_equal(qa.question[strlen(qa.question) - 1], '?');
+    }
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
