@@ -63,9 +63,9 @@ class Graph:
         h = self.op("Gelu", self.linear(self.norm(x, "n2", width), "f1", width, ff), approximate=gelu)
         return self.op("Add", x, self.linear(h, "f2", ff, width))
 
-    def session(self, shape, out, threads):
+    def session(self, shape, out, kind, threads):
         graph = helper.make_graph(self.nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-                                  [helper.make_tensor_value_info(out, TensorProto.UNDEFINED, None)], self.weights)
+                                  [helper.make_tensor_value_info(out, kind, None)], self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
         o = ort.SessionOptions()
         o.intra_op_num_threads = threads
@@ -80,7 +80,7 @@ def see(threads):
     x = g.op("Add", x, g.weight("position", 1, 729, 1152, fan=100))
     for _ in range(26):
         x = g.block(x, 1152, 16, 4304, "tanh")
-    return g.session(shape, x, threads), shape, 1
+    return g.session(shape, x, TensorProto.FLOAT, threads), shape, 1
 
 
 def hear(threads):
@@ -93,7 +93,7 @@ def hear(threads):
     for _ in range(6):
         x = g.block(x, 1280, 20, 5120, "none")
     x = g.op("ArgMax", g.op("MatMul", x, g.weight("codes", 1280, 4096)), axis=-1)
-    return g.session(shape, x, threads), shape, seconds
+    return g.session(shape, x, TensorProto.INT64, threads), shape, seconds
 
 
 for name, make, unit in (("see", see, "ms a picture"), ("hear", hear, "ms a second of audio")):
