@@ -105,7 +105,8 @@ typedef struct so_session_options {
                                 * said all, or goes round in circles. 0: the model's own number, which published models
                                 * do not have, and 50 (2 s) in so_say; -1: never */
     double patience;       /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
-    const char *kv;        /* how keys and values are kept: "f32" (NULL), "f16", "bf16", "q8_0" (heads of 32, 64, ...) */
+    const char *kv;        /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16 where the
+                            * precision is int8, else f32 */
 } so_session_options;
 
 so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error);

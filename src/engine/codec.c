@@ -282,7 +282,7 @@ static so_status start_part(so_codec_part *part, so_binder *binder, const so_cod
     SO_TRY(so_store_open(&part->store, (size_t)16 << 30, error));
     /* Convolutions and everything small want f32; these networks are small. */
     *binder =
-        (so_binder){.store = &part->store, .source = views, .pool = source->pool, .expand = true, .check_finite = true};
+        (so_binder){.store = &part->store, .source = views, .pool = source->pool, .expand = true, .halve = source->bf16, .check_finite = true};
     return SO_OK;
 }
 
@@ -294,6 +294,7 @@ static so_status bind_ears(so_codec *codec, const so_codec_source *source, const
     SO_TRY(so_speech_tokenizer_bind(&codec->tokenizer, &config, s->ears_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the speech tokenizer", error));
     if (source->bf16) SO_TRY(so_store_halve(&codec->ears.store, NULL, source->pool, error));
+    if (source->gguf) so_store_forget(&codec->ears.store, s->ears);
     codec->hears = true;
     SO_TRY(so_mel_open(&codec->mel, SO_MEL_WHISPER, error));
     if (so_mel_bins(codec->mel) != config.mels)
@@ -311,9 +312,12 @@ static so_status bind_mouth(so_codec *codec, const so_codec_source *source, cons
     SO_TRY(so_flow_bind(&codec->flow, &flow, s->flow_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the flow", error));
     if (source->bf16) SO_TRY(so_store_halve(&codec->flow_part.store, NULL, source->pool, error));
+    if (source->gguf) so_store_forget(&codec->flow_part.store, s->flow);
     SO_TRY(start_part(&codec->hift_part, &binder, source, s->hift, error));
+    binder.halve = false; /* its weights are folded first */
     SO_TRY(so_hift_bind(&codec->hift, &hift, s->hift_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the vocoder", error));
+    if (source->gguf) so_store_forget(&codec->hift_part.store, s->hift);
     SO_TRY(so_hift_fold(&codec->hift, &codec->hift_part.store.memory, error));
     if (source->bf16) SO_TRY(so_hift_halve(&codec->hift, &codec->hift_part.store.memory, source->pool, error));
     codec->speaks = true;

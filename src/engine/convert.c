@@ -13,7 +13,7 @@
 
 /* ---- types */
 
-/* An axis of length 1 makes no matrix of a vector. */
+/* An axis of length 1 makes no matrix of a vector, and at the end of a kernel's shape it leaves no rows for blocks. */
 so_type so_convert_type(const so_convert_job *job, const so_view *view)
 {
     int64_t dim[SO_VIEW_DIMS];
@@ -22,6 +22,7 @@ so_type so_convert_type(const so_convert_job *job, const so_view *view)
     for (int i = 0; i < view->n_dims; i++)
         if (view->dim[i] != 1) dim[n++] = view->dim[i];
     so_type type = so_mixture_type(job->mixture, view->name, view->type, n, dim);
+    if (so_type_about(type)->block > 1 && view->dim[view->n_dims - 1] == 1) type = SO_F16;
     /* Halves that stay halves go out as they came in, vectors too. */
     const char *wanted = job->options->type;
     bool half = wanted && strcmp(wanted, so_type_about(view->type)->name) == 0;

@@ -212,8 +212,8 @@ so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *n
             x = ear->piece;
         }
         SO_TRY(arrive(ear, x, now, error));
-        if (!ear->whole && so_mel_stream_frames(ear->mel) >= ear->done_frames + STEP) SO_TRY(look(ear, RIGHT, error));
     }
+    if (!ear->whole && so_mel_stream_frames(ear->mel) >= ear->done_frames + ear->step) SO_TRY(look(ear, RIGHT, error));
     *news = ear->n != before || ear->revised != revised;
     return SO_OK;
 }
@@ -267,6 +267,7 @@ static so_status open_ear(so_ear *ear, double seconds, so_error *error)
     ear->fresh = so_arena_alloc(&ear->memory, bytes);
     if (held) ear->held = so_arena_alloc(&ear->memory, held);
     ear->quietest = 1;
+    ear->step = STEP;
     SO_TRY(measure(ear, error));
     ear->piece_size = PIECE + 64;
     ear->piece = malloc((size_t)ear->piece_size * sizeof *ear->piece);

@@ -23,6 +23,7 @@ typedef struct so_ear {
     so_mel_stream *mel;
     int rate;                   /* Hz of this turn; 0 before the first sample */
     int64_t limit;              /* samples at 16 kHz of a turn */
+    int64_t step;               /* frames of new sound between two interim looks; may be changed after opening */
     int64_t samples, block_samples, done_frames, block_first;
     int32_t *units, *fresh;
     int64_t n, capacity;

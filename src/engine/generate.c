@@ -52,7 +52,13 @@ static void tap(so_talk *talk, const char *what, const so_tensor *t)
 
 static void tap_layers(so_talk *talk, const char *what, so_tensor **each, int64_t n)
 {
-    for (int64_t i = 0; talk->tap && i < n; i++) tap(talk, what, each[i]);
+    for (int64_t i = 0; talk->tap && each && i < n; i++) tap(talk, what, each[i]);
+}
+
+/* NULL: layers need not be told apart. */
+static so_tensor **room_for_layers(so_talk *talk, int64_t n)
+{
+    return talk->options.layers ? so_take(&talk->pass, (size_t)(n + 1) * sizeof(so_tensor *), true) : NULL;
 }
 
 static void start(so_talk *talk)
@@ -74,8 +80,21 @@ static void keep_last(so_talk *talk, const so_tensor *t, so_real *out)
     memcpy(out, so_data(t) + (so_rows(t) - 1) * c, (size_t)c * sizeof *out);
 }
 
-/* Rows of the bottom layers' output to expected text embeddings [n, D], and their labels; a few rows at a time, because
- * a whole distribution per row is large. */
+/* Labels of rows of the bottom layers' output; a few rows at a time, because a whole distribution per row is large. */
+static void label_rows(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at)
+{
+    so_pass *pass = &talk->pass;
+    for (int64_t r0 = 0; r0 < n && so_ok(pass); r0 += CTC_CHUNK) {
+        int64_t rows = n - r0 < CTC_CHUNK ? n - r0 : CTC_CHUNK;
+        size_t mark = so_arena_mark(pass->arena);
+        so_tensor *z = so_omni_ctc(pass, &talk->model->net, so_take_rows(pass, h, rows, row + r0));
+        for (int64_t i = 0; z && i < rows && !pass->dry; i++)
+            talk->label[at[r0 + i]] = so_argmax(so_data(z) + i * so_cols(z), so_cols(z));
+        so_arena_release(pass->arena, mark);
+    }
+}
+
+/* The same, and expected text embeddings [n, D]. */
 static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at)
 {
     so_pass *pass = &talk->pass;
@@ -104,7 +123,7 @@ static so_tensor *run_backbone(so_talk *talk, so_tensor *x)
     so_pass *pass = &talk->pass;
     const so_llama *net = &talk->model->net.backbone;
     if (!x) return NULL;
-    so_tensor **each = so_take(pass, (size_t)(net->layers + 1) * sizeof *each, true);
+    so_tensor **each = room_for_layers(talk, net->layers);
     so_batch *batch = so_batch_one(pass, so_rows(x), &talk->backbone);
     tap(talk, "m_input", x);
     so_tensor *y = so_llama_forward(pass, net, x, batch, each);
@@ -122,7 +141,7 @@ static so_tensor *run_top(so_talk *talk, so_tensor *h, const so_fusion *fusion)
     so_pass *pass = &talk->pass;
     int64_t layers = talk->model->net.top.layers;
     if (!h) return NULL;
-    so_tensor **each = so_take(pass, (size_t)(layers + 1) * sizeof *each, true);
+    so_tensor **each = room_for_layers(talk, layers);
     so_batch *batch = so_batch_one(pass, so_rows(h), &talk->top);
     tap(talk, "t_input", h);
     so_tensor *y = so_omni_speak(pass, &talk->model->net, h, batch, fusion, each);
@@ -156,9 +175,10 @@ static void pass_on(so_talk *talk, so_tensor *h)
 
 /* What of one chunk goes where. */
 typedef struct chunk {
-    int64_t n_speech, n_expect, n_text, n_backbone;
+    int64_t n_speech, n_expect, n_label, n_text, n_backbone;
     int32_t *speech, *text;         /* ids */
     int32_t *expect_row, *expect_at; /* rows among n_speech; positions on the speech side */
+    int32_t *label_row, *label_at;   /* the same of those that are only labelled */
     int32_t *part, *row;            /* [n_backbone] of the splice: 0 expected, 1 text, 2 pictures */
     so_slot *read;                  /* [n_backbone] */
 } chunk;
@@ -166,11 +186,12 @@ typedef struct chunk {
 static chunk *new_chunk(so_pass *pass)
 {
     chunk *c = so_take(pass, sizeof *c, false);
-    int32_t *memory = so_take(pass, 6 * CHUNK * sizeof *memory, false);
+    int32_t *memory = so_take(pass, 8 * CHUNK * sizeof *memory, false);
     so_slot *read = so_take(pass, CHUNK * sizeof *read, false);
     if (!read) return NULL;
     *c = (chunk){.speech = memory, .text = memory + CHUNK, .expect_row = memory + 2 * CHUNK,
-                 .expect_at = memory + 3 * CHUNK, .part = memory + 4 * CHUNK, .row = memory + 5 * CHUNK, .read = read};
+                 .expect_at = memory + 3 * CHUNK, .part = memory + 4 * CHUNK, .row = memory + 5 * CHUNK, .read = read,
+                 .label_row = memory + 6 * CHUNK, .label_at = memory + 7 * CHUNK};
     return c;
 }
 
@@ -182,6 +203,10 @@ static void sort_in(const so_talk *talk, chunk *c, so_slot slot, bool speech, bo
     if (expected) {
         c->expect_row[c->n_expect] = (int32_t)c->n_speech - 1;
         c->expect_at[c->n_expect++] = (int32_t)(talk->bottom.len + c->n_speech - 1);
+    }
+    if (speech && !expected && slot.where & SO_SLOT_LABEL) {
+        c->label_row[c->n_label] = (int32_t)c->n_speech - 1;
+        c->label_at[c->n_label++] = (int32_t)(talk->bottom.len + c->n_speech - 1);
     }
     if (!backbone) return;
     c->read[c->n_backbone] = slot;
@@ -229,6 +254,7 @@ static void run_chunk(so_talk *talk, chunk *c)
             talk->heard[at + i] = c->speech[i];
             talk->label[at + i] = -1;
         }
+        if (c->n_label && h) label_rows(talk, h, c->n_label, c->label_row, c->label_at);
         if (c->n_expect && h) e = expect(talk, h, c->n_expect, c->expect_row, c->expect_at);
         if (so_ok(pass) && !pass->dry) so_batch_advance(batch);
         pass_on(talk, h);

@@ -21,7 +21,8 @@ enum {
     SO_SLOT_SPEECH = 1, /* enters the speech side */
     SO_SLOT_EXPECT = 2, /* enters the backbone as softmax(CTC) x text_embed (needs SO_SLOT_SPEECH) */
     SO_SLOT_TEXT = 4,   /* enters the backbone as its text embedding */
-    SO_SLOT_IMAGE = 8   /* enters the backbone as picture vector number `id` */
+    SO_SLOT_IMAGE = 8,  /* enters the backbone as picture vector number `id` */
+    SO_SLOT_LABEL = 16  /* its CTC label is wanted, although it enters no backbone (needs SO_SLOT_SPEECH) */
 };
 
 typedef struct so_slot {
@@ -51,6 +52,7 @@ typedef struct so_talk_options {
     int64_t context;                /* positions of each store */
     bool sees, speaks;              /* take memory for pictures, for the top layers */
     so_type kv;                     /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
+    bool layers;                    /* a tap will watch every layer, whose tensors are then kept for it */
     so_sampling sampling;           /* of text without units; of units; text beside units is greedy */
 } so_talk_options;
 

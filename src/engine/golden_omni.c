@@ -365,7 +365,7 @@ static so_status generate(run *r, so_error *error)
 static so_status open_run(run *r, so_error *error)
 {
     int64_t most = json_integer_value(json_object_get(r->json, "max_new_tokens"));
-    so_talk_options options = {.sees = true, .speaks = r->voice, .context = 4096};
+    so_talk_options options = {.sees = true, .speaks = r->voice, .layers = true, .context = 4096};
     options.lookahead = json_integer_value(json_object_get(json_object_get(r->g->root, "special"), "look_ahead"));
     options.window = json_integer_value(json_object_get(json_object_get(r->g->root, "special"), "window"));
     if (r->voice) options.max_units = most;

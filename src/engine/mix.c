@@ -12,9 +12,10 @@
 #include "base/quantise.h"
 #include "formats/safetensors.h"
 
-/* Heads decide what is said; an error in v or down adds to every later layer. Positions of patches are few. */
-#define HEADS(type) "lm_head.weight " type "\naudio_lm_head.weight " type "\naudio_to_text_proj.weight " type "\n"
-#define PARTS "*position_embedding.weight f16\ncodec.* f16\n"
+/* Heads decide what is said; an error in v or down adds to every later layer. Positions of patches are few. The codec in q8_0
+ * is nearer to itself than products in bf16 leave it; docs/quantisation.md has what each of these costs. */
+#define HEADS(text, speech) "lm_head.weight " text "\naudio_lm_head.weight " speech "\naudio_to_text_proj.weight " speech "\n"
+#define PARTS(codec) "*position_embedding.weight f16\ncodec.* " codec "\n"
 #define MEDIUM "*.v_proj.weight q6_k some\n*.mlp.down_proj.weight q6_k some\n"
 
 static const struct {
@@ -24,13 +25,13 @@ static const struct {
     {"bf16", "codec.* f16\n* bf16\n"},
     {"f16", "* f16\n"},
     {"q8_0", "codec.* f16\n* q8_0\n"},
-    {"q6_k", PARTS "* q6_k\n"},
-    {"q5_k", HEADS("q6_k") PARTS "* q5_k\n"},
-    {"q5_k_m", HEADS("q6_k") MEDIUM PARTS "* q5_k\n"},
-    {"q4_k", HEADS("q6_k") PARTS "* q4_k\n"},
-    {"q4_k_m", HEADS("q6_k") MEDIUM PARTS "* q4_k\n"},
-    {"q4_0", HEADS("q6_k") PARTS "* q4_0\n"},
-    {"q5_0", HEADS("q6_k") PARTS "* q5_0\n"},
+    {"q6_k", PARTS("f16") "* q6_k\n"},
+    {"q5_k", HEADS("q6_k", "q6_k") PARTS("q8_0") "* q5_k\n"},
+    {"q5_k_m", HEADS("q6_k", "q6_k") MEDIUM PARTS("q8_0") "* q5_k\n"},
+    {"q4_k", HEADS("q6_k", "q5_k") PARTS("q8_0") "* q4_k\n"},
+    {"q4_k_m", HEADS("q6_k", "q5_k") MEDIUM PARTS("q8_0") "* q4_k\n"},
+    {"q4_0", HEADS("q6_k", "q5_k") PARTS("q8_0") "* q4_0\n"},
+    {"q5_0", HEADS("q6_k", "q6_k") PARTS("q8_0") "* q5_0\n"},
 };
 enum { MIXES = sizeof mixes / sizeof *mixes, TABLE_MAX = 1 << 20 };
 

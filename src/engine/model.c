@@ -181,9 +181,10 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
     SO_TRY(so_omni_bind(&model->net, &model->setup.omni, &binder, error));
     SO_TRY(so_binder_finish(&binder, model->path, error));
     SO_TRY(measure_heads(model, error));
-    if (!options->bf16) return SO_OK;
-    SO_TRY(so_store_halve(&model->store, "vision", model->pool, error));
-    return so_store_halve(&model->store, "projector", model->pool, error);
+    if (options->bf16) SO_TRY(so_store_halve(&model->store, "vision", model->pool, error));
+    if (options->bf16) SO_TRY(so_store_halve(&model->store, "projector", model->pool, error));
+    so_store_forget(&model->store, views);
+    return SO_OK;
 }
 
 static so_status list_unused(so_model *model, so_error *error)

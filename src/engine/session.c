@@ -11,7 +11,8 @@
 #include "engine/transcript.h"
 #include "text/chat.h"
 
-enum { UNITS_PER_S = 1000 / SO_UNIT_MS, AUDIO_S = 120, SAY_UNITS = 50, TEXT_BYTES = 64 /* per text token, reserved */ };
+enum { UNITS_PER_S = 1000 / SO_UNIT_MS, AUDIO_S = 120, SAY_UNITS = 50, TEXT_BYTES = 64 /* per text token, reserved */,
+       LARGE_STEP = 200 /* frames between looks of an ear that a large model hears with: 2 s */ };
 
 static double now(void)
 {
@@ -54,7 +55,7 @@ static so_status store_type(const so_session *s, so_type *type, so_error *error)
     static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
     const char *name = s->options.kv;
     int64_t width = s->model->setup.omni.llama.head_width;
-    *type = name ? SO_TYPE_COUNT : SO_F32;
+    *type = name ? SO_TYPE_COUNT : s->model->kernels->int8 ? SO_F16 : SO_F32;
     for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
         if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
     if (*type == SO_TYPE_COUNT)
@@ -76,11 +77,16 @@ static so_status open_talk(so_session *s, so_error *error)
     return so_talk_open(&s->talk, s->model, &options, error);
 }
 
+/* What is heard changes as long as the turn lasts, far back too. A small model thinks about it all the same, a large one only
+ * writes it down: its backbone could not keep up. */
+static bool ponders(const so_session *s) { return !s->model->kernels->int8; }
+
 static so_status open_codec(so_session *s, so_error *error)
 {
     const so_model *m = s->model;
     if (!s->speech) return SO_OK;
     if (m->codec.hears) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->encoders, AUDIO_S, error));
+    if (s->ear && !ponders(s)) s->ear->step = LARGE_STEP;
     if (!m->codec.speaks) return SO_OK;
     so_mouth_options options = {.first = s->options.first_units > 0 ? s->options.first_units : 12,
                                 .hop = 25,
@@ -211,11 +217,12 @@ static so_status add_ids(so_session *s, const so_ids *ids, uint32_t where, so_er
     return so_slots_add(&s->slots, ids->data, (int64_t)ids->n, where, NULL, 0, error);
 }
 
-static so_status add_units(so_session *s, const int32_t *unit, int64_t n, so_error *error)
+static so_status add_units(so_session *s, const int32_t *unit, int64_t n, bool whole, so_error *error)
 {
+    uint32_t where = SO_SLOT_SPEECH | (whole || ponders(s) ? SO_SLOT_EXPECT : SO_SLOT_LABEL);
     for (int64_t i = 0; i < n; i++) {
         int32_t id = s->model->first_unit + unit[i];
-        SO_TRY(so_slots_add(&s->slots, &id, 1, SO_SLOT_SPEECH | SO_SLOT_EXPECT, NULL, 0, error));
+        SO_TRY(so_slots_add(&s->slots, &id, 1, where, NULL, 0, error));
     }
     return SO_OK;
 }
@@ -255,8 +262,8 @@ static so_status lay_out(so_session *s, bool whole, so_error *error)
     s->content_at = speech_slots(s);
     SO_TRY(so_session_lay_picture(s, where, error));
     SO_TRY(add_ids(s, &s->typed_ids, SO_SLOT_TEXT, error));
-    if (s->audio) SO_TRY(add_units(s, s->ear->units, s->ear->n, error));
-    SO_TRY(add_units(s, s->units, s->n_units, error));
+    if (s->audio) SO_TRY(add_units(s, s->ear->units, s->ear->n, whole, error));
+    SO_TRY(add_units(s, s->units, s->n_units, whole, error));
     return whole ? add_ids(s, &s->reply, where, error) : SO_OK;
 }
 

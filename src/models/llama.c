@@ -55,10 +55,13 @@ static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
 so_tensor *so_llama_forward(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, so_tensor **each)
 {
     if (!so_ok(pass) || !x || !batch) return NULL;
+    so_tensor *kept = each || pass->recording ? NULL : so_new_like(pass, x);
     for (int64_t i = 0; i < net->layers; i++) {
         whole_layer layer = {net, i, batch};
         if (each) each[i] = x;
-        x = net->checkpoint ? so_checkpoint(pass, run_layer, &layer, sizeof layer, x) : run_layer(pass, &layer, x);
+        x = kept              ? so_run_layer(pass, run_layer, &layer, x, kept)
+            : net->checkpoint ? so_checkpoint(pass, run_layer, &layer, sizeof layer, x)
+                              : run_layer(pass, &layer, x);
     }
     return so_rms_norm(pass, x, net->norm, net->config.rms_eps);
 }

@@ -43,7 +43,7 @@ void so_llama_sizes(const so_llama_config *config, so_sizes *sizes);
 /* The two halves of layer i; a layer is both in turn. x[R, D] -> [R, D]. */
 so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch);
 so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x);
-/* All layers and the final norm. `each` (may be NULL) gets the input of every layer. Does not advance the batch's stores. */
+/* All layers and the final norm. `each` gets the input of every layer; with NULL, where nothing records, one layer's memory does for all. Does not advance the batch's stores. */
 so_tensor *so_llama_forward(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, so_tensor **each);
 
 #endif

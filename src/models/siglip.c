@@ -35,15 +35,24 @@ static const so_bind_row layer_table[] = {
 
 int64_t so_siglip_grid(const so_siglip_config *config) { return config->image / config->patch; }
 
-static so_tensor *layer(so_pass *pass, const so_siglip *net, const so_siglip_layer *l, so_tensor *x, const so_batch *batch)
+typedef struct tower_layer {
+    const so_siglip *net;
+    int64_t i;
+    const so_batch *batch;
+} tower_layer;
+
+static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
 {
+    const tower_layer *t = context;
+    const so_siglip *net = t->net;
+    const so_siglip_layer *l = &net->layer[t->i];
     so_heads heads = {net->config.heads, net->config.heads, net->config.width / net->config.heads};
     double eps = net->config.norm_eps;
     so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, eps);
     so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
     so_tensor *k = so_linear(pass, n, l->k_w, l->k_b);
     so_tensor *v = so_linear(pass, n, l->v_w, l->v_b);
-    so_tensor *a = so_attention(pass, q, k, v, batch, 0, heads, false);
+    so_tensor *a = so_attention(pass, q, k, v, t->batch, 0, heads, false);
     x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
     n = so_layer_norm(pass, x, l->norm2_w, l->norm2_b, eps);
     so_tensor *h = so_apply(pass, SO_GELU_TANH, so_linear(pass, n, l->fc1_w, l->fc1_b));
@@ -82,9 +91,11 @@ so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictur
     for (int64_t i = 0; i < pictures; i++) lengths[i] = patches;
     so_batch *batch = so_batch_many(pass, pictures, lengths, NULL);
     x = so_add(pass, x, so_embed(pass, net->position, rows, index));
+    so_tensor *kept = each || pass->recording || !x ? NULL : so_new_like(pass, x);
     for (int64_t i = 0; i < c->layers; i++) {
+        tower_layer layer = {net, i, batch};
         if (each) each[i + 1] = x;
-        x = layer(pass, net, &net->layer[i], x, batch);
+        x = kept ? so_run_layer(pass, run_layer, &layer, x, kept) : run_layer(pass, &layer, x);
     }
     return x;
 }

@@ -118,20 +118,34 @@ static fusing *ready(so_pass *pass, const so_omni *net, int64_t rows, const so_f
     return f;
 }
 
+typedef struct top_layer {
+    const so_omni *net;
+    int64_t i;
+    const so_batch *batch;
+    const fusing *f; /* NULL: no text is taken in */
+} top_layer;
+
+static so_tensor *run_top(so_pass *pass, void *context, so_tensor *x)
+{
+    const top_layer *l = context;
+    so_fuse how = l->net->config.fuse;
+    x = so_llama_attend(pass, &l->net->top, l->i, x, l->batch);
+    if (l->f && how == SO_FUSE_CROSS) x = so_residual(pass, x, cross(pass, l->net, l->i, x, l->f));
+    if (l->f && how == SO_FUSE_ADD_LAYER) x = so_residual(pass, x, newest(pass, so_rows(x), l->f));
+    return so_llama_feed(pass, &l->net->top, l->i, x);
+}
+
 so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
                          const so_fusion *fusion, so_tensor **each)
 {
     if (!so_ok(pass) || !h || !batch) return NULL;
-    so_fuse how = net->config.fuse;
     fusing *f = fusion && fusion->rows ? ready(pass, net, so_rows(h), fusion) : NULL;
-    so_tensor *x = h;
-    if (f && how == SO_FUSE_ADD_INPUT) x = so_add(pass, x, newest(pass, so_rows(x), f));
+    so_tensor *x = h, *kept = each || pass->recording ? NULL : so_new_like(pass, h);
+    if (f && net->config.fuse == SO_FUSE_ADD_INPUT) x = so_add(pass, x, newest(pass, so_rows(x), f));
     for (int64_t i = 0; i < net->top.layers && so_ok(pass); i++) {
+        top_layer layer = {net, i, batch, f};
         if (each) each[i] = x;
-        x = so_llama_attend(pass, &net->top, i, x, batch);
-        if (f && how == SO_FUSE_CROSS) x = so_residual(pass, x, cross(pass, net, i, x, f));
-        if (f && how == SO_FUSE_ADD_LAYER) x = so_residual(pass, x, newest(pass, so_rows(x), f));
-        x = so_llama_feed(pass, &net->top, i, x);
+        x = kept ? so_run_layer(pass, run_top, &layer, x, kept) : run_top(pass, &layer, x);
     }
     return so_rms_norm(pass, x, net->top.norm, net->config.llama.rms_eps);
 }

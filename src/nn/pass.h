@@ -82,5 +82,8 @@ so_status so_backward_from(so_pass *pass);
  * more, recording, on the way back. `layer` must depend on x, weights and unchanging context only. */
 typedef so_tensor *(*so_layer_fn)(so_pass *pass, void *context, so_tensor *x);
 so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t context_bytes, so_tensor *x);
+/* For inference (a recording pass must not ask): what layer(pass, context, x) gives is written to `out`, of x's shape and often x
+ * itself, and all else that the layer took from the arena is released. */
+so_tensor *so_run_layer(so_pass *pass, so_layer_fn layer, void *context, so_tensor *x, so_tensor *out);
 
 #endif

@@ -150,10 +150,12 @@ static void expand_task(void *p, int64_t task, int thread)
     }
 }
 
-static so_status load(so_binder *binder, const so_view *view, so_tensor *t, so_error *error)
+static so_status load(so_binder *binder, const so_view *view, so_weight *w, so_error *error)
 {
+    so_tensor *t = &w->tensor;
     int64_t n = so_count(t);
-    bool keep = !binder->expand && t->n_dims == 2;
+    bool halve = binder->halve && w->multiplies && so_kernels_best()->half_gains;
+    bool keep = (!binder->expand || halve) && t->n_dims == 2;
 #ifdef SO_DOUBLE
     keep = keep && view->type != SO_F32;
 #else
@@ -242,7 +244,7 @@ static so_status bind_one(so_binder *binder, const char *name, const so_bind_row
         problem(binder, "'%s' is %s, expected floats or blocks of them", name, so_view_describe(view, found, sizeof found));
         return SO_OK;
     }
-    SO_TRY(load(binder, view, &w->tensor, error));
+    SO_TRY(load(binder, view, w, error));
     if (binder->check_finite) check_finite(binder, &w->tensor);
     return SO_OK;
 }

@@ -61,11 +61,15 @@ typedef struct so_sizes {
     int64_t of[128];
 } so_sizes;
 
-/* Lays a weight out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear, [O, C, k] for so_conv1d
- * with stride 1. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
+/* Lays a weight of any stored type out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear, [O, C, k] for
+ * so_conv1d with stride 1. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
 so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_error *error);
 /* The same for every weight of products in `group` (NULL: all). */
 so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_error *error);
+
+/* Of a store bound to views of a mapped file: gives back the pages of weights that now lie in memory in another form, expanded or
+ * laid out. */
+void so_store_forget(const so_store *store, const so_views *source);
 
 /* What networks expect: names and shapes in the order of their tables, collected instead of weights. `row` tells what is
  * optional and how it starts; only the numbers in it live on. Zeroed before, cleared with so_roll_clear. */
@@ -88,6 +92,7 @@ typedef struct so_binder {
     so_type made;
     so_pool *pool;          /* for conversion, may be NULL */
     bool expand;            /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
+    bool halve;             /* matrices of products keep their type although others expand: so_store_halve is going to lay them out */
     bool check_finite;      /* NaN or infinity in a loaded weight is a problem */
     so_roll *roll;          /* not NULL: weights are listed there, fields stay NULL, nothing is loaded or made */
     int problems;

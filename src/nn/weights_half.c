@@ -1,19 +1,37 @@
 /* Weights laid out for products rounded to bf16.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "backend/kernels.h"
+#include "base/file.h"
 #include "nn/weights.h"
 
 enum { LEAST = 32 }; /* rows and columns below which a layout is not worth its memory */
 
+typedef struct decode_job {
+    const so_tensor *t;
+    int64_t rows, cols;
+    so_real *out;
+} decode_job;
+
+enum { DECODE_ROWS = 32 };
+
+static void decode_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const decode_job *j = p;
+    for (int64_t r = task * DECODE_ROWS; r < (task + 1) * DECODE_ROWS && r < j->rows; r++)
+        so_kernels_best()->row(j->t->type, j->t->data, r, j->cols, j->out + r * j->cols);
+}
+
 /* The weight as numbers: its own, or decoded into the arena behind what is used. */
-static const so_real *numbers(const so_tensor *t, so_arena *memory, so_error *error)
+static const so_real *numbers(const so_tensor *t, so_arena *memory, so_pool *pool, so_error *error)
 {
     if (t->type == SO_F32) return so_data(t);
-    int64_t rows = t->dim[0], cols = so_count(t) / rows;
-    so_real *out = so_arena_alloc(memory, (size_t)(rows * cols) * sizeof *out);
-    if (!out) so_fail(error, SO_ERR_NOMEM, "no memory to lay out the weight '%s'", t->name);
-    for (int64_t r = 0; out && r < rows; r++) so_kernels_best()->row(t->type, t->data, r, cols, out + r * cols);
-    return out;
+    decode_job job = {t, t->dim[0], so_count(t) / t->dim[0], so_arena_alloc(memory, (size_t)so_count(t) * sizeof(so_real))};
+    if (job.out)
+        so_pool_for(pool, (job.rows + DECODE_ROWS - 1) / DECODE_ROWS, decode_task, &job);
+    else
+        so_fail(error, SO_ERR_NOMEM, "no memory to lay out the weight '%s'", t->name);
+    return job.out;
 }
 
 so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_error *error)
@@ -21,13 +39,12 @@ so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_erro
     const so_kernels *k = so_kernels_best();
     if (!t || t->half || !k->half_gains || (t->n_dims != 2 && t->n_dims != 3) || t->dim[0] < LEAST || t->dim[1] < LEAST)
         return SO_OK;
-    if (t->type != SO_F32 && t->type != SO_F16 && t->type != SO_BF16) return SO_OK;
     bool conv = t->n_dims == 3;
     size_t bytes = conv ? k->half_conv_bytes(t->dim[0], t->dim[1], t->dim[2]) : k->half_bytes(t->dim[0], t->dim[1]);
     void *layout = so_arena_alloc(memory, bytes);
     if (!layout) return so_fail(error, SO_ERR_NOMEM, "no memory to lay out the weight '%s'", t->name);
     size_t mark = so_arena_mark(memory);
-    const so_real *w = numbers(t, memory, error);
+    const so_real *w = numbers(t, memory, pool, error);
     if (!w) return SO_ERR_NOMEM;
     if (conv)
         k->half_conv_pack(pool, t->dim[0], t->dim[1], t->dim[2], w, layout);
@@ -46,4 +63,13 @@ so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_e
             SO_TRY(so_tensor_halve(&w->tensor, &store->memory, pool, error));
     }
     return SO_OK;
+}
+
+void so_store_forget(const so_store *store, const so_views *source)
+{
+    for (int64_t i = 0; i < store->count; i++) {
+        const so_tensor *t = &store->weight[i]->tensor;
+        const so_view *view = so_views_find(source, t->name);
+        if (view && (t->half || t->data != view->data)) so_map_forget(view->data, view->bytes);
+    }
 }

@@ -9,6 +9,9 @@ $SO inspect split-00001-of-*.gguf | sed -n '/parts/,/^$/p'
 $SO inspect q.gguf | grep -E 'stream_omni.voice |chat_template|file_type'
 $SO ask --model one.gguf --threads 1 --quiet hello --max-text 3 --max-units 5 --wav said.wav >/dev/null && head -c 4 said.wav && echo
 $SO ask --model split-00001-of-*.gguf --threads 1 --quiet hello --max-text 3 >/dev/null && echo answered
+# kernels of one tap have no rows for blocks
+$SO convert here/model here/codec -o mix.gguf --type q4_k_m --threads 1 2>/dev/null | sed 's/,.*//'
+$SO ask --model mix.gguf --threads 1 --quiet --bf16 hello --max-text 3 --max-units 5 --wav said.wav >/dev/null && head -c 4 said.wav && echo
 $SO export q.gguf --as safetensors -o back --threads 1
 $SO export one.gguf --as safetensors -o back --split 500K --threads 1
 for f in config.json generation_config.json tokenizer_config.json tokenizer.json; do cmp here/model/$f back/$f; done

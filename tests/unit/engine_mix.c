@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "engine/mix.h"
+#include "engine/source.h"
 #include "formats/safetensors.h"
 
 static const char *write_text(const char *text)
@@ -43,8 +44,10 @@ static void mixes_put_bits_where_they_are_felt(void **state)
     assert_int_equal(matrix(m, "model.layers.0.self_attn.v_proj.weight", 4096), SO_Q6_K);
     assert_int_equal(matrix(m, "model.layers.31.mlp.down_proj.weight", 14336), SO_Q6_K);
     assert_int_equal(matrix(m, "lm_head.weight", 4096), SO_Q6_K);
+    assert_int_equal(matrix(m, "audio_lm_head.weight", 4096), SO_Q5_K);
+    assert_int_equal(matrix(m, "audio_to_text_proj.weight", 4096), SO_Q5_K);
     assert_int_equal(matrix(m, "model.embed_tokens.weight", 4096), SO_Q4_K);
-    assert_int_equal(matrix(m, "codec.flow.anything", 256), SO_F16);
+    assert_int_equal(matrix(m, "codec.flow.anything", 256), SO_Q8_0);
     int six = 0;
     for (int i = 0; i < 32; i++) {
         char name[80];
@@ -62,6 +65,41 @@ static void mixes_put_bits_where_they_are_felt(void **state)
     m = open_mix(NULL, NULL);
     assert_int_equal(matrix(m, "lm_head.weight", 31), SO_BF16);
     so_mixture_close(&m);
+}
+
+/* Issue "The published model on an ordinary computer": below 8.3 GB in q4_k_m. */
+static void the_published_model_is_small_enough(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"architectures\": [\"StreamOmniLlamaForCausalLM\"], \"hidden_size\": 4096, \"intermediate_size\": 14336, "
+        "\"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"num_hidden_layers\": 32, \"num_bottom_audio_layers\": 3, "
+        "\"num_top_audio_layers\": 5, \"rms_norm_eps\": 1e-05, \"rope_theta\": 500000.0, \"vocab_size\": 128256, "
+        "\"audio_vocab_size\": 4096, \"mm_vision_tower\": \"google/siglip-so400m-patch14-384\", \"mm_hidden_size\": 1152}";
+    so_setup setup;
+    so_codec codec = {.hears = true, .speaks = true};
+    so_roll roll = {0};
+    so_error error;
+    CHECK_OK(so_setup_parse(&setup, config, NULL, &error), error);
+    setup.omni.text_rows = 128256;
+    setup.omni.audio_rows = 132352;
+    setup.omni.speech = setup.omni.vision = true;
+    CHECK_OK(so_codec_sizes(&codec, NULL, &error), error);
+    CHECK_OK(so_source_roll(&setup, &codec, NULL, &roll, &error), error);
+    so_mixture *m = open_mix("q4_k_m", NULL);
+    double weights = 0, bytes = 0;
+    for (int64_t i = 0; i < roll.views.count; i++) CHECK_OK(so_mixture_learn(m, roll.views.view[i].name, &error), error);
+    for (int64_t i = 0; i < roll.views.count; i++) {
+        const so_view *v = &roll.views.view[i];
+        so_type type = so_mixture_type(m, v->name, SO_BF16, v->n_dims, v->dim);
+        weights += (double)so_view_elements(v);
+        bytes += (double)so_type_bytes(type, so_view_elements(v));
+    }
+    if (getenv("SO_SHOW")) print_message("%.0f weights, %.0f bytes\n", weights, bytes);
+    assert_true(weights > 12.9e9 && weights < 13.0e9); /* with the codec */
+    assert_true(bytes > 8.0e9 && bytes < 8.3e9);
+    so_mixture_close(&m);
+    so_roll_clear(&roll);
 }
 
 static void count_note(void *context, const char *line)
@@ -95,7 +133,7 @@ static void a_table_comes_before_the_mix(void **state)
     so_mixture *m = open_mix("q4_k", "# a comment\n\n  lm_head.weight\tq8_0  # with a remark\r\n"
                                      "*.v_proj.* bf16 some\ncodec.* q8_0");
     assert_int_equal(matrix(m, "lm_head.weight", 4096), SO_Q8_0);
-    assert_int_equal(matrix(m, "audio_lm_head.weight", 4096), SO_Q6_K);
+    assert_int_equal(matrix(m, "audio_lm_head.weight", 4096), SO_Q5_K);
     assert_int_equal(matrix(m, "model.layers.0.self_attn.v_proj.weight", 4096), SO_BF16);
     assert_int_equal(matrix(m, "model.layers.5.self_attn.v_proj.weight", 4096), SO_Q4_K);
     assert_int_equal(matrix(m, "codec.flow.anything", 512), SO_Q8_0);
@@ -162,7 +200,9 @@ static void importance_is_found_by_name_and_width(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mixes_put_bits_where_they_are_felt), cmocka_unit_test(odd_rows_fall_back_and_it_is_told),
+        cmocka_unit_test(mixes_put_bits_where_they_are_felt),
+        cmocka_unit_test(the_published_model_is_small_enough),
+        cmocka_unit_test(odd_rows_fall_back_and_it_is_told),
         cmocka_unit_test(a_table_comes_before_the_mix),       cmocka_unit_test(broken_tables_are_refused_by_line),
         cmocka_unit_test(importance_is_found_by_name_and_width),
     };
