@@ -1,7 +1,7 @@
 #!/bin/sh
 # Trains the top speech layers once for each way of fusion, window W and lookahead K on the same bottom layers and prints how
 # well the model's own ears understand what it says: the table in docs/training.md (after Table 6 of the paper).
-# usage: tools/fusion_table.sh RECIPE-FOLDER RESERVED-FOLDER [STEPS [ITEMS]]
+# usage: tools/fusion_table.sh RECIPE-FOLDER RESERVED-FOLDER [STEPS [ITEMS [FUSION:W:K...]]]
 # RECIPE-FOLDER: where `stream-omni train tabletop` has finished bottom, flow, vocoder. RESERVED-FOLDER: what
 # `stream-omni data tabletop DIR --reserved --answers` wrote.
 # SPDX-License-Identifier: Apache-2.0
@@ -12,6 +12,8 @@ recipe=$(cd "$1" && pwd)
 reserved=$2
 steps=${3:-1000}
 items=${4:-150}
+[ $# -gt 4 ] && shift 4 || set -- cross:5:3 add_input:5:3 add_layer:5:3 cross:1:3 cross:2:3 cross:3:3 cross:8:3 cross:-1:3 \
+    cross:5:1 cross:5:2 cross:5:5 cross:5:8
 
 row() { # name fusion W K
     at=$recipe/fusion/$1
@@ -32,8 +34,7 @@ row() { # name fusion W K
 
 echo '| fusion | W | K | units right | own ears WER % | duration ratio |'
 echo '|---|---|---|---|---|---|'
-row cross-5-3 cross 5 3
-row add_input add_input 5 3
-row add_layer add_layer 5 3
-for w in 1 2 3 8 -1; do row cross-$w-3 cross $w 3; done
-for k in 1 2 5 8; do row cross-5-$k cross 5 $k; done
+for r in "$@"; do
+    way=${r%%:*} rest=${r#*:}
+    row "$way$(echo ":$rest" | tr : -)" "$way" "${rest%%:*}" "${rest#*:}"
+done

@@ -13,7 +13,7 @@
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 2000, TAIL = 4, PATIENT_STEPS = 400, TOP_BATCH = 24 };
+enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 3000, TAIL = 4, TOP_BATCH = 24 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -356,8 +356,7 @@ static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
     int64_t item[BOTTOM_BATCH];
     bool early = m->step < EARLY_STEPS;
     int n = early ? EARLY_BATCH : BOTTOM_BATCH;
-    company own = {share_of("bottom", "echo", BOTTOM_BATCH), early ? 1 : share_of("bottom", "asr, answered", BOTTOM_BATCH),
-                   m->step >= PATIENT_STEPS};
+    company own = {share_of("bottom", "echo", BOTTOM_BATCH), early ? 1 : share_of("bottom", "asr, answered", BOTTOM_BATCH), !early};
     for (int i = 0; i < n; i++) {
         item[i] = early ? so_rng_below(&m->rng, c->train) : draw(c, &m->rng);
         m->tokens += c->units.item[item[i]].q_count;

@@ -18,6 +18,7 @@ grep -q default devices || { echo "SKIP: ALSA has no null device here, or PortAu
 # begin OPTIONS: talks in the background; until COMMAND: waits while it talks and COMMAND fails
 begin() {
     rm -f played.raw
+    : >said
     "$SO" talk --picture "$ROOT/examples/table.png" --threads 1 "$@" >said 2>told &
     talk=$!
 }
