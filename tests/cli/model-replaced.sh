@@ -5,6 +5,7 @@ turns() {
     cp "$ROOT/models/tabletop.gguf" m.gguf
     set -- "$ROOT/examples/table.png"
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do set -- "$@" "$question"; done
+    : >said # before the shell in the background makes it
     "$SO" talk --model m.gguf --keep-types --threads 1 "$@" >said 2>told &
     talk=$!
     tries=0
