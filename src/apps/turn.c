@@ -152,6 +152,8 @@ static so_status take_voice(so_answer *a, so_show *show, const so_event *e, so_e
     so_timed t = {.begin = e->begin_s, .end = e->end_s};
     size_t length = a->text ? strlen(a->text) : 0, from = e->text_begin < length ? e->text_begin : length;
     size_t to = e->text_end < length ? e->text_end : length;
+    if (from < a->placed) from = a->placed;
+    if (to > a->placed) a->placed = to;
     if (to > from) snprintf(t.text, sizeof t.text, "%.*s", (int)(to - from), a->text + from);
     SO_TRY(append(&a->pcm, &a->samples, sizeof *e->pcm, e->pcm, e->samples, error));
     SO_TRY(append(&a->piece, &a->pieces, sizeof t, &t, 1, error));

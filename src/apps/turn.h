@@ -65,6 +65,7 @@ typedef struct so_answer {
     int32_t *units;
     size_t n_units;
     so_timed *word, *piece;
+    size_t placed; /* bytes of the answer that pieces have so far: one that a border cuts belongs to the first */
     size_t words, pieces;
     double first_heard_s; /* from so_reply (or before it: negative) to the first transcript; NaN: none */
     size_t early_words;   /* words recognised before so_reply */
