@@ -100,8 +100,7 @@ static double end_of_speech(const int16_t *x, int64_t n)
 }
 
 /* While learning, a question is to be written down TAIL units after its end at the latest, and nothing in the silence behind it.
- * Left to itself CTC puts the last words at the end of the silence, the easiest place to find, where what was said is hard to
- * make out. */
+ * What this alone is worth has not been measured. */
 static void cut_tail(so_tt_speech_batch *b, const so_tt_item *item, so_tt_segment *g)
 {
     double share = end_of_speech(b->tt->corpus.q + item->q_at, item->q_count);
@@ -333,12 +332,12 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
                                                            so_tt_weight("bottom", "phonemes")});
 }
 
-/* One voice, always the same, is what lifts CTC over whole words off its plateau: at first every question comes with its answer
+/* One voice, always the same, is what lifts CTC over whole words off its plateau: at first nearly every question comes with its answer
  * (with one answer in three, 2,000 steps taught less than 500). Then questions take the room that the answers no longer need.
  *
  * What comes last are words of a small closed set at the end of a question: letters, numbers, and above all days and months,
  * which the layers would rather guess from the words before them, as they can in answers ("May comes after April."): these
- * questions come most often, and alone. Questions about pictures are heard well long before. */
+ * questions come more often, those of days and months always alone. Questions about pictures are heard well long before. */
 static int64_t draw(const context *c, so_rng *rng)
 {
     const uint32_t closed = SO_TT_RECKONING | 1u << SO_TALK_LETTER, named = 1u << SO_TALK_DAY | 1u << SO_TALK_MONTH;
