@@ -6,6 +6,50 @@
 
 #include "nn/ops.h"
 
+enum { SQUARES = 64, SEARCHED = 8, LANES = 8 }; /* codes and rows of a task; sums side by side */
+
+typedef struct vq_job {
+    int64_t codes, cols, rows; /* rows: of the piece */
+    const so_real *code;
+    double *square;            /* [codes] |code|^2 */
+    const so_real *dot;        /* [rows, codes] */
+    int32_t *ids;
+} vq_job;
+
+static void vq_squares(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const vq_job *g = p;
+    for (int64_t j = task * SQUARES; j < (task + 1) * SQUARES && j < g->codes; j++) {
+        const so_real *code = g->code + j * g->cols;
+        double sum[LANES] = {0};
+        int64_t i = 0;
+        for (; i + LANES <= g->cols; i += LANES)
+            for (int64_t l = 0; l < LANES; l++) sum[l] += (double)code[i + l] * (double)code[i + l];
+        for (; i < g->cols; i++) sum[0] += (double)code[i] * (double)code[i];
+        for (int64_t l = 1; l < LANES; l++) sum[0] += sum[l];
+        g->square[j] = sum[0];
+    }
+}
+
+static void vq_search(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const vq_job *g = p;
+    for (int64_t r = task * SEARCHED; r < (task + 1) * SEARCHED && r < g->rows; r++) {
+        const so_real *dot = g->dot + r * g->codes;
+        double least = INFINITY;
+        g->ids[r] = 0;
+        for (int64_t j = 0; j < g->codes; j++) {
+            double distance = g->square[j] - 2 * (double)dot[j];
+            if (distance < least) {
+                least = distance;
+                g->ids[r] = (int32_t)j;
+            }
+        }
+    }
+}
+
 so_status so_vq_nearest(so_pass *pass, const so_tensor *x, const so_tensor *codes, int32_t *ids)
 {
     if (!so_want_f32(pass, "vq", x) || !so_want_f32(pass, "vq", codes) || !so_want_cols(pass, "vq", x, so_cols(codes)))
@@ -14,24 +58,15 @@ so_status so_vq_nearest(so_pass *pass, const so_tensor *x, const so_tensor *code
     int64_t R = so_rows(x), K = so_rows(codes), D = so_cols(x);
     size_t mark = so_arena_mark(pass->arena);
     so_real *dot = so_take(pass, (size_t)(ROWS * K) * sizeof *dot, false);
-    double *square = so_take(pass, (size_t)K * sizeof *square, true);
-    if (square && !pass->dry) {
-        for (int64_t j = 0; j < K * D; j++) square[j / D] += (double)so_data(codes)[j] * (double)so_data(codes)[j];
+    vq_job job = {.codes = K, .cols = D, .code = so_data(codes), .dot = dot,
+                  .square = so_take(pass, (size_t)K * sizeof *job.square, false)};
+    if (job.square && !pass->dry) {
+        so_pool_for(pass->pool, (K + SQUARES - 1) / SQUARES, vq_squares, &job);
         for (int64_t r0 = 0; r0 < R; r0 += ROWS) {
-            int64_t rows = R - r0 < ROWS ? R - r0 : ROWS;
-            pass->k->gemm(pass->pool, false, true, rows, K, D, so_data(x) + r0 * D, D, so_data(codes), D, 0, dot, K);
-            for (int64_t r = 0; r < rows; r++) {
-                int32_t best = 0;
-                double least = INFINITY;
-                for (int64_t j = 0; j < K; j++) {
-                    double distance = square[j] - 2 * (double)dot[r * K + j];
-                    if (distance < least) {
-                        least = distance;
-                        best = (int32_t)j;
-                    }
-                }
-                ids[r0 + r] = best;
-            }
+            job.rows = R - r0 < ROWS ? R - r0 : ROWS;
+            job.ids = ids + r0;
+            pass->k->gemm(pass->pool, false, true, job.rows, K, D, so_data(x) + r0 * D, D, so_data(codes), D, 0, dot, K);
+            so_pool_for(pass->pool, (job.rows + SEARCHED - 1) / SEARCHED, vq_search, &job);
         }
     }
     if (pass->dry) memset(ids, 0, (size_t)R * sizeof *ids);

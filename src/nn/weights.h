@@ -62,7 +62,7 @@ typedef struct so_sizes {
 } so_sizes;
 
 /* Lays a weight of any stored type out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear, [O, C, k] for
- * so_conv1d with stride 1. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
+ * so_conv1d. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
 so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_error *error);
 /* The same for every weight of products in `group` (NULL: all). */
 so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_error *error);

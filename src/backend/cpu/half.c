@@ -68,7 +68,7 @@ static void conv_rows(void *p, int64_t r0, int64_t r1)
     const so_conv *c = j->conv;
     int64_t C = c->channels;
     for (int64_t r = r0; r < r1; r++) {
-        int64_t b = r / c->out[1], t = r % c->out[1] - c->pad[1];
+        int64_t b = r / c->out[1], t = r % c->out[1] * c->stride[1] - c->pad[1];
         for (int64_t i = 0; i < j->n; i++) {
             so_real sum = 0;
             for (int64_t tap = 0; tap < c->kernel[1]; tap++) {
@@ -85,7 +85,7 @@ static void conv_rows(void *p, int64_t r0, int64_t r1)
 static bool half_conv(so_pool *pool, const so_conv *conv, const void *layout, int64_t n, const so_real *x, const so_real *bias,
                       so_real *y)
 {
-    if (conv->kernel[0] != 1 || conv->in[0] != 1 || conv->out[0] != 1 || conv->stride[1] != 1) return false;
+    if (conv->kernel[0] != 1 || conv->in[0] != 1 || conv->out[0] != 1) return false;
     so_for_rows(pool, conv->batch * conv->out[1], 8, conv_rows, &(conv_job){conv, n, layout, x, bias, y});
     return true;
 }
