@@ -2,8 +2,7 @@
 
     bench_nets_ort.py [see|hear ...] [threads=N] [repeats=N] [seconds=N]
 
-The graphs are written here with the operators of opset 20; all layers of a network share the weights of one, which keeps the
-files small and flatters the caches a little. With CPU_TIME=1 the processor's time is counted. ms a picture, ms a second of audio.
+The graphs are written here with the operators of opset 20. With CPU_TIME=1 the processor's time is counted. ms a picture, ms a second of audio.
 
 SPDX-License-Identifier: Apache-2.0"""
 import os
@@ -52,16 +51,16 @@ class Graph:
         x = self.op("Reshape", x, self.constant(f"to{heads}", np.array([0, 0, heads, d], np.int64)))
         return self.op("Transpose", x, perm=[0, 2, 3, 1] if key else [0, 2, 1, 3])
 
-    def block(self, x, width, heads, ff, gelu):
-        d = width // heads
-        n = self.norm(x, "n1", width)
-        q, k, v = (self.split(self.linear(n, w, width, width), heads, d, w == "k") for w in "qkv")
+    def block(self, x, layer, width, heads, ff, gelu):
+        d, at = width // heads, f"layer{layer}."
+        n = self.norm(x, at + "n1", width)
+        q, k, v = (self.split(self.linear(n, at + w, width, width), heads, d, w == "k") for w in "qkv")
         s = self.op("MatMul", self.op("Mul", q, self.constant("scale", np.float32(d ** -0.5))), k)
         a = self.op("Transpose", self.op("MatMul", self.op("Softmax", s, axis=-1), v), perm=[0, 2, 1, 3])
         a = self.op("Reshape", a, self.constant("flat", np.array([0, 0, width], np.int64)))
-        x = self.op("Add", x, self.linear(a, "o", width, width))
-        h = self.op("Gelu", self.linear(self.norm(x, "n2", width), "f1", width, ff), approximate=gelu)
-        return self.op("Add", x, self.linear(h, "f2", ff, width))
+        x = self.op("Add", x, self.linear(a, at + "o", width, width))
+        h = self.op("Gelu", self.linear(self.norm(x, at + "n2", width), at + "f1", width, ff), approximate=gelu)
+        return self.op("Add", x, self.linear(h, at + "f2", ff, width))
 
     def session(self, shape, out, kind, threads):
         graph = helper.make_graph(self.nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
@@ -78,8 +77,8 @@ def see(threads):
     x = g.op("Conv", "x", g.weight("patch", 1152, 3, 14, 14, fan=588), g.weight("patch_b", 1152), strides=[14, 14])
     x = g.op("Transpose", g.op("Reshape", x, g.constant("rows", np.array([1, 1152, 729], np.int64))), perm=[0, 2, 1])
     x = g.op("Add", x, g.weight("position", 1, 729, 1152, fan=100))
-    for _ in range(26):
-        x = g.block(x, 1152, 16, 4304, "tanh")
+    for layer in range(26):
+        x = g.block(x, layer, 1152, 16, 4304, "tanh")
     return g.session(shape, x, TensorProto.FLOAT, threads), shape, 1
 
 
@@ -90,8 +89,8 @@ def hear(threads):
     x = g.op("Conv", g.op("Gelu", x), g.weight("c2", 1280, 1280, 3, fan=3840), strides=[2], pads=[1, 1])
     x = g.op("Transpose", g.op("Gelu", x), perm=[0, 2, 1])
     x = g.op("Add", x, g.weight("position", 1, 25 * seconds, 1280, fan=100))
-    for _ in range(6):
-        x = g.block(x, 1280, 20, 5120, "none")
+    for layer in range(6):
+        x = g.block(x, layer, 1280, 20, 5120, "none")
     x = g.op("ArgMax", g.op("MatMul", x, g.weight("codes", 1280, 4096)), axis=-1)
     return g.session(shape, x, TensorProto.INT64, threads), shape, seconds
 

@@ -6,7 +6,8 @@
 
 #include "base/block.h"
 
-/* The largest magnitude that a stretch of weights, or a product on the way to it, can have, squared and summed. */
+/* The largest magnitudes that the weights of a block can have, squared and summed. What q4_k and q5_k add and take away to make a
+ * weight is at most three times as large as the largest weight that it can make. */
 static double squares_of_block(so_type type, const unsigned char *p)
 {
     double sum = 0;
@@ -22,7 +23,10 @@ static double squares_of_block(so_type type, const unsigned char *p)
     uint8_t s[8], m[8];
     double top = type == SO_Q4_K ? 15 : 31, dm = fabs((double)so_block_half(p + 2));
     so_block_six(p + 4, s, m); /* q4_k and q5_k begin alike */
-    for (int g = 0; g < 8; g++) sum += 32 * (top * d * s[g] + dm * m[g]) * (top * d * s[g] + dm * m[g]);
+    for (int g = 0; g < 8; g++) {
+        double least = -dm * m[g], most = top * d * s[g] - dm * m[g];
+        sum += 32 * fmax(least * least, most * most);
+    }
     return sum;
 }
 
@@ -84,30 +88,39 @@ static int32_t all_exactly(so_pass *pass, const so_tensor *x, const so_tensor *w
     return largest(z, w->dim[0]);
 }
 
-/* Screened products z; `error` times a row's reach bounds how far each is off. */
-static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, double error, so_real *z,
-                       int64_t *exact)
+typedef struct rescore_job {
+    so_pass *pass;
+    const so_tensor *x, *w;
+    const int32_t *row; /* those that may win */
+    so_real *z;         /* [left] */
+} rescore_job;
+
+static void rescore_row(void *p, int64_t task, int thread)
 {
-    int64_t n = w->dim[0], k = w->dim[1], left = 0;
+    (void)thread;
+    const rescore_job *job = p;
+    const so_tensor *w = job->w;
+    const unsigned char *row = (const unsigned char *)w->data + so_type_bytes(w->type, job->row[task] * w->dim[1]);
+    job->pass->k->linear(NULL, w->type, row, 1, w->dim[1], so_data(job->x), 1, NULL, job->z + task);
+}
+
+/* Screened products z; `error` times a row's reach bounds how far each is off. `row` has room for n. */
+static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, double error, so_real *z,
+                       int32_t *row, int64_t *exact)
+{
+    int64_t n = w->dim[0], left = 0;
     double floor = -INFINITY;
     bool finite = isfinite(error);
     for (int64_t j = 0; j < n; j++) {
         finite = finite && isfinite((double)z[j]) && isfinite((double)reach[j]);
         floor = fmax(floor, (double)z[j] - error * (double)reach[j]);
     }
-    for (int64_t j = 0; j < n; j++) left += (double)z[j] + error * (double)reach[j] >= floor;
+    for (int64_t j = 0; j < n; j++)
+        if ((double)z[j] + error * (double)reach[j] >= floor) row[left++] = (int32_t)j;
     if (!finite || left > n / 4) return all_exactly(pass, x, w, z, exact);
     if (exact) *exact += left;
-    int64_t best = -1;
-    so_real top = 0;
-    for (int64_t j = 0; j < n; j++) {
-        if ((double)z[j] + error * (double)reach[j] < floor) continue;
-        so_real one;
-        const unsigned char *row = (const unsigned char *)w->data + so_type_bytes(w->type, j * k);
-        pass->k->linear(NULL, w->type, row, 1, k, so_data(x), 1, NULL, &one);
-        if (best < 0 || one > top) best = j, top = one;
-    }
-    return (int32_t)best;
+    so_pool_for(pass->pool, left, rescore_row, &(rescore_job){pass, x, w, row, z});
+    return row[largest(z, left)];
 }
 
 int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int64_t *exact)
@@ -119,14 +132,16 @@ int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const
     int64_t n = w->dim[0], k = w->dim[1];
     size_t mark = so_arena_mark(pass->arena);
     so_real *z = so_take(pass, (size_t)n * sizeof *z, false);
+    int32_t *row = so_take(pass, (size_t)n * sizeof *row, false);
     void *rounded = so_take(pass, so_int8_bytes(1, k), false);
     int32_t best = 0;
     if (rounded && !pass->dry && reach) {
         double norm, off = rounding_error(so_data(x), k, &norm);
         pass->k->round_int8(pass->pool, 1, k, so_data(x), rounded);
         pass->k->linear_int8(pass->pool, 1, &(so_product){w->type, w->data, n, NULL, z}, k, rounded, 1);
-        /* Float sums of up to 4 k terms, in either product, each off by 2^-24 of at most twice the reach. */
-        best = rescore(pass, x, w, reach, off * 1.0001 + norm * 4 * (double)(k + 64) * 0x1p-24, z, exact);
+        /* Sums in float: k terms within the reach, exactly; two for each 32 within three times the reach, screened. */
+        double sums = (double)(k + 64 + 3 * (k / 16 + 64)) * 0x1p-24;
+        best = rescore(pass, x, w, reach, off * 1.0001 + norm * sums, z, row, exact);
     } else if (rounded && !pass->dry) {
         best = all_exactly(pass, x, w, z, exact);
     }
