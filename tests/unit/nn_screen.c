@@ -85,12 +85,11 @@ static void random_heads(void **state)
         open_world(&a, types[t]);
         for (int i = 0; i < D * V; i++) a.w[i] = (float)so_rng_normal(&rng);
         store(&a);
-        int64_t exact = 0;
         for (int round = 0; round < 4; round++) {
             for (int i = 0; i < D; i++) a.x[i] = (float)so_rng_normal(&rng) * (round == 3 && i % 97 == 5 ? 300 : 1);
-            exact += agree(&a);
+            int64_t exact = agree(&a);
+            assert_true(exact < (round == 3 ? V / 10 : V / 50)); /* the screen spares work even where nothing stands out */
         }
-        assert_true(exact < 4 * V / 2); /* the screen spares work even where nothing stands out */
         close_world(&a);
     }
 }
