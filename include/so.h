@@ -69,6 +69,7 @@ typedef struct so_model_info {
     int picture_side, picture_vectors; /* pixels; backbone positions per picture */
     const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
     int64_t n_unused;
+    int int8;                          /* products with quantised weights round activations to int8 */
 } so_model_info;
 typedef struct so_save_options {
     const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as

@@ -71,7 +71,7 @@ static void weigh(bench *b, const so_views *views)
 {
     double all = 0;
     for (int64_t i = 0; i < views->count; i++) all += (double)views->view[i].bytes;
-    bool expanded = !b->setting.keep_types && all < (double)(1 << 30);
+    bool expanded = !b->setting.keep_types && !b->info.int8 && all < (double)(1 << 30);
     for (int64_t i = 0; i < views->count; i++) {
         const so_view *v = &views->view[i];
         const struct {
@@ -188,8 +188,8 @@ static so_status one_turn(so_session *session, unsigned want, const char *words,
     return SO_OK;
 }
 
-/* A turn of many words, and its answer: how fast a prompt is read, text and units are made. */
-static so_status bench_turn(bench *b, unsigned want, double *read, double *make, double *first, so_error *error)
+/* A turn of many words, and its answer: how fast a prompt is read, text and units are made. *units: the fewest of an answer. */
+static so_status bench_turn(bench *b, unsigned want, double *read, double *make, double *first, int64_t *units, so_error *error)
 {
     const char *words = "What is two plus three? Where is the red star? Count from three to seven. ";
     for (int64_t r = 0; r < b->repeats; r++) {
@@ -203,16 +203,31 @@ static so_status bench_turn(bench *b, unsigned want, double *read, double *make,
         read[r] = u->prompt_positions / u->first_text_s;
         make[r] = want & SO_WANT_UNITS ? u->units / rest : (u->text_tokens - 1) / rest;
         first[r] = 1000 * (want & SO_WANT_VOICE ? u->first_voice_s : u->first_text_s);
+        if (r == 0 || u->units < *units) *units = u->units;
     }
     return SO_OK;
+}
+
+/* A rate of units for a second of them at least. */
+static void line_of_units(bench *b, const char *what, double *x, int64_t units, const char *limit, double share)
+{
+    enum { SECOND = 25 };
+    if (units >= SECOND)
+        line_of(b, what, x, b->repeats, "units/s (25 is real time)", limit, share);
+    else
+        fprintf(stderr, "%s: a voice ended after %lld unit%s, too few to tell a rate (random weights do; see --random)\n", what,
+                (long long)units, units == 1 ? "" : "s");
 }
 
 static so_status bench_text(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
-    SO_TRY(bench_turn(b, SO_WANT_TEXT, read, make, first, error));
-    double product = 2e-9 * b->text.numbers / b->page.peak.f32, weights = 1e-9 * b->text.bytes / b->page.peak.read;
-    line_of(b, "answer: reading the prompt", read, b->repeats, "positions/s", "f32", product);
+    int64_t units;
+    SO_TRY(bench_turn(b, SO_WANT_TEXT, read, make, first, &units, error));
+    bool int8 = b->info.int8 && b->page.peak.int8 > 0;
+    double product = 2e-9 * b->text.numbers / (int8 ? b->page.peak.int8 : b->page.peak.f32);
+    double weights = 1e-9 * b->text.bytes / b->page.peak.read;
+    line_of(b, "answer: reading the prompt", read, b->repeats, "positions/s", int8 ? "int8" : "f32", product);
     line_of(b, "answer: writing text", make, b->repeats, "tokens/s", b->text.bytes > in_cache ? "read" : NULL, weights);
     line(b, "answer: first word of text", first, b->repeats, "ms");
     return SO_OK;
@@ -221,18 +236,20 @@ static so_status bench_text(bench *b, double *x, so_error *error)
 static so_status bench_units(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
-    SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS, read, make, first, error));
+    int64_t units;
+    SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS, read, make, first, &units, error));
     double weights = 1e-9 * b->units.bytes / b->page.peak.read;
     const char *limit = b->units.bytes > in_cache ? "read" : NULL;
-    line_of(b, "answer: text and units", make, b->repeats, "units/s (25 is real time)", limit, weights);
+    line_of_units(b, "answer: text and units", make, units, limit, weights);
     return SO_OK;
 }
 
 static so_status bench_voice(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
-    SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS | SO_WANT_VOICE, read, make, first, error));
-    line(b, "answer: text, units and waveform", make, b->repeats, "units/s (25 is real time)");
+    int64_t units;
+    SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS | SO_WANT_VOICE, read, make, first, &units, error));
+    line_of_units(b, "answer: text, units and waveform", make, units, NULL, 0);
     line(b, "answer: first sound", first, b->repeats, "ms");
     return SO_OK;
 }

@@ -274,4 +274,5 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->picture_vectors = c->vision ? (int)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip)) : 0;
     info->unused = model->n_unused ? model->unused : NULL;
     info->n_unused = model->n_unused;
+    info->int8 = model->kernels->int8;
 }
