@@ -7,7 +7,7 @@
 #include "recipes/tt_units.h"
 #include "train/align.h"
 
-enum { TURNS = 8, HARD_TURNS = 12, TALK_TURNS = 4 };
+enum { TURNS = 8, HARD_TURNS = 12, TALK_TURNS = 4, SPREAD = 9 };
 
 typedef struct context {
     const so_tt *tt;
@@ -73,7 +73,24 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
     }
 }
 
-static void put_written(context *c, so_tt_batch *b, const so_scene *scene, int turns, const so_qa *qa)
+/* A question without a picture, spread over time as the bottom layers write what they hear: blanks before each token, which stands
+ * for a row or two, and after the last. So the model meets, among what it hears, words that no recording may say where they are said
+ * here: those that open lists in the reserved part only. */
+static void put_spread(context *c, so_tt_batch *b, const char *question, so_rng *rng)
+{
+    int32_t row[1024];
+    int64_t n = 0;
+    c->ids.n = 0;
+    if (so_tt_encode(c->tt, question, &c->ids, &b->pass->error) != SO_OK) return;
+    for (size_t i = 0; i <= c->ids.n && n + SPREAD + 2 <= (int64_t)(sizeof row / sizeof *row); i++) {
+        for (int64_t blanks = 1 + so_rng_below(rng, SPREAD); blanks > 0; blanks--) row[n++] = c->tt->id->blank;
+        for (int64_t times = i < c->ids.n ? 1 + so_rng_below(rng, 2) : 0; times > 0; times--) row[n++] = c->ids.data[i];
+    }
+    so_tt_batch_text(b, row, n);
+}
+
+/* `spread` (may be NULL): the questions are put as if they had been heard, by these random numbers. */
+static void put_written(context *c, so_tt_batch *b, const so_scene *scene, int turns, const so_qa *qa, so_rng *spread)
 {
     const so_tt *tt = c->tt;
     so_tt_batch_sequence(b);
@@ -81,7 +98,10 @@ static void put_written(context *c, so_tt_batch *b, const so_scene *scene, int t
         const so_ids *open = t ? &tt->turn : &tt->head;
         so_tt_batch_text(b, open->data, (int64_t)open->n);
         if (t == 0 && scene) so_tt_batch_picture(b, scene->seed);
-        so_tt_batch_question(b, tt, scene, qa[t].question, &c->ids);
+        if (spread)
+            put_spread(c, b, qa[t].question, spread);
+        else
+            so_tt_batch_question(b, tt, scene, qa[t].question, &c->ids);
         so_tt_batch_text(b, tt->reply.data, (int64_t)tt->reply.n);
         c->ids.n = 0;
         if (so_tt_encode(tt, qa[t].answer, &c->ids, &b->pass->error) != SO_OK) return;
@@ -105,13 +125,13 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     for (int i = 0; i < pictures && so_ok(pass); i++) {
         so_dialogue d;
         so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * pictures + i), 1 + (int)so_rng_below(&m->rng, TURNS), &d);
-        put_written(c, b, &d.scene, d.turns, d.turn);
+        put_written(c, b, &d.scene, d.turns, d.turn, NULL);
     }
     for (int i = 0; i < hard && so_ok(pass); i++) {
         so_scene scene;
         so_qa qa[HARD_TURNS];
         so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
-        put_written(c, b, &scene, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa);
+        put_written(c, b, &scene, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa, NULL);
     }
     for (int i = 0; i < talks + sums && so_ok(pass); i++) {
         so_qa qa[TALK_TURNS];
@@ -119,7 +139,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         for (int t = 0; t < turns; t++)
             so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * (talks + sums) + i) * TALK_TURNS + t),
                              i < talks ? so_tt_chat(&m->rng) : SO_TT_RECKONING, &qa[t]);
-        put_written(c, b, NULL, turns, qa);
+        put_written(c, b, NULL, turns, qa, i % 2 ? &m->rng : NULL);
     }
     m->tokens = b->rows;
     return so_tt_batch_loss(b, NULL);
@@ -151,7 +171,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
         for (uint64_t k = 0; b && k < 32; k++) {
             so_dialogue d;
             so_tabletop_dialogue(SO_TABLETOP_RESERVED, 5, i * 32 + k, 1, &d);
-            put_written(c, b, &d.scene, 1, d.turn);
+            put_written(c, b, &d.scene, 1, d.turn, NULL);
         }
         if (b) so_tt_batch_loss(b, right);
         for (int k = 0; k < 32; k++) so_notes_add(notes, "V+T to T", right[k], 1);

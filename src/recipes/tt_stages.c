@@ -63,7 +63,7 @@ static const so_tt_stage stages[] = {
                .task = {{"spoken", 26}, {"vt-t", 5}, {"vt-t hard", 6}, {"chat", 12}, {"reckoning", 3}},
                .loss = {{"text", 1}, {"where", 0.1}, {"stand", 0.2}},
                .rate = 1e-3, .floor = 0.02, .warmup = 50.0 / 2900, .adamw = {.decay = 0.05, .clip = 1}},
-     .steps = 2900, .report_every = 25, .evaluate_every = 250},
+     .steps = 2000, .report_every = 25, .evaluate_every = 250},
 };
 
 const so_tt_stage *so_tt_stage_at(int i) { return i >= 0 && i < (int)(sizeof stages / sizeof *stages) ? &stages[i] : NULL; }
