@@ -531,7 +531,7 @@ static void watch_progress(so_talk *talk, bool new_word)
     int64_t most = talk->options.units_per_token;
     talk->n_spoken += new_word;
     talk->idle = new_word && talk->n_spoken <= talk->n_memory ? 0 : talk->idle + 1;
-    if (most > 0 && talk->idle >= most) talk->end = SO_END_RUNAWAY;
+    if (most > 0 && talk->idle >= most && !talk->follow) talk->end = SO_END_RUNAWAY;
 }
 
 static so_status hear_unit(so_talk *talk, so_error *error)
@@ -599,7 +599,7 @@ so_status so_talk_step(so_talk *talk, so_made *made, so_error *error)
         return SO_OK;
     }
     if (talk->spoke) SO_TRY(hear_unit(talk, error));
-    if (talk->end) return SO_OK;
+    if (talk->end || (talk->follow && talk->follow->kind == SO_STEP_END)) return SO_OK;
     bool text = talk->follow ? talk->follow->kind == SO_STEP_TEXT : text_is_due(talk);
     return text ? make_text(talk, made, error) : make_unit(talk, made, error);
 }

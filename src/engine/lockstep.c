@@ -146,8 +146,8 @@ so_status so_lockstep_ask(so_lockstep *l, const so_turn *turn, so_error *error)
     SO_TRY(so_turn_give(l->other, turn, error));
     for (;;) {
         SO_TRY(so_talk_step(l->first->talk, &made, error));
+        SO_TRY(so_talk_follow(l->other->talk, &made, error)); /* to the end, too: the first may have heard a last unit of its own */
         if (made.kind == SO_STEP_END) break;
-        SO_TRY(so_talk_follow(l->other->talk, &made, error));
     }
     return compare(l, error);
 }
