@@ -9,6 +9,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,9 +27,9 @@
         if (check_status_ != SO_OK) fail_msg("%s: %s", #call, (error).text);                                           \
     } while (0)
 
-/* Path of a file below the reference folder (SO_SHARED, else ../shared beside the checkout). Skips the test, loudly and
- * counted, when it is absent. The result lives until the next call. */
-static inline const char *check_shared(const char *relative)
+/* Path of a file below the reference folder (SO_SHARED, else ../shared beside the checkout), which may be absent. The result
+ * lives until the next call. */
+static inline const char *check_shared_path(const char *relative)
 {
     static char path[4096];
     const char *root = getenv("SO_SHARED");
@@ -36,11 +37,20 @@ static inline const char *check_shared(const char *relative)
         snprintf(path, sizeof path, "%s/%s", root, relative);
     else
         snprintf(path, sizeof path, "%s/../shared/%s", SO_SOURCE_DIR, relative);
-    if (access(path, R_OK) != 0) {
+    return path;
+}
+
+static inline bool check_has_shared(const char *relative) { return access(check_shared_path(relative), R_OK) == 0; }
+
+/* The same path, of a file that is there: skips the test, loudly and counted, when it is not. Not for the setup of a group, where
+ * skipping is a failure. */
+static inline const char *check_shared(const char *relative)
+{
+    if (!check_has_shared(relative)) {
         fprintf(stderr, "# SKIP: %s is absent\n", relative);
         skip();
     }
-    return path;
+    return check_shared_path(relative);
 }
 
 /* Fails unless got is finite, within max_abs of expected relative to the largest expected value (at least 1e-30), and
