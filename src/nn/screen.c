@@ -21,7 +21,8 @@ static double squares_of_block(so_type type, const unsigned char *p)
     if (type == SO_Q4_0) return 32 * 8.0 * 8.0 * d * d;
     if (type == SO_Q5_0) return 32 * 16.0 * 16.0 * d * d;
     uint8_t s[8], m[8];
-    double top = type == SO_Q4_K ? 15 : 31, dm = fabs((double)so_block_half(p + 2));
+    double top = type == SO_Q4_K ? 15 : 31, dm = (double)so_block_half(p + 2);
+    d = (double)so_block_half(p); /* signs matter to what a sum comes to */
     so_block_six(p + 4, s, m); /* q4_k and q5_k begin alike */
     for (int g = 0; g < 8; g++) {
         double least = -dm * m[g], most = top * d * s[g] - dm * m[g];
