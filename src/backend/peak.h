@@ -5,6 +5,7 @@
 #define SO_BACKEND_PEAK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/pool.h"
 
@@ -18,5 +19,9 @@ typedef struct so_peak {
 /* Each rate is the best of several short runs; about a second in all. `processor_time` counts the calling thread's time (the
  * pool should then be NULL). SO_ERR_NOMEM without memory to read. */
 so_status so_peak_measure(so_peak *peak, so_pool *pool, bool processor_time, so_error *error);
+
+/* GB/s of reading `bytes` at `data` (much more than the caches hold; of more than a GB the first), once, by all threads: what memory
+ * gives at this moment, which neighbours on a shared machine change from one second to the next. */
+double so_peak_read(so_pool *pool, const void *data, size_t bytes, bool processor_time);
 
 #endif

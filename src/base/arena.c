@@ -23,6 +23,15 @@ so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error)
     return SO_OK;
 }
 
+void so_arena_large(so_arena *arena)
+{
+#ifdef MADV_HUGEPAGE
+    madvise(arena->base, arena->capacity, MADV_HUGEPAGE); /* where the system has no large pages nothing is lost */
+#else
+    (void)arena;
+#endif
+}
+
 void so_arena_clear(so_arena *arena)
 {
     if (arena->base) munmap(arena->base, arena->capacity);

@@ -38,6 +38,10 @@ so_status so_map_open(so_map *map, const char *path, so_error *error)
             return so_fail(error, SO_ERR_IO, "cannot map '%s': %s", path, strerror(errno));
         }
         map->data = data;
+#ifdef MADV_HUGEPAGE
+        const size_t large = (size_t)64 << 20; /* 2 MiB read at once, and held in one page where the file system can */
+        if (map->size >= large) madvise(data, map->size, MADV_HUGEPAGE);
+#endif
     }
     close(fd);
     return SO_OK;

@@ -1,7 +1,9 @@
 /* A pool of threads for one loop at a time.
  *
  * A loop is open while tasks are left. Workers that are awake enter it; the caller works too, closes it, and waits only for
- * those who are inside: on a busy machine a worker that the system has not yet run costs nothing. Workers spin for a short
+ * those who are inside: on a busy machine a worker that the system has not yet run costs nothing. Each thread has a lane, a run
+ * of neighbouring tasks, so that it reads memory in one stream (two threads that take tasks in turn read a tenth to a fifth
+ * less of it); who is done with his own takes from the lanes of others. Workers spin for a short
  * while after a loop (the next op usually follows within microseconds) and then sleep on a condition variable; so does the
  * caller when somebody inside takes long.
  *
@@ -17,8 +19,15 @@
 
 enum { SPINS = 4000, MAX_THREADS = 256, OPEN = 1 << 16, INSIDE = OPEN - 1 };
 
+/* Tasks that one thread takes first. */
+typedef struct lane {
+    _Alignas(64) atomic_int_fast64_t next;
+    int64_t end;
+} lane;
+
 struct so_pool {
     int threads;
+    lane *lanes; /* [threads] */
     pthread_t *workers;
     pthread_mutex_t turn, lock;
     pthread_cond_t wake, done;
@@ -27,8 +36,6 @@ struct so_pool {
     int sleeping;                    /* under lock */
     so_pool_fn fn;
     void *context;
-    int64_t tasks;
-    atomic_int_fast64_t next;
 };
 
 typedef struct worker_arg {
@@ -48,10 +55,12 @@ static inline void relax(void)
 static void run_tasks(so_pool *pool, int thread)
 {
     inside = pool;
-    for (;;) {
-        int64_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (task >= pool->tasks) break;
-        pool->fn(pool->context, task, thread);
+    for (int i = 0; i < pool->threads; i++) {
+        lane *from = &pool->lanes[(thread + i) % pool->threads];
+        while (atomic_load_explicit(&from->next, memory_order_relaxed) < from->end) {
+            int64_t task = atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed);
+            if (task < from->end) pool->fn(pool->context, task, thread);
+        }
     }
     inside = NULL;
 }
@@ -120,7 +129,11 @@ so_status so_pool_open(so_pool **out, int threads, so_error *error)
         return so_fail(error, SO_ERR_ARG, "%d threads asked for, expected 0 (all cores) to %d", threads, MAX_THREADS);
     if (threads == 0) threads = cores();
     so_pool *pool = calloc(1, sizeof *pool);
-    if (!pool) return so_fail(error, SO_ERR_NOMEM, "no memory for a thread pool");
+    if (pool) pool->lanes = aligned_alloc(64, (size_t)threads * sizeof *pool->lanes);
+    if (!pool || !pool->lanes) {
+        free(pool);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a thread pool");
+    }
     pthread_mutex_init(&pool->turn, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
@@ -183,6 +196,7 @@ void so_pool_close(so_pool **p)
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->turn);
     free(pool->workers);
+    free(pool->lanes);
     free(pool);
     *p = NULL;
 }
@@ -198,8 +212,10 @@ void so_pool_for(so_pool *pool, int64_t tasks, so_pool_fn fn, void *context)
     pthread_mutex_lock(&pool->turn);
     pool->fn = fn;
     pool->context = context;
-    pool->tasks = tasks;
-    atomic_store(&pool->next, 0);
+    for (int i = 0; i < pool->threads; i++) {
+        atomic_store_explicit(&pool->lanes[i].next, tasks * i / pool->threads, memory_order_relaxed);
+        pool->lanes[i].end = tasks * (i + 1) / pool->threads;
+    }
     open_loop(pool);
     run_tasks(pool, 0);
     close_loop(pool);

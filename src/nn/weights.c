@@ -14,7 +14,9 @@
 so_status so_store_open(so_store *store, size_t capacity, so_error *error)
 {
     memset(store, 0, sizeof *store);
-    return so_arena_init(&store->memory, capacity ? capacity : (size_t)256 << 30, error);
+    SO_TRY(so_arena_init(&store->memory, capacity ? capacity : (size_t)256 << 30, error));
+    so_arena_large(&store->memory);
+    return SO_OK;
 }
 
 void so_store_close(so_store *store)

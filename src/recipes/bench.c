@@ -113,27 +113,58 @@ static so_status once(so_bench_fn fn, void *work, so_pass *pass, so_error *error
     return status;
 }
 
+static bool reads(const so_bench_row *row) { return row->limit && row->limit[0] == 'r'; }
+
 static double limit_of(const so_peak *p, const char *limit)
 {
     if (!limit) return 0;
-    return limit[0] == 'r' ? p->read : limit[0] == 'i' ? p->int8 : limit[0] == 'b' ? p->bf16 : p->f32;
+    return limit[0] == 'i' ? p->int8 : limit[0] == 'b' ? p->bf16 : p->f32;
+}
+
+static double median(double *x, int64_t n)
+{
+    qsort(x, (size_t)n, sizeof *x, ascending);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
 static void figures(const so_bench *b, so_bench_row *row, double *t)
 {
-    qsort(t, (size_t)row->n, sizeof *t, ascending);
-    double middle = row->n % 2 ? t[row->n / 2] : (t[row->n / 2 - 1] + t[row->n / 2]) / 2, of[3] = {middle, t[0], t[row->n - 1]};
-    double limit = limit_of(&b->peak, row->limit), work = row->limit && row->limit[0] == 'r' ? row->bytes : row->flops;
-    row->share = limit > 0 ? 1e-9 * work / limit / middle : 0;
+    double middle = median(t, row->n), of[3] = {middle, t[0], t[row->n - 1]}, limit = limit_of(&b->peak, row->limit);
+    if (!reads(row)) row->share = limit > 0 ? 1e-9 * row->flops / limit / middle : 0;
     for (int i = 0; i < 3; i++) of[i] = row->inverse ? of[i] / row->amount : row->amount / of[i];
     row->median = of[0];
     row->least = row->inverse ? of[1] : of[2];
     row->most = row->inverse ? of[2] : of[1];
 }
 
+static double reading_now(const so_bench *b, const so_bench_row *row)
+{
+    return reads(row) ? so_peak_read(b->pool, row->weights, row->weights_bytes, b->processor_time) : 0;
+}
+
+/* row->n repetitions in t[n]; of rows that read, share[n] is how much each read of what memory gave just before and after. */
+static so_status repeat(so_bench *b, so_bench_row *row, so_pass *pass, so_bench_fn fn, void *work, double *t, double *share,
+                        so_error *error)
+{
+    so_status status = SO_OK;
+    size_t mark = so_arena_mark(pass->arena);
+    double before = reading_now(b, row);
+    for (row->n = 0; row->n < b->repeats && status == SO_OK; row->n++) {
+        if (b->stop && *b->stop) return so_fail(error, SO_ERR_STOPPED, "stopped");
+        double began = so_bench_now(b);
+        status = once(fn, work, pass, error);
+        t[row->n] = so_bench_now(b) - began;
+        so_arena_release(pass->arena, mark);
+        double after = reading_now(b, row);
+        if (reads(row)) share[row->n] = 1e-9 * row->bytes / t[row->n] / (0.5 * (before + after));
+        before = after;
+    }
+    return status;
+}
+
 so_status so_bench_measure(so_bench *b, so_bench_row row, so_pass *pass, so_bench_fn fn, void *work, so_error *error)
 {
-    double *t = malloc((size_t)b->repeats * sizeof *t);
+    double *t = malloc((size_t)b->repeats * 2 * sizeof *t), *share = t + b->repeats;
     if (!t) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld times", (long long)b->repeats);
     const so_kernels *k = pass->k;
     so_kernels counted = counting(k);
@@ -144,15 +175,10 @@ so_status so_bench_measure(so_bench *b, so_bench_row row, so_pass *pass, so_benc
     pass->k = k;
     row.flops = tally.flops;
     row.bytes = tally.bytes;
-    for (row.n = 0; row.n < b->repeats && status == SO_OK; row.n++) {
-        so_arena_release(pass->arena, mark);
-        if (b->stop && *b->stop) status = so_fail(error, SO_ERR_STOPPED, "stopped");
-        double began = so_bench_now(b);
-        if (status == SO_OK) status = once(fn, work, pass, error);
-        t[row.n] = so_bench_now(b) - began;
-    }
     so_arena_release(pass->arena, mark);
+    if (status == SO_OK) status = repeat(b, &row, pass, fn, work, t, share, error);
     if (status == SO_OK) {
+        if (reads(&row)) row.share = median(share, row.n);
         figures(b, &row, t);
         if (b->row) b->row(b->context, &row);
     }

@@ -18,8 +18,11 @@ typedef struct so_bench_row {
     int64_t n;
     double median, least, most; /* of the figure */
     double flops, bytes;        /* of products, and of weights read, in one repetition */
-    double share;               /* of the limit: the time that the limits allow over the time it took; 0: not asked */
+    double share;               /* of the limit: the time that the limits allow over the time it took; 0: not asked. Of reading:
+                                   of what memory gave just before and after each repetition, for neighbours change that */
     const char *limit;          /* "read", "int8", "bf16", "f32": the one that is asked */
+    const void *weights;        /* of "read": memory like that which is read */
+    size_t weights_bytes;
 } so_bench_row;
 
 struct so_bench {

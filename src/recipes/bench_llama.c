@@ -201,8 +201,10 @@ so_status so_bench_llama(so_bench *b, const char *name, so_error *error)
     snprintf(what[0], sizeof what[0], "prefill: %lld positions%s%s", (long long)b->prompt, sep, s.note);
     snprintf(what[1], sizeof what[1], "decode: text after %lld positions%s%s", (long long)b->prompt, sep, s.note);
     so_bench_row prefill = {.what = what[0], .unit = "tokens/s", .amount = scaled(&s, (double)b->prompt), .limit = product(&s)};
-    so_bench_row decode = {.what = what[1], .unit = "tokens/s", .amount = scaled(&s, STEPS), .limit = "read"};
-    so_bench_row units = {.what = "units: bottom, CTC, top, unit head", .unit = "units/s", .amount = STEPS, .limit = "read"};
+    so_bench_row decode = {.what = what[1], .unit = "tokens/s", .amount = scaled(&s, STEPS), .limit = "read",
+                           .weights = s.store.memory.base, .weights_bytes = s.store.memory.used};
+    so_bench_row units = {.what = "units: bottom, CTC, top, unit head", .unit = "units/s", .amount = STEPS, .limit = "read",
+                          .weights = decode.weights, .weights_bytes = decode.weights_bytes};
     if (!b->only || strstr(b->only, "prefill")) SO_TRY_GO(so_bench_measure(b, prefill, &s.pass, read_prompt, &s, error));
     if (!b->only || strstr(b->only, "decode")) SO_TRY_GO(so_bench_measure(b, decode, &s.pass, write_text, &s, error));
     if (size->bottom && (!b->only || strstr(b->only, "units")))

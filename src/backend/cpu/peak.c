@@ -4,12 +4,12 @@
 #include "backend/peak.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "backend/cpu/peak_loops.h"
 #include "backend/cpu/portable.h"
+#include "base/arena.h"
 
 enum { ROUNDS = 7, READ_ROUNDS = 5, SLICES = 16 };
 
@@ -93,17 +93,30 @@ static double rate(so_pool *pool, float (*chains)(int64_t), double ops, bool pro
     return 1e-9 * ops * TURNS * (double)tasks / fastest(pool, &job, tasks, ROUNDS, processor);
 }
 
+static peak_job reading(const void *data, size_t bytes)
+{
+    return (peak_job){.read = loops().read, .memory = data, .bytes = bytes / SLICES / 512 * 512};
+}
+
+double so_peak_read(so_pool *pool, const void *data, size_t bytes, bool processor_time)
+{
+    const size_t most = (size_t)1 << 30;
+    peak_job job = reading(data, bytes < most ? bytes : most);
+    return 1e-9 * (double)(SLICES * job.bytes) / fastest(pool, &job, SLICES, 1, processor_time);
+}
+
 so_status so_peak_measure(so_peak *peak, so_pool *pool, bool processor_time, so_error *error)
 {
     so_peak_loops l = loops();
     *peak = (so_peak){.f32 = rate(pool, l.f32, l.ops_f32, processor_time),
                       .bf16 = rate(pool, l.bf16, l.ops_bf16, processor_time),
                       .int8 = rate(pool, l.int8, l.ops_int8, processor_time)};
-    char *memory = malloc(read_bytes);
-    if (!memory) return so_fail(error, SO_ERR_NOMEM, "no memory to measure the speed of memory");
-    memset(memory, 1, read_bytes);
-    peak_job job = {.read = l.read, .memory = memory, .bytes = read_bytes / SLICES};
+    so_arena memory;
+    SO_TRY(so_arena_init(&memory, read_bytes, error));
+    so_arena_large(&memory);
+    memset(memory.base, 1, read_bytes);
+    peak_job job = reading(memory.base, read_bytes);
     peak->read = 1e-9 * (double)read_bytes / fastest(pool, &job, SLICES, READ_ROUNDS, processor_time);
-    free(memory);
+    so_arena_clear(&memory);
     return SO_OK;
 }

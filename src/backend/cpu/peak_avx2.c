@@ -36,10 +36,14 @@ static float read_lines(const void *p, size_t bytes)
     const char *at = p, *end = at + bytes;
     __m256i s[8];
     for (int i = 0; i < 8; i++) s[i] = _mm256_setzero_si256();
-    for (; at + 256 <= end; at += 256)
+    for (; at + 256 <= end; at += 256) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            _mm_prefetch((const char *)((uintptr_t)at + SO_PEAK_AHEAD + 64 * (uintptr_t)i), _MM_HINT_T0);
 #pragma GCC unroll 8
         for (int i = 0; i < 8; i++)
             s[i] = _mm256_xor_si256(s[i], _mm256_loadu_si256((const __m256i *)(const void *)(at + 32 * i)));
+    }
     for (int i = 1; i < 8; i++) s[0] = _mm256_xor_si256(s[0], s[i]);
     return (float)_mm256_cvtsi256_si32(s[0]);
 }

@@ -50,7 +50,10 @@ static float read_lines(const void *p, size_t bytes)
     for (int i = 0; i < 8; i++) s[i] = _mm512_setzero_si512();
     for (; at + 512 <= end; at += 512)
 #pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) s[i] = _mm512_xor_si512(s[i], _mm512_loadu_si512(at + 64 * i));
+        for (int i = 0; i < 8; i++) {
+            _mm_prefetch((const char *)((uintptr_t)at + SO_PEAK_AHEAD + 64 * (uintptr_t)i), _MM_HINT_T0);
+            s[i] = _mm512_xor_si512(s[i], _mm512_loadu_si512(at + 64 * i));
+        }
     for (int i = 1; i < 8; i++) s[0] = _mm512_xor_si512(s[0], s[i]);
     return (float)_mm512_reduce_add_epi32(s[0]);
 }
