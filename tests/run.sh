@@ -6,6 +6,7 @@
 #   headers    each public header alone, as C11 and as C++11            tests/headers/check.sh
 #   neon       the kernels for ARM under qemu, where it is installed    tests/neon/check.sh
 #   programs   tests/<unit|kernels|grad|golden|trained>/*.c, cmocka
+#   paths      the reference numbers again with the kernels for AVX2, and with the portable ones
 #   cli        tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
 #   install    the examples against an installed copy                   tests/headers/install.sh
 #   fuzz       --thorough only: every fuzzer for a while (needs clang)
@@ -135,6 +136,12 @@ for kind in unit kernels grad golden trained; do
         fi
         CMOCKA_MESSAGE_OUTPUT=TAP timeout "${SO_TEST_SECONDS:-900}" "$program" >"$tap" 2>"$log"
         count "$name" $?
+    done
+done
+for cpu in avx2 c; do
+    for name in golden_stream_omni golden_session golden_speech; do
+        [ -x "$build/tests/$name" ] || continue
+        script "paths: $name, $cpu" env SO_CPU=$cpu CMOCKA_MESSAGE_OUTPUT=TAP timeout "${SO_TEST_SECONDS:-900}" "$build/tests/$name"
     done
 done
 script cli sh tests/cli/check.sh "$build"

@@ -36,7 +36,7 @@ struct so_bench {
     void (*say)(void *context, const char *what);           /* what is done next */
     const char *only;           /* of prefill, decode, units; NULL: all */
     const char *type;           /* of the weights of so_bench_llama: "q4_k" */
-    const char *kv;             /* how it keeps keys and values: f32 (NULL), f16, bf16, q8_0 */
+    const char *kv;             /* how it keeps keys and values: f32, f16, bf16, q8_0; NULL: as a session, f16 with blocks, else f32 */
     int64_t prompt;             /* positions that it reads */
     double memory;              /* bytes it may take; 0: four fifths of what is free */
     volatile int *stop;         /* may be NULL: SO_ERR_STOPPED when it becomes nonzero */

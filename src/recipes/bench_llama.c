@@ -81,7 +81,9 @@ static int64_t fit_layers(const stand *s, const struct size *size)
 static so_status take_kv(stand *s, so_kv *kv, int64_t layers, so_error *error)
 {
     const so_llama_config *c = &s->net.config.llama;
-    *kv = (so_kv){.layers = layers, .width = c->kv_heads * c->head_width, .capacity = s->bench->prompt + STEPS};
+    bool blocks = so_type_about(s->type)->block > 1; /* what a session takes when it is not told */
+    *kv = (so_kv){.layers = layers, .width = c->kv_heads * c->head_width, .capacity = s->bench->prompt + STEPS,
+                  .type = blocks ? SO_F16 : SO_F32};
     const char *type = s->bench->kv;
     if (type && (!find_type(type, &kv->type) || (so_type_about(kv->type)->block > 1 && kv->type != SO_Q8_0)))
         return so_fail(error, SO_ERR_ARG, "keys and values are f32, f16, bf16 or q8_0, not '%s'", type);
