@@ -105,6 +105,8 @@ typedef struct so_session_options {
     int units_per_token;       /* a voice that makes so many units without a further word of its text is ended: it has
                                 * said all, or goes round in circles. 0: the model's own number, which published models
                                 * do not have, and 50 (2 s) in so_say; -1: never */
+    int only_units;        /* 1: a voice chooses among units and what ends it. 0: among all rows of the head, text ids too, as the
+                            * published code does; they take a fifth of the time of a unit of the published model */
     double patience;       /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
     const char *kv;        /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16 where the
                             * precision is int8, else f32 */

@@ -43,6 +43,7 @@ so_status so_setting_session(const so_setting *s, so_model *model, so_session **
                                   .system = s->system,
                                   .units_per_token = (int)s->units_per_token,
                                   .first_units = (int)s->first_units,
+                                  .only_units = s->only_units,
                                   .patience = s->patience,
                                   .kv = s->kv};
     if (s->loop && strcmp(s->loop, "paper") == 0)

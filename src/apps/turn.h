@@ -13,7 +13,7 @@ typedef struct so_setting {
     const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv;
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
-    bool keep_types, prefault, bf16;
+    bool keep_types, prefault, bf16, only_units;
 } so_setting;
 
 /* Rows of an option table: the model, and the session. */
@@ -44,6 +44,8 @@ typedef struct so_setting {
         {"loop", SO_OPTION_TEXT, &(s).loop, "NAME", "released (as published code does) or paper (algorithm 1)"},       \
         {"units-per-token", SO_OPTION_INT, &(s).units_per_token, "N",                                                  \
          "end a voice that makes so many units without a further word; -1: never", -1, 1e6},                           \
+        {"only-units", SO_OPTION_FLAG, &(s).only_units, NULL,                                                          \
+         "a voice chooses among units and its end, not among all rows (faster; no text ids in it)"},                   \
         {"lookahead", SO_OPTION_INT, &(s).lookahead, "K", "text tokens before the first unit", 0, 1000},               \
     {                                                                                                                  \
         "window", SO_OPTION_INT, &(s).window, "W", "text tokens the top layers see; -1: all", -1, 1000                 \

@@ -49,6 +49,7 @@ typedef struct so_talk_options {
     int64_t lookahead, window;      /* K and W; W < 0: unbounded */
     int64_t max_text, max_units;    /* per answer */
     int64_t units_per_token;        /* units without a further word of the text after which a voice is ended; 0: none */
+    bool only_units;                /* a voice chooses among units and what ends it, not among all rows */
     int64_t context;                /* positions of each store */
     bool sees, speaks;              /* take memory for pictures, for the top layers */
     so_type kv;                     /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */

@@ -70,7 +70,7 @@ static so_status open_talk(so_session *s, so_error *error)
 {
     const so_session_options *o = &s->options;
     so_talk_options options = {.loop = o->loop, .lookahead = o->lookahead, .window = o->window, .max_text = o->max_text,
-                               .max_units = o->max_units, .sees = true, .speaks = s->speech};
+                               .max_units = o->max_units, .only_units = o->only_units, .sees = true, .speaks = s->speech};
     SO_TRY(store_type(s, &options.kv, error));
     options.sampling =
         (so_sampling){o->temperature, o->top_p, o->temperature > 0 && !o->top_k ? 50 : o->top_k, o->seed};

@@ -21,7 +21,7 @@ static const struct size {
     const so_llama_config *llama;
     int64_t bottom, backbone, top;
 } sizes[] = {{"llama-8b", &llama_8b, 0, 32, 0}, {"llama-1b", &llama_1b, 0, 16, 0}, {"stream-omni-8b", &llama_8b, 3, 32, 5}};
-enum { SIZES = sizeof sizes / sizeof sizes[0], TEXT_ROWS = 128256, AUDIO_ROWS = 132352 };
+enum { SIZES = sizeof sizes / sizeof sizes[0], TEXT_ROWS = 128256, AUDIO_ROWS = 132352, UNITS = 4096 };
 
 static const struct size *find_size(const char *name)
 {
@@ -155,8 +155,9 @@ static void write_text(so_pass *pass, void *work)
     }
 }
 
-/* A unit as the loop makes it: bottom layers and their CTC row, then top layers with a window of text, then the unit row. */
-static void make_units(so_pass *pass, void *work)
+/* A unit as the loop makes it: bottom layers and their CTC row, then top layers with a window of text, then the unit row of all
+ * ids or of units only. */
+static void make_units_of(so_pass *pass, void *work, bool all)
 {
     stand *s = work;
     static const int32_t memory_pos[WINDOW] = {0, 1, 2, 3, 4}, first = 0, last = WINDOW;
@@ -170,12 +171,20 @@ static void make_units(so_pass *pass, void *work)
                             .pos = &pos, .n_seqs = 1, .seq_rows = &one, .ranges = {&none, &window, &first, &last}};
         so_tensor *h = so_omni_hear(pass, &s->net, 1, s->ids + i, below);
         so_omni_ctc(pass, &s->net, h);
-        so_omni_voice(pass, &s->net, so_omni_speak(pass, &s->net, h, above, &fusion, NULL));
+        so_tensor *row = so_omni_speak(pass, &s->net, h, above, &fusion, NULL), few = *s->net.unit_head;
+        few.dim[0] = UNITS;
+        if (all)
+            so_omni_voice(pass, &s->net, row);
+        else
+            so_linear(pass, row, &few, NULL);
         if (below) so_batch_advance(below);
         if (above) so_batch_advance(above);
         so_arena_release(pass->arena, mark);
     }
 }
+
+static void make_units(so_pass *pass, void *work) { make_units_of(pass, work, true); }
+static void make_only_units(so_pass *pass, void *work) { make_units_of(pass, work, false); }
 
 /* The share of a step's work that the layers left out would have had, so that figures count for all of them. */
 static double scaled(const stand *s, double amount)
@@ -209,8 +218,11 @@ so_status so_bench_llama(so_bench *b, const char *name, so_error *error)
                           .weights = decode.weights, .weights_bytes = decode.weights_bytes};
     if (!b->only || strstr(b->only, "prefill")) SO_TRY_GO(so_bench_measure(b, prefill, &s.pass, read_prompt, &s, error));
     if (!b->only || strstr(b->only, "decode")) SO_TRY_GO(so_bench_measure(b, decode, &s.pass, write_text, &s, error));
-    if (size->bottom && (!b->only || strstr(b->only, "units")))
+    if (size->bottom && (!b->only || strstr(b->only, "units"))) {
         SO_TRY_GO(so_bench_measure(b, units, &s.pass, make_units, &s, error));
+        units.what = "only_units: the same without rows of text";
+        SO_TRY_GO(so_bench_measure(b, units, &s.pass, make_only_units, &s, error));
+    }
 done:
     stand_close(&s);
     return status;

@@ -248,6 +248,45 @@ static void other_loops_and_limits(void **state)
     so_session_close(&s);
 }
 
+static int32_t first_choice; /* the best allowed row of the first logits seen */
+
+static void watch_units(void *context, const char *what, const so_tensor *t)
+{
+    (void)context;
+    if (strcmp(what, "u_logits") != 0 || first_choice >= 0) return;
+    so_real most = -INFINITY;
+    for (int64_t i = 0; i < so_cols(t); i++) {
+        bool unit = i >= model->first_unit && i < model->first_unit + model->units;
+        if ((unit || so_model_stops(model, (int32_t)i)) && so_data(t)[i] > most) most = so_data(t)[i], first_choice = (int32_t)i;
+    }
+}
+
+/* With large rows of text (the toy's are zero) the voice chooses text ids, too, which are told as none. With only_units every choice is a
+ * unit or the end. */
+static void a_voice_of_units_only(void **state)
+{
+    (void)state;
+    so_tensor *head = model->net.unit_head;
+    assert_int_equal(head->type, SO_F32);
+    for (int64_t i = 0; i < model->first_unit * so_cols(head); i++) so_data(head)[i] = (so_real)(i * 37 % 17 - 8);
+    for (int way = 0; way < 3; way++) {
+        so_session *s;
+        so_error error;
+        told t;
+        so_session_options options = {.max_units = 80, .only_units = way > 0, .temperature = way == 2 ? 1 : 0, .seed = 5};
+        CHECK_OK(so_session_open(&s, model, &options, &error), error);
+        if (way == 0) s->talk->tap = watch_units, first_choice = -1;
+        feed_tone(s, 16000, 1, 0);
+        CHECK_OK(so_reply(s, SO_WANT_TEXT | SO_WANT_UNITS, &error), error);
+        collect(s, &t, 0);
+        if (way == 0) assert_true(t.units < (size_t)s->talk->n_units);
+        if (way > 0) assert_int_equal(t.units, s->talk->n_units - (s->talk->end == SO_END_STOP));
+        if (way == 1) assert_int_equal(t.units ? model->first_unit + t.unit[0] : s->talk->last_unit, first_choice);
+        so_session_close(&s);
+    }
+    for (int64_t i = 0; i < model->first_unit * so_cols(head); i++) so_data(head)[i] = 0;
+}
+
 /* ---- memory */
 
 static atomic_long allocations;
@@ -355,7 +394,7 @@ int main(void)
         cmocka_unit_test(one_file_answers_alike),
         cmocka_unit_test(kept_turns_equal_new_ones),
         cmocka_unit_test(stopped_answers_are_cut),
-        cmocka_unit_test(other_loops_and_limits),
+        cmocka_unit_test(other_loops_and_limits), cmocka_unit_test(a_voice_of_units_only),
         cmocka_unit_test(the_end_of_speech_is_noticed),
         cmocka_unit_test(the_gate_trims_silence),
         cmocka_unit_test(answering_allocates_nothing),
