@@ -164,10 +164,11 @@ const so_kernels *so_kernels_half(void);
  * rounded as in so_kernels_half where that gains. For inference. */
 const so_kernels *so_kernels_int8(void);
 
-/* Bytes that round_int8 writes for m rows of k numbers. */
+/* Bytes that round_int8 writes for m rows of k numbers. Of few rows some tables keep the codes in further orders. */
 static inline size_t so_int8_bytes(int64_t m, int64_t k)
 {
-    return (size_t)((m + 5) / 6 * 6) * (size_t)((k + 255) / 256 * 416);
+    size_t rows = m <= 8 ? (size_t)m * 896 : (size_t)((m + 5) / 6 * 6) * 416;
+    return rows * (size_t)((k + 255) / 256);
 }
 
 #endif
