@@ -32,6 +32,15 @@ void so_arena_large(so_arena *arena)
 #endif
 }
 
+void so_arena_trim(so_arena *arena)
+{
+    const size_t worth = (size_t)32 << 20;
+    size_t from = (arena->used + 4095) & ~(size_t)4095, to = (arena->top + 4095) & ~(size_t)4095;
+    if (!arena->base || to < from + worth) return;
+    madvise(arena->base + from, to - from, MADV_DONTNEED);
+    arena->top = arena->used;
+}
+
 void so_arena_clear(so_arena *arena)
 {
     if (arena->base) munmap(arena->base, arena->capacity);
@@ -47,6 +56,7 @@ void *so_arena_alloc(so_arena *arena, size_t bytes)
     }
     arena->used = start + bytes;
     if (arena->used > arena->peak) arena->peak = arena->used;
+    if (arena->used > arena->top) arena->top = arena->used;
     return arena->base + start;
 }
 

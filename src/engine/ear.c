@@ -228,6 +228,8 @@ so_status so_ear_finish(so_ear *ear, so_error *error)
     /* Nothing loud at all: the little that is held stands for the turn. */
     if (ear->held && !ear->open && ear->held_n) SO_TRY(release(ear, ear->held_n, error));
     SO_TRY(end_block(ear, error));
+    so_arena_release(&ear->scratch, 0);
+    so_arena_trim(&ear->scratch); /* the backbone reads next */
     ear->finished = true;
     return SO_OK;
 }

@@ -414,6 +414,8 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
     if (talk->backbone.len == 0) return so_fail(error, SO_ERR_STATE, "an answer to nothing");
     if (voice && !talk->pending)
         return so_fail(error, SO_ERR_STATE, "a spoken answer without a prompt on the speech side");
+    start(talk);
+    so_arena_trim(&talk->scratch); /* an answer's rows need less than the prompt's */
     talk->n_text = talk->n_memory = talk->n_units = 0;
     talk->voice = voice;
     talk->typed = talk->read[talk->backbone.len - 1].where != (SO_SLOT_SPEECH | SO_SLOT_EXPECT);

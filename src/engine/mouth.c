@@ -185,6 +185,8 @@ int64_t so_mouth_samples(const so_mouth *m) { return m->wave_frames * so_hift_sa
 
 void so_mouth_reset(so_mouth *m, uint64_t seed)
 {
+    so_arena_release(&m->scratch, 0);
+    so_arena_trim(&m->scratch);
     m->options.seed = seed;
     m->n = m->mel_units = m->mel_frames = m->tail_frames = m->source_frames = m->wave_frames = 0;
     m->ended = false;

@@ -25,6 +25,32 @@ static void arena_gives_aligned_blocks_and_counts_the_peak(void **state)
     so_arena_clear(&arena);
 }
 
+/* What lies behind the part in use goes back to the system, which gives zeros for it later; little stays. */
+static void a_trimmed_arena_gives_memory_back(void **state)
+{
+    (void)state;
+    so_error error;
+    so_arena arena;
+    const size_t much = (size_t)48 << 20;
+    CHECK_OK(so_arena_init(&arena, (size_t)64 << 20, &error), error);
+    char *kept = so_arena_alloc(&arena, 4096);
+    memset(kept, 1, 4096);
+    size_t mark = so_arena_mark(&arena);
+    for (int way = 0; way < 2; way++) {
+        size_t bytes = way ? much : 4096; /* little is not worth it */
+        memset(so_arena_alloc(&arena, bytes), 2, bytes);
+        so_arena_release(&arena, mark);
+        so_arena_trim(&arena);
+        char *again = so_arena_alloc(&arena, bytes);
+        assert_int_equal(again[0], way ? 0 : 2);
+        assert_int_equal(again[bytes - 1], way ? 0 : 2);
+        so_arena_release(&arena, mark);
+    }
+    assert_int_equal(kept[4095], 1);
+    assert_true(arena.peak >= much);
+    so_arena_clear(&arena);
+}
+
 static void add_task(void *context, int64_t task, int thread)
 {
     (void)thread;
@@ -108,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_gives_aligned_blocks_and_counts_the_peak),
+        cmocka_unit_test(a_trimmed_arena_gives_memory_back),
         cmocka_unit_test(pool_runs_every_task_once),
         cmocka_unit_test(writer_is_whole_or_absent),
         cmocka_unit_test(half_floats_round_trip),
