@@ -77,13 +77,6 @@ static void write_block(so_type type, const float *x, const float *importance, d
 {
     float w[256];
     switch (type) {
-    case SO_F32: memcpy(out, x, 4); break;
-    case SO_F16:
-    case SO_BF16: {
-        uint16_t half = type == SO_F16 ? so_to_f16(*x) : so_to_bf16(*x);
-        memcpy(out, &half, 2);
-        break;
-    }
     case SO_Q8_0: write_q8_0(x, (void *)out); break;
     case SO_Q4_0: write_q4_0(x, importance ? weights_of(x, importance, mean, 32, w) : NULL, (void *)out); break;
     case SO_Q5_0: write_q5_0(x, importance ? weights_of(x, importance, mean, 32, w) : NULL, (void *)out); break;
@@ -91,6 +84,14 @@ static void write_block(so_type type, const float *x, const float *importance, d
     case SO_Q5_K: so_block_write_q5_k(x, weights_of(x, importance, mean, 256, w), (void *)out); break;
     default: so_block_write_q6_k(x, weights_of(x, importance, mean, 256, w), (void *)out); break;
     }
+}
+
+static void write_floats(so_type type, const float *x, int64_t k, void *out)
+{
+    uint16_t *half = out;
+    if (type == SO_F32) memcpy(out, x, (size_t)k * sizeof *x);
+    for (int64_t i = 0; i < k && type == SO_F16; i++) half[i] = so_to_f16(x[i]);
+    for (int64_t i = 0; i < k && type == SO_BF16; i++) half[i] = so_to_bf16(x[i]);
 }
 
 /* 65520 rounds to infinity as f16; a block's scale is a fraction of its largest number. */
@@ -134,6 +135,10 @@ so_status so_quantise_row_by(so_type type, const float *x, const float *importan
     unsigned char *bytes = out;
     double sum = 0;
     SO_TRY(check(type, x, importance, k, error));
+    if (about->block == 1) {
+        write_floats(type, x, k, out);
+        return SO_OK;
+    }
     for (int64_t i = 0; importance && i < k; i++) sum += (double)importance[i];
     if (!(sum > 0)) importance = NULL;
     for (int64_t i = 0; i < k; i += about->block, bytes += about->bytes)
