@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/screen.h"
+#include "engine/choose.h"
 #include "text/chat.h"
 
 enum {
@@ -45,14 +45,9 @@ void so_slots_limit(so_slots *slots, int64_t limit)
 
 /* ---- prompts */
 
-static void tap(so_talk *talk, const char *what, const so_tensor *t)
-{
-    if (talk->tap && t && so_ok(&talk->pass)) talk->tap(talk->tap_context, what, t);
-}
-
 static void tap_layers(so_talk *talk, const char *what, so_tensor **each, int64_t n)
 {
-    for (int64_t i = 0; talk->tap && each && i < n; i++) tap(talk, what, each[i]);
+    for (int64_t i = 0; talk->tap && each && i < n; i++) so_tap(talk, what, each[i]);
 }
 
 /* NULL: layers need not be told apart. */
@@ -105,7 +100,7 @@ static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *
         int64_t rows = n - r0 < CTC_CHUNK ? n - r0 : CTC_CHUNK;
         size_t mark = so_arena_mark(pass->arena);
         so_tensor *z = so_omni_ctc(pass, net, so_take_rows(pass, h, rows, row + r0));
-        tap(talk, "ctc", z);
+        so_tap(talk, "ctc", z);
         for (int64_t i = 0; z && i < rows && !pass->dry; i++)
             talk->label[at[r0 + i]] = so_argmax(so_data(z) + i * so_cols(z), so_cols(z));
         so_tensor *part = so_omni_expect(pass, net, z);
@@ -113,7 +108,7 @@ static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *
             memcpy(so_data(e) + r0 * width, so_data(part), (size_t)(rows * width) * sizeof(so_real));
         so_arena_release(pass->arena, mark);
     }
-    tap(talk, "expect", e);
+    so_tap(talk, "expect", e);
     return e;
 }
 
@@ -125,14 +120,14 @@ static so_tensor *run_backbone(so_talk *talk, so_tensor *x)
     if (!x) return NULL;
     so_tensor **each = room_for_layers(talk, net->layers);
     so_batch *batch = so_batch_one(pass, so_rows(x), &talk->backbone);
-    tap(talk, "m_input", x);
+    so_tap(talk, "m_input", x);
     so_tensor *y = so_llama_forward(pass, net, x, batch, each);
     if (!so_ok(pass)) return NULL;
     if (!pass->dry) so_batch_advance(batch);
     keep_last(talk, y, talk->thought);
     talk->thought_at = talk->backbone.len;
     tap_layers(talk, "m_layer", each, net->layers);
-    tap(talk, "m_hidden", y);
+    so_tap(talk, "m_hidden", y);
     return y;
 }
 
@@ -143,12 +138,12 @@ static so_tensor *run_top(so_talk *talk, so_tensor *h, const so_fusion *fusion)
     if (!h) return NULL;
     so_tensor **each = room_for_layers(talk, layers);
     so_batch *batch = so_batch_one(pass, so_rows(h), &talk->top);
-    tap(talk, "t_input", h);
+    so_tap(talk, "t_input", h);
     so_tensor *y = so_omni_speak(pass, &talk->model->net, h, batch, fusion, each);
     if (!so_ok(pass)) return NULL;
     if (!pass->dry) so_batch_advance(batch);
     tap_layers(talk, "t_layer", each, layers);
-    tap(talk, "t_hidden", y);
+    so_tap(talk, "t_hidden", y);
     return y;
 }
 
@@ -249,7 +244,7 @@ static void run_chunk(so_talk *talk, chunk *c)
     if (c->n_speech) {
         so_batch *batch = so_batch_one(pass, c->n_speech, &talk->bottom);
         h = so_omni_hear(pass, &talk->model->net, c->n_speech, c->speech, batch);
-        tap(talk, "b_hidden", h);
+        so_tap(talk, "b_hidden", h);
         for (int64_t i = 0; i < c->n_speech && so_ok(pass) && !pass->dry; i++) {
             talk->heard[at + i] = c->speech[i];
             talk->label[at + i] = -1;
@@ -434,89 +429,6 @@ void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n)
     talk->n_script = n;
 }
 
-/* The likeliest id of one row under a head. A watcher sees all logits. */
-static int32_t likeliest(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what)
-{
-    so_pass *pass = &talk->pass;
-    int32_t id = 0;
-    if (pass->dry || (reach && !talk->tap)) id = so_best_row(pass, row, head, reach, NULL);
-    if (!pass->dry && reach && !talk->tap) return id;
-    so_tensor *z = so_linear(pass, row, head, NULL);
-    tap(talk, what, z);
-    return z && so_ok(pass) && !pass->dry ? so_argmax(so_data(z), so_cols(z)) : 0;
-}
-
-/* One row's id: the likeliest, or one that is sampled. */
-static int32_t choose(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what, bool greedy)
-{
-    if (greedy || talk->pass.dry || talk->options.sampling.temperature <= 0) return likeliest(talk, row, head, reach, what);
-    so_tensor *z = so_linear(&talk->pass, row, head, NULL);
-    tap(talk, what, z);
-    if (!z || !so_ok(&talk->pass)) return 0;
-    return so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
-}
-
-/* Rows first .. first + n of a head, as a tensor of their own. */
-static so_tensor some_rows(const so_tensor *head, int64_t first, int64_t n)
-{
-    so_tensor part = {.data = (char *)head->data + so_type_bytes(head->type, first * head->dim[1]), .dim = {n, head->dim[1]},
-                      .type = head->type, .n_dims = 2, .name = head->name};
-    return part;
-}
-
-/* Ids that end a voice and are no units; the i-th, or -1. */
-static int32_t voice_end(const so_model *model, int64_t i)
-{
-    int32_t id = model->setup.stop[i];
-    bool unit = id >= model->first_unit && id < model->first_unit + model->units;
-    return unit || id < 0 || id >= model->net.unit_head->dim[0] ? -1 : id;
-}
-
-/* The likeliest of the units and of what ends a voice; the lowest among equals. */
-static int32_t likeliest_unit(so_talk *talk, so_tensor *row)
-{
-    so_pass *pass = &talk->pass;
-    const so_model *model = talk->model;
-    so_tensor units = some_rows(model->net.unit_head, model->first_unit, model->units);
-    const float *reach = model->unit_reach ? model->unit_reach + model->first_unit : NULL;
-    int32_t best = model->first_unit + so_best_row(pass, row, &units, reach, NULL);
-    so_real most = -INFINITY;
-    if (pass->dry || !so_ok(pass)) return best;
-    for (int64_t i = -1; i < model->setup.n_stop; i++) { /* -1: that unit itself */
-        int32_t id = i < 0 ? best : voice_end(model, i);
-        so_real z;
-        if (id < 0) continue;
-        so_tensor one = some_rows(model->net.unit_head, id, 1);
-        pass->k->linear(NULL, one.type, one.data, 1, one.dim[1], so_data(row), 1, NULL, &z);
-        if (z > most || (z == most && id < best)) most = z, best = id;
-    }
-    return best;
-}
-
-/* One of the units, or of what ends a voice. */
-static int32_t choose_unit(so_talk *talk, so_tensor *row)
-{
-    so_pass *pass = &talk->pass;
-    const so_model *model = talk->model;
-    if (pass->dry || talk->options.sampling.temperature <= 0) return likeliest_unit(talk, row);
-    int64_t n = 0, most = model->setup.n_stop + model->units;
-    so_real *z = so_take(pass, (size_t)most * sizeof *z, false);
-    int32_t *ids = so_take(pass, (size_t)most * sizeof *ids, false);
-    so_tensor part = some_rows(model->net.unit_head, model->first_unit, model->units), *y = so_linear(pass, row, &part, NULL);
-    if (!z || !ids || !y || !so_ok(pass)) return 0;
-    for (int64_t i = 0; i < model->units; i++, n++) z[n] = so_data(y)[i], ids[n] = model->first_unit + (int32_t)i;
-    for (int64_t i = 0; i < model->setup.n_stop; i++) {
-        int32_t id = voice_end(model, i);
-        if (id < 0) continue;
-        part = some_rows(model->net.unit_head, id, 1);
-        y = so_linear(pass, row, &part, NULL);
-        if (!y || !so_ok(pass)) return 0;
-        z[n] = so_data(y)[0];
-        ids[n++] = id;
-    }
-    return ids[so_sample(&talk->sampler, &talk->options.sampling, z, n, &talk->rng)];
-}
-
 /* The backbone reads its own last token, if any, and names the next. */
 static int32_t think_on(so_talk *talk)
 {
@@ -529,7 +441,7 @@ static int32_t think_on(so_talk *talk)
             talk->read[at] = (so_slot){id, SO_SLOT_TEXT};
     }
     so_tensor *hidden = so_constant(pass, 2, (int64_t[]){1, width}, talk->thought);
-    return choose(talk, hidden, talk->model->net.text_head, talk->model->text_reach, "m_logits", talk->voice);
+    return so_choose(talk, hidden, talk->model->net.text_head, talk->model->text_reach, "m_logits", talk->voice);
 }
 
 /* The id that the backbone writes next. */
@@ -577,8 +489,8 @@ static void hear_own(so_talk *talk)
     int64_t at = talk->bottom.len;
     so_batch *batch = so_batch_one(pass, 1, &talk->bottom);
     so_tensor *h = so_omni_hear(pass, &talk->model->net, 1, &id, batch);
-    if (!pass->dry) tap(talk, "gen_b_hidden", h);
-    int32_t label = likeliest(talk, h, talk->model->net.ctc_head, talk->model->ctc_reach, "gen_ctc");
+    if (!pass->dry) so_tap(talk, "gen_b_hidden", h);
+    int32_t label = so_likeliest(talk, h, talk->model->net.ctc_head, talk->model->ctc_reach, "gen_ctc");
     if (!so_ok(pass) || pass->dry) return;
     so_batch_advance(batch);
     keep_last(talk, h, talk->h);
@@ -633,8 +545,8 @@ static int32_t speak_on(so_talk *talk)
                                    .hi = (int32_t[]){(int32_t)m}}};
     so_tensor *h = so_constant(pass, 2, (int64_t[]){1, width}, talk->h);
     so_tensor *row = run_top(talk, h, &fusion);
-    if (talk->options.only_units) return choose_unit(talk, row);
-    return choose(talk, row, talk->model->net.unit_head, talk->model->unit_reach, "u_logits", false);
+    if (talk->options.only_units) return so_choose_unit(talk, row);
+    return so_choose(talk, row, talk->model->net.unit_head, talk->model->unit_reach, "u_logits", false);
 }
 
 static so_status make_unit(so_talk *talk, so_made *made, so_error *error)

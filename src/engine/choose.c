@@ -1,0 +1,92 @@
+/* From a row to an id. See engine/choose.h.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/choose.h"
+
+#include <math.h>
+
+#include "nn/screen.h"
+
+void so_tap(so_talk *talk, const char *what, const so_tensor *t)
+{
+    if (talk->tap && t && so_ok(&talk->pass)) talk->tap(talk->tap_context, what, t);
+}
+
+int32_t so_likeliest(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what)
+{
+    so_pass *pass = &talk->pass;
+    int32_t id = 0;
+    if (pass->dry || (reach && !talk->tap)) id = so_best_row(pass, row, head, reach, NULL);
+    if (!pass->dry && reach && !talk->tap) return id;
+    so_tensor *z = so_linear(pass, row, head, NULL);
+    so_tap(talk, what, z);
+    return z && so_ok(pass) && !pass->dry ? so_argmax(so_data(z), so_cols(z)) : 0;
+}
+
+int32_t so_choose(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what, bool greedy)
+{
+    if (greedy || talk->pass.dry || talk->options.sampling.temperature <= 0) return so_likeliest(talk, row, head, reach, what);
+    so_tensor *z = so_linear(&talk->pass, row, head, NULL);
+    so_tap(talk, what, z);
+    if (!z || !so_ok(&talk->pass)) return 0;
+    return so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
+}
+
+/* Rows first .. first + n of a head, as a tensor of their own. */
+static so_tensor some_rows(const so_tensor *head, int64_t first, int64_t n)
+{
+    so_tensor part = {.data = (char *)head->data + so_type_bytes(head->type, first * head->dim[1]), .dim = {n, head->dim[1]},
+                      .type = head->type, .n_dims = 2, .name = head->name};
+    return part;
+}
+
+/* Ids that end a voice and are no units; the i-th, or -1. */
+static int32_t voice_end(const so_model *model, int64_t i)
+{
+    int32_t id = model->setup.stop[i];
+    bool unit = id >= model->first_unit && id < model->first_unit + model->units;
+    return unit || id < 0 || id >= model->net.unit_head->dim[0] ? -1 : id;
+}
+
+/* The likeliest of the units and of what ends a voice; the lowest among equals. */
+static int32_t likeliest_unit(so_talk *talk, so_tensor *row)
+{
+    so_pass *pass = &talk->pass;
+    const so_model *model = talk->model;
+    so_tensor units = some_rows(model->net.unit_head, model->first_unit, model->units);
+    const float *reach = model->unit_reach ? model->unit_reach + model->first_unit : NULL;
+    int32_t best = model->first_unit + so_best_row(pass, row, &units, reach, NULL);
+    so_real most = -INFINITY;
+    if (pass->dry || !so_ok(pass)) return best;
+    for (int64_t i = -1; i < model->setup.n_stop; i++) { /* -1: that unit itself */
+        int32_t id = i < 0 ? best : voice_end(model, i);
+        so_real z;
+        if (id < 0) continue;
+        so_tensor one = some_rows(model->net.unit_head, id, 1);
+        pass->k->linear(NULL, one.type, one.data, 1, one.dim[1], so_data(row), 1, NULL, &z);
+        if (z > most || (z == most && id < best)) most = z, best = id;
+    }
+    return best;
+}
+
+int32_t so_choose_unit(so_talk *talk, so_tensor *row)
+{
+    so_pass *pass = &talk->pass;
+    const so_model *model = talk->model;
+    if (pass->dry || talk->options.sampling.temperature <= 0) return likeliest_unit(talk, row);
+    int64_t n = 0, most = model->setup.n_stop + model->units;
+    so_real *z = so_take(pass, (size_t)most * sizeof *z, false);
+    int32_t *ids = so_take(pass, (size_t)most * sizeof *ids, false);
+    so_tensor part = some_rows(model->net.unit_head, model->first_unit, model->units), *y = so_linear(pass, row, &part, NULL);
+    if (!z || !ids || !y || !so_ok(pass)) return 0;
+    for (int64_t i = 0; i < model->units; i++, n++) z[n] = so_data(y)[i], ids[n] = model->first_unit + (int32_t)i;
+    for (int64_t i = 0; i < model->setup.n_stop; i++) {
+        int32_t id = voice_end(model, i);
+        if (id < 0) continue;
+        part = some_rows(model->net.unit_head, id, 1);
+        y = so_linear(pass, row, &part, NULL);
+        if (!y || !so_ok(pass)) return 0;
+        z[n] = so_data(y)[0];
+        ids[n++] = id;
+    }
+    return ids[so_sample(&talk->sampler, &talk->options.sampling, z, n, &talk->rng)];
+}
