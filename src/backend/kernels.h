@@ -92,8 +92,8 @@ typedef struct so_kernels {
     /* Row `row` of w[*,k] as numbers. */
     void (*row)(so_type type, const void *w, int64_t row, int64_t k, so_real *out);
     /* Rounds rows for linear_int8 into so_int8_bytes(m, k) bytes at `out` (64-aligned), in an order of the table's own. Every
-     * 32 numbers x of a row become round(x / s), ties to even, with s = max |x| / 127 in float (0 where the largest is below
-     * 1e-30); a group with a number that is not finite has s NaN. */
+     * so_int8_span(m) numbers x of a row become round(x / s), ties to even, with s = max |x| / 127 in float (0 where the largest
+     * is below 1e-30); a span with a number that is not finite has s NaN. */
     void (*round_int8)(so_pool *pool, int64_t m, int64_t k, const so_real *x, void *out);
     /* `linear` of block types on what round_int8 made of the same m rows of k: products of whole numbers, exact within a
      * group, times both scales. `count` matrices (up to SO_PRODUCTS) meet the same rows in one loop. */
@@ -164,10 +164,15 @@ const so_kernels *so_kernels_half(void);
  * rounded as in so_kernels_half where that gains. For inference. */
 const so_kernels *so_kernels_int8(void);
 
+enum { SO_FEW_ROWS = 8 }; /* up to so many wait for memory and are rounded more finely */
+
+/* Numbers of a row that round_int8 gives one scale. */
+static inline int64_t so_int8_span(int64_t m) { return m <= SO_FEW_ROWS ? 32 : 128; }
+
 /* Bytes that round_int8 writes for m rows of k numbers. Of few rows some tables keep the codes in further orders. */
 static inline size_t so_int8_bytes(int64_t m, int64_t k)
 {
-    size_t rows = m <= 8 ? (size_t)m * 896 : (size_t)((m + 5) / 6 * 6) * 416;
+    size_t rows = m <= SO_FEW_ROWS ? (size_t)m * 896 : (size_t)((m + 5) / 6 * 6) * 384;
     return rows * (size_t)((k + 255) / 256);
 }
 

@@ -71,29 +71,32 @@ static void read_group(so_type type, const unsigned char *row, int64_t g, group 
 /* ---- rounding */
 
 typedef struct round_job {
-    int64_t k;
+    int64_t k, span;
     const so_real *x;
     void *out;
 } round_job;
 
-static void round_group(const so_real *x, int n, const so_int8_row *row, int64_t g)
+/* The span at columns `from` to `to`, of which n numbers are there. */
+static void round_span(const so_real *x, int64_t n, const so_int8_row *row, int64_t from, int64_t to)
 {
-    float part[32] = {0}, most = 0, bad = 0;
-    for (int i = 0; i < n; i++) {
+    float part[SO_SPAN] = {0}, most = 0, bad = 0;
+    for (int64_t i = 0; i < n; i++) {
         part[i] = (float)x[i];
         bad += part[i] * 0;
         most = fabsf(part[i]) > most ? fabsf(part[i]) : most;
     }
-    float scale = most < 1e-30f ? 0 : most / 127, inverse = most < 1e-30f ? 0 : 127 / most;
-    int sum[2] = {0, 0};
-    for (int i = 0; i < 32; i++) {
-        row->q[32 * g + i] = bad == 0 ? (int8_t)nearbyintf(part[i] * inverse) : 0;
-        sum[i / 16] += row->q[32 * g + i];
+    float scale = (most < 1e-30f ? 0 : most / 127) + bad, inverse = most < 1e-30f ? 0 : 127 / most;
+    for (int64_t g = from / 32; g < to / 32; g++) {
+        int sum[2] = {0, 0};
+        for (int i = 0; i < 32; i++) {
+            row->q[32 * g + i] = bad == 0 ? (int8_t)nearbyintf(part[32 * g - from + i] * inverse) : 0;
+            sum[i / 16] += row->q[32 * g + i];
+        }
+        row->scale[g] = scale;
+        row->sum32[g] = scale * (float)(sum[0] + sum[1]);
+        row->sum16[2 * g] = scale * (float)sum[0];
+        row->sum16[2 * g + 1] = scale * (float)sum[1];
     }
-    row->scale[g] = scale + bad;
-    row->sum32[g] = row->scale[g] * (float)(sum[0] + sum[1]);
-    row->sum16[2 * g] = row->scale[g] * (float)sum[0];
-    row->sum16[2 * g + 1] = row->scale[g] * (float)sum[1];
 }
 
 static void round_rows(void *p, int64_t row0, int64_t row1)
@@ -101,16 +104,16 @@ static void round_rows(void *p, int64_t row0, int64_t row1)
     const round_job *j = p;
     for (int64_t i = row0; i < row1; i++) {
         so_int8_row row = so_int8_row_at(j->out, i, j->k);
-        for (int64_t c = 0; c < so_int8_width(j->k); c += 32) {
-            int64_t n = j->k - c < 0 ? 0 : j->k - c < 32 ? j->k - c : 32;
-            round_group(j->x + i * j->k + (n ? c : 0), (int)n, &row, c / 32);
+        for (int64_t c = 0; c < so_int8_width(j->k); c += j->span) {
+            int64_t n = j->k - c < 0 ? 0 : j->k - c < j->span ? j->k - c : j->span;
+            round_span(j->x + i * j->k + (n ? c : 0), n, &row, c, c + j->span);
         }
     }
 }
 
 static void round_int8(so_pool *pool, int64_t m, int64_t k, const so_real *x, void *out)
 {
-    round_job job = {k, x, out};
+    round_job job = {k, so_int8_span(m), x, out};
     so_for_rows(pool, m, 4, round_rows, &job);
 }
 
