@@ -87,11 +87,11 @@ so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *o
 
 /* ---- quantised models */
 
-/* What a model is asked: turns of a tabletop folder (with a picture, in words and in speech), lines of a text file (and
- * made-up speech units), or a few built-in ones. */
+/* What a model is asked: turns of a tabletop folder (with a picture, in words and in speech), the cases of a folder of reference
+ * numbers (golden.json), lines of a text file (and made-up speech units), or a few built-in ones. */
 typedef struct so_turns_options {
     const char *model, *tokenizer; /* as so_model_open takes them */
-    const char *data;   /* a folder or .json of the tabletop world; or text, one turn a line; NULL: built-in */
+    const char *data;   /* a folder (or .json of the tabletop world), or text, one turn a line; NULL: built-in */
     int64_t items;      /* at most so many; 0: 64 */
     int threads;        /* 0: all cores */
     uint64_t seed;      /* of made-up units and pictures */

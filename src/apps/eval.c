@@ -179,7 +179,7 @@ static int run(int argc, char **argv)
         {"importance", SO_OPTION_TEXT, &quant.importance, "FILE", "quant: what columns matter, from calibrate"},
         {"kv", SO_OPTION_TEXT, &quant.kv, "TYPE", "quant: of keys and values: f32, f16, bf16, q8_0"},
         {"data", SO_OPTION_TEXT, &quant.turns.data, "DIR|FILE",
-         "quant: a tabletop corpus, or text, one turn a line; a few built-in turns when not given"},
+         "quant: a tabletop corpus, reference numbers, or text, one turn a line; a few built-in turns when not given"},
         {"answers", SO_OPTION_FLAG, &answers, NULL, "quant: also answers and word errors on the corpus"},
         {"keep", SO_OPTION_TEXT, &quant.keep, "FILE", "quant: leave the quantised model there"},
         {0},
@@ -222,5 +222,7 @@ const so_verb so_verb_eval = {
     "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"
     "  stream-omni eval tabletop test --items 500 --details answers.jsonl\n"
     "  stream-omni eval tabletop test --modes V+S\\>S --json\n"
-    "  stream-omni eval quant models/tabletop.gguf --type q4_k_m --data test --answers\n",
+    "  stream-omni eval quant models/tabletop.gguf --type q4_k_m --data test --answers\n"
+    "  stream-omni eval quant reference/stream-omni-tiny/model --data reference/stream-omni-tiny --type q8_0 \\\n"
+    "    --tokenizer reference/llama3-tokenizer\n",
     run};

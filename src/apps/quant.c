@@ -46,7 +46,7 @@ static int run(int argc, char **argv)
     const so_option options[] = {
         {"output", SO_OPTION_TEXT, &out, "FILE", "where to write, a safetensors file"},
         {"data", SO_OPTION_TEXT, &turns.data, "DIR|FILE",
-         "a tabletop corpus, or text, one turn a line; a few built-in turns when not given"},
+         "a tabletop corpus, reference numbers, or text, one turn a line; a few built-in turns when not given"},
         {"tokenizer", SO_OPTION_TEXT, &turns.tokenizer, "PATH", "the model's tokenizer, when it lies elsewhere"},
         {"items", SO_OPTION_INT, &turns.items, "N", "at most so many; 64 when not given", 1, 1e9},
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},

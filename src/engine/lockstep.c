@@ -137,17 +137,30 @@ static so_status compare(so_lockstep *l, so_error *error)
     return SO_OK;
 }
 
-so_status so_lockstep_ask(so_lockstep *l, const so_turn *turn, so_error *error)
+static so_status answer(so_lockstep *l, so_error *error)
 {
     so_made made;
-    for (int i = 0; i < 2; i++)
-        for (int d = 0; d < SO_DRIFTS; d++) l->seen[i].rows[d].rows = 0;
-    SO_TRY(so_turn_give(l->first, turn, error));
-    SO_TRY(so_turn_give(l->other, turn, error));
     for (;;) {
         SO_TRY(so_talk_step(l->first->talk, &made, error));
         SO_TRY(so_talk_follow(l->other->talk, &made, error)); /* to the end, too: the first may have heard a last unit of its own */
         if (made.kind == SO_STEP_END) break;
     }
-    return compare(l, error);
+    return SO_OK;
+}
+
+so_status so_lockstep_ask(so_lockstep *l, const so_turn *turn, so_error *error)
+{
+    for (int i = 0; i < 2; i++)
+        for (int d = 0; d < SO_DRIFTS; d++) l->seen[i].rows[d].rows = 0;
+    SO_TRY(so_turn_give(l->first, turn, error));
+    SO_TRY(so_turn_give(l->other, turn, error));
+    so_talk *talk[2] = {l->first->talk, l->other->talk};
+    const int64_t text = talk[0]->options.max_text, units = talk[0]->options.max_units;
+    for (int i = 0; i < 2 && turn->most > 0; i++) {
+        int64_t *limit = turn->voice ? &talk[i]->options.max_units : &talk[i]->options.max_text;
+        if (turn->most < *limit) *limit = turn->most;
+    }
+    so_status status = answer(l, error);
+    for (int i = 0; i < 2; i++) talk[i]->options.max_text = text, talk[i]->options.max_units = units;
+    return status == SO_OK ? compare(l, error) : status;
 }

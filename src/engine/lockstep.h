@@ -25,6 +25,7 @@ typedef struct so_turn {
     const uint8_t *rgb;    /* NULL: no picture */
     int width, height;
     bool voice;            /* the answer has units */
+    int64_t most;          /* units of the answer, or text where it has none; 0: as many as the session allows */
 } so_turn;
 
 typedef struct so_lockstep so_lockstep;

@@ -1,4 +1,4 @@
-/* Turns out of a tabletop corpus, a text file, or nothing.
+/* Turns out of a tabletop corpus, a folder of reference numbers, a text file, or nothing.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "recipes/turns.h"
@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "data/tabletop_corpus.h"
+#include "engine/golden.h"
+#include "engine/golden_omni.h"
 #include "media/audio.h"
 #include "media/image.h"
 
@@ -18,6 +21,7 @@ struct so_turns {
     so_model *model;
     so_turns_options options;
     so_tabletop_corpus corpus;
+    json_t *golden;   /* golden.json of a folder of reference numbers */
     char *text;       /* of a text file or the built-in one, cut into lines */
     char **line;
     int64_t n_lines, capacity;
@@ -60,10 +64,24 @@ static bool is_corpus(const char *path)
     return path && ((stat(path, &st) == 0 && S_ISDIR(st.st_mode)) || (dot && strncmp(dot, ".json", 5) == 0));
 }
 
+static so_status open_golden(so_turns *t, const char *path, so_error *error)
+{
+    json_error_t wrong;
+    t->golden = json_load_file(path, 0, &wrong);
+    if (!t->golden) return so_fail(error, SO_ERR_FORMAT, "%s: line %d: %s", path, wrong.line, wrong.text);
+    if (!json_array_size(json_object_get(t->golden, "cases"))) return so_fail(error, SO_ERR_FORMAT, "%s has no cases", path);
+    return SO_OK;
+}
+
 static so_status open_turns(so_turns *t, so_error *error)
 {
     int64_t there;
-    if (is_corpus(t->options.data)) {
+    char golden[4096];
+    snprintf(golden, sizeof golden, "%s/golden.json", t->options.data ? t->options.data : "");
+    if (t->options.data && access(golden, R_OK) == 0) {
+        SO_TRY(open_golden(t, golden, error));
+        there = (int64_t)json_array_size(json_object_get(t->golden, "cases"));
+    } else if (is_corpus(t->options.data)) {
         SO_TRY(so_tabletop_open(&t->corpus, t->options.data, error));
         there = t->corpus.count;
         if (!there) return so_fail(error, SO_ERR_MISSING, "%s has no item", t->options.data);
@@ -97,6 +115,7 @@ void so_turns_close(so_turns **turns)
     so_turns *t = *turns;
     so_tabletop_close(&t->corpus);
     so_image_clear(&t->image);
+    json_decref(t->golden);
     free(t->text);
     free(t->line);
     free(t->units);
@@ -104,8 +123,8 @@ void so_turns_close(so_turns **turns)
     *turns = NULL;
 }
 
-/* Every item is asked in words, and once more in speech where the model hears. */
-static int64_t ways(const so_turns *t) { return t->model->setup.omni.speech ? 2 : 1; }
+/* Every item is asked in words, and once more in speech where the model hears; a case of reference numbers is one or the other. */
+static int64_t ways(const so_turns *t) { return t->model->setup.omni.speech && !t->golden ? 2 : 1; }
 
 int64_t so_turns_count(const so_turns *t) { return t->items * ways(t); }
 
@@ -158,8 +177,38 @@ static so_status from_corpus(so_turns *t, int64_t i, bool speech, so_turn *turn,
     return SO_OK;
 }
 
+/* The case as its reference ran it, as far as its limit. */
+static so_status from_golden(so_turns *t, int64_t i, so_turn *turn, so_error *error)
+{
+    const json_t *one = json_array_get(json_object_get(t->golden, "cases"), (size_t)i), *units = json_object_get(one, "input_units");
+    const char *mode = json_string_value(json_object_get(one, "inference_type")), *user = json_string_value(json_object_get(one, "user"));
+    const char *picture = json_string_value(json_object_get(one, "image"));
+    static const char place[] = "<image>\n";
+    if (!mode || !user) return so_fail(error, SO_ERR_FORMAT, "%s/golden.json: case %lld has no mode or user", t->options.data, (long long)i);
+    so_image_clear(&t->image);
+    if (picture) {
+        so_golden g = {.folder = t->options.data, .root = t->golden};
+        SO_TRY(so_golden_picture(&g, picture, &t->image, error));
+    }
+    *turn = (so_turn){.rgb = t->image.rgb, .width = t->image.w, .height = t->image.h, .voice = strstr(mode, "_to_speech") != NULL,
+                      .most = json_integer_value(json_object_get(one, "max_new_tokens"))};
+    turn->n_units = (int64_t)json_array_size(units);
+    if (!turn->n_units) {
+        turn->text = strncmp(user, place, strlen(place)) == 0 ? user + strlen(place) : user;
+        return SO_OK;
+    }
+    SO_TRY(room_for_units(t, turn->n_units, error));
+    for (int64_t k = 0; k < turn->n_units; k++) {
+        json_int_t unit = json_integer_value(json_array_get(units, (size_t)k));
+        t->units[k] = unit < 0 || unit > INT32_MAX ? -1 : (int32_t)unit;
+    }
+    turn->units = t->units;
+    return SO_OK;
+}
+
 so_status so_turns_get(so_turns *t, int64_t i, so_turn *turn, so_error *error)
 {
+    if (t->golden) return from_golden(t, i, turn, error);
     bool speech = i % ways(t) == 1;
     int64_t at = i / ways(t);
     *turn = (so_turn){.voice = speech};
