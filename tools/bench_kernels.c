@@ -1,5 +1,5 @@
 /* Speed of the kernels of every table: products in GFLOP/s beside the peak of the machine, decoding products in GB/s,
- * elementwise kernels in ns an element. Not a test. CPU_TIME=1 counts the processor time of one thread, which a busy machine
+ * attention of one row likewise, elementwise kernels in ns an element. Not a test. CPU_TIME=1 counts the processor time of one thread, which a busy machine
  * disturbs least.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
@@ -116,6 +116,39 @@ static void decoding(const so_kernels *k, so_pool *pool)
     }
 }
 
+/* One row of 32 heads after `keys` others of 8 key heads, in 16 layers one after the other, so that they come from memory. */
+static void attending(const so_kernels *k, so_pool *pool)
+{
+    enum { LAYERS = 16, HEADS = 32, KEY_HEADS = 8, ROUNDS = 9 };
+    static const int64_t shape[][2] = {{64, 2048}, {128, 512}, {128, 2048}};
+    static const so_type types[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
+    for (int t = 0; t < 4; t++) {
+        printf("%s: attention of one row, keys and values in %s, GB/s", k->name, so_type_about(types[t])->name);
+        for (int i = 0; i < 3; i++) {
+            int64_t d = shape[i][0], n = shape[i][1];
+            size_t bytes = (size_t)n * so_type_bytes(types[t], KEY_HEADS * d);
+            float *q = numbers(HEADS * d), *y = numbers(HEADS * d), *kv[2 * LAYERS];
+            for (int l = 0; l < 2 * LAYERS; l++) memset(kv[l] = aligned_alloc(64, (bytes + 63) / 64 * 64), 0, bytes);
+            double best = 1e9;
+            for (int round = 0; round < ROUNDS; round++) {
+                double start = now();
+                for (int l = 0; l < LAYERS; l++) {
+                    so_attn_seg seg = {.q_rows = 1, .k = kv[2 * l], .v = kv[2 * l + 1], .kv_rows = n, .kv_stride = KEY_HEADS * d, .pos0 = n - 1,
+                                       .kv_type = types[t]};
+                    k->attention(pool, &(so_attn){HEADS, KEY_HEADS, d, 0.1f, true, NULL, NULL, 1, &seg}, q, y, NULL);
+                }
+                start = now() - start;
+                if (start < best) best = start;
+            }
+            printf("; %lld keys of %lld: %.1f", (long long)n, (long long)d, 2.0 * LAYERS * (double)bytes / best / 1e9);
+            for (int l = 0; l < 2 * LAYERS; l++) free(kv[l]);
+            free(q);
+            free(y);
+        }
+        printf("\n");
+    }
+}
+
 static void one_unary(const bench *b) { b->k->unary(b->pool, (so_unary)b->m, b->n, b->a, b->c); }
 static void one_unary_back(const bench *b) { b->k->unary_back(b->pool, (so_unary)b->m, b->n, b->a, b->b, b->c); }
 
@@ -141,6 +174,7 @@ int main(int argc, char **argv)
         products(so_kernels_at(i), pool, "gemm", product);
         products(so_kernels_at(i), pool, "gemm_bf16", product_bf16);
         decoding(so_kernels_at(i), pool);
+        attending(so_kernels_at(i), pool);
         elements(so_kernels_at(i), pool);
     }
     so_pool_close(&pool);
