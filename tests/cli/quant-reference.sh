@@ -5,7 +5,7 @@ cases() {
     $SO eval quant "$reference/stream-omni-tiny/model" --tokenizer "$reference/llama3-tokenizer" --threads 1 "$@" 2>/dev/null | tail -n +4
 }
 cases --data "$reference/stream-omni-tiny" --type f16 | awk '{ print $1, $2, $3 }'
-cases --data "$reference/stream-omni-tiny" --type q8_0 | awk '{ print $1, $2, ($3 < 100), $5 }'
+cases --data "$reference/stream-omni-tiny" --type q8_0 | awk '{ print $1, $2, ($1 == "CTC" ? $3 : "near ties"), $5 }' # $5: where the model is sure
 mkdir -p one
 for wrong in '{"set": 1}' '{"cases": [' '{"cases": [{"user": "Hello."}]}' '{"cases": [{"user": "", "inference_type": "t", "input_units": [99999]}]}'; do
     printf '%s' "$wrong" >one/golden.json
