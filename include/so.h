@@ -9,9 +9,10 @@
  *     while (so_next(session, &event, &error) == SO_OK && event.kind != SO_EVENT_DONE) ...
  *     so_session_close(&session);  so_model_close(&model);
  *
- * Nothing here calls back, starts threads of its own beyond the model's pool, or keeps globals. A model may be shared by
- * sessions; one session is used by one thread at a time, except so_session_stop, which any thread may call. Every function
- * that returns so_status writes `error` (which may be NULL) when it fails; a failed feed leaves the session as it was.
+ * Nothing here calls back, starts threads of its own beyond the model's pool, or keeps globals. A model may be shared
+ * by sessions; one session is used by one thread at a time, except so_session_stop, which any thread may call. Every
+ * function that returns so_status writes `error` (which may be NULL) when it fails; a failed feed leaves the session as
+ * it was.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_H
@@ -36,25 +37,28 @@ typedef struct so_session so_session;
 /* ---- models */
 /* How products with quantised weights (q8_0, q4_k, ...) are made. */
 typedef enum so_precision {
-    SO_PRECISION_AUTO,  /* what SO_PRECISION in the environment says (exact, int8); else int8 for models above 1 GiB, exact below */
+    SO_PRECISION_AUTO,  /* what SO_PRECISION in the environment says (exact, int8); else int8 for models above 1 GiB,
+                           exact below */
     SO_PRECISION_EXACT, /* weights expanded to f32, activations f32 */
-    SO_PRECISION_INT8   /* weights as stored (keep_types), activations rounded to int8 in groups of 32: several times as fast */
+    SO_PRECISION_INT8   /* weights as stored (keep_types), activations rounded to int8 in groups of 32: several times as
+                           fast */
 } so_precision;
 
 typedef struct so_model_options {
-    int threads;      /* 0: all cores */
-    int context;      /* positions of the backbone per session; 0: the model's own, at most 8192 */
-    int keep_types;   /* 1: keep stored types (less memory); 0: expand small models to f32 */
-    int bf16;         /* 1: vision tower and codec multiply numbers rounded to bf16, about twice as fast where the machine can */
+    int threads;    /* 0: all cores */
+    int context;    /* positions of the backbone per session; 0: the model's own, at most 8192 */
+    int keep_types; /* 1: keep stored types (less memory); 0: expand small models to f32 */
+    int bf16; /* 1: vision tower and codec multiply numbers rounded to bf16, about twice as fast where the machine can
+               */
     const char *tokenizer; /* folder or file of the tokenizer; NULL: where the model is */
     const char *codec;     /* folder of the speech codec; NULL: codec/ where the model is, or the same file */
     const char *speaker;   /* name of the voice in the codec's file; NULL: its English woman, else the first */
     so_precision precision;
-    int prefault;          /* 1: read all stored tensors into memory now, not when they are first used */
+    int prefault; /* 1: read all stored tensors into memory now, not when they are first used */
 } so_model_options;
 
-/* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors, tokenizer.json,
- * and optionally the codec's files). `options` may be NULL. */
+/* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors,
+ * tokenizer.json, and optionally the codec's files). `options` may be NULL. */
 so_status so_model_open(so_model **out, const char *path, const so_model_options *options, so_error *error);
 /* Closes it; sessions must be closed before. Accepts NULL and a null model. */
 void so_model_close(so_model **model);
@@ -63,13 +67,13 @@ typedef struct so_model_info {
     const char *name, *path;
     int64_t parameters, text_rows, audio_rows, units;
     int width, bottom, backbone, top;
-    int hears, sees, speaks;          /* takes speech units; takes pictures; gives audio (speech layers and a codec) */
-    int has_ears;                     /* takes audio: the codec has a speech tokenizer */
-    const char *voice;                /* name of the voice it speaks with; "" when it has none */
+    int hears, sees, speaks;           /* takes speech units; takes pictures; gives audio (speech layers and a codec) */
+    int has_ears;                      /* takes audio: the codec has a speech tokenizer */
+    const char *voice;                 /* name of the voice it speaks with; "" when it has none */
     int picture_side, picture_vectors; /* pixels; backbone positions per picture */
     const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
     int64_t n_unused;
-    int int8;                          /* products with quantised weights round activations to int8 */
+    int int8; /* products with quantised weights round activations to int8 */
 } so_model_info;
 typedef struct so_save_options {
     const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as
@@ -79,9 +83,9 @@ typedef struct so_save_options {
     void (*note)(void *context, const char *line); /* hears of matrices that could not have their type; may be NULL */
     void *context;
 } so_save_options;
-/* Writes the whole model (configuration, tokenizer, weights) as one GGUF file, which appears whole or not at all. Vectors
- * are stored as f32 whatever the options say. `options` may be NULL. SO_ERR_NUMBER names a tensor with a number that its
- * type cannot hold. */
+/* Writes the whole model (configuration, tokenizer, weights) as one GGUF file, which appears whole or not at all.
+ * Vectors are stored as f32 whatever the options say. `options` may be NULL. SO_ERR_NUMBER names a tensor with a number
+ * that its type cannot hold. */
 so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error);
 /* Strings live as long as the model. */
 void so_model_about(const so_model *model, so_model_info *info);
@@ -94,22 +98,22 @@ typedef enum so_loop {
 
 typedef struct so_session_options {
     so_loop loop;
-    int lookahead;         /* K, text tokens before the first unit; 0: 3 */
-    int window;            /* W, text tokens the top layers see; 0: 5; -1: unbounded */
-    int max_text, max_units; /* per answer; 0: 1024 */
+    int lookahead;             /* K, text tokens before the first unit; 0: 3 */
+    int window;                /* W, text tokens the top layers see; 0: 5; -1: unbounded */
+    int max_text, max_units;   /* per answer; 0: 1024 */
     double temperature, top_p; /* 0: greedy. In speech modes they apply to units, text stays greedy */
-    int top_k;             /* 0: 50 where temperature > 0 */
+    int top_k;                 /* 0: 50 where temperature > 0 */
     uint64_t seed;
-    const char *system;    /* system text; NULL: the model's own */
-    int first_units;       /* units before the first audio leaves; 0: the default */
-    int units_per_token;       /* a voice that makes so many units without a further word of its text is ended: it has
-                                * said all, or goes round in circles. 0: the model's own number, which published models
-                                * do not have, and 50 (2 s) in so_say; -1: never */
-    int only_units;        /* 1: a voice chooses among units and what ends it. 0: among all rows of the head, text ids too, as the
-                            * published code does; they take a fifth of the time of a unit of the published model */
-    double patience;       /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
-    const char *kv;        /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16 where the
-                            * precision is int8, else f32 */
+    const char *system;  /* system text; NULL: the model's own */
+    int first_units;     /* units before the first audio leaves; 0: the default */
+    int units_per_token; /* a voice that makes so many units without a further word of its text is ended: it has
+                          * said all, or goes round in circles. 0: the model's own number, which published models
+                          * do not have, and 50 (2 s) in so_say; -1: never */
+    int only_units;  /* 1: a voice chooses among units and what ends it. 0: among all rows of the head, text ids too, as
+                      * the  published code does; they take a fifth of the time of a unit of the published model */
+    double patience; /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
+    const char *kv;  /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16
+                      * where the  precision is int8, else f32 */
 } so_session_options;
 
 so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error);
@@ -150,12 +154,12 @@ typedef enum so_event_kind {
 
 typedef struct so_usage {
     int prompt_positions, text_tokens, units;
-    double heard_s;            /* seconds of user audio */
-    double voice_s;            /* seconds of answer audio */
+    double heard_s;                              /* seconds of user audio */
+    double voice_s;                              /* seconds of answer audio */
     double first_text_s, first_voice_s, total_s; /* since so_reply */
-    int revised;               /* transcript words withdrawn while listening */
-    int stopped;               /* 1 after so_session_stop */
-    int ran_away;              /* 1 when the voice was ended because of units_per_token */
+    int revised;                                 /* transcript words withdrawn while listening */
+    int stopped;                                 /* 1 after so_session_stop */
+    int ran_away;                                /* 1 when the voice was ended because of units_per_token */
 } so_usage;
 
 typedef struct so_event {
@@ -165,17 +169,19 @@ typedef struct so_event {
     double begin_s, end_s; /* HEARD: of the last word; VOICE: of this piece in the answer */
     const int32_t *units;  /* UNITS */
     size_t n_units;
-    const float *pcm;      /* VOICE: 22050 Hz mono */
+    const float *pcm; /* VOICE: 22050 Hz mono */
     size_t samples;
     size_t text_begin, text_end; /* VOICE: bytes of the answer text that this piece speaks */
-    so_usage usage;        /* DONE */
+    so_usage usage;              /* DONE */
 } so_event;
 
-/* The next event; pointers live until the next call on the session. Computes at most about one unit of speech per call. */
+/* The next event; pointers live until the next call on the session. Computes at most about one unit of speech per call.
+ */
 so_status so_next(so_session *session, so_event *event, so_error *error);
 /* Ends the answer within one unit; from any thread. */
 void so_session_stop(so_session *session);
-/* After a stop: only the first `seconds` of the answer's audio were heard; the history keeps the text spoken until then. */
+/* After a stop: only the first `seconds` of the answer's audio were heard; the history keeps the text spoken until
+ * then. */
 so_status so_session_heard(so_session *session, double seconds, so_error *error);
 
 /* ---- abilities on their own */

@@ -15,12 +15,12 @@ extern "C" {
 /* One compared sequence or tensor, or one (with `what` NULL: a whole set) that cannot be compared. Strings live during
  * the call. */
 typedef struct so_golden_check {
-    const char *set;    /* the case, or "vision", "merge", "tlayer", ... */
-    const char *what;   /* the tensor's or sequence's name */
-    int exact;          /* 1: ids or text; deviation is the number of places that differ */
-    double deviation;   /* largest absolute difference */
-    double bar;         /* what it may be; 0 where exact */
-    double relative_l2; /* ||found - expected|| / ||expected||; 0 where exact */
+    const char *set;              /* the case, or "vision", "merge", "tlayer", ... */
+    const char *what;             /* the tensor's or sequence's name */
+    int exact;                    /* 1: ids or text; deviation is the number of places that differ */
+    double deviation;             /* largest absolute difference */
+    double bar;                   /* what it may be; 0 where exact */
+    double relative_l2;           /* ||found - expected|| / ||expected||; 0 where exact */
     int64_t compared, not_finite; /* elements */
     int passed;
     const char *reason; /* NULL; otherwise nothing was compared, and why; passed is 0 where the program itself failed */
@@ -43,8 +43,9 @@ typedef void (*so_golden_fn)(void *context, const so_golden_check *check);
 
 /* Runs everything that a folder of reference numbers holds: one laid out like stream-omni-tiny (a checkpoint in model/,
  * golden.json, golden.safetensors, optionally golden-f64.safetensors, whose tighter bars are then used) or like
- * cosyvoice-tiny; told apart by their contents. `each` (may be NULL) hears of every comparison. A status other than SO_OK
- * means that the comparison itself could not be made; deviations are counted in result->failed. `options` may be NULL. */
+ * cosyvoice-tiny; told apart by their contents. `each` (may be NULL) hears of every comparison. A status other than
+ * SO_OK means that the comparison itself could not be made; deviations are counted in result->failed. `options` may be
+ * NULL. */
 so_status so_golden_run(const char *folder, const so_golden_options *options, so_golden_fn each, void *context,
                         so_golden_result *result, so_error *error);
 
@@ -61,18 +62,18 @@ typedef struct so_tabletop_reply {
 } so_tabletop_reply;
 
 typedef struct so_tabletop_eval_options {
-    const char *model;    /* as so_model_open takes it */
-    const char *modes;    /* comma between; NULL: "V+T>T,V+S>T,S>T,V+S>S". Also known: T>T, S>S, and
-                             V+S>U, S>U, where speech units alone are made and heard again; say>S, say>U, where the
-                             right answer is said */
-    int64_t items;        /* at most so many of every mode; 0: all */
-    int threads;          /* workers, each with a session; 0: one per core */
-    int keep_types;       /* as in so_model_options */
-    const char *kv;       /* as in so_session_options */
-    uint64_t seed;        /* of the voice's noise */
-    const volatile sig_atomic_t *stop;                             /* non-zero: end early; may be NULL */
-    void (*progress)(void *context, int64_t done, int64_t total);  /* may be NULL */
-    void (*each)(void *context, const so_tabletop_reply *reply);   /* one at a time, in no fixed order; may be NULL */
+    const char *model;                 /* as so_model_open takes it */
+    const char *modes;                 /* comma between; NULL: "V+T>T,V+S>T,S>T,V+S>S". Also known: T>T, S>S, and
+                                          V+S>U, S>U, where speech units alone are made and heard again; say>S, say>U, where the
+                                          right answer is said */
+    int64_t items;                     /* at most so many of every mode; 0: all */
+    int threads;                       /* workers, each with a session; 0: one per core */
+    int keep_types;                    /* as in so_model_options */
+    const char *kv;                    /* as in so_session_options */
+    uint64_t seed;                     /* of the voice's noise */
+    const volatile sig_atomic_t *stop; /* non-zero: end early; may be NULL */
+    void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL */
+    void (*each)(void *context, const so_tabletop_reply *reply);  /* one at a time, in no fixed order; may be NULL */
     void *context;
 } so_tabletop_eval_options;
 
@@ -87,14 +88,14 @@ so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *o
 
 /* ---- quantised models */
 
-/* What a model is asked: turns of a tabletop folder (with a picture, in words and in speech), the cases of a folder of reference
- * numbers (golden.json), lines of a text file (and made-up speech units), or a few built-in ones. */
+/* What a model is asked: turns of a tabletop folder (with a picture, in words and in speech), the cases of a folder of
+ * reference numbers (golden.json), lines of a text file (and made-up speech units), or a few built-in ones. */
 typedef struct so_turns_options {
     const char *model, *tokenizer; /* as so_model_open takes them */
-    const char *data;   /* a folder (or .json of the tabletop world), or text, one turn a line; NULL: built-in */
-    int64_t items;      /* at most so many; 0: 64 */
-    int threads;        /* 0: all cores */
-    uint64_t seed;      /* of made-up units and pictures */
+    const char *data; /* a folder (or .json of the tabletop world), or text, one turn a line; NULL: built-in */
+    int64_t items;    /* at most so many; 0: 64 */
+    int threads;      /* 0: all cores */
+    uint64_t seed;    /* of made-up units and pictures */
     const volatile sig_atomic_t *stop;                            /* non-zero: end early; may be NULL */
     void (*progress)(void *context, int64_t done, int64_t total); /* may be NULL */
     void *context;
@@ -103,17 +104,17 @@ typedef struct so_turns_options {
 typedef struct so_quant_options {
     so_turns_options turns;
     const char *type, *types, *importance; /* as in so_save_options; type and types NULL: the weights stay */
-    const char *kv;       /* as in so_session_options, of the quantised model */
-    const char *keep;     /* where to leave the quantised file; NULL: it is removed */
-    int answers;          /* 1: also the answers and word errors of a tabletop folder, with speech: slow */
+    const char *kv;                        /* as in so_session_options, of the quantised model */
+    const char *keep;                      /* where to leave the quantised file; NULL: it is removed */
+    int answers; /* 1: also the answers and word errors of a tabletop folder, with speech: slow */
     void (*note)(void *context, const char *line); /* as in so_save_options */
 } so_quant_options;
 
-/* What a type costs: the model is opened in f32, written as asked, opened again, and led along the first's answers. *text is
- * a table, *json one object; either may be NULL; the caller frees with so_free. */
+/* What a type costs: the model is opened in f32, written as asked, opened again, and led along the first's answers.
+ * *text is a table, *json one object; either may be NULL; the caller frees with so_free. */
 so_status so_eval_quant(const so_quant_options *options, char **text, char **json, so_error *error);
-/* Runs the turns and writes what each column of each matrix matters (see so_save_options.importance) to `path`; *matrices
- * of them, each met by at least *least rows. */
+/* Runs the turns and writes what each column of each matrix matters (see so_save_options.importance) to `path`;
+ * *matrices of them, each met by at least *least rows. */
 so_status so_calibrate(const so_turns_options *options, const char *path, int64_t *matrices, int64_t *least,
                        so_error *error);
 

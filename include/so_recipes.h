@@ -16,14 +16,14 @@ typedef struct so_recipe_options {
     const char *folder; /* working folder: parts leave <part>.safetensors and their logs here */
     const char *part;   /* one part only; NULL: every part, in order */
     uint64_t seed;
-    int threads;    /* 0: all cores */
-    double minutes; /* time limit of each part; 0: what the part plans */
-    int64_t steps;  /* of each part that trains; 0: as many as it plans */
-    int bf16;       /* 1: products of matrices in bf16 while training (half the time where the machine has it) */
-    int64_t items;  /* exchanges that are spoken for the corpus; 0: 48000 */
-    const char *fusion;  /* how the top layers take in text: "cross" (also NULL), "add_input", "add_layer" */
-    int64_t window;      /* W, text tokens that the top layers see; 0: 5; -1: all before the newest, too */
-    int64_t lookahead;   /* K, text tokens that the voice waits for; 0: 3 */
+    int threads;        /* 0: all cores */
+    double minutes;     /* time limit of each part; 0: what the part plans */
+    int64_t steps;      /* of each part that trains; 0: as many as it plans */
+    int bf16;           /* 1: products of matrices in bf16 while training (half the time where the machine has it) */
+    int64_t items;      /* exchanges that are spoken for the corpus; 0: 48000 */
+    const char *fusion; /* how the top layers take in text: "cross" (also NULL), "add_input", "add_layer" */
+    int64_t window;     /* W, text tokens that the top layers see; 0: 5; -1: all before the newest, too */
+    int64_t lookahead;  /* K, text tokens that the voice waits for; 0: 3 */
     const volatile sig_atomic_t *stop;            /* non-zero: save and return SO_ERR_STOPPED; may be NULL */
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
     void *say_context;

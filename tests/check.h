@@ -27,8 +27,8 @@
         if (check_status_ != SO_OK) fail_msg("%s: %s", #call, (error).text);                                           \
     } while (0)
 
-/* Path of a file below the reference folder (SO_SHARED, else ../shared beside the checkout), which may be absent. The result
- * lives until the next call. */
+/* Path of a file below the reference folder (SO_SHARED, else ../shared beside the checkout), which may be absent. The
+ * result lives until the next call. */
 static inline const char *check_shared_path(const char *relative)
 {
     static char path[4096];
@@ -42,8 +42,8 @@ static inline const char *check_shared_path(const char *relative)
 
 static inline bool check_has_shared(const char *relative) { return access(check_shared_path(relative), R_OK) == 0; }
 
-/* The same path, of a file that is there: skips the test, loudly and counted, when it is not. Not for the setup of a group, where
- * skipping is a failure. */
+/* The same path, of a file that is there: skips the test, loudly and counted, when it is not. Not for the setup of a
+ * group, where skipping is a failure. */
 static inline const char *check_shared(const char *relative)
 {
     if (!check_has_shared(relative)) {

@@ -79,8 +79,14 @@ static inline void toy_codec_files(const char *folder, uint64_t seed)
     CHECK_OK(so_make_folder(below, &error), error);
     toy_path(path, below, "config.json");
     CHECK_OK(so_file_write(path, toy_codec, sizeof toy_codec - 1, &error), error);
-    so_speech_tokenizer_config t = {.mels = 128, .width = 32, .heads = 2, .ff = 128, .layers = 1, .codes = TOY_UNITS,
-                                    .context = 1500, .stride = {2, 2}};
+    so_speech_tokenizer_config t = {.mels = 128,
+                                    .width = 32,
+                                    .heads = 2,
+                                    .ff = 128,
+                                    .layers = 1,
+                                    .codes = TOY_UNITS,
+                                    .context = 1500,
+                                    .stride = {2, 2}};
     so_flow_config f = so_flow_published();
     f.units = TOY_UNITS;
     f.width = f.ff = 32;

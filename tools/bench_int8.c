@@ -1,7 +1,6 @@
 /* Speed of products with stored blocks: streaming (few rows) in GB of weights a second beside plain reading of the same
- * memory, panels (many rows) in GOP/s beside the peak of vpdpbusd. Not a test. Interleaved A B A B; CPU_TIME=1 counts the
- * processor time of the thread, which a busy machine disturbs least.
- *     bench_int8 [threads [megabytes]]
+ * memory, panels (many rows) in GOP/s beside the peak of vpdpbusd. Not a test. Interleaved A B A B; CPU_TIME=1 counts
+ * the processor time of the thread, which a busy machine disturbs least. bench_int8 [threads [megabytes]]
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <immintrin.h>
@@ -109,7 +108,10 @@ static double panel_rate(const bench *b, so_type type, int64_t m, int64_t n, int
     return 2.0 * (double)m * (double)n * (double)k / (now() - t) / 1e9;
 }
 
-static int by_size(const void *a, const void *b) { return *(const double *)a < *(const double *)b ? -1 : *(const double *)a > *(const double *)b; }
+static int by_size(const void *a, const void *b)
+{
+    return *(const double *)a < *(const double *)b ? -1 : *(const double *)a > *(const double *)b;
+}
 static double median(double *v, int n)
 {
     qsort(v, (size_t)n, sizeof *v, by_size);
@@ -145,9 +147,10 @@ int main(int argc, char **argv)
             many[2][r] = panel_rate(&b, types[t], 512, 2048, 14336);
         }
         double base = median(read, ROUNDS), rate = median(one, ROUNDS);
-        printf("%-5s reading %.1f GB/s; 1 row %.1f (%.0f %%), 4 rows %.1f; GOP/s: 32 rows %.0f, 256 rows %.0f, 512 rows %.0f\n",
-               so_type_about(types[t])->name, base, rate, 100 * rate / base, median(four, ROUNDS), median(many[0], ROUNDS),
-               median(many[1], ROUNDS), median(many[2], ROUNDS));
+        printf("%-5s reading %.1f GB/s; 1 row %.1f (%.0f %%), 4 rows %.1f; GOP/s: 32 rows %.0f, 256 rows %.0f, 512 "
+               "rows %.0f\n",
+               so_type_about(types[t])->name, base, rate, 100 * rate / base, median(four, ROUNDS),
+               median(many[0], ROUNDS), median(many[1], ROUNDS), median(many[2], ROUNDS));
         fflush(stdout);
     }
     return 0;

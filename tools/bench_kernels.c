@@ -1,7 +1,6 @@
 /* Speed of the kernels of every table: products in GFLOP/s beside the peak of the machine, decoding products in GB/s,
- * attention of one row likewise, elementwise kernels in ns an element. Not a test. CPU_TIME=1 counts the processor time of one thread, which a busy machine
- * disturbs least.
- * SPDX-License-Identifier: Apache-2.0 */
+ * attention of one row likewise, elementwise kernels in ns an element. Not a test. CPU_TIME=1 counts the processor time
+ * of one thread, which a busy machine disturbs least. SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,18 +69,20 @@ static double seconds(bench_fn fn, const bench *b, int reps)
 
 static void product(const bench *b)
 {
-    b->k->gemm(b->pool, b->ta, b->tb, b->m, b->n, b->len, b->a, b->ta ? b->m : b->len, b->b, b->tb ? b->len : b->n, 0, b->c, b->n);
+    b->k->gemm(b->pool, b->ta, b->tb, b->m, b->n, b->len, b->a, b->ta ? b->m : b->len, b->b, b->tb ? b->len : b->n, 0,
+               b->c, b->n);
 }
 
 static void product_bf16(const bench *b)
 {
-    b->k->gemm_bf16(b->pool, b->ta, b->tb, b->m, b->n, b->len, b->a, b->ta ? b->m : b->len, b->b, b->tb ? b->len : b->n, 0, b->c, b->n);
+    b->k->gemm_bf16(b->pool, b->ta, b->tb, b->m, b->n, b->len, b->a, b->ta ? b->m : b->len, b->b, b->tb ? b->len : b->n,
+                    0, b->c, b->n);
 }
 
 static void products(const so_kernels *k, so_pool *pool, const char *name, bench_fn fn)
 {
     static const int64_t shapes[][3] = {{2000, 256, 256}, {2000, 1024, 256}, {2000, 256, 1024}, {1024, 320, 320},
-                                        {1024, 864, 320}, {1024, 320, 864}, {256, 256, 2000},   {512, 4096, 4096},
+                                        {1024, 864, 320}, {1024, 320, 864},  {256, 256, 2000},  {512, 4096, 4096},
                                         {60, 60, 32},     {300, 300, 64}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         bench b = {k, pool, shapes[s][0], shapes[s][1], shapes[s][2]};
@@ -116,7 +117,8 @@ static void decoding(const so_kernels *k, so_pool *pool)
     }
 }
 
-/* One row of 32 heads after `keys` others of 8 key heads, in 16 layers one after the other, so that they come from memory. */
+/* One row of 32 heads after `keys` others of 8 key heads, in 16 layers one after the other, so that they come from
+ * memory. */
 static void attending(const so_kernels *k, so_pool *pool)
 {
     enum { LAYERS = 16, HEADS = 32, KEY_HEADS = 8, ROUNDS = 9 };
@@ -133,7 +135,12 @@ static void attending(const so_kernels *k, so_pool *pool)
             for (int round = 0; round < ROUNDS; round++) {
                 double start = now();
                 for (int l = 0; l < LAYERS; l++) {
-                    so_attn_seg seg = {.q_rows = 1, .k = kv[2 * l], .v = kv[2 * l + 1], .kv_rows = n, .kv_stride = KEY_HEADS * d, .pos0 = n - 1,
+                    so_attn_seg seg = {.q_rows = 1,
+                                       .k = kv[2 * l],
+                                       .v = kv[2 * l + 1],
+                                       .kv_rows = n,
+                                       .kv_stride = KEY_HEADS * d,
+                                       .pos0 = n - 1,
                                        .kv_type = types[t]};
                     k->attention(pool, &(so_attn){HEADS, KEY_HEADS, d, 0.1f, true, NULL, NULL, 1, &seg}, q, y, NULL);
                 }
@@ -158,7 +165,8 @@ static void elements(const so_kernels *k, so_pool *pool)
     b.a = numbers(b.n), b.b = numbers(b.n), b.c = numbers(b.n);
     printf("%-7s ns an element, forward/back:", k->name);
     for (b.m = 0; b.m < SO_UNARY_COUNT; b.m++)
-        printf(" %.2f/%.2f", 1e9 * seconds(one_unary, &b, 3) / (double)b.n, 1e9 * seconds(one_unary_back, &b, 3) / (double)b.n);
+        printf(" %.2f/%.2f", 1e9 * seconds(one_unary, &b, 3) / (double)b.n,
+               1e9 * seconds(one_unary_back, &b, 3) / (double)b.n);
     printf("\n");
     free(b.a), free(b.b), free(b.c);
 }

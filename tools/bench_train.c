@@ -1,5 +1,5 @@
-/* Tokens per second of training a small Llama with AdamW: forward, back, clip, update. Its twin is bench_train_torch.py.
- * Not a test.
+/* Tokens per second of training a small Llama with AdamW: forward, back, clip, update. Its twin is
+ * bench_train_torch.py. Not a test.
  *
  *     [BF16=1] [CPU_TIME=1] bench_train [threads] [steps] [checkpoint]
  *
@@ -43,7 +43,8 @@ int main(int argc, char **argv)
     OK(so_store_open(&store, 0, &error))
     OK(so_pool_open(&pool, threads, &error))
     OK(so_arena_init(&arena, (size_t)8 << 30, &error))
-    so_llama_config config = {.width = 320, .heads = 5, .kv_heads = 5, .head_width = 64, .ff = 864, .rms_eps = 1e-5, .rope_theta = 10000};
+    so_llama_config config = {
+        .width = 320, .heads = 5, .kv_heads = 5, .head_width = 64, .ff = 864, .rms_eps = 1e-5, .rope_theta = 10000};
     so_binder binder = {.store = &store, .group = "all", .rng = &rng};
     so_llama_sizes(&config, &binder.sizes);
     binder.sizes.of['V'] = V;
@@ -77,7 +78,9 @@ int main(int argc, char **argv)
         so_optim_update(&optim, pool, 1e-3, so_optim_norm(&optim, pool));
         so_arena_release(&arena, 0);
         double t2 = now();
-        if (step == 0 || step == steps - 1) printf("step %d loss %.5f  %.1f ms + update %.1f ms, peak %.0f MB\n", step, (double)value, 1e3 * (t1 - t0), 1e3 * (t2 - t1), (double)arena.peak / 1e6);
+        if (step == 0 || step == steps - 1)
+            printf("step %d loss %.5f  %.1f ms + update %.1f ms, peak %.0f MB\n", step, (double)value, 1e3 * (t1 - t0),
+                   1e3 * (t2 - t1), (double)arena.peak / 1e6);
         if (step && t2 - t0 < best) best = t2 - t0;
         if (step) total += t2 - t0;
     }

@@ -21,11 +21,13 @@ void so_made_numbers(const made *m, int64_t i, int64_t at, int64_t n, float *out
 int so_made_write(const made *m, int64_t i, int half, FILE *out, uint32_t *crc);
 uint32_t so_crc32(uint32_t crc, const void *data, size_t size);
 
-/* The tensors of the roll whose names begin with `prefix`, which is left out, as flow.pt and hift.pt have them: a zip archive
- * with a pickled state dict. Also spk2info.pt: `voices` names with vectors of `width`. -1 when the file cannot be written. */
+/* The tensors of the roll whose names begin with `prefix`, which is left out, as flow.pt and hift.pt have them: a zip
+ * archive with a pickled state dict. Also spk2info.pt: `voices` names with vectors of `width`. -1 when the file cannot
+ * be written. */
 int so_write_torch(const char *path, const made *m, const char *prefix);
 int so_write_voices(const char *path, const char *const *voice, int n, int64_t width, uint64_t seed);
-/* speech_tokenizer_v1.onnx of the tensors "codec.tokenizer.*": anonymous weights, known by the nodes that consume them. */
+/* speech_tokenizer_v1.onnx of the tensors "codec.tokenizer.*": anonymous weights, known by the nodes that consume them.
+ */
 int so_write_onnx(const char *path, const made *m);
 
 #endif

@@ -24,8 +24,8 @@ static void put_bytes(FILE *f, int field, const void *data, size_t size)
 
 static void put_text(FILE *f, int field, const char *text) { put_bytes(f, field, text, strlen(text)); }
 
-/* How the exporter stores a tensor: its name there, the node that consumes it (empty: known by name), and whether the two
- * axes changed places. */
+/* How the exporter stores a tensor: its name there, the node that consumes it (empty: known by name), and whether the
+ * two axes changed places. */
 typedef struct stored {
     char name[96], node[96], op[16];
     int input, turned;
@@ -47,8 +47,10 @@ static void place(const char *name, int64_t i, stored *s)
             snprintf(s->op, sizeof s->op, "%s", weight ? "Mul" : "Add");
         } else {
             char path[72];
-            if (strncmp(part, "attn.", 5) == 0) snprintf(path, sizeof path, "attn/%s", part + 5);
-            else snprintf(path, sizeof path, "mlp/%s", part);
+            if (strncmp(part, "attn.", 5) == 0)
+                snprintf(path, sizeof path, "attn/%s", part + 5);
+            else
+                snprintf(path, sizeof path, "mlp/%s", part);
             snprintf(s->node, sizeof s->node, "/blocks.%d/%s/%s", block, path, weight ? "MatMul" : "Add");
             snprintf(s->op, sizeof s->op, "%s", weight ? "MatMul" : "Add");
             turned = weight;

@@ -60,7 +60,9 @@ static void pickle_tensor(FILE *f, int64_t key, int64_t elements, int n_dims, co
     pickle_int(f, 0);
     pickle_ints(f, dim, n_dims);
     pickle_ints(f, stride, n_dims);
-    fputs("\x89" "ccollections\nOrderedDict\n)RtR", f);
+    fputs("\x89"
+          "ccollections\nOrderedDict\n)RtR",
+          f);
 }
 
 /* ---- the archive */
@@ -154,7 +156,9 @@ int so_write_torch(const char *path, const made *m, const char *prefix)
     const so_views *views = &m->roll->views;
     size_t length = strlen(prefix);
     if (open_archive(&a, path) != 0 || !(pickle.out = open_memstream(&pickle.data, &pickle.size))) return -1;
-    fputs("\x80\x02" "}(", pickle.out);
+    fputs("\x80\x02"
+          "}(",
+          pickle.out);
     for (int64_t i = 0; i < views->count; i++) {
         const so_view *v = &views->view[i];
         if (strncmp(v->name, prefix, length) != 0) continue;
@@ -185,8 +189,11 @@ int so_write_voices(const char *path, const char *const *voice, int n, int64_t w
     float *numbers = malloc((size_t)width * sizeof *numbers);
     so_rng rng;
     so_rng_init(&rng, seed, 77);
-    if (!numbers || open_archive(&a, path) != 0 || !(pickle.out = open_memstream(&pickle.data, &pickle.size))) return -1;
-    fputs("\x80\x02" "}(", pickle.out);
+    if (!numbers || open_archive(&a, path) != 0 || !(pickle.out = open_memstream(&pickle.data, &pickle.size)))
+        return -1;
+    fputs("\x80\x02"
+          "}(",
+          pickle.out);
     for (int i = 0; i < n; i++) {
         pickle_text(pickle.out, voice[i]);
         fputs("}(", pickle.out);

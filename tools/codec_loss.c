@@ -2,9 +2,10 @@
  *
  *   codec_loss MODEL OTHER RECORDING...      (bf16:OTHER opens it with products in bf16)
  *
- * For every recording: the share of units that both hear alike; both say the first one's units with the same noise, and the mean
- * distance of the two log-mels (nats, 80 bins) and the share of units that the first one's ears hear alike in them are told.
- * Compile: cc -O2 -Isrc -Iinclude tools/codec_loss.c build/libstreamomni.a and what the program itself is linked with.
+ * For every recording: the share of units that both hear alike; both say the first one's units with the same noise, and
+ * the mean distance of the two log-mels (nats, 80 bins) and the share of units that the first one's ears hear alike in
+ * them are told. Compile: cc -O2 -Isrc -Iinclude tools/codec_loss.c build/libstreamomni.a and what the program itself
+ * is linked with.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
@@ -85,8 +86,8 @@ int main(int argc, char **argv)
     }
     for (int i = 3; i < argc && status == SO_OK; i++) status = one(model, mel, argv[i], &s, &error);
     if (status == SO_OK)
-        printf("%d recordings: units heard alike %.2f %% of %.0f; said: log-mel %.4f nats apart, heard alike %.2f %%\n", argc - 3,
-               100 * s.alike / s.units, s.units, s.nats / s.bins, 100 * s.heard / s.said);
+        printf("%d recordings: units heard alike %.2f %% of %.0f; said: log-mel %.4f nats apart, heard alike %.2f %%\n",
+               argc - 3, 100 * s.alike / s.units, s.units, s.nats / s.bins, 100 * s.heard / s.said);
     else
         fprintf(stderr, "%s\n", error.text);
     so_model_close(&model[0]);

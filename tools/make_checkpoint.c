@@ -1,6 +1,7 @@
-/* Makes a checkpoint with random weights in the published file formats and, unless told otherwise, at the published sizes:
- * model/ (config.json, safetensors shards with index, tokenizer.json and the other texts) and codec/ (speech_tokenizer_v1.onnx,
- * flow.pt, hift.pt, spk2info.pt). Nothing is held in memory; the same seed gives the same bytes.
+/* Makes a checkpoint with random weights in the published file formats and, unless told otherwise, at the published
+ * sizes: model/ (config.json, safetensors shards with index, tokenizer.json and the other texts) and codec/
+ * (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt). Nothing is held in memory; the same seed gives the same
+ * bytes.
  *
  *   make_checkpoint DIR [--scale S] [--seed N] [--tiny]
  *
@@ -94,8 +95,21 @@ static int64_t share(double scale, int64_t n, int64_t least)
 static plan sizes(double scale, int tiny)
 {
     if (tiny) return (plan){64, 96, 4, 2, 2, 1, 1, 700, 64, 32, 48, 2, 2, 56, 1};
-    plan p = {4096, 14336, 32, 8, share(scale, 32, 1), share(scale, 3, 1), share(scale, 5, 1), share(scale, 128000, 1000),
-              4096, 1152,  4304, 16, share(scale, 26, 1), 384, 0};
+    plan p = {4096,
+              14336,
+              32,
+              8,
+              share(scale, 32, 1),
+              share(scale, 3, 1),
+              share(scale, 5, 1),
+              share(scale, 128000, 1000),
+              4096,
+              1152,
+              4304,
+              16,
+              share(scale, 26, 1),
+              384,
+              0};
     return p;
 }
 
@@ -113,37 +127,41 @@ static int write_text(const char *folder, const char *name, const char *text)
 
 static void config_text(const plan *p, char *out, size_t size)
 {
-    snprintf(out, size,
-             "{\n  \"architectures\": [\"StreamOmniLlamaForCausalLM\"],\n  \"model_type\": \"stream_omni_llama\",\n"
-             "  \"hidden_act\": \"silu\",\n  \"hidden_size\": %lld,\n  \"intermediate_size\": %lld,\n"
-             "  \"num_attention_heads\": %lld,\n  \"num_key_value_heads\": %lld,\n  \"num_hidden_layers\": %lld,\n"
-             "  \"num_bottom_audio_layers\": %lld,\n  \"num_top_audio_layers\": %lld,\n  \"rms_norm_eps\": 1e-05,\n"
-             "  \"rope_theta\": 500000.0,\n  \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
-             "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 8192},\n"
-             "  \"max_position_embeddings\": 131072,\n  \"vocab_size\": %lld,\n  \"text_vocab_size\": %lld,\n"
-             "  \"audio_vocab_size\": %lld,\n  \"bos_token_id\": %lld,\n  \"eos_token_id\": [%lld, %lld, %lld],\n"
-             "  \"torch_dtype\": \"bfloat16\",\n  \"mm_vision_tower\": \"google/siglip-so400m-patch14-384\",\n"
-             "  \"mm_projector_type\": \"mlp2x_gelu\",\n  \"mm_hidden_size\": %lld,\n  \"mm_patch_merge_type\": \"flat\",\n"
-             "  \"image_aspect_ratio\": \"square\",\n  \"mm_use_im_start_end\": false,\n  \"mm_use_im_patch_token\": false,\n"
-             "  \"vision_config\": {\"hidden_size\": %lld, \"intermediate_size\": %lld, \"num_attention_heads\": %lld, "
-             "\"num_hidden_layers\": %lld, \"image_size\": %lld, \"patch_size\": 14}\n}\n",
-             (long long)p->width, (long long)p->ff, (long long)p->heads, (long long)p->kv_heads, (long long)p->layers,
-             (long long)p->bottom, (long long)p->top, (long long)(p->pieces + 256 + p->units), (long long)p->pieces + 256,
-             (long long)p->units, (long long)p->pieces, (long long)p->pieces + 1, (long long)p->pieces + 8,
-             (long long)p->pieces + 9, (long long)p->tower_width, (long long)p->tower_width, (long long)p->tower_ff,
-             (long long)p->tower_heads, (long long)p->tower_layers + 1, (long long)p->image);
+    snprintf(
+        out, size,
+        "{\n  \"architectures\": [\"StreamOmniLlamaForCausalLM\"],\n  \"model_type\": \"stream_omni_llama\",\n"
+        "  \"hidden_act\": \"silu\",\n  \"hidden_size\": %lld,\n  \"intermediate_size\": %lld,\n"
+        "  \"num_attention_heads\": %lld,\n  \"num_key_value_heads\": %lld,\n  \"num_hidden_layers\": %lld,\n"
+        "  \"num_bottom_audio_layers\": %lld,\n  \"num_top_audio_layers\": %lld,\n  \"rms_norm_eps\": 1e-05,\n"
+        "  \"rope_theta\": 500000.0,\n  \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
+        "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 8192},\n"
+        "  \"max_position_embeddings\": 131072,\n  \"vocab_size\": %lld,\n  \"text_vocab_size\": %lld,\n"
+        "  \"audio_vocab_size\": %lld,\n  \"bos_token_id\": %lld,\n  \"eos_token_id\": [%lld, %lld, %lld],\n"
+        "  \"torch_dtype\": \"bfloat16\",\n  \"mm_vision_tower\": \"google/siglip-so400m-patch14-384\",\n"
+        "  \"mm_projector_type\": \"mlp2x_gelu\",\n  \"mm_hidden_size\": %lld,\n  \"mm_patch_merge_type\": \"flat\",\n"
+        "  \"image_aspect_ratio\": \"square\",\n  \"mm_use_im_start_end\": false,\n  \"mm_use_im_patch_token\": "
+        "false,\n"
+        "  \"vision_config\": {\"hidden_size\": %lld, \"intermediate_size\": %lld, \"num_attention_heads\": %lld, "
+        "\"num_hidden_layers\": %lld, \"image_size\": %lld, \"patch_size\": 14}\n}\n",
+        (long long)p->width, (long long)p->ff, (long long)p->heads, (long long)p->kv_heads, (long long)p->layers,
+        (long long)p->bottom, (long long)p->top, (long long)(p->pieces + 256 + p->units), (long long)p->pieces + 256,
+        (long long)p->units, (long long)p->pieces, (long long)p->pieces + 1, (long long)p->pieces + 8,
+        (long long)p->pieces + 9, (long long)p->tower_width, (long long)p->tower_width, (long long)p->tower_ff,
+        (long long)p->tower_heads, (long long)p->tower_layers + 1, (long long)p->image);
 }
 
 static const char tiny_codec[] =
     "{\"tokenizer\": {\"dim\": 32, \"heads\": 2, \"layers\": 2, \"codebook\": 64, \"n_mels\": 128, \"n_ctx\": 1500},\n"
-    " \"flow\": {\"vocab\": 64, \"enc_dim\": 32, \"enc_heads\": 2, \"enc_ffn\": 48, \"enc_layers\": 1, \"est_channels\": 16,\n"
+    " \"flow\": {\"vocab\": 64, \"enc_dim\": 32, \"enc_heads\": 2, \"enc_ffn\": 48, \"enc_layers\": 1, "
+    "\"est_channels\": 16,\n"
     "  \"est_heads\": 2, \"est_head_dim\": 8, \"est_blocks\": 1, \"est_mid\": 1},\n"
     " \"hift\": {\"base_channels\": 16, \"f0_channels\": 16}}\n";
 
 static int write_texts(const plan *p, const char *model)
 {
     char text[512];
-    snprintf(text, sizeof text, "{\"bos_token_id\": %lld, \"eos_token_id\": [%lld, %lld, %lld], \"do_sample\": false}\n",
+    snprintf(text, sizeof text,
+             "{\"bos_token_id\": %lld, \"eos_token_id\": [%lld, %lld, %lld], \"do_sample\": false}\n",
              (long long)p->pieces, (long long)p->pieces + 1, (long long)p->pieces + 8, (long long)p->pieces + 9);
     int bad = write_text(model, "generation_config.json", text);
     bad |= write_text(model, "tokenizer_config.json",
@@ -152,10 +170,11 @@ static int write_texts(const plan *p, const char *model)
                       "<|end_header_id|>\\n\\n{{ m['content'] | trim }}<|eot_id|>{% endfor %}"
                       "<|start_header_id|>assistant<|end_header_id|>\\n\\n\"}\n");
     bad |= write_text(model, "special_tokens_map.json", "{\"bos_token\": \"<|begin_of_text|>\"}\n");
-    snprintf(text, sizeof text,
-             "{\"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.5, 0.5, 0.5], \"rescale_factor\": 0.00392156862745098, "
-             "\"resample\": 3, \"size\": {\"height\": %lld, \"width\": %lld}}\n",
-             (long long)p->image, (long long)p->image);
+    snprintf(
+        text, sizeof text,
+        "{\"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.5, 0.5, 0.5], \"rescale_factor\": 0.00392156862745098, "
+        "\"resample\": 3, \"size\": {\"height\": %lld, \"width\": %lld}}\n",
+        (long long)p->image, (long long)p->image);
     return bad | write_text(model, "preprocessor_config.json", text);
 }
 
@@ -254,7 +273,8 @@ static int write_model(const made *m, const char *model, int64_t limit)
         snprintf(path, sizeof path, "%s/%s", model, name);
         bad = write_shard(m, path, cut[s], cut[s + 1]);
         for (int64_t i = cut[s]; i < cut[s + 1]; i++)
-            if (is_model(&views->view[i])) fprintf(index, "%s\"%s\": \"%s\"", any++ ? ",\n" : "\n", views->view[i].name, name);
+            if (is_model(&views->view[i]))
+                fprintf(index, "%s\"%s\": \"%s\"", any++ ? ",\n" : "\n", views->view[i].name, name);
     }
     fprintf(index, "}}\n");
     fclose(index);
@@ -317,11 +337,16 @@ int main(int argc, char **argv)
     uint64_t seed = 1;
     int tiny = 0;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--tiny") == 0) tiny = 1;
-        else if (strcmp(argv[i], "--scale") == 0 && i + 1 < argc) scale = strtod(argv[++i], NULL);
-        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) seed = strtoull(argv[++i], NULL, 10);
-        else if (!folder && argv[i][0] != '-') folder = argv[i];
-        else folder = argv[argc - 1], scale = -1;
+        if (strcmp(argv[i], "--tiny") == 0)
+            tiny = 1;
+        else if (strcmp(argv[i], "--scale") == 0 && i + 1 < argc)
+            scale = strtod(argv[++i], NULL);
+        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
+            seed = strtoull(argv[++i], NULL, 10);
+        else if (!folder && argv[i][0] != '-')
+            folder = argv[i];
+        else
+            folder = argv[argc - 1], scale = -1;
     }
     if (!folder || !(scale > 0 && scale <= 1)) {
         fprintf(stderr, "usage: make_checkpoint DIR [--scale S] [--seed N] [--tiny]\n");

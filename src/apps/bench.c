@@ -77,11 +77,16 @@ static void weigh(bench *b, const so_views *views)
         const struct {
             const char *prefix;
             struct weights *to;
-        } kind[] = {{"model.layers.", &b->text}, {"lm_head.", &b->text}, {"model.bottom_audio_layers.", &b->units},
-                    {"audio_to_text_proj.", &b->units}, {"model.top_audio_layers.", &b->units}, {"audio_lm_head.", &b->units},
+        } kind[] = {{"model.layers.", &b->text},
+                    {"lm_head.", &b->text},
+                    {"model.bottom_audio_layers.", &b->units},
+                    {"audio_to_text_proj.", &b->units},
+                    {"model.top_audio_layers.", &b->units},
+                    {"audio_lm_head.", &b->units},
                     {"model.vision_tower.", &b->eyes}};
         for (size_t k = 0; k < sizeof kind / sizeof kind[0]; k++)
-            if (v->n_dims > 1 && strncmp(v->name, kind[k].prefix, strlen(kind[k].prefix)) == 0) add_weights(kind[k].to, v, expanded);
+            if (v->n_dims > 1 && strncmp(v->name, kind[k].prefix, strlen(kind[k].prefix)) == 0)
+                add_weights(kind[k].to, v, expanded);
     }
 }
 
@@ -104,7 +109,8 @@ static so_status weigh_file(bench *b, so_error *error)
 /* Milliseconds that the products of one picture take at the limit. */
 static double least_ms_see(const bench *b)
 {
-    return 1000 * 2e-9 * b->eyes.numbers * b->info.picture_vectors / (b->setting.bf16 ? b->page.peak.bf16 : b->page.peak.f32);
+    return 1000 * 2e-9 * b->eyes.numbers * b->info.picture_vectors /
+           (b->setting.bf16 ? b->page.peak.bf16 : b->page.peak.f32);
 }
 
 /* A second of something like speech: a buzz whose pitch and loudness wander. */
@@ -136,7 +142,8 @@ static so_status bench_see(bench *b, double *x, so_error *error)
         x[r] = 1000 * (so_cli_now() - began);
     }
     free(rgb);
-    if (status == SO_OK) line_of(b, "see: one picture", x, b->repeats, "ms", b->setting.bf16 ? "bf16" : "f32", least_ms_see(b));
+    if (status == SO_OK)
+        line_of(b, "see: one picture", x, b->repeats, "ms", b->setting.bf16 ? "bf16" : "f32", least_ms_see(b));
     return status;
 }
 
@@ -188,8 +195,10 @@ static so_status one_turn(so_session *session, unsigned want, const char *words,
     return SO_OK;
 }
 
-/* A turn of many words, and its answer: how fast a prompt is read, text and units are made. *units: the fewest of an answer. */
-static so_status bench_turn(bench *b, unsigned want, double *read, double *make, double *first, int64_t *units, so_error *error)
+/* A turn of many words, and its answer: how fast a prompt is read, text and units are made. *units: the fewest of an
+ * answer. */
+static so_status bench_turn(bench *b, unsigned want, double *read, double *make, double *first, int64_t *units,
+                            so_error *error)
 {
     const char *words = "What is two plus three? Where is the red star? Count from three to seven. ";
     for (int64_t r = 0; r < b->repeats; r++) {
@@ -215,7 +224,8 @@ static void line_of_units(bench *b, const char *what, double *x, int64_t units, 
     if (units >= SECOND)
         line_of(b, what, x, b->repeats, "units/s (25 is real time)", limit, share);
     else
-        fprintf(stderr, "%s: a voice ended after %lld unit%s, too few to tell a rate (random weights do; see --random)\n", what,
+        fprintf(stderr,
+                "%s: a voice ended after %lld unit%s, too few to tell a rate (random weights do; see --random)\n", what,
                 (long long)units, units == 1 ? "" : "s");
 }
 
@@ -297,8 +307,8 @@ static so_status bench_model(bench *b, bool processor_time, so_error *error)
                opened - began, ready - opened);
     else {
         char count[32];
-        printf("%s parameters; opened in %.0f ms, a session in %.0f ms\n", so_cli_count((double)b->info.parameters, count),
-               1000 * (opened - began), 1000 * (ready - opened));
+        printf("%s parameters; opened in %.0f ms, a session in %.0f ms\n",
+               so_cli_count((double)b->info.parameters, count), 1000 * (opened - began), 1000 * (ready - opened));
     }
     so_bench_page_rows(&b->page);
     SO_TRY(run_all(b, error));
@@ -313,13 +323,16 @@ static int run(int argc, char **argv)
     const so_option options[] = {
         {"repeats", SO_OPTION_INT, &b.repeats, "N", "measurements of each; the median counts", 1, 1000},
         {"seconds", SO_OPTION_INT, &b.seconds, "S", "speech that is heard and made", 1, 30},
-        {"only", SO_OPTION_TEXT, &b.only, "LIST", "of see, hear, text, units, voice, synthesize; with --random of see, hear, "
-                                                  "flow, vocoder, prefill, decode, units"},
+        {"only", SO_OPTION_TEXT, &b.only, "LIST",
+         "of see, hear, text, units, voice, synthesize; with --random of see, hear, "
+         "flow, vocoder, prefill, decode, units"},
         {"json", SO_OPTION_FLAG, &b.page.json, NULL, "as JSON"},
-        {"random", SO_OPTION_TEXT, &ask.name, "SIZE", "random weights instead of a model: stream-omni-8b, llama-8b, llama-1b, codec"},
+        {"random", SO_OPTION_TEXT, &ask.name, "SIZE",
+         "random weights instead of a model: stream-omni-8b, llama-8b, llama-1b, codec"},
         {"prompt", SO_OPTION_INT, &ask.prompt, "N", "positions of the prompt, with --random", 1, 8192},
         {"f32", SO_OPTION_FLAG, &ask.f32, NULL, "encoders and codec in f32, not bf16, with --random"},
-        {"processor-time", SO_OPTION_FLAG, &ask.processor_time, NULL, "count the processor's time, not the clock's (one thread)"},
+        {"processor-time", SO_OPTION_FLAG, &ask.processor_time, NULL,
+         "count the processor's time, not the clock's (one thread)"},
         SO_MODEL_OPTIONS(b.setting),
         SO_SESSION_OPTIONS(b.setting),
         {0},
@@ -345,12 +358,13 @@ static int run(int argc, char **argv)
     return so_cli_end(s, &error);
 }
 
-const so_verb so_verb_bench = {
-    "bench", "how fast a model is on this machine", "bench [options] | bench --random SIZE [TYPE] [options]",
-    "Medians of several measurements on made-up input, beside what the machine can do at most (which is measured first).\n"
-    "The machine should have nothing else to do.\n\n"
-    "examples:\n"
-    "  stream-omni bench --threads 2\n"
-    "  stream-omni bench --only text,units --json\n"
-    "  stream-omni bench --random stream-omni-8b q4_k\n",
-    run};
+const so_verb so_verb_bench = {"bench", "how fast a model is on this machine",
+                               "bench [options] | bench --random SIZE [TYPE] [options]",
+                               "Medians of several measurements on made-up input, beside what the machine can do at "
+                               "most (which is measured first).\n"
+                               "The machine should have nothing else to do.\n\n"
+                               "examples:\n"
+                               "  stream-omni bench --threads 2\n"
+                               "  stream-omni bench --only text,units --json\n"
+                               "  stream-omni bench --random stream-omni-8b q4_k\n",
+                               run};

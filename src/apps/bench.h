@@ -15,7 +15,8 @@ typedef struct so_bench_page {
 } so_bench_page;
 
 /* Measures the limits and begins the page. `model` is its name; members of JSON may follow until so_bench_page_rows. */
-so_status so_bench_page_begin(so_bench_page *page, const char *model, so_pool *pool, bool processor_time, so_error *error);
+so_status so_bench_page_begin(so_bench_page *page, const char *model, so_pool *pool, bool processor_time,
+                              so_error *error);
 void so_bench_page_rows(so_bench_page *page);
 void so_bench_page_row(so_bench_page *page, const so_bench_row *row);
 /* Memory, and the end. */

@@ -7,7 +7,8 @@
 #include "apps/bench.h"
 #include "apps/cli.h"
 
-/* The system counts the largest resident memory anew, where it can: what the limits were measured with is not the model's. */
+/* The system counts the largest resident memory anew, where it can: what the limits were measured with is not the
+ * model's. */
 static void forget_largest(void)
 {
     FILE *f = fopen("/proc/self/clear_refs", "w");
@@ -30,7 +31,8 @@ static double largest_resident(void)
     return 1024.0 * (kib > 0 ? (double)kib : (double)use.ru_maxrss);
 }
 
-so_status so_bench_page_begin(so_bench_page *page, const char *model, so_pool *pool, bool processor_time, so_error *error)
+so_status so_bench_page_begin(so_bench_page *page, const char *model, so_pool *pool, bool processor_time,
+                              so_error *error)
 {
     SO_TRY(so_peak_measure(&page->peak, pool, processor_time, error));
     forget_largest();
@@ -44,8 +46,8 @@ so_status so_bench_page_begin(so_bench_page *page, const char *model, so_pool *p
                "\"int8_gops\": %.1f, \"read_gb_s\": %.2f}",
                threads, kernels, p->f32, p->bf16, p->int8, p->read);
     } else {
-        printf("%s, %d thread%s, kernels %s\nlimits of this machine: reads %.1f GB/s; products f32 %.0f", model, threads,
-               threads > 1 ? "s" : "", kernels, p->read, p->f32);
+        printf("%s, %d thread%s, kernels %s\nlimits of this machine: reads %.1f GB/s; products f32 %.0f", model,
+               threads, threads > 1 ? "s" : "", kernels, p->read, p->f32);
         if (p->bf16 > 0) printf(", bf16 %.0f", p->bf16);
         if (p->int8 > 0) printf(", int8 %.0f", p->int8);
         printf(" G operations/s\n");
@@ -62,8 +64,9 @@ void so_bench_page_rows(so_bench_page *page)
 void so_bench_page_row(so_bench_page *page, const so_bench_row *r)
 {
     if (page->json) {
-        printf("%s\n  {\"what\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, \"least\": %.6g, \"most\": %.6g, \"n\": %lld",
-               page->printed ? "," : "", r->what, r->unit, r->median, r->least, r->most, (long long)r->n);
+        printf(
+            "%s\n  {\"what\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, \"least\": %.6g, \"most\": %.6g, \"n\": %lld",
+            page->printed ? "," : "", r->what, r->unit, r->median, r->least, r->most, (long long)r->n);
         if (r->share > 0) printf(", \"limit\": \"%s\", \"share\": %.4f", r->limit, r->share);
         printf("}");
     } else {

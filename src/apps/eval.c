@@ -171,7 +171,8 @@ static int run(int argc, char **argv)
         {"model", SO_OPTION_TEXT, &model, "FILE|DIR", "tabletop: the model; models/tabletop.gguf when not given"},
         {"modes", SO_OPTION_TEXT, &world.modes, "LIST",
          "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S,V+S>U,S>U,say>S,say>U"},
-        {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode; quant: in all (64)", 1, 1e9},
+        {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode; quant: in all (64)", 1,
+         1e9},
         {"details", SO_OPTION_TEXT, &details, "FILE", "tabletop: every answer, one JSON object a line"},
         {"seed", SO_OPTION_INT, &seed, "N", "tabletop: of the voice's noise; quant: of made-up units", 0, 9e15},
         {"type", SO_OPTION_TEXT, &quant.type, "TYPE", "quant: of matrices, as in convert"},
@@ -214,7 +215,8 @@ const so_verb so_verb_eval = {
     "golden runs every case of a folder of reference numbers, prints how far each tensor and sequence is from them,\n"
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
     "prints answers by kind, word error rates, how the transcript of speech in pieces compares with that of the\n"
-    "whole, what its voice sounds like to itself, and times. quant writes the model in another type, leads it along the\n"
+    "whole, what its voice sounds like to itself, and times. quant writes the model in another type, leads it along "
+    "the\n"
     "answers of the f32 model, and tells how far its distributions of text, CTC labels and units are: share of equal\n"
     "choices, Kullback-Leibler distance in nats.\n\n"
     "examples:\n"

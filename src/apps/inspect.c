@@ -235,8 +235,10 @@ typedef struct part {
 
 static const part parts[] = {
     {"backbone", {"model.layers.", "model.embed_tokens.", "model.norm.", "lm_head."}},
-    {"bottom speech layers", {"model.bottom_audio_layers.", "model.audio_norm.", "model.audio_embed_tokens.", "audio_to_text_proj."}},
-    {"top speech layers", {"model.top_audio_layers.", "model.top_audio_norm.", "audio_lm_head.", "text_to_audio_proj."}},
+    {"bottom speech layers",
+     {"model.bottom_audio_layers.", "model.audio_norm.", "model.audio_embed_tokens.", "audio_to_text_proj."}},
+    {"top speech layers",
+     {"model.top_audio_layers.", "model.top_audio_norm.", "audio_lm_head.", "text_to_audio_proj."}},
     {"vision tower", {"model.vision_tower."}},
     {"projector", {"model.mm_projector.", "model.image_newline"}},
     {"speech tokenizer", {"codec.tokenizer."}},

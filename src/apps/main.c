@@ -9,9 +9,9 @@
 #include "so.h"
 
 static const so_verb *const verbs[] = {
-    &so_verb_ask,  &so_verb_talk,  &so_verb_see,  &so_verb_transcribe, &so_verb_speak,   &so_verb_demo,
-    &so_verb_eval, &so_verb_bench, &so_verb_data, &so_verb_train,      &so_verb_inspect, &so_verb_convert,
-    &so_verb_export, &so_verb_pull, &so_verb_calibrate,
+    &so_verb_ask,     &so_verb_talk,    &so_verb_see,    &so_verb_transcribe, &so_verb_speak,
+    &so_verb_demo,    &so_verb_eval,    &so_verb_bench,  &so_verb_data,       &so_verb_train,
+    &so_verb_inspect, &so_verb_convert, &so_verb_export, &so_verb_pull,       &so_verb_calibrate,
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
@@ -22,10 +22,12 @@ static void help(FILE *out)
     fprintf(out, "\nstream-omni VERB --help tells more, with examples.\n");
 }
 
-/* A mapped file that is cut short while it is read raises this; whatever was being written is still under another name. */
+/* A mapped file that is cut short while it is read raises this; whatever was being written is still under another name.
+ */
 static void on_lost_file(int number)
 {
-    static const char text[] = "error: a file that was being read (a model, most likely) was cut short by somebody else\n";
+    static const char text[] =
+        "error: a file that was being read (a model, most likely) was cut short by somebody else\n";
     (void)number;
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(SO_EXIT_USAGE);
     _exit(SO_EXIT_FAILURE);

@@ -15,7 +15,7 @@
 enum { PATH = 4096 };
 
 typedef struct pull {
-    const char *model, *codec, *tower;          /* "hf:OWNER/NAME", "ms:OWNER/NAME" */
+    const char *model, *codec, *tower; /* "hf:OWNER/NAME", "ms:OWNER/NAME" */
     const char *hf_endpoint, *ms_endpoint, *revision, *token, *proxy, *cache, *out, *type;
     bool fetch_only, quiet;
     double pause;
@@ -68,12 +68,14 @@ static void settle(pull *p)
     if (!p->ms_endpoint) p->ms_endpoint = "https://www.modelscope.cn";
 }
 
-static so_status open_hub(pull *p, const char *name, so_hub *hub, char cache[PATH], char endpoint[PATH], so_error *error)
+static so_status open_hub(pull *p, const char *name, so_hub *hub, char cache[PATH], char endpoint[PATH],
+                          so_error *error)
 {
     bool scope = strncmp(name, "ms:", 3) == 0, plain = !strchr(name, ':');
     if (!scope && !plain && strncmp(name, "hf:", 3) != 0)
         return so_fail(error, SO_ERR_ARG, "'%.200s' is no repository, expected hf:OWNER/NAME or ms:OWNER/NAME", name);
-    *hub = (so_hub){scope ? SO_HUB_MODELSCOPE : SO_HUB_HUGGINGFACE, endpoint, cache, plain ? name : name + 3, p->revision};
+    *hub =
+        (so_hub){scope ? SO_HUB_MODELSCOPE : SO_HUB_HUGGINGFACE, endpoint, cache, plain ? name : name + 3, p->revision};
     snprintf(endpoint, PATH, "%s", scope ? p->ms_endpoint : p->hf_endpoint);
     for (size_t n = strlen(endpoint); n && endpoint[n - 1] == '/';) endpoint[--n] = 0;
     if (!p->cache) return so_hub_cache(hub->kind, cache, error);
@@ -90,8 +92,8 @@ static so_status room(const char *cache, double bytes, so_error *error)
     if (statvfs(cache, &disk) != 0) return SO_OK;
     double left = (double)disk.f_bavail * (double)disk.f_frsize;
     if (bytes <= left) return SO_OK;
-    return so_fail(error, SO_ERR_IO, "%.1f GB are to be fetched to '%s' and the disk has %.1f GB left", bytes / 1e9, cache,
-                   left / 1e9);
+    return so_fail(error, SO_ERR_IO, "%.1f GB are to be fetched to '%s' and the disk has %.1f GB left", bytes / 1e9,
+                   cache, left / 1e9);
 }
 
 static so_status get_all(pull *p, const so_hub *hub, so_fetcher *fetcher, so_hub_list *list, so_error *error)
@@ -113,7 +115,8 @@ static so_status get_all(pull *p, const so_hub *hub, so_fetcher *fetcher, so_hub
         status = so_hub_get(hub, fetcher, list, file, &fetched, error);
         p->before += (double)file->size;
         if (status == SO_OK && !p->quiet)
-            printf("  %-40s %10s  %s\n", file->path, so_cli_size((double)file->size, size), fetched ? "fetched" : "there already");
+            printf("  %-40s %10s  %s\n", file->path, so_cli_size((double)file->size, size),
+                   fetched ? "fetched" : "there already");
     }
     so_bar_end(&p->bar);
     return status == SO_OK ? so_hub_finish(hub, list, error) : status;
@@ -128,9 +131,9 @@ static so_status get(pull *p, const char *name, char folder[PATH], so_error *err
     so_fetcher *fetcher = NULL;
     so_status status = open_hub(p, name, &hub, cache, endpoint, error);
     if (status != SO_OK) return status;
-    const char *token = p->token                            ? p->token
-                        : hub.kind == SO_HUB_HUGGINGFACE    ? saved_token(p)
-                                                            : set("MODELSCOPE_API_TOKEN");
+    const char *token = p->token                         ? p->token
+                        : hub.kind == SO_HUB_HUGGINGFACE ? saved_token(p)
+                                                         : set("MODELSCOPE_API_TOKEN");
     so_fetch_options options = {token, p->proxy, (int)p->tries, p->pause, 0, step, p};
     status = so_fetcher_open(&fetcher, &options, error);
     if (status == SO_OK) status = so_hub_ask(&hub, fetcher, &list, error);
@@ -195,7 +198,8 @@ static so_status convert(pull *p, const char *const *folder, int n, so_error *er
     char out[PATH];
     so_convert_result result = {0};
     const char *name = strrchr(p->model, '/');
-    so_convert_options o = {.type = p->type, .name = name ? name + 1 : NULL, .step = so_transfer_step, .context = &p->bar};
+    so_convert_options o = {
+        .type = p->type, .name = name ? name + 1 : NULL, .step = so_transfer_step, .context = &p->bar};
     so_status status = SO_OK;
     if (p->out)
         snprintf(out, sizeof out, "%.4000s", p->out);
@@ -232,7 +236,9 @@ static so_status pull_all(pull *p, so_error *error)
 
 static int run(int argc, char **argv)
 {
-    pull p = {.model = "hf:ICTNLP/stream-omni-8b", .codec = "ms:iic/CosyVoice-300M-25Hz", .type = "q8_0",
+    pull p = {.model = "hf:ICTNLP/stream-omni-8b",
+              .codec = "ms:iic/CosyVoice-300M-25Hz",
+              .type = "q8_0",
               .tower = "hf:google/siglip-so400m-patch14-384"};
     const so_option options[] = {
         {"output", SO_OPTION_TEXT, &p.out, "FILE", "the GGUF file to write; also -o; in the cache when not given"},
@@ -240,7 +246,8 @@ static int run(int argc, char **argv)
         {"model", SO_OPTION_TEXT, &p.model, "REPO", "the model's repository: hf:OWNER/NAME or ms:OWNER/NAME"},
         {"codec", SO_OPTION_TEXT, &p.codec, "REPO", "the speech codec's"},
         {"tower", SO_OPTION_TEXT, &p.tower, "REPO", "the vision tower's, fetched when the model's files lack it"},
-        {"revision", SO_OPTION_TEXT, &p.revision, "NAME", "branch, tag or commit; main (hf), master (ms) when not given"},
+        {"revision", SO_OPTION_TEXT, &p.revision, "NAME",
+         "branch, tag or commit; main (hf), master (ms) when not given"},
         {"hf-endpoint", SO_OPTION_TEXT, &p.hf_endpoint, "URL", "of Hugging Face or a mirror; else HF_ENDPOINT"},
         {"ms-endpoint", SO_OPTION_TEXT, &p.ms_endpoint, "URL", "of ModelScope or a mirror; else MODELSCOPE_ENDPOINT"},
         {"token", SO_OPTION_TEXT, &p.token, "TOKEN", "else HF_TOKEN or the saved one, MODELSCOPE_API_TOKEN"},

@@ -75,7 +75,8 @@ static int run(int argc, char **argv)
 
 const so_verb so_verb_calibrate = {
     "calibrate", "finds out which columns of a model's matrices matter", "calibrate MODEL --output FILE [options]",
-    "Runs the model over questions and writes, for every matrix, the mean square of what meets each of its columns. With\n"
+    "Runs the model over questions and writes, for every matrix, the mean square of what meets each of its columns. "
+    "With\n"
     "it, convert --importance spends the bits of small types where they are felt.\n\n"
     "examples:\n"
     "  stream-omni calibrate models/tabletop.gguf --output tabletop.importance --data train --items 200\n"

@@ -63,21 +63,25 @@ static int do_verb(const so_verb *verb, const char *const *arguments)
     return verb->run(argc, argv);
 }
 
-/* After the last part: the model as one file, the reserved part of the world, how the model does there, and a report. */
+/* After the last part: the model as one file, the reserved part of the world, how the model does there, and a report.
+ */
 static int finish(const char *folder, const char *items)
 {
     enum { ROOM = 1100 };
     static const char *const names[] = {"model", "tabletop.gguf", "reserved", "report.html"};
     char path[4][ROOM];
     for (int i = 0; i < 4; i++)
-        if (snprintf(path[i], ROOM, "%s/%s", folder, names[i]) >= ROOM) return SO_EXIT_OK; /* the recipe has refused it already */
+        if (snprintf(path[i], ROOM, "%s/%s", folder, names[i]) >= ROOM)
+            return SO_EXIT_OK; /* the recipe has refused it already */
     int status = do_verb(&so_verb_convert, (const char *[]){path[0], "-o", path[1], "--type", "q8_0", NULL});
     if (status == SO_EXIT_OK)
-        status = do_verb(&so_verb_data, (const char *[]){"tabletop", path[2], "--reserved", "--seed", "7", "--scenes", "150", "--turns", "4",
-                                                         "--talk", "500", "--answers", NULL});
+        status = do_verb(&so_verb_data, (const char *[]){"tabletop", path[2], "--reserved", "--seed", "7", "--scenes",
+                                                         "150", "--turns", "4", "--talk", "500", "--answers", NULL});
     if (status == SO_EXIT_OK)
-        status = do_verb(&so_verb_eval, (const char *[]){"tabletop", path[2], "--model", path[1], "--items", items, NULL});
-    if (status == SO_EXIT_OK) status = do_verb(&so_verb_train, (const char *[]){"report", folder, path[3], "--model", path[1], NULL});
+        status =
+            do_verb(&so_verb_eval, (const char *[]){"tabletop", path[2], "--model", path[1], "--items", items, NULL});
+    if (status == SO_EXIT_OK)
+        status = do_verb(&so_verb_train, (const char *[]){"report", folder, path[3], "--model", path[1], NULL});
     return status;
 }
 
@@ -94,12 +98,16 @@ static int run(int argc, char **argv)
         {"bf16", SO_OPTION_FLAG, &bf16, NULL, "products of matrices in bf16"},
         {"minutes", SO_OPTION_REAL, &recipe.minutes, "M", "time limit of each part; its planned steps when not given",
          0, 1e6},
-        {"steps", SO_OPTION_INT, &recipe.steps, "N", "steps of each part that trains; as many as it plans when not given", 1, 1e9},
+        {"steps", SO_OPTION_INT, &recipe.steps, "N",
+         "steps of each part that trains; as many as it plans when not given", 1, 1e9},
         {"items", SO_OPTION_INT, &recipe.items, "N", "exchanges spoken for the corpus; 48000 when not given", 1, 1e7},
         {"fusion", SO_OPTION_TEXT, &recipe.fusion, "WAY", "of text into the top layers: cross, add_input or add_layer"},
-        {"window", SO_OPTION_INT, &recipe.window, "W", "text tokens the top layers see; -1: all; 5 when not given", -1, 4096},
-        {"lookahead", SO_OPTION_INT, &recipe.lookahead, "K", "text tokens the voice waits for; 3 when not given", 1, 4096},
-        {"questions", SO_OPTION_INT, &questions, "N", "of each mode, asked when the last part is done; 0: none", 0, 1e6},
+        {"window", SO_OPTION_INT, &recipe.window, "W", "text tokens the top layers see; -1: all; 5 when not given", -1,
+         4096},
+        {"lookahead", SO_OPTION_INT, &recipe.lookahead, "K", "text tokens the voice waits for; 3 when not given", 1,
+         4096},
+        {"questions", SO_OPTION_INT, &questions, "N", "of each mode, asked when the last part is done; 0: none", 0,
+         1e6},
         {"model", SO_OPTION_TEXT, &setting.model, "FILE|DIR", "report: a finished model, whose answers are shown"},
         {"samples", SO_OPTION_INT, &samples, "N", "report: how many answers; 6 when not given", 1, 64},
         {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
@@ -132,7 +140,8 @@ const so_verb so_verb_train = {
     "train tabletop DIR [--part NAME]  |  report DIR FILE.html [--model FILE]  |  stages",
     "tabletop runs the recipe; report draws the curves of the runs below DIR, and with\n"
     "--model what a finished model sees, hears, writes and says; stages lists what is learnt when.\n"
-    "After the last part the model is put into one file (DIR/tabletop.gguf), asked about the reserved part of the world\n"
+    "After the last part the model is put into one file (DIR/tabletop.gguf), asked about the reserved part of the "
+    "world\n"
     "(DIR/reserved), and reported on (DIR/report.html). Parts leave their weights, logs and checkpoints in DIR. A\n"
     "finished part is not run again and an interrupted one (Ctrl-C) resumes where it was.\n\n"
     "examples:\n"

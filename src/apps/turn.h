@@ -25,9 +25,7 @@ typedef struct so_setting {
         {"threads", SO_OPTION_INT, &(s).threads, "N", "threads; all cores when not given", 1, 1024},                   \
         {"precision", SO_OPTION_TEXT, &(s).precision, "NAME", "of products with quantised weights: exact or int8"},    \
         {"prefault", SO_OPTION_FLAG, &(s).prefault, NULL, "read the whole model into memory first"},                   \
-    {                                                                                                                  \
-        "keep-types", SO_OPTION_FLAG, &(s).keep_types, NULL, "do not expand small models to f32"                       \
-    },                                                                                                                 \
+        {"keep-types", SO_OPTION_FLAG, &(s).keep_types, NULL, "do not expand small models to f32"},                    \
     {                                                                                                                  \
         "bf16", SO_OPTION_FLAG, &(s).bf16, NULL, "faster eyes, ears and voice: their products in bf16"                 \
     }
@@ -42,8 +40,13 @@ typedef struct so_setting {
         {"context", SO_OPTION_INT, &(s).context, "N", "positions of a conversation", 0, 1e6},                          \
         {"kv", SO_OPTION_TEXT, &(s).kv, "TYPE", "keys and values of the past: f32, f16, bf16 or q8_0"},                \
         {"loop", SO_OPTION_TEXT, &(s).loop, "NAME", "released (as published code does) or paper (algorithm 1)"},       \
-        {"units-per-token", SO_OPTION_INT, &(s).units_per_token, "N",                                                  \
-         "end a voice that makes so many units without a further word; -1: never", -1, 1e6},                           \
+        {"units-per-token",                                                                                            \
+         SO_OPTION_INT,                                                                                                \
+         &(s).units_per_token,                                                                                         \
+         "N",                                                                                                          \
+         "end a voice that makes so many units without a further word; -1: never",                                     \
+         -1,                                                                                                           \
+         1e6},                                                                                                         \
         {"only-units", SO_OPTION_FLAG, &(s).only_units, NULL,                                                          \
          "a voice chooses among units and its end, not among all rows (faster; no text ids in it)"},                   \
         {"lookahead", SO_OPTION_INT, &(s).lookahead, "K", "text tokens before the first unit", 0, 1000},               \

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* Channels last: [batch, in[0], in[1], channels]. Along time only, axis 0 has one element and a kernel of one. `pad` is what
- * lies before the first element; what lies behind the last follows from `out`. */
+/* Channels last: [batch, in[0], in[1], channels]. Along time only, axis 0 has one element and a kernel of one. `pad` is
+ * what lies before the first element; what lies behind the last follows from `out`. */
 typedef struct so_conv {
     int64_t batch, channels;
     int64_t in[2], kernel[2], stride[2], dilation[2], pad[2], out[2];

@@ -10,7 +10,8 @@ so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error)
 {
     capacity = (capacity + 4095) & ~(size_t)4095;
     memset(arena, 0, sizeof *arena);
-    /* Where address space is limited (a shell's limit, valgrind) a generous reservation shrinks; a modest one is needed whole. */
+    /* Where address space is limited (a shell's limit, valgrind) a generous reservation shrinks; a modest one is needed
+     * whole. */
     const size_t modest = (size_t)8 << 30;
     void *base = MAP_FAILED;
     for (size_t most = capacity; base == MAP_FAILED; capacity = most /= 4) {

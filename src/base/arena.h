@@ -18,12 +18,14 @@ typedef struct so_arena {
     size_t top;                  /* the most in use since the arena was trimmed */
 } so_arena;
 
-/* Reserves `capacity` bytes (rounded up to a page); of more than 32 GiB, a quarter, a sixteenth and so on where that much
- * address space cannot be had (arena->capacity tells). SO_ERR_NOMEM when there is none. */
+/* Reserves `capacity` bytes (rounded up to a page); of more than 32 GiB, a quarter, a sixteenth and so on where that
+ * much address space cannot be had (arena->capacity tells). SO_ERR_NOMEM when there is none. */
 so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error);
-/* Asks for large pages (2 MiB), for what is read from end to end again and again: fewer steps from one page to the next. */
+/* Asks for large pages (2 MiB), for what is read from end to end again and again: fewer steps from one page to the
+ * next. */
 void so_arena_large(so_arena *arena);
-/* Hands memory behind what is in use back to the system, when that is more than 32 MiB; it comes again, as zeros, when it is needed. */
+/* Hands memory behind what is in use back to the system, when that is more than 32 MiB; it comes again, as zeros, when
+ * it is needed. */
 void so_arena_trim(so_arena *arena);
 /* Gives the block back. Accepts a zeroed arena. */
 void so_arena_clear(so_arena *arena);

@@ -1,7 +1,7 @@
 /* Blocks of quantised weights as they lie in memory and in GGUF files, byte for byte those of ggml.
  *
- * A half is an IEEE f16. Blocks lie on any address: read halves with so_block_half. In every type the low nibbles hold the
- * earlier weights. Source: the GGUF specification and the `gguf` package's dequantisers (tools/quant_golden.py).
+ * A half is an IEEE f16. Blocks lie on any address: read halves with so_block_half. In every type the low nibbles hold
+ * the earlier weights. Source: the GGUF specification and the `gguf` package's dequantisers (tools/quant_golden.py).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BASE_BLOCK_H
@@ -44,9 +44,9 @@ typedef struct so_block_q5_k {
     uint8_t q[128];
 } so_block_q5_k;
 
-/* 16 groups of 16: w = scale s_g (q - 32), q in 0..63. In each half of 128 weights, with quarter c = 0..3 of 32 weights:
- * the low four bits of weight 32 c + i are the nibble (low for c < 2) of low[64 half + 32 (c % 2) + i], the upper two are
- * bits 2c of high[32 half + i]. */
+/* 16 groups of 16: w = scale s_g (q - 32), q in 0..63. In each half of 128 weights, with quarter c = 0..3 of 32
+ * weights: the low four bits of weight 32 c + i are the nibble (low for c < 2) of low[64 half + 32 (c % 2) + i], the
+ * upper two are bits 2c of high[32 half + i]. */
 typedef struct so_block_q6_k {
     uint8_t low[128];
     uint8_t high[64];
@@ -55,7 +55,8 @@ typedef struct so_block_q6_k {
 } so_block_q6_k;
 
 _Static_assert(sizeof(so_block_q8_0) == 34 && sizeof(so_block_q4_0) == 18 && sizeof(so_block_q5_0) == 22, "32 weights");
-_Static_assert(sizeof(so_block_q4_k) == 144 && sizeof(so_block_q5_k) == 176 && sizeof(so_block_q6_k) == 210, "256 weights");
+_Static_assert(sizeof(so_block_q4_k) == 144 && sizeof(so_block_q5_k) == 176 && sizeof(so_block_q6_k) == 210,
+               "256 weights");
 
 static inline float so_block_half(const uint8_t half[2])
 {
@@ -64,8 +65,9 @@ static inline float so_block_half(const uint8_t half[2])
     return so_from_f16(h);
 }
 
-/* Unpacks the 6-bit scales and minima of the 8 groups of q4_k and q5_k: bytes 0-3 and 4-7 hold scales and minima of groups
- * 0-3 in their low six bits and the upper two bits of those of groups 4-7; bytes 8-11 the latter's low nibbles. */
+/* Unpacks the 6-bit scales and minima of the 8 groups of q4_k and q5_k: bytes 0-3 and 4-7 hold scales and minima of
+ * groups 0-3 in their low six bits and the upper two bits of those of groups 4-7; bytes 8-11 the latter's low nibbles.
+ */
 static inline void so_block_six(const uint8_t six[12], uint8_t scale[8], uint8_t least[8])
 {
     for (int g = 0; g < 4; g++) {

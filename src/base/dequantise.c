@@ -63,12 +63,24 @@ void so_dequantise_row(so_type type, const void *in, int64_t k, float *out)
         uint16_t half = 0;
         memcpy(&half, p, 2 < about->bytes ? 2 : (size_t)about->bytes);
         switch (type) {
-        case SO_F32: memcpy(out, p, 4); break;
-        case SO_F16: *out = so_from_f16(half); break;
-        case SO_BF16: *out = so_from_bf16(half); break;
-        case SO_Q8_0: read_q8_0((const void *)p, out); break;
-        case SO_Q4_0: read_q4_0((const void *)p, out); break;
-        case SO_Q5_0: read_q5_0((const void *)p, out); break;
+        case SO_F32:
+            memcpy(out, p, 4);
+            break;
+        case SO_F16:
+            *out = so_from_f16(half);
+            break;
+        case SO_BF16:
+            *out = so_from_bf16(half);
+            break;
+        case SO_Q8_0:
+            read_q8_0((const void *)p, out);
+            break;
+        case SO_Q4_0:
+            read_q4_0((const void *)p, out);
+            break;
+        case SO_Q5_0:
+            read_q5_0((const void *)p, out);
+            break;
         case SO_Q4_K: {
             const so_block_q4_k *b = (const void *)p;
             read_affine(b->scale, b->least, b->six, NULL, b->q, out);
@@ -79,8 +91,12 @@ void so_dequantise_row(so_type type, const void *in, int64_t k, float *out)
             read_affine(b->scale, b->least, b->six, b->high, b->q, out);
             break;
         }
-        case SO_Q6_K: read_q6_k((const void *)p, out); break;
-        default: *out = 0; break;
+        case SO_Q6_K:
+            read_q6_k((const void *)p, out);
+            break;
+        default:
+            *out = 0;
+            break;
         }
     }
 }

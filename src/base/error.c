@@ -8,7 +8,7 @@
 
 const char *so_status_name(so_status status)
 {
-    static const char *const names[] = {"ok",      "argument", "io",    "format", "shape",  "type",   "missing",
+    static const char *const names[] = {"ok",          "argument", "io",    "format", "shape",  "type",   "missing",
                                         "unsupported", "memory",   "limit", "state",  "number", "stopped"};
     if ((unsigned)status >= sizeof names / sizeof *names) return "unknown";
     return names[status];

@@ -19,8 +19,8 @@ so_status so_map_open(so_map *map, const char *path, so_error *error);
 void so_map_close(so_map *map);
 /* Has the system read these bytes of a map into memory now. Accepts NULL and any alignment. */
 void so_prefault(const void *data, size_t size);
-/* Bytes of a map (and of nothing else: other memory would be lost) that were read and will not be soon: their pages no longer count as this process's memory. Reading
- * them again is allowed. */
+/* Bytes of a map (and of nothing else: other memory would be lost) that were read and will not be soon: their pages no
+ * longer count as this process's memory. Reading them again is allowed. */
 void so_map_forget(const void *data, size_t size);
 
 /* Reads a whole file into memory that the caller frees with free(); one zero byte follows the last. Files above

@@ -1,8 +1,8 @@
 /* A file that comes into being over one or several runs and appears whole or not at all.
  *
- * Bytes go to "<path>.part", which is locked while it is open: a second writer of the same path is refused. How many of its
- * bytes are surely on the disk stands in "<path>.part.log", together with the identity of what is written, so that a run
- * that was cut off, by a signal, a full disk or a power failure, goes on where it stopped.
+ * Bytes go to "<path>.part", which is locked while it is open: a second writer of the same path is refused. How many of
+ * its bytes are surely on the disk stands in "<path>.part.log", together with the identity of what is written, so that
+ * a run that was cut off, by a signal, a full disk or a power failure, goes on where it stopped.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BASE_PART_H

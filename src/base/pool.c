@@ -1,10 +1,10 @@
 /* A pool of threads for one loop at a time.
  *
- * A loop is open while tasks are left. Workers that are awake enter it; the caller works too, closes it, and waits only for
- * those who are inside: on a busy machine a worker that the system has not yet run costs nothing. Each thread has a lane, a run
- * of neighbouring tasks, so that it reads memory in one stream (two threads that take tasks in turn read a tenth to a fifth
- * less of it); who is done with his own takes from the lanes of others. Workers spin for a short
- * while after a loop (the next op usually follows within microseconds) and then sleep on a condition variable; so does the
+ * A loop is open while tasks are left. Workers that are awake enter it; the caller works too, closes it, and waits only
+ * for those who are inside: on a busy machine a worker that the system has not yet run costs nothing. Each thread has a
+ * lane, a run of neighbouring tasks, so that it reads memory in one stream (two threads that take tasks in turn read a
+ * tenth to a fifth less of it); who is done with his own takes from the lanes of others. Workers spin for a short while
+ * after a loop (the next op usually follows within microseconds) and then sleep on a condition variable; so does the
  * caller when somebody inside takes long.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -33,7 +33,7 @@ struct so_pool {
     pthread_cond_t wake, done;
     atomic_uint_fast64_t state; /* loop number << 32 | open? OPEN : 0 | workers inside */
     atomic_bool quit, waiting;  /* waiting: the caller sleeps until nobody is inside */
-    int sleeping;                    /* under lock */
+    int sleeping;               /* under lock */
     so_pool_fn fn;
     void *context;
 };

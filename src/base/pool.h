@@ -1,7 +1,7 @@
 /* A pool of threads for one loop at a time.
  *
- * so_pool_for runs tasks 0..n-1 on the pool's threads and the caller's, and returns when all are done. Which thread runs
- * a task is not fixed; a task must depend on its number only, so that results are the same for every thread count.
+ * so_pool_for runs tasks 0..n-1 on the pool's threads and the caller's, and returns when all are done. Which thread
+ * runs a task is not fixed; a task must depend on its number only, so that results are the same for every thread count.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BASE_POOL_H

@@ -46,8 +46,7 @@ static int code_of(float x, float inverse, int codes)
 static void write_q4_0(const float *x, const float *w, so_block_q4_0 *out)
 {
     float inverse = store_scale(out->scale, scale_of(x, w, 8));
-    for (int i = 0; i < 16; i++)
-        out->q[i] = (uint8_t)(code_of(x[i], inverse, 8) | code_of(x[16 + i], inverse, 8) << 4);
+    for (int i = 0; i < 16; i++) out->q[i] = (uint8_t)(code_of(x[i], inverse, 8) | code_of(x[16 + i], inverse, 8) << 4);
 }
 
 static void write_q5_0(const float *x, const float *w, so_block_q5_0 *out)
@@ -61,8 +60,8 @@ static void write_q5_0(const float *x, const float *w, so_block_q5_0 *out)
     }
 }
 
-/* What each of n numbers matters: its column's importance in units of the row's mean, or, where nothing is known, more the
- * larger it is. */
+/* What each of n numbers matters: its column's importance in units of the row's mean, or, where nothing is known, more
+ * the larger it is. */
 static const float *weights_of(const float *x, const float *importance, double mean, int n, float *w)
 {
     float sum = 0;
@@ -77,12 +76,24 @@ static void write_block(so_type type, const float *x, const float *importance, d
 {
     float w[256];
     switch (type) {
-    case SO_Q8_0: write_q8_0(x, (void *)out); break;
-    case SO_Q4_0: write_q4_0(x, importance ? weights_of(x, importance, mean, 32, w) : NULL, (void *)out); break;
-    case SO_Q5_0: write_q5_0(x, importance ? weights_of(x, importance, mean, 32, w) : NULL, (void *)out); break;
-    case SO_Q4_K: so_block_write_q4_k(x, weights_of(x, importance, mean, 256, w), (void *)out); break;
-    case SO_Q5_K: so_block_write_q5_k(x, weights_of(x, importance, mean, 256, w), (void *)out); break;
-    default: so_block_write_q6_k(x, weights_of(x, importance, mean, 256, w), (void *)out); break;
+    case SO_Q8_0:
+        write_q8_0(x, (void *)out);
+        break;
+    case SO_Q4_0:
+        write_q4_0(x, importance ? weights_of(x, importance, mean, 32, w) : NULL, (void *)out);
+        break;
+    case SO_Q5_0:
+        write_q5_0(x, importance ? weights_of(x, importance, mean, 32, w) : NULL, (void *)out);
+        break;
+    case SO_Q4_K:
+        so_block_write_q4_k(x, weights_of(x, importance, mean, 256, w), (void *)out);
+        break;
+    case SO_Q5_K:
+        so_block_write_q5_k(x, weights_of(x, importance, mean, 256, w), (void *)out);
+        break;
+    default:
+        so_block_write_q6_k(x, weights_of(x, importance, mean, 256, w), (void *)out);
+        break;
     }
 }
 
@@ -98,13 +109,20 @@ static void write_floats(so_type type, const float *x, int64_t k, void *out)
 static float limit_of(so_type type)
 {
     switch (type) {
-    case SO_F32: return 3.4028235e38f;
-    case SO_F16: return 65519.99f;
-    case SO_BF16: return 3.39e38f;
-    case SO_Q8_0: return 127 * 65504.0f;
-    case SO_Q4_0: return 7 * 65504.0f;
-    case SO_Q5_0: return 15 * 65504.0f;
-    default: return 32 * 65504.0f;
+    case SO_F32:
+        return 3.4028235e38f;
+    case SO_F16:
+        return 65519.99f;
+    case SO_BF16:
+        return 3.39e38f;
+    case SO_Q8_0:
+        return 127 * 65504.0f;
+    case SO_Q4_0:
+        return 7 * 65504.0f;
+    case SO_Q5_0:
+        return 15 * 65504.0f;
+    default:
+        return 32 * 65504.0f;
     }
 }
 
@@ -119,8 +137,8 @@ static so_status check(so_type type, const float *x, const float *importance, in
     float limit = limit_of(type);
     for (int64_t i = 0; i < k; i++)
         if (!(fabsf(x[i]) <= limit))
-            return so_fail(error, SO_ERR_NUMBER, "%g at position %lld cannot be written as %s", (double)x[i], (long long)i,
-                           about->name);
+            return so_fail(error, SO_ERR_NUMBER, "%g at position %lld cannot be written as %s", (double)x[i],
+                           (long long)i, about->name);
     for (int64_t i = 0; importance && i < k; i++)
         if (!(importance[i] >= 0 && importance[i] <= 1e30f))
             return so_fail(error, SO_ERR_NUMBER, "the importance %g of column %lld, expected 0 to 1e30",

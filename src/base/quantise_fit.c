@@ -1,7 +1,7 @@
 /* Searching the scale of a group of numbers.
  *
- * Every trial scale gives codes; for given codes the best scale is a least-squares solution in closed form, and so is the
- * error it leaves. Sums go in eight lanes so that compilers can use vectors.
+ * Every trial scale gives codes; for given codes the best scale is a least-squares solution in closed form, and so is
+ * the error it leaves. Sums go in eight lanes so that compilers can use vectors.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>

@@ -9,7 +9,7 @@
 
 typedef struct so_rng {
     uint64_t s[4];
-    double spare;    /* the second normal of a pair */
+    double spare; /* the second normal of a pair */
     int32_t has_spare;
     int32_t pad;
 } so_rng;

@@ -6,8 +6,8 @@
 #ifndef SO_BASE_TYPE_H
 #define SO_BASE_TYPE_H
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 typedef enum so_type {

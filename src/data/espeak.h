@@ -16,13 +16,13 @@
 /* Numbers of the library's interface. */
 enum {
     SO_ESPEAK_OK = 0,
-    SO_ESPEAK_SYNCHRONOUS = 2,      /* output: samples go to the callback before `synth` returns */
-    SO_ESPEAK_DONT_EXIT = 0x8000,   /* option: without its data the library returns instead of ending the program */
-    SO_ESPEAK_PARAMETER_RATE = 1,   /* words a minute, 80 to 450 */
+    SO_ESPEAK_SYNCHRONOUS = 2,    /* output: samples go to the callback before `synth` returns */
+    SO_ESPEAK_DONT_EXIT = 0x8000, /* option: without its data the library returns instead of ending the program */
+    SO_ESPEAK_PARAMETER_RATE = 1, /* words a minute, 80 to 450 */
     SO_ESPEAK_PARAMETER_VOLUME = 2,
     SO_ESPEAK_PARAMETER_PITCH = 3,
-    SO_ESPEAK_BY_CHARACTER = 1,     /* kind of position */
-    SO_ESPEAK_UTF8 = 1              /* encoding of a text */
+    SO_ESPEAK_BY_CHARACTER = 1, /* kind of position */
+    SO_ESPEAK_UTF8 = 1          /* encoding of a text */
 };
 
 /* Takes `count` samples, NULL at the end of an utterance; what `events` points to is not looked at. Not zero: stop. */

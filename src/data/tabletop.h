@@ -132,8 +132,8 @@ bool so_scene_ask(const so_scene *scene, uint32_t kinds, so_rng *rng, so_qa *out
 uint64_t so_tabletop_scene_seed(so_tabletop_part part, uint64_t seed, uint64_t index);
 /* `turns` (1 to 16) questions about one picture, each kind before a kind comes again. */
 void so_tabletop_dialogue(so_tabletop_part part, uint64_t seed, uint64_t index, int turns, so_dialogue *out);
-/* One exchange without a picture. kinds: mask of 1 << SO_TALK_..., 0 for all that are measured; of several kinds "repeat" gets two
- * fifths of the draws, the others share the rest evenly. */
+/* One exchange without a picture. kinds: mask of 1 << SO_TALK_..., 0 for all that are measured; of several kinds
+ * "repeat" gets two fifths of the draws, the others share the rest evenly. */
 void so_tabletop_talk(so_tabletop_part part, uint64_t seed, uint64_t index, uint32_t kinds, so_qa *out);
 /* A "repeat after me" exchange of `least` to `most` different words (1 to 6). */
 void so_tabletop_repeat(so_tabletop_part part, uint64_t seed, uint64_t index, int least, int most, so_qa *out);

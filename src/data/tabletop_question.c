@@ -22,10 +22,10 @@ typedef struct facts {
     fact list[SO_TABLETOP_QA_MAX];
 } facts;
 
-static const char *const kinds[SO_TABLETOP_KINDS] = {"colour", "shape",      "size",     "count all",  "count some",
-                                                     "place",  "what is at", "relation", "existence",  "describe",
-                                                     "sum",    "difference", "counting", "day",        "month",
-                                                     "letter", "opposite",   "thing",    "small talk", "repeat", "initial", "first"};
+static const char *const kinds[SO_TABLETOP_KINDS] = {
+    "colour",    "shape",    "size",       "count all",  "count some", "place", "what is at", "relation",
+    "existence", "describe", "sum",        "difference", "counting",   "day",   "month",      "letter",
+    "opposite",  "thing",    "small talk", "repeat",     "initial",    "first"};
 static const char *const relations[RELATIONS] = {"above", "below", "left of", "right of"};
 static const char *const numbers[] = {"no", "one", "two", "three", "four"};
 

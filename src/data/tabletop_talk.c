@@ -147,8 +147,8 @@ static void say_repeat(so_tabletop_part part, so_rng *rng, int least, int most, 
     out->group = count;
 }
 
-/* "Candle begins with C.": words with a capital, which lists have only where they open. Half of the time one of the words that
- * open no list in training. */
+/* "Candle begins with C.": words with a capital, which lists have only where they open. Half of the time one of the
+ * words that open no list in training. */
 static void say_initial(so_rng *rng, so_qa *out)
 {
     int word = (int)so_rng_range(rng, so_rng_below(rng, 2) ? FIRST_TRAINED : 0, SO_TABLETOP_WORDS - 1);
@@ -161,10 +161,12 @@ static void say_initial(so_rng *rng, so_qa *out)
 /* "Which word comes first: candle, river?" Again words with a capital. */
 static void say_first(so_rng *rng, so_qa *out)
 {
-    int first = (int)so_rng_range(rng, so_rng_below(rng, 2) ? FIRST_TRAINED : 0, SO_TABLETOP_WORDS - 1), count = (int)so_rng_range(rng, 1, 4);
+    int first = (int)so_rng_range(rng, so_rng_below(rng, 2) ? FIRST_TRAINED : 0, SO_TABLETOP_WORDS - 1),
+        count = (int)so_rng_range(rng, 1, 4);
     int at = snprintf(out->question, sizeof out->question, "Which word comes first: %s", so_tabletop_words[first]);
     for (int i = 0; i < count; i++)
-        at += snprintf(out->question + at, sizeof out->question - (size_t)at, ", %s", so_tabletop_words[so_rng_below(rng, SO_TABLETOP_WORDS)]);
+        at += snprintf(out->question + at, sizeof out->question - (size_t)at, ", %s",
+                       so_tabletop_words[so_rng_below(rng, SO_TABLETOP_WORDS)]);
     snprintf(out->question + at, sizeof out->question - (size_t)at, "?");
     snprintf(out->answer, sizeof out->answer, "%s comes first.", so_tabletop_words[first]);
     capital(out->answer);

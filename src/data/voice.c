@@ -60,24 +60,29 @@ so_voice so_voice_draw(so_tabletop_part part, uint64_t seed, uint64_t index)
 /* ---- voices that nobody has */
 
 /* What the training accents' own voice files say about their ground. */
-static const char *const grounds[] = {"language en-us\nphonemes en-us\ndictrules 3 6\n", "language en-gb\n",
+static const char *const grounds[] = {"language en-us\nphonemes en-us\ndictrules 3 6\n",
+                                      "language en-gb\n",
                                       "language en-gb-scotland\nphonemes en-sc\ndictrules 2 5 6 7\n",
-                                      "language en-gb-x-rp\nphonemes en-rp\n", "language en-029\nphonemes en-wi\ndictrules 8\n",
+                                      "language en-gb-x-rp\nphonemes en-rp\n",
+                                      "language en-029\nphonemes en-wi\ndictrules 8\n",
                                       "language en-gb-x-gbclan\nphonemes en-n\n"};
 
 /* Phonemes and what a speaker may say in their place; those that a ground does not have, espeak-ng passes over. */
 static const char *const neighbours[][2] = {
-    {"I", "i"},    {"I", "E"},    {"I2", "@"},   {"E", "I"},    {"E", "a"},   {"a", "aa"},  {"a", "E"},   {"a", "V"},
-    {"V", "U"},    {"V", "@"},    {"0", "A:"},   {"0", "O:"},   {"U", "u:"},  {"U", "V"},   {"u:", "U"},  {"i:", "I"},
-    {"i:", "eI"},  {"A:", "a"},   {"A:", "O:"},  {"O:", "0"},   {"O:", "oU"}, {"3:", "e@"}, {"3:", "@"},  {"eI", "aI"},
-    {"eI", "E"},   {"eI", "e@"},  {"aI", "OI"},  {"aI", "A:"},  {"OI", "aI"}, {"oU", "aU"}, {"oU", "O:"}, {"oU", "0"},
-    {"aU", "a"},   {"aU", "oU"},  {"e@", "3:"},  {"e@", "E"},   {"i@", "i:"}, {"U@", "O:"}, {"@", "V"},   {"@", "I"},
-    {"3", "a#"},   {"3", "@"},    {"i", "I"},    {"i", "eI"},   {"h", "NULL"}, {"T", "f"},  {"D", "d"},   {"D", "v"},
-    {"N", "n"},    {"t", "t2"},   {"O@", "O:"},  {"A@", "A:"},  {"o@", "O:"}, {"e@r", "3:"}, {"w", "v"},  {"z", "s"}};
+    {"I", "i"},   {"I", "E"},   {"I2", "@"},  {"E", "I"},   {"E", "a"},    {"a", "aa"},   {"a", "E"},   {"a", "V"},
+    {"V", "U"},   {"V", "@"},   {"0", "A:"},  {"0", "O:"},  {"U", "u:"},   {"U", "V"},    {"u:", "U"},  {"i:", "I"},
+    {"i:", "eI"}, {"A:", "a"},  {"A:", "O:"}, {"O:", "0"},  {"O:", "oU"},  {"3:", "e@"},  {"3:", "@"},  {"eI", "aI"},
+    {"eI", "E"},  {"eI", "e@"}, {"aI", "OI"}, {"aI", "A:"}, {"OI", "aI"},  {"oU", "aU"},  {"oU", "O:"}, {"oU", "0"},
+    {"aU", "a"},  {"aU", "oU"}, {"e@", "3:"}, {"e@", "E"},  {"i@", "i:"},  {"U@", "O:"},  {"@", "V"},   {"@", "I"},
+    {"3", "a#"},  {"3", "@"},   {"i", "I"},   {"i", "eI"},  {"h", "NULL"}, {"T", "f"},    {"D", "d"},   {"D", "v"},
+    {"N", "n"},   {"t", "t2"},  {"O@", "O:"}, {"A@", "A:"}, {"o@", "O:"},  {"e@r", "3:"}, {"w", "v"},   {"z", "s"}};
 
 #define WRITE(...) used += snprintf(text + used, used < size ? size - used : 0, __VA_ARGS__)
 
-static long around(so_rng *rng, long middle, long most) { return (long)so_rng_range(rng, middle - most, middle + most); }
+static long around(so_rng *rng, long middle, long most)
+{
+    return (long)so_rng_range(rng, middle - most, middle + most);
+}
 
 static void describe_throat(so_rng *rng, char *text, size_t size)
 {
@@ -100,15 +105,14 @@ static void describe_habits(so_rng *rng, char *text, size_t size)
     size_t used = strlen(text);
     if (so_rng_below(rng, 2)) WRITE("intonation %ld\n", (long)so_rng_range(rng, 1, 4));
     if (so_rng_below(rng, 2))
-        WRITE("stressLength %ld %ld %ld %ld 0 0 %ld %ld\n", around(rng, 160, 30), around(rng, 140, 25), around(rng, 185, 20),
-              around(rng, 180, 25), around(rng, 240, 25), around(rng, 275, 25));
+        WRITE("stressLength %ld %ld %ld %ld 0 0 %ld %ld\n", around(rng, 160, 30), around(rng, 140, 25),
+              around(rng, 185, 20), around(rng, 180, 25), around(rng, 240, 25), around(rng, 275, 25));
     if (so_rng_below(rng, 3) == 0)
         WRITE("stressAdd %ld %ld %ld %ld 0 0 %ld %ld\n", around(rng, 0, 15), around(rng, 0, 15), around(rng, 0, 15),
               around(rng, 0, 15), around(rng, 5, 15), around(rng, 20, 20));
     double share = 0.22 * so_rng_uniform(rng);
     for (int64_t i = 0; i < COUNT_OF(neighbours); i++)
-        if (so_rng_uniform(rng) < share)
-            WRITE("replace 00 %s %s\n", neighbours[i][0], neighbours[i][1]);
+        if (so_rng_uniform(rng) < share) WRITE("replace 00 %s %s\n", neighbours[i][0], neighbours[i][1]);
 }
 
 so_voice so_voice_invent(uint64_t seed, uint64_t index)

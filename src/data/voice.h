@@ -17,12 +17,12 @@
 enum { SO_ESPEAK_RATE = 22050 }; /* Hz */
 
 typedef struct so_voice {
-    char accent[24]; /* "en-us" */
-    char variant[8]; /* "+f3", or empty */
-    int speed;       /* words a minute, 80 to 450 */
-    int pitch;       /* 0 to 99 */
-    int amplitude;   /* 0 to 200 */
-    bool disturbed;  /* noise and reverberation, their strength drawn from the seed of so_voice_speak */
+    char accent[24];    /* "en-us" */
+    char variant[8];    /* "+f3", or empty */
+    int speed;          /* words a minute, 80 to 450 */
+    int pitch;          /* 0 to 99 */
+    int amplitude;      /* 0 to 200 */
+    bool disturbed;     /* noise and reverberation, their strength drawn from the seed of so_voice_speak */
     char invented[768]; /* an espeak-ng voice file that stands for accent and variant; empty: they are installed ones */
 } so_voice;
 
@@ -31,9 +31,9 @@ so_voice so_voice_own(void);
 /* A user's voice. Training draws one of six accents with one of ten variants; the reserved part draws the reserved
  * accent, a reserved variant, or both, a third each. A third of all are disturbed. */
 so_voice so_voice_draw(so_tabletop_part part, uint64_t seed, uint64_t index);
-/* A voice that nobody has, on the ground of one of the six training accents: another throat (formants, pitch, breath), another
- * rhythm, and some of its vowels and consonants exchanged for neighbours. Who learns from many of these understands accents
- * that he never heard. Nothing of the reserved accent or variants is in them. */
+/* A voice that nobody has, on the ground of one of the six training accents: another throat (formants, pitch, breath),
+ * another rhythm, and some of its vowels and consonants exchanged for neighbours. Who learns from many of these
+ * understands accents that he never heard. Nothing of the reserved accent or variants is in them. */
 so_voice so_voice_invent(uint64_t seed, uint64_t index);
 /* Whether the accent or the variant is one that training never uses. */
 bool so_voice_is_reserved(const so_voice *voice);

@@ -125,8 +125,7 @@ static so_status remember(so_session *s, int64_t n_text, int64_t n_ids, so_error
     s->slots.n = s->answer_at;
     if (!speech) SO_TRY(reword_turn(s, error));
     SO_TRY(so_slots_add(&s->slots, t->text, n_text, SO_SLOT_TEXT, NULL, 0, error));
-    if (speech)
-        SO_TRY(so_slots_add(&s->slots, t->heard + s->answer_speech, n_ids, SO_SLOT_SPEECH, NULL, 0, error));
+    if (speech) SO_TRY(so_slots_add(&s->slots, t->heard + s->answer_speech, n_ids, SO_SLOT_SPEECH, NULL, 0, error));
     return so_slots_add(&s->slots, &s->model->eot, 1, speech ? SO_SLOT_TEXT | SO_SLOT_SPEECH : SO_SLOT_TEXT, NULL, 0,
                         error);
 }

@@ -18,8 +18,8 @@ void so_calibration_close(so_calibration **calibration);
 void so_calibration_watch(so_calibration *calibration, so_session *session);
 /* Matrices counted, and the rows of the least counted one. */
 int64_t so_calibration_count(const so_calibration *calibration, int64_t *least);
-/* Writes a safetensors file: per matrix a vector of f32 of its name, the mean squares of its columns. SO_ERR_NUMBER when
- * an activation was not finite, SO_ERR_STATE when nothing was counted. */
+/* Writes a safetensors file: per matrix a vector of f32 of its name, the mean squares of its columns. SO_ERR_NUMBER
+ * when an activation was not finite, SO_ERR_STATE when nothing was counted. */
 so_status so_calibration_save(const so_calibration *calibration, const char *path, so_error *error);
 
 #endif

@@ -24,7 +24,8 @@ int32_t so_likeliest(so_talk *talk, so_tensor *row, so_tensor *head, const float
 
 int32_t so_choose(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what, bool greedy)
 {
-    if (greedy || talk->pass.dry || talk->options.sampling.temperature <= 0) return so_likeliest(talk, row, head, reach, what);
+    if (greedy || talk->pass.dry || talk->options.sampling.temperature <= 0)
+        return so_likeliest(talk, row, head, reach, what);
     so_tensor *z = so_linear(&talk->pass, row, head, NULL);
     so_tap(talk, what, z);
     if (!z || !so_ok(&talk->pass)) return 0;
@@ -34,8 +35,11 @@ int32_t so_choose(so_talk *talk, so_tensor *row, so_tensor *head, const float *r
 /* Rows first .. first + n of a head, as a tensor of their own. */
 static so_tensor some_rows(const so_tensor *head, int64_t first, int64_t n)
 {
-    so_tensor part = {.data = (char *)head->data + so_type_bytes(head->type, first * head->dim[1]), .dim = {n, head->dim[1]},
-                      .type = head->type, .n_dims = 2, .name = head->name};
+    so_tensor part = {.data = (char *)head->data + so_type_bytes(head->type, first * head->dim[1]),
+                      .dim = {n, head->dim[1]},
+                      .type = head->type,
+                      .n_dims = 2,
+                      .name = head->name};
     return part;
 }
 
@@ -76,7 +80,8 @@ int32_t so_choose_unit(so_talk *talk, so_tensor *row)
     int64_t n = 0, most = model->setup.n_stop + model->units;
     so_real *z = so_take(pass, (size_t)most * sizeof *z, false);
     int32_t *ids = so_take(pass, (size_t)most * sizeof *ids, false);
-    so_tensor part = some_rows(model->net.unit_head, model->first_unit, model->units), *y = so_linear(pass, row, &part, NULL);
+    so_tensor part = some_rows(model->net.unit_head, model->first_unit, model->units),
+              *y = so_linear(pass, row, &part, NULL);
     if (!z || !ids || !y || !so_ok(pass)) return 0;
     for (int64_t i = 0; i < model->units; i++, n++) z[n] = so_data(y)[i], ids[n] = model->first_unit + (int32_t)i;
     for (int64_t i = 0; i < model->setup.n_stop; i++) {

@@ -59,11 +59,11 @@ static so_flow_config flow_sizes(const json_t *json)
     const struct {
         const char *key;
         int64_t *value;
-    } row[] = {{"vocab", &c.units},          {"enc_dim", &c.width},         {"enc_heads", &c.heads},
-               {"enc_ffn", &c.ff},           {"enc_layers", &c.layers},     {"est_channels", &c.channels},
-               {"est_heads", &c.est_heads},  {"est_head_dim", &c.head_width}, {"est_blocks", &c.est_blocks},
-               {"est_mid", &c.mid},          {"spk_dim", &c.speaker},       {"input_frame_rate", &c.unit_rate},
-               {"n_mels", &c.mels},          {"n_timesteps", &c.steps},     {"sample_rate", &c.rate},
+    } row[] = {{"vocab", &c.units},         {"enc_dim", &c.width},           {"enc_heads", &c.heads},
+               {"enc_ffn", &c.ff},          {"enc_layers", &c.layers},       {"est_channels", &c.channels},
+               {"est_heads", &c.est_heads}, {"est_head_dim", &c.head_width}, {"est_blocks", &c.est_blocks},
+               {"est_mid", &c.mid},         {"spk_dim", &c.speaker},         {"input_frame_rate", &c.unit_rate},
+               {"n_mels", &c.mels},         {"n_timesteps", &c.steps},       {"sample_rate", &c.rate},
                {"border", &c.border}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) integer(json, row[i].key, row[i].value);
     number(json, "inference_cfg_rate", &c.guidance);
@@ -281,8 +281,12 @@ static so_status start_part(so_codec_part *part, so_binder *binder, const so_cod
 {
     SO_TRY(so_store_open(&part->store, (size_t)16 << 30, error));
     /* Convolutions and everything small want f32; these networks are small. */
-    *binder =
-        (so_binder){.store = &part->store, .source = views, .pool = source->pool, .expand = true, .halve = source->bf16, .check_finite = true};
+    *binder = (so_binder){.store = &part->store,
+                          .source = views,
+                          .pool = source->pool,
+                          .expand = true,
+                          .halve = source->bf16,
+                          .check_finite = true};
     return SO_OK;
 }
 

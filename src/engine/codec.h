@@ -34,22 +34,22 @@ typedef struct so_codec_part {
 
 typedef struct so_codec {
     bool hears, speaks;
-    bool trims;            /* the tokenizer wants speech without silence before and after it */
-    char *config;          /* the text of config.json; NULL: published sizes */
+    bool trims;   /* the tokenizer wants speech without silence before and after it */
+    char *config; /* the text of config.json; NULL: published sizes */
     so_codec_part ears, flow_part, hift_part;
     so_speech_tokenizer tokenizer;
     so_flow flow;
     so_hift hift;
-    float *speaker;        /* [flow.config.speaker]; zeros without a file of voices */
+    float *speaker; /* [flow.config.speaker]; zeros without a file of voices */
     char speaker_name[64];
-    so_mel *mel;           /* of the tokenizer */
+    so_mel *mel; /* of the tokenizer */
 } so_codec;
 
 typedef struct so_codec_source {
-    const char *folder;    /* or */
+    const char *folder; /* or */
     const so_gguf *gguf;
-    const char *speaker;   /* name in the file of voices; NULL: "英文女", else the first */
-    bool bf16;             /* lay weights out for products in bf16, which the kernels of so_kernels_half do */
+    const char *speaker; /* name in the file of voices; NULL: "英文女", else the first */
+    bool bf16;           /* lay weights out for products in bf16, which the kernels of so_kernels_half do */
     so_pool *pool;
 } so_codec_source;
 

@@ -31,7 +31,10 @@ typedef struct field {
     {                                                                                                                  \
         section, name, NUMBER, AT(member), 0, false, value, least, most                                                \
     }
-#define WORDS(name, member) {ROOT, name, TEXT, AT(member), sizeof((so_setup *)0)->member, false, 0, 0, 0}
+#define WORDS(name, member)                                                                                            \
+    {                                                                                                                  \
+        ROOT, name, TEXT, AT(member), sizeof((so_setup *)0)->member, false, 0, 0, 0                                    \
+    }
 
 /* Defaults of the vision tower are SigLIP so400m patch14-384's. */
 static const field fields[] = {
@@ -136,8 +139,7 @@ static so_status read_json(so_setup *setup, const json_t *root, const field *f, 
             return so_fail(error, SO_ERR_FORMAT, "configuration: '%s' is not a number", f->name);
         return put_number(setup, f, json_number_value(value), error);
     }
-    if (json_is_string(value))
-        return put_text(setup, f, json_string_value(value), json_string_length(value), error);
+    if (json_is_string(value)) return put_text(setup, f, json_string_value(value), json_string_length(value), error);
     char *text = json_dumps(value, JSON_ENCODE_ANY); /* pinpoints may be a list */
     if (!text) return so_fail(error, SO_ERR_NOMEM, "no memory for '%s'", f->name);
     so_status status = put_text(setup, f, text, strlen(text), error);
@@ -256,7 +258,9 @@ static so_status read_gguf(so_setup *setup, const so_gguf *gguf, const field *f,
     case TEXT:
         SO_TRY(so_gguf_string(gguf, key, &text, error));
         return put_text(setup, f, text.data, text.length, error);
-    case INTEGER: SO_TRY(so_gguf_i64(gguf, key, &integer, error)); return put_number(setup, f, (double)integer, error);
+    case INTEGER:
+        SO_TRY(so_gguf_i64(gguf, key, &integer, error));
+        return put_number(setup, f, (double)integer, error);
     default:
         SO_TRY(so_gguf_f32(gguf, key, &number, error));
         /* 1e-5 stored as float is 1e-5 again: the shortest decimal of the float is what was meant. */

@@ -27,8 +27,8 @@ typedef struct so_setup {
     int64_t audio_vocab;    /* speech units, when said */
     int64_t speech_history; /* 1: the speech side goes on through a conversation, as the published code does; 0: every
                              * turn begins it anew, and the backbone keeps finished turns as words */
-    int64_t lookahead, window; /* K and W that the model was trained with; 0: 3 and 5 */
-    int64_t units_per_token;   /* as in so_session_options, for answers; 0: none, as the published code has none */
+    int64_t lookahead, window;  /* K and W that the model was trained with; 0: 3 and 5 */
+    int64_t units_per_token;    /* as in so_session_options, for answers; 0: none, as the published code has none */
     int32_t stop[SO_MAX_STOPS]; /* ids that end text, and units */
     int64_t n_stop;
 } so_setup;

@@ -47,8 +47,8 @@ static int file_type(const char *name)
     static const struct {
         const char *name;
         int number;
-    } known[] = {{"f32", 0}, {"f16", 1}, {"q4_0", 2}, {"q8_0", 7}, {"q5_0", 8}, {"q4_k", 14}, {"q4_k_m", 15},
-                 {"q5_k", 16}, {"q5_k_m", 17}, {"q6_k", 18}, {"bf16", 32}};
+    } known[] = {{"f32", 0},     {"f16", 1},   {"q4_0", 2},    {"q8_0", 7},  {"q5_0", 8}, {"q4_k", 14},
+                 {"q4_k_m", 15}, {"q5_k", 16}, {"q5_k_m", 17}, {"q6_k", 18}, {"bf16", 32}};
     for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i].name) == 0) return known[i].number;
     return -1;
@@ -107,7 +107,8 @@ so_status so_convert_add(so_convert_job *job, const char *name, const so_view *v
     SO_TRY(so_pour_add(&job->list, name, view, type, heads, error));
     so_pour_item *item = &job->list.item[job->list.count - 1];
     item->mapped = so_names_find(&job->source.copied, so_span_of(view->name)) < 0;
-    if (job->mixture && view->n_dims == 2) item->importance = so_mixture_importance(job->mixture, view->name, view->dim[1]);
+    if (job->mixture && view->n_dims == 2)
+        item->importance = so_mixture_importance(job->mixture, view->name, view->dim[1]);
     return SO_OK;
 }
 
@@ -170,8 +171,8 @@ static so_status name_file(const char *path, int64_t i, int64_t files, char out[
 }
 
 /* The head of file `i`; the first carries all keys. */
-static so_status head_of(so_convert_job *job, so_gguf_writer *keys, const split *s, int64_t i, char **head, size_t *bytes,
-                         so_error *error)
+static so_status head_of(so_convert_job *job, so_gguf_writer *keys, const split *s, int64_t i, char **head,
+                         size_t *bytes, so_error *error)
 {
     so_gguf_writer *own = NULL, *w = keys;
     so_status status = SO_OK;
@@ -206,8 +207,8 @@ static so_status write_file(so_convert_job *job, so_gguf_writer *keys, const spl
     return status;
 }
 
-/* The first file, without which the others are nothing, comes last. The guard is locked all the while, and its length is the
- * number of files that are done. */
+/* The first file, without which the others are nothing, comes last. The guard is locked all the while, and its length
+ * is the number of files that are done. */
 static so_status write_split(so_convert_job *job, so_gguf_writer *keys, const split *s, const char *path,
                              so_pour_work *work, so_error *error)
 {
@@ -302,7 +303,8 @@ static so_status set_about(const so_convert_job *job, so_gguf_writer *w, so_erro
 {
     SO_TRY(so_gguf_set_string(w, "general.type", "model", error));
     SO_TRY(so_gguf_set_u32(w, "general.quantization_version", 2, error));
-    if (file_type(job->options->type) >= 0) SO_TRY(so_gguf_set_u32(w, "general.file_type", (uint32_t)file_type(job->options->type), error));
+    if (file_type(job->options->type) >= 0)
+        SO_TRY(so_gguf_set_u32(w, "general.file_type", (uint32_t)file_type(job->options->type), error));
     return so_convert_licences(job, w, error);
 }
 

@@ -32,7 +32,8 @@ so_status so_convert_add(so_convert_job *job, const char *name, const so_view *v
 /* Adds numbers [rows, cols] (rows 0: [cols]) that are copied, as tensor `which` of job->made. */
 so_status so_convert_make(so_convert_job *job, int which, const char *name, const float *numbers, int64_t rows,
                           int64_t cols, so_error *error);
-/* Writes all items to `path` as GGUF, split as the options say; `keys` (without declarations) is freed, on failure too. */
+/* Writes all items to `path` as GGUF, split as the options say; `keys` (without declarations) is freed, on failure too.
+ */
 so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_writer **keys, so_error *error);
 /* Licence keys, for models that owe them. */
 so_status so_convert_licences(const so_convert_job *job, so_gguf_writer *out, so_error *error);

@@ -7,15 +7,15 @@
 #include <string.h>
 
 enum {
-    STEP = 40,      /* frames of new sound between two interim looks: 0.4 s */
-    RIGHT = 6,      /* units behind one before it is given out: 0.24 s */
-    WINDOW = 1200,  /* frames an interim look reads at most */
-    LEFT = 300,     /* frames at the front of a cut window whose units are not used */
-    LEAST = 201,    /* samples of the shortest clip */
-    PIECE = 4096,   /* samples taken at once */
-    LEVEL = 160,    /* samples of one level: 10 ms */
-    LEAD = 3200,    /* quiet samples before the first sound that are no silence yet: 200 ms */
-    AFTER = 3200    /* quiet samples let through behind the last loud one: 200 ms */
+    STEP = 40,     /* frames of new sound between two interim looks: 0.4 s */
+    RIGHT = 6,     /* units behind one before it is given out: 0.24 s */
+    WINDOW = 1200, /* frames an interim look reads at most */
+    LEFT = 300,    /* frames at the front of a cut window whose units are not used */
+    LEAST = 201,   /* samples of the shortest clip */
+    PIECE = 4096,  /* samples taken at once */
+    LEVEL = 160,   /* samples of one level: 10 ms */
+    LEAD = 3200,   /* quiet samples before the first sound that are no silence yet: 200 ms */
+    AFTER = 3200   /* quiet samples let through behind the last loud one: 200 ms */
 };
 
 static int64_t units_of(const so_ear *ear, int64_t frames)
@@ -65,8 +65,7 @@ static so_status end_block(so_ear *ear, so_error *error)
 {
     static const float silence[LEAST];
     if (ear->block_samples == 0) return SO_OK;
-    if (ear->block_samples < LEAST)
-        SO_TRY(so_mel_stream_feed(ear->mel, silence, LEAST - ear->block_samples, error));
+    if (ear->block_samples < LEAST) SO_TRY(so_mel_stream_feed(ear->mel, silence, LEAST - ear->block_samples, error));
     SO_TRY(so_mel_stream_finish(ear->mel, error));
     int64_t F = so_mel_stream_frames(ear->mel), n = units_of(ear, F);
     SO_TRY(tokenize(ear, 0, F, error));

@@ -21,23 +21,23 @@ typedef struct so_ear {
     so_resampler *resampler;
     so_resample_stream *stream; /* NULL at 16 kHz */
     so_mel_stream *mel;
-    int rate;                   /* Hz of this turn; 0 before the first sample */
-    int64_t limit;              /* samples at 16 kHz of a turn */
-    int64_t step;               /* frames of new sound between two interim looks; may be changed after opening */
+    int rate;      /* Hz of this turn; 0 before the first sample */
+    int64_t limit; /* samples at 16 kHz of a turn */
+    int64_t step;  /* frames of new sound between two interim looks; may be changed after opening */
     int64_t samples, block_samples, done_frames, block_first;
     int32_t *units, *fresh;
     int64_t n, capacity;
-    int64_t revised;            /* units given out and changed later */
+    int64_t revised; /* units given out and changed later */
     bool finished;
-    bool whole;                 /* no interim looks: only the end matters */
+    bool whole;                        /* no interim looks: only the end matters */
     double loudest, quietest, quiet_s; /* levels of 10 ms so far; seconds of quiet at the end */
-    double level;               /* of the 10 ms being gathered */
+    double level;                      /* of the 10 ms being gathered */
     int64_t level_n;
-    float *held;                /* [limit] samples in front of the gate; NULL: no gate */
-    int64_t held_n, checked;    /* of which `checked` have been looked at */
-    int64_t quiet_n, lead;      /* quiet samples let through lately; samples dropped before the first sound */
-    bool open, paused;          /* something loud was heard; the pause was tokenised */
-    float *piece;               /* resampled */
+    float *held;             /* [limit] samples in front of the gate; NULL: no gate */
+    int64_t held_n, checked; /* of which `checked` have been looked at */
+    int64_t quiet_n, lead;   /* quiet samples let through lately; samples dropped before the first sound */
+    bool open, paused;       /* something loud was heard; the pause was tokenised */
+    float *piece;            /* resampled */
     int64_t piece_size;
 } so_ear;
 

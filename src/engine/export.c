@@ -1,7 +1,7 @@
 /* Exporting: the backbone and the vision tower as llama.cpp opens them.
  *
- * llama.cpp rotates neighbouring pairs where the published weights rotate halves, so that rows of query and key matrices are
- * reordered within each head. Source: spec/interfaces.md C.4; the key names of ggml's GGUF documentation.
+ * llama.cpp rotates neighbouring pairs where the published weights rotate halves, so that rows of query and key
+ * matrices are reordered within each head. Source: spec/interfaces.md C.4; the key names of ggml's GGUF documentation.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
@@ -25,7 +25,8 @@ static so_status spell(so_string *out, const so_tokenizer *t, int32_t id, so_err
     bool plain = so_tokenizer_kind(t, id) != SO_TOKEN_NORMAL;
     for (size_t i = 0; i < size; i++) {
         char c[4] = {bytes[i]};
-        SO_TRY(so_string_add(out, c, plain ? 1 : (size_t)so_utf8_put(c, so_byte_to_char((unsigned char)bytes[i])), error));
+        SO_TRY(
+            so_string_add(out, c, plain ? 1 : (size_t)so_utf8_put(c, so_byte_to_char((unsigned char)bytes[i])), error));
     }
     return SO_OK;
 }
@@ -61,8 +62,8 @@ static void close_words(words *w)
     free(w->span);
 }
 
-/* As many tokens as the table has rows: units, which the backbone does not know, are left out, rows without a token get a
- * name of their own. */
+/* As many tokens as the table has rows: units, which the backbone does not know, are left out, rows without a token get
+ * a name of their own. */
 static so_status set_tokens(const so_tokenizer *t, int64_t rows, so_gguf_writer *out, so_error *error)
 {
     words w = {0};
@@ -107,7 +108,8 @@ static so_status set_merges(const so_tokenizer *t, so_gguf_writer *out, so_error
 
 /* What the published template renders to, for a model that came without one. */
 static const char llama3_template[] =
-    "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + "
+    "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' "
+    "+ "
     "message['content'] | trim + '<|eot_id|>' }}{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}";
 
 static so_status set_tokenizer(const so_source *s, so_gguf_writer *out, so_error *error)
@@ -117,7 +119,8 @@ static so_status set_tokenizer(const so_source *s, so_gguf_writer *out, so_error
     so_tokenizer_parts parts;
     so_tokenizer_parts_of(t, &parts);
     if (strcmp(parts.pattern, SO_LLAMA3_PATTERN) != 0)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "llama.cpp cuts text in ways of its own; this tokenizer's is not Llama 3's");
+        return so_fail(error, SO_ERR_UNSUPPORTED,
+                       "llama.cpp cuts text in ways of its own; this tokenizer's is not Llama 3's");
     const struct {
         const char *key;
         int32_t id;
@@ -133,7 +136,8 @@ static so_status set_tokenizer(const so_source *s, so_gguf_writer *out, so_error
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         if (ids[i].id >= 0) SO_TRY(so_gguf_set_u32(out, ids[i].key, (uint32_t)ids[i].id, error));
     SO_TRY(so_gguf_set_bool(out, "tokenizer.ggml.add_bos_token", true, error));
-    return so_gguf_set_string(out, "tokenizer.chat_template", s->chat_template ? s->chat_template : llama3_template, error);
+    return so_gguf_set_string(out, "tokenizer.chat_template", s->chat_template ? s->chat_template : llama3_template,
+                              error);
 }
 
 /* ---- the backbone */
@@ -144,16 +148,11 @@ static so_status set_llama(const so_source *s, so_gguf_writer *out, so_error *er
     const struct {
         const char *key;
         int64_t value;
-    } sizes[] = {{"llama.vocab_size", s->setup.omni.text_rows},
-                 {"llama.context_length", s->setup.context},
-                 {"llama.embedding_length", c->width},
-                 {"llama.block_count", s->setup.omni.backbone},
-                 {"llama.feed_forward_length", c->ff},
-                 {"llama.rope.dimension_count", c->head_width},
-                 {"llama.attention.head_count", c->heads},
-                 {"llama.attention.head_count_kv", c->kv_heads},
-                 {"llama.attention.key_length", c->head_width},
-                 {"llama.attention.value_length", c->head_width}};
+    } sizes[] = {{"llama.vocab_size", s->setup.omni.text_rows}, {"llama.context_length", s->setup.context},
+                 {"llama.embedding_length", c->width},          {"llama.block_count", s->setup.omni.backbone},
+                 {"llama.feed_forward_length", c->ff},          {"llama.rope.dimension_count", c->head_width},
+                 {"llama.attention.head_count", c->heads},      {"llama.attention.head_count_kv", c->kv_heads},
+                 {"llama.attention.key_length", c->head_width}, {"llama.attention.value_length", c->head_width}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         SO_TRY(so_gguf_set_u32(out, sizes[i].key, (uint32_t)sizes[i].value, error));
     SO_TRY(so_gguf_set_f32(out, "llama.attention.layer_norm_rms_epsilon", (float)c->rms_eps, error));
@@ -171,7 +170,9 @@ static so_status add_frequencies(so_convert_job *job, so_error *error)
     for (int64_t i = 0; i < n; i++) {
         double wave = 6.283185307179586 * pow(c->rope_theta, 2 * (double)i / (double)c->head_width);
         double smooth = (c->rope_original / wave - c->rope_low) / (c->rope_high - c->rope_low);
-        divisor[i] = (float)(smooth <= 0 ? c->rope_factor : smooth >= 1 ? 1 : 1 / ((1 - smooth) / c->rope_factor + smooth));
+        divisor[i] = (float)(smooth <= 0   ? c->rope_factor
+                             : smooth >= 1 ? 1
+                                           : 1 / ((1 - smooth) / c->rope_factor + smooth));
     }
     so_status status = so_convert_make(job, 0, "rope_freqs.weight", divisor, 0, n, error);
     free(divisor);
@@ -217,14 +218,16 @@ static so_status add_renamed(so_convert_job *job, const char *prefix, const char
     }
     return SO_OK;
 }
-#define RENAME(job, prefix, to, table, error) add_renamed(job, prefix, to, table, (int)(sizeof(table) / sizeof *(table)), error)
+#define RENAME(job, prefix, to, table, error)                                                                          \
+    add_renamed(job, prefix, to, table, (int)(sizeof(table) / sizeof *(table)), error)
 
 static so_status set_general(const so_convert_job *job, const char *architecture, const char *kind, so_gguf_writer *out,
                              so_error *error)
 {
     SO_TRY(so_gguf_set_string(out, "general.architecture", architecture, error));
     SO_TRY(so_gguf_set_string(out, "general.type", kind, error));
-    SO_TRY(so_gguf_set_string(out, "general.name", job->source.setup.name[0] ? job->source.setup.name : "stream-omni", error));
+    SO_TRY(so_gguf_set_string(out, "general.name", job->source.setup.name[0] ? job->source.setup.name : "stream-omni",
+                              error));
     SO_TRY(so_gguf_set_u32(out, "general.quantization_version", 2, error));
     return so_convert_licences(job, out, error);
 }
@@ -257,12 +260,19 @@ static const renaming projector[] = {
     {"2.weight", "mm.2.weight", 0, SO_TYPE_COUNT},
     {"2.bias", "mm.2.bias", 0, SO_F32},
 };
-#define PAIR(from, to) {from ".weight", to ".weight", 0, SO_TYPE_COUNT}, {from ".bias", to ".bias", 0, SO_F32}
+#define PAIR(from, to)                                                                                                 \
+    {from ".weight", to ".weight", 0, SO_TYPE_COUNT}, { from ".bias", to ".bias", 0, SO_F32 }
 static const renaming tower_layer[] = {
-    {"layer_norm1.weight", "ln1.weight", 0, SO_F32}, {"layer_norm1.bias", "ln1.bias", 0, SO_F32},
-    {"layer_norm2.weight", "ln2.weight", 0, SO_F32}, {"layer_norm2.bias", "ln2.bias", 0, SO_F32},
-    PAIR("self_attn.q_proj", "attn_q"), PAIR("self_attn.k_proj", "attn_k"), PAIR("self_attn.v_proj", "attn_v"),
-    PAIR("self_attn.out_proj", "attn_out"), PAIR("mlp.fc1", "ffn_up"), PAIR("mlp.fc2", "ffn_down"),
+    {"layer_norm1.weight", "ln1.weight", 0, SO_F32},
+    {"layer_norm1.bias", "ln1.bias", 0, SO_F32},
+    {"layer_norm2.weight", "ln2.weight", 0, SO_F32},
+    {"layer_norm2.bias", "ln2.bias", 0, SO_F32},
+    PAIR("self_attn.q_proj", "attn_q"),
+    PAIR("self_attn.k_proj", "attn_k"),
+    PAIR("self_attn.v_proj", "attn_v"),
+    PAIR("self_attn.out_proj", "attn_out"),
+    PAIR("mlp.fc1", "ffn_up"),
+    PAIR("mlp.fc2", "ffn_down"),
 };
 
 /* All layers that are stored run: the published tower already lacks the last one. */

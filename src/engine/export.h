@@ -5,7 +5,8 @@
 
 #include "engine/convert.h"
 
-/* Fill keys and items of a job that is open. SO_ERR_MISSING, SO_ERR_UNSUPPORTED (a tokenizer that llama.cpp cannot be). */
+/* Fill keys and items of a job that is open. SO_ERR_MISSING, SO_ERR_UNSUPPORTED (a tokenizer that llama.cpp cannot be).
+ */
 so_status so_export_llama(so_convert_job *job, so_gguf_writer *out, so_error *error);
 so_status so_export_mmproj(so_convert_job *job, so_gguf_writer *out, so_error *error);
 /* Writes the folder `out` in the published layout, the codec below it in codec/. */

@@ -29,8 +29,9 @@ static so_status add_group(so_convert_job *job, const group *g, so_error *error)
         if (!so_views_find(&roll.views, v->name)) continue;
         so_type type = codec ? v->type : so_convert_type(job, v);
         if (so_type_about(type)->block > 1)
-            status = so_fail(error, SO_ERR_UNSUPPORTED, "'%s' is %s, which safetensors does not know; give --type f16 or bf16",
-                             v->name, so_type_about(type)->name);
+            status = so_fail(error, SO_ERR_UNSUPPORTED,
+                             "'%s' is %s, which safetensors does not know; give --type f16 or bf16", v->name,
+                             so_type_about(type)->name);
         else
             status = so_convert_add(job, v->name + length, v, type, 0, error);
     }
@@ -96,8 +97,8 @@ static so_status write_index(const char *out, json_t *map, double bytes, so_erro
     json_t *root = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)bytes, "weight_map", map);
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     snprintf(path, sizeof path, "%s/model.safetensors.index.json", out);
-    so_status status = text ? so_file_write(path, text, strlen(text), error)
-                            : so_fail(error, SO_ERR_NOMEM, "no memory for an index");
+    so_status status =
+        text ? so_file_write(path, text, strlen(text), error) : so_fail(error, SO_ERR_NOMEM, "no memory for an index");
     free(text);
     json_decref(root);
     return status;

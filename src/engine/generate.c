@@ -171,11 +171,11 @@ static void pass_on(so_talk *talk, so_tensor *h)
 /* What of one chunk goes where. */
 typedef struct chunk {
     int64_t n_speech, n_expect, n_label, n_text, n_backbone;
-    int32_t *speech, *text;         /* ids */
+    int32_t *speech, *text;          /* ids */
     int32_t *expect_row, *expect_at; /* rows among n_speech; positions on the speech side */
     int32_t *label_row, *label_at;   /* the same of those that are only labelled */
-    int32_t *part, *row;            /* [n_backbone] of the splice: 0 expected, 1 text, 2 pictures */
-    so_slot *read;                  /* [n_backbone] */
+    int32_t *part, *row;             /* [n_backbone] of the splice: 0 expected, 1 text, 2 pictures */
+    so_slot *read;                   /* [n_backbone] */
 } chunk;
 
 static chunk *new_chunk(so_pass *pass)
@@ -184,9 +184,15 @@ static chunk *new_chunk(so_pass *pass)
     int32_t *memory = so_take(pass, 8 * CHUNK * sizeof *memory, false);
     so_slot *read = so_take(pass, CHUNK * sizeof *read, false);
     if (!read) return NULL;
-    *c = (chunk){.speech = memory, .text = memory + CHUNK, .expect_row = memory + 2 * CHUNK,
-                 .expect_at = memory + 3 * CHUNK, .part = memory + 4 * CHUNK, .row = memory + 5 * CHUNK, .read = read,
-                 .label_row = memory + 6 * CHUNK, .label_at = memory + 7 * CHUNK};
+    *c = (chunk){.speech = memory,
+                 .text = memory + CHUNK,
+                 .expect_row = memory + 2 * CHUNK,
+                 .expect_at = memory + 3 * CHUNK,
+                 .part = memory + 4 * CHUNK,
+                 .row = memory + 5 * CHUNK,
+                 .read = read,
+                 .label_row = memory + 6 * CHUNK,
+                 .label_at = memory + 7 * CHUNK};
     return c;
 }
 
@@ -222,7 +228,9 @@ static so_tensor *assemble(so_talk *talk, chunk *c, so_tensor *e)
     if (c->n_text) source[1] = so_omni_read(pass, &talk->model->net, c->n_text, c->text);
     so_tensor *pictures = so_take(pass, sizeof *pictures, true);
     if (!pictures) return NULL;
-    *pictures = (so_tensor){.data = talk->vectors, .type = SO_F32, .n_dims = 2,
+    *pictures = (so_tensor){.data = talk->vectors,
+                            .type = SO_F32,
+                            .n_dims = 2,
                             .dim = {talk->n_vectors, talk->model->setup.omni.llama.width}};
     if (talk->n_vectors) source[2] = pictures;
     for (int i = 0; i < 3; i++) {
@@ -262,8 +270,8 @@ static void run_chunk(so_talk *talk, chunk *c)
 
 /* How much of the wanted slots the stores hold already. */
 typedef struct held {
-    int64_t speech, backbone;             /* positions that are kept */
-    int64_t all_speech, all_backbone;     /* positions wanted */
+    int64_t speech, backbone;         /* positions that are kept */
+    int64_t all_speech, all_backbone; /* positions wanted */
 } held;
 
 static held compare(const so_talk *talk, const so_slot *slot, int64_t n)
@@ -375,8 +383,13 @@ so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t *first
     const so_model *model = talk->model;
     const so_omni_config *c = &model->setup.omni;
     if (!c->vision || !talk->options.sees) return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not see");
-    so_picture pic = {views->n, views->grid_w, views->grid_h, views->image_w, views->image_h,
-                      (int)so_siglip_grid(&c->siglip), model->pictures.mode == SO_IMAGE_ANYRES};
+    so_picture pic = {views->n,
+                      views->grid_w,
+                      views->grid_h,
+                      views->image_w,
+                      views->image_h,
+                      (int)so_siglip_grid(&c->siglip),
+                      model->pictures.mode == SO_IMAGE_ANYRES};
     *n = so_picture_vectors(&model->setup, &pic);
     *first = talk->n_vectors;
     if (views->n > talk->max_views || *n > talk->max_vectors - talk->n_vectors)
@@ -455,8 +468,10 @@ static so_status write_on(so_talk *talk, int32_t *id, so_error *error)
 static so_status make_text(so_talk *talk, so_made *made, so_error *error)
 {
     int32_t id;
-    if (!talk->script) SO_TRY(write_on(talk, &id, error));
-    else id = talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
+    if (!talk->script)
+        SO_TRY(write_on(talk, &id, error));
+    else
+        id = talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
     if (talk->follow) id = talk->follow->id;
     talk->text[talk->n_text++] = id;
     if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER)
@@ -538,10 +553,17 @@ static int32_t speak_on(so_talk *talk)
     int32_t *pos = so_take(pass, (size_t)(m + 1) * sizeof *pos, false);
     if (!pos) return 0;
     for (int64_t i = 0; i < m; i++) pos[i] = (int32_t)(n - m + i);
-    so_fusion fusion = {.memory_rows = m, .memory_ids = talk->memory_ids + (n - m), .memory_pos = pos, .rows = m > 0,
-                        .row = (int32_t[]){0}, .pos = (int32_t[]){(int32_t)talk->top.len}, .n_seqs = 1,
+    so_fusion fusion = {.memory_rows = m,
+                        .memory_ids = talk->memory_ids + (n - m),
+                        .memory_pos = pos,
+                        .rows = m > 0,
+                        .row = (int32_t[]){0},
+                        .pos = (int32_t[]){(int32_t)talk->top.len},
+                        .n_seqs = 1,
                         .seq_rows = (int64_t[]){1},
-                        .ranges = {.memory0 = (int64_t[]){0}, .memory_rows = (int64_t[]){m}, .lo = (int32_t[]){0},
+                        .ranges = {.memory0 = (int64_t[]){0},
+                                   .memory_rows = (int64_t[]){m},
+                                   .lo = (int32_t[]){0},
                                    .hi = (int32_t[]){(int32_t)m}}};
     so_tensor *h = so_constant(pass, 2, (int64_t[]){1, width}, talk->h);
     so_tensor *row = run_top(talk, h, &fusion);
@@ -560,8 +582,10 @@ static so_status make_unit(so_talk *talk, so_made *made, so_error *error)
     talk->spoke = true;
     talk->n_units++;
     bool stop = so_model_stops(talk->model, id);
-    if (stop) talk->end = SO_END_STOP;
-    else if (talk->n_units == talk->options.max_units) talk->end = SO_END_LIMIT;
+    if (stop)
+        talk->end = SO_END_STOP;
+    else if (talk->n_units == talk->options.max_units)
+        talk->end = SO_END_LIMIT;
     *made = (so_made){SO_STEP_UNIT, id, stop, talk->top.len - 1};
     return SO_OK;
 }

@@ -46,15 +46,15 @@ void so_slots_limit(so_slots *slots, int64_t limit);
 
 typedef struct so_talk_options {
     so_loop loop;
-    int64_t lookahead, window;      /* K and W; W < 0: unbounded */
-    int64_t max_text, max_units;    /* per answer */
-    int64_t units_per_token;        /* units without a further word of the text after which a voice is ended; 0: none */
-    bool only_units;                /* a voice chooses among units and what ends it, not among all rows */
-    int64_t context;                /* positions of each store */
-    bool sees, speaks;              /* take memory for pictures, for the top layers */
-    so_type kv;                     /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
-    bool layers;                    /* a tap will watch every layer, whose tensors are then kept for it */
-    so_sampling sampling;           /* of text without units; of units; text beside units is greedy */
+    int64_t lookahead, window;   /* K and W; W < 0: unbounded */
+    int64_t max_text, max_units; /* per answer */
+    int64_t units_per_token;     /* units without a further word of the text after which a voice is ended; 0: none */
+    bool only_units;             /* a voice chooses among units and what ends it, not among all rows */
+    int64_t context;             /* positions of each store */
+    bool sees, speaks;           /* take memory for pictures, for the top layers */
+    so_type kv;                  /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
+    bool layers;                 /* a tap will watch every layer, whose tensors are then kept for it */
+    so_sampling sampling;        /* of text without units; of units; text beside units is greedy */
 } so_talk_options;
 
 typedef enum so_step_kind { SO_STEP_TEXT, SO_STEP_UNIT, SO_STEP_END } so_step_kind;
@@ -74,30 +74,30 @@ typedef void (*so_tap_fn)(void *context, const char *what, const so_tensor *t);
 typedef struct so_talk {
     const so_model *model;
     so_talk_options options;
-    so_arena memory;          /* everything below */
+    so_arena memory; /* everything below */
     so_arena scratch;
     so_pass pass;
     so_kv bottom, backbone, top;
-    int32_t *heard;           /* [bottom.len] ids of the speech side */
-    int32_t *label;           /* [bottom.len] CTC labels, -1 where none was asked for */
-    so_slot *read;            /* [backbone.len] */
-    so_real *h;               /* [D] the speech side's last row, not yet in the top layers when `pending` */
+    int32_t *heard; /* [bottom.len] ids of the speech side */
+    int32_t *label; /* [bottom.len] CTC labels, -1 where none was asked for */
+    so_slot *read;  /* [backbone.len] */
+    so_real *h;     /* [D] the speech side's last row, not yet in the top layers when `pending` */
     bool pending;
-    so_real *thought;         /* [D] the backbone's row thought_at - 1 after its norm */
+    so_real *thought; /* [D] the backbone's row thought_at - 1 after its norm */
     int64_t thought_at;
-    so_real *vectors;         /* [max_vectors, D] of pictures */
+    so_real *vectors; /* [max_vectors, D] of pictures */
     int64_t n_vectors, max_vectors;
     int max_views;
 
     /* the answer */
     int32_t *text, *memory_ids; /* [max_text] all text ids; those the top layers may see */
     int64_t n_text, n_memory, n_units, target;
-    bool voice, typed;          /* with units; the prompt entered the backbone as text */
-    bool spoke;                 /* the last step made a unit, which is still to be heard */
-    const int32_t *script;      /* text to be spoken in place of the backbone's own, then <|eot_id|>; NULL: none */
+    bool voice, typed;     /* with units; the prompt entered the backbone as text */
+    bool spoke;            /* the last step made a unit, which is still to be heard */
+    const int32_t *script; /* text to be spoken in place of the backbone's own, then <|eot_id|>; NULL: none */
     int64_t n_script;
     int32_t last_unit, last_label, last_symbol;
-    int64_t n_spoken, idle;     /* words heard in the own voice; units since the last one that the text holds */
+    int64_t n_spoken, idle; /* words heard in the own voice; units since the last one that the text holds */
     so_end end;
     so_rng rng;
     so_sampler sampler;

@@ -29,10 +29,7 @@ so_status so_heap_add(so_heap *rows, int64_t n, int64_t cols, const so_real *fro
     return SO_OK;
 }
 
-bool so_golden_wants(const so_golden *g, const char *set)
-{
-    return !g->options.only || strstr(set, g->options.only);
-}
+bool so_golden_wants(const so_golden *g, const char *set) { return !g->options.only || strstr(set, g->options.only); }
 
 static void report(so_golden *g, so_golden_check *check)
 {
@@ -46,8 +43,10 @@ static void report(so_golden *g, so_golden_check *check)
 void so_golden_skip(so_golden *g, const char *set, const char *what, const char *reason)
 {
     so_golden_check c = {.set = set, .what = what, .reason = reason, .passed = 1};
-    if (what) g->result->left++;
-    else g->result->skipped++;
+    if (what)
+        g->result->left++;
+    else
+        g->result->skipped++;
     if (g->each) g->each(g->context, &c);
 }
 
@@ -93,7 +92,10 @@ void so_golden_array(so_golden *g, const char *set, const char *what, const so_r
 
 static void wrong_size(so_golden *g, const char *set, const char *what, int64_t found, int64_t expected)
 {
-    so_golden_check c = {.set = set, .what = what, .exact = 1, .deviation = llabs((long long)(found - expected)) + 1,
+    so_golden_check c = {.set = set,
+                         .what = what,
+                         .exact = 1,
+                         .deviation = llabs((long long)(found - expected)) + 1,
                          .compared = expected};
     report(g, &c);
 }
@@ -111,8 +113,13 @@ void so_golden_numbers(so_golden *g, const char *set, const char *what, const so
 
 void so_golden_value(so_golden *g, const char *set, const char *what, double found, double expected, double bar)
 {
-    so_golden_check c = {.set = set, .what = what, .deviation = fabs(found - expected), .bar = bar, .compared = 1,
-                         .passed = 1, .not_finite = !isfinite(found) && isfinite(expected)};
+    so_golden_check c = {.set = set,
+                         .what = what,
+                         .deviation = fabs(found - expected),
+                         .bar = bar,
+                         .compared = 1,
+                         .passed = 1,
+                         .not_finite = !isfinite(found) && isfinite(expected)};
     if (found == expected) c.deviation = 0;
     c.relative_l2 = expected != 0 ? c.deviation / fabs(expected) : c.deviation;
     report(g, &c);

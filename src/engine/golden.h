@@ -6,8 +6,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "formats/safetensors.h"
 #include "base/real.h"
+#include "formats/safetensors.h"
 #include "so_eval.h"
 
 typedef struct so_golden {
@@ -16,9 +16,9 @@ typedef struct so_golden {
     so_golden_fn each;
     void *context;
     so_golden_result *result;
-    json_t *root;                         /* golden.json */
-    json_t *told;                         /* an object whose keys are what was compared; the walk empties it */
-    so_safetensors *single, *fine;        /* golden.safetensors; golden-f64.safetensors or NULL */
+    json_t *root;                  /* golden.json */
+    json_t *told;                  /* an object whose keys are what was compared; the walk empties it */
+    so_safetensors *single, *fine; /* golden.safetensors; golden-f64.safetensors or NULL */
 } so_golden;
 
 /* How far numbers may be off: against the double run, and against the single one. */

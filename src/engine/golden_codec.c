@@ -44,7 +44,8 @@ double so_bench_bar(const so_bench *b, const char *tensor)
     size_t i;
     json_t *t;
     snprintf(name, sizeof name, "%s.%s", b->name, tensor);
-    json_array_foreach(json_object_get(b->json, "tensors"), i, t) {
+    json_array_foreach(json_object_get(b->json, "tensors"), i, t)
+    {
         const char *found = json_string_value(json_object_get(t, "name"));
         if (!found || strcmp(found, name) != 0) continue;
         noise = json_number_value(json_object_get(t, "fp32_vs_fp64_max_abs"));
@@ -150,8 +151,8 @@ static so_status one_rate(so_bench *b, int from, int to, const char *in, const c
     SO_TRY(so_resampler_open(&r, from, to, error));
     int64_t m = so_resampler_length(r, n);
     float *y = malloc((size_t)m * sizeof *y + 1);
-    so_status status = y ? so_resample(r, so_bench_floats(b, in), n, y, error)
-                         : so_fail(error, SO_ERR_NOMEM, "no memory");
+    so_status status =
+        y ? so_resample(r, so_bench_floats(b, in), n, y, error) : so_fail(error, SO_ERR_NOMEM, "no memory");
     if (status == SO_OK) so_bench_expect_floats(b, out, y, m);
     free(y);
     so_resampler_close(&r);
@@ -162,7 +163,8 @@ static so_status resample_case(so_bench *b, so_error *error)
 {
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(b->json, "tensors"), i, t) {
+    json_array_foreach(json_object_get(b->json, "tensors"), i, t)
+    {
         int from, to;
         char in[64], out[64];
         const char *name = json_string_value(json_object_get(t, "name"));
@@ -227,8 +229,10 @@ static void compare_distances(so_bench *b, const so_tensor *hidden, const int32_
                 double x = (double)h[d] / norm - (double)so_data(codes)[k * D + d];
                 far += x * x;
             }
-            if (k == ids[t]) first = far;
-            else second = fmin(second, far);
+            if (k == ids[t])
+                first = far;
+            else
+                second = fmin(second, far);
         }
         best[t] = (so_real)first;
         margin[t] = (so_real)(second - first);
@@ -514,7 +518,8 @@ static so_status voices_case(so_bench *b, so_error *error)
 {
     size_t i;
     json_t *name;
-    json_array_foreach(json_object_get(json_object_get(b->json, "params"), "names"), i, name) {
+    json_array_foreach(json_object_get(json_object_get(b->json, "params"), "names"), i, name)
+    {
         so_codec other;
         char what[32];
         so_codec_source source = {.folder = b->g->folder, .speaker = json_string_value(name), .pool = b->pool};
@@ -587,7 +592,8 @@ void so_bench_trace(so_bench *b)
 {
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(b->json, "tensors"), i, t) {
+    json_array_foreach(json_object_get(b->json, "tensors"), i, t)
+    {
         const char *name = untold(b, t), *role = json_string_value(json_object_get(t, "role"));
         const so_view *v = name && strcmp(role, "intermediate") == 0 ? so_bench_view(b, name) : NULL;
         if (!v || v->type != SO_F32) continue;
@@ -616,16 +622,28 @@ typedef struct kind {
 
 static const kind *kind_of(const char *name)
 {
-    static const kind kinds[] = {
-        {"resample", resample_case},      {"tok.", tokenizer_case},         {"spk2info", voices_case},
-        {"flow.lengths", lengths_case},   {"flow.", flow_case},             {"hift.", hift_case},
-        {"e2e", end_to_end},              {"mel22050", feature_case},       {"kaldi", feature_case},
-        {"ctc.", so_bench_ctc},           {"label_smoothing.", so_bench_smoothing},
-        {"cfm.", so_bench_flow_matching}, {"flow_train.", so_bench_flow_training},
-        {"vq.", so_bench_codebook},       {"relpos.", so_bench_relative_attention},
-        {"gan.disc", so_bench_judges},    {"gan.train", so_bench_generator},
-        {"tpr.", so_bench_relative_loss}, {"campplus", so_bench_speaker},
-        {"real.tok", tokenizer_case},     {"real.flow", flow_case},         {"real.hift", hift_case}};
+    static const kind kinds[] = {{"resample", resample_case},
+                                 {"tok.", tokenizer_case},
+                                 {"spk2info", voices_case},
+                                 {"flow.lengths", lengths_case},
+                                 {"flow.", flow_case},
+                                 {"hift.", hift_case},
+                                 {"e2e", end_to_end},
+                                 {"mel22050", feature_case},
+                                 {"kaldi", feature_case},
+                                 {"ctc.", so_bench_ctc},
+                                 {"label_smoothing.", so_bench_smoothing},
+                                 {"cfm.", so_bench_flow_matching},
+                                 {"flow_train.", so_bench_flow_training},
+                                 {"vq.", so_bench_codebook},
+                                 {"relpos.", so_bench_relative_attention},
+                                 {"gan.disc", so_bench_judges},
+                                 {"gan.train", so_bench_generator},
+                                 {"tpr.", so_bench_relative_loss},
+                                 {"campplus", so_bench_speaker},
+                                 {"real.tok", tokenizer_case},
+                                 {"real.flow", flow_case},
+                                 {"real.hift", hift_case}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strncmp(name, kinds[i].prefix, strlen(kinds[i].prefix)) == 0) return &kinds[i];
     return NULL;
@@ -636,7 +654,8 @@ static void tell_rest(so_bench *b)
 {
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(b->json, "tensors"), i, t) {
+    json_array_foreach(json_object_get(b->json, "tensors"), i, t)
+    {
         const char *name = untold(b, t);
         if (!name) continue;
         bool there = so_bench_view(b, name) || strchr(name, '*');
@@ -658,8 +677,10 @@ so_status so_bench_case(so_bench *b, const json_t *json, so_error *error)
     int64_t before = b->g->result->checks;
     so_arena_release(&b->arena, 0);
     so_pass_init(&b->pass, &b->arena, b->pool, so_kernels_best());
-    if (!b->g->told) b->g->told = json_object();
-    else json_object_clear(b->g->told);
+    if (!b->g->told)
+        b->g->told = json_object();
+    else
+        json_object_clear(b->g->told);
     so_status status = kind->run(b, error);
     if (status == SO_ERR_MISSING || b->pass.error.status == SO_ERR_MISSING) {
         so_golden_skip(b->g, b->name, NULL, status == SO_ERR_MISSING ? error->text : b->pass.error.text);

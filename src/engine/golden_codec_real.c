@@ -32,17 +32,28 @@ static void rule_of(const so_tensor *t, double *base, double *factor)
     const char *name = t->name;
     double gain = begins(name, "ups.") ? 2 : strstr(name, "resblocks.") ? 0.4 : begins(name, "conv_post") ? 0.3 : 1;
     *base = 0;
-    if (ends(name, ".alpha")) *base = 1, *factor = 0.5;
-    else if (ends(name, "weight_g")) *base = gain, *factor = 0.3 * gain;
-    else if (ends(name, "weight_v")) *factor = 1;
-    else if (strcmp(name, "f0_predictor.classifier.weight") == 0) *factor = 200 * sqrt(3.0 / 512);
-    else if (strcmp(name, "conv_post.bias") == 0) *base = -1, *factor = 0.5;
-    else if (t->n_dims == 1 && ends(name, ".weight")) *base = 1, *factor = 0.2;
-    else if (t->n_dims == 1) *factor = 0.1;
-    else if (strcmp(name, "input_embedding.weight") == 0) *factor = 1.5;
-    else if (strstr(name, "pos_bias_")) *factor = 0.3;
-    else if (strcmp(name, "encoder.positional_embedding") == 0) *factor = 1.5;
-    else *factor = sqrt(3.0 / (double)(so_count(t) / t->dim[0]));
+    if (ends(name, ".alpha"))
+        *base = 1, *factor = 0.5;
+    else if (ends(name, "weight_g"))
+        *base = gain, *factor = 0.3 * gain;
+    else if (ends(name, "weight_v"))
+        *factor = 1;
+    else if (strcmp(name, "f0_predictor.classifier.weight") == 0)
+        *factor = 200 * sqrt(3.0 / 512);
+    else if (strcmp(name, "conv_post.bias") == 0)
+        *base = -1, *factor = 0.5;
+    else if (t->n_dims == 1 && ends(name, ".weight"))
+        *base = 1, *factor = 0.2;
+    else if (t->n_dims == 1)
+        *factor = 0.1;
+    else if (strcmp(name, "input_embedding.weight") == 0)
+        *factor = 1.5;
+    else if (strstr(name, "pos_bias_"))
+        *factor = 0.3;
+    else if (strcmp(name, "encoder.positional_embedding") == 0)
+        *factor = 1.5;
+    else
+        *factor = sqrt(3.0 / (double)(so_count(t) / t->dim[0]));
 }
 
 static void fill(so_tensor *t)
@@ -61,7 +72,8 @@ static void compare_weights(so_bench *b, const so_store *store)
 {
     const char *name;
     json_t *told;
-    json_object_foreach(json_object_get(json_object_get(b->json, "values"), "weights"), name, told) {
+    json_object_foreach(json_object_get(json_object_get(b->json, "values"), "weights"), name, told)
+    {
         char what[512];
         const so_weight *w = so_store_find(store, name);
         double sum = 0, all = 0, expected = json_number_value(json_object_get(told, "sum_abs"));
@@ -135,7 +147,8 @@ so_status so_bench_real(so_bench *b, so_error *error)
     so_status status = so_safetensors_open(&numbers, so_golden_path(b->g, "real_shape.safetensors", path), error);
     size_t i;
     if (status == SO_OK) b->g->single = numbers;
-    json_array_foreach(json_object_get(root, "cases"), i, json) {
+    json_array_foreach(json_object_get(root, "cases"), i, json)
+    {
         if (status == SO_OK) status = one(b, json, json_object_get(root, "config"), error);
     }
     b->g->single = kept;

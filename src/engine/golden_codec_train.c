@@ -19,8 +19,8 @@ static so_status open_part(so_bench *b, so_codec_part *part, const char *name, s
     SO_TRY(so_codec_part_open(part, b->g->folder, name, &views, error));
     if (!views) return so_fail(error, SO_ERR_MISSING, "the folder holds no %s.safetensors", name);
     SO_TRY(so_store_open(&part->store, (size_t)16 << 30, error));
-    *binder = (so_binder){.store = &part->store, .source = views, .pool = b->pool, .expand = true,
-                          .check_finite = true};
+    *binder =
+        (so_binder){.store = &part->store, .source = views, .pool = b->pool, .expand = true, .check_finite = true};
     return SO_OK;
 }
 
@@ -146,8 +146,10 @@ static void compare_gradient(so_bench *b, const char *tensor, const so_tensor *t
     if (!t || !so_ok(&b->pass)) return;
     so_tensor g = *t;
     g.data = t->grad;
-    if (t->grad) so_bench_expect_bar(b, tensor, &g, turned, bar);
-    else so_golden_value(b->g, b->name, tensor, NAN, 0, 0);
+    if (t->grad)
+        so_bench_expect_bar(b, tensor, &g, turned, bar);
+    else
+        so_golden_value(b->g, b->name, tensor, NAN, 0, 0);
 }
 
 static void gradient(so_bench *b, const char *tensor, const so_tensor *t, bool turned)
@@ -215,8 +217,10 @@ static void compare_stored(so_bench *b, const so_store *store)
                 d2 += d * d;
                 e2 += (double)expected[j] * (double)expected[j];
             }
-            if (round == 0) largest = fmax(largest, sqrt(e2));
-            else measure(&w, v->name + n, sqrt(d2), sqrt(e2));
+            if (round == 0)
+                largest = fmax(largest, sqrt(e2));
+            else
+                measure(&w, v->name + n, sqrt(d2), sqrt(e2));
         }
         w.share = 1e-7 * largest / bar;
     }
@@ -277,8 +281,9 @@ so_status so_bench_ctc(so_bench *b, so_error *error)
         lists[3 * B + s] = n_labels[s];
     }
     x->wants_grad = pass->recording = true;
-    so_ctc ctc = {B, lists, lists + B, lists + 2 * B, lists + 3 * B, labels->data,
-                  (int32_t)so_bench_parameter(b, "blank"), 1, each, NULL};
+    so_ctc ctc = {
+        B, lists, lists + B, lists + 2 * B, lists + 3 * B, labels->data, (int32_t)so_bench_parameter(b, "blank"),
+        1, each,  NULL};
     so_tensor *loss = so_ctc_loss(pass, x, &ctc);
     if (loss && so_backward(pass, loss, 1) == SO_OK) {
         double bar = fmax(so_bench_bar(b, "loss"), 1e-5);
@@ -381,10 +386,18 @@ so_status so_bench_flow_training(so_bench *b, so_error *error)
     if (!tokens || !feat || tokens->n_dims != 2 || feat->n_dims != 3) return SO_OK;
     int64_t B = tokens->dim[0], N = tokens->dim[1], T = feat->dim[1], M = net->config.mels;
     so_tensor *z = so_bench_read(b, "z", true);
-    so_flow_lesson lesson = {B, N, T, so_bench_ids(b, "tokens", B * N), lengths_of(b, "token_lengths", B),
-                             lengths_of(b, "frame_lengths", B), so_bench_exactly(b, "feat", B * T * M),
-                             so_bench_exactly(b, "embedding", B * net->config.speaker), lengths_of(b, "cond_frames", B),
-                             z && so_count(z) == B * T * M ? so_data(z) : NULL, so_bench_exactly(b, "t", B), NULL,
+    so_flow_lesson lesson = {B,
+                             N,
+                             T,
+                             so_bench_ids(b, "tokens", B * N),
+                             lengths_of(b, "token_lengths", B),
+                             lengths_of(b, "frame_lengths", B),
+                             so_bench_exactly(b, "feat", B * T * M),
+                             so_bench_exactly(b, "embedding", B * net->config.speaker),
+                             lengths_of(b, "cond_frames", B),
+                             z && so_count(z) == B * T * M ? so_data(z) : NULL,
+                             so_bench_exactly(b, "t", B),
+                             NULL,
                              adds_mask(b)};
     if (!so_ok(pass) || !lesson.z) return SO_OK;
     pass->recording = true;
@@ -402,9 +415,9 @@ so_status so_bench_flow_training(so_bench *b, so_error *error)
 so_status so_bench_relative_attention(so_bench *b, so_error *error)
 {
     (void)error;
-    static const char *const names[] = {"linear_q.weight", "linear_q.bias",     "linear_k.weight",   "linear_k.bias",
-                                        "linear_v.weight", "linear_v.bias",     "linear_out.weight", "linear_out.bias",
-                                        "pos_bias_u",      "pos_bias_v",        "linear_pos.weight"};
+    static const char *const names[] = {"linear_q.weight", "linear_q.bias", "linear_k.weight",   "linear_k.bias",
+                                        "linear_v.weight", "linear_v.bias", "linear_out.weight", "linear_out.bias",
+                                        "pos_bias_u",      "pos_bias_v",    "linear_pos.weight"};
     so_pass *pass = &b->pass;
     so_tensor *w[11], *x = so_bench_leaf(b, "x");
     char name[64];
@@ -472,14 +485,16 @@ so_status so_bench_codebook(so_bench *b, so_error *error)
 {
     (void)error;
     const json_t *params = json_object_get(b->json, "params");
-    so_vq_rule rule = {.decay = so_bench_number(b, "decay", 0.95), .epsilon = so_bench_number(b, "epsilon", 1e-5),
+    so_vq_rule rule = {.decay = so_bench_number(b, "decay", 0.95),
+                       .epsilon = so_bench_number(b, "epsilon", 1e-5),
                        .sparse = json_is_true(json_object_get(params, "sparse_update")),
                        .unit_length = json_is_true(json_object_get(params, "normalized_input"))};
     so_tensor *codes = so_bench_read(b, "embed_init", false), *sum = so_bench_read(b, "embed_init", false);
     so_tensor *count = codes ? so_new1(&b->pass, so_rows(codes)) : NULL;
     if (!count || codes->n_dims != 2) return SO_OK;
     for (int64_t i = 0; i < so_rows(codes); i++) so_data(count)[i] = 1;
-    for (int i = 0; i < 1000 && codebook_batch(b, i, &rule, codes, sum, count); i++) {}
+    for (int i = 0; i < 1000 && codebook_batch(b, i, &rule, codes, sum, count); i++) {
+    }
     return SO_OK;
 }
 
@@ -504,8 +519,10 @@ static void compare_verdicts(so_bench *b, const so_verdict *v, const char *of)
     const so_judges_config *c = &b->learners.judges.config;
     for (int i = 0; i < v->n; i++) {
         char name[64];
-        if (i < c->periods) snprintf(name, sizeof name, "mpd%lld.%s", (long long)c->period[i], of);
-        else snprintf(name, sizeof name, "mrd%lld.%s", (long long)c->window[i - c->periods], of);
+        if (i < c->periods)
+            snprintf(name, sizeof name, "mpd%lld.%s", (long long)c->period[i], of);
+        else
+            snprintf(name, sizeof name, "mrd%lld.%s", (long long)c->window[i - c->periods], of);
         so_bench_expect(b, name, v->out[i], false);
     }
 }
@@ -526,10 +543,18 @@ static void play(so_bench *b, enum game game)
     so_tensor *real = so_bench_read(b, "real", false), *made = so_bench_leaf(b, "generated"), *loss;
     if (!real || !made || !so_judge(pass, net, real, &vr) || !so_judge(pass, net, made, &vm)) return;
     switch (game) {
-    case FOOLING: loss = so_fooling_loss(pass, &vm); break;
-    case FEATURES: loss = so_feature_loss(pass, &vr, &vm); break;
-    case MEL: loss = mel_loss(b, made, real); break;
-    default: loss = so_relative_loss(pass, &vr, &vm, so_bench_number(b, "tau", 0.04)); break;
+    case FOOLING:
+        loss = so_fooling_loss(pass, &vm);
+        break;
+    case FEATURES:
+        loss = so_feature_loss(pass, &vr, &vm);
+        break;
+    case MEL:
+        loss = mel_loss(b, made, real);
+        break;
+    default:
+        loss = so_relative_loss(pass, &vr, &vm, so_bench_number(b, "tau", 0.04));
+        break;
     }
     if (game == FOOLING) {
         compare_verdicts(b, &vr, "real");
@@ -580,8 +605,7 @@ so_status so_bench_generator(so_bench *b, so_error *error)
     so_bench_expect(b, "generated", made, false);
     so_verdict vr, vm;
     const so_judges *judges = &b->learners.judges;
-    if (!real || !made || !so_judge(pass, judges, real, &vr) || !so_judge(pass, judges, made, &vm))
-        return SO_OK;
+    if (!real || !made || !so_judge(pass, judges, real, &vr) || !so_judge(pass, judges, made, &vm)) return SO_OK;
     so_tensor *loss[5] = {so_fooling_loss(pass, &vm), so_feature_loss(pass, &vr, &vm), mel_loss(b, made, real),
                           so_relative_loss(pass, &vr, &vm, tau),
                           so_l1(pass, f0, so_bench_read(b, "pitch", false), NULL)};

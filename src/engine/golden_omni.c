@@ -16,8 +16,9 @@
 static const so_bars usual = {5e-5, 5e-4}, backbone = {5e-4, 2e-3}, expected_bars = {5e-5, 5e-4};
 
 enum { TAPS = 13, STEPS = 4096, WINDOW = 5 };
-static const char *const tap_name[TAPS] = {"b_hidden", "ctc", "expect", "m_input", "m_layer", "m_hidden", "m_logits",
-                                           "t_input", "t_layer", "t_hidden", "u_logits", "gen_b_hidden", "gen_ctc"};
+static const char *const tap_name[TAPS] = {"b_hidden", "ctc",          "expect",  "m_input", "m_layer",
+                                           "m_hidden", "m_logits",     "t_input", "t_layer", "t_hidden",
+                                           "u_logits", "gen_b_hidden", "gen_ctc"};
 enum {
     B_HIDDEN,
     CTC,
@@ -45,7 +46,7 @@ typedef struct run {
     so_heap rows[TAPS];
     so_status status;
     so_error error;
-    int64_t P, S; /* speech positions, backbone positions of the prompt */
+    int64_t P, S;               /* speech positions, backbone positions of the prompt */
     int64_t m_prompt, t_prompt; /* layer rows watched when the prompt was in */
     int32_t *out, *m_ids, *m_step, *m_pos, *m_spoken, *t_pos, *mem_ids, *mem_pos0, *units;
     int64_t n_out, n_m, n_units;
@@ -368,8 +369,10 @@ static so_status open_run(run *r, so_error *error)
     so_talk_options options = {.sees = true, .speaks = r->voice, .layers = true, .context = 4096};
     options.lookahead = json_integer_value(json_object_get(json_object_get(r->g->root, "special"), "look_ahead"));
     options.window = json_integer_value(json_object_get(json_object_get(r->g->root, "special"), "window"));
-    if (r->voice) options.max_units = most;
-    else options.max_text = most;
+    if (r->voice)
+        options.max_units = most;
+    else
+        options.max_text = most;
     int32_t *lists = calloc(13 * STEPS, sizeof *lists);
     if (!lists) return so_fail(error, SO_ERR_NOMEM, "no memory for a case");
     r->out = lists;

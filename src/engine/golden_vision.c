@@ -90,14 +90,15 @@ so_status so_golden_pictures(so_golden *g, const so_model *model, so_error *erro
     json_t *entry, *json;
     const char *mode;
     if (!so_golden_wants(g, "image")) return SO_OK;
-    json_array_foreach(json_object_get(g->root, "images"), i, entry) {
+    json_array_foreach(json_object_get(g->root, "images"), i, entry)
+    {
         so_image image = {0};
         char set[128];
         const char *file = text_of(entry, "file");
         so_status status = so_golden_picture(g, file, &image, error);
         snprintf(set, sizeof set, "image/%.*s", (int)strcspn(file, "."), file);
-        json_object_foreach(json_object_get(entry, "modes"), mode, json)
-            if (status == SO_OK) status = compare_mode(g, model, &image, set, mode, json, error);
+        json_object_foreach(json_object_get(entry, "modes"), mode, json) if (status == SO_OK) status =
+            compare_mode(g, model, &image, set, mode, json, error);
         so_image_clear(&image);
         SO_TRY(status);
         g->result->sets++;
@@ -162,7 +163,8 @@ so_status so_golden_vision(so_golden *g, const so_model *model, so_error *error)
 {
     const char *set;
     json_t *json;
-    json_object_foreach(json_object_get(g->root, "vision"), set, json) {
+    json_object_foreach(json_object_get(g->root, "vision"), set, json)
+    {
         const char *name = text_of(json, "image");
         if (name && so_golden_wants(g, set)) SO_TRY(tower(g, model, set, name, error));
     }
@@ -194,7 +196,12 @@ static so_status add_picture(so_golden *g, const so_model *model, const json_t *
     SO_TRY_GO(make_spec(model, one_view ? "square" : setup.aspect, json_object_get(json, "pinpoints"), &spec, error));
     SO_TRY_GO(make_pixels(model, &image, &spec, &views, &pixels, error));
     int side = (int)so_siglip_grid(&setup.omni.siglip);
-    so_picture pic = {views.n, views.grid_w, views.grid_h, views.image_w, views.image_h, side,
+    so_picture pic = {views.n,
+                      views.grid_w,
+                      views.grid_h,
+                      views.image_w,
+                      views.image_h,
+                      side,
                       strncmp(setup.aspect, "anyres", 6) == 0};
     so_tensor *all = so_new2(&d.pass, (int64_t)views.n * side * side, width);
     for (int i = 0; all && i < views.n && so_ok(&d.pass); i++) {
@@ -323,8 +330,13 @@ static void fill_lesson(lesson *l, bool inference)
             l->seq_rows[b]++;
         }
     }
-    l->fusion = (so_fusion){.memory_rows = l->B * l->n, .memory_pos = l->memory_pos, .rows = l->rows, .row = l->row,
-                            .pos = l->pos, .n_seqs = l->B, .seq_rows = l->seq_rows,
+    l->fusion = (so_fusion){.memory_rows = l->B * l->n,
+                            .memory_pos = l->memory_pos,
+                            .rows = l->rows,
+                            .row = l->row,
+                            .pos = l->pos,
+                            .n_seqs = l->B,
+                            .seq_rows = l->seq_rows,
                             .ranges = {l->memory0, l->memory_rows, l->lo, l->hi}};
 }
 

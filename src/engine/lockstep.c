@@ -129,8 +129,8 @@ static so_status compare(so_lockstep *l, so_error *error)
     for (int d = 0; d < SO_DRIFTS; d++) {
         const so_heap *a = &l->seen[0].rows[d], *b = &l->seen[1].rows[d];
         if (a->rows != b->rows || a->cols != b->cols)
-            return so_fail(error, SO_ERR_STATE, "%lld rows of logits of one model, %lld of the other", (long long)a->rows,
-                           (long long)b->rows);
+            return so_fail(error, SO_ERR_STATE, "%lld rows of logits of one model, %lld of the other",
+                           (long long)a->rows, (long long)b->rows);
         for (int64_t r = 0; r < a->rows; r++)
             SO_TRY(compare_row(&l->drift[d], so_heap_at(a, r), so_heap_at(b, r), a->cols, error));
     }
@@ -142,7 +142,8 @@ static so_status answer(so_lockstep *l, so_error *error)
     so_made made;
     for (;;) {
         SO_TRY(so_talk_step(l->first->talk, &made, error));
-        SO_TRY(so_talk_follow(l->other->talk, &made, error)); /* to the end, too: the first may have heard a last unit of its own */
+        SO_TRY(so_talk_follow(l->other->talk, &made,
+                              error)); /* to the end, too: the first may have heard a last unit of its own */
         if (made.kind == SO_STEP_END) break;
     }
     return SO_OK;

@@ -1,8 +1,8 @@
 /* Two models on one path: how far the second's distributions are from the first's.
  *
  * Both get the same turn; the first answers greedily, and the second is led along the first's text tokens and units, so
- * that every distribution of the one has its counterpart. Compared are the CTC rows of everything heard (the user's speech
- * and the own), the text logits of every answer token, and the logits of every unit.
+ * that every distribution of the one has its counterpart. Compared are the CTC rows of everything heard (the user's
+ * speech and the own), the text logits of every answer token, and the logits of every unit.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_LOCKSTEP_H
@@ -13,25 +13,25 @@
 enum { SO_DRIFT_TEXT, SO_DRIFT_CTC, SO_DRIFT_UNIT, SO_DRIFTS };
 
 typedef struct so_drift {
-    int64_t rows, agree;   /* distributions compared; those with the same arg max */
+    int64_t rows, agree;      /* distributions compared; those with the same arg max */
     int64_t firm, firm_agree; /* of those where the first model gives its choice more than half */
-    double kl, kl_most;    /* sum and maximum of sum p log(p / q), p the first model's, in nats */
+    double kl, kl_most;       /* sum and maximum of sum p log(p / q), p the first model's, in nats */
 } so_drift;
 
 typedef struct so_turn {
-    const char *text;      /* NULL: none */
-    const int32_t *units;  /* of the user's speech */
+    const char *text;     /* NULL: none */
+    const int32_t *units; /* of the user's speech */
     int64_t n_units;
-    const uint8_t *rgb;    /* NULL: no picture */
+    const uint8_t *rgb; /* NULL: no picture */
     int width, height;
-    bool voice;            /* the answer has units */
-    int64_t most;          /* units of the answer, or text where it has none; 0: as many as the session allows */
+    bool voice;   /* the answer has units */
+    int64_t most; /* units of the answer, or text where it has none; 0: as many as the session allows */
 } so_turn;
 
 typedef struct so_lockstep so_lockstep;
 
-/* A session of each model, of the same sizes; models stay open until close. `other_options` may differ from `options` in
- * `kv` only. SO_ERR_SHAPE when the models differ in vocabulary. */
+/* A session of each model, of the same sizes; models stay open until close. `other_options` may differ from `options`
+ * in `kv` only. SO_ERR_SHAPE when the models differ in vocabulary. */
 so_status so_lockstep_open(so_lockstep **out, so_model *first, so_model *other, const so_session_options *options,
                            const so_session_options *other_options, so_error *error);
 void so_lockstep_close(so_lockstep **lockstep);

@@ -12,9 +12,10 @@
 #include "base/quantise.h"
 #include "formats/safetensors.h"
 
-/* Heads decide what is said; an error in v or down adds to every later layer. Positions of patches are few. The codec in q8_0
- * is nearer to itself than products in bf16 leave it; docs/quantisation.md has what each of these costs. */
-#define HEADS(text, speech) "lm_head.weight " text "\naudio_lm_head.weight " speech "\naudio_to_text_proj.weight " speech "\n"
+/* Heads decide what is said; an error in v or down adds to every later layer. Positions of patches are few. The codec
+ * in q8_0 is nearer to itself than products in bf16 leave it; docs/quantisation.md has what each of these costs. */
+#define HEADS(text, speech)                                                                                            \
+    "lm_head.weight " text "\naudio_lm_head.weight " speech "\naudio_to_text_proj.weight " speech "\n"
 #define PARTS(codec) "*position_embedding.weight f16\ncodec.* " codec "\n"
 #define MEDIUM "*.v_proj.weight q6_k some\n*.mlp.down_proj.weight q6_k some\n"
 
@@ -74,9 +75,11 @@ static so_status add_rule(so_mixture *m, char *line, const char *where, int numb
     for (so_type t = SO_F32; type && t < SO_TYPE_COUNT; t++)
         if (so_type_holds_numbers(t) && strcmp(so_type_about(t)->name, type) == 0) r.type = t;
     if (r.type == SO_TYPE_COUNT || (some && *some != '#' && !r.some) || (more && *more != '#'))
-        return so_fail(error, SO_ERR_FORMAT,
-                       "%s, line %d: '%.80s%s%.40s', expected a pattern, a type (f32, bf16, f16, q8_0, q6_k, q5_k, q5_0, "
-                       "q4_k, q4_0) and perhaps 'some'", where, number, pattern, type ? " " : "", type ? type : "");
+        return so_fail(
+            error, SO_ERR_FORMAT,
+            "%s, line %d: '%.80s%s%.40s', expected a pattern, a type (f32, bf16, f16, q8_0, q6_k, q5_k, q5_0, "
+            "q4_k, q4_0) and perhaps 'some'",
+            where, number, pattern, type ? " " : "", type ? type : "");
     SO_TRY(so_grow(&m->rules, m->n_rules, &m->rules_capacity, sizeof *m->rules, error));
     r.pattern = strdup(pattern);
     if (!r.pattern) return so_fail(error, SO_ERR_NOMEM, "no memory for a table of types");
@@ -111,8 +114,7 @@ static so_status add_file(so_mixture *m, const char *path, so_error *error)
 static so_status add_mix(so_mixture *m, const char *name, so_error *error)
 {
     for (int i = 0; i < MIXES; i++)
-        if (strcmp(mixes[i].name, name) == 0)
-            return add_table(m, mixes[i].table, strlen(mixes[i].table), name, error);
+        if (strcmp(mixes[i].name, name) == 0) return add_table(m, mixes[i].table, strlen(mixes[i].table), name, error);
     return so_fail(error, SO_ERR_ARG, "type '%.40s', expected %s", name, so_mixture_names());
 }
 
@@ -177,7 +179,8 @@ static bool layer_of(const char *name, size_t *prefix, int64_t *layer)
 static stack *stack_of(const so_mixture *m, const char *name, size_t prefix)
 {
     for (int64_t i = 0; i < m->n_stacks; i++)
-        if (strlen(m->stacks[i].prefix) == prefix && strncmp(m->stacks[i].prefix, name, prefix) == 0) return &m->stacks[i];
+        if (strlen(m->stacks[i].prefix) == prefix && strncmp(m->stacks[i].prefix, name, prefix) == 0)
+            return &m->stacks[i];
     return NULL;
 }
 

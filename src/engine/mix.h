@@ -1,16 +1,17 @@
-/* Which tensor is stored in which type: named mixes, tables that people write, and what each column of a matrix matters.
+/* Which tensor is stored in which type: named mixes, tables that people write, and what each column of a matrix
+ * matters.
  *
  * A table is text, one rule a line; the first rule whose pattern matches a tensor's name decides:
  *
  *     # pattern                  type   [some]
  *     lm_head.weight             q6_k
- *     *.v_proj.weight            q6_k   some      only in the first and last eighth of the layers and every third between
- *     codec.*                    f16
+ *     *.v_proj.weight            q6_k   some      only in the first and last eighth of the layers and every third
+ * between codec.*                    f16
  *     *                          q4_k
  *
- * In patterns * stands for any text, ? for one character. Whatever a table says, vectors are f32; tensors of more than two
- * axes keep their float type (in the codec: f16) where a block type is asked for; and rows that are no multiple of a type's
- * block become q5_0 (for q4_k), q8_0 (for q5_k and q6_k) or f16, of which the notes tell.
+ * In patterns * stands for any text, ? for one character. Whatever a table says, vectors are f32; tensors of more than
+ * two axes keep their float type (in the codec: f16) where a block type is asked for; and rows that are no multiple of
+ * a type's block become q5_0 (for q4_k), q8_0 (for q5_k and q6_k) or f16, of which the notes tell.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_MIX_H

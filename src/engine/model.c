@@ -119,7 +119,8 @@ static so_status settle_ids(so_model *model, so_error *error)
 static so_status open_codec(so_model *model, const char *path, const so_model_options *options, so_error *error)
 {
     char below[PATH_SIZE];
-    so_codec_source source = {.folder = options->codec, .speaker = options->speaker, .bf16 = options->bf16, .pool = model->pool};
+    so_codec_source source = {
+        .folder = options->codec, .speaker = options->speaker, .bf16 = options->bf16, .pool = model->pool};
     if (!source.folder && model->gguf) source.gguf = model->gguf;
     if (!source.folder && !model->gguf) source.folder = beside(below, path, "codec")[0] ? below : path;
     SO_TRY(so_codec_open(&model->codec, &source, error));

@@ -16,20 +16,20 @@ struct so_model {
     so_omni net;
     so_store store;
     so_tokenizer *tokenizer;
-    unsigned char *spoken;   /* bitmap of pronounceable ids, so_tokenizer_pronounceable */
-    int32_t blank, eot;      /* ids */
-    int32_t first_unit;      /* id of <Audio_0> */
-    int64_t units;           /* speech units that have an id and a row */
+    unsigned char *spoken; /* bitmap of pronounceable ids, so_tokenizer_pronounceable */
+    int32_t blank, eot;    /* ids */
+    int32_t first_unit;    /* id of <Audio_0> */
+    int64_t units;         /* speech units that have an id and a row */
     so_codec codec;
     so_pool *pool;
-    const so_kernels *kernels; /* with `int8` set where that is the precision */
-    const so_kernels *encoders; /* kernels of vision tower and codec */
+    const so_kernels *kernels;                  /* with `int8` set where that is the precision */
+    const so_kernels *encoders;                 /* kernels of vision tower and codec */
     float *text_reach, *ctc_reach, *unit_reach; /* so_row_reach of the heads where int8 is the precision; else NULL */
-    so_safetensors *safetensors; /* one of the two is open */
+    so_safetensors *safetensors;                /* one of the two is open */
     so_gguf *gguf;
-    char *unused;            /* names of tensors of the file that no network uses, one a line; NULL: none */
+    char *unused; /* names of tensors of the file that no network uses, one a line; NULL: none */
     int64_t n_unused;
-    int64_t context;         /* positions of the backbone a session gets */
+    int64_t context; /* positions of the backbone a session gets */
 };
 
 /* All stored tensors. */

@@ -14,7 +14,7 @@ typedef struct convert_job {
     unsigned char *out;
     const float *importance;
     const so_kernels *k;
-    float *row; /* [threads, cols] */
+    float *row;       /* [threads, cols] */
     so_error *errors; /* [threads] */
 } convert_job;
 
@@ -49,14 +49,17 @@ static so_status convert(const so_model *model, const convert_job *given, so_err
     return status;
 }
 
-static so_status put_weight(const so_model *model, const so_mixture *mixture, so_gguf_writer *writer, const so_tensor *t,
-                            const char *name, so_type type, so_error *error)
+static so_status put_weight(const so_model *model, const so_mixture *mixture, so_gguf_writer *writer,
+                            const so_tensor *t, const char *name, so_type type, so_error *error)
 {
     size_t bytes = so_type_bytes(type, so_count(t));
     if (t->type == type) return so_gguf_put(writer, name, t->data, bytes, error);
     unsigned char *out = malloc(bytes + 1);
     if (!out) return so_fail(error, SO_ERR_NOMEM, "no memory to convert '%s'", t->name);
-    convert_job job = {.t = t, .type = type, .out = out, .importance = so_mixture_importance(mixture, name, so_cols(t)),
+    convert_job job = {.t = t,
+                       .type = type,
+                       .out = out,
+                       .importance = so_mixture_importance(mixture, name, so_cols(t)),
                        .k = so_kernels_c()};
     so_status status = convert(model, &job, error);
     if (status == SO_OK) status = so_gguf_put(writer, name, out, bytes, error);
@@ -80,7 +83,8 @@ typedef so_status (*each_fn)(void *context, const so_tensor *t, const char *name
 static so_status each_weight(const so_model *model, each_fn each, void *context, so_error *error)
 {
     const so_codec *c = &model->codec;
-    const codec_part parts[] = {{&c->ears.store, "codec.tokenizer."}, {&c->flow_part.store, "codec.flow."},
+    const codec_part parts[] = {{&c->ears.store, "codec.tokenizer."},
+                                {&c->flow_part.store, "codec.flow."},
                                 {&c->hift_part.store, "codec.hift."}};
     char name[512];
     for (int64_t i = 0; i < model->store.count; i++) {

@@ -7,9 +7,9 @@
 #include <string.h>
 
 enum {
-    FADE = 8,       /* frames over which two chunks fade into each other */
-    F0_REACH = 5,   /* frames on either side that reach a frame's pitch: five convolutions of width 3 */
-    PIECE = 96      /* frames of waveform computed at once */
+    FADE = 8,     /* frames over which two chunks fade into each other */
+    F0_REACH = 5, /* frames on either side that reach a frame's pitch: five convolutions of width 3 */
+    PIECE = 96    /* frames of waveform computed at once */
 };
 
 static int64_t frames_of(const so_mouth *m, int64_t units) { return so_flow_frames(&m->codec->flow.config, units); }

@@ -13,9 +13,9 @@
 #include "engine/codec.h"
 
 typedef struct so_mouth_options {
-    int64_t first, hop;   /* units of the first chunk, of later ones */
-    int64_t left, right;  /* units around a chunk */
-    int64_t max_units;    /* of one answer */
+    int64_t first, hop;  /* units of the first chunk, of later ones */
+    int64_t left, right; /* units around a chunk */
+    int64_t max_units;   /* of one answer */
     uint64_t seed;
 } so_mouth_options;
 
@@ -25,17 +25,17 @@ typedef struct so_mouth {
     so_arena memory, scratch;
     so_pass pass;
     int32_t *units;
-    int64_t n, mel_units;         /* units given; units whose frames are final */
+    int64_t n, mel_units; /* units given; units whose frames are final */
     bool ended;
-    so_real *mel;                 /* [frames, M] */
-    so_real *tail;                /* [FADE, M] the last chunk's view of the frames behind its end */
+    so_real *mel;  /* [frames, M] */
+    so_real *tail; /* [FADE, M] the last chunk's view of the frames behind its end */
     int64_t mel_frames, tail_frames;
-    so_real *source;              /* [frames, samples a frame] */
+    so_real *source; /* [frames, samples a frame] */
     int64_t source_frames, wave_frames;
     so_hift_phase phase;
     so_real offset[SO_HIFT_HARMONICS];
-    so_real *z;                   /* noise of one chunk, harmonics of one piece */
-    float *out;                   /* the last piece given out */
+    so_real *z; /* noise of one chunk, harmonics of one piece */
+    float *out; /* the last piece given out */
 } so_mouth;
 
 so_status so_mouth_open(so_mouth **out, const so_codec *codec, so_pool *pool, const so_kernels *kernels,

@@ -8,9 +8,9 @@
 
 typedef struct plan {
     bool flat, newline, pool, base;
-    int64_t h, w;         /* of the mosaic of tiles */
+    int64_t h, w;           /* of the mosaic of tiles */
     int64_t y0, y1, x0, x1; /* what is left of it after the padding is cut */
-    int64_t out_h, out_w; /* rows and columns after resizing, without the newline column */
+    int64_t out_h, out_w;   /* rows and columns after resizing, without the newline column */
 } plan;
 
 /* The tiles were padded to the grid; cuts the mosaic back to the picture's aspect. */

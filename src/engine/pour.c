@@ -154,7 +154,8 @@ static so_status pour_rows(pouring *p, const rows *r, so_error *error)
         bool last = first + n == r->count;
         size_t bytes = last ? r->item->bytes - (size_t)first * r->out_bytes : (size_t)n * r->out_bytes;
         SO_TRY(so_part_put(&p->part, p->out, bytes, error));
-        size_t read = (size_t)first * r->in_bytes, left = r->item->view->bytes - read; /* the last span may be shorter */
+        size_t read = (size_t)first * r->in_bytes,
+               left = r->item->view->bytes - read; /* the last span may be shorter */
         size_t now = (size_t)n * r->in_bytes < left ? (size_t)n * r->in_bytes : left;
         if (r->item->mapped && !r->item->heads) so_map_forget((const char *)r->item->view->data + read, now);
         SO_TRY(step(p, error));

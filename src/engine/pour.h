@@ -1,7 +1,7 @@
 /* Pouring tensors from maps into one file, a few megabytes at a time: types are changed and rows reordered on the way.
  *
- * What is written is decided before the first byte (head and items), so that a run that was cut off goes on at the tensor
- * where it stopped. Memory stays below about 100 MB however large the tensors are.
+ * What is written is decided before the first byte (head and items), so that a run that was cut off goes on at the
+ * tensor where it stopped. Memory stays below about 100 MB however large the tensors are.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_POUR_H
@@ -18,9 +18,9 @@ typedef struct so_pour_item {
     int n_dims;
     int64_t dim[SO_VIEW_DIMS];
     const float *importance; /* of the columns, for types that are searched for; NULL: all the same */
-    int64_t heads;       /* > 0: rows change from halves to pairs within each of so many heads, as llama.cpp rotates */
-    size_t bytes;        /* in the target */
-    bool mapped;         /* the view's data lies in a map of a file: pages are given back once read */
+    int64_t heads; /* > 0: rows change from halves to pairs within each of so many heads, as llama.cpp rotates */
+    size_t bytes;  /* in the target */
+    bool mapped;   /* the view's data lies in a map of a file: pages are given back once read */
 } so_pour_item;
 
 typedef struct so_pour_list {
@@ -39,9 +39,9 @@ typedef so_status (*so_pour_step)(void *context, double done, double total, so_e
 
 typedef struct so_pour_work {
     so_pool *pool;
-    so_pour_step step;     /* may be NULL */
+    so_pour_step step; /* may be NULL */
     void *context;
-    double before, total;  /* bytes done in files before this one; bytes of all files */
+    double before, total; /* bytes done in files before this one; bytes of all files */
     so_status (*trusted)(const void *source, so_error *error); /* asked before a file appears; may be NULL */
     const void *source;
 } so_pour_work;

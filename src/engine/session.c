@@ -11,8 +11,13 @@
 #include "engine/transcript.h"
 #include "text/chat.h"
 
-enum { UNITS_PER_S = 1000 / SO_UNIT_MS, AUDIO_S = 120, SAY_UNITS = 50, TEXT_BYTES = 64 /* per text token, reserved */,
-       LARGE_STEP = 200 /* frames between looks of an ear that a large model hears with: 2 s */ };
+enum {
+    UNITS_PER_S = 1000 / SO_UNIT_MS,
+    AUDIO_S = 120,
+    SAY_UNITS = 50,
+    TEXT_BYTES = 64 /* per text token, reserved */,
+    LARGE_STEP = 200 /* frames between looks of an ear that a large model hears with: 2 s */
+};
 
 static double now(void)
 {
@@ -61,24 +66,30 @@ static so_status store_type(const so_session *s, so_type *type, so_error *error)
     if (*type == SO_TYPE_COUNT)
         return so_fail(error, SO_ERR_ARG, "keys and values as '%.40s', expected f32, f16, bf16 or q8_0", name);
     if (width % so_type_about(*type)->block)
-        return so_fail(error, SO_ERR_ARG, "keys and values as %s need heads of a multiple of %d numbers, found %lld", name,
-                       so_type_about(*type)->block, (long long)width);
+        return so_fail(error, SO_ERR_ARG, "keys and values as %s need heads of a multiple of %d numbers, found %lld",
+                       name, so_type_about(*type)->block, (long long)width);
     return SO_OK;
 }
 
 static so_status open_talk(so_session *s, so_error *error)
 {
     const so_session_options *o = &s->options;
-    so_talk_options options = {.loop = o->loop, .lookahead = o->lookahead, .window = o->window, .max_text = o->max_text,
-                               .max_units = o->max_units, .only_units = o->only_units, .sees = true, .speaks = s->speech};
+    so_talk_options options = {.loop = o->loop,
+                               .lookahead = o->lookahead,
+                               .window = o->window,
+                               .max_text = o->max_text,
+                               .max_units = o->max_units,
+                               .only_units = o->only_units,
+                               .sees = true,
+                               .speaks = s->speech};
     SO_TRY(store_type(s, &options.kv, error));
     options.sampling =
         (so_sampling){o->temperature, o->top_p, o->temperature > 0 && !o->top_k ? 50 : o->top_k, o->seed};
     return so_talk_open(&s->talk, s->model, &options, error);
 }
 
-/* What is heard changes as long as the turn lasts, far back too. A small model thinks about it all the same, a large one only
- * writes it down: its backbone could not keep up. */
+/* What is heard changes as long as the turn lasts, far back too. A small model thinks about it all the same, a large
+ * one only writes it down: its backbone could not keep up. */
 static bool ponders(const so_session *s) { return !s->model->kernels->int8; }
 
 static so_status open_codec(so_session *s, so_error *error)

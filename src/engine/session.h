@@ -15,11 +15,11 @@ struct so_session {
     so_model *model;
     so_session_options options;
     so_talk *talk;
-    so_ear *ear;      /* NULL: the model takes no audio */
-    so_mouth *mouth;  /* NULL: the model gives no audio */
+    so_ear *ear;     /* NULL: the model takes no audio */
+    so_mouth *mouth; /* NULL: the model gives no audio */
     so_phase phase;
     atomic_int stop;
-    bool speech;      /* the model has speech layers */
+    bool speech; /* the model has speech layers */
 
     /* template pieces, in ids */
     so_ids head, header, reply, after_picture;
@@ -32,7 +32,7 @@ struct so_session {
     /* the user's turn */
     so_string typed;
     so_ids typed_ids, heard_ids;
-    int32_t *units;   /* given as units; audio's are the ear's */
+    int32_t *units; /* given as units; audio's are the ear's */
     int64_t n_units, max_units_in;
     bool audio, fed;
     int64_t picture, picture_vectors; /* first vector and their number; 0 vectors: none in this turn */
@@ -42,22 +42,22 @@ struct so_session {
     so_ids kept;
     so_string heard, heard_before;
     bool heard_news, heard_final;
-    int64_t heard_first, heard_last;  /* speech positions of the last word's labels */
+    int64_t heard_first, heard_last; /* speech positions of the last word's labels */
     int revised;
 
     /* the answer */
     unsigned want;
-    so_ids script;        /* of so_say */
+    so_ids script; /* of so_say */
     so_decoder decoder;
     so_string answer;
-    int32_t *text_end;    /* [max_text] bytes of the answer after each text token */
-    int64_t piece_at;     /* bytes of the answer that events have told */
+    int32_t *text_end;     /* [max_text] bytes of the answer after each text token */
+    int64_t piece_at;      /* bytes of the answer that events have told */
     int64_t answer_speech; /* position on the speech side of the first generated id */
-    int64_t n_said;       /* speech units made */
-    int32_t said;         /* the last one, for its event */
+    int64_t n_said;        /* speech units made */
+    int32_t said;          /* the last one, for its event */
     bool unit_news, done_told;
     so_usage usage;
-    double started;       /* seconds of the clock at so_reply */
+    double started; /* seconds of the clock at so_reply */
 };
 
 /* Appends the turn's picture, if it has one. */

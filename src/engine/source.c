@@ -15,9 +15,9 @@
 
 enum { PATH = 4096, TEXT_MAX = 16 << 20 };
 
-const char *const so_source_text_name[SO_SOURCE_TEXTS] = {
-    "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json",
-    "preprocessor_config.json"};
+const char *const so_source_text_name[SO_SOURCE_TEXTS] = {"config.json", "generation_config.json",
+                                                          "tokenizer_config.json", "special_tokens_map.json",
+                                                          "preprocessor_config.json"};
 enum { CONFIG, GENERATION, TOKENIZER, SPECIALS, PREPROCESSOR };
 
 static const char tower_prefix[] = "model.vision_tower.vision_tower.";
@@ -103,10 +103,11 @@ static const char *template_of(const json_t *root)
     const char *found = json_string_value(value);
     size_t i;
     if (json_is_array(value)) json_array_foreach(value, i, one)
-    {
-        const char *name = json_string_value(json_object_get(one, "name"));
-        if (!found || (name && strcmp(name, "default") == 0)) found = json_string_value(json_object_get(one, "template"));
-    }
+        {
+            const char *name = json_string_value(json_object_get(one, "name"));
+            if (!found || (name && strcmp(name, "default") == 0))
+                found = json_string_value(json_object_get(one, "template"));
+        }
     return found;
 }
 
@@ -145,7 +146,8 @@ static so_status check_preprocessor(const so_source *s, so_error *error)
     const char *wrong = NULL;
     if (!all_are(json_object_get(root, "image_mean"), 0.5)) wrong = "image_mean is not 0.5";
     if (!all_are(json_object_get(root, "image_std"), 0.5)) wrong = "image_std is not 0.5";
-    if (json_is_number(rescale) && fabs(json_number_value(rescale) - 1.0 / 255) > 1e-9) wrong = "rescale_factor is not 1/255";
+    if (json_is_number(rescale) && fabs(json_number_value(rescale) - 1.0 / 255) > 1e-9)
+        wrong = "rescale_factor is not 1/255";
     if (json_is_integer(resample) && json_integer_value(resample) != 3) wrong = "resample is not bicubic (3)";
     if (json_is_object(size) && (json_integer_value(json_object_get(size, "height")) != side ||
                                  json_integer_value(json_object_get(size, "width")) != side))

@@ -16,8 +16,10 @@ static so_status roll_codec(const so_codec *codec, so_binder *binder, so_error *
     so_status status = flow && hift ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a list of weights");
     if (status == SO_OK && codec->hears)
         status = so_speech_tokenizer_bind(&ears, &codec->tokenizer.config, "codec.tokenizer.", binder, error);
-    if (status == SO_OK && codec->speaks) status = so_flow_bind(flow, &codec->flow.config, "codec.flow.", binder, error);
-    if (status == SO_OK && codec->speaks) status = so_hift_bind(hift, &codec->hift.config, "codec.hift.", binder, error);
+    if (status == SO_OK && codec->speaks)
+        status = so_flow_bind(flow, &codec->flow.config, "codec.flow.", binder, error);
+    if (status == SO_OK && codec->speaks)
+        status = so_hift_bind(hift, &codec->hift.config, "codec.hift.", binder, error);
     free(flow);
     free(hift);
     return status;
@@ -95,7 +97,8 @@ static void hold(list *l, const so_view *found, const so_view *expected, bool bl
     bool plain = found->type == SO_F32 || found->type == SO_F16 || found->type == SO_BF16;
     if (!plain && !(blocks && so_type_holds_numbers(found->type))) {
         l->types++;
-        fprintf(l->out, "type:    %s is %s, expected f32, f16 or bf16\n", found->name, so_type_about(found->type)->name);
+        fprintf(l->out, "type:    %s is %s, expected f32, f16 or bf16\n", found->name,
+                so_type_about(found->type)->name);
     }
 }
 
@@ -141,7 +144,7 @@ so_status so_source_check(const so_source *source, bool drop_extra, char **repor
         *report = NULL;
     }
     if (!wrong) return SO_OK;
-    return so_fail(error, SO_ERR_FORMAT, "%lld missing, %lld not expected, %lld of another shape, %lld of another type:\n%s",
-                   (long long)l.missing, (long long)l.extra, (long long)l.shapes, (long long)l.types,
-                   *report ? *report : "");
+    return so_fail(
+        error, SO_ERR_FORMAT, "%lld missing, %lld not expected, %lld of another shape, %lld of another type:\n%s",
+        (long long)l.missing, (long long)l.extra, (long long)l.shapes, (long long)l.types, *report ? *report : "");
 }

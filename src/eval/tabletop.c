@@ -19,10 +19,10 @@ typedef struct match_count {
 
 /* Transcripts of speech that came in pieces, beside those of the same speech at once. */
 typedef struct streaming {
-    int64_t texts, equal;       /* utterances; of which the transcript at the end is the same */
-    int64_t beginnings;         /* of which what was on view when the speech ended stands so in the other */
-    int64_t words, withdrawn;   /* of the transcripts; on view and taken back */
-    int64_t revised;            /* utterances with a word taken back */
+    int64_t texts, equal;     /* utterances; of which the transcript at the end is the same */
+    int64_t beginnings;       /* of which what was on view when the speech ended stands so in the other */
+    int64_t words, withdrawn; /* of the transcripts; on view and taken back */
+    int64_t revised;          /* utterances with a word taken back */
 } streaming;
 
 typedef struct kind_row {

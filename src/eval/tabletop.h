@@ -28,9 +28,9 @@ typedef struct so_tabletop_result {
     const char *kind;           /* "relation", ... */
     const char *answer, *got;   /* the right answer, the model's: exact match */
     const char *spoken, *heard; /* the user's words, the transcript: word error rate */
-    const char *shown;   /* the transcript on view when the last piece of the speech had come */
-    const char *offline; /* the transcript of the whole utterance at once: `heard` should equal it */
-    int64_t withdrawn;   /* words that were on view and were taken back */
+    const char *shown;          /* the transcript on view when the last piece of the speech had come */
+    const char *offline;        /* the transcript of the whole utterance at once: `heard` should equal it */
+    int64_t withdrawn;          /* words that were on view and were taken back */
     const char *echo; /* what was heard in the model's own voice: word errors against `got`, match with `answer` */
     double measured[SO_MEASURES]; /* NaN for what was not measured */
 } so_tabletop_result;

@@ -23,8 +23,8 @@ struct so_gguf {
     int64_t capacity;
     void **offsets; /* string tables of arrays */
     int64_t n_offsets, offsets_capacity;
-    int64_t part, parts;  /* of a split; 0 and 1 for a file that is whole */
-    so_gguf **more;       /* [parts - 1] the others, of the first */
+    int64_t part, parts; /* of a split; 0 and 1 for a file that is whole */
+    so_gguf **more;      /* [parts - 1] the others, of the first */
 };
 
 typedef struct cursor {
@@ -41,12 +41,12 @@ static const struct {
     const char *name;
     int type; /* so_type, or -1: not supported */
 } ggml_types[] = {
-    {"F32", SO_F32},    {"F16", SO_F16},   {"Q4_0", SO_Q4_0}, {"Q4_1", -1},       {"Q4_2", -1},    {"Q4_3", -1},
-    {"Q5_0", SO_Q5_0},  {"Q5_1", -1},      {"Q8_0", SO_Q8_0}, {"Q8_1", -1},       {"Q2_K", -1},    {"Q3_K", -1},
-    {"Q4_K", SO_Q4_K},  {"Q5_K", SO_Q5_K}, {"Q6_K", SO_Q6_K}, {"Q8_K", -1},       {"IQ2_XXS", -1}, {"IQ2_XS", -1},
-    {"IQ3_XXS", -1},    {"IQ1_S", -1},     {"IQ4_NL", -1},    {"IQ3_S", -1},      {"IQ2_S", -1},   {"IQ4_XS", -1},
-    {"I8", -1},         {"I16", -1},       {"I32", SO_I32},   {"I64", SO_I64},    {"F64", SO_F64}, {"IQ1_M", -1},
-    {"BF16", SO_BF16},  {"Q4_0_4_4", -1},  {"Q4_0_4_8", -1},  {"Q4_0_8_8", -1},   {"TQ1_0", -1},   {"TQ2_0", -1},
+    {"F32", SO_F32},    {"F16", SO_F16},    {"Q4_0", SO_Q4_0},  {"Q4_1", -1},     {"Q4_2", -1},    {"Q4_3", -1},
+    {"Q5_0", SO_Q5_0},  {"Q5_1", -1},       {"Q8_0", SO_Q8_0},  {"Q8_1", -1},     {"Q2_K", -1},    {"Q3_K", -1},
+    {"Q4_K", SO_Q4_K},  {"Q5_K", SO_Q5_K},  {"Q6_K", SO_Q6_K},  {"Q8_K", -1},     {"IQ2_XXS", -1}, {"IQ2_XS", -1},
+    {"IQ3_XXS", -1},    {"IQ1_S", -1},      {"IQ4_NL", -1},     {"IQ3_S", -1},    {"IQ2_S", -1},   {"IQ4_XS", -1},
+    {"I8", -1},         {"I16", -1},        {"I32", SO_I32},    {"I64", SO_I64},  {"F64", SO_F64}, {"IQ1_M", -1},
+    {"BF16", SO_BF16},  {"Q4_0_4_4", -1},   {"Q4_0_4_8", -1},   {"Q4_0_8_8", -1}, {"TQ1_0", -1},   {"TQ2_0", -1},
     {"IQ4_NL_4_4", -1}, {"IQ4_NL_4_8", -1}, {"IQ4_NL_8_8", -1}, {"MXFP4", -1},    {"NVFP4", -1},
 };
 enum { GGML_TYPES = sizeof ggml_types / sizeof *ggml_types };
@@ -381,25 +381,13 @@ void so_gguf_close(so_gguf **gguf)
     *gguf = NULL;
 }
 
-const so_views *so_gguf_views(const so_gguf *gguf)
-{
-    return &gguf->views;
-}
+const so_views *so_gguf_views(const so_gguf *gguf) { return &gguf->views; }
 
-int64_t so_gguf_keys(const so_gguf *gguf)
-{
-    return gguf->keys.count;
-}
+int64_t so_gguf_keys(const so_gguf *gguf) { return gguf->keys.count; }
 
-so_span so_gguf_key(const so_gguf *gguf, int64_t i)
-{
-    return gguf->keys.key[i];
-}
+so_span so_gguf_key(const so_gguf *gguf, int64_t i) { return gguf->keys.key[i]; }
 
-bool so_gguf_has(const so_gguf *gguf, const char *key)
-{
-    return so_names_find(&gguf->keys, so_span_of(key)) >= 0;
-}
+bool so_gguf_has(const so_gguf *gguf, const char *key) { return so_names_find(&gguf->keys, so_span_of(key)) >= 0; }
 
 static so_status find(const so_gguf *gguf, const char *key, const entry **out, so_error *error)
 {
@@ -423,8 +411,12 @@ static so_status integer(const entry *e, int64_t *value)
     uint32_t word;
     uint64_t wide = 0;
     switch (e->type) {
-    case SO_GGUF_U8: *value = *p; break;
-    case SO_GGUF_I8: *value = (int8_t)*p; break;
+    case SO_GGUF_U8:
+        *value = *p;
+        break;
+    case SO_GGUF_I8:
+        *value = (int8_t)*p;
+        break;
     case SO_GGUF_U16:
     case SO_GGUF_I16:
         memcpy(&half, p, 2);
@@ -440,7 +432,8 @@ static so_status integer(const entry *e, int64_t *value)
         memcpy(&wide, p, 8);
         *value = (int64_t)wide;
         break;
-    default: return SO_ERR_TYPE;
+    default:
+        return SO_ERR_TYPE;
     }
     return e->type == SO_GGUF_U64 && wide > INT64_MAX ? SO_ERR_TYPE : SO_OK;
 }

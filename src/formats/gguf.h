@@ -45,8 +45,8 @@ void so_gguf_close(so_gguf **gguf);
 /* All tensors in file order. Lives until close. */
 const so_views *so_gguf_views(const so_gguf *gguf);
 
-int64_t so_gguf_keys(const so_gguf *gguf);                 /* how many */
-so_span so_gguf_key(const so_gguf *gguf, int64_t i);       /* 0 <= i < keys */
+int64_t so_gguf_keys(const so_gguf *gguf);           /* how many */
+so_span so_gguf_key(const so_gguf *gguf, int64_t i); /* 0 <= i < keys */
 bool so_gguf_has(const so_gguf *gguf, const char *key);
 
 /* Getters: SO_ERR_MISSING when the key is absent, SO_ERR_TYPE when the value is of another kind. An integer of any
@@ -108,8 +108,9 @@ so_status so_gguf_declare(so_gguf_writer *writer, const char *name, so_type type
                           so_error *error);
 /* Writes the tensor `name`, which must be the next declared one and have exactly `bytes`; otherwise SO_ERR_STATE. */
 so_status so_gguf_put(so_gguf_writer *writer, const char *name, const void *data, size_t bytes, so_error *error);
-/* The bytes that a file with these keys and declarations begins with, padded, for whoever writes the data by other means
- * (each tensor padded to SO_GGUF_ALIGNMENT). `path` of create may be NULL then. The caller frees *head with free(). */
+/* The bytes that a file with these keys and declarations begins with, padded, for whoever writes the data by other
+ * means (each tensor padded to SO_GGUF_ALIGNMENT). `path` of create may be NULL then. The caller frees *head with
+ * free(). */
 so_status so_gguf_head(so_gguf_writer *writer, char **head, size_t *bytes, so_error *error);
 /* Finishes the file and frees the writer, also on failure. SO_ERR_STATE when a declared tensor has no data yet. */
 so_status so_gguf_commit(so_gguf_writer **writer, so_error *error);

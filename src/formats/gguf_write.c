@@ -43,15 +43,9 @@ static so_status append(buffer *b, const void *data, size_t bytes, so_error *err
     return SO_OK;
 }
 
-static so_status append_u32(buffer *b, uint32_t value, so_error *error)
-{
-    return append(b, &value, 4, error);
-}
+static so_status append_u32(buffer *b, uint32_t value, so_error *error) { return append(b, &value, 4, error); }
 
-static so_status append_u64(buffer *b, uint64_t value, so_error *error)
-{
-    return append(b, &value, 8, error);
-}
+static so_status append_u64(buffer *b, uint64_t value, so_error *error) { return append(b, &value, 8, error); }
 
 static so_status append_text(buffer *b, so_span text, so_error *error)
 {
@@ -76,8 +70,7 @@ static so_status begin_key(so_gguf_writer *writer, const char *key, so_gguf_type
 {
     size_t length = strlen(key);
     if (writer->started) return so_fail(error, SO_ERR_STATE, "key '%.200s' comes after the first data", key);
-    if (!length || length > 65535)
-        return so_fail(error, SO_ERR_ARG, "a key of %zu bytes, expected 1 to 65535", length);
+    if (!length || length > 65535) return so_fail(error, SO_ERR_ARG, "a key of %zu bytes, expected 1 to 65535", length);
     if (so_names_find(&writer->key_names, so_span_of(key)) >= 0)
         return so_fail(error, SO_ERR_ARG, "key '%.200s' is already set", key);
     SO_TRY(so_grow(&writer->owned, writer->key_names.count, &writer->owned_capacity, sizeof *writer->owned, error));

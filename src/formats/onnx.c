@@ -44,9 +44,9 @@ typedef struct message {
 
 typedef struct field {
     uint32_t number;
-    int wire;        /* 0 varint, 1 eight bytes, 2 length-delimited, 5 four bytes */
-    uint64_t value;  /* varint */
-    so_span bytes;   /* the others */
+    int wire;       /* 0 varint, 1 eight bytes, 2 length-delimited, 5 four bytes */
+    uint64_t value; /* varint */
+    so_span bytes;  /* the others */
 } field;
 
 static so_status varint(message *m, uint64_t *value, so_error *error)
@@ -74,10 +74,17 @@ static so_status next(message *m, field *f, so_error *error)
         return so_fail(error, SO_ERR_FORMAT, "protobuf: field number %llu before byte %zu",
                        (unsigned long long)(key >> 3), (size_t)(m->at - m->file));
     switch (f->wire) {
-    case 0: return varint(m, &f->value, error);
-    case 1: length = 8; break;
-    case 2: SO_TRY(varint(m, &length, error)); break;
-    case 5: length = 4; break;
+    case 0:
+        return varint(m, &f->value, error);
+    case 1:
+        length = 8;
+        break;
+    case 2:
+        SO_TRY(varint(m, &length, error));
+        break;
+    case 5:
+        length = 4;
+        break;
     default:
         return so_fail(error, SO_ERR_FORMAT, "protobuf: wire type %d before byte %zu", f->wire,
                        (size_t)(m->at - m->file));
@@ -142,29 +149,48 @@ static so_status tensor_field(tensor *t, const message *m, const field *f, so_er
         if (f->number == TENSOR_RAW_DATA) t->raw = f->bytes;
         if (f->number == TENSOR_RAW_DATA) t->has_raw = 1;
         return SO_OK;
-    case TENSOR_EXTERNAL_DATA: t->external = 1; return SO_OK;
+    case TENSOR_EXTERNAL_DATA:
+        t->external = 1;
+        return SO_OK;
     case TENSOR_SEGMENT:
     case TENSOR_FLOAT_DATA:
     case TENSOR_INT32_DATA:
     case TENSOR_STRING_DATA:
     case TENSOR_INT64_DATA:
     case TENSOR_DOUBLE_DATA:
-    case TENSOR_UINT64_DATA: t->other = f->number; return SO_OK;
-    default: return SO_OK;
+    case TENSOR_UINT64_DATA:
+        t->other = f->number;
+        return SO_OK;
+    default:
+        return SO_OK;
     }
 }
 
 static so_status type_of(const tensor *t, so_type *type, so_error *error)
 {
     switch (t->data_type) {
-    case 1: *type = SO_F32; return SO_OK;
+    case 1:
+        *type = SO_F32;
+        return SO_OK;
     case 2: /* uint8 */
-    case 9: *type = SO_U8; return SO_OK; /* bool */
-    case 6: *type = SO_I32; return SO_OK;
-    case 7: *type = SO_I64; return SO_OK;
-    case 10: *type = SO_F16; return SO_OK;
-    case 11: *type = SO_F64; return SO_OK;
-    case 16: *type = SO_BF16; return SO_OK;
+    case 9:
+        *type = SO_U8;
+        return SO_OK; /* bool */
+    case 6:
+        *type = SO_I32;
+        return SO_OK;
+    case 7:
+        *type = SO_I64;
+        return SO_OK;
+    case 10:
+        *type = SO_F16;
+        return SO_OK;
+    case 11:
+        *type = SO_F64;
+        return SO_OK;
+    case 16:
+        *type = SO_BF16;
+        return SO_OK;
     default:
         return so_fail(error, SO_ERR_UNSUPPORTED, "ONNX: initialiser '%.*s' has data type %lld, which is not supported",
                        SO_SPAN_ARGS(t->name), (long long)t->data_type);
@@ -327,20 +353,11 @@ void so_onnx_close(so_onnx **onnx)
     *onnx = NULL;
 }
 
-const so_views *so_onnx_views(const so_onnx *onnx)
-{
-    return &onnx->views;
-}
+const so_views *so_onnx_views(const so_onnx *onnx) { return &onnx->views; }
 
-int64_t so_onnx_nodes(const so_onnx *onnx)
-{
-    return onnx->n_nodes;
-}
+int64_t so_onnx_nodes(const so_onnx *onnx) { return onnx->n_nodes; }
 
-const so_onnx_node *so_onnx_node_at(const so_onnx *onnx, int64_t i)
-{
-    return &onnx->node[i];
-}
+const so_onnx_node *so_onnx_node_at(const so_onnx *onnx, int64_t i) { return &onnx->node[i]; }
 
 const so_onnx_node *so_onnx_find(const so_onnx *onnx, const char *name)
 {

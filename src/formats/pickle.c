@@ -13,11 +13,16 @@ static const struct {
     const char *module, *name;
     so_type type;
 } globals[] = {
-    {"torch._utils", "_rebuild_tensor_v2", SO_F32}, {"collections", "OrderedDict", SO_F32},
-    {"torch", "FloatStorage", SO_F32},              {"torch", "HalfStorage", SO_F16},
-    {"torch", "BFloat16Storage", SO_BF16},          {"torch", "IntStorage", SO_I32},
-    {"torch", "LongStorage", SO_I64},               {"torch", "ByteStorage", SO_U8},
-    {"torch", "BoolStorage", SO_U8},                {"torch", "DoubleStorage", SO_F64},
+    {"torch._utils", "_rebuild_tensor_v2", SO_F32},
+    {"collections", "OrderedDict", SO_F32},
+    {"torch", "FloatStorage", SO_F32},
+    {"torch", "HalfStorage", SO_F16},
+    {"torch", "BFloat16Storage", SO_BF16},
+    {"torch", "IntStorage", SO_I32},
+    {"torch", "LongStorage", SO_I64},
+    {"torch", "ByteStorage", SO_U8},
+    {"torch", "BoolStorage", SO_U8},
+    {"torch", "DoubleStorage", SO_F64},
 };
 enum { GLOBALS = sizeof globals / sizeof *globals };
 
@@ -51,10 +56,7 @@ static so_status pop(machine *m, int32_t *value)
     return SO_OK;
 }
 
-static so_pickle_value *get(machine *m, int32_t value)
-{
-    return &m->out->value[value];
-}
+static so_pickle_value *get(machine *m, int32_t value) { return &m->out->value[value]; }
 
 static so_status push_new(machine *m, so_pickle_value value)
 {
@@ -370,41 +372,76 @@ static so_status step(machine *m, int opcode, int64_t *next_memo)
 {
     so_span skipped;
     switch (opcode) {
-    case 0x80: return protocol(m);
-    case 0x95: return take(m, 8, &skipped); /* FRAME */
-    case '(': return push(m, MARK);
-    case ')': return make_tuple(m, 0);
-    case 0x85: return make_tuple(m, 1);
-    case 0x86: return make_tuple(m, 2);
-    case 0x87: return make_tuple(m, 3);
-    case 't': return mark_tuple(m);
-    case ']': return container(m, SO_PICKLE_LIST);
-    case 'a': return add_items(m, SO_PICKLE_LIST, 1, 0);
-    case 'e': return add_items(m, SO_PICKLE_LIST, above_mark(m), 1);
-    case '}': return container(m, SO_PICKLE_DICT);
-    case 's': return add_items(m, SO_PICKLE_DICT, 2, 0);
-    case 'u': return add_items(m, SO_PICKLE_DICT, above_mark(m), 1);
-    case 'N': return push_int(m, SO_PICKLE_NONE, 0);
-    case 0x88: return push_int(m, SO_PICKLE_BOOL, 1);
-    case 0x89: return push_int(m, SO_PICKLE_BOOL, 0);
-    case 'K': return integer(m, 1);
-    case 'M': return integer(m, 2);
-    case 'J': return integer(m, 4);
-    case 0x8a: return push_long(m);
-    case 'G': return push_float(m);
-    case 0x8c: return push_string(m, 1);
-    case 'X': return push_string(m, 4);
-    case 0x8d: return push_string(m, 8);
-    case 'q': return to_memo(m, 1);
-    case 'r': return to_memo(m, 4);
-    case 0x94: return memoize(m, next_memo);
-    case 'h': return from_memo(m, 1);
-    case 'j': return from_memo(m, 4);
-    case 'c': return named_global(m);
-    case 0x93: return stack_global(m);
-    case 'Q': return persistent_id(m);
-    case 'R': return reduce(m);
-    case 'b': return build(m);
+    case 0x80:
+        return protocol(m);
+    case 0x95:
+        return take(m, 8, &skipped); /* FRAME */
+    case '(':
+        return push(m, MARK);
+    case ')':
+        return make_tuple(m, 0);
+    case 0x85:
+        return make_tuple(m, 1);
+    case 0x86:
+        return make_tuple(m, 2);
+    case 0x87:
+        return make_tuple(m, 3);
+    case 't':
+        return mark_tuple(m);
+    case ']':
+        return container(m, SO_PICKLE_LIST);
+    case 'a':
+        return add_items(m, SO_PICKLE_LIST, 1, 0);
+    case 'e':
+        return add_items(m, SO_PICKLE_LIST, above_mark(m), 1);
+    case '}':
+        return container(m, SO_PICKLE_DICT);
+    case 's':
+        return add_items(m, SO_PICKLE_DICT, 2, 0);
+    case 'u':
+        return add_items(m, SO_PICKLE_DICT, above_mark(m), 1);
+    case 'N':
+        return push_int(m, SO_PICKLE_NONE, 0);
+    case 0x88:
+        return push_int(m, SO_PICKLE_BOOL, 1);
+    case 0x89:
+        return push_int(m, SO_PICKLE_BOOL, 0);
+    case 'K':
+        return integer(m, 1);
+    case 'M':
+        return integer(m, 2);
+    case 'J':
+        return integer(m, 4);
+    case 0x8a:
+        return push_long(m);
+    case 'G':
+        return push_float(m);
+    case 0x8c:
+        return push_string(m, 1);
+    case 'X':
+        return push_string(m, 4);
+    case 0x8d:
+        return push_string(m, 8);
+    case 'q':
+        return to_memo(m, 1);
+    case 'r':
+        return to_memo(m, 4);
+    case 0x94:
+        return memoize(m, next_memo);
+    case 'h':
+        return from_memo(m, 1);
+    case 'j':
+        return from_memo(m, 4);
+    case 'c':
+        return named_global(m);
+    case 0x93:
+        return stack_global(m);
+    case 'Q':
+        return persistent_id(m);
+    case 'R':
+        return reduce(m);
+    case 'b':
+        return build(m);
     default:
         return so_fail(m->error, SO_ERR_UNSUPPORTED, "pickle: instruction 0x%02x at byte %zu", opcode, m->at - 1);
     }

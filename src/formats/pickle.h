@@ -38,7 +38,7 @@ typedef struct so_pickle_value {
         so_span s; /* string, in the pickle */
         so_pickle_items items;
         struct {
-            so_span key; /* which storage, in the pickle */
+            so_span key;  /* which storage, in the pickle */
             int32_t type; /* so_type */
         } storage;
         int32_t global;

@@ -111,9 +111,8 @@ static so_status read_metadata(json_t *metadata, so_error *error)
     const char *key;
     json_t *value;
     if (!json_is_object(metadata)) return so_fail(error, SO_ERR_FORMAT, "__metadata__ is not an object");
-    json_object_foreach(metadata, key, value)
-        if (!json_is_string(value))
-            return so_fail(error, SO_ERR_FORMAT, "__metadata__ '%.200s' is not a string", key);
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return so_fail(
+        error, SO_ERR_FORMAT, "__metadata__ '%.200s' is not a string", key);
     return SO_OK;
 }
 
@@ -349,10 +348,7 @@ void so_safetensors_close(so_safetensors **file)
     *file = NULL;
 }
 
-const so_views *so_safetensors_views(const so_safetensors *file)
-{
-    return &file->views;
-}
+const so_views *so_safetensors_views(const so_safetensors *file) { return &file->views; }
 
 const char *so_safetensors_metadata(const so_safetensors *file, const char *key)
 {

@@ -40,8 +40,8 @@ so_status so_safetensors_declare(so_safetensors_writer *writer, const char *name
 /* Writes the tensor `name`, which must be the next declared one and have exactly `bytes`; otherwise SO_ERR_STATE. */
 so_status so_safetensors_put(so_safetensors_writer *writer, const char *name, const void *data, size_t bytes,
                              so_error *error);
-/* The bytes that a file with these declarations begins with, for whoever writes the data by other means. `path` of create
- * may be NULL then. The caller frees *head with free(). */
+/* The bytes that a file with these declarations begins with, for whoever writes the data by other means. `path` of
+ * create may be NULL then. The caller frees *head with free(). */
 so_status so_safetensors_head(so_safetensors_writer *writer, char **head, size_t *bytes, so_error *error);
 /* Finishes the file and frees the writer, also on failure. SO_ERR_STATE when a declared tensor has no data yet. */
 so_status so_safetensors_commit(so_safetensors_writer **writer, so_error *error);

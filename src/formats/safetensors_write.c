@@ -26,7 +26,8 @@ so_status so_safetensors_create(so_safetensors_writer **out, const char *path, s
     writer->metadata = json_object();
     writer->header = json_object();
     so_status status = SO_OK;
-    if (!writer->metadata || !writer->header) status = so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path ? path : "a header");
+    if (!writer->metadata || !writer->header)
+        status = so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path ? path : "a header");
     if (status == SO_OK && path) status = so_writer_open(&writer->file, path, error);
     if (status == SO_OK)
         *out = writer;
@@ -46,14 +47,22 @@ so_status so_safetensors_set(so_safetensors_writer *writer, const char *key, con
 static const char *dtype_of(so_type type)
 {
     switch (type) {
-    case SO_F32: return "F32";
-    case SO_F16: return "F16";
-    case SO_BF16: return "BF16";
-    case SO_I32: return "I32";
-    case SO_I64: return "I64";
-    case SO_U8: return "U8";
-    case SO_F64: return "F64";
-    default: return NULL;
+    case SO_F32:
+        return "F32";
+    case SO_F16:
+        return "F16";
+    case SO_BF16:
+        return "BF16";
+    case SO_I32:
+        return "I32";
+    case SO_I64:
+        return "I64";
+    case SO_U8:
+        return "U8";
+    case SO_F64:
+        return "F64";
+    default:
+        return NULL;
     }
 }
 

@@ -24,18 +24,18 @@ typedef struct walk {
     so_torchzip *file;
     so_zip zip;
     so_pickle pickle;
-    so_span root;                /* folder inside the archive, with its '/' */
+    so_span root; /* folder inside the archive, with its '/' */
     char name[SO_VIEW_NAME_MAX + 1];
-    size_t budget;               /* values that may still be visited */
-    uint64_t copies;             /* bytes that may still be copied */
+    size_t budget;   /* values that may still be visited */
+    uint64_t copies; /* bytes that may still be copied */
     so_error *error;
 } walk;
 
 static so_status storage_bytes(walk *w, so_span key, so_span *bytes)
 {
     char path[SO_VIEW_NAME_MAX + 1];
-    int length = snprintf(path, sizeof path, "%.*sdata/%.*s", (int)w->root.length, w->root.data, (int)key.length,
-                          key.data);
+    int length =
+        snprintf(path, sizeof path, "%.*sdata/%.*s", (int)w->root.length, w->root.data, (int)key.length, key.data);
     if (key.length > 100 || length < 0 || (size_t)length >= sizeof path)
         return so_fail(w->error, SO_ERR_FORMAT, "a storage has a key of %zu bytes", key.length);
     return so_zip_find(&w->zip, (so_span){path, (size_t)length}, bytes, w->error);
@@ -116,8 +116,8 @@ static so_status add_tensor(walk *w, const so_pickle_tensor *t)
 static so_status add_scalar(walk *w, const so_pickle_value *value)
 {
     static const so_torchzip_kind kinds[] = {
-        [SO_PICKLE_NONE] = SO_TORCHZIP_NONE,   [SO_PICKLE_BOOL] = SO_TORCHZIP_BOOL,
-        [SO_PICKLE_INT] = SO_TORCHZIP_INT,     [SO_PICKLE_FLOAT] = SO_TORCHZIP_FLOAT,
+        [SO_PICKLE_NONE] = SO_TORCHZIP_NONE,     [SO_PICKLE_BOOL] = SO_TORCHZIP_BOOL,
+        [SO_PICKLE_INT] = SO_TORCHZIP_INT,       [SO_PICKLE_FLOAT] = SO_TORCHZIP_FLOAT,
         [SO_PICKLE_STRING] = SO_TORCHZIP_STRING,
     };
     so_torchzip *file = w->file;
@@ -182,14 +182,17 @@ static so_status visit(walk *w, int32_t number, size_t at, int depth)
     const so_pickle_value *value = &w->pickle.value[number];
     if (w->budget-- == 0) return so_fail(w->error, SO_ERR_LIMIT, "at '%.200s': too many shared values", w->name);
     switch (value->kind) {
-    case SO_PICKLE_TENSOR: return add_tensor(w, &w->pickle.tensor[value->i]);
+    case SO_PICKLE_TENSOR:
+        return add_tensor(w, &w->pickle.tensor[value->i]);
     case SO_PICKLE_DICT:
     case SO_PICKLE_LIST:
-    case SO_PICKLE_TUPLE: return visit_items(w, value, at, depth);
+    case SO_PICKLE_TUPLE:
+        return visit_items(w, value, at, depth);
     case SO_PICKLE_GLOBAL:
     case SO_PICKLE_STORAGE:
         return so_fail(w->error, SO_ERR_UNSUPPORTED, "'%.200s' is neither a tensor nor a plain value", w->name);
-    default: return add_scalar(w, value);
+    default:
+        return add_scalar(w, value);
     }
 }
 
@@ -281,20 +284,11 @@ void so_torchzip_close(so_torchzip **file)
     *file = NULL;
 }
 
-const so_views *so_torchzip_views(const so_torchzip *file)
-{
-    return &file->views;
-}
+const so_views *so_torchzip_views(const so_torchzip *file) { return &file->views; }
 
-int64_t so_torchzip_scalars(const so_torchzip *file)
-{
-    return file->n_scalars;
-}
+int64_t so_torchzip_scalars(const so_torchzip *file) { return file->n_scalars; }
 
-const so_torchzip_scalar *so_torchzip_scalar_at(const so_torchzip *file, int64_t i)
-{
-    return &file->scalar[i];
-}
+const so_torchzip_scalar *so_torchzip_scalar_at(const so_torchzip *file, int64_t i) { return &file->scalar[i]; }
 
 const so_torchzip_scalar *so_torchzip_find_scalar(const so_torchzip *file, const char *name)
 {

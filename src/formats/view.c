@@ -8,10 +8,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored tensors are little-endian and used in place");
 
-so_span so_span_of(const char *string)
-{
-    return (so_span){string, strlen(string)};
-}
+so_span so_span_of(const char *string) { return (so_span){string, strlen(string)}; }
 
 so_status so_grow(void *items, int64_t count, int64_t *capacity, size_t size, so_error *error)
 {

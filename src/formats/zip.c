@@ -123,8 +123,8 @@ so_status so_zip_find(const so_zip *zip, so_span name, so_span *bytes, so_error 
                        SO_SPAN_ARGS(name));
     if (entry->offset > zip->size || zip->size - entry->offset < LOCAL_SIZE ||
         u32(zip->data + entry->offset) != 0x04034b50)
-        return so_fail(error, SO_ERR_FORMAT, "zip: no entry at byte %llu for '%.*s'",
-                       (unsigned long long)entry->offset, SO_SPAN_ARGS(name));
+        return so_fail(error, SO_ERR_FORMAT, "zip: no entry at byte %llu for '%.*s'", (unsigned long long)entry->offset,
+                       SO_SPAN_ARGS(name));
     const unsigned char *p = zip->data + entry->offset;
     uint64_t head = LOCAL_SIZE + (uint64_t)u16(p + 26) + u16(p + 28), left = zip->size - entry->offset;
     if (head > left || entry->size > left - head)

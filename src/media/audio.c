@@ -64,8 +64,8 @@ static SF_VIRTUAL_IO memory_io = {memory_length, memory_seek, memory_read, memor
 
 static uint32_t le32(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
 
-/* libsndfile shortens a cut WAV without a word: compare the data chunk's length with what is there. Lengths of 0 and from
- * 0x7fffff00 up are what programs write that stream. */
+/* libsndfile shortens a cut WAV without a word: compare the data chunk's length with what is there. Lengths of 0 and
+ * from 0x7fffff00 up are what programs write that stream. */
 static so_status check_wav_whole(const unsigned char *data, size_t size, so_error *error)
 {
     if (size < 12 || memcmp(data, "RIFF", 4) || memcmp(data + 8, "WAVE", 4)) return SO_OK;
@@ -286,8 +286,7 @@ so_status so_audio_encode(so_audio_format format, const float *x, int64_t n, int
     return SO_OK;
 }
 
-so_status so_audio_write(const char *path, so_audio_format format, const float *x, int64_t n, int rate,
-                         so_error *error)
+so_status so_audio_write(const char *path, so_audio_format format, const float *x, int64_t n, int rate, so_error *error)
 {
     unsigned char *data;
     size_t size;

@@ -23,8 +23,9 @@ typedef struct so_audio {
 
 enum { SO_AUDIO_MAX_CHANNELS = 64, SO_AUDIO_MAX_SECONDS = 600 };
 
-/* Reads a whole clip. `max_seconds` refuses longer ones with SO_ERR_LIMIT (0 means SO_AUDIO_MAX_SECONDS). SO_ERR_FORMAT:
- * empty, truncated or no sound file; SO_ERR_NUMBER: samples that are not finite. A rate is 100..768000 Hz. */
+/* Reads a whole clip. `max_seconds` refuses longer ones with SO_ERR_LIMIT (0 means SO_AUDIO_MAX_SECONDS).
+ * SO_ERR_FORMAT: empty, truncated or no sound file; SO_ERR_NUMBER: samples that are not finite. A rate is 100..768000
+ * Hz. */
 so_status so_audio_read(so_audio *out, const char *path, double max_seconds, so_error *error);
 so_status so_audio_decode(so_audio *out, const void *data, size_t size, double max_seconds, so_error *error);
 void so_audio_clear(so_audio *audio);
@@ -47,8 +48,8 @@ so_status so_audio_format_of(const char *path, so_audio_format *format, so_error
 
 enum { SO_WAV_HEADER = 44 };
 
-/* The 44 bytes before `n` mono samples of a WAV_F32 or WAV_S16 file. Negative n: the length is not known yet, as when the
- * file goes down a pipe; readers then take all that comes. */
+/* The 44 bytes before `n` mono samples of a WAV_F32 or WAV_S16 file. Negative n: the length is not known yet, as when
+ * the file goes down a pipe; readers then take all that comes. */
 void so_wav_header(unsigned char header[SO_WAV_HEADER], so_audio_format format, int rate, int64_t n);
 
 /* A WAV file written while it is made. Zeroed before open; drop after a failure or to give up, harmless after close. */

@@ -33,8 +33,8 @@ void so_draw_line(so_canvas *canvas, double x0, double y0, double x1, double y1,
 /* The filled rectangle from (x0, y0) to (x1, y1). */
 void so_draw_rect(so_canvas *canvas, double x0, double y0, double x1, double y1, uint8_t r, uint8_t g, uint8_t b);
 
-/* One line of printable ASCII (anything else shows as a box) with its top left corner at (x, y): glyphs of 5 x 7 dots in
- * cells of 6 x 8, each dot `scale` pixels wide. so_draw_text_width is the width in pixels. */
+/* One line of printable ASCII (anything else shows as a box) with its top left corner at (x, y): glyphs of 5 x 7 dots
+ * in cells of 6 x 8, each dot `scale` pixels wide. so_draw_text_width is the width in pixels. */
 void so_draw_text(so_canvas *canvas, int x, int y, int scale, const char *text, uint8_t r, uint8_t g, uint8_t b);
 int so_draw_text_width(const char *text, int scale);
 

@@ -1,6 +1,6 @@
-/* Fundamental frequency: peaks of the normalised correlation of 46 ms, then the best path through the clip's peaks, which
- * is what guards against octave errors: a jump costs more than a slightly lower peak.
- * SPDX-License-Identifier: Apache-2.0 */
+/* Fundamental frequency: peaks of the normalised correlation of 46 ms, then the best path through the clip's peaks,
+ * which is what guards against octave errors: a jump costs more than a slightly lower peak. SPDX-License-Identifier:
+ * Apache-2.0 */
 #include "media/f0.h"
 
 #include <math.h>
@@ -33,7 +33,8 @@ typedef struct work {
 
 int64_t so_f0_frames(int64_t n) { return n > 0 ? n / SO_F0_HOP : 0; }
 
-/* correlation[t] = 2 sum x[j] x[j+t] / sum (x[j]^2 + x[j+t]^2) over the pairs inside the window: 1 for a perfect period. */
+/* correlation[t] = 2 sum x[j] x[j+t] / sum (x[j]^2 + x[j+t]^2) over the pairs inside the window: 1 for a perfect
+ * period. */
 static void correlate(work *w)
 {
     so_fft_real(w->fft, w->x, w->spectrum, w->scratch);

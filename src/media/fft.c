@@ -8,10 +8,10 @@
 #include <string.h>
 
 struct so_fft {
-    int m, stages;    /* complex points, n / 2 */
+    int m, stages; /* complex points, n / 2 */
     int radix[24];
-    so_bin *turn;     /* [m] exp(-2 pi i k / m) */
-    so_bin *half;     /* [m] exp(-2 pi i k / n) */
+    so_bin *turn; /* [m] exp(-2 pi i k / m) */
+    so_bin *half; /* [m] exp(-2 pi i k / n) */
 };
 
 static inline so_bin add(so_bin a, so_bin b) { return (so_bin){a.re + b.re, a.im + b.im}; }
@@ -21,7 +21,8 @@ static inline so_bin mul(so_bin a, so_bin b) { return (so_bin){a.re * b.re - a.i
 so_status so_fft_open(so_fft **out, int n, so_error *error)
 {
     *out = NULL;
-    if (n < 2 || n > SO_FFT_MAX || n % 2) return so_fail(error, SO_ERR_ARG, "FFT of %d points: not even or too long", n);
+    if (n < 2 || n > SO_FFT_MAX || n % 2)
+        return so_fail(error, SO_ERR_ARG, "FFT of %d points: not even or too long", n);
     so_fft *f = calloc(1, sizeof *f);
     if (!f) return so_fail(error, SO_ERR_NOMEM, "FFT plan of %d points", n);
     f->m = n / 2;
@@ -31,8 +32,8 @@ so_status so_fft_open(so_fft **out, int n, so_error *error)
         for (; rest % radices[i] == 0; rest /= radices[i]) f->radix[f->stages++] = radices[i];
     if (rest != 1) {
         so_fft_close(&f);
-        return so_fail(error, SO_ERR_ARG, "FFT of %d points: half of it has the factor %d, only 2, 3, 5 are possible", n,
-                       rest);
+        return so_fail(error, SO_ERR_ARG, "FFT of %d points: half of it has the factor %d, only 2, 3, 5 are possible",
+                       n, rest);
     }
     f->turn = malloc((size_t)f->m * 2 * sizeof *f->turn);
     if (!f->turn) {
@@ -111,10 +112,18 @@ static inline void stage(int r, int m, int s, const so_bin *turn, const so_bin *
 static void run_stage(int r, int m, int s, const so_bin *turn, const so_bin *x, so_bin *y)
 {
     switch (r) {
-    case 2: stage(2, m, s, turn, x, y); break;
-    case 3: stage(3, m, s, turn, x, y); break;
-    case 4: stage(4, m, s, turn, x, y); break;
-    default: stage(5, m, s, turn, x, y); break;
+    case 2:
+        stage(2, m, s, turn, x, y);
+        break;
+    case 3:
+        stage(3, m, s, turn, x, y);
+        break;
+    case 4:
+        stage(4, m, s, turn, x, y);
+        break;
+    default:
+        stage(5, m, s, turn, x, y);
+        break;
     }
 }
 

@@ -21,7 +21,8 @@ enum { SO_FFT_MAX = 1 << 20 };
 so_status so_fft_open(so_fft **out, int n, so_error *error);
 void so_fft_close(so_fft **fft);
 
-/* spectrum[k] = sum over t of x[t] exp(-2 pi i k t / n) for k = 0..n/2. `spectrum` has n/2 + 1 entries, `scratch` n/2. */
+/* spectrum[k] = sum over t of x[t] exp(-2 pi i k t / n) for k = 0..n/2. `spectrum` has n/2 + 1 entries, `scratch` n/2.
+ */
 void so_fft_real(const so_fft *fft, const double *x, so_bin *spectrum, so_bin *scratch);
 
 #endif

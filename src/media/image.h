@@ -24,8 +24,8 @@ so_status so_image_init(so_image *image, int w, int h, so_error *error);
 /* Accepts a zeroed image. */
 void so_image_clear(so_image *image);
 
-/* Reads JPEG, PNG, WebP, PPM or PGM, told apart by their first bytes. Grey, palette, 16-bit and CMYK become RGB, alpha is
- * laid on white, the EXIF orientation of JPEG and PNG is applied. Pictures of more than `max_pixels` (0 means
+/* Reads JPEG, PNG, WebP, PPM or PGM, told apart by their first bytes. Grey, palette, 16-bit and CMYK become RGB, alpha
+ * is laid on white, the EXIF orientation of JPEG and PNG is applied. Pictures of more than `max_pixels` (0 means
  * SO_IMAGE_MAX_PIXELS) are refused with SO_ERR_LIMIT before memory for them is taken. */
 so_status so_image_read(so_image *out, const char *path, int64_t max_pixels, so_error *error);
 so_status so_image_decode(so_image *out, const void *data, size_t size, int64_t max_pixels, so_error *error);
@@ -62,8 +62,8 @@ typedef struct so_image_spec {
     int size;              /* S, pixels */
     float mean[3], std[3]; /* of values in 0..1 */
     so_image_mode mode;
-    int max_tiles; /* K of "anyres_max_K", 0 when there is none; used when views are merged */
-    int pinpoints; /* resolutions that SO_IMAGE_ANYRES chooses from */
+    int max_tiles;                           /* K of "anyres_max_K", 0 when there is none; used when views are merged */
+    int pinpoints;                           /* resolutions that SO_IMAGE_ANYRES chooses from */
     int pinpoint[SO_IMAGE_MAX_PINPOINTS][2]; /* width, height */
 } so_image_spec;
 

@@ -26,10 +26,12 @@ typedef struct source {
 
 static so_status check_size(const source *s, int64_t w, int64_t h, so_error *error)
 {
-    if (w < 1 || h < 1) return so_fail(error, SO_ERR_FORMAT, "a picture of %lld x %lld pixels", (long long)w, (long long)h);
+    if (w < 1 || h < 1)
+        return so_fail(error, SO_ERR_FORMAT, "a picture of %lld x %lld pixels", (long long)w, (long long)h);
     if (w > SO_IMAGE_MAX_SIDE || h > SO_IMAGE_MAX_SIDE || w * h > s->max_pixels)
-        return so_fail(error, SO_ERR_LIMIT, "a picture of %lld x %lld pixels, expected sides up to %d and %lld pixels in all",
-                       (long long)w, (long long)h, SO_IMAGE_MAX_SIDE, (long long)s->max_pixels);
+        return so_fail(error, SO_ERR_LIMIT,
+                       "a picture of %lld x %lld pixels, expected sides up to %d and %lld pixels in all", (long long)w,
+                       (long long)h, SO_IMAGE_MAX_SIDE, (long long)s->max_pixels);
     return SO_OK;
 }
 
@@ -254,7 +256,8 @@ static so_status decode_webp(so_image *out, const source *s, so_error *error)
     out->w = about.width;
     out->h = about.height;
     int stride = about.width * (int)channels;
-    if (!(about.has_alpha ? WebPDecodeRGBAInto : WebPDecodeRGBInto)(s->data, s->size, out->rgb, pixels * channels, stride))
+    if (!(about.has_alpha ? WebPDecodeRGBAInto : WebPDecodeRGBInto)(s->data, s->size, out->rgb, pixels * channels,
+                                                                    stride))
         return so_fail(error, SO_ERR_FORMAT, "WebP: truncated or damaged");
     if (about.has_alpha) out->rgb = flatten(out->rgb, pixels);
     return SO_OK;
@@ -285,7 +288,8 @@ static so_status decode_pnm(so_image *out, const source *s, so_error *error)
     at++;
     size_t deep = most > 255 ? 2 : 1, values = (size_t)w * (size_t)h * channels;
     if ((s->size - at) / deep < values)
-        return so_fail(error, SO_ERR_FORMAT, "truncated PNM: %zu values expected, %zu found", values, (s->size - at) / deep);
+        return so_fail(error, SO_ERR_FORMAT, "truncated PNM: %zu values expected, %zu found", values,
+                       (s->size - at) / deep);
     SO_TRY(so_image_init(out, w, h, error));
     const unsigned char *p = s->data + at;
     for (size_t i = 0; i < values; i++, p += deep) {
@@ -316,7 +320,8 @@ so_status so_image_decode(so_image *out, const void *data, size_t size, int64_t 
     else if (size >= 3 && p[0] == 'P' && (p[1] == '5' || p[1] == '6'))
         status = decode_pnm(out, &s, error);
     else
-        status = so_fail(error, SO_ERR_UNSUPPORTED, "not a picture that can be read, expected JPEG, PNG, WebP, PPM or PGM");
+        status =
+            so_fail(error, SO_ERR_UNSUPPORTED, "not a picture that can be read, expected JPEG, PNG, WebP, PPM or PGM");
     if (status != SO_OK) so_image_clear(out);
     return status;
 }

@@ -1,7 +1,7 @@
 /* Pillow's bicubic resize in integers: horizontal pass, 8-bit rows, vertical pass.
  *
- * Per output value a shrink by f costs 4f multiplications across and 4f down; the rows in between, [picture h, out w, 3],
- * are the only large memory.
+ * Per output value a shrink by f costs 4f multiplications across and 4f down; the rows in between, [picture h, out w,
+ * 3], are the only large memory.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "media/image.h"
@@ -13,8 +13,8 @@
 
 enum { PRECISION = 22, ROWS_PER_TASK = 16 };
 
-/* For each output index the first input, their number, and weights with PRECISION fractional bits. Inputs are counted from
- * the picture's edge; the canvas around it, of one value, only enters by the sum of its weights. */
+/* For each output index the first input, their number, and weights with PRECISION fractional bits. Inputs are counted
+ * from the picture's edge; the canvas around it, of one value, only enters by the sum of its weights. */
 typedef struct taps {
     int *first, *count, *start; /* start: the first weight, from i * most */
     int32_t *outside;
@@ -96,8 +96,8 @@ typedef struct pass {
     const uint8_t *in; /* [rows, in_w, 3] */
     uint8_t *out;      /* [rows or h, w, 3] */
     int in_w, w;
-    int rows;      /* horizontal: rows of the picture */
-    uint8_t fill;  /* horizontal: the canvas */
+    int rows;             /* horizontal: rows of the picture */
+    uint8_t fill;         /* horizontal: the canvas */
     const uint8_t *blank; /* vertical: one row of the canvas after the horizontal pass */
     const taps *taps;
 } pass;
@@ -149,7 +149,8 @@ static void down_task(void *context, int64_t task, int thread)
 }
 
 /* Both passes take a picture, its place on the canvas along their axis, and give a new picture. */
-static so_status resize_across(so_image *out, uint8_t *blank, const so_image_canvas *c, int w, so_pool *pool, so_error *error)
+static so_status resize_across(so_image *out, uint8_t *blank, const so_image_canvas *c, int w, so_pool *pool,
+                               so_error *error)
 {
     taps t = {0};
     so_status status = make_taps(&t, c->w, w, error);

@@ -12,7 +12,8 @@ enum { MAX_SIZE = 4096, MAX_PINPOINT = 32768 };
 so_status so_image_spec_init(so_image_spec *spec, int size, so_error *error)
 {
     memset(spec, 0, sizeof *spec);
-    if (size < 1 || size > MAX_SIZE) return so_fail(error, SO_ERR_ARG, "views of %d pixels, expected 1..%d", size, MAX_SIZE);
+    if (size < 1 || size > MAX_SIZE)
+        return so_fail(error, SO_ERR_ARG, "views of %d pixels, expected 1..%d", size, MAX_SIZE);
     spec->size = size;
     for (int i = 0; i < 3; i++) spec->mean[i] = spec->std[i] = 0.5f;
     return SO_OK;
@@ -45,8 +46,9 @@ static so_status add_pinpoint(so_image_spec *spec, int64_t w, int64_t h, so_erro
         return so_fail(error, SO_ERR_LIMIT, "image_grid_pinpoints holds %lld x %lld", (long long)w, (long long)h);
     int64_t tiles = ((w + spec->size - 1) / spec->size) * ((h + spec->size - 1) / spec->size);
     if (tiles >= SO_IMAGE_MAX_VIEWS)
-        return so_fail(error, SO_ERR_LIMIT, "image_grid_pinpoints %lld x %lld makes %lld tiles, at most %d are possible",
-                       (long long)w, (long long)h, (long long)tiles, SO_IMAGE_MAX_VIEWS - 1);
+        return so_fail(error, SO_ERR_LIMIT,
+                       "image_grid_pinpoints %lld x %lld makes %lld tiles, at most %d are possible", (long long)w,
+                       (long long)h, (long long)tiles, SO_IMAGE_MAX_VIEWS - 1);
     if (spec->pinpoints == SO_IMAGE_MAX_PINPOINTS)
         return so_fail(error, SO_ERR_LIMIT, "more than %d image_grid_pinpoints", SO_IMAGE_MAX_PINPOINTS);
     spec->pinpoint[spec->pinpoints][0] = (int)w;
@@ -65,7 +67,8 @@ static so_status numbers(const char *text, const char *allowed, int *out, int mo
             if (*n == most) return so_fail(error, SO_ERR_LIMIT, "image_grid_pinpoints has more than %d numbers", most);
             out[(*n)++] = value;
         } else if (!strchr(allowed, *p)) {
-            return so_fail(error, SO_ERR_FORMAT, "image_grid_pinpoints: '%c' at byte %td of \"%.80s\"", *p, p - text, text);
+            return so_fail(error, SO_ERR_FORMAT, "image_grid_pinpoints: '%c' at byte %td of \"%.80s\"", *p, p - text,
+                           text);
         } else {
             p++;
         }
@@ -88,7 +91,8 @@ so_status so_image_spec_set_pinpoints(so_image_spec *spec, const char *text, so_
     for (int64_t i = found[0]; i <= found[n - 2]; i++)
         for (int64_t j = found[1]; j <= found[n - 1]; j++)
             SO_TRY(add_pinpoint(spec, i * spec->size, j * spec->size, error));
-    if (!spec->pinpoints) return so_fail(error, SO_ERR_FORMAT, "image_grid_pinpoints \"%.80s\" is an empty range", text);
+    if (!spec->pinpoints)
+        return so_fail(error, SO_ERR_FORMAT, "image_grid_pinpoints \"%.80s\" is an empty range", text);
     return SO_OK;
 }
 
@@ -132,7 +136,8 @@ static void cut_tile(const so_image *image, int left, int top, int tx, int ty, i
     }
 }
 
-static so_status add_tiles(so_image_views *v, const so_image *image, const int target[2], so_pool *pool, so_error *error)
+static so_status add_tiles(so_image_views *v, const so_image *image, const int target[2], so_pool *pool,
+                           so_error *error)
 {
     int fw, fh;
     so_image fitted;

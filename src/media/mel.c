@@ -141,8 +141,7 @@ static void gather_kaldi(const so_mel *m, const float *x, int64_t f, double *fra
     x += f * m->r.hop;
     for (int i = 0; i < length; i++) mean += x[i];
     mean /= length;
-    for (int i = 0; i < length; i++)
-        frame[i] = (x[i] - mean - 0.97 * (x[i ? i - 1 : 0] - mean)) * m->window[i];
+    for (int i = 0; i < length; i++) frame[i] = (x[i] - mean - 0.97 * (x[i ? i - 1 : 0] - mean)) * m->window[i];
     for (int i = length; i < m->r.fft; i++) frame[i] = 0;
 }
 

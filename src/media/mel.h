@@ -6,8 +6,8 @@
  * | SO_MEL_VOCODER_GAN | 22050 | 80   | 1024, 256   | n / 256 (0 to 11025 Hz)  | 385     |
  * | SO_MEL_KALDI       | 16000 | 80   | 400, 160    | 1 + (n - 400) / 160      | 400     |
  *
- * Samples are mono in [-1, 1]; features are [frames, bins], row-major. Source: spec of the speech codec, sections 1.2, 5
- * and 2.
+ * Samples are mono in [-1, 1]; features are [frames, bins], row-major. Source: spec of the speech codec, sections 1.2,
+ * 5 and 2.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MEDIA_MEL_H
@@ -26,7 +26,8 @@ typedef enum so_mel_kind {
     SO_MEL_KALDI        /* natural log filterbank of CAM++, not yet mean-normalised */
 } so_mel_kind;
 
-/* Windows, filters and the transform of one kind; read-only after it is opened, may be shared by threads and streams. */
+/* Windows, filters and the transform of one kind; read-only after it is opened, may be shared by threads and streams.
+ */
 typedef struct so_mel so_mel;
 
 so_status so_mel_open(so_mel **out, so_mel_kind kind, so_error *error);
@@ -38,8 +39,9 @@ int so_mel_hop(const so_mel *mel);  /* samples */
 /* Frames of a clip of n samples; 0 when it is shorter than the least. */
 int64_t so_mel_frames(const so_mel *mel, int64_t n);
 
-/* The features of a whole clip into `out` [frames, bins]; frames are spread over the pool (NULL: this thread only) and do
- * not depend on it. SO_ERR_ARG when the clip is shorter than the least; a caller who must accept it pads with zeros. */
+/* The features of a whole clip into `out` [frames, bins]; frames are spread over the pool (NULL: this thread only) and
+ * do not depend on it. SO_ERR_ARG when the clip is shorter than the least; a caller who must accept it pads with zeros.
+ */
 so_status so_mel_compute(const so_mel *mel, const float *x, int64_t n, float *out, so_pool *pool, so_error *error);
 
 /* [frames, bins] to [bins, frames]. */
@@ -47,9 +49,9 @@ void so_mel_transpose(const float *in, int64_t frames, int bins, float *out);
 /* Subtracts every bin's mean over time in place (what CAM++ is fed). */
 void so_mel_subtract_mean(float *features, int64_t frames, int bins);
 
-/* Whisper features of audio that arrives in pieces. Raw log10 mel frames are kept as they become final; the floor, which
- * hangs on the loudest bin heard, is applied when they are read. After finish all frames equal the whole clip's, bit for
- * bit. */
+/* Whisper features of audio that arrives in pieces. Raw log10 mel frames are kept as they become final; the floor,
+ * which hangs on the loudest bin heard, is applied when they are read. After finish all frames equal the whole clip's,
+ * bit for bit. */
 typedef struct so_mel_stream so_mel_stream;
 
 /* Room for `limit` samples is taken here; nothing is allocated later. Borrows a SO_MEL_WHISPER plan until close. */

@@ -216,7 +216,8 @@ int64_t so_resample_stream_finish(so_resample_stream *s, float *out)
 {
     int64_t written = 0;
     if (s->r->o != s->r->n && s->received > 0)
-        written = push(s, NULL, 2 * s->r->width + 2 * s->r->o + s->r->taps, so_resampler_length(s->r, s->received), out);
+        written =
+            push(s, NULL, 2 * s->r->width + 2 * s->r->o + s->r->taps, so_resampler_length(s->r, s->received), out);
     so_resample_stream_reset(s);
     return written;
 }

@@ -8,8 +8,15 @@
 
 so_cam_config so_cam_published(void)
 {
-    return (so_cam_config){.mels = 80, .head = 32, .start = 128, .growth = 32, .vector = 192, .bottleneck = 4,
-                           .layers = {12, 24, 16}, .dilation = {1, 2, 2}, .segment = 100};
+    return (so_cam_config){.mels = 80,
+                           .head = 32,
+                           .start = 128,
+                           .growth = 32,
+                           .vector = 192,
+                           .bottleneck = 4,
+                           .layers = {12, 24, 16},
+                           .dilation = {1, 2, 2},
+                           .segment = 100};
 }
 
 static so_tensor *norm(so_pass *pass, const so_cam_norm *n, so_tensor *x)
@@ -34,7 +41,8 @@ static so_tensor *residual(so_pass *pass, const so_cam_residual *r, so_tensor *x
 so_tensor *so_cam_head(so_pass *pass, const so_cam *net, so_tensor *features)
 {
     const int64_t same[2] = {1, 1}, fewer[2] = {2, 1}, pad[2] = {1, 1};
-    if (!so_want_dims(pass, "cam++", features, 2) || !so_want_cols(pass, "cam++", features, net->config.mels)) return NULL;
+    if (!so_want_dims(pass, "cam++", features, 2) || !so_want_cols(pass, "cam++", features, net->config.mels))
+        return NULL;
     int64_t T = features->dim[0];
     so_tensor *x = so_swap(pass, features);
     x = x ? so_reshape(pass, x, 4, (int64_t[]){1, net->config.mels, T, 1}) : NULL;
@@ -61,8 +69,7 @@ static so_tensor *context_mask(so_pass *pass, const so_cam_dense *d, so_tensor *
     for (int64_t s = 0; s < n && !pass->dry; s++) {
         int64_t from = s * segment, to = from + segment < T ? from + segment : T;
         for (int64_t t = 0; t < T; t++)
-            so_data(share)[s * T + t] =
-                (so_real)(1 / (double)T + (t >= from && t < to ? 1 / (double)(to - from) : 0));
+            so_data(share)[s * T + t] = (so_real)(1 / (double)T + (t >= from && t < to ? 1 / (double)(to - from) : 0));
     }
     so_tensor *context = so_mix(pass, share, x);
     context = so_conv1d(pass, context, d->mask1_w, d->mask1_b, so_conv_same(1, 1));
@@ -86,7 +93,8 @@ so_tensor *so_cam_vector(so_pass *pass, const so_cam *net, so_tensor *features)
     for (int b = 0; b < SO_CAM_BLOCKS; b++) {
         for (int64_t i = 0; i < net->config.layers[b]; i++)
             x = dense(pass, net, &net->dense[b][i], x, net->config.dilation[b]);
-        x = so_conv1d(pass, norm_relu(pass, &net->transit[b].norm, x), net->transit[b].linear, NULL, so_conv_same(1, 1));
+        x = so_conv1d(pass, norm_relu(pass, &net->transit[b].norm, x), net->transit[b].linear, NULL,
+                      so_conv_same(1, 1));
     }
     x = so_column_stats(pass, norm_relu(pass, &net->stats_norm, x));
     return norm(pass, &net->out_norm, so_conv1d(pass, x, net->out, NULL, so_conv_same(1, 1)));
@@ -94,7 +102,10 @@ so_tensor *so_cam_vector(so_pass *pass, const so_cam *net, so_tensor *features)
 
 /* ---- binding */
 
-#define NORM(field, name, init, scale) {offsetof(so_cam_norm, field), name, "N", NULL, init, scale, false}
+#define NORM(field, name, init, scale)                                                                                 \
+    {                                                                                                                  \
+        offsetof(so_cam_norm, field), name, "N", NULL, init, scale, false                                              \
+    }
 static const so_bind_row norm_table[] = {
     NORM(w, "weight", SO_INIT_VALUE, 1),
     NORM(b, "bias", SO_INIT_VALUE, 0),
@@ -150,7 +161,10 @@ static so_status bind_head(so_cam *net, const char *prefix, so_binder *binder, s
     return SO_OK;
 }
 
-#define DENSE(field, name, axes, init, scale) {offsetof(so_cam_dense, field), name, axes, NULL, init, scale, false}
+#define DENSE(field, name, axes, init, scale)                                                                          \
+    {                                                                                                                  \
+        offsetof(so_cam_dense, field), name, axes, NULL, init, scale, false                                            \
+    }
 static const so_bind_row dense_table[] = {
     DENSE(linear, "linear1.weight", "B I 1", SO_INIT_FAN_IN, 1),
     DENSE(local, "cam_layer.linear_local.weight", "G B 3", SO_INIT_FAN_IN, 1),
@@ -161,7 +175,8 @@ static const so_bind_row dense_table[] = {
 };
 
 /* Binds block b, which has *channels at its entrance; leaves in *channels what it has at its end. */
-static so_status bind_block(so_cam *net, int b, int64_t *channels, const char *prefix, so_binder *binder, so_error *error)
+static so_status bind_block(so_cam *net, int b, int64_t *channels, const char *prefix, so_binder *binder,
+                            so_error *error)
 {
     const so_cam_config *c = &net->config;
     int64_t inner = c->bottleneck * c->growth, *of = binder->sizes.of;

@@ -3,8 +3,8 @@
  *     features [T, 80] ─ 2-D head: conv, 2 × 2 residual blocks, conv (frequency 80 to 10) ─ conv, stride 2 in time
  *         ─ 3 × (dense layers with context-aware masks, a layer that halves the channels) ─ mean and deviation ─ vector
  *
- * Features are Kaldi filterbanks less their mean over time (spec/speech-codec.md 2). For inference: batch norms use their
- * stored statistics.
+ * Features are Kaldi filterbanks less their mean over time (spec/speech-codec.md 2). For inference: batch norms use
+ * their stored statistics.
  *
  * Source: spec/speech-codec.md 2; Wang et al. 2023, "CAM++".
  *
@@ -18,8 +18,8 @@
 enum { SO_CAM_BLOCKS = 3 };
 
 typedef struct so_cam_config {
-    int64_t mels, head, start, growth, vector;  /* 80; channels of the head, of the first layer along time; 32; 192 */
-    int64_t bottleneck;                         /* growths inside a dense layer */
+    int64_t mels, head, start, growth, vector; /* 80; channels of the head, of the first layer along time; 32; 192 */
+    int64_t bottleneck;                        /* growths inside a dense layer */
     int64_t layers[SO_CAM_BLOCKS], dilation[SO_CAM_BLOCKS], segment; /* frames of a segment mean */
 } so_cam_config;
 

@@ -11,7 +11,8 @@ so_judges_config so_judges_published(void)
     return (so_judges_config){5, {2, 3, 5, 7, 11}, {32, 128, 512, 1024, 1024}, 3, {2048, 1024, 512}, 32};
 }
 
-static so_tensor *conv(so_pass *pass, const so_judge_conv *c, so_tensor *x, const int64_t stride[2], const int64_t pad[2])
+static so_tensor *conv(so_pass *pass, const so_judge_conv *c, so_tensor *x, const int64_t stride[2],
+                       const int64_t pad[2])
 {
     return so_conv2d(pass, x, so_weight_norm(pass, c->v, c->g), c->bias, stride, pad);
 }
@@ -154,14 +155,16 @@ so_tensor *so_feature_loss(so_pass *pass, const so_verdict *real, const so_verdi
 so_tensor *so_relative_loss(so_pass *pass, const so_verdict *real, const so_verdict *made, double tau)
 {
     so_tensor *sum = NULL;
-    for (int i = 0; i < made->n; i++)
-        sum = plus(pass, sum, so_median_loss(pass, real->out[i], made->out[i], tau), 1);
+    for (int i = 0; i < made->n; i++) sum = plus(pass, sum, so_median_loss(pass, real->out[i], made->out[i], tau), 1);
     return sum;
 }
 
 /* ---- binding */
 
-#define CONV(field, name, axes, init, scale) {offsetof(so_judge_conv, field), name, axes, NULL, init, scale, false}
+#define CONV(field, name, axes, init, scale)                                                                           \
+    {                                                                                                                  \
+        offsetof(so_judge_conv, field), name, axes, NULL, init, scale, false                                           \
+    }
 static const so_bind_row conv_table[] = {
     CONV(v, "weight_v", "O I a b", SO_INIT_FAN_IN, 1),
     CONV(g, "weight_g", "O", SO_INIT_VALUE, 1),
@@ -224,8 +227,10 @@ so_status so_judges_bind(so_judges *net, const so_judges_config *config, const c
     const char *group = binder->group;
     if (!group) binder->group = "judges";
     so_status status = SO_OK;
-    for (int64_t p = 0; p < config->periods && status == SO_OK; p++) status = bind_period(net, p, prefix, binder, error);
-    for (int64_t w = 0; w < config->windows && status == SO_OK; w++) status = bind_window(net, w, prefix, binder, error);
+    for (int64_t p = 0; p < config->periods && status == SO_OK; p++)
+        status = bind_period(net, p, prefix, binder, error);
+    for (int64_t w = 0; w < config->windows && status == SO_OK; w++)
+        status = bind_window(net, w, prefix, binder, error);
     binder->group = group;
     return status;
 }

@@ -1,7 +1,8 @@
 /* The vocoder's judges: networks that tell real waveforms from made ones, and the losses of the game.
  *
  *     waveform folded at 2, 3, 5, 7, 11 samples ─ 5 × (conv (5,1), leaky) ─ conv (3,1) ─ verdicts
- *     waveform ─ complex spectrum of 2048, 1024, 512 samples ─ per band { 5 × (conv, leaky) } ─ bands joined ─ conv ─ verdicts
+ *     waveform ─ complex spectrum of 2048, 1024, 512 samples ─ per band { 5 × (conv, leaky) } ─ bands joined ─ conv ─
+ * verdicts
  *
  * Source: spec/speech-codec.md 7.2.
  *
@@ -36,7 +37,7 @@ typedef struct so_judges {
 /* What the judges say about one batch of waveforms. */
 typedef struct so_verdict {
     int n, n_features;
-    so_tensor *out[SO_JUDGES];                /* [B, ..] each */
+    so_tensor *out[SO_JUDGES]; /* [B, ..] each */
     so_tensor *feature[SO_JUDGE_FEATURES];
 } so_verdict;
 

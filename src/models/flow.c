@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NET(field, name, axes, init, scale) {offsetof(so_flow, field), name, axes, NULL, init, scale, false}
+#define NET(field, name, axes, init, scale)                                                                            \
+    {                                                                                                                  \
+        offsetof(so_flow, field), name, axes, NULL, init, scale, false                                                 \
+    }
 static const so_bind_row net_table[] = {
     NET(embedding, "input_embedding.weight", "V D", SO_INIT_NORMAL, 1),
     NET(speaker_w, "spk_embed_affine_layer.weight", "M S", SO_INIT_FAN_IN, 1),
@@ -52,7 +55,10 @@ static const so_bind_row change_table[] = {
     {offsetof(pair, b), "bias", "C", NULL, SO_INIT_VALUE, 0, false},
 };
 
-#define LAYER(field, name, axes, init, scale) {offsetof(so_flow_layer, field), name, axes, NULL, init, scale, false}
+#define LAYER(field, name, axes, init, scale)                                                                          \
+    {                                                                                                                  \
+        offsetof(so_flow_layer, field), name, axes, NULL, init, scale, false                                           \
+    }
 static const so_bind_row layer_table[] = {
     LAYER(norm_mha_w, "norm_mha.weight", "D", SO_INIT_VALUE, 1),
     LAYER(norm_mha_b, "norm_mha.bias", "D", SO_INIT_VALUE, 0),
@@ -75,7 +81,10 @@ static const so_bind_row layer_table[] = {
     LAYER(w2_b, "feed_forward.w_2.bias", "D", SO_INIT_VALUE, 0),
 };
 
-#define RESNET(field, name, axes, init, scale) {offsetof(so_flow_resnet, field), name, axes, NULL, init, scale, false}
+#define RESNET(field, name, axes, init, scale)                                                                         \
+    {                                                                                                                  \
+        offsetof(so_flow_resnet, field), name, axes, NULL, init, scale, false                                          \
+    }
 static const so_bind_row resnet_table[] = {
     RESNET(conv1_w, "0.block1.block.0.weight", "C I 3", SO_INIT_FAN_IN, 1.4),
     RESNET(conv1_b, "0.block1.block.0.bias", "C", SO_INIT_VALUE, 0),
@@ -91,7 +100,10 @@ static const so_bind_row resnet_table[] = {
     RESNET(skip_b, "0.res_conv.bias", "C", SO_INIT_VALUE, 0),
 };
 
-#define ATT(field, name, axes, init, scale) {offsetof(so_flow_attention, field), name, axes, NULL, init, scale, false}
+#define ATT(field, name, axes, init, scale)                                                                            \
+    {                                                                                                                  \
+        offsetof(so_flow_attention, field), name, axes, NULL, init, scale, false                                       \
+    }
 static const so_bind_row attention_table[] = {
     ATT(norm1_w, "norm1.weight", "C", SO_INIT_VALUE, 1),
     ATT(norm1_b, "norm1.bias", "C", SO_INIT_VALUE, 0),
@@ -123,8 +135,8 @@ so_tensor *so_flow_speaker(so_pass *pass, const so_flow *net, so_tensor *vector)
     return so_linear(pass, so_l2_norm(pass, vector, 1e-12), net->speaker_w, net->speaker_b);
 }
 
-static so_tensor *encoder_layer(so_pass *pass, const so_flow *net, const so_flow_layer *l, so_tensor *x, so_tensor *positions,
-                                const so_real *key_bias)
+static so_tensor *encoder_layer(so_pass *pass, const so_flow *net, const so_flow_layer *l, so_tensor *x,
+                                so_tensor *positions, const so_real *key_bias)
 {
     size_t mark = so_arena_mark(pass->arena);
     so_tensor *n = so_layer_norm(pass, x, l->norm_mha_w, l->norm_mha_b, norm_eps);
@@ -172,7 +184,8 @@ so_tensor *so_flow_encoder(so_pass *pass, const so_flow *net, int64_t B, int64_t
     }
     if (!x) return NULL;
     x = so_linear(pass, so_reshape(pass, x, 3, (int64_t[]){B, N, c->width}), net->in_w, net->in_b);
-    x = so_scale(pass, so_layer_norm(pass, x, net->in_norm_w, net->in_norm_b, norm_eps), (so_real)sqrt((double)c->width));
+    x = so_scale(pass, so_layer_norm(pass, x, net->in_norm_w, net->in_norm_b, norm_eps),
+                 (so_real)sqrt((double)c->width));
     so_tensor *positions = so_relative_positions(pass, N, c->width);
     for (int64_t i = 0; i < c->layers; i++) x = encoder_layer(pass, net, &net->layer[i], x, positions, key_bias);
     return so_layer_norm(pass, x, net->after_w, net->after_b, norm_eps);
@@ -202,8 +215,8 @@ so_tensor *so_flow_regulate(so_pass *pass, const so_flow *net, so_tensor *h, int
     so_real *weight = so_take(pass, (size_t)all * sizeof *weight, false);
     if (!weight) return NULL;
     if (N < 1 || (P > 0) != (M1 > 0) || frames < 1 || (N > 2 * b && frames <= 2 * head))
-        return so_pass_fail(pass, SO_ERR_ARG, "flow: %lld units for %lld frames after %lld units for %lld", (long long)N,
-                            (long long)frames, (long long)P, (long long)M1);
+        return so_pass_fail(pass, SO_ERR_ARG, "flow: %lld units for %lld frames after %lld units for %lld",
+                            (long long)N, (long long)frames, (long long)P, (long long)M1);
     if (P) so_lerp_index(0, P, M1, index, weight);
     index += M1;
     weight += M1;
@@ -404,7 +417,8 @@ so_tensor *so_flow_sample(so_pass *pass, const so_flow *net, so_tensor *z, so_te
     int64_t n = so_count(x), steps = net->config.steps;
     so_real g = (so_real)net->config.guidance;
     for (int64_t i = 0; i < steps && so_ok(pass); i++) {
-        double t0 = 1 - cos(quarter * (double)i / (double)steps), t1 = 1 - cos(quarter * (double)(i + 1) / (double)steps);
+        double t0 = 1 - cos(quarter * (double)i / (double)steps),
+               t1 = 1 - cos(quarter * (double)(i + 1) / (double)steps);
         size_t mark = so_arena_mark(pass->arena);
         ask.t = (so_real[]){(so_real)t0, (so_real)t0};
         so_tensor *v = so_flow_velocity(pass, net, twice(pass, x, true), &ask);
@@ -511,12 +525,13 @@ so_tensor *so_flow_loss(so_pass *pass, const so_flow *net, const so_flow_lesson 
     int64_t B = l->B, T = l->T, M = net->config.mels;
     for (int64_t b = 0; b < B; b++)
         if (l->units[b] < 1 || l->units[b] > l->N || l->frames[b] < 1 || l->frames[b] > T)
-            return so_pass_fail(pass, SO_ERR_ARG, "flow: recording %lld has %lld units and %lld frames, of %lld and %lld",
-                                (long long)b, (long long)l->units[b], (long long)l->frames[b], (long long)l->N,
-                                (long long)T);
+            return so_pass_fail(pass, SO_ERR_ARG,
+                                "flow: recording %lld has %lld units and %lld frames, of %lld and %lld", (long long)b,
+                                (long long)l->units[b], (long long)l->frames[b], (long long)l->N, (long long)T);
     so_real *mask = length_mask(pass, B, T, l->frames);
     if (!mask) return NULL;
-    so_tensor *speaker = so_flow_speaker(pass, net, so_constant(pass, 2, (int64_t[]){B, net->config.speaker}, l->vector));
+    so_tensor *speaker =
+        so_flow_speaker(pass, net, so_constant(pass, 2, (int64_t[]){B, net->config.speaker}, l->vector));
     so_tensor *h = so_flow_project(pass, net, so_flow_encoder(pass, net, B, l->N, l->ids, l->units));
     so_tensor *m = regulate_padded(pass, net, h, l, mask);
     if (mu) *mu = m;
@@ -530,9 +545,24 @@ so_tensor *so_flow_loss(so_pass *pass, const so_flow *net, const so_flow_lesson 
 
 so_flow_config so_flow_published(void)
 {
-    return (so_flow_config){.units = 4096, .width = 512, .heads = 8, .ff = 2048, .layers = 6, .channels = 256,
-                            .est_heads = 8, .head_width = 64, .est_blocks = 4, .mid = 12, .speaker = 192, .mels = 80,
-                            .unit_rate = 25, .rate = 22050, .hop = 256, .border = 20, .steps = 10, .guidance = 0.7,
+    return (so_flow_config){.units = 4096,
+                            .width = 512,
+                            .heads = 8,
+                            .ff = 2048,
+                            .layers = 6,
+                            .channels = 256,
+                            .est_heads = 8,
+                            .head_width = 64,
+                            .est_blocks = 4,
+                            .mid = 12,
+                            .speaker = 192,
+                            .mels = 80,
+                            .unit_rate = 25,
+                            .rate = 22050,
+                            .hop = 256,
+                            .border = 20,
+                            .steps = 10,
+                            .guidance = 0.7,
                             .sigma_min = 1e-6};
 }
 
@@ -564,7 +594,8 @@ static so_status bind_estimator(so_flow *net, const char *prefix, so_binder *bin
     char full[256];
     for (int i = 0; i < 2; i++) {
         snprintf(full, sizeof full, "%sdecoder.estimator.down_blocks.%d.", prefix, i);
-        SO_TRY(bind_stage(&net->down[i], c, full, i ? c->channels : 4 * c->mels, i ? "2." : "2.conv.", 3, binder, error));
+        SO_TRY(
+            bind_stage(&net->down[i], c, full, i ? c->channels : 4 * c->mels, i ? "2." : "2.conv.", 3, binder, error));
         snprintf(full, sizeof full, "%sdecoder.estimator.up_blocks.%d.", prefix, i);
         SO_TRY(bind_stage(&net->up[i], c, full, 2 * c->channels, i ? "2." : "2.conv.", i ? 3 : 4, binder, error));
     }
@@ -589,7 +620,8 @@ static so_status bind_regulator(so_flow *net, const char *prefix, so_binder *bin
     return SO_OK;
 }
 
-static so_status bind(so_flow *net, const so_flow_config *config, const char *prefix, so_binder *binder, so_error *error)
+static so_status bind(so_flow *net, const so_flow_config *config, const char *prefix, so_binder *binder,
+                      so_error *error)
 {
     if (config->heads < 1 || config->width % config->heads || config->channels % 8)
         return so_fail(error, SO_ERR_ARG, "flow: width %lld in %lld heads, %lld channels in 8 groups",

@@ -1,10 +1,9 @@
 /* The flow model: units (40 ms) to log-mel frames of the vocoder, by an encoder and a conditional flow.
  *
- *     units [N] ─ embed ─ linear, LN, sqrt D ─ n × encoder layer ─ LN ─ linear M ─ interpolate ─ 4 × (conv, GN, mish) ─ mu
- *     encoder layer: x += attn(LN x, relative positions); x += w2(silu(w1(LN x)))
- *     noise x(0) ─ 10 Euler steps of dx/dt = (1+g) f(x, mu, t, s, cond) - g f(x, 0, t, 0, 0) ─ mel [T, M]
- *     f: U-Net over [x | mu | s | cond]: down (stride 2), down, m × mid, up (twice), up; each a residual block and
- *        transformer blocks
+ *     units [N] ─ embed ─ linear, LN, sqrt D ─ n × encoder layer ─ LN ─ linear M ─ interpolate ─ 4 × (conv, GN, mish) ─
+ * mu encoder layer: x += attn(LN x, relative positions); x += w2(silu(w1(LN x))) noise x(0) ─ 10 Euler steps of dx/dt =
+ * (1+g) f(x, mu, t, s, cond) - g f(x, 0, t, 0, 0) ─ mel [T, M] f: U-Net over [x | mu | s | cond]: down (stride 2),
+ * down, m × mid, up (twice), up; each a residual block and transformer blocks
  *
  * Channels last everywhere: mels are [T, M] or [B, T, M].
  *
@@ -18,12 +17,13 @@
 #include "nn/weights.h"
 
 typedef struct so_flow_config {
-    int64_t units, width, heads, ff, layers;           /* the encoder: V, D, H, F, n */
-    int64_t channels, est_heads, head_width, est_blocks, mid; /* f: C, heads, their width, transformer blocks a stage, m */
-    int64_t speaker, mels;                             /* width of a speaker's vector; M */
-    int64_t unit_rate, rate, hop;                      /* units a second; Hz; samples a frame */
-    int64_t border;                                    /* units at either end that the regulator stretches for themselves */
-    int64_t steps;                                     /* Euler steps */
+    int64_t units, width, heads, ff, layers; /* the encoder: V, D, H, F, n */
+    int64_t channels, est_heads, head_width, est_blocks,
+        mid;                      /* f: C, heads, their width, transformer blocks a stage, m */
+    int64_t speaker, mels;        /* width of a speaker's vector; M */
+    int64_t unit_rate, rate, hop; /* units a second; Hz; samples a frame */
+    int64_t border;               /* units at either end that the regulator stretches for themselves */
+    int64_t steps;                /* Euler steps */
     double guidance, sigma_min;
 } so_flow_config;
 
@@ -50,7 +50,8 @@ typedef struct so_flow_stage {
 
 typedef struct so_flow {
     so_flow_config config;
-    so_tensor *embedding, *speaker_w, *speaker_b, *in_w, *in_b, *in_norm_w, *in_norm_b, *after_w, *after_b, *proj_w, *proj_b;
+    so_tensor *embedding, *speaker_w, *speaker_b, *in_w, *in_b, *in_norm_w, *in_norm_b, *after_w, *after_b, *proj_w,
+        *proj_b;
     so_flow_layer *layer;
     struct {
         so_tensor *conv_w, *conv_b, *norm_w, *norm_b;
@@ -114,8 +115,8 @@ so_tensor *so_flow_mel(so_pass *pass, const so_flow *net, const so_flow_request 
 
 /* The flow-matching loss: y = (1 - (1 - sigma) t) z + t x1; sum of mask (f(y) - (x1 - (1 - sigma) z))^2 over
  * (sum of mask) M. x1[B, T, M]; keep[b] 0 drops the conditions of recording b (NULL: all are kept). */
-so_tensor *so_flow_matching_loss(so_pass *pass, const so_flow *net, so_tensor *x1, const so_flow_ask *ask,
-                                 so_tensor *z, const so_real *keep);
+so_tensor *so_flow_matching_loss(so_pass *pass, const so_flow *net, so_tensor *x1, const so_flow_ask *ask, so_tensor *z,
+                                 const so_real *keep);
 
 typedef struct so_flow_lesson {
     int64_t B, N, T;               /* recordings; units and frames of the longest */

@@ -13,9 +13,22 @@
 
 so_hift_config so_hift_published(void)
 {
-    return (so_hift_config){.channels = 512, .f0_channels = 512, .mels = 80, .rate = 22050, .harmonics = 8, .stages = 2,
-                            .up_rate = {8, 8}, .up_kernel = {16, 16}, .source_kernel = {7, 11}, .kernel = {3, 7, 11},
-                            .dilation = {1, 3, 5}, .n_fft = 16, .hop = 4, .loud = 0.1, .noise = 0.003, .voiced = 10,
+    return (so_hift_config){.channels = 512,
+                            .f0_channels = 512,
+                            .mels = 80,
+                            .rate = 22050,
+                            .harmonics = 8,
+                            .stages = 2,
+                            .up_rate = {8, 8},
+                            .up_kernel = {16, 16},
+                            .source_kernel = {7, 11},
+                            .kernel = {3, 7, 11},
+                            .dilation = {1, 3, 5},
+                            .n_fft = 16,
+                            .hop = 4,
+                            .loud = 0.1,
+                            .noise = 0.003,
+                            .voiced = 10,
                             .limit = 0.99};
 }
 
@@ -148,7 +161,8 @@ so_tensor *so_hift_spectrum(so_pass *pass, const so_hift *net, so_tensor *mel, s
 {
     const so_hift_config *c = &net->config;
     if (!so_want_dims(pass, "hift", mel, 3) || !so_want_cols(pass, "hift", mel, c->mels)) return NULL;
-    if (!so_want_dims(pass, "hift", source, 2) || !so_want_cols(pass, "hift source", source, mel->dim[1] * so_hift_samples(c)))
+    if (!so_want_dims(pass, "hift", source, 2) ||
+        !so_want_cols(pass, "hift source", source, mel->dim[1] * so_hift_samples(c)))
         return NULL;
     so_frames frames = small_frames(pass, c);
     so_tensor *S = so_stft(pass, source, &frames);
@@ -194,7 +208,9 @@ so_tensor *so_wave_stft_loss(so_pass *pass, so_tensor *wave, so_tensor *real, in
 /* ---- binding */
 
 #define CONV(field, name, axes, init, scale, optional)                                                                 \
-    {offsetof(so_hift_conv, field), name, axes, NULL, init, scale, optional}
+    {                                                                                                                  \
+        offsetof(so_hift_conv, field), name, axes, NULL, init, scale, optional                                         \
+    }
 /* Weights [O, I, k] and [I, O, k] (transposed): the first letter is the axis with a length of its own. */
 static const so_bind_row norm_table[] = {
     CONV(v, "weight_v", "O I k", SO_INIT_FAN_IN, 1, false),
@@ -211,7 +227,10 @@ static const so_bind_row plain_table[] = {
     CONV(bias, "bias", "B", SO_INIT_VALUE, 0, false),
 };
 
-#define NET(field, name, axes, group, init, scale) {offsetof(so_hift, field), name, axes, group, init, scale, false}
+#define NET(field, name, axes, group, init, scale)                                                                     \
+    {                                                                                                                  \
+        offsetof(so_hift, field), name, axes, group, init, scale, false                                                \
+    }
 static const so_bind_row net_table[] = {
     NET(f0_w, "f0_predictor.classifier.weight", "1 f", "f0", SO_INIT_FAN_IN, 1),
     NET(f0_b, "f0_predictor.classifier.bias", "1", "f0", SO_INIT_VALUE, 0),
@@ -333,7 +352,8 @@ static so_status bind(so_hift *net, const char *prefix, so_binder *binder, so_er
     return bind_conv(&net->post, prefix, "conv_post", post, binder, error);
 }
 
-so_status so_hift_bind(so_hift *net, const so_hift_config *config, const char *prefix, so_binder *binder, so_error *error)
+so_status so_hift_bind(so_hift *net, const so_hift_config *config, const char *prefix, so_binder *binder,
+                       so_error *error)
 {
     if (config->stages < 1 || config->stages > SO_HIFT_STAGES || config->harmonics + 1 > SO_HIFT_HARMONICS ||
         config->channels >> config->stages < 1)

@@ -1,10 +1,11 @@
-/* The vocoder HiFT: log-mel frames to a waveform, by harmonics of a predicted pitch that a network shapes into a spectrum.
+/* The vocoder HiFT: log-mel frames to a waveform, by harmonics of a predicted pitch that a network shapes into a
+ * spectrum.
  *
  *     mel [B, T, M] ─ 5 × (conv, elu) ─ linear, abs ─ f0 [B, T] in Hz
  *     f0 ─ harmonics h f0 and noise [B, L, 9] ─ linear, tanh ─ source s [B, L] ─ STFT ─ S
- *     mel ─ conv_pre ─ per stage { leaky, transposed conv ─(+ resblock(conv S))─ mean of 3 resblocks } ─ leaky, conv_post
- *         ─ magnitudes and phases ─ inverse STFT ─ clamp ─ waveform [B, L], L = hop T samples in -1 .. 1
- *     resblock: x += conv(snake(conv_d(snake x))) for d in 1, 3, 5
+ *     mel ─ conv_pre ─ per stage { leaky, transposed conv ─(+ resblock(conv S))─ mean of 3 resblocks } ─ leaky,
+ * conv_post ─ magnitudes and phases ─ inverse STFT ─ clamp ─ waveform [B, L], L = hop T samples in -1 .. 1 resblock: x
+ * += conv(snake(conv_d(snake x))) for d in 1, 3, 5
  *
  * Every convolution but those of S has its weight as direction and length (weight norm).
  *
@@ -64,8 +65,8 @@ so_status so_hift_fold(so_hift *net, so_arena *memory, so_error *error);
 so_status so_hift_halve(so_hift *net, so_arena *memory, so_pool *pool, so_error *error);
 /* Samples a frame: the product of all rates and the hop. */
 int64_t so_hift_samples(const so_hift_config *config);
-/* Frames on either side of a piece of mel that reach its samples: a waveform made of pieces with so much (and the source
- * that belongs to it) around each equals the one made at once. */
+/* Frames on either side of a piece of mel that reach its samples: a waveform made of pieces with so much (and the
+ * source that belongs to it) around each equals the one made at once. */
 int64_t so_hift_context(const so_hift_config *config);
 
 /* mel[B, T, M] -> f0[B, T] in Hz. */
@@ -75,8 +76,8 @@ so_tensor *so_hift_f0(so_pass *pass, const so_hift *net, so_tensor *mel);
 typedef struct so_hift_phase {
     double turn[SO_HIFT_HARMONICS];
 } so_hift_phase;
-/* Harmonics of one utterance: f0[T] Hz -> out[L, H], H = harmonics + 1, L = T so_hift_samples(). offset[H] in radians (the
- * fundamental's is 0 as a rule) and noise[L, H] (standard normal) are the randomness. Moves `phase`. */
+/* Harmonics of one utterance: f0[T] Hz -> out[L, H], H = harmonics + 1, L = T so_hift_samples(). offset[H] in radians
+ * (the fundamental's is 0 as a rule) and noise[L, H] (standard normal) are the randomness. Moves `phase`. */
 void so_hift_harmonics(const so_hift_config *config, int64_t T, const so_real *f0, const so_real *offset,
                        const so_real *noise, so_hift_phase *phase, so_real *out);
 /* harmonics[B, L, H] (a constant) -> source [B, L]. */

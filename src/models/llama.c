@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define ROW(field, name, axes, init, scale) {offsetof(so_llama_layer, field), name, axes, NULL, init, scale, false}
+#define ROW(field, name, axes, init, scale)                                                                            \
+    {                                                                                                                  \
+        offsetof(so_llama_layer, field), name, axes, NULL, init, scale, false                                          \
+    }
 static const so_bind_row layer_table[] = {
     ROW(attn_norm, "input_layernorm.weight", "D", SO_INIT_VALUE, 1),
     ROW(q, "self_attn.q_proj.weight", "Hd D", SO_INIT_FAN_IN, 1),
@@ -25,7 +28,7 @@ so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_ten
     const so_llama_config *c = &net->config;
     so_heads heads = {c->heads, c->kv_heads, c->head_width};
     so_tensor *n = so_rms_norm(pass, x, l->attn_norm, c->rms_eps), *q, *k, *v;
-    so_linears(pass, n, 3, (so_tensor *[]){l->q, l->k, l->v}, (so_tensor **[]){&q, &k, &v});
+    so_linears(pass, n, 3, (so_tensor *[]){l->q, l->k, l->v}, (so_tensor * *[]){&q, &k, &v});
     q = so_rope(pass, q, c->heads, c->head_width, batch->pos, net->freq);
     k = so_rope(pass, k, c->kv_heads, c->head_width, batch->pos, net->freq);
     so_tensor *a = so_attention(pass, q, k, v, batch, i, heads, true);

@@ -29,8 +29,8 @@ typedef struct so_llama {
     int64_t layers;
     so_llama_layer *layer; /* [layers] */
     so_tensor *norm;
-    double *freq;          /* [d / 2], radians per position */
-    bool checkpoint;       /* while recording: recompute each layer on the way back */
+    double *freq;    /* [d / 2], radians per position */
+    bool checkpoint; /* while recording: recompute each layer on the way back */
 } so_llama;
 
 /* Binds `layers` layers "<prefix>{}." and the norm `norm_name` (both full names) and readies the rotary table; memory
@@ -43,7 +43,8 @@ void so_llama_sizes(const so_llama_config *config, so_sizes *sizes);
 /* The two halves of layer i; a layer is both in turn. x[R, D] -> [R, D]. */
 so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch);
 so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x);
-/* All layers and the final norm. `each` gets the input of every layer; with NULL, where nothing records, one layer's memory does for all. Does not advance the batch's stores. */
+/* All layers and the final norm. `each` gets the input of every layer; with NULL, where nothing records, one layer's
+ * memory does for all. Does not advance the batch's stores. */
 so_tensor *so_llama_forward(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, so_tensor **each);
 
 #endif

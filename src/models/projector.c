@@ -4,7 +4,10 @@
 
 #include <stddef.h>
 
-#define ROW(field, name, axes, init, scale) {offsetof(so_projector, field), name, axes, NULL, init, scale, false}
+#define ROW(field, name, axes, init, scale)                                                                            \
+    {                                                                                                                  \
+        offsetof(so_projector, field), name, axes, NULL, init, scale, false                                            \
+    }
 static const so_bind_row table[] = {
     ROW(in_w, "0.weight", "D C", SO_INIT_FAN_IN, 1),
     ROW(in_b, "0.bias", "D", SO_INIT_VALUE, 0),

@@ -13,7 +13,10 @@ static const so_bind_row tower_table[] = {
     {offsetof(so_siglip, post_b), "post_layernorm.bias", "D", NULL, SO_INIT_VALUE, 0, true},
 };
 
-#define ROW(field, name, axes, init, scale) {offsetof(so_siglip_layer, field), name, axes, NULL, init, scale, false}
+#define ROW(field, name, axes, init, scale)                                                                            \
+    {                                                                                                                  \
+        offsetof(so_siglip_layer, field), name, axes, NULL, init, scale, false                                         \
+    }
 static const so_bind_row layer_table[] = {
     ROW(norm1_w, "layer_norm1.weight", "D", SO_INIT_VALUE, 1),
     ROW(norm1_b, "layer_norm1.bias", "D", SO_INIT_VALUE, 0),
@@ -70,8 +73,7 @@ static so_tensor *cut_patches(so_pass *pass, const so_siglip_config *c, int64_t 
         int64_t b = row / (grid * grid), y0 = row / grid % grid * p, x0 = row % grid * p;
         for (int64_t ch = 0; ch < 3; ch++)
             for (int64_t dy = 0; dy < p; dy++)
-                for (int64_t dx = 0; dx < p; dx++)
-                    *out++ = (so_real)pixels[((b * 3 + ch) * s + y0 + dy) * s + x0 + dx];
+                for (int64_t dx = 0; dx < p; dx++) *out++ = (so_real)pixels[((b * 3 + ch) * s + y0 + dy) * s + x0 + dx];
     }
     return x;
 }

@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define NET(field, name, axes, group, init, scale)                                                                     \
-    {offsetof(so_speech_tokenizer, field), name, axes, group, init, scale, false}
+    {                                                                                                                  \
+        offsetof(so_speech_tokenizer, field), name, axes, group, init, scale, false                                    \
+    }
 static const so_bind_row net_table[] = {
     NET(conv1_w, "encoder.conv1.weight", "D M 3", NULL, SO_INIT_FAN_IN, 1),
     NET(conv1_b, "encoder.conv1.bias", "D", NULL, SO_INIT_VALUE, 0),
@@ -30,22 +32,18 @@ static const so_bind_row inner_table[] = {
     NET(inner_b, "inner.ctc.bias", "V", NULL, SO_INIT_VALUE, 0),
 };
 
-#define ROW(field, name, axes, init, scale) {offsetof(so_speech_block, field), name, axes, NULL, init, scale, false}
+#define ROW(field, name, axes, init, scale)                                                                            \
+    {                                                                                                                  \
+        offsetof(so_speech_block, field), name, axes, NULL, init, scale, false                                         \
+    }
 static const so_bind_row block_table[] = {
-    ROW(norm1_w, "attn_ln.weight", "D", SO_INIT_VALUE, 1),
-    ROW(norm1_b, "attn_ln.bias", "D", SO_INIT_VALUE, 0),
-    ROW(q_w, "attn.query.weight", "D D", SO_INIT_FAN_IN, 1),
-    ROW(q_b, "attn.query.bias", "D", SO_INIT_VALUE, 0),
-    ROW(k_w, "attn.key.weight", "D D", SO_INIT_FAN_IN, 1),
-    ROW(v_w, "attn.value.weight", "D D", SO_INIT_FAN_IN, 1),
-    ROW(v_b, "attn.value.bias", "D", SO_INIT_VALUE, 0),
-    ROW(o_w, "attn.out.weight", "D D", SO_INIT_FAN_IN, 0.5),
-    ROW(o_b, "attn.out.bias", "D", SO_INIT_VALUE, 0),
-    ROW(norm2_w, "mlp_ln.weight", "D", SO_INIT_VALUE, 1),
-    ROW(norm2_b, "mlp_ln.bias", "D", SO_INIT_VALUE, 0),
-    ROW(fc1_w, "mlp.0.weight", "F D", SO_INIT_FAN_IN, 1),
-    ROW(fc1_b, "mlp.0.bias", "F", SO_INIT_VALUE, 0),
-    ROW(fc2_w, "mlp.2.weight", "D F", SO_INIT_FAN_IN, 0.5),
+    ROW(norm1_w, "attn_ln.weight", "D", SO_INIT_VALUE, 1),   ROW(norm1_b, "attn_ln.bias", "D", SO_INIT_VALUE, 0),
+    ROW(q_w, "attn.query.weight", "D D", SO_INIT_FAN_IN, 1), ROW(q_b, "attn.query.bias", "D", SO_INIT_VALUE, 0),
+    ROW(k_w, "attn.key.weight", "D D", SO_INIT_FAN_IN, 1),   ROW(v_w, "attn.value.weight", "D D", SO_INIT_FAN_IN, 1),
+    ROW(v_b, "attn.value.bias", "D", SO_INIT_VALUE, 0),      ROW(o_w, "attn.out.weight", "D D", SO_INIT_FAN_IN, 0.5),
+    ROW(o_b, "attn.out.bias", "D", SO_INIT_VALUE, 0),        ROW(norm2_w, "mlp_ln.weight", "D", SO_INIT_VALUE, 1),
+    ROW(norm2_b, "mlp_ln.bias", "D", SO_INIT_VALUE, 0),      ROW(fc1_w, "mlp.0.weight", "F D", SO_INIT_FAN_IN, 1),
+    ROW(fc1_b, "mlp.0.bias", "F", SO_INIT_VALUE, 0),         ROW(fc2_w, "mlp.2.weight", "D F", SO_INIT_FAN_IN, 0.5),
     ROW(fc2_b, "mlp.2.bias", "D", SO_INIT_VALUE, 0),
 };
 
@@ -195,8 +193,8 @@ void so_speech_tokenizer_start_codes(so_speech_tokenizer *net, const so_tensor *
     }
 }
 
-static so_status bind_blocks(so_binder *binder, const char *prefix, const char *name, int64_t n, so_speech_block **blocks,
-                             so_error *error)
+static so_status bind_blocks(so_binder *binder, const char *prefix, const char *name, int64_t n,
+                             so_speech_block **blocks, so_error *error)
 {
     *blocks = so_arena_zalloc(&binder->store->memory, (size_t)(n + 1) * sizeof **blocks);
     if (!*blocks) return so_fail(error, SO_ERR_NOMEM, "no memory for a speech tokenizer");

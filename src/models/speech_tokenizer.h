@@ -34,12 +34,12 @@ typedef struct so_speech_tokenizer {
     so_speech_tokenizer_config config;
     so_tensor *conv1_w, *conv1_b, *conv2_w, *conv2_b, *position, *codes;
     so_speech_block *block, *second;
-    so_tensor *code_count, *code_sum;                   /* [K], [K, D]: averages behind the codes; NULL but in training */
+    so_tensor *code_count, *code_sum; /* [K], [K, D]: averages behind the codes; NULL but in training */
     so_tensor *post_w, *post_b, *ctc_w, *ctc_b, *inner_w, *inner_b; /* NULL where the config has none */
 } so_speech_tokenizer;
 
-/* Groups: "tokenizer" learns; "codebook" follows its vectors (so_speech_tokenizer_follow). Random weights get sinusoids for
- * positions. */
+/* Groups: "tokenizer" learns; "codebook" follows its vectors (so_speech_tokenizer_follow). Random weights get sinusoids
+ * for positions. */
 so_status so_speech_tokenizer_bind(so_speech_tokenizer *net, const so_speech_tokenizer_config *config,
                                    const char *prefix, so_binder *binder, so_error *error);
 /* Units for F frames. */

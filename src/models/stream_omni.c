@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROW(field, name, axes, group, init, scale) {offsetof(so_omni, field), name, axes, group, init, scale, false}
+#define ROW(field, name, axes, group, init, scale)                                                                     \
+    {                                                                                                                  \
+        offsetof(so_omni, field), name, axes, group, init, scale, false                                                \
+    }
 static const so_bind_row text_table[] = {
     ROW(text_embed, "model.embed_tokens.weight", "T D", "backbone", SO_INIT_NORMAL, 0.02),
     ROW(text_head, "lm_head.weight", "T D", "backbone", SO_INIT_FAN_IN, 1),
@@ -21,7 +24,10 @@ static const so_bind_row newline_table[] = {
     {offsetof(so_omni, image_newline), "model.image_newline", "D", "projector", SO_INIT_NORMAL, 0.02, true},
 };
 #undef ROW
-#define ROW(field, name, axes, scale) {offsetof(so_fusion_layer, field), name, axes, "top", SO_INIT_FAN_IN, scale, false}
+#define ROW(field, name, axes, scale)                                                                                  \
+    {                                                                                                                  \
+        offsetof(so_fusion_layer, field), name, axes, "top", SO_INIT_FAN_IN, scale, false                              \
+    }
 static const so_bind_row fusion_table[] = {
     ROW(q, "audio_text_attn.q_proj.weight", "Hd D", 1),
     ROW(k, "audio_text_attn.k_proj.weight", "Hd D", 1),
@@ -34,7 +40,10 @@ so_tensor *so_omni_hear(so_pass *pass, const so_omni *net, int64_t n, const int3
     return so_llama_forward(pass, &net->bottom, so_embed(pass, net->audio_embed, n, ids), batch, NULL);
 }
 
-so_tensor *so_omni_ctc(so_pass *pass, const so_omni *net, so_tensor *h) { return so_linear(pass, h, net->ctc_head, NULL); }
+so_tensor *so_omni_ctc(so_pass *pass, const so_omni *net, so_tensor *h)
+{
+    return so_linear(pass, h, net->ctc_head, NULL);
+}
 
 so_tensor *so_omni_expect(so_pass *pass, const so_omni *net, so_tensor *ctc_logits)
 {
@@ -66,7 +75,8 @@ so_tensor *so_omni_voice(so_pass *pass, const so_omni *net, so_tensor *hidden)
     return so_linear(pass, hidden, net->unit_head, NULL);
 }
 
-/* A fusion readied once per pass: memory rows, the batch of the rows that take text in, and the way back to all rows. */
+/* A fusion readied once per pass: memory rows, the batch of the rows that take text in, and the way back to all rows.
+ */
 typedef struct fusing {
     const so_fusion *fusion;
     so_tensor *memory;

@@ -5,9 +5,9 @@
  *    text ─ text_embed ───────────────────────────────────────────────────────┤   text_memory
  *    picture ─ SigLIP ─ projector ────────────────────────────────────────────┴─ BACKBONE ─ text_head ─ text tokens
  *
- * Each stack has its own key/value store and its own positions. Layer order of a top layer: self-attention, alignment-based
- * fusion (cross-attention into the last W text tokens), feed-forward. Source: paper figures 2 and 3; spec/stream-omni.md
- * 2-5.
+ * Each stack has its own key/value store and its own positions. Layer order of a top layer: self-attention,
+ * alignment-based fusion (cross-attention into the last W text tokens), feed-forward. Source: paper figures 2 and 3;
+ * spec/stream-omni.md 2-5.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_STREAM_OMNI_H
@@ -25,10 +25,10 @@ typedef enum so_fuse {
 } so_fuse;
 
 typedef struct so_omni_config {
-    so_llama_config llama;                /* the shape of all three stacks */
-    int64_t bottom, backbone, top;        /* layers */
-    int64_t text_rows, audio_rows;        /* rows of the text tables and of the audio tables */
-    bool speech, vision;                  /* which parts exist */
+    so_llama_config llama;         /* the shape of all three stacks */
+    int64_t bottom, backbone, top; /* layers */
+    int64_t text_rows, audio_rows; /* rows of the text tables and of the audio tables */
+    bool speech, vision;           /* which parts exist */
     so_siglip_config siglip;
     so_fuse fuse;
 } so_omni_config;
@@ -40,8 +40,8 @@ typedef struct so_fusion_layer {
 typedef struct so_omni {
     so_omni_config config;
     so_llama bottom, backbone, top;
-    so_fusion_layer *fusion; /* [top] */
-    so_tensor *text_embed, *text_head;                          /* [Vt, D] */
+    so_fusion_layer *fusion;                                     /* [top] */
+    so_tensor *text_embed, *text_head;                           /* [Vt, D] */
     so_tensor *audio_embed, *ctc_head, *unit_head, *text_memory; /* [Va, D], [Vt, D], [Va, D], [Va, D] */
     so_siglip siglip;
     so_projector projector;
@@ -68,8 +68,8 @@ so_tensor *so_omni_think(so_pass *pass, const so_omni *net, so_tensor *x, const 
 /* -> text logits [R, Vt] */
 so_tensor *so_omni_write(so_pass *pass, const so_omni *net, so_tensor *hidden);
 
-/* What the top layers see of the text, for one pass. Only the rows listed in `row` take it in: in generation the last row
- * of each sequence, in training every row of an answer. */
+/* What the top layers see of the text, for one pass. Only the rows listed in `row` take it in: in generation the last
+ * row of each sequence, in training every row of an answer. */
 typedef struct so_fusion {
     int64_t memory_rows;       /* entries of all sequences, one after another */
     const int32_t *memory_ids; /* [memory_rows] text ids, rows of text_memory */
@@ -79,8 +79,8 @@ typedef struct so_fusion {
     const int32_t *row;        /* [rows] rows of x, ascending */
     const int32_t *pos;        /* [rows] their speech positions */
     int64_t n_seqs;
-    const int64_t *seq_rows;   /* [n_seqs] how many of `row` belong to each sequence */
-    so_memory ranges;          /* per sequence and per entry of `row` */
+    const int64_t *seq_rows; /* [n_seqs] how many of `row` belong to each sequence */
+    so_memory ranges;        /* per sequence and per entry of `row` */
 } so_fusion;
 /* h [R, D] -> top output after its norm [R, D]. `each` as in so_llama_forward. */
 so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,

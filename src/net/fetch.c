@@ -22,16 +22,16 @@ struct so_fetcher {
 /* One answer on its way in. */
 typedef struct incoming {
     so_fetcher *fetcher;
-    so_fetched *text;      /* either */
-    so_part *part;         /* or */
+    so_fetched *text; /* either */
+    so_part *part;    /* or */
     const so_fetch_file *file;
     size_t limit;
-    uint64_t asked;        /* the range began here */
+    uint64_t asked; /* the range began here */
     bool started;
     char link[2048];
-    int64_t range_start;   /* of the answer; -1: it is the whole */
-    int64_t range_total;   /* -1: not told */
-    so_error error;        /* ours, when we stopped it */
+    int64_t range_start; /* of the answer; -1: it is the whole */
+    int64_t range_total; /* -1: not told */
+    so_error error;      /* ours, when we stopped it */
 } incoming;
 
 so_status so_fetcher_open(so_fetcher **out, const so_fetch_options *options, so_error *error)
@@ -50,8 +50,9 @@ so_status so_fetcher_open(so_fetcher **out, const so_fetch_options *options, so_
     if (o->patience <= 0) o->patience = 60;
     if (o->token && o->token[0]) {
         size_t n = strcspn(o->token, "\r\n");
-        int wrote = snprintf((*out)->authorization, sizeof (*out)->authorization, "Authorization: Bearer %.*s", (int)n, o->token);
-        if (wrote < 0 || (size_t)wrote >= sizeof (*out)->authorization) {
+        int wrote = snprintf((*out)->authorization, sizeof(*out)->authorization, "Authorization: Bearer %.*s", (int)n,
+                             o->token);
+        if (wrote < 0 || (size_t)wrote >= sizeof(*out)->authorization) {
             so_fetcher_close(out);
             return so_fail(error, SO_ERR_LIMIT, "a token of %zu bytes", n);
         }
@@ -136,7 +137,8 @@ static so_status take_file(incoming *in, const char *data, size_t n)
         return so_fail(&in->error, SO_ERR_FORMAT, "'%s' is longer than the %lld bytes it should have", in->file->url,
                        (long long)in->file->size);
     SO_TRY(so_part_put(in->part, data, n, &in->error));
-    return o->step ? o->step(o->context, (double)in->part->size, in->file->size > 0 ? (double)in->file->size : 0, &in->error)
+    return o->step ? o->step(o->context, (double)in->part->size, in->file->size > 0 ? (double)in->file->size : 0,
+                             &in->error)
                    : SO_OK;
 }
 
@@ -197,7 +199,8 @@ static so_status refused(const char *url, long code, so_error *error)
 {
     if (code == 404) return so_fail(error, SO_ERR_MISSING, "%s: not found (404)", url);
     if (code == 401 || code == 403)
-        return so_fail(error, SO_ERR_ARG, "%s: refused (%ld); the repository wants a token, or one that may read it", url, code);
+        return so_fail(error, SO_ERR_ARG, "%s: refused (%ld); the repository wants a token, or one that may read it",
+                       url, code);
     if (code == 429 || code >= 500) return so_fail(error, SO_ERR_IO, "%s: the server answers %ld", url, code);
     return so_fail(error, SO_ERR_FORMAT, "%s: the server answers %ld", url, code);
 }
@@ -221,8 +224,9 @@ static so_status request(so_fetcher *f, const char *url, incoming *in, bool *aga
         *again = code == 408 || code == 429 || code >= 500;
         return refused(url, code, error);
     }
-    *again = result != CURLE_URL_MALFORMAT && result != CURLE_UNSUPPORTED_PROTOCOL && result != CURLE_TOO_MANY_REDIRECTS &&
-             result != CURLE_PEER_FAILED_VERIFICATION && result != CURLE_OUT_OF_MEMORY;
+    *again = result != CURLE_URL_MALFORMAT && result != CURLE_UNSUPPORTED_PROTOCOL &&
+             result != CURLE_TOO_MANY_REDIRECTS && result != CURLE_PEER_FAILED_VERIFICATION &&
+             result != CURLE_OUT_OF_MEMORY;
     return so_fail(error, SO_ERR_IO, "%s: %s", url, message[0] ? message : curl_easy_strerror(result));
 }
 

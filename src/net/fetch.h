@@ -38,22 +38,22 @@ typedef struct so_fetched {
 } so_fetched;
 void so_fetched_clear(so_fetched *fetched);
 
-/* Gets `url`, at most `limit` bytes. SO_ERR_IO (no connection, a status of 500 or more after all tries), SO_ERR_MISSING (404),
- * SO_ERR_ARG (401 and 403: a token is wanted or not enough), SO_ERR_LIMIT, SO_ERR_FORMAT (another status). */
+/* Gets `url`, at most `limit` bytes. SO_ERR_IO (no connection, a status of 500 or more after all tries), SO_ERR_MISSING
+ * (404), SO_ERR_ARG (401 and 403: a token is wanted or not enough), SO_ERR_LIMIT, SO_ERR_FORMAT (another status). */
 so_status so_fetch_text(so_fetcher *fetcher, const char *url, size_t limit, so_fetched *out, so_error *error);
 
 /* What a file must be. */
 typedef struct so_fetch_file {
     const char *url, *path;
-    int64_t size;         /* bytes; -1: not known */
-    const char *hash;     /* lower-case hexadecimal; NULL: not known */
-    so_sha_kind kind;     /* of the hash */
-    bool git;             /* the hash is of "blob <size>\0" and the bytes, as git names files */
+    int64_t size;     /* bytes; -1: not known */
+    const char *hash; /* lower-case hexadecimal; NULL: not known */
+    so_sha_kind kind; /* of the hash */
+    bool git;         /* the hash is of "blob <size>\0" and the bytes, as git names files */
 } so_fetch_file;
 
-/* Gets a file to file->path by way of "<path>.part": what an earlier run or a dropped connection left is gone on with, by
- * range; where the server knows no ranges, from the beginning. Size and hash are checked before the file gets its name. A
- * file that is wrong is fetched once more from the beginning, then SO_ERR_FORMAT says what was found. Further
+/* Gets a file to file->path by way of "<path>.part": what an earlier run or a dropped connection left is gone on with,
+ * by range; where the server knows no ranges, from the beginning. Size and hash are checked before the file gets its
+ * name. A file that is wrong is fetched once more from the beginning, then SO_ERR_FORMAT says what was found. Further
  * SO_ERR_STATE (another process fetches it), SO_ERR_IO, SO_ERR_STOPPED. */
 so_status so_fetch(so_fetcher *fetcher, const so_fetch_file *file, so_error *error);
 

@@ -1,8 +1,8 @@
 /* Ops: what networks are written in. Forward and backward of each stand side by side in nn/ops_*.c.
  *
- * Every op checks shapes (a mismatch is the pass's error and names the op and both shapes), accepts NULL inputs (after an
- * error) and returns a new tensor of the pass's arena, or NULL. Weights may be stored in any type `linear` knows; they
- * learn only as SO_F32.
+ * Every op checks shapes (a mismatch is the pass's error and names the op and both shapes), accepts NULL inputs (after
+ * an error) and returns a new tensor of the pass's arena, or NULL. Weights may be stored in any type `linear` knows;
+ * they learn only as SO_F32.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_NN_OPS_H
@@ -24,11 +24,11 @@ so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *i
 
 /* ---- elementwise (ops_element.c) */
 so_tensor *so_apply(so_pass *pass, so_unary f, so_tensor *x);
-so_tensor *so_add(so_pass *pass, so_tensor *a, so_tensor *b);          /* same shape */
-so_tensor *so_add_row(so_pass *pass, so_tensor *x, so_tensor *row);    /* row[C] on every row */
-so_tensor *so_mul(so_pass *pass, so_tensor *a, so_tensor *b);          /* same shape */
+so_tensor *so_add(so_pass *pass, so_tensor *a, so_tensor *b);       /* same shape */
+so_tensor *so_add_row(so_pass *pass, so_tensor *x, so_tensor *row); /* row[C] on every row */
+so_tensor *so_mul(so_pass *pass, so_tensor *a, so_tensor *b);       /* same shape */
 so_tensor *so_scale(so_pass *pass, so_tensor *x, so_real factor);
-so_tensor *so_swiglu(so_pass *pass, so_tensor *gate, so_tensor *up);   /* silu(gate) * up */
+so_tensor *so_swiglu(so_pass *pass, so_tensor *gate, so_tensor *up); /* silu(gate) * up */
 /* x + y, written into y when nothing records: y must then be seen by nobody else (a branch's fresh output). */
 so_tensor *so_residual(so_pass *pass, so_tensor *x, so_tensor *y);
 /* x[r, :] * factor[r]; the factors (copied) are constants. */
@@ -73,8 +73,9 @@ size_t so_kv_bytes(so_type type, int64_t layers, int64_t width, int64_t capacity
 void *so_kv_k(const so_kv *kv, int64_t layer);
 void *so_kv_v(const so_kv *kv, int64_t layer);
 
-/* Rows belong to sequences: rows row0 .. row0+rows of an activation are positions pos0.. of one sequence. With a kv store
- * pos0 == kv->len and attention reads what came before from the store; without one a sequence begins at its first row. */
+/* Rows belong to sequences: rows row0 .. row0+rows of an activation are positions pos0.. of one sequence. With a kv
+ * store pos0 == kv->len and attention reads what came before from the store; without one a sequence begins at its first
+ * row. */
 typedef struct so_seq {
     int64_t row0, rows, pos0;
     so_kv *kv;
@@ -114,8 +115,8 @@ so_tensor *so_softmax(so_pass *pass, so_tensor *x);
 /* ---- losses (ops_loss.c); each gives one element */
 /* Mean over rows with label >= 0 of the cross entropy (0 rows: 0). Labels are copied. */
 so_tensor *so_cross_entropy(so_pass *pass, so_tensor *logits, const int32_t *label);
-/* The same with options. A row's loss is the cross entropy to a smoothed target, or the Kullback-Leibler distance to it;
- * rows may be weighted (copied). */
+/* The same with options. A row's loss is the cross entropy to a smoothed target, or the Kullback-Leibler distance to
+ * it; rows may be weighted (copied). */
 typedef enum so_smoothing {
     SO_SMOOTH_ALL,   /* s/V on every class and 1-s more on the label; cross entropy (PyTorch) */
     SO_SMOOTH_OTHERS /* 1-s on the label, s/(V-1) on the others; Kullback-Leibler distance (WeNet, FunASR) */
@@ -129,9 +130,9 @@ typedef struct so_ce {
 so_tensor *so_cross_entropy_with(so_pass *pass, so_tensor *logits, const int32_t *label, const so_ce *ce);
 /* Sum of loss[i] weight[i]; at most SO_MAX_INPUTS losses of one element each. */
 so_tensor *so_weighted_sum(so_pass *pass, int n, so_tensor *const *loss, const so_real *weight);
-/* Sum over sequences of the CTC loss on log-softmax of logits[R, V]; sequence s owns rows row0[s].. of rows[s] and has the
- * labels labels[label0[s]] .. of n_labels[s]. Infeasible sequences count 0 (their number is added to *infeasible if not
- * NULL). Divided by `divide`. Arrays are copied. */
+/* Sum over sequences of the CTC loss on log-softmax of logits[R, V]; sequence s owns rows row0[s].. of rows[s] and has
+ * the labels labels[label0[s]] .. of n_labels[s]. Infeasible sequences count 0 (their number is added to *infeasible if
+ * not NULL). Divided by `divide`. Arrays are copied. */
 typedef struct so_ctc {
     int64_t n_seqs;
     const int64_t *row0, *rows, *label0, *n_labels;

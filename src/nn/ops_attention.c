@@ -45,12 +45,14 @@ so_batch *so_batch_many(so_pass *pass, int64_t n, const int64_t *rows, so_kv *co
     batch->pos = so_take(pass, (size_t)batch->rows * sizeof *batch->pos, false);
     if (!batch->pos) return NULL;
     for (int64_t s = 0; s < n; s++)
-        for (int64_t r = 0; r < rows[s]; r++)
-            batch->pos[batch->seq[s].row0 + r] = (int32_t)(batch->seq[s].pos0 + r);
+        for (int64_t r = 0; r < rows[s]; r++) batch->pos[batch->seq[s].row0 + r] = (int32_t)(batch->seq[s].pos0 + r);
     return batch;
 }
 
-so_batch *so_batch_one(so_pass *pass, int64_t rows, so_kv *kv) { return so_batch_many(pass, 1, &rows, kv ? &kv : NULL); }
+so_batch *so_batch_one(so_pass *pass, int64_t rows, so_kv *kv)
+{
+    return so_batch_many(pass, 1, &rows, kv ? &kv : NULL);
+}
 
 void so_batch_advance(so_batch *batch)
 {
@@ -69,7 +71,8 @@ static void rope_back(so_pass *pass, const so_step *step)
     const rope *r = step->saved;
     so_real *dx = so_grad(pass, step->in[0]);
     if (dx && !pass->dry)
-        pass->k->rope(pass->pool, so_rows(step->out), r->heads, r->width, r->pos, r->freq, -1, true, step->out->grad, dx);
+        pass->k->rope(pass->pool, so_rows(step->out), r->heads, r->width, r->pos, r->freq, -1, true, step->out->grad,
+                      dx);
 }
 
 so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, const int32_t *pos, const double *freq)
@@ -77,8 +80,7 @@ so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, co
     if (!so_want_cols(pass, "rope", x, heads * width)) return NULL;
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
-    if (!pass->dry)
-        pass->k->rope(pass->pool, so_rows(x), heads, width, pos, freq, 1, false, so_data(x), so_data(y));
+    if (!pass->dry) pass->k->rope(pass->pool, so_rows(x), heads, width, pos, freq, 1, false, so_data(x), so_data(y));
     so_step *step = so_record(pass, "rope", rope_back, y, 1, &x, sizeof(rope));
     if (step) {
         size_t bytes = (size_t)so_rows(x) * sizeof *pos;
@@ -197,15 +199,23 @@ static bool store(so_pass *pass, const so_seq *seq, int64_t layer, so_heads h, c
         return false;
     }
     if (pass->recording || kv->width != c || layer >= kv->layers || seq->pos0 != kv->len) {
-        so_pass_fail(pass, SO_ERR_STATE, "attention: a store of %lld layers x %lld, position %lld; found layer %lld, %lld "
-                     "columns, position %lld%s", (long long)kv->layers, (long long)kv->width, (long long)kv->len,
-                     (long long)layer, (long long)c, (long long)seq->pos0, pass->recording ? ", while recording" : "");
+        so_pass_fail(pass, SO_ERR_STATE,
+                     "attention: a store of %lld layers x %lld, position %lld; found layer %lld, %lld "
+                     "columns, position %lld%s",
+                     (long long)kv->layers, (long long)kv->width, (long long)kv->len, (long long)layer, (long long)c,
+                     (long long)seq->pos0, pass->recording ? ", while recording" : "");
         return false;
     }
     if (pass->dry) return true;
     size_t at = stored_bytes(kv->type, seq->pos0 * c);
-    keep_job job = {kv->type, so_data(k) + seq->row0 * c, so_data(v) + seq->row0 * c, (char *)so_kv_k(kv, layer) + at,
-                    (char *)so_kv_v(kv, layer) + at, seq->rows, c, false};
+    keep_job job = {kv->type,
+                    so_data(k) + seq->row0 * c,
+                    so_data(v) + seq->row0 * c,
+                    (char *)so_kv_k(kv, layer) + at,
+                    (char *)so_kv_v(kv, layer) + at,
+                    seq->rows,
+                    c,
+                    false};
     int64_t tasks = (seq->rows + KEPT - 1) / KEPT;
     so_pool_for(pass->pool, tasks, keep_task, &job);
     so_error error = {0};
@@ -229,8 +239,8 @@ so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v,
     so_attn_seg *seg = (so_attn_seg *)attn->seg;
     for (int64_t s = 0; s < batch->n_seqs; s++) {
         const so_seq *seq = &batch->seq[s];
-        seg[s] = (so_attn_seg){seq->row0, seq->rows, so_data(k) + seq->row0 * c, so_data(v) + seq->row0 * c, NULL, NULL,
-                               seq->rows, c, 0};
+        seg[s] = (so_attn_seg){
+            seq->row0, seq->rows, so_data(k) + seq->row0 * c, so_data(v) + seq->row0 * c, NULL, NULL, seq->rows, c, 0};
         if (!seq->kv) continue;
         if (!store(pass, seq, layer, heads, k, v)) return NULL;
         seg[s].k = so_kv_k(seq->kv, layer);
@@ -275,7 +285,8 @@ static void softmax_back(so_pass *pass, const so_step *step)
 {
     so_real *dx = so_grad(pass, step->in[0]);
     if (dx && !pass->dry)
-        pass->k->softmax_back(pass->pool, so_rows(step->out), so_cols(step->out), so_data(step->out), step->out->grad, dx);
+        pass->k->softmax_back(pass->pool, so_rows(step->out), so_cols(step->out), so_data(step->out), step->out->grad,
+                              dx);
 }
 
 so_tensor *so_softmax(so_pass *pass, so_tensor *x)

@@ -253,7 +253,8 @@ static so_tensor *convolve(so_pass *pass, const char *op, const so_conv *c, so_t
     if (bias && (!so_want_f32(pass, op, bias) || !so_want_cols(pass, op, bias, w->dim[0]))) return NULL;
     so_tensor *y = so_new(pass, n_dims, dim);
     if (!y) return NULL;
-    if (pass->dry || !half_forward(pass, c, x, w, bias, y)) (is_sliding(c) ? sliding_forward : forward)(pass, c, x, w, bias, y);
+    if (pass->dry || !half_forward(pass, c, x, w, bias, y))
+        (is_sliding(c) ? sliding_forward : forward)(pass, c, x, w, bias, y);
     so_step *step = so_record(pass, op, conv_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof *c);
     if (step) memcpy(step->saved, c, sizeof *c);
     return y;

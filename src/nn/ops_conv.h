@@ -1,4 +1,5 @@
-/* Ops of the codec's networks: convolutions along time, group norms, Fourier transforms, quantisation. Included by ops.h.
+/* Ops of the codec's networks: convolutions along time, group norms, Fourier transforms, quantisation. Included by
+ * ops.h.
  *
  * Sequences along time are [B, T, C] (or [T, C] for one): channels last.
  *
@@ -52,8 +53,8 @@ so_tensor *so_swap(so_pass *pass, so_tensor *x);
 so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit);
 /* x[B, ..., C] + row[B, C]: each item of the batch its own row. */
 so_tensor *so_add_each(so_pass *pass, so_tensor *x, so_tensor *row);
-/* Row i of the result [n, C] is (1 - weight[i]) x[index[i]] + weight[i] x[index[i] + 1]; where weight is 0 the second row
- * need not exist. Copies the arrays. */
+/* Row i of the result [n, C] is (1 - weight[i]) x[index[i]] + weight[i] x[index[i] + 1]; where weight is 0 the second
+ * row need not exist. Copies the arrays. */
 so_tensor *so_lerp_rows(so_pass *pass, so_tensor *x, int64_t n, const int32_t *index, const so_real *weight);
 /* The index and weight of a linear interpolation (align_corners = false) of rows first .. first+from to `to` rows. */
 void so_lerp_index(int64_t first, int64_t from, int64_t to, int32_t *index, so_real *weight);
@@ -65,8 +66,8 @@ typedef struct so_score {
     const so_real *key_bias; /* [B, T], added to the scores of a key (-1e10 hides it), or NULL */
     const so_real *of_query; /* [B, T], times which it is added in the row of a query; NULL: 1 */
     /* Relative positions, or NULL: score(i,j) = ((q_i + u) k_j + (q_i + v) p_(i-j)) / sqrt(d). */
-    so_tensor *p;            /* [2T-1, D]: row r belongs to i - j = T-1-r */
-    so_tensor *u, *v;        /* [H, d] */
+    so_tensor *p;     /* [2T-1, D]: row r belongs to i - j = T-1-r */
+    so_tensor *u, *v; /* [H, d] */
 } so_score;
 /* Full self-attention of every item of the batch: q, k, v [B, T, D], D = H d. */
 so_tensor *so_score_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_score *score);
@@ -75,8 +76,8 @@ so_tensor *so_relative_positions(so_pass *pass, int64_t T, int64_t D);
 
 /* ---- Fourier transforms (ops_fourier.c) */
 
-/* Frames of n_fft numbers every `hop`, multiplied by window[n_fft] (lent until the way back is done), after a reflection of
- * `pad` numbers on both sides (n_fft/2: centred frames). */
+/* Frames of n_fft numbers every `hop`, multiplied by window[n_fft] (lent until the way back is done), after a
+ * reflection of `pad` numbers on both sides (n_fft/2: centred frames). */
 typedef struct so_frames {
     int64_t n_fft, hop, pad;
     const so_real *window;
@@ -99,8 +100,8 @@ const so_real *so_hann(so_pass *pass, int64_t n);
 /* A constant [M, n_fft/2+1]: triangles equally spaced on Slaney's mel scale, each of unit area in Hz. */
 so_tensor *so_slaney_bank(so_pass *pass, double rate, int64_t n_fft, int64_t M, double f_min, double f_max);
 
-/* d = real - made, m its (lower) median, L the mean of (d - m)^2 over entries d < m: tau - max(tau - L, 0), where the way
- * back goes through the median, too. One element; 0 where no entry is below the median. */
+/* d = real - made, m its (lower) median, L the mean of (d - m)^2 over entries d < m: tau - max(tau - L, 0), where the
+ * way back goes through the median, too. One element; 0 where no entry is below the median. */
 so_tensor *so_median_loss(so_pass *pass, so_tensor *real, so_tensor *made, double tau);
 
 /* ---- quantisation (ops_vq.c) */

@@ -1,5 +1,5 @@
-/* Attention whose scores carry more than q k: relative positions, a bias for every key. Scores are kept as a matrix of one
- * head, so that the products are plain ones; sequences of the codec are some hundred rows long.
+/* Attention whose scores carry more than q k: relative positions, a bias for every key. Scores are kept as a matrix of
+ * one head, so that the products are plain ones; sequences of the codec are some hundred rows long.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>

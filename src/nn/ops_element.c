@@ -151,8 +151,8 @@ so_tensor *so_scale_rows(so_pass *pass, so_tensor *x, const so_real *factor)
     if (!pass->dry)
         for (int64_t r = 0; r < rows; r++)
             for (int64_t i = 0; i < c; i++) so_data(y)[r * c + i] = so_data(x)[r * c + i] * factor[r];
-    so_step *step = so_record(pass, "scale_rows", scale_rows_back, y, 1, (so_tensor *[]){x},
-                              (size_t)rows * sizeof *factor);
+    so_step *step =
+        so_record(pass, "scale_rows", scale_rows_back, y, 1, (so_tensor *[]){x}, (size_t)rows * sizeof *factor);
     if (step) memcpy(step->saved, factor, (size_t)rows * sizeof *factor);
     return y;
 }

@@ -133,8 +133,7 @@ static void istft_back(so_pass *pass, const so_step *step)
             for (int64_t t = 0; t < s->n; t++) {
                 int64_t at = r % s->F * s->hop + t, i = at - s->pad;
                 bool kept = i >= 0 && i < s->N;
-                frames[r * s->n + t] =
-                    kept ? step->out->grad[r / s->F * s->N + i] * inverse[at] * s->window[t] : 0;
+                frames[r * s->n + t] = kept ? step->out->grad[r / s->F * s->N + i] * inverse[at] * s->window[t] : 0;
             }
     }
     if (spec && dspec) transform(pass, false, rows, s->n, frames, spec);
@@ -362,7 +361,8 @@ so_tensor *so_median_loss(so_pass *pass, so_tensor *real, so_tensor *made, doubl
     if (!so_want_same(pass, "median_loss", real, made) || !so_want_f32(pass, "median_loss", real)) return NULL;
     int64_t n = so_count(real);
     so_tensor *y = so_new1(pass, 1);
-    so_step *step = so_record(pass, "median_loss", median_loss_back, y, 2, (so_tensor *[]){real, made}, sizeof(median_loss));
+    so_step *step =
+        so_record(pass, "median_loss", median_loss_back, y, 2, (so_tensor *[]){real, made}, sizeof(median_loss));
     size_t mark = so_arena_mark(pass->arena);
     ranked *rank = so_take(pass, (size_t)n * sizeof *rank, false);
     if (!rank) return NULL;

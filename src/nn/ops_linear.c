@@ -58,7 +58,10 @@ static void linear_back(so_pass *pass, const so_step *step)
     if (db && !pass->dry) pass->k->sum_rows(pass->pool, m, n, dy, db);
 }
 
-static bool rounds(const so_pass *pass, const so_tensor *w) { return pass->k->int8 && so_type_about(w->type)->block > 1; }
+static bool rounds(const so_pass *pass, const so_tensor *w)
+{
+    return pass->k->int8 && so_type_about(w->type)->block > 1;
+}
 
 /* Rows of x as int8, at the end of the arena; NULL when memory ends. */
 static void *rounded_rows(so_pass *pass, const so_tensor *x)
@@ -68,8 +71,8 @@ static void *rounded_rows(so_pass *pass, const so_tensor *x)
     return out;
 }
 
-/* y = x w^T + bias: by the layout of w for bf16 where there is one, with x rounded to int8 where the table says so, or with
- * numbers as they are. */
+/* y = x w^T + bias: by the layout of w for bf16 where there is one, with x rounded to int8 where the table says so, or
+ * with numbers as they are. */
 static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y)
 {
     int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
@@ -180,8 +183,8 @@ static void decode_task(void *p, int64_t task, int thread)
 }
 
 /* out[m, n] = x[:, j0..j0+rows) w[j0..j0+rows, :]; `decoded` holds MIX_ROWS rows of a w that is not so_real. */
-static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t j0, int64_t rows,
-                      so_real *decoded, so_real *out)
+static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t j0, int64_t rows, so_real *decoded,
+                      so_real *out)
 {
     int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
     const so_real *from = decoded;

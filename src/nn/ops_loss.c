@@ -1,7 +1,8 @@
 /* Losses: cross entropy (plain and smoothed), CTC, pairs of SigLIP, squared and absolute differences, weighted sums.
  *
- * Softmax terms come from the backend's cross_entropy kernel; what is summed over rows or alignments is summed in double.
- * Source: CTC after Graves et al. 2006 (log space, eq. 7.18-7.29 of Graves' book); sigmoid pairs after arXiv 2303.15343.
+ * Softmax terms come from the backend's cross_entropy kernel; what is summed over rows or alignments is summed in
+ * double. Source: CTC after Graves et al. 2006 (log space, eq. 7.18-7.29 of Graves' book); sigmoid pairs after arXiv
+ * 2303.15343.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
@@ -120,9 +121,11 @@ static bool entropy_init(so_pass *pass, entropy *e, const so_tensor *x, const in
     int64_t rows = so_rows(x), cols = so_cols(x);
     for (int64_t r = 0; r < rows; r++)
         if (label[r] >= cols)
-            return so_pass_fail(pass, SO_ERR_ARG, "cross_entropy: label %d, expected below %lld", label[r], (long long)cols);
+            return so_pass_fail(pass, SO_ERR_ARG, "cross_entropy: label %d, expected below %lld", label[r],
+                                (long long)cols);
     if (!(ce->smoothing >= 0 && ce->smoothing <= 1) || (ce->smoothing > 0 && cols < 2))
-        return so_pass_fail(pass, SO_ERR_ARG, "cross_entropy: smoothing %g over %lld classes", ce->smoothing, (long long)cols);
+        return so_pass_fail(pass, SO_ERR_ARG, "cross_entropy: smoothing %g over %lld classes", ce->smoothing,
+                            (long long)cols);
     e->mix = smooth_of(ce, cols);
     e->label = copied(pass, label, rows, sizeof *label);
     e->weight = copied(pass, ce->weight, rows, sizeof *ce->weight);
@@ -165,8 +168,8 @@ so_tensor *so_cross_entropy(so_pass *pass, so_tensor *logits, const int32_t *lab
 typedef struct ctc_seq {
     int64_t row0, rows, n_labels;
     const int32_t *label, *earliest;
-    so_real *posterior;  /* [rows, 2 n_labels + 1]; NULL when nothing is recorded */
-    double *alpha;       /* the same shape, scratch */
+    so_real *posterior; /* [rows, 2 n_labels + 1]; NULL when nothing is recorded */
+    double *alpha;      /* the same shape, scratch */
     double loss;
 } ctc_seq;
 
@@ -202,8 +205,14 @@ static inline double log_add3(double a, double b, double c)
 }
 
 /* State s of the extended labels (blank, l0, blank, l1, ..., blank). */
-static inline int32_t state_label(const ctc *c, const ctc_seq *q, int64_t s) { return s & 1 ? q->label[s / 2] : c->blank; }
-static inline bool may_skip(const ctc_seq *q, int64_t s) { return (s & 1) && s >= 3 && q->label[s / 2] != q->label[s / 2 - 1]; }
+static inline int32_t state_label(const ctc *c, const ctc_seq *q, int64_t s)
+{
+    return s & 1 ? q->label[s / 2] : c->blank;
+}
+static inline bool may_skip(const ctc_seq *q, int64_t s)
+{
+    return (s & 1) && s >= 3 && q->label[s / 2] != q->label[s / 2 - 1];
+}
 
 static inline double log_p(const ctc *c, const ctc_seq *q, int64_t t, int64_t s)
 {
@@ -304,17 +313,18 @@ static bool ctc_check(so_pass *pass, const so_tensor *x, const so_ctc *in)
 {
     int64_t V = so_cols(x);
     if (in->blank < 0 || in->blank >= V || in->divide == 0)
-        return so_pass_fail(pass, SO_ERR_ARG, "ctc_loss: blank %d of %lld classes, divided by %g", in->blank, (long long)V,
-                            in->divide);
+        return so_pass_fail(pass, SO_ERR_ARG, "ctc_loss: blank %d of %lld classes, divided by %g", in->blank,
+                            (long long)V, in->divide);
     for (int64_t i = 0; i < in->n_seqs; i++) {
         if (in->row0[i] < 0 || in->rows[i] < 0 || in->row0[i] + in->rows[i] > so_rows(x) || in->n_labels[i] < 0)
-            return so_pass_fail(pass, SO_ERR_ARG, "ctc_loss: sequence %lld owns rows %lld to %lld of %lld", (long long)i,
-                                (long long)in->row0[i], (long long)(in->row0[i] + in->rows[i]), (long long)so_rows(x));
+            return so_pass_fail(pass, SO_ERR_ARG, "ctc_loss: sequence %lld owns rows %lld to %lld of %lld",
+                                (long long)i, (long long)in->row0[i], (long long)(in->row0[i] + in->rows[i]),
+                                (long long)so_rows(x));
         for (int64_t l = 0; l < in->n_labels[i]; l++) {
             int32_t id = in->labels[in->label0[i] + l];
             if (id < 0 || id >= V || id == in->blank)
-                return so_pass_fail(pass, SO_ERR_ARG, "ctc_loss: label %d of %lld classes with blank %d", id, (long long)V,
-                                    in->blank);
+                return so_pass_fail(pass, SO_ERR_ARG, "ctc_loss: label %d of %lld classes with blank %d", id,
+                                    (long long)V, in->blank);
         }
     }
     return true;
@@ -332,8 +342,10 @@ static bool ctc_init(so_pass *pass, ctc *c, const so_tensor *x, const so_ctc *in
     for (int64_t i = 0; i < in->n_seqs; i++) {
         int64_t rows = in->rows[i], S = 2 * in->n_labels[i] + 1;
         c->seq[i] = (ctc_seq){.row0 = in->row0[i], .rows = rows, .n_labels = in->n_labels[i]};
-        c->seq[i].label = copied(pass, in->labels ? in->labels + in->label0[i] : &in->blank, in->n_labels[i], sizeof(int32_t));
-        if (in->earliest) c->seq[i].earliest = copied(pass, in->earliest + in->label0[i], in->n_labels[i], sizeof(int32_t));
+        c->seq[i].label =
+            copied(pass, in->labels ? in->labels + in->label0[i] : &in->blank, in->n_labels[i], sizeof(int32_t));
+        if (in->earliest)
+            c->seq[i].earliest = copied(pass, in->earliest + in->label0[i], in->n_labels[i], sizeof(int32_t));
         if (keep) c->seq[i].posterior = so_take(pass, (size_t)(rows * S) * sizeof(so_real), false);
         for (int64_t t = 0; t < rows; t++) c->row_label[in->row0[i] + t] = in->blank;
     }
@@ -366,7 +378,8 @@ so_tensor *so_ctc_loss(so_pass *pass, so_tensor *logits, const so_ctc *in)
     size_t mark = so_arena_mark(pass->arena);
     so_real *nll = so_take(pass, (size_t)so_rows(logits) * sizeof *nll, false);
     for (int64_t i = 0; i < c->n_seqs; i++)
-        c->seq[i].alpha = so_take(pass, (size_t)((c->seq[i].rows + 2) * (2 * c->seq[i].n_labels + 1)) * sizeof(double), false);
+        c->seq[i].alpha =
+            so_take(pass, (size_t)((c->seq[i].rows + 2) * (2 * c->seq[i].n_labels + 1)) * sizeof(double), false);
     if (!so_ok(pass)) return NULL;
     if (!pass->dry) {
         c->nll = nll;
@@ -455,10 +468,12 @@ so_tensor *so_sigmoid_pairs(so_pass *pass, so_tensor *a, so_tensor *b, so_tensor
 {
     if (!so_want_dims(pass, "sigmoid_pairs", a, 2) || !so_want_dims(pass, "sigmoid_pairs", b, 2)) return NULL;
     if (!so_want_same(pass, "sigmoid_pairs", a, b) || !so_want_cols(pass, "sigmoid_pairs", log_scale, 1)) return NULL;
-    if (!so_want_same(pass, "sigmoid_pairs", log_scale, bias) || !so_want_f32(pass, "sigmoid_pairs", log_scale)) return NULL;
+    if (!so_want_same(pass, "sigmoid_pairs", log_scale, bias) || !so_want_f32(pass, "sigmoid_pairs", log_scale))
+        return NULL;
     int64_t B = so_rows(a), D = so_cols(a);
     if (B < 1 || so_count(log_scale) != 1)
-        return so_pass_fail(pass, SO_ERR_SHAPE, "sigmoid_pairs: %lld pairs, one scale and one bias expected", (long long)B);
+        return so_pass_fail(pass, SO_ERR_SHAPE, "sigmoid_pairs: %lld pairs, one scale and one bias expected",
+                            (long long)B);
     so_tensor *y = one(pass);
     so_step *step = so_record(pass, "sigmoid_pairs", sigmoid_pairs_back, y, 4, (so_tensor *[]){a, b, log_scale, bias},
                               (size_t)(B * B + 2) * sizeof(so_real));

@@ -28,7 +28,8 @@ so_tensor *so_splice(so_pass *pass, int parts, so_tensor *const *part, int64_t n
     if (parts < 1 || parts > SO_MAX_INPUTS)
         return so_pass_fail(pass, SO_ERR_ARG, "splice: %d parts, expected 1 to %d", parts, SO_MAX_INPUTS);
     for (int i = 0; i < parts; i++)
-        if (!so_want_cols(pass, "splice", part[i], so_cols(part[0])) || !so_want_f32(pass, "splice", part[i])) return NULL;
+        if (!so_want_cols(pass, "splice", part[i], so_cols(part[0])) || !so_want_f32(pass, "splice", part[i]))
+            return NULL;
     for (int64_t i = 0; i < n; i++)
         if (part_of[i] < 0 || part_of[i] >= parts || row[i] >= so_rows(part[part_of[i]]))
             return so_pass_fail(pass, SO_ERR_ARG, "splice: row %d of part %d does not exist", row[i], part_of[i]);

@@ -11,8 +11,8 @@ enum { SQUARES = 64, SEARCHED = 8, LANES = 8 }; /* codes and rows of a task; sum
 typedef struct vq_job {
     int64_t codes, cols, rows; /* rows: of the piece */
     const so_real *code;
-    double *square;            /* [codes] |code|^2 */
-    const so_real *dot;        /* [rows, codes] */
+    double *square;     /* [codes] |code|^2 */
+    const so_real *dot; /* [rows, codes] */
     int32_t *ids;
 } vq_job;
 
@@ -58,14 +58,18 @@ so_status so_vq_nearest(so_pass *pass, const so_tensor *x, const so_tensor *code
     int64_t R = so_rows(x), K = so_rows(codes), D = so_cols(x);
     size_t mark = so_arena_mark(pass->arena);
     so_real *dot = so_take(pass, (size_t)(ROWS * K) * sizeof *dot, false);
-    vq_job job = {.codes = K, .cols = D, .code = so_data(codes), .dot = dot,
+    vq_job job = {.codes = K,
+                  .cols = D,
+                  .code = so_data(codes),
+                  .dot = dot,
                   .square = so_take(pass, (size_t)K * sizeof *job.square, false)};
     if (job.square && !pass->dry) {
         so_pool_for(pass->pool, (K + SQUARES - 1) / SQUARES, vq_squares, &job);
         for (int64_t r0 = 0; r0 < R; r0 += ROWS) {
             job.rows = R - r0 < ROWS ? R - r0 : ROWS;
             job.ids = ids + r0;
-            pass->k->gemm(pass->pool, false, true, job.rows, K, D, so_data(x) + r0 * D, D, so_data(codes), D, 0, dot, K);
+            pass->k->gemm(pass->pool, false, true, job.rows, K, D, so_data(x) + r0 * D, D, so_data(codes), D, 0, dot,
+                          K);
             so_pool_for(pass->pool, (job.rows + SEARCHED - 1) / SEARCHED, vq_search, &job);
         }
     }

@@ -79,7 +79,8 @@ so_step *so_record(so_pass *pass, const char *op, so_backward_fn backward, so_te
     bool wanted = false;
     for (int i = 0; i < n; i++) wanted |= in[i] && in[i]->wants_grad;
     if (!wanted) return NULL;
-    if (!backward) return so_pass_fail(pass, SO_ERR_UNSUPPORTED, "op '%s' cannot be trained through: it has no backward", op);
+    if (!backward)
+        return so_pass_fail(pass, SO_ERR_UNSUPPORTED, "op '%s' cannot be trained through: it has no backward", op);
     so_step *step = so_take(pass, sizeof *step, false);
     if (!step) return NULL;
     *step = (so_step){.backward = backward, .op = op, .out = out, .before = pass->tape};
@@ -175,7 +176,8 @@ so_tensor *so_run_layer(so_pass *pass, so_layer_fn layer, void *context, so_tens
     size_t mark = so_arena_mark(pass->arena);
     so_tensor *y = layer(pass, context, x);
     if (!so_ok(pass)) return NULL;
-    if (so_count(y) != so_count(out)) return so_pass_fail(pass, SO_ERR_SHAPE, "a layer must keep the shape of its input");
+    if (so_count(y) != so_count(out))
+        return so_pass_fail(pass, SO_ERR_SHAPE, "a layer must keep the shape of its input");
     if (!pass->dry) memcpy(out->data, y->data, (size_t)so_count(out) * sizeof(so_real));
     so_arena_release(pass->arena, mark);
     return out;
@@ -200,7 +202,8 @@ so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t
     if (!pass->dry) memcpy(out->data, y->data, (size_t)so_count(x) * sizeof(so_real));
     so_arena_release(pass->arena, mark);
     so_tensor always = {.wants_grad = true};
-    so_step *step = so_record(pass, "checkpoint", checkpoint_back, out, 2, (so_tensor *[]){x, &always}, sizeof(checkpoint));
+    so_step *step =
+        so_record(pass, "checkpoint", checkpoint_back, out, 2, (so_tensor *[]){x, &always}, sizeof(checkpoint));
     if (step) {
         *(checkpoint *)step->saved = (checkpoint){layer, copy};
         step->in[1] = NULL;

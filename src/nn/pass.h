@@ -1,8 +1,8 @@
 /* A pass: one walk through a network, forward and, when it records, back.
  *
- * Ops (nn/ops.h) check shapes, take their output from the pass's arena, call the backend's kernel, and push a step on the
- * tape when the pass records and an input wants a gradient. Errors are sticky: the first is kept in `error`, later ops
- * return NULL and do nothing, and every op accepts the NULL tensors that result. The owner asks once, at the end.
+ * Ops (nn/ops.h) check shapes, take their output from the pass's arena, call the backend's kernel, and push a step on
+ * the tape when the pass records and an input wants a gradient. Errors are sticky: the first is kept in `error`, later
+ * ops return NULL and do nothing, and every op accepts the NULL tensors that result. The owner asks once, at the end.
  *
  * A dry pass checks shapes and takes memory but computes nothing: arena->peak then foretells the need exactly.
  *
@@ -59,8 +59,8 @@ so_tensor *so_new_like(so_pass *pass, const so_tensor *t);
 void *so_take(so_pass *pass, size_t bytes, bool zero);
 
 /* Records `op` when the pass records and one of the n inputs wants a gradient; sets out->wants_grad. `saved_bytes` of
- * zeroed memory become step->saved, returned through the result (a dummy block when nothing is recorded: callers may fill
- * it either way only if the result is not NULL). Returns NULL when nothing is recorded. */
+ * zeroed memory become step->saved, returned through the result (a dummy block when nothing is recorded: callers may
+ * fill it either way only if the result is not NULL). Returns NULL when nothing is recorded. */
 so_step *so_record(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n, so_tensor *const *in,
                    size_t saved_bytes);
 
@@ -78,12 +78,12 @@ so_status so_backward(so_pass *pass, so_tensor *loss, so_real seed);
 /* The same from any tensor, whose grad the caller has set. */
 so_status so_backward_from(so_pass *pass);
 
-/* Runs `layer(pass, context, x)` as one recorded step: forward without recording (its inner memory is released), and once
- * more, recording, on the way back. `layer` must depend on x, weights and unchanging context only. */
+/* Runs `layer(pass, context, x)` as one recorded step: forward without recording (its inner memory is released), and
+ * once more, recording, on the way back. `layer` must depend on x, weights and unchanging context only. */
 typedef so_tensor *(*so_layer_fn)(so_pass *pass, void *context, so_tensor *x);
 so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t context_bytes, so_tensor *x);
-/* For inference (a recording pass must not ask): what layer(pass, context, x) gives is written to `out`, of x's shape and often x
- * itself, and all else that the layer took from the arena is released. */
+/* For inference (a recording pass must not ask): what layer(pass, context, x) gives is written to `out`, of x's shape
+ * and often x itself, and all else that the layer took from the arena is released. */
 so_tensor *so_run_layer(so_pass *pass, so_layer_fn layer, void *context, so_tensor *x, so_tensor *out);
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "base/block.h"
 
-/* The largest magnitudes that the weights of a block can have, squared and summed. What q4_k and q5_k add and take away to make a
- * weight is at most three times as large as the largest weight that it can make. */
+/* The largest magnitudes that the weights of a block can have, squared and summed. What q4_k and q5_k add and take away
+ * to make a weight is at most three times as large as the largest weight that it can make. */
 static double squares_of_block(so_type type, const unsigned char *p)
 {
     double sum = 0;
@@ -23,7 +23,7 @@ static double squares_of_block(so_type type, const unsigned char *p)
     uint8_t s[8], m[8];
     double top = type == SO_Q4_K ? 15 : 31, dm = (double)so_block_half(p + 2);
     d = (double)so_block_half(p); /* signs matter to what a sum comes to */
-    so_block_six(p + 4, s, m); /* q4_k and q5_k begin alike */
+    so_block_six(p + 4, s, m);    /* q4_k and q5_k begin alike */
     for (int g = 0; g < 8; g++) {
         double least = -dm * m[g], most = top * d * s[g] - dm * m[g];
         sum += 32 * fmax(least * least, most * most);
@@ -45,7 +45,8 @@ static void reach_task(void *p, int64_t task, int thread)
     const so_type_info *about = so_type_about(job->w->type);
     int64_t blocks = job->w->dim[1] / about->block;
     for (int64_t j = task * ROWS; j < (task + 1) * ROWS && j < job->w->dim[0]; j++) {
-        const unsigned char *row = (const unsigned char *)job->w->data + so_type_bytes(job->w->type, j * job->w->dim[1]);
+        const unsigned char *row =
+            (const unsigned char *)job->w->data + so_type_bytes(job->w->type, j * job->w->dim[1]);
         double sum = 0;
         for (int64_t b = 0; b < blocks; b++) sum += squares_of_block(job->w->type, row + b * about->bytes);
         job->reach[j] = (float)(sqrt(sum) * 1.000001);
@@ -106,8 +107,8 @@ static void rescore_row(void *p, int64_t task, int thread)
 }
 
 /* Screened products z; `error` times a row's reach bounds how far each is off. `row` has room for n. */
-static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, double error, so_real *z,
-                       int32_t *row, int64_t *exact)
+static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, double error,
+                       so_real *z, int32_t *row, int64_t *exact)
 {
     int64_t n = w->dim[0], left = 0;
     double floor = -INFINITY;
@@ -127,7 +128,8 @@ static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, co
 int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int64_t *exact)
 {
     if (!so_ok(pass) || !x || so_rows(x) != 1 || w->n_dims != 2 || so_cols(x) != w->dim[1] || w->dim[0] < 1) {
-        if (so_ok(pass) && x) so_pass_fail(pass, SO_ERR_SHAPE, "best row: one row of %lld columns is expected", (long long)w->dim[1]);
+        if (so_ok(pass) && x)
+            so_pass_fail(pass, SO_ERR_SHAPE, "best row: one row of %lld columns is expected", (long long)w->dim[1]);
         return 0;
     }
     int64_t n = w->dim[0], k = w->dim[1];

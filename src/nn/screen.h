@@ -13,9 +13,9 @@
 /* reach[j] >= the Euclidean norm of row j of a matrix [V, D] of a block type, read from the blocks' scales alone. */
 void so_row_reach(so_pool *pool, const so_tensor *w, float *reach);
 
-/* The j whose product of row j with x[1, D] is the largest as `linear` of the pass's table computes it; the lowest among
- * equals. `reach` of the rows as above; with NULL all products are exact. Adds the number of exact products to *exact
- * when that is not NULL. 0 in a dry pass or after an error. */
+/* The j whose product of row j with x[1, D] is the largest as `linear` of the pass's table computes it; the lowest
+ * among equals. `reach` of the rows as above; with NULL all products are exact. Adds the number of exact products to
+ * *exact when that is not NULL. 0 in a dry pass or after an error. */
 int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int64_t *exact);
 
 #endif

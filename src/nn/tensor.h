@@ -1,8 +1,9 @@
 /* Tensors: a shape, a type, and bytes that somebody else owns.
  *
- * Row-major, contiguous, at most four axes, dim[0] slowest. Activations are SO_F32 (so_real); weights may be stored in any
- * so_type. Shape letters, one table for the project: B batch, T text positions, S speech positions, P patches, D width,
- * H heads, K kv heads, d head width, F feed-forward width, V vocabulary, L layers, C channels, M mel bins, N samples.
+ * Row-major, contiguous, at most four axes, dim[0] slowest. Activations are SO_F32 (so_real); weights may be stored in
+ * any so_type. Shape letters, one table for the project: B batch, T text positions, S speech positions, P patches, D
+ * width, H heads, K kv heads, d head width, F feed-forward width, V vocabulary, L layers, C channels, M mel bins, N
+ * samples.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_NN_TENSOR_H
@@ -18,11 +19,11 @@ enum { SO_MAX_DIMS = 4 };
 
 typedef struct so_tensor {
     void *data;
-    so_real *grad;   /* same shape; NULL until the first gradient arrives */
+    so_real *grad; /* same shape; NULL until the first gradient arrives */
     int64_t dim[SO_MAX_DIMS];
     so_type type;
     int8_t n_dims;
-    bool wants_grad; /* a weight of a group that learns, or depends on one */
+    bool wants_grad;  /* a weight of a group that learns, or depends on one */
     const char *name; /* of a weight; NULL for an activation */
     const void *half; /* of a weight: the layout of kernels->half_linear or half_conv, for inference; NULL: none */
 } so_tensor;

@@ -218,7 +218,8 @@ static so_status enrol(so_binder *binder, const char *name, const so_bind_row *r
     return SO_OK;
 }
 
-static so_status bind_one(so_binder *binder, const char *name, const so_bind_row *row, so_tensor **field, so_error *error)
+static so_status bind_one(so_binder *binder, const char *name, const so_bind_row *row, so_tensor **field,
+                          so_error *error)
 {
     so_weight *w = so_store_find(binder->store, name);
     const so_view *view = binder->source ? so_views_find(binder->source, name) : NULL;
@@ -243,7 +244,8 @@ static so_status bind_one(so_binder *binder, const char *name, const so_bind_row
         return SO_OK;
     }
     if (!so_type_holds_numbers(view->type)) {
-        problem(binder, "'%s' is %s, expected floats or blocks of them", name, so_view_describe(view, found, sizeof found));
+        problem(binder, "'%s' is %s, expected floats or blocks of them", name,
+                so_view_describe(view, found, sizeof found));
         return SO_OK;
     }
     SO_TRY(load(binder, view, w, error));

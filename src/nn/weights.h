@@ -1,7 +1,7 @@
 /* Named weights, and the tables that bind them to a network's fields.
  *
- * A network lists its weights once, in a bind table: field, name in the published checkpoint, axes in shape letters, group,
- * initialisation. The same table loads, checks shapes, makes random weights, and says what learns.
+ * A network lists its weights once, in a bind table: field, name in the published checkpoint, axes in shape letters,
+ * group, initialisation. The same table loads, checks shapes, makes random weights, and says what learns.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_NN_WEIGHTS_H
@@ -17,10 +17,11 @@ typedef struct so_weight {
     so_tensor tensor;  /* its address never changes; tensor.name is the full name */
     const char *group; /* "backbone", "bottom", ... from the bind table */
     const char *axes;
-    bool multiplies;   /* a matrix or kernel of products, not a table or a vector */
+    bool multiplies; /* a matrix or kernel of products, not a table or a vector */
 } so_weight;
 
-/* All weights of one model. Owns converted and random ones; those of the file's own type are lent from the reader's map. */
+/* All weights of one model. Owns converted and random ones; those of the file's own type are lent from the reader's
+ * map. */
 typedef struct so_store {
     so_arena memory;
     so_weight **weight; /* in the order of binding */
@@ -47,13 +48,14 @@ typedef enum so_init {
 } so_init;
 
 typedef struct so_bind_row {
-    size_t field;      /* offsetof the so_tensor * in the network's struct */
-    const char *name;  /* "self_attn.q_proj.weight"; "{}" stands for the index */
-    const char *axes;  /* shape letters and numbers, one axis per blank: "V D", "Hd D", "C C 3"; letters side by side multiply */
+    size_t field;     /* offsetof the so_tensor * in the network's struct */
+    const char *name; /* "self_attn.q_proj.weight"; "{}" stands for the index */
+    const char *
+        axes; /* shape letters and numbers, one axis per blank: "V D", "Hd D", "C C 3"; letters side by side multiply */
     const char *group; /* NULL: the binder's */
     so_init init;
     double scale;
-    bool optional;     /* absent in the file: the field becomes NULL */
+    bool optional; /* absent in the file: the field becomes NULL */
 } so_bind_row;
 
 /* Sizes by shape letter (ASCII). */
@@ -61,18 +63,18 @@ typedef struct so_sizes {
     int64_t of[128];
 } so_sizes;
 
-/* Lays a weight of any stored type out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear, [O, C, k] for
- * so_conv1d. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
+/* Lays a weight of any stored type out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear,
+ * [O, C, k] for so_conv1d. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
 so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_error *error);
 /* The same for every weight of products in `group` (NULL: all). */
 so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_error *error);
 
-/* Of a store bound to views of a mapped file: gives back the pages of weights that now lie in memory in another form, expanded or
- * laid out. */
+/* Of a store bound to views of a mapped file: gives back the pages of weights that now lie in memory in another form,
+ * expanded or laid out. */
 void so_store_forget(const so_store *store, const so_views *source);
 
-/* What networks expect: names and shapes in the order of their tables, collected instead of weights. `row` tells what is
- * optional and how it starts; only the numbers in it live on. Zeroed before, cleared with so_roll_clear. */
+/* What networks expect: names and shapes in the order of their tables, collected instead of weights. `row` tells what
+ * is optional and how it starts; only the numbers in it live on. Zeroed before, cleared with so_roll_clear. */
 typedef struct so_roll {
     so_views views; /* type SO_F32, no data */
     so_bind_row *row;
@@ -87,28 +89,29 @@ typedef struct so_binder {
     const so_views *source; /* NULL: make random weights */
     so_sizes sizes;
     const char *group;
-    so_rng *rng;            /* for random weights */
-    bool quick;             /* random weights by so_random_fill, matrices in the type `made`: for measuring speed */
+    so_rng *rng; /* for random weights */
+    bool quick;  /* random weights by so_random_fill, matrices in the type `made`: for measuring speed */
     so_type made;
-    so_pool *pool;          /* for conversion, may be NULL */
-    bool expand;            /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
-    bool halve;             /* matrices of products keep their type although others expand: so_store_halve is going to lay them out */
-    bool check_finite;      /* NaN or infinity in a loaded weight is a problem */
-    so_roll *roll;          /* not NULL: weights are listed there, fields stay NULL, nothing is loaded or made */
+    so_pool *pool; /* for conversion, may be NULL */
+    bool expand;   /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
+    bool halve; /* matrices of products keep their type although others expand: so_store_halve is going to lay them out
+                 */
+    bool check_finite; /* NaN or infinity in a loaded weight is a problem */
+    so_roll *roll;     /* not NULL: weights are listed there, fields stay NULL, nothing is loaded or made */
     int problems;
-    char text[900];         /* the first problems, one a line */
+    char text[900]; /* the first problems, one a line */
 } so_binder;
 
-/* Binds `n` rows of `table` into `owner`. The full name is prefix + name with {} replaced by `index`. A name bound before
- * is shared. Stops only for SO_ERR_NOMEM. */
+/* Binds `n` rows of `table` into `owner`. The full name is prefix + name with {} replaced by `index`. A name bound
+ * before is shared. Stops only for SO_ERR_NOMEM. */
 so_status so_bind(so_binder *binder, const char *prefix, int64_t index, const so_bind_row *table, int n, void *owner,
                   so_error *error);
 #define SO_BIND(binder, prefix, index, table, owner, error)                                                            \
     so_bind(binder, prefix, index, table, (int)(sizeof(table) / sizeof *(table)), owner, error)
 /* SO_ERR_FORMAT with all problems collected, naming `what`; SO_OK when there were none. */
 so_status so_binder_finish(const so_binder *binder, const char *what, so_error *error);
-/* n numbers (whole blocks) of mean near 0 and deviation `scale`, evenly spread, in the layout of `type`: F32, F16, BF16, or a quantised type,
- * whose blocks get random bits and equal scales. The same for every number of threads. */
+/* n numbers (whole blocks) of mean near 0 and deviation `scale`, evenly spread, in the layout of `type`: F32, F16,
+ * BF16, or a quantised type, whose blocks get random bits and equal scales. The same for every number of threads. */
 void so_random_fill(so_pool *pool, so_type type, int64_t n, double scale, uint64_t seed, void *out);
 /* Evaluates "Hd" and the like. */
 int64_t so_axis(const so_sizes *sizes, const char *axis);

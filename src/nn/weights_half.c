@@ -26,7 +26,8 @@ static void decode_task(void *p, int64_t task, int thread)
 static const so_real *numbers(const so_tensor *t, so_arena *memory, so_pool *pool, so_error *error)
 {
     if (t->type == SO_F32) return so_data(t);
-    decode_job job = {t, t->dim[0], so_count(t) / t->dim[0], so_arena_alloc(memory, (size_t)so_count(t) * sizeof(so_real))};
+    decode_job job = {t, t->dim[0], so_count(t) / t->dim[0],
+                      so_arena_alloc(memory, (size_t)so_count(t) * sizeof(so_real))};
     if (job.out)
         so_pool_for(pool, (job.rows + DECODE_ROWS - 1) / DECODE_ROWS, decode_task, &job);
     else

@@ -28,8 +28,12 @@ static void fix_scales(so_type type, double s, unsigned char *block)
 {
     static const unsigned char halfway[12] = {0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0, 0xa0}; /* all 6-bit scales 32 */
     switch (type) {
-    case SO_Q8_0: put_f16(block, s / 73.9); break;
-    case SO_Q4_0: put_f16(block, s / 4.61); break;
+    case SO_Q8_0:
+        put_f16(block, s / 73.9);
+        break;
+    case SO_Q4_0:
+        put_f16(block, s / 4.61);
+        break;
     case SO_Q4_K:
     case SO_Q5_K: {
         double step = s / (type == SO_Q4_K ? 4.61 : 9.23) / 32;
@@ -42,7 +46,8 @@ static void fix_scales(so_type type, double s, unsigned char *block)
         memset(block + 192, 64, 16);
         put_f16(block + 208, s / 18.47 / 64);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -63,9 +68,15 @@ static void fill_numbers(const fill_job *j, so_rng *rng, int64_t i0, int64_t i1)
     for (int64_t i = i0; i < i1; i++) {
         double x = (so_rng_uniform(rng) - 0.5) * width;
         switch (j->type) {
-        case SO_F32: ((so_real *)(void *)j->out)[i] = (so_real)x; break;
-        case SO_BF16: ((uint16_t *)(void *)j->out)[i] = so_to_bf16((float)x); break;
-        default: ((uint16_t *)(void *)j->out)[i] = so_to_f16((float)x); break;
+        case SO_F32:
+            ((so_real *)(void *)j->out)[i] = (so_real)x;
+            break;
+        case SO_BF16:
+            ((uint16_t *)(void *)j->out)[i] = so_to_bf16((float)x);
+            break;
+        default:
+            ((uint16_t *)(void *)j->out)[i] = so_to_f16((float)x);
+            break;
         }
     }
 }

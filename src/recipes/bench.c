@@ -57,8 +57,8 @@ static void count_attention(so_pool *pool, const so_attn *attn, const so_real *q
     tally.inner->attention(pool, attn, q, out, lse);
 }
 
-static void count_half_linear(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx, int64_t m,
-                              const so_real *bias, so_real *y, int64_t ldy)
+static void count_half_linear(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx,
+                              int64_t m, const so_real *bias, so_real *y, int64_t ldy)
 {
     tally.flops += 2.0 * (double)m * (double)n * (double)k;
     tally.bytes += (double)so_type_bytes(SO_BF16, n * k);
@@ -69,7 +69,9 @@ static bool count_half_conv(so_pool *pool, const so_conv *conv, const void *layo
                             const so_real *bias, so_real *y)
 {
     bool done = tally.inner->half_conv(pool, conv, layout, n, x, bias, y);
-    if (done) tally.flops += 2.0 * (double)(conv->batch * conv->out[1]) * (double)n * (double)(conv->kernel[1] * conv->channels);
+    if (done)
+        tally.flops +=
+            2.0 * (double)(conv->batch * conv->out[1]) * (double)n * (double)(conv->kernel[1] * conv->channels);
     return done;
 }
 
@@ -142,9 +144,10 @@ static double reading_now(const so_bench *b, const so_bench_row *row)
     return reads(row) ? so_peak_read(b->pool, row->weights, row->weights_bytes, b->processor_time) : 0;
 }
 
-/* row->n repetitions in t[n]; of rows that read, share[n] is how much each read of what memory gave just before and after. */
-static so_status repeat(so_bench *b, so_bench_row *row, so_pass *pass, so_bench_fn fn, void *work, double *t, double *share,
-                        so_error *error)
+/* row->n repetitions in t[n]; of rows that read, share[n] is how much each read of what memory gave just before and
+ * after. */
+static so_status repeat(so_bench *b, so_bench_row *row, so_pass *pass, so_bench_fn fn, void *work, double *t,
+                        double *share, so_error *error)
 {
     so_status status = SO_OK;
     size_t mark = so_arena_mark(pass->arena);

@@ -72,7 +72,8 @@ so_status so_bench_siglip(so_bench *b, so_error *error)
     SO_TRY_GO(stand_open(&e.s, b, 3 * 384 * 384, error));
     SO_TRY_GO(so_siglip_bind(&e.net, &config, "", &e.s.binder, error));
     SO_TRY_GO(settle(&e.s, b, error));
-    so_bench_row row = {.what = "see: SigLIP so400m, one picture", .unit = "ms", .amount = 1e-3, .inverse = true, .limit = rounding(b)};
+    so_bench_row row = {
+        .what = "see: SigLIP so400m, one picture", .unit = "ms", .amount = 1e-3, .inverse = true, .limit = rounding(b)};
     SO_TRY_GO(so_bench_measure(b, row, &e.s.pass, look, &e, error));
 done:
     stand_close(&e.s);
@@ -97,15 +98,24 @@ static void listen(so_pass *pass, void *work)
 
 so_status so_bench_tokenizer(so_bench *b, so_error *error)
 {
-    const so_speech_tokenizer_config config = {.mels = 128, .width = 1280, .heads = 20, .ff = 5120, .layers = 6, .codes = 4096,
-                                               .context = 1500, .stride = {2, 2}};
+    const so_speech_tokenizer_config config = {.mels = 128,
+                                               .width = 1280,
+                                               .heads = 20,
+                                               .ff = 5120,
+                                               .layers = 6,
+                                               .codes = 4096,
+                                               .context = 1500,
+                                               .stride = {2, 2}};
     ears e = {.frames = (int64_t)(100 * fmin(b->seconds, 30))};
     so_status status;
     SO_TRY_GO(stand_open(&e.s, b, e.frames * config.mels, error));
     SO_TRY_GO(so_speech_tokenizer_bind(&e.net, &config, "", &e.s.binder, error));
     SO_TRY_GO(settle(&e.s, b, error));
-    so_bench_row row = {.what = "hear: speech tokenizer, a second of audio", .unit = "ms", .amount = 1e-3 * (double)e.frames / 100,
-                        .inverse = true, .limit = rounding(b)};
+    so_bench_row row = {.what = "hear: speech tokenizer, a second of audio",
+                        .unit = "ms",
+                        .amount = 1e-3 * (double)e.frames / 100,
+                        .inverse = true,
+                        .limit = rounding(b)};
     SO_TRY_GO(so_bench_measure(b, row, &e.s.pass, listen, &e, error));
 done:
     stand_close(&e.s);
@@ -136,10 +146,14 @@ so_status so_bench_flow(so_bench *b, so_error *error)
     SO_TRY_GO(stand_open(&r.s, b, frames * config.mels + config.speaker, error));
     SO_TRY_GO(so_flow_bind(&r.net, &config, "", &r.s.binder, error));
     for (int64_t i = 0; i < N; i++) r.ids[i] = (int32_t)so_rng_below(&r.s.rng, config.units);
-    r.request = (so_flow_request){.N = N, .frames = frames, .ids = r.ids, .z = r.s.input, .vector = r.s.input + frames * config.mels};
+    r.request = (so_flow_request){
+        .N = N, .frames = frames, .ids = r.ids, .z = r.s.input, .vector = r.s.input + frames * config.mels};
     SO_TRY_GO(settle(&r.s, b, error));
-    so_bench_row row = {.what = "speak: flow, units to mel", .unit = "real-time factor", .amount = (double)N / UNITS_A_SECOND,
-                        .inverse = true, .limit = rounding(b)};
+    so_bench_row row = {.what = "speak: flow, units to mel",
+                        .unit = "real-time factor",
+                        .amount = (double)N / UNITS_A_SECOND,
+                        .inverse = true,
+                        .limit = rounding(b)};
     SO_TRY_GO(so_bench_measure(b, row, &r.s.pass, run_flow, &r, error));
 done:
     stand_close(&r.s);
@@ -163,7 +177,8 @@ static void run_hift(so_pass *pass, void *work)
     so_tensor *mel = so_constant(pass, 3, (int64_t[]){1, v->T, c->mels}, v->s.input);
     so_tensor *f0 = so_hift_f0(pass, &v->net, mel), *harmonics = so_new3(pass, 1, v->T * per, H);
     so_hift_phase phase = {{0}};
-    if (f0 && harmonics) so_hift_harmonics(c, v->T, so_data(f0), v->offset, v->s.input + v->T * c->mels, &phase, so_data(harmonics));
+    if (f0 && harmonics)
+        so_hift_harmonics(c, v->T, so_data(f0), v->offset, v->s.input + v->T * c->mels, &phase, so_data(harmonics));
     so_hift_wave(pass, &v->net, mel, so_hift_source(pass, &v->net, harmonics));
 }
 
@@ -178,8 +193,11 @@ so_status so_bench_hift(so_bench *b, so_error *error)
     SO_TRY_GO(so_hift_bind(&v.net, &config, "", &v.s.binder, error));
     SO_TRY_GO(so_hift_fold(&v.net, &v.s.store.memory, error));
     if (b->bf16) SO_TRY_GO(so_hift_halve(&v.net, &v.s.store.memory, b->pool, error));
-    so_bench_row row = {.what = "speak: vocoder, mel to waveform", .unit = "real-time factor",
-                        .amount = (double)samples / (double)config.rate, .inverse = true, .limit = rounding(b)};
+    so_bench_row row = {.what = "speak: vocoder, mel to waveform",
+                        .unit = "real-time factor",
+                        .amount = (double)samples / (double)config.rate,
+                        .inverse = true,
+                        .limit = rounding(b)};
     SO_TRY_GO(so_bench_measure(b, row, &v.s.pass, run_hift, &v, error));
 done:
     stand_close(&v.s);

@@ -11,7 +11,11 @@
 #include "models/stream_omni.h"
 #include "recipes/bench_run.h"
 
-enum { STEPS = 4 /* tokens or units of one repetition */, CHUNK = 512 /* rows of a prompt computed together */, WINDOW = 5 };
+enum {
+    STEPS = 4 /* tokens or units of one repetition */,
+    CHUNK = 512 /* rows of a prompt computed together */,
+    WINDOW = 5
+};
 
 static const so_llama_config llama_8b = {4096, 32, 8, 128, 14336, 1e-5, 500000, 8, 1, 4, 8192};
 static const so_llama_config llama_1b = {2048, 32, 8, 64, 8192, 1e-5, 500000, 32, 1, 4, 8192};
@@ -20,7 +24,8 @@ static const struct size {
     const char *name;
     const so_llama_config *llama;
     int64_t bottom, backbone, top;
-} sizes[] = {{"llama-8b", &llama_8b, 0, 32, 0}, {"llama-1b", &llama_1b, 0, 16, 0}, {"stream-omni-8b", &llama_8b, 3, 32, 5}};
+} sizes[] = {
+    {"llama-8b", &llama_8b, 0, 32, 0}, {"llama-1b", &llama_1b, 0, 16, 0}, {"stream-omni-8b", &llama_8b, 3, 32, 5}};
 enum { SIZES = sizeof sizes / sizeof sizes[0], TEXT_ROWS = 128256, AUDIO_ROWS = 132352, UNITS = 4096 };
 
 static const struct size *find_size(const char *name)
@@ -54,9 +59,9 @@ typedef struct stand {
     so_omni net;
     so_type type;
     so_kv bottom, backbone, top;
-    int32_t *ids;     /* [prompt + STEPS] */
-    int64_t layers;   /* the backbone's, all of them */
-    char note[64];    /* "24 of 32 layers, scaled" */
+    int32_t *ids;   /* [prompt + STEPS] */
+    int64_t layers; /* the backbone's, all of them */
+    char note[64];  /* "24 of 32 layers, scaled" */
 } stand;
 
 static double layer_weights(const so_llama_config *c)
@@ -82,7 +87,9 @@ static so_status take_kv(stand *s, so_kv *kv, int64_t layers, so_error *error)
 {
     const so_llama_config *c = &s->net.config.llama;
     bool blocks = so_type_about(s->type)->block > 1; /* what a session takes when it is not told */
-    *kv = (so_kv){.layers = layers, .width = c->kv_heads * c->head_width, .capacity = s->bench->prompt + STEPS,
+    *kv = (so_kv){.layers = layers,
+                  .width = c->kv_heads * c->head_width,
+                  .capacity = s->bench->prompt + STEPS,
                   .type = blocks ? SO_F16 : SO_F32};
     const char *type = s->bench->kv;
     if (type && (!find_type(type, &kv->type) || (so_type_about(kv->type)->block > 1 && kv->type != SO_Q8_0)))
@@ -104,8 +111,13 @@ static so_status stand_open(stand *s, so_bench *b, const struct size *size, so_e
         snprintf(s->note, sizeof s->note, "%lld of %lld layers, scaled", (long long)layers, (long long)size->backbone);
     if (b->say) b->say(b->context, layers < size->backbone ? s->note : "random weights");
     so_binder binder = {.store = &s->store, .pool = b->pool, .rng = &rng, .quick = true, .made = s->type};
-    so_omni_config config = {.llama = *size->llama, .bottom = size->bottom, .backbone = layers, .top = size->top,
-                             .text_rows = TEXT_ROWS, .audio_rows = AUDIO_ROWS, .speech = size->bottom > 0};
+    so_omni_config config = {.llama = *size->llama,
+                             .bottom = size->bottom,
+                             .backbone = layers,
+                             .top = size->top,
+                             .text_rows = TEXT_ROWS,
+                             .audio_rows = AUDIO_ROWS,
+                             .speech = size->bottom > 0};
     SO_TRY(so_omni_bind(&s->net, &config, &binder, error));
     SO_TRY(take_kv(s, &s->backbone, layers, error));
     SO_TRY(take_kv(s, &s->bottom, size->bottom, error));
@@ -114,7 +126,10 @@ static so_status stand_open(stand *s, so_bench *b, const struct size *size, so_e
     if (!s->ids) return so_fail(error, SO_ERR_NOMEM, "no memory for a prompt");
     for (int64_t i = 0; i < b->prompt + STEPS; i++) s->ids[i] = (int32_t)so_rng_below(&rng, TEXT_ROWS);
     bool blocks = so_type_about(s->type)->block > 1;
-    so_pass_init(&s->pass, &s->arena, b->pool, blocks ? so_kernels_int8() : s->type == SO_F32 ? so_kernels_best() : so_kernels_half());
+    so_pass_init(&s->pass, &s->arena, b->pool,
+                 blocks              ? so_kernels_int8()
+                 : s->type == SO_F32 ? so_kernels_best()
+                                     : so_kernels_half());
     return SO_OK;
 }
 
@@ -155,8 +170,8 @@ static void write_text(so_pass *pass, void *work)
     }
 }
 
-/* A unit as the loop makes it: bottom layers and their CTC row, then top layers with a window of text, then the unit row of all
- * ids or of units only. */
+/* A unit as the loop makes it: bottom layers and their CTC row, then top layers with a window of text, then the unit
+ * row of all ids or of units only. */
 static void make_units_of(so_pass *pass, void *work, bool all)
 {
     stand *s = work;
@@ -167,8 +182,15 @@ static void make_units_of(so_pass *pass, void *work, bool all)
         size_t mark = so_arena_mark(pass->arena);
         int32_t pos = (int32_t)s->top.len;
         so_batch *below = so_batch_one(pass, 1, &s->bottom), *above = so_batch_one(pass, 1, &s->top);
-        so_fusion fusion = {.memory_rows = WINDOW, .memory_ids = s->ids, .memory_pos = memory_pos, .rows = 1, .row = &first,
-                            .pos = &pos, .n_seqs = 1, .seq_rows = &one, .ranges = {&none, &window, &first, &last}};
+        so_fusion fusion = {.memory_rows = WINDOW,
+                            .memory_ids = s->ids,
+                            .memory_pos = memory_pos,
+                            .rows = 1,
+                            .row = &first,
+                            .pos = &pos,
+                            .n_seqs = 1,
+                            .seq_rows = &one,
+                            .ranges = {&none, &window, &first, &last}};
         so_tensor *h = so_omni_hear(pass, &s->net, 1, s->ids + i, below);
         so_omni_ctc(pass, &s->net, h);
         so_tensor *row = so_omni_speak(pass, &s->net, h, above, &fusion, NULL), few = *s->net.unit_head;
@@ -197,7 +219,9 @@ static double scaled(const stand *s, double amount)
 static const char *product(const stand *s)
 {
     const so_peak *p = &s->bench->peak;
-    return so_type_about(s->type)->block > 1 && p->int8 > 0 ? "int8" : s->type != SO_F32 && p->bf16 > 0 ? "bf16" : "f32";
+    return so_type_about(s->type)->block > 1 && p->int8 > 0 ? "int8"
+           : s->type != SO_F32 && p->bf16 > 0               ? "bf16"
+                                                            : "f32";
 }
 
 so_status so_bench_llama(so_bench *b, const char *name, so_error *error)
@@ -211,12 +235,22 @@ so_status so_bench_llama(so_bench *b, const char *name, so_error *error)
     const char *sep = s.note[0] ? ", " : "";
     snprintf(what[0], sizeof what[0], "prefill: %lld positions%s%s", (long long)b->prompt, sep, s.note);
     snprintf(what[1], sizeof what[1], "decode: text after %lld positions%s%s", (long long)b->prompt, sep, s.note);
-    so_bench_row prefill = {.what = what[0], .unit = "tokens/s", .amount = scaled(&s, (double)b->prompt), .limit = product(&s)};
-    so_bench_row decode = {.what = what[1], .unit = "tokens/s", .amount = scaled(&s, STEPS), .limit = "read",
-                           .weights = s.store.memory.base, .weights_bytes = s.store.memory.used};
-    so_bench_row units = {.what = "units: bottom, CTC, top, unit head", .unit = "units/s", .amount = STEPS, .limit = "read",
-                          .weights = decode.weights, .weights_bytes = decode.weights_bytes};
-    if (!b->only || strstr(b->only, "prefill")) SO_TRY_GO(so_bench_measure(b, prefill, &s.pass, read_prompt, &s, error));
+    so_bench_row prefill = {
+        .what = what[0], .unit = "tokens/s", .amount = scaled(&s, (double)b->prompt), .limit = product(&s)};
+    so_bench_row decode = {.what = what[1],
+                           .unit = "tokens/s",
+                           .amount = scaled(&s, STEPS),
+                           .limit = "read",
+                           .weights = s.store.memory.base,
+                           .weights_bytes = s.store.memory.used};
+    so_bench_row units = {.what = "units: bottom, CTC, top, unit head",
+                          .unit = "units/s",
+                          .amount = STEPS,
+                          .limit = "read",
+                          .weights = decode.weights,
+                          .weights_bytes = decode.weights_bytes};
+    if (!b->only || strstr(b->only, "prefill"))
+        SO_TRY_GO(so_bench_measure(b, prefill, &s.pass, read_prompt, &s, error));
     if (!b->only || strstr(b->only, "decode")) SO_TRY_GO(so_bench_measure(b, decode, &s.pass, write_text, &s, error));
     if (size->bottom && (!b->only || strstr(b->only, "units"))) {
         SO_TRY_GO(so_bench_measure(b, units, &s.pass, make_units, &s, error));

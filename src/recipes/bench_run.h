@@ -10,7 +10,8 @@
 typedef void (*so_bench_fn)(so_pass *pass, void *work);
 
 /* Runs `fn` once to count and warm up, then bench->repeats times, and reports `row` with its figures filled in. */
-so_status so_bench_measure(so_bench *bench, so_bench_row row, so_pass *pass, so_bench_fn fn, void *work, so_error *error);
+so_status so_bench_measure(so_bench *bench, so_bench_row row, so_pass *pass, so_bench_fn fn, void *work,
+                           so_error *error);
 const so_kernels *so_bench_kernels(const so_bench *bench);
 double so_bench_now(const so_bench *bench);
 

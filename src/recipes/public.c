@@ -12,7 +12,7 @@ typedef struct part {
     const char *name, *about;
     const char *file;                             /* is there when the part is done */
     so_status (*run)(so_tt *tt, so_error *error); /* NULL: the corpus, which takes more */
-    bool optional;    /* run only when it is named */
+    bool optional;                                /* run only when it is named */
 } part;
 
 static const part parts[] = {

@@ -47,7 +47,8 @@ static double file_bytes(const char *path)
 static so_status choose_path(judging *j, so_error *error)
 {
     const char *folder = getenv("TMPDIR");
-    if (j->options->keep) return (j->path = strdup(j->options->keep)) ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory");
+    if (j->options->keep)
+        return (j->path = strdup(j->options->keep)) ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory");
     if (asprintf(&j->path, "%s/stream-omni-XXXXXX", folder && folder[0] ? folder : "/tmp") < 0) {
         j->path = NULL;
         return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
@@ -62,11 +63,12 @@ static so_status choose_path(judging *j, so_error *error)
 static so_status open_models(judging *j, so_error *error)
 {
     const so_quant_options *o = j->options;
-    so_model_options first = {.threads = o->turns.threads, .tokenizer = o->turns.tokenizer, .precision = SO_PRECISION_EXACT};
+    so_model_options first = {
+        .threads = o->turns.threads, .tokenizer = o->turns.tokenizer, .precision = SO_PRECISION_EXACT};
     so_model_options open = {.threads = o->turns.threads, .tokenizer = o->turns.tokenizer};
     so_model_options keep = {.threads = o->turns.threads, .keep_types = 1};
-    so_save_options save = {.type = o->type, .types = o->types, .importance = o->importance, .note = o->note,
-                            .context = o->turns.context};
+    so_save_options save = {
+        .type = o->type, .types = o->types, .importance = o->importance, .note = o->note, .context = o->turns.context};
     SO_TRY(so_model_open(&j->first, o->turns.model, &first, error));
     if (!o->type && !o->types) return so_model_open(&j->other, o->turns.model, &open, error);
     SO_TRY(choose_path(j, error));
@@ -97,10 +99,16 @@ static so_status ask_answers(judging *j, so_error *error)
 {
     const so_quant_options *o = j->options;
     for (int i = 0; i < 2; i++) {
-        so_tabletop_eval_options ask = {.model = i && j->path ? j->path : o->turns.model, .modes = "V+T>T,V+S>T,V+S>U",
-                                        .items = o->turns.items, .threads = o->turns.threads, .seed = o->turns.seed,
-                                        .keep_types = i && j->path, .kv = i ? o->kv : NULL, .stop = o->turns.stop,
-                                        .progress = o->turns.progress, .context = o->turns.context};
+        so_tabletop_eval_options ask = {.model = i && j->path ? j->path : o->turns.model,
+                                        .modes = "V+T>T,V+S>T,V+S>U",
+                                        .items = o->turns.items,
+                                        .threads = o->turns.threads,
+                                        .seed = o->turns.seed,
+                                        .keep_types = i && j->path,
+                                        .kv = i ? o->kv : NULL,
+                                        .stop = o->turns.stop,
+                                        .progress = o->turns.progress,
+                                        .context = o->turns.context};
         char *json = NULL;
         SO_TRY(so_eval_tabletop(o->turns.data, &ask, NULL, &json, error));
         j->answers[i] = json_loads(json, 0, NULL);
@@ -166,9 +174,12 @@ static void print_answers(FILE *out, const judging *j)
         fprintf(out, "%-8s %7.2f %% -> %6.2f %%", json_string_value(json_object_get(x, "mode")), answer_share(x),
                 answer_share(y));
         for (int k = 0; k < 2; k++) {
-            double before = word_errors(x, k ? "echo" : "transcript"), after = word_errors(y, k ? "echo" : "transcript");
-            if (isfinite(before) && isfinite(after)) fprintf(out, "   %6.2f %% -> %6.2f %%", before, after);
-            else fprintf(out, "%23s", "");
+            double before = word_errors(x, k ? "echo" : "transcript"),
+                   after = word_errors(y, k ? "echo" : "transcript");
+            if (isfinite(before) && isfinite(after))
+                fprintf(out, "   %6.2f %% -> %6.2f %%", before, after);
+            else
+                fprintf(out, "%23s", "");
         }
         fprintf(out, "\n");
     }
@@ -179,11 +190,14 @@ static void print_table(FILE *out, const judging *j)
     const so_quant_options *o = j->options;
     so_model_info info;
     so_model_about(j->first, &info);
-    fprintf(out, "%s as %s", info.name[0] ? info.name : o->turns.model, o->type ? o->type : o->types ? o->types : "stored");
+    fprintf(out, "%s as %s", info.name[0] ? info.name : o->turns.model,
+            o->type    ? o->type
+            : o->types ? o->types
+                       : "stored");
     if (o->kv) fprintf(out, ", keys and values as %s", o->kv);
     if (j->bytes > 0) fprintf(out, ": %.1f MB", j->bytes / 1e6);
-    fprintf(out, "\n\n%-8s %13s %12s %18s %12s %12s\n", "", "distributions", "same choice", "same, where firm", "KL mean",
-            "KL most");
+    fprintf(out, "\n\n%-8s %13s %12s %18s %12s %12s\n", "", "distributions", "same choice", "same, where firm",
+            "KL mean", "KL most");
     for (int i = 0; i < SO_DRIFTS; i++) {
         const so_drift *d = &so_lockstep_drift(j->lockstep)[i];
         if (d->rows == 0) continue;

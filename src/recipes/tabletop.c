@@ -16,7 +16,13 @@ so_omni_config so_tt_config(const so_tt *tt)
 {
     int32_t text = tt->id->first_unit;
     return (so_omni_config){
-        .llama = {.width = 192, .heads = 6, .kv_heads = 2, .head_width = 32, .ff = 512, .rms_eps = 1e-5, .rope_theta = 10000},
+        .llama = {.width = 192,
+                  .heads = 6,
+                  .kv_heads = 2,
+                  .head_width = 32,
+                  .ff = 512,
+                  .rms_eps = 1e-5,
+                  .rope_theta = 10000},
         .bottom = 3,
         .backbone = SO_TT_LAYERS,
         .top = 5,
@@ -161,7 +167,8 @@ static bool listed(const char *const *groups, const char *group)
     return false;
 }
 
-so_status so_tt_keep(const so_tt *tt, const so_store *store, const char *const *groups, const char *part, so_error *error)
+so_status so_tt_keep(const so_tt *tt, const so_store *store, const char *const *groups, const char *part,
+                     so_error *error)
 {
     char name[128], path[1024];
     so_safetensors_writer *writer;
@@ -176,7 +183,8 @@ so_status so_tt_keep(const so_tt *tt, const so_store *store, const char *const *
     for (int64_t i = 0; i < store->count && status == SO_OK; i++) {
         const so_weight *w = store->weight[i];
         if (listed(groups, w->group))
-            status = so_safetensors_put(writer, w->tensor.name, w->tensor.data, (size_t)so_count(&w->tensor) * 4, error);
+            status =
+                so_safetensors_put(writer, w->tensor.name, w->tensor.data, (size_t)so_count(&w->tensor) * 4, error);
     }
     if (status != SO_OK) {
         so_safetensors_drop(&writer);
@@ -199,10 +207,11 @@ static void tell(void *context, const so_progress *p)
     int used = 0;
     const so_notes *n = p->evaluation ? p->evaluation : p->notes;
     for (int i = 0; n && i < n->count && used < 380; i++)
-        used += snprintf(notes + used, sizeof notes - (size_t)used, "  %s %.4g", n->note[i].name, so_note_mean(&n->note[i]));
-    so_tt_say(current.tt, "%s%s %lld/%lld  loss %.4f  rate %.2g  norm %.2g  %.0f tok/s  %.0f s, %.0f s left%s", current.part,
-              p->evaluation ? " EVALUATION" : "", (long long)p->step, (long long)p->steps, p->loss, p->rate, p->norm,
-              p->tokens_per_second, p->elapsed, p->left, notes);
+        used += snprintf(notes + used, sizeof notes - (size_t)used, "  %s %.4g", n->note[i].name,
+                         so_note_mean(&n->note[i]));
+    so_tt_say(current.tt, "%s%s %lld/%lld  loss %.4f  rate %.2g  norm %.2g  %.0f tok/s  %.0f s, %.0f s left%s",
+              current.part, p->evaluation ? " EVALUATION" : "", (long long)p->step, (long long)p->steps, p->loss,
+              p->rate, p->norm, p->tokens_per_second, p->elapsed, p->left, notes);
 }
 
 so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so_error *error)
@@ -234,7 +243,8 @@ void so_tt_picture(uint64_t seed, float *pixels)
         for (int c = 0; c < 3; c++) pixels[c * AREA + i] = ((float)(rgb[i * 3 + c] * (1 / 255.0)) - 0.5f) / 0.5f;
 }
 
-so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count, so_error *error)
+so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count,
+                       so_error *error)
 {
     int64_t n = answer ? item->a_count : item->q_count;
     const int16_t *from = answer ? tt->corpus.a + item->a_at : tt->corpus.q + item->q_at;

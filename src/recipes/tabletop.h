@@ -1,8 +1,9 @@
 /* The tabletop recipe: from a seed to a small Stream-Omni that sees, hears, writes and speaks.
  *
- * The recipe stands above train/ and data/, which do not see each other, and joins them: it draws samples from the world,
- * turns them into batches, and runs one part after another. Each part reads what earlier parts left in the working folder and
- * leaves <part>.safetensors there; a part that is finished is not run again, one that was interrupted resumes.
+ * The recipe stands above train/ and data/, which do not see each other, and joins them: it draws samples from the
+ * world, turns them into batches, and runs one part after another. Each part reads what earlier parts left in the
+ * working folder and leaves <part>.safetensors there; a part that is finished is not run again, one that was
+ * interrupted resumes.
  *
  *   vocabulary   the text tokenizer                          corpus   questions and answers, spoken
  *   ears         the speech tokenizer (CTC through the VQ)   units    the corpus as speech units
@@ -34,18 +35,18 @@ enum {
     SO_TT_TEXT_SIZE = 1248, /* vocabulary of the BPE */
     SO_TT_WORDS = 880,      /* of it: words that are one token though pairs do not make them */
     SO_TT_UNITS = 512,
-    SO_TT_LAYERS = 6,       /* of the language model */
-    SO_TT_PHONES = 64,      /* most phoneme classes, 0 is CTC's blank */
-    SO_TT_HELD_OUT = 504,   /* the last items of the corpus: of the reserved part, never learned from */
+    SO_TT_LAYERS = 6,     /* of the language model */
+    SO_TT_PHONES = 64,    /* most phoneme classes, 0 is CTC's blank */
+    SO_TT_HELD_OUT = 504, /* the last items of the corpus: of the reserved part, never learned from */
 };
 
 /* One spoken exchange of the corpus. Samples stand in two packed files of 16-bit numbers. */
 typedef struct so_tt_item {
     so_tabletop_kind kind;
-    uint64_t scene;            /* seed of the picture; ~0: none */
+    uint64_t scene; /* seed of the picture; ~0: none */
     char question[160], answer[160];
-    int64_t q_at, q_count;     /* the user's voice, 16 kHz */
-    int64_t a_at, a_count;     /* the model's voice, 22050 Hz */
+    int64_t q_at, q_count;              /* the user's voice, 16 kHz */
+    int64_t a_at, a_count;              /* the model's voice, 22050 Hz */
     uint8_t q_phone[256], a_phone[256]; /* classes 1.. of what is spoken */
     int16_t q_phones, a_phones;
 } so_tt_item;
@@ -60,23 +61,24 @@ typedef struct so_tt_corpus {
 typedef struct so_tt {
     const char *folder;
     uint64_t seed;
-    int64_t steps;      /* of each part that trains; 0: the plan's */
-    double minutes;     /* time limit per part; 0: the plan's steps alone */
+    int64_t steps;  /* of each part that trains; 0: the plan's */
+    double minutes; /* time limit per part; 0: the plan's steps alone */
     so_pool *pool;
     const so_kernels *kernels;
-    so_fuse fuse;              /* of the top layers */
-    int64_t window, lookahead; /* W (-1: unbounded) and K */
+    so_fuse fuse;               /* of the top layers */
+    int64_t window, lookahead;  /* W (-1: unbounded) and K */
     const so_kernels *learning; /* what training computes with; NULL: kernels */
     const volatile sig_atomic_t *stop;
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
     void *say_context;
     so_tokenizer *tokenizer;
     const so_token_names *id;
-    so_ids head, turn, reply; /* template pieces: up to the user's content; <eot> + user header; <eot> + assistant header */
-    uint8_t *pronounceable;   /* bitmap over text ids */
+    so_ids head, turn,
+        reply; /* template pieces: up to the user's content; <eot> + user header; <eot> + assistant header */
+    uint8_t *pronounceable; /* bitmap over text ids */
     so_tt_corpus corpus;
     so_mel *whisper, *vocoder;
-    so_resampler *down;       /* 22050 -> 16000 */
+    so_resampler *down; /* 22050 -> 16000 */
 } so_tt;
 
 /* Opens the working folder and what is there already (tokenizer, corpus). */
@@ -98,17 +100,20 @@ so_status so_tt_vocoder(so_tt *tt, so_error *error);
 so_status so_tt_polish(so_tt *tt, so_error *error);
 so_status so_tt_omni(so_tt *tt, so_error *error);
 
-/* Puts all parts together as <folder>/model, in the published layout; parts that are absent stay random and are named. */
+/* Puts all parts together as <folder>/model, in the published layout; parts that are absent stay random and are named.
+ */
 so_status so_tt_model(so_tt *tt, so_error *error);
 
 /* ---- what parts share (tabletop.c) */
 so_omni_config so_tt_config(const so_tt *tt);
 /* A store with the whole model, random from the recipe's seed, overlaid with what `parts` (NULL at the end) left. */
 so_status so_tt_omni_open(const so_tt *tt, so_store *store, so_omni *net, const char *const *parts, so_error *error);
-/* Copies into `store` every weight of <folder>/<part>.safetensors that it has by name. SO_ERR_MISSING without the file. */
+/* Copies into `store` every weight of <folder>/<part>.safetensors that it has by name. SO_ERR_MISSING without the file.
+ */
 so_status so_tt_overlay(const so_tt *tt, so_store *store, const char *part, so_error *error);
 /* Writes the weights of the groups (NULL at the end; NULL: all) to <folder>/<part>.safetensors. */
-so_status so_tt_keep(const so_tt *tt, const so_store *store, const char *const *groups, const char *part, so_error *error);
+so_status so_tt_keep(const so_tt *tt, const so_store *store, const char *const *groups, const char *part,
+                     so_error *error);
 bool so_tt_done(const so_tt *tt, const char *part);
 /* "<folder>/<name>" in `path` of at least 1024 bytes. */
 const char *so_tt_path(const so_tt *tt, const char *name, char *path);
@@ -120,6 +125,7 @@ void so_tt_say(const so_tt *tt, const char *format, ...) __attribute__((format(p
 /* Normalised picture [3, 112, 112] of a scene. */
 void so_tt_picture(uint64_t scene, float *pixels);
 /* Samples of an item's voice at 16 kHz; the caller frees. */
-so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count, so_error *error);
+so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count,
+                       so_error *error);
 
 #endif

@@ -386,8 +386,8 @@ static so_status run_worker(worker *w, so_error *error)
 {
     so_model_options one = {.threads = 1, .keep_types = w->work->options->keep_types};
     /* Four times the longest answer of the world: a model that never ends is stopped there. */
-    so_session_options session = {.seed = w->work->options->seed, .max_text = 128, .max_units = 512,
-                                  .kv = w->work->options->kv};
+    so_session_options session = {
+        .seed = w->work->options->seed, .max_text = 128, .max_units = 512, .kv = w->work->options->kv};
     const task *t;
     so_status status;
     SO_TRY_GO(so_model_open(&w->model, w->work->options->model, &one, error));

@@ -1,7 +1,6 @@
-/* The backbone, stage 1 of the paper: text and pictures to text. The tower stays as the eyes left it; projector and language
- * model learn. There is no published Llama of this size, so the language model begins from nothing: dialogues without a
- * picture teach it the rest of the world's text.
- * SPDX-License-Identifier: Apache-2.0 */
+/* The backbone, stage 1 of the paper: text and pictures to text. The tower stays as the eyes left it; projector and
+ * language model learn. There is no published Llama of this size, so the language model begins from nothing: dialogues
+ * without a picture teach it the rest of the world's text. SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tt_batch.h"
 #include "recipes/tt_stages.h"
 
@@ -27,7 +26,8 @@ static void put_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, con
 }
 
 /* Returns the kind of the first turn. */
-static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, int turns)
+static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index,
+                                     int turns)
 {
     so_dialogue d;
     so_tabletop_dialogue(part, seed, index, turns, &d);
@@ -46,8 +46,8 @@ static void put_hard(context *c, so_tt_batch *b, uint64_t index, int turns, so_r
     for (int t = 0; t < n; t++) put_turn(c->tt, b, &c->ids, t, &scene, &qa[t]);
 }
 
-static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index, uint32_t kinds,
-                                 int turns)
+static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index,
+                                 uint32_t kinds, int turns)
 {
     so_qa qa = {0};
     so_tt_batch_sequence(b);
@@ -72,10 +72,12 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     for (int i = 0; i < pictures; i++)
         put_dialogue(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
     for (int i = 0; i < talks; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, so_tt_chat(&m->rng), 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, so_tt_chat(&m->rng),
+                 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
     for (int i = 0; i < hard; i++) put_hard(c, b, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS), &m->rng);
     for (int i = 0; i < sums; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed + 2, first + (uint64_t)i, SO_TT_RECKONING, 1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));
+        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed + 2, first + (uint64_t)i, SO_TT_RECKONING,
+                 1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));
     m->tokens = b->rows;
     so_tensor *loss = so_tt_batch_loss(b, NULL);
     if (loss) so_notes_add(m->notes, "all", so_data(loss)[0], 1);
@@ -117,7 +119,9 @@ so_status so_tt_backbone(so_tt *tt, so_error *error)
     so_store store;
     SO_TRY(so_tt_omni_open(tt, &store, &c.net, (const char *[]){"eyes", NULL}, error));
     SO_TRY(so_tt_aids_bind(&c.aids, tt, &store, c.net.config.llama.width, error));
-    so_tt_job job = {.part = "backbone", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+    so_tt_job job = {.part = "backbone",
+                     .store = &store,
+                     .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
                      .keep = (const char *[]){"backbone", "projector", NULL}};
     so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);

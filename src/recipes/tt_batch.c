@@ -60,7 +60,8 @@ void so_tt_batch_text(so_tt_batch *b, const int32_t *ids, int64_t n)
 static bool word_at(const char *text, size_t at, const char *word)
 {
     size_t n = strlen(word);
-    return (at == 0 || text[at - 1] == ' ') && strncmp(text + at, word, n) == 0 && !(text[at + n] >= 'a' && text[at + n] <= 'z');
+    return (at == 0 || text[at - 1] == ' ') && strncmp(text + at, word, n) == 0 &&
+           !(text[at + n] >= 'a' && text[at + n] <= 'z');
 }
 
 /* The cell of the one object of that shape (-1: any) and colour (-1: any); -1 when there is none or more than one. */
@@ -68,7 +69,9 @@ static int32_t cell_of(const so_scene *scene, int shape, int colour)
 {
     int32_t cell = -1;
     for (int o = 0; o < scene->count; o++) {
-        if ((shape >= 0 && (int)scene->objects[o].shape != shape) || (colour >= 0 && (int)scene->objects[o].colour != colour)) continue;
+        if ((shape >= 0 && (int)scene->objects[o].shape != shape) ||
+            (colour >= 0 && (int)scene->objects[o].colour != colour))
+            continue;
         if (cell >= 0) return -1;
         cell = (int32_t)scene->objects[o].cell;
     }
@@ -93,7 +96,8 @@ static int32_t named_at(const so_scene *scene, const char *text, size_t at, int 
 /* 0, 1 or 2: less, equal, more. */
 static int32_t order(int32_t x, int32_t y) { return (x > y) - (x < y) + 1; }
 
-void so_tt_batch_names(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, const so_ids *ids, const int64_t *row)
+void so_tt_batch_names(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, const so_ids *ids,
+                       const int64_t *row)
 {
     int32_t named[2] = {-1, -1};
     int colour = -1, names = 0;
@@ -113,7 +117,8 @@ void so_tt_batch_names(so_tt_batch *b, const so_tt *tt, const so_scene *scene, c
         }
         so_string_clear(&piece);
     }
-    if (names == 2 && so_ok(b->pass)) b->stand[row[ids->n - 1]] = 3 * order(named[0] / 3, named[1] / 3) + order(named[0] % 3, named[1] % 3);
+    if (names == 2 && so_ok(b->pass))
+        b->stand[row[ids->n - 1]] = 3 * order(named[0] / 3, named[1] / 3) + order(named[0] % 3, named[1] % 3);
 }
 
 void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, so_ids *scratch)
@@ -207,7 +212,8 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right)
     if (!so_ok(pass)) return NULL;
     so_notes_add(b->notes, "where", so_data(loss[1])[0], 1);
     so_notes_add(b->notes, "stand", so_data(loss[2])[0], 1);
-    return so_weighted_sum(pass, 3, loss, (so_real[]){1, so_tt_weight(b->part, "where"), so_tt_weight(b->part, "stand")});
+    return so_weighted_sum(pass, 3, loss,
+                           (so_real[]){1, so_tt_weight(b->part, "where"), so_tt_weight(b->part, "stand")});
 }
 
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out)

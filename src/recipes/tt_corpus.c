@@ -1,8 +1,9 @@
 /* The tabletop recipe's vocabulary and its spoken corpus.
  *
- * A corpus item is a question in a user's voice and its answer in the model's voice, with the phonemes of both (espeak-ng's,
- * American English whatever the accent: targets of the auxiliary CTC loss while the ears learn). The last SO_TT_HELD_OUT items
- * are of the reserved part, in reserved voices: what every part measures itself with, and none learns.
+ * A corpus item is a question in a user's voice and its answer in the model's voice, with the phonemes of both
+ * (espeak-ng's, American English whatever the accent: targets of the auxiliary CTC loss while the ears learn). The last
+ * SO_TT_HELD_OUT items are of the reserved part, in reserved voices: what every part measures itself with, and none
+ * learns.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
@@ -31,15 +32,18 @@ so_status so_tt_vocabulary(so_tt *tt, so_error *error)
         size_t n = so_tabletop_text(SO_TABLETOP_TRAIN, tt->seed, i, text, sizeof text);
         size_t question = strcspn(text, "\n");
         status = so_bpe_trainer_feed(trainer, text, question, error);
-        if (status == SO_OK && question < n) status = so_bpe_trainer_feed(trainer, text + question + 1, n - question - 1, error);
+        if (status == SO_OK && question < n)
+            status = so_bpe_trainer_feed(trainer, text + question + 1, n - question - 1, error);
     }
-    /* Every word of the lists is to be one token, with a capital too: what hearing writes in one piece is not misspelled. */
+    /* Every word of the lists is to be one token, with a capital too: what hearing writes in one piece is not
+     * misspelled. */
     for (int i = 0; i < SO_TABLETOP_WORDS && status == SO_OK; i++) {
         const char *word = so_tabletop_words[i];
         int n = snprintf(text, sizeof text, " %s %c%s", word, word[0] - 'a' + 'A', word + 1);
         for (int k = 0; k < WORD_WEIGHT && status == SO_OK; k++) {
             status = so_bpe_trainer_feed(trainer, text, (size_t)strlen(word) + 1, error);
-            if (status == SO_OK) status = so_bpe_trainer_feed(trainer, text + strlen(word) + 2, (size_t)n - strlen(word) - 2, error);
+            if (status == SO_OK)
+                status = so_bpe_trainer_feed(trainer, text + strlen(word) + 2, (size_t)n - strlen(word) - 2, error);
         }
     }
     for (int k = 0; k < 2000 && status == SO_OK; k++)
@@ -92,8 +96,8 @@ static so_status phones_of(phone_table *table, const char *text, uint8_t *out, i
 
 /* Share of questions in the world's own training voices; the others are invented voices. */
 static const double KNOWN_VOICES = 0.45;
-/* Shares of questions about a picture that ask how two things stand, and of talk that is about letters, beyond the world's own
- * mixture, which has too few of them. */
+/* Shares of questions about a picture that ask how two things stand, and of talk that is about letters, beyond the
+ * world's own mixture, which has too few of them. */
 static const double MORE_RELATIONS = 0.15, MORE_LETTERS = 0.12;
 
 static void draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item)
@@ -107,7 +111,8 @@ static void draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_i
         so_scene scene;
         item->scene = so_tabletop_scene_seed(part, tt->seed + 7, (uint64_t)i);
         so_scene_make(&scene, item->scene);
-        if (part == SO_TABLETOP_RESERVED || so_rng_uniform(&rng) >= MORE_RELATIONS || !so_scene_ask(&scene, 1u << SO_QA_RELATION, &rng, &qa))
+        if (part == SO_TABLETOP_RESERVED || so_rng_uniform(&rng) >= MORE_RELATIONS ||
+            !so_scene_ask(&scene, 1u << SO_QA_RELATION, &rng, &qa))
             so_scene_ask(&scene, 0, &rng, &qa);
     } else {
         bool more = part == SO_TABLETOP_TRAIN && so_rng_uniform(&rng) < MORE_LETTERS;
@@ -137,8 +142,8 @@ typedef struct slice {
     int64_t q_at, a_at;
 } slice;
 
-/* Speech [*count] at 16 kHz of samples [n] at 22050 Hz, mostly with a moment of a quiet room before and behind it. NULL: no
- * memory. */
+/* Speech [*count] at 16 kHz of samples [n] at 22050 Hz, mostly with a moment of a quiet room before and behind it.
+ * NULL: no memory. */
 static float *in_a_room(const so_tt *tt, const float *x, int64_t n, so_rng *rng, int64_t *count, so_error *error)
 {
     bool alone = so_rng_uniform(rng) < 0.4;
@@ -203,7 +208,8 @@ static so_status speak_slice(const so_tt *tt, int part, int64_t from, int64_t to
     }
     for (int64_t i = from; i < to && status == SO_OK; i++) {
         status = speak_item(tt, i, i >= held_out, &s, error);
-        if ((i - from) % 500 == 499) so_tt_say(tt, "corpus: process %d, %lld of %lld", part, (long long)(i - from + 1), (long long)(to - from));
+        if ((i - from) % 500 == 499)
+            so_tt_say(tt, "corpus: process %d, %lld of %lld", part, (long long)(i - from + 1), (long long)(to - from));
     }
     for (int k = 0; k < 3 && status == SO_OK; k++) status = so_writer_commit(w[k], error);
     for (int k = 0; k < 3; k++) so_writer_drop(w[k]);
@@ -262,7 +268,8 @@ so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *e
         child[p] = fork();
         if (child[p] == 0) {
             so_error e;
-            so_status s = speak_slice(tt, p, items * p / processes, items * (p + 1) / processes, items - SO_TT_HELD_OUT, &e);
+            so_status s =
+                speak_slice(tt, p, items * p / processes, items * (p + 1) / processes, items - SO_TT_HELD_OUT, &e);
             if (s != SO_OK) so_tt_say(tt, "corpus: %s", e.text);
             _exit(s != SO_OK);
         }

@@ -1,7 +1,8 @@
 /* The ears: a speech tokenizer learned as the first half of a phoneme recogniser, its units taken in the middle.
  *
- * Two CTC losses: an inner one before the quantiser and the main one behind it. Short utterances come first, and the quantiser
- * is switched on only once the encoder hears (spec/tabletop.md, what a first probe showed). Then the corpus becomes units.
+ * Two CTC losses: an inner one before the quantiser and the main one behind it. Short utterances come first, and the
+ * quantiser is switched on only once the encoder hears (spec/tabletop.md, what a first probe showed). Then the corpus
+ * becomes units.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
@@ -17,8 +18,14 @@ enum { FRAMES = 6000, MOST = 64, QUANTISE_FROM = 1800, SHORT_UNTIL = 900 };
 
 so_speech_tokenizer_config so_tt_ears_config(bool training)
 {
-    so_speech_tokenizer_config c = {.mels = 128, .width = 192, .heads = 6, .ff = 768, .layers = 4, .codes = SO_TT_UNITS,
-                                    .context = 1500, .stride = {2, 2}};
+    so_speech_tokenizer_config c = {.mels = 128,
+                                    .width = 192,
+                                    .heads = 6,
+                                    .ff = 768,
+                                    .layers = 4,
+                                    .codes = SO_TT_UNITS,
+                                    .context = 1500,
+                                    .stride = {2, 2}};
     if (training) {
         c.second_layers = 2;
         c.vocab = SO_TT_PHONES;
@@ -54,8 +61,9 @@ static int by_duration(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : *(const int32_t *)a - *(const int32_t *)b;
 }
 
-/* Another throat and another room for the same words, so that voices never heard are understood too: frequencies stretched,
- * tempo changed, the spectrum tilted, a band and a moment hidden. Gives new features and their number of frames. */
+/* Another throat and another room for the same words, so that voices never heard are understood too: frequencies
+ * stretched, tempo changed, the spectrum tilted, a band and a moment hidden. Gives new features and their number of
+ * frames. */
 static float *disguise(const float *mel, int64_t frames, int64_t *out_frames, so_rng *rng)
 {
     double warp = 0.88 + 0.24 * so_rng_uniform(rng), tempo = 0.88 + 0.24 * so_rng_uniform(rng);
@@ -122,8 +130,7 @@ static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t
         if (h->frames[i] > longest) longest = h->frames[i];
         h->label0[i] = total;
         h->labels[i] = answer ? item->a_phones : item->q_phones;
-        for (int64_t k = 0; k < h->labels[i]; k++)
-            h->label[total++] = answer ? item->a_phone[k] : item->q_phone[k];
+        for (int64_t k = 0; k < h->labels[i]; k++) h->label[total++] = answer ? item->a_phone[k] : item->q_phone[k];
     }
     h->mel = so_new3(pass, n, longest, 128);
     for (int64_t i = 0; i < n && h->mel; i++) {
@@ -135,14 +142,17 @@ static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t
     return so_ok(pass) ? h : NULL;
 }
 
-static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so_tensor *logits, int64_t *errors, int64_t *words)
+static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so_tensor *logits, int64_t *errors,
+                      int64_t *words)
 {
     int64_t row0[MOST], rows[MOST];
     for (int64_t i = 0; batch && i < h->n; i++) {
         row0[i] = batch->seq[i].row0;
         rows[i] = batch->seq[i].rows;
     }
-    so_ctc spec = {h->n, row0, rows, h->label0, h->labels, h->label, 0, (double)h->label0[h->n - 1] + (double)h->labels[h->n - 1], NULL, NULL};
+    so_ctc spec = {h->n,      row0,     rows, h->label0,
+                   h->labels, h->label, 0,    (double)h->label0[h->n - 1] + (double)h->labels[h->n - 1],
+                   NULL,      NULL};
     so_tensor *loss = so_ctc_loss(pass, logits, &spec);
     if (!loss || !errors) return loss;
     int64_t v = so_cols(logits);
@@ -163,7 +173,8 @@ static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so
     return loss;
 }
 
-static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *utterance, bool quantise, so_notes *notes, bool measure)
+static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *utterance, bool quantise, so_notes *notes,
+                         bool measure)
 {
     so_batch *batch;
     so_tensor *inner = NULL, *unit = NULL;
@@ -181,7 +192,8 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
     }
     so_tensor *logits = so_speech_tokenizer_recognise(pass, &c->net, codes, batch);
     int64_t errors = 0, words = 0;
-    so_tensor *loss[3] = {ctc(pass, h, batch, inner, NULL, NULL), ctc(pass, h, batch, logits, measure ? &errors : NULL, &words), NULL};
+    so_tensor *loss[3] = {ctc(pass, h, batch, inner, NULL, NULL),
+                          ctc(pass, h, batch, logits, measure ? &errors : NULL, &words), NULL};
     int losses = 2;
     if (quantise) { /* commitment: the encoder stays near the codes it chose */
         so_tensor *fixed = so_constant(pass, 2, (int64_t[]){c->rows, so_cols(x)}, codes ? so_data(codes) : NULL);
@@ -192,8 +204,9 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
     so_notes_add(notes, "ctc", so_data(loss[1])[0], 1);
     if (quantise) so_notes_add(notes, "commit", so_data(loss[2])[0] * so_cols(x), 1);
     if (measure) so_notes_add(notes, "phoneme errors", (double)errors / (double)words, (double)words);
-    return so_weighted_sum(pass, losses, loss, (so_real[]){so_tt_weight("ears", "inner"), so_tt_weight("ears", "ctc"),
-                                                           so_tt_weight("ears", "commit") * (so_real)so_cols(x)});
+    return so_weighted_sum(pass, losses, loss,
+                           (so_real[]){so_tt_weight("ears", "inner"), so_tt_weight("ears", "ctc"),
+                                       so_tt_weight("ears", "commit") * (so_real)so_cols(x)});
 }
 
 static int64_t draw(context *c, so_rng *rng, double most, int32_t *utterance)
@@ -289,7 +302,10 @@ so_status so_tt_ears(so_tt *tt, so_error *error)
     so_extra extra[] = {{"codes", c.net.codes->data, (size_t)so_count(c.net.codes) * sizeof(so_real)},
                         {"code_count", c.net.code_count->data, (size_t)so_count(c.net.code_count) * sizeof(so_real)},
                         {"code_sum", c.net.code_sum->data, (size_t)so_count(c.net.code_sum) * sizeof(so_real)}};
-    so_tt_job job = {.part = "ears", .store = &store, .extra = extra, .extras = 3,
+    so_tt_job job = {.part = "ears",
+                     .store = &store,
+                     .extra = extra,
+                     .extras = 3,
                      .hooks = {.context = &c, .micro = micro, .updated = updated, .evaluate = evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);
@@ -298,7 +314,11 @@ so_status so_tt_ears(so_tt *tt, so_error *error)
 }
 
 /* ---- the corpus as units */
-enum { ITEMS = 6, VERSIONS = 2 + SO_TT_DISGUISES, UTTERANCES = ITEMS * VERSIONS }; /* that go through the ears together */
+enum {
+    ITEMS = 6,
+    VERSIONS = 2 + SO_TT_DISGUISES,
+    UTTERANCES = ITEMS * VERSIONS
+}; /* that go through the ears together */
 
 typedef struct scribe {
     const so_tt *tt;
@@ -308,8 +328,10 @@ typedef struct scribe {
     int32_t at; /* units written */
 } scribe;
 
-/* Features [*frames, 128] of an item's question (version 0), answer (1), or disguised question (2..). The caller frees. */
-static float *features(const scribe *s, const so_tt_item *item, int version, so_rng *rng, int64_t *frames, so_error *error)
+/* Features [*frames, 128] of an item's question (version 0), answer (1), or disguised question (2..). The caller frees.
+ */
+static float *features(const scribe *s, const so_tt_item *item, int version, so_rng *rng, int64_t *frames,
+                       so_error *error)
 {
     float *pcm, *mel, *other;
     int64_t n;
@@ -331,7 +353,8 @@ static float *features(const scribe *s, const so_tt_item *item, int version, so_
 }
 
 /* Units of n utterances in one batch; `batch` tells which rows of `ids` are whose. */
-static so_status hear_units(scribe *s, int64_t n, float *const *mel, const int64_t *frames, int32_t **ids, so_batch **batch, so_error *error)
+static so_status hear_units(scribe *s, int64_t n, float *const *mel, const int64_t *frames, int32_t **ids,
+                            so_batch **batch, so_error *error)
 {
     so_pass *pass = &s->pass;
     int64_t longest = 0;
@@ -352,7 +375,8 @@ static so_status hear_units(scribe *s, int64_t n, float *const *mel, const int64
 static so_status put_units(scribe *s, const int32_t *ids, int64_t n, int32_t *at, int32_t *count, so_error *error)
 {
     uint16_t small[4096];
-    if (n > 4096) return so_fail(error, SO_ERR_LIMIT, "an utterance of %lld units, expected at most 4096", (long long)n);
+    if (n > 4096)
+        return so_fail(error, SO_ERR_LIMIT, "an utterance of %lld units, expected at most 4096", (long long)n);
     for (int64_t i = 0; i < n; i++) small[i] = (uint16_t)ids[i];
     *at = s->at;
     *count = (int32_t)n;
@@ -409,7 +433,8 @@ so_status so_tt_units(so_tt *tt, so_error *error)
     SO_TRY(so_writer_open(&s.index, so_tt_path(tt, "units.index", path), error));
     so_status status = SO_OK;
     for (int64_t i = 0; i < tt->corpus.count && status == SO_OK; i += ITEMS) {
-        if (tt->stop && *tt->stop) status = so_fail(error, SO_ERR_STOPPED, "stopped as asked before item %lld", (long long)i);
+        if (tt->stop && *tt->stop)
+            status = so_fail(error, SO_ERR_STOPPED, "stopped as asked before item %lld", (long long)i);
         if (status != SO_OK) break;
         int64_t left = tt->corpus.count - i;
         status = put_items(&s, i, left < ITEMS ? left : ITEMS, error);

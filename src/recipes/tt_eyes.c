@@ -1,9 +1,9 @@
 /* The eyes: the vision tower learns to name, for the cell under each patch, the object that stands there.
  *
- * The published model starts from a SigLIP that web pictures taught; here the world itself supplies the labels. Four linear
- * heads read every patch and are thrown away afterwards: shape, colour, size ("nothing" is a class of each), and the place:
- * which cell the patch belongs to, or, for all but one patch of a cell, that it is not the one that stands for its cell. Thus
- * the language model finds where things are as easily as what they are, and nine patches that count.
+ * The published model starts from a SigLIP that web pictures taught; here the world itself supplies the labels. Four
+ * linear heads read every patch and are thrown away afterwards: shape, colour, size ("nothing" is a class of each), and
+ * the place: which cell the patch belongs to, or, for all but one patch of a cell, that it is not the one that stands
+ * for its cell. Thus the language model finds where things are as easily as what they are, and nine patches that count.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
@@ -18,12 +18,19 @@ typedef struct eyes {
     so_tensor *shape_w, *shape_b, *colour_w, *colour_b, *size_w, *size_b, *place_w, *place_b;
 } eyes;
 
-#define ROW(field, axes, init) {offsetof(eyes, field), "eyes." #field, axes, "heads", init, 1, false}
+#define ROW(field, axes, init)                                                                                         \
+    {                                                                                                                  \
+        offsetof(eyes, field), "eyes." #field, axes, "heads", init, 1, false                                           \
+    }
 static const so_bind_row head_table[] = {
-    ROW(shape_w, "6 D", SO_INIT_FAN_IN),  {offsetof(eyes, shape_b), "eyes.shape_b", "6", "heads", SO_INIT_VALUE, 0, false},
-    ROW(colour_w, "9 D", SO_INIT_FAN_IN), {offsetof(eyes, colour_b), "eyes.colour_b", "9", "heads", SO_INIT_VALUE, 0, false},
-    ROW(size_w, "3 D", SO_INIT_FAN_IN),   {offsetof(eyes, size_b), "eyes.size_b", "3", "heads", SO_INIT_VALUE, 0, false},
-    ROW(place_w, "18 D", SO_INIT_FAN_IN), {offsetof(eyes, place_b), "eyes.place_b", "18", "heads", SO_INIT_VALUE, 0, false},
+    ROW(shape_w, "6 D", SO_INIT_FAN_IN),
+    {offsetof(eyes, shape_b), "eyes.shape_b", "6", "heads", SO_INIT_VALUE, 0, false},
+    ROW(colour_w, "9 D", SO_INIT_FAN_IN),
+    {offsetof(eyes, colour_b), "eyes.colour_b", "9", "heads", SO_INIT_VALUE, 0, false},
+    ROW(size_w, "3 D", SO_INIT_FAN_IN),
+    {offsetof(eyes, size_b), "eyes.size_b", "3", "heads", SO_INIT_VALUE, 0, false},
+    ROW(place_w, "18 D", SO_INIT_FAN_IN),
+    {offsetof(eyes, place_b), "eyes.place_b", "18", "heads", SO_INIT_VALUE, 0, false},
 };
 
 /* Third of the picture in which the middle of the n-th row or column of patches lies. */
@@ -60,7 +67,8 @@ static double accuracy(const so_tensor *logits, const int32_t *label)
     return (double)right / (double)rows;
 }
 
-static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, uint64_t seed, uint64_t first, so_notes *notes)
+static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, uint64_t seed, uint64_t first,
+                       so_notes *notes)
 {
     float *pixels = so_take(pass, sizeof(float) * BATCH * AREA, false);
     int32_t *shape = so_take(pass, 4 * BATCH * PATCHES, false), *colour = so_take(pass, 4 * BATCH * PATCHES, false);
@@ -72,11 +80,12 @@ static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, ui
         label(scene, shape + b * PATCHES, colour + b * PATCHES, size + b * PATCHES, place + b * PATCHES);
     }
     so_tensor *x = so_siglip_forward(pass, &net->tower, BATCH, pixels, NULL);
-    so_tensor *s = so_linear(pass, x, net->shape_w, net->shape_b), *c = so_linear(pass, x, net->colour_w, net->colour_b);
+    so_tensor *s = so_linear(pass, x, net->shape_w, net->shape_b),
+              *c = so_linear(pass, x, net->colour_w, net->colour_b);
     so_tensor *z = so_linear(pass, x, net->size_w, net->size_b);
     so_tensor *w = so_linear(pass, x, net->place_w, net->place_b);
-    so_tensor *loss[] = {so_cross_entropy(pass, s, shape), so_cross_entropy(pass, c, colour), so_cross_entropy(pass, z, size),
-                         so_cross_entropy(pass, w, place)};
+    so_tensor *loss[] = {so_cross_entropy(pass, s, shape), so_cross_entropy(pass, c, colour),
+                         so_cross_entropy(pass, z, size), so_cross_entropy(pass, w, place)};
     if (!so_ok(pass)) return NULL;
     if (notes) {
         so_notes_add(notes, "shape", accuracy(s, shape), 1);
@@ -85,8 +94,8 @@ static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, ui
         so_notes_add(notes, "place", accuracy(w, place), 1);
     }
     return so_weighted_sum(pass, 4, loss,
-                           (so_real[]){so_tt_weight("eyes", "shape"), so_tt_weight("eyes", "colour"), so_tt_weight("eyes", "size"),
-                                       so_tt_weight("eyes", "place")});
+                           (so_real[]){so_tt_weight("eyes", "shape"), so_tt_weight("eyes", "colour"),
+                                       so_tt_weight("eyes", "size"), so_tt_weight("eyes", "place")});
 }
 
 typedef struct context {
@@ -127,9 +136,12 @@ so_status so_tt_eyes(so_tt *tt, so_error *error)
     so_rng_init(&rng, tt->seed, 2);
     so_binder binder = {.store = &store, .rng = &rng, .group = "vision"};
     SO_TRY(so_store_open(&store, 0, error));
-    SO_TRY(so_siglip_bind(&c.net.tower, &config.siglip, "model.vision_tower.vision_tower.vision_model.", &binder, error));
+    SO_TRY(
+        so_siglip_bind(&c.net.tower, &config.siglip, "model.vision_tower.vision_tower.vision_model.", &binder, error));
     SO_TRY(SO_BIND(&binder, "", 0, head_table, &c.net, error));
-    so_tt_job job = {.part = "eyes", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
+    so_tt_job job = {.part = "eyes",
+                     .store = &store,
+                     .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
                      .keep = (const char *[]){"vision", NULL}};
     so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);

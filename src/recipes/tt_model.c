@@ -1,6 +1,6 @@
-/* The tabletop model as a folder in the published layout: config.json, tokenizer.json, model.safetensors, and the codec's files in
- * codec/ (config.json, speech_tokenizer_v1.safetensors, flow.safetensors, hift.safetensors). Everything that opens the
- * published model opens this one; `stream-omni convert` makes the one file of it.
+/* The tabletop model as a folder in the published layout: config.json, tokenizer.json, model.safetensors, and the
+ * codec's files in codec/ (config.json, speech_tokenizer_v1.safetensors, flow.safetensors, hift.safetensors).
+ * Everything that opens the published model opens this one; `stream-omni convert` makes the one file of it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,20 +25,23 @@ static so_status write_config(const so_tt *tt, const char *folder, so_error *err
         " \"hidden_size\": %lld,\n \"intermediate_size\": %lld,\n \"num_attention_heads\": %lld,\n"
         " \"num_key_value_heads\": %lld,\n \"head_dim\": %lld,\n \"num_hidden_layers\": %lld,\n"
         " \"num_bottom_audio_layers\": %lld,\n \"num_top_audio_layers\": %lld,\n \"rms_norm_eps\": %g,\n"
-        " \"rope_theta\": %g,\n \"max_position_embeddings\": 2048,\n \"vocab_size\": %lld,\n \"text_vocab_size\": %lld,\n"
+        " \"rope_theta\": %g,\n \"max_position_embeddings\": 2048,\n \"vocab_size\": %lld,\n \"text_vocab_size\": "
+        "%lld,\n"
         " \"audio_vocab_size\": %d,\n \"text_lookahead\": %lld,\n \"text_window\": %lld,\n"
         " \"speech_fusion\": \"%s\",\n \"speech_history\": 0,\n \"units_per_token\": 50,\n"
-        " \"mm_vision_tower\": \"siglip-tabletop\",\n \"mm_projector_type\": \"mlp2x_gelu\",\n \"mm_hidden_size\": %lld,\n"
+        " \"mm_vision_tower\": \"siglip-tabletop\",\n \"mm_projector_type\": \"mlp2x_gelu\",\n \"mm_hidden_size\": "
+        "%lld,\n"
         " \"mm_patch_merge_type\": \"flat\",\n \"image_aspect_ratio\": \"square\",\n"
         " \"bos_token_id\": %d,\n \"eos_token_id\": [%d, %d, %d],\n"
         " \"vision_config\": {\"hidden_size\": %lld, \"intermediate_size\": %lld, \"num_attention_heads\": %lld,\n"
         "  \"num_hidden_layers\": %lld, \"image_size\": %lld, \"patch_size\": %lld, \"layer_norm_eps\": %g}\n}\n",
-        so_tabletop_system, (long long)c.llama.width, (long long)c.llama.ff, (long long)c.llama.heads, (long long)c.llama.kv_heads,
-        (long long)c.llama.head_width, (long long)c.backbone, (long long)c.bottom, (long long)c.top, c.llama.rms_eps,
-        c.llama.rope_theta, (long long)c.audio_rows, (long long)c.text_rows, SO_TT_UNITS,
-        (long long)tt->lookahead, (long long)(tt->window < 0 ? 1 << 16 : tt->window), so_tt_fusions[tt->fuse], (long long)c.siglip.width, tt->id->bos,
-        tt->id->eos, tt->id->eom, tt->id->eot, (long long)c.siglip.width, (long long)c.siglip.ff, (long long)c.siglip.heads,
-        (long long)c.siglip.layers + 1, (long long)c.siglip.image, (long long)c.siglip.patch, c.siglip.norm_eps);
+        so_tabletop_system, (long long)c.llama.width, (long long)c.llama.ff, (long long)c.llama.heads,
+        (long long)c.llama.kv_heads, (long long)c.llama.head_width, (long long)c.backbone, (long long)c.bottom,
+        (long long)c.top, c.llama.rms_eps, c.llama.rope_theta, (long long)c.audio_rows, (long long)c.text_rows,
+        SO_TT_UNITS, (long long)tt->lookahead, (long long)(tt->window < 0 ? 1 << 16 : tt->window),
+        so_tt_fusions[tt->fuse], (long long)c.siglip.width, tt->id->bos, tt->id->eos, tt->id->eom, tt->id->eot,
+        (long long)c.siglip.width, (long long)c.siglip.ff, (long long)c.siglip.heads, (long long)c.siglip.layers + 1,
+        (long long)c.siglip.image, (long long)c.siglip.patch, c.siglip.norm_eps);
     snprintf(path, sizeof path, "%s/config.json", folder);
     return so_file_write(path, text, (size_t)n, error);
 }
@@ -59,20 +62,23 @@ static so_status write_codec_config(const char *folder, so_error *error)
     so_flow_config f = so_tt_flow_config();
     so_hift_config h = so_tt_vocoder_config();
     char text[2048], path[1100];
-    int n = snprintf(text, sizeof text,
-                     "{\n \"tokenizer\": {\"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
-                     "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld]},\n"
-                     " \"flow\": {\"vocab\": %lld, \"enc_dim\": %lld, \"enc_heads\": %lld, \"enc_ffn\": %lld, \"enc_layers\": %lld,\n"
-                     "  \"est_channels\": %lld, \"est_heads\": %lld, \"est_head_dim\": %lld, \"est_blocks\": %lld, \"est_mid\": %lld,\n"
-                     "  \"spk_dim\": %lld, \"n_mels\": %lld, \"input_frame_rate\": %lld, \"n_timesteps\": %lld,\n"
-                     "  \"inference_cfg_rate\": %g},\n"
-                     " \"hift\": {\"base_channels\": %lld, \"f0_channels\": %lld, \"n_mels\": %lld}\n}\n",
-                     (long long)t.mels, (long long)t.width, (long long)t.heads, (long long)t.layers, (long long)t.ff,
-                     (long long)t.codes, (long long)t.context, (long long)t.stride[0], (long long)t.stride[1], (long long)f.units,
-                     (long long)f.width, (long long)f.heads, (long long)f.ff, (long long)f.layers, (long long)f.channels,
-                     (long long)f.est_heads, (long long)f.head_width, (long long)f.est_blocks, (long long)f.mid,
-                     (long long)f.speaker, (long long)f.mels, (long long)f.unit_rate, (long long)f.steps, f.guidance,
-                     (long long)h.channels, (long long)h.f0_channels, (long long)h.mels);
+    int n = snprintf(
+        text, sizeof text,
+        "{\n \"tokenizer\": {\"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
+        "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld]},\n"
+        " \"flow\": {\"vocab\": %lld, \"enc_dim\": %lld, \"enc_heads\": %lld, \"enc_ffn\": %lld, \"enc_layers\": "
+        "%lld,\n"
+        "  \"est_channels\": %lld, \"est_heads\": %lld, \"est_head_dim\": %lld, \"est_blocks\": %lld, \"est_mid\": "
+        "%lld,\n"
+        "  \"spk_dim\": %lld, \"n_mels\": %lld, \"input_frame_rate\": %lld, \"n_timesteps\": %lld,\n"
+        "  \"inference_cfg_rate\": %g},\n"
+        " \"hift\": {\"base_channels\": %lld, \"f0_channels\": %lld, \"n_mels\": %lld}\n}\n",
+        (long long)t.mels, (long long)t.width, (long long)t.heads, (long long)t.layers, (long long)t.ff,
+        (long long)t.codes, (long long)t.context, (long long)t.stride[0], (long long)t.stride[1], (long long)f.units,
+        (long long)f.width, (long long)f.heads, (long long)f.ff, (long long)f.layers, (long long)f.channels,
+        (long long)f.est_heads, (long long)f.head_width, (long long)f.est_blocks, (long long)f.mid,
+        (long long)f.speaker, (long long)f.mels, (long long)f.unit_rate, (long long)f.steps, f.guidance,
+        (long long)h.channels, (long long)h.f0_channels, (long long)h.mels);
     snprintf(path, sizeof path, "%s/codec/config.json", folder);
     return so_file_write(path, text, (size_t)n, error);
 }

@@ -1,7 +1,7 @@
-/* Stage 3 of the paper: text, pictures and speech together. Only the language model learns, from what the frozen bottom layers
- * make of the user's speech: expected text embeddings, template included. Exchanges in writing are mixed in, so that nothing
- * learned in stage 1 is lost. The answer in speech needs no loss of its own here: the backbone never sees generated speech.
- * SPDX-License-Identifier: Apache-2.0 */
+/* Stage 3 of the paper: text, pictures and speech together. Only the language model learns, from what the frozen bottom
+ * layers make of the user's speech: expected text embeddings, template included. Exchanges in writing are mixed in, so
+ * that nothing learned in stage 1 is lost. The answer in speech needs no loss of its own here: the backbone never sees
+ * generated speech. SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tt_batch.h"
 #include "recipes/tt_stages.h"
 #include "recipes/tt_units.h"
@@ -20,8 +20,8 @@ typedef struct context {
 
 /* Cells of what a spoken question names, on the rows where the bottom layers write the names down; the question is the
  * segment's, its rows the last ones of the batch. */
-static void put_names(context *c, so_tt_batch *b, const so_tensor *ctc, const so_tt_speech_batch *s, const so_tt_segment *g,
-                      const so_tt_item *item)
+static void put_names(context *c, so_tt_batch *b, const so_tensor *ctc, const so_tt_speech_batch *s,
+                      const so_tt_segment *g, const so_tt_item *item)
 {
     so_scene scene;
     so_error error;
@@ -29,8 +29,8 @@ static void put_names(context *c, so_tt_batch *b, const so_tensor *ctc, const so
     int64_t v = so_cols(ctc), first = b->rows - g->rows, at = 0;
     int32_t *heard = so_take(pass, (size_t)g->rows * sizeof *heard, false);
     int64_t *row = so_take(pass, (size_t)g->labels * sizeof *row, false);
-    if (!row || so_ctc_align(so_data(ctc) + g->row0 * v, g->rows, v, s->label + g->label0, g->labels, c->tt->id->blank, heard, NULL,
-                             &error) != SO_OK)
+    if (!row || so_ctc_align(so_data(ctc) + g->row0 * v, g->rows, v, s->label + g->label0, g->labels, c->tt->id->blank,
+                             heard, NULL, &error) != SO_OK)
         return; /* more tokens than units: nothing to tell */
     for (int64_t i = 0; i < g->labels; i++) {
         while (at < g->rows - 1 && heard[at] <= i) at++;
@@ -73,9 +73,9 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
     }
 }
 
-/* A question without a picture, spread over time as the bottom layers write what they hear: blanks before each token, which stands
- * for a row or two, and after the last. So the model meets, among what it hears, words that no recording may say where they are said
- * here: those that open lists in the reserved part only. */
+/* A question without a picture, spread over time as the bottom layers write what they hear: blanks before each token,
+ * which stands for a row or two, and after the last. So the model meets, among what it hears, words that no recording
+ * may say where they are said here: those that open lists in the reserved part only. */
 static void put_spread(context *c, so_tt_batch *b, const char *question, so_rng *rng)
 {
     int32_t row[1024];
@@ -114,7 +114,8 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     context *c = p;
     int64_t item[SO_TT_SPEECH_SEQS];
     int hard = (int)so_tt_share("omni", "vt-t hard"), sums = (int)so_tt_share("omni", "reckoning");
-    int spoken = (int)so_tt_share("omni", "spoken"), pictures = (int)so_tt_share("omni", "vt-t"), talks = (int)so_tt_share("omni", "chat");
+    int spoken = (int)so_tt_share("omni", "spoken"), pictures = (int)so_tt_share("omni", "vt-t"),
+        talks = (int)so_tt_share("omni", "chat");
     so_tt_batch *b = so_tt_batch_start(pass, &c->net);
     if (!b) return NULL;
     b->aids = &c->aids;
@@ -124,20 +125,24 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     put_spoken(c, b, spoken, item, &m->rng);
     for (int i = 0; i < pictures && so_ok(pass); i++) {
         so_dialogue d;
-        so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * pictures + i), 1 + (int)so_rng_below(&m->rng, TURNS), &d);
+        so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * pictures + i),
+                             1 + (int)so_rng_below(&m->rng, TURNS), &d);
         put_written(c, b, &d.scene, d.turns, d.turn, NULL);
     }
     for (int i = 0; i < hard && so_ok(pass); i++) {
         so_scene scene;
         so_qa qa[HARD_TURNS];
-        so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
-        put_written(c, b, &scene, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa, NULL);
+        so_scene_make(&scene,
+                      so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
+        put_written(c, b, &scene, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa),
+                    qa, NULL);
     }
     for (int i = 0; i < talks + sums && so_ok(pass); i++) {
         so_qa qa[TALK_TURNS];
         int turns = 1 + (int)so_rng_below(&m->rng, TALK_TURNS);
         for (int t = 0; t < turns; t++)
-            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)((m->step * (talks + sums) + i) * TALK_TURNS + t),
+            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1,
+                             (uint64_t)((m->step * (talks + sums) + i) * TALK_TURNS + t),
                              i < talks ? so_tt_chat(&m->rng) : SO_TT_RECKONING, &qa[t]);
         put_written(c, b, NULL, turns, qa, i % 2 ? &m->rng : NULL);
     }
@@ -160,7 +165,8 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
         put_spoken(c, b, 28, item, NULL);
         so_tt_batch_loss(b, right);
         for (int i = 0; i < 28; i++)
-            so_notes_add(notes, c->tt->corpus.item[item[i]].scene == ~(uint64_t)0 ? "S to T talk" : "V+S to T", right[i], 1);
+            so_notes_add(notes, c->tt->corpus.item[item[i]].scene == ~(uint64_t)0 ? "S to T talk" : "V+S to T",
+                         right[i], 1);
         so_arena_release(pass->arena, mark);
     }
     for (uint64_t i = 0; i < 8 && so_ok(pass); i++) {
@@ -190,7 +196,9 @@ so_status so_tt_omni(so_tt *tt, so_error *error)
     SO_TRY(so_tt_units_open(&c.units, tt, error));
     c.train = c.units.count - SO_TT_HELD_OUT;
     SO_TRY(so_tt_aids_bind(&c.aids, tt, &store, c.net.config.llama.width, error));
-    so_tt_job job = {.part = "omni", .store = &store, .keep = (const char *[]){"backbone", NULL},
+    so_tt_job job = {.part = "omni",
+                     .store = &store,
+                     .keep = (const char *[]){"backbone", NULL},
                      .hooks = {.context = &c, .micro = micro, .evaluate = evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);

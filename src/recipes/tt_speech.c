@@ -1,8 +1,8 @@
-/* Stage 2 of the paper: the bottom speech layers learn to write down units (CTC), the top speech layers learn to speak text
- * (cross entropy on units, with the ground-truth text and its alignment).
+/* Stage 2 of the paper: the bottom speech layers learn to write down units (CTC), the top speech layers learn to speak
+ * text (cross entropy on units, with the ground-truth text and its alignment).
  *
- * The top layers see, at a row with N text tokens heard so far in the answer, the tokens [N + K - W, N + K): what generation
- * will show them. N comes from forced alignment of the answer on the bottom layers' own posteriors.
+ * The top layers see, at a row with N text tokens heard so far in the answer, the tokens [N + K - W, N + K): what
+ * generation will show them. N comes from forced alignment of the answer on the bottom layers' own posteriors.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
@@ -84,7 +84,8 @@ static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
     b->memory_rows[s] = b->memories - b->memory0[s];
 }
 
-/* Where speech ends in samples [n] at 16 kHz, as a share: behind the last 20 ms that have a twentieth of the loudest's level. */
+/* Where speech ends in samples [n] at 16 kHz, as a share: behind the last 20 ms that have a twentieth of the loudest's
+ * level. */
 static double end_of_speech(const int16_t *x, int64_t n)
 {
     enum { FRAME = 320 };
@@ -99,8 +100,8 @@ static double end_of_speech(const int16_t *x, int64_t n)
     return frames ? (double)(last + 1) / (double)frames : 1;
 }
 
-/* While learning, a question is to be written down TAIL units after its end at the latest, and nothing in the silence behind it.
- * What this alone is worth has not been measured. */
+/* While learning, a question is to be written down TAIL units after its end at the latest, and nothing in the silence
+ * behind it. What this alone is worth has not been measured. */
 static void cut_tail(so_tt_speech_batch *b, const so_tt_item *item, so_tt_segment *g)
 {
     double share = end_of_speech(b->tt->corpus.q + item->q_at, item->q_count);
@@ -109,7 +110,8 @@ static void cut_tail(so_tt_speech_batch *b, const so_tt_item *item, so_tt_segmen
     if (rows < g->rows) g->rows = rows;
 }
 
-void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, bool hear, bool speak, so_ids *scratch)
+void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, bool hear, bool speak,
+                      so_ids *scratch)
 {
     const so_tt *tt = b->tt;
     const so_tt_spoken *u = &units->item[i];
@@ -158,23 +160,32 @@ void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int
 static so_batch *sequences(so_tt_speech_batch *b) { return so_batch_many(b->pass, b->seqs, b->seq_rows, NULL); }
 
 /* ---- what both stages measure */
-static so_tensor *ctc_loss(so_tt_speech_batch *b, so_tensor *logits, const int32_t *label, const int64_t *label0, const int64_t *labels,
-                           const int32_t *earliest, int32_t blank, int64_t total)
+static so_tensor *ctc_loss(so_tt_speech_batch *b, so_tensor *logits, const int32_t *label, const int64_t *label0,
+                           const int64_t *labels, const int32_t *earliest, int32_t blank, int64_t total)
 {
-    int64_t *row0 = so_take(b->pass, (size_t)b->segments * 8, false), *rows = so_take(b->pass, (size_t)b->segments * 8, false);
+    int64_t *row0 = so_take(b->pass, (size_t)b->segments * 8, false),
+            *rows = so_take(b->pass, (size_t)b->segments * 8, false);
     if (!rows) return NULL;
     for (int64_t i = 0; i < b->segments; i++) {
         row0[i] = b->segment[i].row0;
         rows[i] = b->segment[i].rows;
     }
-    so_ctc ctc = {.n_seqs = b->segments, .row0 = row0, .rows = rows, .label0 = label0, .n_labels = labels, .labels = label,
-                  .earliest = earliest, .blank = blank, .divide = (double)total};
+    so_ctc ctc = {.n_seqs = b->segments,
+                  .row0 = row0,
+                  .rows = rows,
+                  .label0 = label0,
+                  .n_labels = labels,
+                  .labels = label,
+                  .earliest = earliest,
+                  .blank = blank,
+                  .divide = (double)total};
     return so_ctc_loss(b->pass, logits, &ctc);
 }
 
 static so_tensor *text_ctc(so_tt_speech_batch *b, so_tensor *logits, const int32_t *earliest)
 {
-    int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false), *labels = so_take(b->pass, (size_t)b->segments * 8, false);
+    int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false),
+            *labels = so_take(b->pass, (size_t)b->segments * 8, false);
     if (!labels) return NULL;
     for (int64_t i = 0; i < b->segments; i++) {
         label0[i] = b->segment[i].label0;
@@ -184,7 +195,8 @@ static so_tensor *text_ctc(so_tt_speech_batch *b, so_tensor *logits, const int32
 }
 
 /* Token errors of the greedy CTC reading, over all segments. */
-static void count_errors(const so_tt_speech_batch *b, const so_tensor *logits, int64_t *errors, int64_t *tokens, int64_t *whole)
+static void count_errors(const so_tt_speech_batch *b, const so_tensor *logits, int64_t *errors, int64_t *tokens,
+                         int64_t *whole)
 {
     int64_t v = so_cols(logits);
     for (int64_t s = 0; s < b->segments; s++) {
@@ -220,7 +232,8 @@ typedef struct context {
 static so_tensor *phone_ctc(so_tt_speech_batch *b, const int64_t *items, so_tensor *logits, const bool *answer)
 {
     int32_t *label = so_take(b->pass, (size_t)b->segments * 256 * 4, false);
-    int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false), *labels = so_take(b->pass, (size_t)b->segments * 8, false);
+    int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false),
+            *labels = so_take(b->pass, (size_t)b->segments * 8, false);
     int64_t total = 0;
     if (!labels) return NULL;
     for (int64_t i = 0; i < b->segments; i++) {
@@ -239,16 +252,18 @@ static int64_t letters(const char *text, size_t n)
     return found;
 }
 
-/* The first row of its segment on which each label of the batch may be written: where, by the phoneme head's alignment, all but
- * the last phoneme of what it stands for have been heard. Which phoneme ends a token is told from its share of the text's
- * letters. NULL, which demands nothing, on a failure.
+/* The first row of its segment on which each label of the batch may be written: where, by the phoneme head's alignment,
+ * all but the last phoneme of what it stands for have been heard. Which phoneme ends a token is told from its share of
+ * the text's letters. NULL, which demands nothing, on a failure.
  *
- * Left alone, CTC writes words as soon as it can guess that some word must come, where it has heard little of it (" bridge" for
- * "brick") or nothing: a month after "What month comes before", any month, for good. */
-static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, const bool *answer, const so_tensor *phones)
+ * Left alone, CTC writes words as soon as it can guess that some word must come, where it has heard little of it ("
+ * bridge" for "brick") or nothing: a month after "What month comes before", any month, for good. */
+static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, const bool *answer,
+                                const so_tensor *phones)
 {
     int64_t v = so_cols(phones);
-    int32_t *earliest = so_take(b->pass, (size_t)b->labels * 4 + 4, true), *heard = so_take(b->pass, (size_t)b->rows * 4, false);
+    int32_t *earliest = so_take(b->pass, (size_t)b->labels * 4 + 4, true),
+            *heard = so_take(b->pass, (size_t)b->rows * 4, false);
     int32_t *wanted = so_take(b->pass, 256 * 4, false);
     for (int64_t i = 0; i < b->segments && wanted; i++) {
         const so_tt_segment *g = &b->segment[i];
@@ -258,7 +273,9 @@ static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, con
         so_error error;
         for (int64_t k = 0; k < n; k++) wanted[k] = answer[i] ? item->a_phone[k] : item->q_phone[k];
         total = letters(text, strlen(text));
-        if (!n || !total || so_ctc_align(so_data(phones) + g->row0 * v, g->rows, v, wanted, n, 0, heard, NULL, &error) != SO_OK) continue;
+        if (!n || !total ||
+            so_ctc_align(so_data(phones) + g->row0 * v, g->rows, v, wanted, n, 0, heard, NULL, &error) != SO_OK)
+            continue;
         for (int64_t j = 0; j < g->labels; j++) {
             size_t size;
             const char *piece = so_tokenizer_piece(b->tt->tokenizer, b->label[g->label0 + j], &size);
@@ -286,7 +303,8 @@ static bool guessed(const context *c, int64_t item)
     return (1u << SO_TALK_DAY | 1u << SO_TALK_MONTH) >> c->tt->corpus.item[item].kind & 1;
 }
 
-static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, company own, so_notes *notes, bool measure, so_rng *slips)
+static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, company own, so_notes *notes,
+                       bool measure, so_rng *slips)
 {
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
     int64_t *items = so_take(pass, (size_t)n * 16, false);
@@ -328,23 +346,27 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
         so_notes_add(notes, "token errors", (double)errors / (double)tokens, (double)tokens);
         so_notes_add(notes, "whole", (double)whole / (double)b->segments, (double)b->segments);
     }
-    return so_weighted_sum(pass, losses, loss, (so_real[]){so_tt_weight("bottom", "ctc"), so_tt_weight("bottom", "template"),
-                                                           so_tt_weight("bottom", "phonemes")});
+    return so_weighted_sum(pass, losses, loss,
+                           (so_real[]){so_tt_weight("bottom", "ctc"), so_tt_weight("bottom", "template"),
+                                       so_tt_weight("bottom", "phonemes")});
 }
 
-/* One voice, always the same, is what lifts CTC over whole words off its plateau: at first nearly every question comes with its answer
- * (with one answer in three, 2,000 steps taught less than 500). Then questions take the room that the answers no longer need.
+/* One voice, always the same, is what lifts CTC over whole words off its plateau: at first nearly every question comes
+ * with its answer (with one answer in three, 2,000 steps taught less than 500). Then questions take the room that the
+ * answers no longer need.
  *
- * What comes last are words of a small closed set at the end of a question: letters, numbers, and above all days and months,
- * which the layers would rather guess from the words before them, as they can in answers ("May comes after April."): these
- * questions come more often, those of days and months always alone. Questions about pictures are heard well long before. */
+ * What comes last are words of a small closed set at the end of a question: letters, numbers, and above all days and
+ * months, which the layers would rather guess from the words before them, as they can in answers ("May comes after
+ * April."): these questions come more often, those of days and months always alone. Questions about pictures are heard
+ * well long before. */
 static int64_t draw(const context *c, so_rng *rng)
 {
     const uint32_t closed = SO_TT_RECKONING | 1u << SO_TALK_LETTER, named = 1u << SO_TALK_DAY | 1u << SO_TALK_MONTH;
     int64_t item = so_rng_below(rng, c->train);
     double which = so_rng_uniform(rng);
     uint32_t kinds = which < 0.15 ? named : which < 0.25 ? closed : 0;
-    for (int tries = 0; kinds && tries < 256 && !(kinds >> c->tt->corpus.item[item].kind & 1); tries++) item = so_rng_below(rng, c->train);
+    for (int tries = 0; kinds && tries < 256 && !(kinds >> c->tt->corpus.item[item].kind & 1); tries++)
+        item = so_rng_below(rng, c->train);
     bool again = !kinds && which < 0.7 && c->tt->corpus.item[item].scene != ~(uint64_t)0;
     return again ? so_rng_below(rng, c->train) : item;
 }
@@ -355,7 +377,8 @@ static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
     int64_t item[BOTTOM_BATCH];
     bool early = m->step < EARLY_STEPS;
     int n = early ? EARLY_BATCH : BOTTOM_BATCH;
-    company own = {share_of("bottom", "echo", BOTTOM_BATCH), early ? 1 : share_of("bottom", "asr, answered", BOTTOM_BATCH), !early};
+    company own = {share_of("bottom", "echo", BOTTOM_BATCH),
+                   early ? 1 : share_of("bottom", "asr, answered", BOTTOM_BATCH), !early};
     for (int i = 0; i < n; i++) {
         item[i] = early ? so_rng_below(&m->rng, c->train) : draw(c, &m->rng);
         m->tokens += c->units.item[item[i]].q_count;
@@ -384,7 +407,8 @@ static so_status open_context(context *c, so_tt *tt, so_store *store, const char
     SO_TRY(so_tt_omni_open(tt, store, &c->net, parts, error));
     SO_TRY(so_tt_units_open(&c->units, tt, error));
     c->train = c->units.count - SO_TT_HELD_OUT;
-    if (c->train < 100) return so_fail(error, SO_ERR_STATE, "%lld items of speech, expected some thousands", (long long)c->units.count);
+    if (c->train < 100)
+        return so_fail(error, SO_ERR_STATE, "%lld items of speech, expected some thousands", (long long)c->units.count);
     return SO_OK;
 }
 
@@ -400,7 +424,9 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     binder.sizes.of['D'] = c.net.config.llama.width;
     const so_bind_row phone[] = {{offsetof(context, phone_w), "phones", "64 D", "phones", SO_INIT_FAN_IN, 1, false}};
     SO_TRY(SO_BIND(&binder, "", 0, phone, &c, error));
-    so_tt_job job = {.part = "bottom", .store = &store, .keep = (const char *[]){"bottom", NULL},
+    so_tt_job job = {.part = "bottom",
+                     .store = &store,
+                     .keep = (const char *[]){"bottom", NULL},
                      .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);
@@ -411,7 +437,8 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
 
 /* ---- the top layers */
 
-/* How many tokens of the memory every fused row has behind it, by forced alignment on the CTC logits, and its window. */
+/* How many tokens of the memory every fused row has behind it, by forced alignment on the CTC logits, and its window.
+ */
 static bool align(const context *c, so_tt_speech_batch *b, const so_tensor *logits, int32_t *lo, int32_t *hi)
 {
     int64_t v = so_cols(logits);
@@ -421,11 +448,12 @@ static bool align(const context *c, so_tt_speech_batch *b, const so_tensor *logi
         if (b->answer_segment[s] < 0) continue;
         const so_tt_segment *g = &b->segment[b->answer_segment[s]];
         so_error error;
-        if (so_ctc_align(so_data(logits) + g->row0 * v, g->rows, v, b->label + g->label0, g->labels, b->tt->id->blank, heard, NULL,
-                         &error) != SO_OK)
+        if (so_ctc_align(so_data(logits) + g->row0 * v, g->rows, v, b->label + g->label0, g->labels, b->tt->id->blank,
+                         heard, NULL, &error) != SO_OK)
             for (int64_t r = 0; r < g->rows; r++) heard[r] = (int32_t)(g->labels * (r + 1) / g->rows);
         for (int64_t r = 0; r < b->fused_rows[s]; r++)
-            so_window_of(&window, r ? heard[r - 1] : 0, b->memory_rows[s], &lo[b->fused0[s] + r], &hi[b->fused0[s] + r]);
+            so_window_of(&window, r ? heard[r - 1] : 0, b->memory_rows[s], &lo[b->fused0[s] + r],
+                         &hi[b->fused0[s] + r]);
     }
     return heard != NULL;
 }
@@ -439,8 +467,14 @@ static so_tensor *speak(context *c, so_pass *pass, so_tt_speech_batch *b, so_not
     int32_t *lo = so_take(pass, bytes, false), *hi = so_take(pass, bytes, false), *target = so_take(pass, bytes, false);
     if (!target || !align(c, b, ctc, lo, hi)) return NULL;
     for (int64_t r = 0; r < b->fused; r++) target[r] = b->target[b->fused_row[r]];
-    so_fusion fusion = {.memory_rows = b->memories, .memory_ids = b->memory_id, .memory_pos = b->memory_pos, .rows = b->fused,
-                        .row = b->fused_row, .pos = b->fused_pos, .n_seqs = b->seqs, .seq_rows = b->fused_rows,
+    so_fusion fusion = {.memory_rows = b->memories,
+                        .memory_ids = b->memory_id,
+                        .memory_pos = b->memory_pos,
+                        .rows = b->fused,
+                        .row = b->fused_row,
+                        .pos = b->fused_pos,
+                        .n_seqs = b->seqs,
+                        .seq_rows = b->fused_rows,
                         .ranges = {b->memory0, b->memory_rows, lo, hi}};
     so_tensor *x = so_omni_speak(pass, &c->net, h, batch, &fusion, NULL);
     so_tensor *logits = so_omni_voice(pass, &c->net, so_take_rows(pass, x, b->fused, b->fused_row));
@@ -495,7 +529,9 @@ so_status so_tt_top(so_tt *tt, so_error *error)
     context c;
     so_store store;
     SO_TRY(open_context(&c, tt, &store, (const char *[]){"bottom", NULL}, error));
-    so_tt_job job = {.part = "top", .store = &store, .keep = (const char *[]){"top", NULL},
+    so_tt_job job = {.part = "top",
+                     .store = &store,
+                     .keep = (const char *[]){"top", NULL},
                      .hooks = {.context = &c, .micro = top_micro, .evaluate = top_evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
     so_tt_units_close(&c.units);

@@ -6,8 +6,8 @@
 #include "recipes/tabletop.h"
 #include "train/stages.h"
 
-/* A stage (train/stages.h: groups, tasks, losses, rate, AdamW) and how long it lasts. Tasks are what the part's batches hold; what
- * the part is about stands in the list of parts (public.c). */
+/* A stage (train/stages.h: groups, tasks, losses, rate, AdamW) and how long it lasts. Tasks are what the part's batches
+ * hold; what the part is about stands in the list of parts (public.c). */
 typedef struct so_tt_stage {
     so_stage stage;
     int64_t steps, report_every, evaluate_every;
@@ -26,11 +26,11 @@ so_real so_tt_weight(const char *part, const char *loss);
 typedef struct so_tt_job {
     const char *part;
     so_store *store;
-    so_store *against;           /* the contest's other player, not kept; NULL: none */
-    so_train_hooks hooks;        /* context, micro, evaluate, updated; stop and progress are filled in */
-    so_extra *extra;             /* further state for the checkpoint */
+    so_store *against;    /* the contest's other player, not kept; NULL: none */
+    so_train_hooks hooks; /* context, micro, evaluate, updated; stop and progress are filled in */
+    so_extra *extra;      /* further state for the checkpoint */
     int extras;
-    const char *const *keep;     /* groups, NULL at the end; NULL: all */
+    const char *const *keep; /* groups, NULL at the end; NULL: all */
 } so_tt_job;
 
 /* Runs the part's stage on the job's store, from its checkpoint where there is one, and keeps the result. */

@@ -43,13 +43,14 @@ typedef struct so_tt_segment {
 typedef struct so_tt_speech_batch {
     so_pass *pass;
     const so_tt *tt;
-    so_rng *slips; /* from here is drawn who asks, and which units are mistaken; NULL: the question as it was recorded */
+    so_rng
+        *slips; /* from here is drawn who asks, and which units are mistaken; NULL: the question as it was recorded */
     bool cut_tails; /* nothing is to be written in the silence behind a question */
     int64_t rows, seqs, segments, labels, memories, fused;
     int64_t seq_rows[SO_TT_SPEECH_SEQS];
-    int32_t *id;      /* [rows] what the bottom layers read */
-    int32_t *same;    /* [rows] the row's own id for template rows (the CTC head repeats them), -1 for units */
-    int32_t *target;  /* [rows] unit id that follows, -1 where the top layers say nothing */
+    int32_t *id;     /* [rows] what the bottom layers read */
+    int32_t *same;   /* [rows] the row's own id for template rows (the CTC head repeats them), -1 for units */
+    int32_t *target; /* [rows] unit id that follows, -1 where the top layers say nothing */
     so_tt_segment segment[2 * SO_TT_SPEECH_SEQS];
     int32_t *label;
     /* the text the top layers see: the pronounceable tokens of each answer and its <eot> */
@@ -60,11 +61,13 @@ typedef struct so_tt_speech_batch {
 } so_tt_speech_batch;
 
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt);
-/* Question and answer of an item; `hear` false leaves the question out and puts the template of spoken text in its place
- * (a user message of one space, trimmed: nothing); `speak` false leaves the answer out. */
-void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, bool hear, bool speak, so_ids *scratch);
+/* Question and answer of an item; `hear` false leaves the question out and puts the template of spoken text in its
+ * place (a user message of one space, trimmed: nothing); `speak` false leaves the answer out. */
+void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, bool hear, bool speak,
+                      so_ids *scratch);
 
-/* The model's own voice as if a user had said it: an answer heard, nothing answered. What its own ears are measured with. */
+/* The model's own voice as if a user had said it: an answer heard, nothing answered. What its own ears are measured
+ * with. */
 void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, so_ids *scratch);
 
 #endif

@@ -7,7 +7,6 @@
 #include "models/hift.h"
 #include "recipes/tabletop.h"
 
-
 so_hift_config so_tt_vocoder_config(void);
 so_flow_config so_tt_flow_config(void);
 /* A store with the network, random from the recipe's seed. */

@@ -23,9 +23,9 @@ enum {
     MELS = 80,
     CROPS = 4,
     FRAMES = 32,
-    CROP = FRAMES * HOP, /* of one step */
-    AROUND = 4,          /* frames on either side that the mel of a crop sees */
-    PITCHED = 4000,      /* answers that are learned from, their pitch is measured */
+    CROP = FRAMES * HOP,  /* of one step */
+    AROUND = 4,           /* frames on either side that the mel of a crop sees */
+    PITCHED = 4000,       /* answers that are learned from, their pitch is measured */
     OWN_PITCH_FROM = 800, /* steps until the source follows the predicted pitch */
     JUDGED = 12,
     SAMPLES = 4,
@@ -304,9 +304,10 @@ static so_tensor *contest(void *p, so_pass *pass, so_micro *m)
     int losses_made = m->player == 0 ? 4 : 2;
     for (int i = 0; i < losses_made; i++) so_notes_add(m->notes, name[m->player][i], so_data(loss[i])[0], 1);
     pass->k = so_tt_rough(c->tt);
-    return so_weighted_sum(pass, losses_made, loss, (so_real[]){1, so_tt_weight("polish", "fooling"),
-                                                                m->player == 0 ? so_tt_weight("polish", "features") : 0,
-                                                                so_tt_weight("polish", "relative")});
+    return so_weighted_sum(pass, losses_made, loss,
+                           (so_real[]){1, so_tt_weight("polish", "fooling"),
+                                       m->player == 0 ? so_tt_weight("polish", "features") : 0,
+                                       so_tt_weight("polish", "relative")});
 }
 
 /* ---- judging */
@@ -388,7 +389,8 @@ so_status so_tt_vocoder(so_tt *tt, so_error *error)
     so_store store;
     SO_TRY(so_tt_vocoder_open(tt, &store, &c.net, error));
     SO_TRY(open_pitch(tt, &c.pitch, error));
-    so_tt_job job = {.part = "vocoder", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate}};
+    so_tt_job job = {
+        .part = "vocoder", .store = &store, .hooks = {.context = &c, .micro = micro, .evaluate = evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&store);
     close_pitch(&c.pitch);
@@ -411,7 +413,9 @@ so_status so_tt_polish(so_tt *tt, so_error *error)
     SO_TRY(so_tt_vocoder_open(tt, &store, &c.net, error));
     SO_TRY(so_tt_overlay(tt, &store, "vocoder", error));
     SO_TRY(open_pitch(tt, &c.pitch, error));
-    so_tt_job job = {.part = "polish", .store = &store, .against = &judges,
+    so_tt_job job = {.part = "polish",
+                     .store = &store,
+                     .against = &judges,
                      .hooks = {.context = &c, .micro = contest, .evaluate = evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
     so_store_close(&judges);

@@ -21,8 +21,8 @@ struct so_turns {
     so_model *model;
     so_turns_options options;
     so_tabletop_corpus corpus;
-    json_t *golden;   /* golden.json of a folder of reference numbers */
-    char *text;       /* of a text file or the built-in one, cut into lines */
+    json_t *golden; /* golden.json of a folder of reference numbers */
+    char *text;     /* of a text file or the built-in one, cut into lines */
     char **line;
     int64_t n_lines, capacity;
     int64_t items;
@@ -50,8 +50,10 @@ static so_status cut_lines(so_turns *t, so_error *error)
 static so_status read_lines(so_turns *t, so_error *error)
 {
     size_t size = 0;
-    if (!t->options.data) t->text = strdup(built_in);
-    else SO_TRY(so_file_read(t->options.data, TEXT_MAX, &t->text, &size, error));
+    if (!t->options.data)
+        t->text = strdup(built_in);
+    else
+        SO_TRY(so_file_read(t->options.data, TEXT_MAX, &t->text, &size, error));
     if (!t->text) return so_fail(error, SO_ERR_NOMEM, "no memory for text");
     if (memchr(t->text, 0, size)) return so_fail(error, SO_ERR_FORMAT, "%s is not text", t->options.data);
     return cut_lines(t, error);
@@ -69,7 +71,8 @@ static so_status open_golden(so_turns *t, const char *path, so_error *error)
     json_error_t wrong;
     t->golden = json_load_file(path, 0, &wrong);
     if (!t->golden) return so_fail(error, SO_ERR_FORMAT, "%s: line %d: %s", path, wrong.line, wrong.text);
-    if (!json_array_size(json_object_get(t->golden, "cases"))) return so_fail(error, SO_ERR_FORMAT, "%s has no cases", path);
+    if (!json_array_size(json_object_get(t->golden, "cases")))
+        return so_fail(error, SO_ERR_FORMAT, "%s has no cases", path);
     return SO_OK;
 }
 
@@ -123,7 +126,8 @@ void so_turns_close(so_turns **turns)
     *turns = NULL;
 }
 
-/* Every item is asked in words, and once more in speech where the model hears; a case of reference numbers is one or the other. */
+/* Every item is asked in words, and once more in speech where the model hears; a case of reference numbers is one or
+ * the other. */
 static int64_t ways(const so_turns *t) { return t->model->setup.omni.speech && !t->golden ? 2 : 1; }
 
 int64_t so_turns_count(const so_turns *t) { return t->items * ways(t); }
@@ -145,7 +149,8 @@ static so_status hear(so_turns *t, const char *path, so_turn *turn, so_error *er
     size_t n = 0;
     SO_TRY(room_for_units(t, UNITS, error));
     SO_TRY(so_audio_read(&audio, path, 0, error));
-    so_status status = so_tokenize_speech(t->model, audio.samples, (size_t)audio.n, audio.rate, t->units, UNITS, &n, error);
+    so_status status =
+        so_tokenize_speech(t->model, audio.samples, (size_t)audio.n, audio.rate, t->units, UNITS, &n, error);
     so_audio_clear(&audio);
     turn->units = t->units;
     turn->n_units = (int64_t)(n < UNITS ? n : UNITS);
@@ -180,17 +185,24 @@ static so_status from_corpus(so_turns *t, int64_t i, bool speech, so_turn *turn,
 /* The case as its reference ran it, as far as its limit. */
 static so_status from_golden(so_turns *t, int64_t i, so_turn *turn, so_error *error)
 {
-    const json_t *one = json_array_get(json_object_get(t->golden, "cases"), (size_t)i), *units = json_object_get(one, "input_units");
-    const char *mode = json_string_value(json_object_get(one, "inference_type")), *user = json_string_value(json_object_get(one, "user"));
+    const json_t *one = json_array_get(json_object_get(t->golden, "cases"), (size_t)i),
+                 *units = json_object_get(one, "input_units");
+    const char *mode = json_string_value(json_object_get(one, "inference_type")),
+               *user = json_string_value(json_object_get(one, "user"));
     const char *picture = json_string_value(json_object_get(one, "image"));
     static const char place[] = "<image>\n";
-    if (!mode || !user) return so_fail(error, SO_ERR_FORMAT, "%s/golden.json: case %lld has no mode or user", t->options.data, (long long)i);
+    if (!mode || !user)
+        return so_fail(error, SO_ERR_FORMAT, "%s/golden.json: case %lld has no mode or user", t->options.data,
+                       (long long)i);
     so_image_clear(&t->image);
     if (picture) {
         so_golden g = {.folder = t->options.data, .root = t->golden};
         SO_TRY(so_golden_picture(&g, picture, &t->image, error));
     }
-    *turn = (so_turn){.rgb = t->image.rgb, .width = t->image.w, .height = t->image.h, .voice = strstr(mode, "_to_speech") != NULL,
+    *turn = (so_turn){.rgb = t->image.rgb,
+                      .width = t->image.w,
+                      .height = t->image.h,
+                      .voice = strstr(mode, "_to_speech") != NULL,
                       .most = json_integer_value(json_object_get(one, "max_new_tokens"))};
     turn->n_units = (int64_t)json_array_size(units);
     if (!turn->n_units) {

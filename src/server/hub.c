@@ -48,7 +48,8 @@ static so_status add(so_hub_list *list, const char *path, const json_t *size, co
                      so_error *error)
 {
     if (!path || !decent(path))
-        return so_fail(error, SO_ERR_FORMAT, "the hub lists a file '%.200s', which is no path below a folder", path ? path : "");
+        return so_fail(error, SO_ERR_FORMAT, "the hub lists a file '%.200s', which is no path below a folder",
+                       path ? path : "");
     if (!json_is_integer(size) || json_integer_value(size) < 0)
         return so_fail(error, SO_ERR_FORMAT, "the hub lists '%.200s' without a size", path);
     if (list->count == FILES_MAX) return so_fail(error, SO_ERR_LIMIT, "a repository of more than %d files", FILES_MAX);
@@ -177,7 +178,8 @@ static so_status ask_modelscope(const so_hub *hub, so_fetcher *fetcher, so_hub_l
     char url[PATH], rev[512];
     so_fetched page;
     escape(revision(hub), false, rev, sizeof rev);
-    snprintf(url, sizeof url, "%s/api/v1/models/%s/repo/files?Revision=%s&Recursive=true", hub->endpoint, hub->repo, rev);
+    snprintf(url, sizeof url, "%s/api/v1/models/%s/repo/files?Revision=%s&Recursive=true", hub->endpoint, hub->repo,
+             rev);
     SO_TRY(so_fetch_text(fetcher, url, ANSWER_MAX, &page, error));
     so_status status = so_hub_read_files(list, page.data, error);
     so_fetched_clear(&page);
@@ -196,16 +198,28 @@ so_status so_hub_ask(const so_hub *hub, so_fetcher *fetcher, so_hub_list *list, 
 
 bool so_hub_wants(const char *path)
 {
-    static const char *const names[] = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer.model",
-                                        "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json",
-                                        "model.safetensors.index.json", "speech_tokenizer_v1.onnx", "flow.pt", "hift.pt",
-                                        "spk2info.pt", "flow.safetensors", "hift.safetensors", "README.md"};
+    static const char *const names[] = {"config.json",
+                                        "generation_config.json",
+                                        "tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "preprocessor_config.json",
+                                        "model.safetensors.index.json",
+                                        "speech_tokenizer_v1.onnx",
+                                        "flow.pt",
+                                        "hift.pt",
+                                        "spk2info.pt",
+                                        "flow.safetensors",
+                                        "hift.safetensors",
+                                        "README.md"};
     size_t length = strlen(path);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(path, names[i]) == 0) return true;
     if (strchr(path, '/')) return false;
     if (strncmp(path, "model", 5) == 0 && length > 12 && strcmp(path + length - 12, ".safetensors") == 0) return true;
-    return strncasecmp(path, "LICEN", 5) == 0 || strncasecmp(path, "NOTICE", 6) == 0 || strncasecmp(path, "USE_POLICY", 10) == 0;
+    return strncasecmp(path, "LICEN", 5) == 0 || strncasecmp(path, "NOTICE", 6) == 0 ||
+           strncasecmp(path, "USE_POLICY", 10) == 0;
 }
 
 /* ---- the cache */
@@ -270,14 +284,15 @@ static so_status get_to(const so_hub *hub, so_fetcher *fetcher, const so_hub_lis
                         const char *path, so_error *error)
 {
     char url[2 * PATH], escaped[3100], rev[512];
-    so_fetch_file want = {url, path, file->size, file->hash[0] ? file->hash : NULL, file->lfs ? SO_SHA256 : SO_SHA1,
-                          !file->lfs};
+    so_fetch_file want = {
+        url, path, file->size, file->hash[0] ? file->hash : NULL, file->lfs ? SO_SHA256 : SO_SHA1, !file->lfs};
     escape(file->path, hub->kind == SO_HUB_HUGGINGFACE, escaped, sizeof escaped);
     escape(list->commit, false, rev, sizeof rev);
     if (hub->kind == SO_HUB_HUGGINGFACE)
         snprintf(url, sizeof url, "%s/%s/resolve/%s/%s", hub->endpoint, hub->repo, rev, escaped);
     else
-        snprintf(url, sizeof url, "%s/api/v1/models/%s/repo?Revision=%s&FilePath=%s", hub->endpoint, hub->repo, rev, escaped);
+        snprintf(url, sizeof url, "%s/api/v1/models/%s/repo?Revision=%s&FilePath=%s", hub->endpoint, hub->repo, rev,
+                 escaped);
     SO_TRY(parent_folder(path, error));
     return so_fetch(fetcher, &want, error);
 }

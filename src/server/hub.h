@@ -1,10 +1,10 @@
 /* The hubs that publish models: which files a repository holds, and where they lie when fetched.
  *
- * Hugging Face: GET {endpoint}/api/models/{repo}/revision/{rev} and .../tree/{commit}, files at {endpoint}/{repo}/resolve/
- * {commit}/{path}; cached as its own tools do (blobs named by hash, a snapshot of links), so that what they fetched is found
- * and what is fetched here serves them.
- * ModelScope: GET {endpoint}/api/v1/models/{repo}/repo/files, files at .../repo?Revision=&FilePath=; cached in plain folders.
- * Source: the hubs' public HTTP interfaces.
+ * Hugging Face: GET {endpoint}/api/models/{repo}/revision/{rev} and .../tree/{commit}, files at
+ * {endpoint}/{repo}/resolve/ {commit}/{path}; cached as its own tools do (blobs named by hash, a snapshot of links), so
+ * that what they fetched is found and what is fetched here serves them. ModelScope: GET
+ * {endpoint}/api/v1/models/{repo}/repo/files, files at .../repo?Revision=&FilePath=; cached in plain folders. Source:
+ * the hubs' public HTTP interfaces.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_SERVER_HUB_H
@@ -15,7 +15,7 @@
 typedef enum so_hub_kind { SO_HUB_HUGGINGFACE, SO_HUB_MODELSCOPE } so_hub_kind;
 
 typedef struct so_hub_file {
-    char *path;    /* in the repository: relative, without "..", checked */
+    char *path; /* in the repository: relative, without "..", checked */
     int64_t size;
     char hash[65]; /* "" when the hub tells none */
     bool lfs;      /* the hash is SHA-256 of the bytes, else git's SHA-1 of the blob */
@@ -55,7 +55,8 @@ so_status so_hub_get(const so_hub *hub, so_fetcher *fetcher, const so_hub_list *
 so_status so_hub_finish(const so_hub *hub, const so_hub_list *list, so_error *error);
 
 /* The usual folder of the hub's cache from the environment: HF_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
- * ~/.cache/huggingface/hub; MODELSCOPE_CACHE, XDG_CACHE_HOME/modelscope, ~/.cache/modelscope. SO_ERR_MISSING without a HOME. */
+ * ~/.cache/huggingface/hub; MODELSCOPE_CACHE, XDG_CACHE_HOME/modelscope, ~/.cache/modelscope. SO_ERR_MISSING without a
+ * HOME. */
 so_status so_hub_cache(so_hub_kind kind, char out[4096], so_error *error);
 
 #endif

@@ -66,7 +66,8 @@ so_status so_bpe_trainer_open(so_bpe_trainer **out, const so_bpe_options *option
 {
     *out = NULL;
     if (options->pieces < 0 || options->pieces > options->size - 256)
-        return so_fail(error, SO_ERR_ARG, "%d whole pieces in a vocabulary of %d tokens, of which 256 are bytes", options->pieces, options->size);
+        return so_fail(error, SO_ERR_ARG, "%d whole pieces in a vocabulary of %d tokens, of which 256 are bytes",
+                       options->pieces, options->size);
     if (options->size < 256 || options->size > SO_TOKENS_MAX / 2 || options->units < 0 ||
         options->units > SO_TOKENS_MAX / 2)
         return so_fail(error, SO_ERR_ARG,
@@ -318,7 +319,8 @@ typedef struct whole_piece {
 static int by_count(const void *x, const void *y)
 {
     const whole_piece *a = x, *b = y;
-    return a->count != b->count ? (a->count < b->count) - (a->count > b->count) : (a->index > b->index) - (a->index < b->index);
+    return a->count != b->count ? (a->count < b->count) - (a->count > b->count)
+                                : (a->index > b->index) - (a->index < b->index);
 }
 
 /* Fills the vocabulary with the commonest pieces that are not one token yet. */
@@ -329,7 +331,8 @@ static so_status add_pieces(so_bpe_trainer *b, so_error *error)
     for (size_t i = 0; i < b->pieces.n; i++) all[i] = (whole_piece){b->lengths[i] > 1 ? b->counts[i] : 0, (int32_t)i};
     qsort(all, b->pieces.n, sizeof *all, by_count);
     so_status status = SO_OK;
-    for (size_t i = 0; i < b->pieces.n && all[i].count > 1 && b->tokens.n < (size_t)b->options.size && status == SO_OK; i++) {
+    for (size_t i = 0; i < b->pieces.n && all[i].count > 1 && b->tokens.n < (size_t)b->options.size && status == SO_OK;
+         i++) {
         size_t size;
         int32_t index;
         const char *bytes = so_intern_get(&b->pieces, all[i].index, &size);

@@ -1,7 +1,8 @@
 /* Learning a small byte-level BPE vocabulary from text.
  *
- * The result depends on the texts and options only: pairs are joined by falling count, ties by lower ids. Pieces that are
- * tokens although no merges lead to them are found because the tokenizer takes whole pieces first, as Llama 3's does
+ * The result depends on the texts and options only: pairs are joined by falling count, ties by lower ids. Pieces that
+ * are tokens although no merges lead to them are found because the tokenizer takes whole pieces first, as Llama 3's
+ * does
  * ("ignore_merges").
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -14,8 +15,9 @@
 extern const char *const so_bpe_specials[];
 
 typedef struct so_bpe_options {
-    int32_t size;                /* vocabulary tokens, the 256 bytes counted, specials and units not */
-    int32_t pieces;              /* of the `size`, how many are the commonest pieces (words) that joining pairs does not make whole */
+    int32_t size; /* vocabulary tokens, the 256 bytes counted, specials and units not */
+    int32_t
+        pieces; /* of the `size`, how many are the commonest pieces (words) that joining pairs does not make whole */
     const char *pattern;         /* NULL: SO_LLAMA3_PATTERN */
     const char *const *specials; /* their ids follow the vocabulary's; NULL at the end; NULL: so_bpe_specials */
     int32_t units;               /* <Audio_0>... follow the specials */

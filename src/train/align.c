@@ -11,7 +11,7 @@ typedef struct path {
     const int32_t *labels;
     int32_t blank;
     double *now, *before;
-    unsigned char *step;  /* [rows, states] how many states back the best path came from */
+    unsigned char *step; /* [rows, states] how many states back the best path came from */
 } path;
 
 static int32_t label_of(const path *p, int64_t s) { return s & 1 ? p->labels[s / 2] : p->blank; }
@@ -43,23 +43,26 @@ static void trace(const path *p, int64_t rows, int32_t *heard, int32_t *state)
     }
 }
 
-static so_status check_labels(const int32_t *labels, int64_t n, int64_t rows, int64_t cols, int32_t blank, so_error *error)
+static so_status check_labels(const int32_t *labels, int64_t n, int64_t rows, int64_t cols, int32_t blank,
+                              so_error *error)
 {
     int64_t need = n;
     if (blank < 0 || blank >= cols)
         return so_fail(error, SO_ERR_ARG, "alignment: blank %d of %lld classes", blank, (long long)cols);
     for (int64_t i = 0; i < n; i++) {
         if (labels[i] < 0 || labels[i] >= cols || labels[i] == blank)
-            return so_fail(error, SO_ERR_ARG, "alignment: label %d of %lld classes, blank %d", labels[i], (long long)cols, blank);
+            return so_fail(error, SO_ERR_ARG, "alignment: label %d of %lld classes, blank %d", labels[i],
+                           (long long)cols, blank);
         need += i > 0 && labels[i] == labels[i - 1];
     }
     if (rows < need)
-        return so_fail(error, SO_ERR_LIMIT, "alignment: %lld units for a text that needs %lld", (long long)rows, (long long)need);
+        return so_fail(error, SO_ERR_LIMIT, "alignment: %lld units for a text that needs %lld", (long long)rows,
+                       (long long)need);
     return SO_OK;
 }
 
-so_status so_ctc_align(const so_real *scores, int64_t rows, int64_t cols, const int32_t *labels, int64_t n, int32_t blank,
-                       int32_t *heard, int32_t *state, so_error *error)
+so_status so_ctc_align(const so_real *scores, int64_t rows, int64_t cols, const int32_t *labels, int64_t n,
+                       int32_t blank, int32_t *heard, int32_t *state, so_error *error)
 {
     SO_TRY(check_labels(labels, n, rows, cols, blank, error));
     if (rows == 0) return SO_OK;

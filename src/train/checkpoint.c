@@ -40,7 +40,8 @@ so_status so_saver_put(so_saver *saver, const char *name, const void *data, size
     uint32_t length = (uint32_t)strlen(name);
     uint64_t size = bytes;
     if (length == 0 || length > NAME_MAX_BYTES)
-        return so_fail(error, SO_ERR_LIMIT, "a checkpoint block's name has %u bytes, expected 1 to %d", length, NAME_MAX_BYTES);
+        return so_fail(error, SO_ERR_LIMIT, "a checkpoint block's name has %u bytes, expected 1 to %d", length,
+                       NAME_MAX_BYTES);
     SO_TRY(put(saver, &length, sizeof length, error));
     SO_TRY(put(saver, name, length, error));
     SO_TRY(put(saver, &size, sizeof size, error));
@@ -114,13 +115,15 @@ static so_status read_all(so_loader *loader, const char *path, so_error *error)
         bool end;
         size_t at = c.at;
         if (!next_block(&c, &block, &end))
-            return so_fail(error, SO_ERR_FORMAT, "'%s' is cut or damaged: no whole block at byte %zu of %zu", path, at, c.size);
+            return so_fail(error, SO_ERR_FORMAT, "'%s' is cut or damaged: no whole block at byte %zu of %zu", path, at,
+                           c.size);
         if (end) break;
         SO_TRY(add_block(loader, &block, error));
     }
     uint64_t sum;
     if (c.size - c.at != sizeof sum)
-        return so_fail(error, SO_ERR_FORMAT, "'%s' has %zu bytes after its last block, expected 8", path, c.size - c.at);
+        return so_fail(error, SO_ERR_FORMAT, "'%s' has %zu bytes after its last block, expected 8", path,
+                       c.size - c.at);
     memcpy(&sum, c.data + c.at, sizeof sum);
     if (sum != c.sum)
         return so_fail(error, SO_ERR_FORMAT, "'%s' is damaged: checksum %016llx, expected %016llx", path,
@@ -158,7 +161,8 @@ so_status so_loader_take(const so_loader *loader, const char *name, void *data, 
     const so_block *block = so_loader_find(loader, name);
     if (!block) return so_fail(error, SO_ERR_MISSING, "the checkpoint has no '%s'", name);
     if (block->bytes != bytes)
-        return so_fail(error, SO_ERR_FORMAT, "the checkpoint's '%s' has %zu bytes, expected %zu", name, block->bytes, bytes);
+        return so_fail(error, SO_ERR_FORMAT, "the checkpoint's '%s' has %zu bytes, expected %zu", name, block->bytes,
+                       bytes);
     if (bytes) memcpy(data, block->data, bytes);
     return SO_OK;
 }

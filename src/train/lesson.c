@@ -178,7 +178,8 @@ static void transcribe(plan *p, so_pass *pass)
     }
     if (c.n == 0) return;
     int64_t infeasible = 0, divide = c.labels ? c.labels : 1;
-    so_ctc ctc = {c.n, c.row0, c.rows, c.label0, c.n_labels, c.label, p->lesson->blank, (double)divide, NULL, &infeasible};
+    so_ctc ctc = {c.n,     c.row0,           c.rows,         c.label0, c.n_labels,
+                  c.label, p->lesson->blank, (double)divide, NULL,     &infeasible};
     so_tensor *loss = so_ctc_loss(pass, p->logits, &ctc);
     if (!loss) return;
     add_loss(p, "ctc", loss, p->ctc, divide);
@@ -235,7 +236,8 @@ static bool speech_take(plan *p, so_pass *pass, speech *s)
     return true;
 }
 
-/* heard[j]: tokens of the memory that j units have spoken, by forced alignment; in proportion where that is impossible. */
+/* heard[j]: tokens of the memory that j units have spoken, by forced alignment; in proportion where that is impossible.
+ */
 static so_status align(plan *p, const place *q, const int32_t *memory, int64_t n, int32_t *heard, so_error *error)
 {
     int64_t V = so_cols(p->logits), U = q->answer;
@@ -333,9 +335,9 @@ enum { READ, SEE, EXPECT, PARTS };
 
 typedef struct thought {
     int64_t rows, n, reads;
-    int64_t *lengths;               /* per sequence */
-    int32_t *part_of, *row, *ids;   /* per row: where its input comes from; ids of the READ part */
-    int32_t *label;                 /* per row: the id that follows, or -1 */
+    int64_t *lengths;             /* per sequence */
+    int32_t *part_of, *row, *ids; /* per row: where its input comes from; ids of the READ part */
+    int32_t *label;               /* per row: the id that follows, or -1 */
 } thought;
 
 static void think_row(thought *t, int part, int64_t row, int32_t label)
@@ -486,7 +488,8 @@ static void match_captions(plan *p, so_pass *pass, double weight)
         at += s->n_text;
     }
     so_tensor *a = so_l2_norm(pass, mean_rows(pass, see(p, pass), p->n, patches), 1e-6);
-    so_tensor *h = so_omni_think(pass, l->net, so_omni_read(pass, l->net, rows, ids), so_batch_many(pass, p->n, words, NULL));
+    so_tensor *h =
+        so_omni_think(pass, l->net, so_omni_read(pass, l->net, rows, ids), so_batch_many(pass, p->n, words, NULL));
     so_tensor *b = so_l2_norm(pass, mean_rows(pass, h, p->n, words), 1e-6);
     so_tensor *loss = so_sigmoid_pairs(pass, a, b, l->pairs_scale, l->pairs_bias);
     if (loss) add_loss(p, "pairs", loss, weight, p->n);
@@ -500,8 +503,11 @@ so_tensor *so_lesson_micro(void *context, so_pass *pass, so_micro *micro)
     double pairs = so_stage_weight(l->stage, "pairs");
     plan *p = so_take(pass, sizeof *p, true);
     if (!p) return NULL;
-    *p = (plan){.lesson = l, .micro = micro, .text = so_stage_weight(l->stage, "text"),
-                .units = so_stage_weight(l->stage, "units"), .ctc = so_stage_weight(l->stage, "ctc"),
+    *p = (plan){.lesson = l,
+                .micro = micro,
+                .text = so_stage_weight(l->stage, "text"),
+                .units = so_stage_weight(l->stage, "units"),
+                .ctc = so_stage_weight(l->stage, "ctc"),
                 .template = so_stage_weight(l->stage, "template")};
     int64_t limit = l->samples > 0 ? l->samples : 256;
     p->place = so_take(pass, (size_t)limit * sizeof *p->place, true);

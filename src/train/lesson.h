@@ -21,12 +21,12 @@ typedef struct so_lesson {
     const so_omni *net;
     const so_stage *stage;
     so_source source;
-    int32_t blank, eot;              /* text ids: CTC blank; end of turn, also what the top layers end with */
-    int32_t first_unit, units;       /* unit ids first_unit .. first_unit + units - 1 */
-    so_window window;                /* zeroed: W = 5, K = 3 */
-    int64_t rows;                    /* samples are drawn until this many rows are filled; 0: 2048 */
-    int64_t samples;                 /* at most so many; 0: 256 */
-    int64_t longest;                 /* samples with more rows are left out (and counted); 0: as many as `rows` */
+    int32_t blank, eot;        /* text ids: CTC blank; end of turn, also what the top layers end with */
+    int32_t first_unit, units; /* unit ids first_unit .. first_unit + units - 1 */
+    so_window window;          /* zeroed: W = 5, K = 3 */
+    int64_t rows;              /* samples are drawn until this many rows are filled; 0: 2048 */
+    int64_t samples;           /* at most so many; 0: 256 */
+    int64_t longest;           /* samples with more rows are left out (and counted); 0: as many as `rows` */
     /* For the task "caption" and the loss "pairs". */
     so_tensor *pairs_scale, *pairs_bias;
 } so_lesson;

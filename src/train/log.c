@@ -39,8 +39,10 @@ so_status so_log_write(FILE *log, const so_progress *p, so_error *error)
         json_object_set_new(line, "skipped", json_integer(p->skipped));
     }
     put_number(line, "elapsed", p->elapsed);
-    for (int i = 0; notes && i < notes->count; i++) put_number(line, notes->note[i].name, so_note_mean(&notes->note[i]));
-    int failed = json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 || fputc('\n', log) == EOF || fflush(log) != 0;
+    for (int i = 0; notes && i < notes->count; i++)
+        put_number(line, notes->note[i].name, so_note_mean(&notes->note[i]));
+    int failed = json_dumpf(line, log, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 || fputc('\n', log) == EOF ||
+                 fflush(log) != 0;
     json_decref(line);
     return failed ? so_fail(error, SO_ERR_IO, "cannot write the training log: %s", strerror(errno)) : SO_OK;
 }
@@ -89,7 +91,8 @@ static so_status read_line(so_history *h, const char *text, size_t size, so_erro
         json_t *resumed = json_object_get(line, "resumed"), *step = json_object_get(line, "step");
         bool eval = json_is_true(json_object_get(line, "eval"));
         if (json_is_integer(resumed)) forget_after(h, (double)json_integer_value(resumed));
-        json_object_foreach(line, key, value) {
+        json_object_foreach(line, key, value)
+        {
             char name[48];
             snprintf(name, sizeof name, "%s%.40s", eval ? "eval." : "", key);
             if (json_is_number(step) && json_is_number(value) && strcmp(key, "step") != 0 && status == SO_OK)

@@ -1,8 +1,8 @@
 /* The training log: one JSON object per line, written as training goes and read back for reports.
  *
  * Lines: {"step":100,"loss":2.5,"rate":1e-3,"norm":0.8,"tokens_per_s":5200,"elapsed":31.2,"skipped":0,"ctc":...};
- * {"step":100,"eval":true,"elapsed":33.0,"word_errors":0.4}; {"resumed":90}, after which earlier lines beyond step 90 no
- * longer count.
+ * {"step":100,"eval":true,"elapsed":33.0,"word_errors":0.4}; {"resumed":90}, after which earlier lines beyond step 90
+ * no longer count.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_LOG_H

@@ -23,8 +23,8 @@ so_status so_optim_open(so_optim *optim, const so_adamw *adamw, so_error *error)
         return so_fail(error, SO_ERR_ARG, "AdamW coefficients %g, %g and average %g, expected 0 to below 1", a->beta1,
                        a->beta2, a->average);
     if (!(a->decay >= 0 && a->clip >= 0 && a->epsilon > 0))
-        return so_fail(error, SO_ERR_ARG, "AdamW decay %g, clip %g, epsilon %g, expected none negative", a->decay, a->clip,
-                       a->epsilon);
+        return so_fail(error, SO_ERR_ARG, "AdamW decay %g, clip %g, epsilon %g, expected none negative", a->decay,
+                       a->clip, a->epsilon);
     return SO_OK;
 }
 
@@ -151,8 +151,13 @@ static void update_task(void *context, int64_t task, int thread)
     const so_piece *at = &j->optim->piece[task];
     const so_param *p = &j->optim->param[at->param];
     double rate = j->rate * p->rate;
-    coefficients c = {j->scale, (so_real)a->beta1, (so_real)a->beta2, (so_real)rate * j->correct_m,
-                      (so_real)(1 - rate * a->decay * p->decay), j->correct_v, (so_real)a->epsilon};
+    coefficients c = {j->scale,
+                      (so_real)a->beta1,
+                      (so_real)a->beta2,
+                      (so_real)rate * j->correct_m,
+                      (so_real)(1 - rate * a->decay * p->decay),
+                      j->correct_v,
+                      (so_real)a->epsilon};
     so_real *w = so_data(&p->weight->tensor) + at->from;
     adam(at->count, &c, w, p->weight->tensor.grad + at->from, p->m + at->from, p->v + at->from);
     if (!p->average) return;
@@ -216,10 +221,14 @@ double so_rate(const so_schedule *s, int64_t step, double done)
     if (step < s->warmup) return s->peak * (double)(step + 1) / (double)s->warmup;
     double at = done < 0 ? 0 : done > 1 ? 1 : done;
     switch (s->shape) {
-    case SO_RATE_COSINE: return s->peak * (s->floor + (1 - s->floor) * 0.5 * (1 + cos(acos(-1) * at)));
-    case SO_RATE_LINEAR: return s->peak * (s->floor + (1 - s->floor) * (1 - at));
-    case SO_RATE_ROOT: return s->peak * sqrt((double)(s->warmup > 0 ? s->warmup : 1) / (double)(step + 1));
-    case SO_RATE_CONSTANT: break;
+    case SO_RATE_COSINE:
+        return s->peak * (s->floor + (1 - s->floor) * 0.5 * (1 + cos(acos(-1) * at)));
+    case SO_RATE_LINEAR:
+        return s->peak * (s->floor + (1 - s->floor) * (1 - at));
+    case SO_RATE_ROOT:
+        return s->peak * sqrt((double)(s->warmup > 0 ? s->warmup : 1) / (double)(step + 1));
+    case SO_RATE_CONSTANT:
+        break;
     }
     return s->peak;
 }

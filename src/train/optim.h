@@ -31,7 +31,7 @@ typedef struct so_param {
     so_weight *weight;
     so_real *m, *v, *average; /* [count]; average NULL when none is kept */
     int64_t count;
-    double rate, decay;       /* factors */
+    double rate, decay; /* factors */
 } so_param;
 
 typedef struct so_optim {
@@ -41,13 +41,13 @@ typedef struct so_optim {
     struct so_piece *piece;           /* fixed pieces of all weights, the unit of threads' work */
     double *partial;
     int64_t pieces, pieces_capacity;
-    bool averaged;                    /* so_optim_swap has put the averages in place */
+    bool averaged; /* so_optim_swap has put the averages in place */
 } so_optim;
 
 /* Readies an optimiser without weights. SO_ERR_ARG for coefficients outside [0, 1). */
 so_status so_optim_open(so_optim *optim, const so_adamw *adamw, so_error *error);
-/* Adds every weight of `store` that wants a gradient now (so_store_learn first). The store is lent until close. A weight
- * without a gradient buffer is SO_ERR_STATE. */
+/* Adds every weight of `store` that wants a gradient now (so_store_learn first). The store is lent until close. A
+ * weight without a gradient buffer is SO_ERR_STATE. */
 so_status so_optim_add(so_optim *optim, so_store *store, const so_group_rule *rule, int rules, so_error *error);
 void so_optim_close(so_optim *optim);
 

@@ -73,7 +73,8 @@ so_status so_pack(so_packing *out, const int64_t *length, int64_t n, const so_pa
 {
     memset(out, 0, sizeof *out);
     if (n < 0 || n > INT32_MAX || options->budget < 1)
-        return so_fail(error, SO_ERR_ARG, "packing %lld items into batches of %lld rows", (long long)n, (long long)options->budget);
+        return so_fail(error, SO_ERR_ARG, "packing %lld items into batches of %lld rows", (long long)n,
+                       (long long)options->budget);
     for (int64_t i = 0; i < n; i++)
         if (length[i] < 0 || length[i] > INT64_MAX / (n + 1))
             return so_fail(error, SO_ERR_ARG, "item %lld has %lld rows", (long long)i, (long long)length[i]);

@@ -57,7 +57,8 @@ static so_status add_runs(so_report *report, const char *folder, so_error *error
     for (int i = 0; i < n; i++) {
         char path[4400];
         snprintf(path, sizeof path, "%.4000s/%s", folder, entry[i]->d_name);
-        if (status == SO_OK && entry[i]->d_name[0] != '.') status = add_run(report, path, entry[i]->d_name, &runs, error);
+        if (status == SO_OK && entry[i]->d_name[0] != '.')
+            status = add_run(report, path, entry[i]->d_name, &runs, error);
         free(entry[i]);
     }
     free(entry);

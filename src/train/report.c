@@ -47,11 +47,21 @@ static void add_escaped(so_report *r, const char *text)
 {
     for (const char *p = text ? text : ""; *p; p++) {
         switch (*p) {
-        case '<': add(r, "&lt;"); break;
-        case '>': add(r, "&gt;"); break;
-        case '&': add(r, "&amp;"); break;
-        case '"': add(r, "&quot;"); break;
-        default: add_bytes(r, p, 1); break;
+        case '<':
+            add(r, "&lt;");
+            break;
+        case '>':
+            add(r, "&gt;");
+            break;
+        case '&':
+            add(r, "&amp;");
+            break;
+        case '"':
+            add(r, "&quot;");
+            break;
+        default:
+            add_bytes(r, p, 1);
+            break;
         }
     }
 }
@@ -63,21 +73,26 @@ static void add_base64(so_report *r, const void *data, size_t bytes)
     for (size_t i = 0; i < bytes; i += 3) {
         size_t n = bytes - i < 3 ? bytes - i : 3;
         uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
-        char out[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '='};
+        char out[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
+                       n > 2 ? digits[v & 63] : '='};
         add_bytes(r, out, 4);
     }
 }
 
 static const char HEAD[] =
-    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+    "content=\"width=device-width\">"
     "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;"
-    "background:#fff}h1{font-size:1.7rem}h2{font-size:1.25rem;margin-top:2rem}table{border-collapse:collapse;margin:1rem 0;"
+    "background:#fff}h1{font-size:1.7rem}h2{font-size:1.25rem;margin-top:2rem}table{border-collapse:collapse;margin:"
+    "1rem 0;"
     "display:block;overflow-x:auto}td,th{padding:.2rem .7rem;border-bottom:1px solid #ddd;text-align:left;"
-    "font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.5rem 1rem .5rem 0;vertical-align:top;max-width:100%}"
+    "font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.5rem 1rem .5rem "
+    "0;vertical-align:top;max-width:100%}"
     "figcaption{font-size:.85rem;color:#555;max-width:40rem}img{image-rendering:pixelated;max-width:100%;"
     "border:1px solid #ddd}svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#555}"
     ".wide{display:block}.wide div{overflow-x:auto}.wide img{max-width:none}th:empty{display:none}"
-    ".matrix td,.matrix th{padding:0 2px;border:0;font-size:.7rem;line-height:1.1}audio{display:block;width:20rem;max-width:100%}"
+    ".matrix td,.matrix th{padding:0 "
+    "2px;border:0;font-size:.7rem;line-height:1.1}audio{display:block;width:20rem;max-width:100%}"
     "</style><title>";
 
 so_status so_report_open(so_report **out, const char *title, so_error *error)
@@ -150,7 +165,8 @@ void so_report_table(so_report *r, int rows, int cols, const char *const *cells)
 /* ---- curves */
 
 enum { WIDE = 720, HIGH = 260, LEFT = 64, RIGHT = 12, TOP = 12, BOTTOM = 30, COLUMNS = 320 };
-static const char *const colour[] = {"#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#525252"};
+static const char *const colour[] = {"#2563eb", "#dc2626", "#059669", "#d97706",
+                                     "#7c3aed", "#0891b2", "#be185d", "#525252"};
 enum { COLOURS = sizeof colour / sizeof *colour };
 
 typedef struct axes {
@@ -199,8 +215,10 @@ static void draw_grid(so_report *r, const axes *a)
     double step = a->log && a->y1 - a->y0 > 2 ? 1 : nice_step(a->y1 - a->y0, 5);
     for (double y = ceil(a->y0 / step) * step; y <= a->y1 + 1e-9 * step; y += step) {
         double value = a->log ? pow(10, y) : fabs(y) < 1e-12 * step ? 0 : y, py = at_y(a, value);
-        addf(r, "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#e5e5e5\"/><text x=\"%d\" y=\"%.1f\" "
-                "text-anchor=\"end\">%.3g</text>", LEFT, WIDE - RIGHT, py, py, LEFT - 6, py + 4, value);
+        addf(r,
+             "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#e5e5e5\"/><text x=\"%d\" y=\"%.1f\" "
+             "text-anchor=\"end\">%.3g</text>",
+             LEFT, WIDE - RIGHT, py, py, LEFT - 6, py + 4, value);
     }
     step = nice_step(a->x1 - a->x0, 6);
     for (double x = ceil(a->x0 / step) * step; x <= a->x1 + 1e-9 * step; x += step)
@@ -219,7 +237,9 @@ static void draw_curve(so_report *r, const axes *a, const so_curve *c, const cha
         addf(r, "%.1f,%.1f ", at_x(a, x / (double)(to - from)), at_y(a, y / (double)(to - from)));
     }
     add(r, "\"/>");
-    if (c->count == 1) addf(r, "<circle r=\"3\" fill=\"%s\" cx=\"%.1f\" cy=\"%.1f\"/>", paint, at_x(a, c->step[0]), at_y(a, c->value[0]));
+    if (c->count == 1)
+        addf(r, "<circle r=\"3\" fill=\"%s\" cx=\"%.1f\" cy=\"%.1f\"/>", paint, at_x(a, c->step[0]),
+             at_y(a, c->value[0]));
 }
 
 void so_report_curves(so_report *r, const char *title, const so_curve *const *curve, int n)
@@ -273,7 +293,8 @@ static void add_bitmap(so_report *r, const uint8_t *rgb, int width, int height, 
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
             for (int c = 0; c < 3; c++)
-                bmp[54 + (size_t)(height - 1 - y) * stride + (size_t)x * 3 + (size_t)c] = rgb[((size_t)y * (size_t)width + (size_t)x) * 3 + 2 - (size_t)c];
+                bmp[54 + (size_t)(height - 1 - y) * stride + (size_t)x * 3 + (size_t)c] =
+                    rgb[((size_t)y * (size_t)width + (size_t)x) * 3 + 2 - (size_t)c];
     addf(r, "<img width=\"%d\" height=\"%d\" src=\"data:image/bmp;base64,", width * zoom, height * zoom);
     add_base64(r, bmp, bytes);
     add(r, "\">");
@@ -398,7 +419,8 @@ static void summarise(so_report *r, const so_history *h)
         for (int64_t k = 1; k < c->count; k++) low = fmin(low, c->value[k]), high = fmax(high, c->value[k]);
         add(r, "<tr><td>");
         add_escaped(r, c->name);
-        addf(r, "</td><td>%.5g</td><td>%.5g</td><td>%.5g</td><td>%.5g</td></tr>\n", c->value[0], low, high, c->value[c->count - 1]);
+        addf(r, "</td><td>%.5g</td><td>%.5g</td><td>%.5g</td><td>%.5g</td></tr>\n", c->value[0], low, high,
+             c->value[c->count - 1]);
     }
     add(r, "</table>\n");
 }
@@ -418,7 +440,8 @@ so_status so_report_run(so_report *r, const char *folder, so_error *error)
         const so_curve *c = &h.curve[i];
         if (strncmp(c->name, "eval.", 5) == 0 && is_plain(c->name)) so_report_curves(r, c->name, &c, 1);
     }
-    static const char *const own[][2] = {{"rate", "learning rate"}, {"norm", "gradient norm"}, {"tokens_per_s", "tokens per second"}};
+    static const char *const own[][2] = {
+        {"rate", "learning rate"}, {"norm", "gradient norm"}, {"tokens_per_s", "tokens per second"}};
     for (int i = 0; i < 3; i++) {
         const so_curve *c = so_history_find(&h, own[i][0]);
         if (c) so_report_curves(r, own[i][1], &c, 1);

@@ -1,7 +1,7 @@
 /* Reports: one HTML file that needs nothing else, for a person to open.
  *
- * Parts are appended in the order they are to be read. A failure (memory) is remembered and given by so_report_save; what
- * the calls take is copied. Text is UTF-8 and is escaped.
+ * Parts are appended in the order they are to be read. A failure (memory) is remembered and given by so_report_save;
+ * what the calls take is copied. Text is UTF-8 and is escaped.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_REPORT_H
@@ -24,7 +24,8 @@ void so_report_heading(so_report *report, const char *text);
 void so_report_text(so_report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* cells[rows * cols], row by row; the first row is the head. Cells may be NULL. */
 void so_report_table(so_report *report, int rows, int cols, const char *const *cells);
-/* Curves over one pair of axes; the vertical one is logarithmic where all values are positive and span a factor of 50. */
+/* Curves over one pair of axes; the vertical one is logarithmic where all values are positive and span a factor of 50.
+ */
 void so_report_curves(so_report *report, const char *title, const so_curve *const *curve, int n);
 /* rgb[height * width * 3]; every pixel is shown `zoom` times as large. */
 void so_report_picture(so_report *report, const char *caption, const uint8_t *rgb, int width, int height, int zoom);
@@ -38,8 +39,8 @@ void so_report_sound(so_report *report, const char *caption, const float *pcm, s
  * Names of rows and columns may be NULL, and so may single names. */
 void so_report_matrix(so_report *report, const char *caption, int rows, int cols, const float *value,
                       const char *const *row_name, const char *const *col_name);
-/* Everything that <folder>/log.jsonl tells: losses, evaluations, rate, gradient norm, speed, and a table of first, best and
- * last values. SO_ERR_IO without a log. */
+/* Everything that <folder>/log.jsonl tells: losses, evaluations, rate, gradient norm, speed, and a table of first, best
+ * and last values. SO_ERR_IO without a log. */
 so_status so_report_run(so_report *report, const char *folder, so_error *error);
 
 #endif

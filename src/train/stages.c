@@ -4,11 +4,11 @@
 
 #include <string.h>
 
-/* Losses of the language model: text (cross entropy of the backbone's text), units (of the top layers' units and their end),
- * ctc (the bottom layers' transcripts of the user's and of the model's own speech), template (the bottom layers on template
- * ids, which must come out as themselves), pairs (sigmoid loss of pictures and captions).
- * Tasks: text (a line of text), chat (text question, text answer), vt-t (picture and text to text), vs-t, vs-s (picture and
- * speech to text, to speech), s-t, s-s (speech alone), asr (speech and its transcript), tts (text read aloud). */
+/* Losses of the language model: text (cross entropy of the backbone's text), units (of the top layers' units and their
+ * end), ctc (the bottom layers' transcripts of the user's and of the model's own speech), template (the bottom layers
+ * on template ids, which must come out as themselves), pairs (sigmoid loss of pictures and captions). Tasks: text (a
+ * line of text), chat (text question, text answer), vt-t (picture and text to text), vs-t, vs-s (picture and speech to
+ * text, to speech), s-t, s-s (speech alone), asr (speech and its transcript), tts (text read aloud). */
 static const so_stage stages[] = {
     {
         .name = "text",
@@ -17,7 +17,9 @@ static const so_stage stages[] = {
         .learns = {{"backbone", 1, 1}},
         .task = {{"text", 0.5}, {"chat", 0.5}},
         .loss = {{"text", 1}},
-        .rate = 1e-3, .floor = 0.1, .warmup = 0.03,
+        .rate = 1e-3,
+        .floor = 0.1,
+        .warmup = 0.03,
         .adamw = {0.9, 0.95, 1e-8, 0.1, 1, 0},
     },
     {
@@ -27,7 +29,9 @@ static const so_stage stages[] = {
         .learns = {{"vision", 1, 1}, {"projector", 1, 1}, {"pairs", 1, 0}},
         .task = {{"caption", 1}},
         .loss = {{"pairs", 1}},
-        .rate = 1e-3, .floor = 0.1, .warmup = 0.05,
+        .rate = 1e-3,
+        .floor = 0.1,
+        .warmup = 0.05,
         .adamw = {0.9, 0.95, 1e-8, 0.05, 1, 0},
     },
     {
@@ -37,7 +41,9 @@ static const so_stage stages[] = {
         .learns = {{"projector", 1, 1}, {"backbone", 1, 1}},
         .task = {{"vt-t", 1}},
         .loss = {{"text", 1}},
-        .rate = 2e-5, .floor = 0, .warmup = 0.03,
+        .rate = 2e-5,
+        .floor = 0,
+        .warmup = 0.03,
         .adamw = {0.9, 0.999, 1e-8, 0, 1, 0},
     },
     {
@@ -47,7 +53,9 @@ static const so_stage stages[] = {
         .learns = {{"vision", 1, 1}, {"projector", 1, 1}, {"backbone", 1, 1}},
         .task = {{"vt-t", 0.8}, {"chat", 0.2}},
         .loss = {{"text", 1}},
-        .rate = 1e-3, .floor = 0.05, .warmup = 0.03,
+        .rate = 1e-3,
+        .floor = 0.05,
+        .warmup = 0.03,
         .adamw = {0.9, 0.95, 1e-8, 0.05, 1, 0},
     },
     {
@@ -57,18 +65,23 @@ static const so_stage stages[] = {
         .learns = {{"bottom", 1, 1}},
         .task = {{"asr", 0.7}, {"tts", 0.3}},
         .loss = {{"ctc", 1}, {"template", 0.5}},
-        .rate = 1e-3, .floor = 0.1, .warmup = 0.05,
+        .rate = 1e-3,
+        .floor = 0.1,
+        .warmup = 0.05,
         .adamw = {0.9, 0.98, 1e-8, 0.05, 1, 0},
     },
     {
         .name = "speech-text",
-        .about = "stage 2 of the paper: CTC after the bottom layers, cross entropy of units after the top layers, which see "
-                 "the ground-truth text through the alignment's windows",
+        .about =
+            "stage 2 of the paper: CTC after the bottom layers, cross entropy of units after the top layers, which see "
+            "the ground-truth text through the alignment's windows",
         .network = "omni",
         .learns = {{"bottom", 1, 1}, {"top", 1, 1}},
         .task = {{"asr", 0.4}, {"tts", 0.3}, {"s-s", 0.3}},
         .loss = {{"ctc", 1}, {"units", 1}, {"template", 0.5}},
-        .rate = 1e-3, .floor = 0.05, .warmup = 0.05,
+        .rate = 1e-3,
+        .floor = 0.05,
+        .warmup = 0.05,
         .adamw = {0.9, 0.98, 1e-8, 0.05, 1, 0},
     },
     {
@@ -78,7 +91,9 @@ static const so_stage stages[] = {
         .learns = {{"top", 1, 1}},
         .task = {{"tts", 0.5}, {"s-s", 0.5}},
         .loss = {{"units", 1}},
-        .rate = 1e-3, .floor = 0.05, .warmup = 0.05,
+        .rate = 1e-3,
+        .floor = 0.05,
+        .warmup = 0.05,
         .adamw = {0.9, 0.98, 1e-8, 0.05, 1, 0},
     },
     {
@@ -90,7 +105,9 @@ static const so_stage stages[] = {
         .learns = {{"backbone", 1, 1}},
         .task = {{"vt-t", 0.25}, {"vs-t", 0.3}, {"vs-s", 0.15}, {"s-t", 0.2}, {"chat", 0.1}},
         .loss = {{"text", 1}},
-        .rate = 3e-4, .floor = 0.05, .warmup = 0.03,
+        .rate = 3e-4,
+        .floor = 0.05,
+        .warmup = 0.03,
         .adamw = {0.9, 0.95, 1e-8, 0.05, 1, 0},
     },
     {
@@ -101,7 +118,9 @@ static const so_stage stages[] = {
         .learns = {{"tokenizer", 1, 1}},
         .task = {{"asr", 1}},
         .loss = {{"ctc", 1}, {"commit", 0.25}},
-        .rate = 1e-3, .floor = 0.05, .warmup = 0.05,
+        .rate = 1e-3,
+        .floor = 0.05,
+        .warmup = 0.05,
         .adamw = {0.9, 0.98, 1e-8, 0.01, 1, 0},
     },
     {
@@ -112,7 +131,9 @@ static const so_stage stages[] = {
         .learns = {{"flow", 1, 1}},
         .task = {{"voice", 1}},
         .loss = {{"flow", 1}},
-        .rate = 1e-3, .floor = 0.05, .warmup = 0.05,
+        .rate = 1e-3,
+        .floor = 0.05,
+        .warmup = 0.05,
         .adamw = {0.9, 0.98, 1e-8, 0, 1, 0.999},
     },
     {
@@ -122,7 +143,9 @@ static const so_stage stages[] = {
         .learns = {{"hift", 1, 1}, {"f0", 1, 1}},
         .task = {{"voice", 1}},
         .loss = {{"mel", 45}, {"stft", 1}, {"f0", 1}},
-        .rate = 5e-4, .floor = 0.1, .warmup = 0.02,
+        .rate = 5e-4,
+        .floor = 0.1,
+        .warmup = 0.02,
         .adamw = {0.8, 0.99, 1e-8, 0, 5, 0},
     },
     {
@@ -132,15 +155,13 @@ static const so_stage stages[] = {
         .learns = {{"hift", 1, 1}, {"f0", 1, 1}},
         .task = {{"voice", 1}},
         .loss = {{"gen", 1}, {"match", 2}, {"mel", 45}, {"tpr", 1}, {"f0", 1}},
-        .rate = 2e-4, .shape = SO_RATE_CONSTANT,
+        .rate = 2e-4,
+        .shape = SO_RATE_CONSTANT,
         .adamw = {0.9, 0.999, 1e-8, 0, 5, 0},
     },
 };
 
-const so_stage *so_stage_at(int i)
-{
-    return i >= 0 && i < (int)(sizeof stages / sizeof *stages) ? &stages[i] : NULL;
-}
+const so_stage *so_stage_at(int i) { return i >= 0 && i < (int)(sizeof stages / sizeof *stages) ? &stages[i] : NULL; }
 
 const so_stage *so_stage_find(const char *name)
 {
@@ -182,12 +203,13 @@ so_status so_stage_ready(const so_stage *stage, so_store *store, so_optim *optim
     SO_TRY(so_optim_open(optim, &stage->adamw, error));
     SO_TRY(so_optim_add(optim, store, stage->learns, n, error));
     if (optim->count == 0)
-        return so_fail(error, SO_ERR_MISSING, "stage '%s' finds no weights of its groups (the first is '%s')", stage->name,
-                       stage->learns[0].group);
+        return so_fail(error, SO_ERR_MISSING, "stage '%s' finds no weights of its groups (the first is '%s')",
+                       stage->name, stage->learns[0].group);
     return SO_OK;
 }
 
 void so_stage_plan(const so_stage *stage, so_train_plan *plan)
 {
-    plan->schedule = (so_schedule){stage->shape, stage->rate, stage->floor, (int64_t)(stage->warmup * (double)plan->steps)};
+    plan->schedule =
+        (so_schedule){stage->shape, stage->rate, stage->floor, (int64_t)(stage->warmup * (double)plan->steps)};
 }

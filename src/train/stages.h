@@ -1,7 +1,7 @@
 /* Stages: for each, one table row says what is trained, on which tasks, with which losses.
  *
- * Source: paper table 1 and section 3.2 (1, 2, 3); the other stages bring a model from nothing to where the paper starts.
- * SPDX-License-Identifier: Apache-2.0 */
+ * Source: paper table 1 and section 3.2 (1, 2, 3); the other stages bring a model from nothing to where the paper
+ * starts. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_STAGES_H
 #define SO_TRAIN_STAGES_H
 
@@ -11,17 +11,17 @@ enum { SO_STAGE_GROUPS = 6, SO_STAGE_TASKS = 6, SO_STAGE_LOSSES = 8 };
 
 typedef struct so_stage {
     const char *name, *about;
-    const char *network;                     /* "omni", "tokenizer", "flow", "vocoder" */
-    so_group_rule learns[SO_STAGE_GROUPS];   /* groups that learn, with factors on rate and decay; a NULL name ends it */
+    const char *network;                   /* "omni", "tokenizer", "flow", "vocoder" */
+    so_group_rule learns[SO_STAGE_GROUPS]; /* groups that learn, with factors on rate and decay; a NULL name ends it */
     struct {
         const char *name;
         double share;
-    } task[SO_STAGE_TASKS];                  /* tasks and how often each is drawn; a NULL name ends it */
+    } task[SO_STAGE_TASKS]; /* tasks and how often each is drawn; a NULL name ends it */
     struct {
         const char *name;
         double weight;
-    } loss[SO_STAGE_LOSSES];                 /* losses and their weights; a NULL name ends it */
-    double rate, floor, warmup;              /* peak rate, floor (fraction of it), warm-up (fraction of the steps) */
+    } loss[SO_STAGE_LOSSES];    /* losses and their weights; a NULL name ends it */
+    double rate, floor, warmup; /* peak rate, floor (fraction of it), warm-up (fraction of the steps) */
     so_rate_shape shape;
     so_adamw adamw;
 } so_stage;

@@ -94,8 +94,12 @@ static so_status count_array(void *count, const char *name, so_real *data, size_
 so_status so_trainer_save(const so_trainer *t, const char *path, so_error *error)
 {
     so_saver saver;
-    standing now = {.step = t->step, .skipped = t->skipped, .seed = t->plan.seed, .accumulate = accumulate_of(&t->plan),
-                    .players = t->players, .elapsed = t->elapsed};
+    standing now = {.step = t->step,
+                    .skipped = t->skipped,
+                    .seed = t->plan.seed,
+                    .accumulate = accumulate_of(&t->plan),
+                    .players = t->players,
+                    .elapsed = t->elapsed};
     for (int p = 0; p < t->players; p++) now.updates[p] = t->player[p]->updates;
     so_status status = so_saver_open(&saver, path, error);
     if (status == SO_OK) status = so_saver_put(&saver, "standing", &now, sizeof now, error);
@@ -113,11 +117,12 @@ so_status so_trainer_save(const so_trainer *t, const char *path, so_error *error
 static so_status check_standing(const so_trainer *t, const standing *s, so_error *error)
 {
     if (s->players != t->players || s->accumulate != accumulate_of(&t->plan) || s->seed != t->plan.seed)
-        return so_fail(error, SO_ERR_FORMAT,
-                       "the checkpoint belongs to another run: seed %llu, %lld micro-batches a step, %lld players; expected "
-                       "%llu, %d, %d",
-                       (unsigned long long)s->seed, (long long)s->accumulate, (long long)s->players,
-                       (unsigned long long)t->plan.seed, accumulate_of(&t->plan), t->players);
+        return so_fail(
+            error, SO_ERR_FORMAT,
+            "the checkpoint belongs to another run: seed %llu, %lld micro-batches a step, %lld players; expected "
+            "%llu, %d, %d",
+            (unsigned long long)s->seed, (long long)s->accumulate, (long long)s->players,
+            (unsigned long long)t->plan.seed, accumulate_of(&t->plan), t->players);
     if (s->step < 0 || s->skipped < 0 || !isfinite(s->elapsed))
         return so_fail(error, SO_ERR_FORMAT, "the checkpoint stands at step %lld", (long long)s->step);
     return SO_OK;
@@ -131,7 +136,8 @@ static so_status load_from(so_trainer *t, so_loader *loader, so_error *error)
     SO_TRY(check_standing(t, &s, error));
     SO_TRY(each_array(t, count_array, &arrays, error));
     if (loader->count != arrays + t->extras + 1)
-        return so_fail(error, SO_ERR_FORMAT, "the checkpoint has %lld blocks, expected %lld: other weights learned then",
+        return so_fail(error, SO_ERR_FORMAT,
+                       "the checkpoint has %lld blocks, expected %lld: other weights learned then",
                        (long long)loader->count, (long long)(arrays + t->extras + 1));
     for (int i = 0; i < t->extras; i++) {
         char name[256];
@@ -164,12 +170,12 @@ typedef struct loop {
     so_pool *pool;
     FILE *log;
     char checkpoint[4096];
-    double started, before;     /* clock at the start of this run; seconds of earlier runs */
-    int64_t first_step;         /* of this run */
+    double started, before; /* clock at the start of this run; seconds of earlier runs */
+    int64_t first_step;     /* of this run */
     int bad_in_a_row;
-    so_notes notes;             /* since the last report */
+    so_notes notes; /* since the last report */
     double losses, norms, report_clock, last_rate;
-    int64_t reported, tokens;   /* steps and tokens since the last report */
+    int64_t reported, tokens; /* steps and tokens since the last report */
 } loop;
 
 static double clock_seconds(void)
@@ -200,9 +206,10 @@ typedef struct turn {
 static so_status run_micro(loop *l, int player, int index, turn *turn, so_error *error)
 {
     so_trainer *t = l->t;
-    so_micro micro = {.step = t->step, .index = index, .player = player, .seed = t->plan.seed, .notes = &turn->notes,
-                      .weight = 1};
-    so_rng_init(&micro.rng, t->plan.seed, ((uint64_t)t->step * 256 + (uint64_t)index) * SO_MAX_PLAYERS + (uint64_t)player);
+    so_micro micro = {
+        .step = t->step, .index = index, .player = player, .seed = t->plan.seed, .notes = &turn->notes, .weight = 1};
+    so_rng_init(&micro.rng, t->plan.seed,
+                ((uint64_t)t->step * 256 + (uint64_t)index) * SO_MAX_PLAYERS + (uint64_t)player);
     size_t mark = so_arena_mark(&l->arena);
     so_pass_init(&l->pass, &l->arena, l->pool, l->pass.k);
     l->pass.recording = true;
@@ -268,16 +275,24 @@ static so_status run_step(loop *l, so_error *error)
     t->skipped++;
     int limit = t->plan.bad_in_a_row > 0 ? t->plan.bad_in_a_row : 8;
     if (++l->bad_in_a_row < limit) return SO_OK;
-    return so_fail(error, SO_ERR_NUMBER, "training broke down: %d steps in a row, up to step %lld, where %s is not finite; "
-                   "a lower rate or a checkpoint from before may help", limit, (long long)t->step, bad);
+    return so_fail(error, SO_ERR_NUMBER,
+                   "training broke down: %d steps in a row, up to step %lld, where %s is not finite; "
+                   "a lower rate or a checkpoint from before may help",
+                   limit, (long long)t->step, bad);
 }
 
 static so_progress progress_of(loop *l)
 {
     so_trainer *t = l->t;
     double n = l->reported ? (double)l->reported : NAN, now = clock_seconds(), spent = now - l->started;
-    so_progress p = {.step = t->step, .steps = t->plan.steps, .skipped = t->skipped, .loss = l->losses / n,
-                     .rate = l->last_rate, .norm = l->norms / n, .elapsed = elapsed(l), .notes = &l->notes};
+    so_progress p = {.step = t->step,
+                     .steps = t->plan.steps,
+                     .skipped = t->skipped,
+                     .loss = l->losses / n,
+                     .rate = l->last_rate,
+                     .norm = l->norms / n,
+                     .elapsed = elapsed(l),
+                     .notes = &l->notes};
     p.tokens_per_second = (double)l->tokens / (now - l->report_clock + 1e-9);
     int64_t made = t->step - l->first_step;
     p.left = made ? spent / (double)made * (double)(t->plan.steps - t->step) : NAN;
@@ -352,7 +367,8 @@ static so_status run_loop(loop *l, so_error *error)
 static so_status check_trainer(const so_trainer *t, so_error *error)
 {
     if (t->players < 1 || t->players > SO_MAX_PLAYERS || !t->hooks.micro || t->plan.steps < 0)
-        return so_fail(error, SO_ERR_ARG, "a trainer with %d players and %lld steps", t->players, (long long)t->plan.steps);
+        return so_fail(error, SO_ERR_ARG, "a trainer with %d players and %lld steps", t->players,
+                       (long long)t->plan.steps);
     if (accumulate_of(&t->plan) > 256)
         return so_fail(error, SO_ERR_ARG, "%d micro-batches a step, expected at most 256", accumulate_of(&t->plan));
     for (int p = 0; p < t->players; p++)

@@ -1,14 +1,14 @@
 /* The training loop: accumulation, the way back, clipping, AdamW, guards, checkpoints, progress, a log.
  *
  * The loop knows no network. Its owner supplies a micro-batch function that, from (seed, step, micro, player) alone,
- * gathers data and records a loss in the pass it is given; everything random comes from micro->rng. A run that is stopped
- * and resumed is then bit for bit the run that was not.
+ * gathers data and records a loss in the pass it is given; everything random comes from micro->rng. A run that is
+ * stopped and resumed is then bit for bit the run that was not.
  *
  * One step of a run with two players (adversarial training): player 0 updates, then player 1; only the weights of the
  * player whose turn it is want gradients.
  *
- * Where averages of the weights are kept (so_adamw.average), evaluations see them; a model is exported between two calls of
- * so_optim_swap.
+ * Where averages of the weights are kept (so_adamw.average), evaluations see them; a model is exported between two
+ * calls of so_optim_swap.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_TRAINER_H
@@ -42,10 +42,10 @@ typedef struct so_micro {
     int64_t step;
     int index, player; /* which of the step's micro-batches; whose turn */
     uint64_t seed;
-    so_rng rng;        /* a stream of its own for (seed, step, index, player) */
-    so_notes *notes;   /* the function adds its losses by name */
-    double weight;     /* of this micro-batch in the step's loss; 1 unless the function says otherwise */
-    int64_t tokens;    /* set by the function: work done, for tokens per second */
+    so_rng rng;      /* a stream of its own for (seed, step, index, player) */
+    so_notes *notes; /* the function adds its losses by name */
+    double weight;   /* of this micro-batch in the step's loss; 1 unless the function says otherwise */
+    int64_t tokens;  /* set by the function: work done, for tokens per second */
 } so_micro;
 
 /* Records the loss of one micro-batch and returns it; NULL without an error: nothing to learn here. Failures are set in
@@ -53,12 +53,12 @@ typedef struct so_micro {
 typedef so_tensor *(*so_micro_fn)(void *context, so_pass *pass, so_micro *micro);
 
 typedef struct so_progress {
-    int64_t step, steps;      /* steps done, planned */
-    int64_t skipped;          /* steps without an update: something was not finite */
-    double loss, rate, norm;  /* means over the steps since the last report; the rate of the last step */
-    double elapsed, left;     /* seconds of training so far (over all runs), and still to come */
+    int64_t step, steps;     /* steps done, planned */
+    int64_t skipped;         /* steps without an update: something was not finite */
+    double loss, rate, norm; /* means over the steps since the last report; the rate of the last step */
+    double elapsed, left;    /* seconds of training so far (over all runs), and still to come */
     double tokens_per_second;
-    const so_notes *notes;    /* means since the last report */
+    const so_notes *notes;      /* means since the last report */
     const so_notes *evaluation; /* NULL unless this reports an evaluation */
 } so_progress;
 
@@ -71,17 +71,18 @@ typedef struct so_extra {
 } so_extra;
 
 typedef struct so_train_plan {
-    int64_t steps;             /* planned steps */
-    double seconds;            /* stop after so many seconds of training; 0: no limit */
-    bool anneal_by_time;       /* the rate falls with the larger of step / steps and elapsed / seconds; gives up resuming bit
-                                  for bit */
-    int accumulate;            /* micro-batches per update; 0 means 1 */
+    int64_t steps;       /* planned steps */
+    double seconds;      /* stop after so many seconds of training; 0: no limit */
+    bool anneal_by_time; /* the rate falls with the larger of step / steps and elapsed / seconds; gives up resuming bit
+                            for bit */
+    int accumulate;      /* micro-batches per update; 0 means 1 */
     uint64_t seed;
     so_schedule schedule;
-    int64_t report_every, evaluate_every, save_every; /* steps; 0: only at the end (evaluate, save), every 10 (report) */
-    int bad_in_a_row;          /* this many steps without a finite gradient end the run; 0 means 8 */
-    const char *folder;        /* checkpoint.so and log.jsonl live here; NULL: neither is written */
-    size_t arena_bytes;        /* address space for activations; 0 means 64 GiB */
+    int64_t report_every, evaluate_every,
+        save_every;     /* steps; 0: only at the end (evaluate, save), every 10 (report) */
+    int bad_in_a_row;   /* this many steps without a finite gradient end the run; 0 means 8 */
+    const char *folder; /* checkpoint.so and log.jsonl live here; NULL: neither is written */
+    size_t arena_bytes; /* address space for activations; 0 means 64 GiB */
 } so_train_plan;
 
 typedef struct so_train_hooks {
@@ -107,10 +108,10 @@ typedef struct so_trainer {
     double elapsed;
 } so_trainer;
 
-/* Trains to the end of the plan, from the checkpoint in plan->folder if there is one (a checkpoint whose weights are not
- * the learning weights of the players is SO_ERR_FORMAT). `pool` may be NULL; `trainer` needs only plan, hooks, player,
- * players, extra, extras filled in. SO_ERR_STOPPED after a stop (saved); SO_ERR_NUMBER when too many steps in a row gave
- * nothing finite; whatever micro, evaluate or the disk gave. */
+/* Trains to the end of the plan, from the checkpoint in plan->folder if there is one (a checkpoint whose weights are
+ * not the learning weights of the players is SO_ERR_FORMAT). `pool` may be NULL; `trainer` needs only plan, hooks,
+ * player, players, extra, extras filled in. SO_ERR_STOPPED after a stop (saved); SO_ERR_NUMBER when too many steps in a
+ * row gave nothing finite; whatever micro, evaluate or the disk gave. */
 so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *kernels, so_error *error);
 
 /* The two halves of a checkpoint, for tools: where the run stands goes to and comes from `path`. */

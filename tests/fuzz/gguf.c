@@ -1,7 +1,7 @@
 /* Fuzzes the reader of GGUF files and its getters.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "base/quantise.h"
 #include "formats/gguf.h"
+#include "base/quantise.h"
 
 #include "touch.h"
 

@@ -9,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static so_status (*const read[])(so_hub_list *, const char *, so_error *) = {so_hub_read_revision, so_hub_read_tree,
-                                                                                  so_hub_read_files};
+                                                                                 so_hub_read_files};
     so_error error;
     so_hub_list list = {0};
     char folder[4096], *text = malloc(size + 1);
@@ -20,7 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < 3; i++) read[i](&list, text, &error);
     so_hub_folder(&hub, &list, folder, &error);
     for (int64_t i = 0; i < list.count; i++) {
-        if (strstr(list.file[i].path, "..") == list.file[i].path || list.file[i].path[0] == '/' || list.file[i].size < 0) abort();
+        if (strstr(list.file[i].path, "..") == list.file[i].path || list.file[i].path[0] == '/' ||
+            list.file[i].size < 0)
+            abort();
         so_hub_wants(list.file[i].path);
     }
     so_hub_list_clear(&list);

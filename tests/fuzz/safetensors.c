@@ -1,5 +1,5 @@
-/* Fuzzes the reader of safetensors files. An input that begins with '{' is taken as a header up to its last '}' and gets
- * the length that it has, so that mutations of the JSON are not all lost on a wrong length.
+/* Fuzzes the reader of safetensors files. An input that begins with '{' is taken as a header up to its last '}' and
+ * gets the length that it has, so that mutations of the JSON are not all lost on a wrong length.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "formats/safetensors.h"
 

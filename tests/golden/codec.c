@@ -26,7 +26,8 @@ static int open_golden(void **state)
     CHECK_OK(so_arena_init(&arena, (size_t)16 << 30, &error), error);
     const char *root = getenv("SO_SHARED");
     char path[4096];
-    snprintf(path, sizeof path, "%s%s/" FOLDER "golden.safetensors", root ? root : SO_SOURCE_DIR, root ? "" : "/../shared");
+    snprintf(path, sizeof path, "%s%s/" FOLDER "golden.safetensors", root ? root : SO_SOURCE_DIR,
+             root ? "" : "/../shared");
     if (access(path, R_OK) != 0) return 0; /* every test skips for itself */
     CHECK_OK(so_safetensors_open(&golden, path, &error), error);
     about = json_load_file(check_shared(FOLDER "golden.json"), 0, NULL);
@@ -61,8 +62,8 @@ static const json_t *case_of(const char *which)
 {
     size_t i;
     json_t *c;
-    json_array_foreach(json_object_get(about, "cases"), i, c)
-        if (strcmp(json_string_value(json_object_get(c, "name")), which) == 0) return c;
+    json_array_foreach(json_object_get(about, "cases"), i,
+                       c) if (strcmp(json_string_value(json_object_get(c, "name")), which) == 0) return c;
     fail_msg("no case %s", which);
     return NULL;
 }
@@ -74,9 +75,9 @@ static double noise_of(const char *which, const char *tensor)
     snprintf(name, sizeof name, "%s.%s", which, tensor);
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(case_of(which), "tensors"), i, t)
-        if (strcmp(json_string_value(json_object_get(t, "name")), name) == 0)
-            return json_number_value(json_object_get(t, "fp32_vs_fp64_max_abs"));
+    json_array_foreach(json_object_get(case_of(which), "tensors"), i,
+                       t) if (strcmp(json_string_value(json_object_get(t, "name")), name) ==
+                              0) return json_number_value(json_object_get(t, "fp32_vs_fp64_max_abs"));
     return 0;
 }
 
@@ -190,8 +191,8 @@ static void start(void)
     so_pass_init(&pass, &arena, NULL, so_kernels_best());
 }
 
-static const so_speech_tokenizer_config tiny_tokenizer = {.mels = 128, .width = 64, .heads = 4, .ff = 256, .layers = 2,
-                                                          .codes = 256, .context = 1500, .stride = {2, 2}};
+static const so_speech_tokenizer_config tiny_tokenizer = {
+    .mels = 128, .width = 64, .heads = 4, .ff = 256, .layers = 2, .codes = 256, .context = 1500, .stride = {2, 2}};
 
 static void open_hift(model *m, so_hift *net, const char *file, bool all)
 {
@@ -385,7 +386,8 @@ static void wave_log_mel(void **state)
     static const struct {
         const char *which, *tensor;
         double f_max;
-    } cases[] = {{"mel22050", "mel_8000", 8000}, {"mel22050", "mel_11025", 11025}, {"mel22050.short", "mel_8000", 8000}};
+    } cases[] = {
+        {"mel22050", "mel_8000", 8000}, {"mel22050", "mel_11025", 11025}, {"mel22050.short", "mel_8000", 8000}};
     for (int i = 0; i < 3; i++) {
         start();
         const so_view *v = view_of(cases[i].which, "audio_22050");
@@ -399,9 +401,13 @@ static void wave_log_mel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(speech_tokenizer_batch), cmocka_unit_test(flow_files),       cmocka_unit_test(hift),
-        cmocka_unit_test(hift_pieces),            cmocka_unit_test(codebook_revival),
-        cmocka_unit_test(median_of_equals),       cmocka_unit_test(wave_log_mel),
+        cmocka_unit_test(speech_tokenizer_batch),
+        cmocka_unit_test(flow_files),
+        cmocka_unit_test(hift),
+        cmocka_unit_test(hift_pieces),
+        cmocka_unit_test(codebook_revival),
+        cmocka_unit_test(median_of_equals),
+        cmocka_unit_test(wave_log_mel),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

@@ -1,5 +1,5 @@
-/* golden: CTC and label-smoothed cross entropy against the reference's numbers (cosyvoice-tiny: ctc.*, label_smoothing.*).
- * SPDX-License-Identifier: Apache-2.0 */
+/* golden: CTC and label-smoothed cross entropy against the reference's numbers (cosyvoice-tiny: ctc.*,
+ * label_smoothing.*). SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "base/pool.h"
@@ -42,7 +42,8 @@ static void ctc_case(fixture *f, const char *name, int32_t blank)
 {
     const so_view *logits = view(f, name, "logits"), *targets = view(f, name, "targets");
     const int32_t *frames = view(f, name, "input_lengths")->data, *count = view(f, name, "target_lengths")->data;
-    int64_t T = logits->dim[0], B = logits->dim[1], V = logits->dim[2], row0[8], rows[8], label0[8], n_labels[8], bad = 0;
+    int64_t T = logits->dim[0], B = logits->dim[1], V = logits->dim[2], row0[8], rows[8], label0[8], n_labels[8],
+            bad = 0;
     so_pass pass;
     so_pass_init(&pass, &f->arena, f->pool, so_kernels_best());
     pass.recording = true;
@@ -50,7 +51,8 @@ static void ctc_case(fixture *f, const char *name, int32_t blank)
     x->wants_grad = true;
     for (int64_t t = 0; t < T; t++)
         for (int64_t b = 0; b < B; b++)
-            memcpy(so_data(x) + (b * T + t) * V, (const float *)logits->data + (t * B + b) * V, (size_t)V * sizeof(float));
+            memcpy(so_data(x) + (b * T + t) * V, (const float *)logits->data + (t * B + b) * V,
+                   (size_t)V * sizeof(float));
     for (int64_t b = 0; b < B; b++) {
         row0[b] = b * T;
         rows[b] = frames[b];
@@ -87,8 +89,8 @@ static void ctc_matches_the_reference(void **state)
     static const struct {
         const char *name;
         int32_t blank;
-    } cases[] = {{"ctc.basic", 0}, {"ctc.repeats", 0}, {"ctc.blank5", 5}, {"ctc.exact", 3}, {"ctc.tight", 3},
-                 {"ctc.infeasible", 3}, {"ctc.empty", 4}, {"ctc.one", 0}, {"ctc.batch", 10}, {"ctc.longer", 33}};
+    } cases[] = {{"ctc.basic", 0},      {"ctc.repeats", 0}, {"ctc.blank5", 5}, {"ctc.exact", 3},  {"ctc.tight", 3},
+                 {"ctc.infeasible", 3}, {"ctc.empty", 4},   {"ctc.one", 0},    {"ctc.batch", 10}, {"ctc.longer", 33}};
     fixture f;
     open_fixture(&f);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) ctc_case(&f, cases[i].name, cases[i].blank);

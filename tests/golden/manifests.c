@@ -1,13 +1,14 @@
-/* What the networks expect at the published sizes against the manifests of the published files: every name, every shape.
- * SPDX-License-Identifier: Apache-2.0 */
+/* What the networks expect at the published sizes against the manifests of the published files: every name, every
+ * shape. SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "base/file.h"
 #include "engine/source.h"
 
-static const char config[] =
-    "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 4096, \"intermediate_size\": 14336, \"num_attention_heads\": 32,"
-    " \"num_key_value_heads\": 8, \"num_hidden_layers\": 32, \"mm_vision_tower\": \"google/siglip-so400m-patch14-384\"}";
+static const char config[] = "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 4096, \"intermediate_size\": "
+                             "14336, \"num_attention_heads\": 32,"
+                             " \"num_key_value_heads\": 8, \"num_hidden_layers\": 32, \"mm_vision_tower\": "
+                             "\"google/siglip-so400m-patch14-384\"}";
 
 static void published(so_roll *roll)
 {
@@ -41,7 +42,8 @@ static void one_line(const so_roll *roll, const char *prefix, char *line, bool *
         while (i < v->n_dims && v->dim[i] == 1) i++;
         while (k < n && dim[k] == 1) k++;
         if (i == v->n_dims || k == n) break;
-        if (v->dim[i] != dim[k]) fail_msg("%s: axis %d is %lld, the file has %lld", name, i, (long long)v->dim[i], (long long)dim[k]);
+        if (v->dim[i] != dim[k])
+            fail_msg("%s: axis %d is %lld, the file has %lld", name, i, (long long)v->dim[i], (long long)dim[k]);
     }
     if (i != v->n_dims || k != n) fail_msg("%s has another number of axes", name);
 }

@@ -11,7 +11,6 @@
 static so_map golden;
 static json_t *header;
 
-
 static int close_golden(void **state)
 {
     (void)state;

@@ -27,7 +27,8 @@ static uint32_t prime_root(int i, bool cube)
 static void sha256_block(uint32_t state[8], const uint32_t k[64], const unsigned char *p)
 {
     uint32_t w[64], s[8];
-    for (int i = 0; i < 16; i++) w[i] = (uint32_t)p[4 * i] << 24 | p[4 * i + 1] << 16 | p[4 * i + 2] << 8 | p[4 * i + 3];
+    for (int i = 0; i < 16; i++)
+        w[i] = (uint32_t)p[4 * i] << 24 | p[4 * i + 1] << 16 | p[4 * i + 2] << 8 | p[4 * i + 3];
     for (int i = 16; i < 64; i++)
         w[i] = w[i - 16] + (turn(w[i - 15], 7) ^ turn(w[i - 15], 18) ^ w[i - 15] >> 3) + w[i - 7] +
                (turn(w[i - 2], 17) ^ turn(w[i - 2], 19) ^ w[i - 2] >> 10);
@@ -60,7 +61,10 @@ static void check_sha256(const char *what, const void *data, size_t n, const cha
     if (strcmp(got, expected)) fail_msg("%s: SHA-256 %s, expected %s", what, got, expected);
 }
 
-static const char *text(const json_t *object, const char *key) { return json_string_value(json_object_get(object, key)); }
+static const char *text(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
 
 static void check_mode(const so_image *image, const char *name, const json_t *mode)
 {

@@ -40,8 +40,8 @@ static const json_t *case_of(const char *name)
 {
     size_t i;
     json_t *c;
-    json_array_foreach(json_object_get(golden, "cases"), i, c)
-        if (strcmp(json_string_value(json_object_get(c, "name")), name) == 0) return c;
+    json_array_foreach(json_object_get(golden, "cases"), i,
+                       c) if (strcmp(json_string_value(json_object_get(c, "name")), name) == 0) return c;
     fail_msg("no case %s", name);
     return NULL;
 }
@@ -124,8 +124,8 @@ static void six_combinations(void **state)
 {
     check_shared(TINY "golden.json");
     (void)state;
-    static const char *const names[] = {"t2t", "t2t_image", "s2t", "s2t_image", "s2s", "s2s_2", "s2s_3",
-                                        "s2s_4", "s2s_image", "t2s", "t2s_image"};
+    static const char *const names[] = {"t2t",   "t2t_image", "s2t",       "s2t_image", "s2s",      "s2s_2",
+                                        "s2s_3", "s2s_4",     "s2s_image", "t2s",       "t2s_image"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const json_t *c = case_of(names[i]);
         const char *mode = json_string_value(json_object_get(c, "inference_type"));

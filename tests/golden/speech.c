@@ -259,9 +259,9 @@ static void other_files_sound_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hears_the_reference_units), cmocka_unit_test(odd_lengths),
+        cmocka_unit_test(hears_the_reference_units),        cmocka_unit_test(odd_lengths),
         cmocka_unit_test(lengths_streamed_and_whole_agree), cmocka_unit_test(pieces_are_the_whole),
-        cmocka_unit_test(chunks_come_near_the_whole), cmocka_unit_test(other_files_sound_the_same),
+        cmocka_unit_test(chunks_come_near_the_whole),       cmocka_unit_test(other_files_sound_the_same),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -9,7 +9,8 @@ static void each(void *context, const so_golden_check *c)
     int verbose = getenv("SO_VERBOSE") != NULL;
     (void)context;
     if (c->reason) {
-        fprintf(stderr, "%s %s/%s: %s\n", c->passed ? "not compared:" : "FAIL", c->set, c->what ? c->what : "*", c->reason);
+        fprintf(stderr, "%s %s/%s: %s\n", c->passed ? "not compared:" : "FAIL", c->set, c->what ? c->what : "*",
+                c->reason);
         return;
     }
     if (!c->passed || verbose)

@@ -102,8 +102,9 @@ static void conv1d_gradients(void **state)
         so_conv1 conv;
         bool bias;
     } cases[] = {
-        {2, 9, 3, 4, 3, {1, 1, 1, -1}, true},  {2, 10, 3, 5, 3, {2, 1, 1, -1}, true}, {1, 12, 2, 3, 5, {1, 6, 3, -1}, true},
-        {3, 7, 4, 2, 1, {0, 0, 0, 0}, true},   {2, 33, 1, 3, 16, {8, 4, 1, -1}, false}, {1, 8, 2, 2, 4, {1, 3, 1, 0}, true},
+        {2, 9, 3, 4, 3, {1, 1, 1, -1}, true},    {2, 10, 3, 5, 3, {2, 1, 1, -1}, true},
+        {1, 12, 2, 3, 5, {1, 6, 3, -1}, true},   {3, 7, 4, 2, 1, {0, 0, 0, 0}, true},
+        {2, 33, 1, 3, 16, {8, 4, 1, -1}, false}, {1, 8, 2, 2, 4, {1, 3, 1, 0}, true},
         {2, 4, 2, 2, 7, {1, 9, 3, -1}, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -237,8 +238,8 @@ static void group_norm_gradients(void **state)
     for (int i = 0; i < 210; i++) mean += so_data(x)[i] / 210;
     for (int i = 0; i < 210; i++) square += (so_data(x)[i] - mean) * (so_data(x)[i] - mean) / 210;
     for (int i = 0; i < 210; i++) {
-        double expected = (so_data(x)[i] - mean) / sqrt(square + 1e-5) * so_data(&wide.in[1])[i % 70] +
-                          so_data(&wide.in[2])[i % 70];
+        double expected =
+            (so_data(x)[i] - mean) / sqrt(square + 1e-5) * so_data(&wide.in[1])[i % 70] + so_data(&wide.in[2])[i % 70];
         assert_true(fabs(expected - so_data(y)[i]) < 1e-12);
     }
 }
@@ -276,9 +277,9 @@ static so_tensor *run_lerp(so_pass *pass, problem *p)
 static void elementwise_gradients(void **state)
 {
     (void)state;
-    static so_tensor *(*const runs[])(so_pass *, problem *) = {run_snake,     run_weight_norm, run_add_each, run_lerp,
-                                                               run_magnitude, run_polar,       run_log_floor, run_clamp,
-                                                               run_peak,      run_median,      run_swap,     run_batch_norm};
+    static so_tensor *(*const runs[])(so_pass *, problem *) = {
+        run_snake,     run_weight_norm, run_add_each, run_lerp,   run_magnitude, run_polar,
+        run_log_floor, run_clamp,       run_peak,     run_median, run_swap,      run_batch_norm};
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         problem p = {.run = runs[i]};
         if (runs[i] == run_add_each)
@@ -429,11 +430,16 @@ static void straight_through(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conv1d_gradients),      cmocka_unit_test(conv1d_value),
-        cmocka_unit_test(conv_transpose1d_gradients), cmocka_unit_test(conv2d_gradients),
-        cmocka_unit_test(group_norm_gradients),  cmocka_unit_test(elementwise_gradients),
-        cmocka_unit_test(lerp_value),            cmocka_unit_test(score_attention_gradients),
-        cmocka_unit_test(spectrum_gradients),    cmocka_unit_test(inverse_gradients),
+        cmocka_unit_test(conv1d_gradients),
+        cmocka_unit_test(conv1d_value),
+        cmocka_unit_test(conv_transpose1d_gradients),
+        cmocka_unit_test(conv2d_gradients),
+        cmocka_unit_test(group_norm_gradients),
+        cmocka_unit_test(elementwise_gradients),
+        cmocka_unit_test(lerp_value),
+        cmocka_unit_test(score_attention_gradients),
+        cmocka_unit_test(spectrum_gradients),
+        cmocka_unit_test(inverse_gradients),
         cmocka_unit_test(straight_through),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

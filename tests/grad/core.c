@@ -86,7 +86,8 @@ static void check_problem(const problem *p, bool wrapped)
     so_rng_init(&rng, 3, 4);
     for (; t.leaves < MAX_LEAVES && p->dim[t.leaves][0]; t.leaves++) {
         so_tensor *leaf = &t.leaf[t.leaves];
-        *leaf = (so_tensor){.type = SO_F32, .n_dims = 2, .dim = {p->dim[t.leaves][0], p->dim[t.leaves][1]}, .wants_grad = true};
+        *leaf = (so_tensor){
+            .type = SO_F32, .n_dims = 2, .dim = {p->dim[t.leaves][0], p->dim[t.leaves][1]}, .wants_grad = true};
         leaf->data = malloc((size_t)so_count(leaf) * sizeof(so_real));
         leaf->grad = calloc((size_t)so_count(leaf), sizeof(so_real));
         for (int64_t i = 0; i < so_count(leaf); i++) so_data(leaf)[i] = so_rng_normal(&rng);
@@ -259,7 +260,8 @@ static so_tensor *run_layer(so_pass *s, void *context, so_tensor *x)
 {
     const layer *l = context;
     so_tensor *n = so_rms_norm(s, x, l->w[0], 1e-5);
-    so_tensor *q = so_linear(s, n, l->w[1], NULL), *k = so_linear(s, n, l->w[2], NULL), *v = so_linear(s, n, l->w[3], NULL);
+    so_tensor *q = so_linear(s, n, l->w[1], NULL), *k = so_linear(s, n, l->w[2], NULL),
+              *v = so_linear(s, n, l->w[3], NULL);
     so_tensor *a = so_attention(s, q, k, v, l->batch, 0, H, true);
     return so_residual(s, x, so_linear(s, a, l->w[4], NULL));
 }
@@ -314,8 +316,12 @@ static void dropout_keeps_what_it_passes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products),   cmocka_unit_test(functions), cmocka_unit_test(elements),
-        cmocka_unit_test(rows),       cmocka_unit_test(norms),     cmocka_unit_test(attentions),
+        cmocka_unit_test(products),
+        cmocka_unit_test(functions),
+        cmocka_unit_test(elements),
+        cmocka_unit_test(rows),
+        cmocka_unit_test(norms),
+        cmocka_unit_test(attentions),
         cmocka_unit_test(whole_layers_with_and_without_checkpoints),
         cmocka_unit_test(dropout_keeps_what_it_passes_back),
     };

@@ -101,8 +101,15 @@ static so_tensor *ctc(so_pass *pass, so_tensor *x)
 {
     static const int64_t row0[] = {1, 11, 14}, rows[] = {10, 3, 6}, label0[] = {0, 4, 0}, n_labels[] = {4, 3, 0};
     static const int32_t labels[] = {1, 1, 4, 1, 2, 2, 0};
-    return so_ctc_loss(pass, x, &(so_ctc){.n_seqs = 3, .row0 = row0, .rows = rows, .label0 = label0,
-                                          .n_labels = n_labels, .labels = labels, .blank = 3, .divide = 2.5});
+    return so_ctc_loss(pass, x,
+                       &(so_ctc){.n_seqs = 3,
+                                 .row0 = row0,
+                                 .rows = rows,
+                                 .label0 = label0,
+                                 .n_labels = n_labels,
+                                 .labels = labels,
+                                 .blank = 3,
+                                 .divide = 2.5});
 }
 
 static void ctc_loss(void **state)
@@ -118,11 +125,20 @@ static so_tensor *patient(so_pass *pass, so_tensor *x)
 {
     static const int64_t row0[] = {0, 5}, rows[] = {5, 3}, label0[] = {0, 2}, n_labels[] = {2, 2};
     static const int32_t labels[] = {1, 2, 2, 2}, earliest[] = {1, 3, 0, 1};
-    return so_ctc_loss(pass, x, &(so_ctc){.n_seqs = 2, .row0 = row0, .rows = rows, .label0 = label0, .n_labels = n_labels,
-                                          .labels = labels, .earliest = earliest, .blank = 0, .divide = 1});
+    return so_ctc_loss(pass, x,
+                       &(so_ctc){.n_seqs = 2,
+                                 .row0 = row0,
+                                 .rows = rows,
+                                 .label0 = label0,
+                                 .n_labels = n_labels,
+                                 .labels = labels,
+                                 .earliest = earliest,
+                                 .blank = 0,
+                                 .divide = 1});
 }
 
-/* Probability that rows [n] of three classes spell the labels, each standing on no row before its earliest: all 3^n paths. */
+/* Probability that rows [n] of three classes spell the labels, each standing on no row before its earliest: all 3^n
+ * paths. */
 static double by_paths(const so_real *x, int n, const int32_t *label, const int32_t *earliest, int labels)
 {
     double sum = 0;
@@ -160,7 +176,8 @@ static void ctc_waits_for_what_is_heard(void **state)
 
 static so_tensor *pairs(so_pass *pass, so_tensor *leaf)
 {
-    return so_sigmoid_pairs(pass, so_l2_norm(pass, &leaf[0], 1e-12), so_l2_norm(pass, &leaf[1], 1e-12), &leaf[2], &leaf[3]);
+    return so_sigmoid_pairs(pass, so_l2_norm(pass, &leaf[0], 1e-12), so_l2_norm(pass, &leaf[1], 1e-12), &leaf[2],
+                            &leaf[3]);
 }
 
 static void sigmoid_pairs(void **state)
@@ -192,7 +209,7 @@ static void mse_and_l1(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(cross_entropy), cmocka_unit_test(ctc_loss),
-                                       cmocka_unit_test(ctc_waits_for_what_is_heard),
-                                       cmocka_unit_test(sigmoid_pairs), cmocka_unit_test(mse_and_l1)};
+                                       cmocka_unit_test(ctc_waits_for_what_is_heard), cmocka_unit_test(sigmoid_pairs),
+                                       cmocka_unit_test(mse_and_l1)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

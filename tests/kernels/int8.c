@@ -1,7 +1,6 @@
-/* round_int8 and linear_int8: every table against the portable one, which is itself held against double sums of what the
- * blocks say; odd widths, every type, every number of rows, any bytes, numbers that are not finite; the same bits for any
- * number of threads.
- * SPDX-License-Identifier: Apache-2.0 */
+/* round_int8 and linear_int8: every table against the portable one, which is itself held against double sums of what
+ * the blocks say; odd widths, every type, every number of rows, any bytes, numbers that are not finite; the same bits
+ * for any number of threads. SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "backend/cpu/portable.h"
@@ -48,7 +47,10 @@ static product random_product(so_rng *rng, so_type type, int64_t m)
     p.x = room((size_t)(m * p.k) * sizeof *p.x);
     bool flat = so_rng_range(rng, 0, 9) == 0;
     for (int64_t i = 0; i < m * p.k; i++)
-        p.x[i] = flat ? 0 : (float)(so_rng_normal(rng) * (i / 32 % 5 == 4 ? 1e-3 : i / 32 % 11 == 7 || i / 128 % 7 == 3 ? 1e-35 : 1));
+        p.x[i] = flat ? 0
+                      : (float)(so_rng_normal(rng) * (i / 32 % 5 == 4                        ? 1e-3
+                                                      : i / 32 % 11 == 7 || i / 128 % 7 == 3 ? 1e-35
+                                                                                             : 1));
     p.bias = so_rng_range(rng, 0, 1) ? room((size_t)p.n * sizeof *p.bias) : NULL;
     for (int64_t i = 0; p.bias && i < p.n; i++) p.bias[i] = (float)so_rng_normal(rng);
     return p;
@@ -125,13 +127,14 @@ static void tables_agree(void **state)
         float *want = multiplied(&p, so_kernels_c(), NULL);
         for (int i = 1; so_kernels_at(i); i++) {
             char name[96];
-            snprintf(name, sizeof name, "%s %s, %lld x %lld x %lld", so_kernels_at(i)->name, so_type_about(p.type)->name,
-                     (long long)p.m, (long long)p.n, (long long)p.k);
+            snprintf(name, sizeof name, "%s %s, %lld x %lld x %lld", so_kernels_at(i)->name,
+                     so_type_about(p.type)->name, (long long)p.m, (long long)p.n, (long long)p.k);
             float *one = multiplied(&p, so_kernels_at(i), NULL);
             check_close(name, one, want, p.m * p.n, 3e-6, 3e-6);
             for (int t = 0; t < 2; t++) {
                 float *many = multiplied(&p, so_kernels_at(i), pools[t]);
-                if (memcmp(one, many, (size_t)(p.m * p.n) * sizeof *one)) fail_msg("%s: %d threads differ", name, t + 2);
+                if (memcmp(one, many, (size_t)(p.m * p.n) * sizeof *one))
+                    fail_msg("%s: %d threads differ", name, t + 2);
                 free(many);
             }
             free(one);
@@ -205,7 +208,8 @@ static void gated_products_are_their_factors(void **state)
     for (int i = 0; so_kernels_at(i); i++)
         for (int round = 0; round < 60; round++) {
             const so_kernels *k = so_kernels_at(i);
-            product gate = random_product(&rng, types[round % TYPES], round < 20 ? round + 1 : so_rng_range(&rng, 1, i ? 900 : 60));
+            product gate = random_product(&rng, types[round % TYPES],
+                                          round < 20 ? round + 1 : so_rng_range(&rng, 1, i ? 900 : 60));
             free(gate.bias);
             gate.bias = NULL;
             product up = gate;

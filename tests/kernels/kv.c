@@ -25,8 +25,8 @@ static void compare(const so_kernels *k, so_type type, int64_t width, int64_t ro
         so_dequantise_row(type, stored[i], n, plain[i]);
     }
     for (int64_t c = 0; c < cells; c++) q[c] = (float)so_rng_normal(&rng);
-    so_attn_seg seg = {.q_rows = q_rows, .k = plain[0], .v = plain[1], .kv_rows = rows, .kv_stride = stride,
-                       .pos0 = rows - q_rows};
+    so_attn_seg seg = {
+        .q_rows = q_rows, .k = plain[0], .v = plain[1], .kv_rows = rows, .kv_stride = stride, .pos0 = rows - q_rows};
     so_attn attn = {HEADS, KV_HEADS, width, 1 / sqrtf((float)width), true, NULL, NULL, 1, &seg};
     so_kernels_c()->attention(NULL, &attn, q, want, NULL);
     seg.k = stored[0];

@@ -39,15 +39,15 @@ static void blocks_mean_what_ggml_says(void **state)
         for (int64_t r = 0; r < any->dim[0]; r++)
             for (int k = -1; k < 0 || so_kernels_at(k); k++) {
                 if (k < 0)
-                    so_dequantise_row(blocks[b], (const char *)any->data + r * (int64_t)so_type_bytes(blocks[b], 256), 256,
-                                      got);
+                    so_dequantise_row(blocks[b], (const char *)any->data + r * (int64_t)so_type_bytes(blocks[b], 256),
+                                      256, got);
                 else
                     so_kernels_at(k)->row(blocks[b], any->data, r, 256, got);
                 const float *want = (const float *)values->data + r * 256;
                 for (int i = 0; i < 256; i++)
                     if (!(got[i] == want[i]))
-                        fail_msg("%s, row %d, number %d: %.9g, expected %.9g", so_type_about(blocks[b])->name, (int)r, i,
-                                 (double)got[i], (double)want[i]);
+                        fail_msg("%s, row %d, number %d: %.9g, expected %.9g", so_type_about(blocks[b])->name, (int)r,
+                                 i, (double)got[i], (double)want[i]);
             }
     }
     so_gguf_close(&gguf);
@@ -84,16 +84,21 @@ static void fill(so_rng *rng, int kind, float *x)
     }
 }
 
-/* What no number of a block may be off by, given the block's extent: half a step of q8_0; a step or so for the others, whose
- * scales put one end of the codes half a step short or trade single numbers for the sum. */
+/* What no number of a block may be off by, given the block's extent: half a step of q8_0; a step or so for the others,
+ * whose scales put one end of the codes half a step short or trade single numbers for the sum. */
 static double bar_of(so_type type, double max, double extent)
 {
     switch (type) {
-    case SO_Q8_0: return max / 127 * (0.5 + 127 * 0x1p-11);
-    case SO_Q4_0: return max / 8 * 1.01;
-    case SO_Q5_0: return max / 16 * 1.01;
-    case SO_Q6_K: return max / 32 * 1.2;
-    default: return extent / (type == SO_Q4_K ? 15 : 31) * 1.5;
+    case SO_Q8_0:
+        return max / 127 * (0.5 + 127 * 0x1p-11);
+    case SO_Q4_0:
+        return max / 8 * 1.01;
+    case SO_Q5_0:
+        return max / 16 * 1.01;
+    case SO_Q6_K:
+        return max / 32 * 1.2;
+    default:
+        return extent / (type == SO_Q4_K ? 15 : 31) * 1.5;
     }
 }
 
@@ -120,8 +125,8 @@ static void numbers_come_back_near(void **state)
                 }
                 double bar = bar_of(blocks[b], max, high - low) + 127 * 0x1p-24; /* a scale below 2^-24 is 0 */
                 if (!(fabs((double)x[i] - (double)y[i]) <= bar))
-                    fail_msg("%s, filling %d: %g came back as %g, allowed %g", so_type_about(blocks[b])->name, round % 7,
-                             (double)x[i], (double)y[i], bar);
+                    fail_msg("%s, filling %d: %g came back as %g, allowed %g", so_type_about(blocks[b])->name,
+                             round % 7, (double)x[i], (double)y[i], bar);
             }
         }
 }
@@ -177,8 +182,8 @@ static void what_matters_is_kept(void **state)
             weighted += error_of(blocks[b], x, importance, true);
         }
         if (getenv("SO_SHOW"))
-            fprintf(stderr, "# %s: weighted error %.5f, %.5f with importance\n", so_type_about(blocks[b])->name, plain / 40,
-                    weighted / 40);
+            fprintf(stderr, "# %s: weighted error %.5f, %.5f with importance\n", so_type_about(blocks[b])->name,
+                    plain / 40, weighted / 40);
         if (!(weighted < 0.97 * plain))
             fail_msg("%s: weighted error %g with importance, %g without", so_type_about(blocks[b])->name, weighted / 40,
                      plain / 40);
@@ -245,7 +250,8 @@ static void what_cannot_be_held_is_refused(void **state)
 static void extremes_stay_finite(void **state)
 {
     (void)state;
-    static const float top[BLOCKS] = {127 * 65504.f, 7 * 65504.f, 15 * 65504.f, 32 * 65504.f, 32 * 65504.f, 32 * 65504.f};
+    static const float top[BLOCKS] = {127 * 65504.f, 7 * 65504.f,  15 * 65504.f,
+                                      32 * 65504.f,  32 * 65504.f, 32 * 65504.f};
     so_error error;
     for (int b = 0; b < BLOCKS; b++)
         for (int weigh = 0; weigh < 2; weigh++) {

@@ -1,8 +1,8 @@
-/* Every entry of every kernel table against the portable one: random shapes with odd tails, several fill patterns, guard
- * bands around every output, and the same bits for 1, 2 and 3 threads.
+/* Every entry of every kernel table against the portable one: random shapes with odd tails, several fill patterns,
+ * guard bands around every output, and the same bits for 1, 2 and 3 threads.
  *
- * A case draws its shapes and numbers from a seeded stream, so that each table sees the same ones, and takes its outputs
- * from the harness, which compares them.
+ * A case draws its shapes and numbers from a seeded stream, so that each table sees the same ones, and takes its
+ * outputs from the harness, which compares them.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
@@ -39,11 +39,21 @@ static void fill(trial *t, float *p, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         double x = so_rng_normal(&t->rng);
         switch (t->pattern) {
-        case 0: p[i] = (float)x; break;
-        case 1: p[i] = (float)(20 * (2 * so_rng_uniform(&t->rng) - 1)); break;
-        case 2: p[i] = 0; break;
-        case 3: p[i] = i % 7 ? (float)(1e-20 * x) : (float)x; break;
-        default: p[i] = 1; break;
+        case 0:
+            p[i] = (float)x;
+            break;
+        case 1:
+            p[i] = (float)(20 * (2 * so_rng_uniform(&t->rng) - 1));
+            break;
+        case 2:
+            p[i] = 0;
+            break;
+        case 3:
+            p[i] = i % 7 ? (float)(1e-20 * x) : (float)x;
+            break;
+        default:
+            p[i] = 1;
+            break;
         }
     }
 }
@@ -336,18 +346,21 @@ static void functions_are_accurate(void **state)
     enum { N = 1 << 16 };
     static float x[N], y[N], want[N];
     static const double bar[SO_UNARY_COUNT] = {
-        [SO_SILU] = 4e-7, [SO_GELU] = 3e-6, [SO_GELU_TANH] = 3e-6, [SO_MISH] = 6e-7, [SO_ELU] = 3e-7,
-        [SO_TANH] = 5e-7, [SO_SIGMOID] = 3e-7, [SO_EXP] = 1.5e-7};
+        [SO_SILU] = 4e-7, [SO_GELU] = 3e-6, [SO_GELU_TANH] = 3e-6, [SO_MISH] = 6e-7,
+        [SO_ELU] = 3e-7,  [SO_TANH] = 5e-7, [SO_SIGMOID] = 3e-7,   [SO_EXP] = 1.5e-7};
     for (int t = 1; so_kernels_at(t); t++)
         for (int f = 0; f < SO_UNARY_COUNT; f++) {
             if (bar[f] == 0) continue;
             double worst = 0;
-            for (int i = 0; i < N; i++) x[i] = (float)(i - N / 2) * (f == SO_GELU || f == SO_GELU_TANH ? 5.0f : 80.0f) / (N / 2);
+            for (int i = 0; i < N; i++)
+                x[i] = (float)(i - N / 2) * (f == SO_GELU || f == SO_GELU_TANH ? 5.0f : 80.0f) / (N / 2);
             so_kernels_c()->unary(NULL, (so_unary)f, N, x, want);
             so_kernels_at(t)->unary(NULL, (so_unary)f, N, x, y);
             for (int i = 0; i < N; i++)
-                if (fabsf(want[i]) > 1e-37f) worst = fmax(worst, fabs((double)y[i] - (double)want[i]) / fabs((double)want[i]));
-            if (!(worst <= bar[f])) fail_msg("function %d (%s): relative error %.3g (bar %.3g)", f, so_kernels_at(t)->name, worst, bar[f]);
+                if (fabsf(want[i]) > 1e-37f)
+                    worst = fmax(worst, fabs((double)y[i] - (double)want[i]) / fabs((double)want[i]));
+            if (!(worst <= bar[f]))
+                fail_msg("function %d (%s): relative error %.3g (bar %.3g)", f, so_kernels_at(t)->name, worst, bar[f]);
         }
 }
 
@@ -372,14 +385,17 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm_agrees),    cmocka_unit_test(gemm_bf16_agrees), cmocka_unit_test(linear_agrees),  cmocka_unit_test(row_agrees),
-        cmocka_unit_test(unary_agrees),   cmocka_unit_test(swiglu_agrees),  cmocka_unit_test(axpy_agrees),
-        cmocka_unit_test(sum_rows_agrees), cmocka_unit_test(norm_agrees),   cmocka_unit_test(rope_agrees),
-        cmocka_unit_test(softmax_agrees), cmocka_unit_test(cross_entropy_agrees), cmocka_unit_test(attention_agrees),
-        cmocka_unit_test(functions_are_accurate), cmocka_unit_test(patches_agrees),
-        cmocka_unit_test(group_norm_agrees), cmocka_unit_test(snake_agrees), cmocka_unit_test(snake_is_accurate),
-        cmocka_unit_test(fourier_agrees),  cmocka_unit_test(half_linear_agrees), cmocka_unit_test(half_conv_agrees),
-        cmocka_unit_test(half_attention_agrees),
+        cmocka_unit_test(gemm_agrees),      cmocka_unit_test(gemm_bf16_agrees),
+        cmocka_unit_test(linear_agrees),    cmocka_unit_test(row_agrees),
+        cmocka_unit_test(unary_agrees),     cmocka_unit_test(swiglu_agrees),
+        cmocka_unit_test(axpy_agrees),      cmocka_unit_test(sum_rows_agrees),
+        cmocka_unit_test(norm_agrees),      cmocka_unit_test(rope_agrees),
+        cmocka_unit_test(softmax_agrees),   cmocka_unit_test(cross_entropy_agrees),
+        cmocka_unit_test(attention_agrees), cmocka_unit_test(functions_are_accurate),
+        cmocka_unit_test(patches_agrees),   cmocka_unit_test(group_norm_agrees),
+        cmocka_unit_test(snake_agrees),     cmocka_unit_test(snake_is_accurate),
+        cmocka_unit_test(fourier_agrees),   cmocka_unit_test(half_linear_agrees),
+        cmocka_unit_test(half_conv_agrees), cmocka_unit_test(half_attention_agrees),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -1,5 +1,5 @@
-/* The ARM table against the portable one: every block type, odd numbers of rows, the same bits for two threads. A program
- * of its own, so that it needs nothing but the kernels when it is compiled for another machine.
+/* The ARM table against the portable one: every block type, odd numbers of rows, the same bits for two threads. A
+ * program of its own, so that it needs nothing but the kernels when it is compiled for another machine.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
@@ -21,8 +21,8 @@ static float *multiply(const so_kernels *k, so_pool *pool, so_type type, const v
 }
 
 /* silu(z) z of the same products. */
-static float *gated(const so_kernels *k, so_pool *pool, so_type type, const void *w, int64_t n, int64_t len, const float *x,
-                    int64_t m)
+static float *gated(const so_kernels *k, so_pool *pool, so_type type, const void *w, int64_t n, int64_t len,
+                    const float *x, int64_t m)
 {
     void *rounded = aligned_alloc(64, so_int8_bytes(m, len));
     float *y = malloc((size_t)(m * n) * sizeof *y);

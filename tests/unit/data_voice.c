@@ -138,8 +138,8 @@ static void bad_voices_are_refused(void **state)
 static void no_two_words_sound_the_same(void **state)
 {
     (void)state;
-    static const char *const accents[] = {
-        "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"};
+    static const char *const accents[] = {"en-us",  "en-gb",          "en-gb-scotland", "en-gb-x-rp",
+                                          "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"};
     static char sounds[SO_TABLETOP_WORDS][64];
     so_error error;
     for (int a = 0; a < 7; a++) {

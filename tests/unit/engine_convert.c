@@ -1,5 +1,5 @@
-/* Unit tests of conversion and export: bit-exact both ways, every defect listed, runs that go on, targets that are whole.
- * SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of conversion and export: bit-exact both ways, every defect listed, runs that go on, targets that are
+ * whole. SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include <fcntl.h>
@@ -15,8 +15,10 @@
 #include "place.h"
 
 static const char config[] =
-    "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 64, \"intermediate_size\": 96, \"num_attention_heads\": 4,"
-    " \"num_key_value_heads\": 2, \"num_hidden_layers\": 2, \"num_bottom_audio_layers\": 1, \"num_top_audio_layers\": 1,"
+    "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 64, \"intermediate_size\": 96, \"num_attention_heads\": "
+    "4,"
+    " \"num_key_value_heads\": 2, \"num_hidden_layers\": 2, \"num_bottom_audio_layers\": 1, \"num_top_audio_layers\": "
+    "1,"
     " \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}, \"audio_vocab_size\": 16,"
     " \"mm_vision_tower\": \"siglip\", \"vision_config\": {\"hidden_size\": 32, \"intermediate_size\": 48,"
     " \"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"image_size\": 28, \"patch_size\": 14}}";
@@ -195,9 +197,10 @@ static void every_defect_is_listed(void **state)
                                      {"lm_head.weight", RESHAPE},
                                      {"model.layers.1.mlp.up_proj.weight", RETYPE},
                                      {"model.mm_projector.2.bias", DROP}};
-    static const char *const lines[] = {"missing: model.norm.weight [64]\n", "shape:   lm_head.weight is [513, 64], expected [512, 64]\n",
-                                        "type:    model.layers.1.mlp.up_proj.weight is i64, expected f32, f16 or bf16\n",
-                                        "missing: model.mm_projector.2.bias [64]\n", "extra:   model.surprise.weight"};
+    static const char *const lines[] = {
+        "missing: model.norm.weight [64]\n", "shape:   lm_head.weight is [513, 64], expected [512, 64]\n",
+        "type:    model.layers.1.mlp.up_proj.weight is i64, expected f32, f16 or bf16\n",
+        "missing: model.mm_projector.2.bias [64]\n", "extra:   model.surprise.weight"};
     so_error error;
     so_convert_result result;
     const char *in = model;

@@ -73,9 +73,11 @@ static void the_published_model_is_small_enough(void **state)
     (void)state;
     static const char config[] =
         "{\"architectures\": [\"StreamOmniLlamaForCausalLM\"], \"hidden_size\": 4096, \"intermediate_size\": 14336, "
-        "\"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"num_hidden_layers\": 32, \"num_bottom_audio_layers\": 3, "
+        "\"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"num_hidden_layers\": 32, "
+        "\"num_bottom_audio_layers\": 3, "
         "\"num_top_audio_layers\": 5, \"rms_norm_eps\": 1e-05, \"rope_theta\": 500000.0, \"vocab_size\": 128256, "
-        "\"audio_vocab_size\": 4096, \"mm_vision_tower\": \"google/siglip-so400m-patch14-384\", \"mm_hidden_size\": 1152}";
+        "\"audio_vocab_size\": 4096, \"mm_vision_tower\": \"google/siglip-so400m-patch14-384\", \"mm_hidden_size\": "
+        "1152}";
     so_setup setup;
     so_codec codec = {.hears = true, .speaks = true};
     so_roll roll = {0};
@@ -88,7 +90,8 @@ static void the_published_model_is_small_enough(void **state)
     CHECK_OK(so_source_roll(&setup, &codec, NULL, &roll, &error), error);
     so_mixture *m = open_mix("q4_k_m", NULL);
     double weights = 0, bytes = 0;
-    for (int64_t i = 0; i < roll.views.count; i++) CHECK_OK(so_mixture_learn(m, roll.views.view[i].name, &error), error);
+    for (int64_t i = 0; i < roll.views.count; i++)
+        CHECK_OK(so_mixture_learn(m, roll.views.view[i].name, &error), error);
     for (int64_t i = 0; i < roll.views.count; i++) {
         const so_view *v = &roll.views.view[i];
         so_type type = so_mixture_type(m, v->name, SO_BF16, v->n_dims, v->dim);
@@ -150,8 +153,8 @@ static void broken_tables_are_refused_by_line(void **state)
     static const struct {
         const char *text, *line;
     } bad[] = {
-        {"* q4_k\n* q3_k\n", "line 2"}, {"lonely", "line 1"},           {"\n\n* q4_k all\n", "line 3"},
-        {"* i32", "line 1"},            {"* q8_0 some more", "line 1"}, {"* Q8_0", "line 1"},
+        {"* q4_k\n* q3_k\n", "line 2"}, {"lonely", "line 1"}, {"\n\n* q4_k all\n", "line 3"}, {"* i32", "line 1"},
+        {"* q8_0 some more", "line 1"}, {"* Q8_0", "line 1"},
     };
     so_error error;
     so_mixture *m;
@@ -200,11 +203,9 @@ static void importance_is_found_by_name_and_width(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mixes_put_bits_where_they_are_felt),
-        cmocka_unit_test(the_published_model_is_small_enough),
-        cmocka_unit_test(odd_rows_fall_back_and_it_is_told),
-        cmocka_unit_test(a_table_comes_before_the_mix),       cmocka_unit_test(broken_tables_are_refused_by_line),
-        cmocka_unit_test(importance_is_found_by_name_and_width),
+        cmocka_unit_test(mixes_put_bits_where_they_are_felt), cmocka_unit_test(the_published_model_is_small_enough),
+        cmocka_unit_test(odd_rows_fall_back_and_it_is_told),  cmocka_unit_test(a_table_comes_before_the_mix),
+        cmocka_unit_test(broken_tables_are_refused_by_line),  cmocka_unit_test(importance_is_found_by_name_and_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

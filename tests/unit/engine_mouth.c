@@ -21,9 +21,25 @@ static int open_world(void **state)
     so_rng_init(&rng, 21, 0);
     CHECK_OK(so_store_open(&w.store, 0, &error), error);
     so_binder binder = {.store = &w.store, .rng = &rng};
-    so_flow_config flow = {.units = 64, .width = 32, .heads = 2, .ff = 48, .layers = 2, .channels = 16, .est_heads = 2,
-                           .head_width = 8, .est_blocks = 1, .mid = 1, .speaker = 16, .mels = 80, .unit_rate = 25,
-                           .rate = 22050, .hop = HOP, .border = 20, .steps = 3, .guidance = 0.7, .sigma_min = 1e-6};
+    so_flow_config flow = {.units = 64,
+                           .width = 32,
+                           .heads = 2,
+                           .ff = 48,
+                           .layers = 2,
+                           .channels = 16,
+                           .est_heads = 2,
+                           .head_width = 8,
+                           .est_blocks = 1,
+                           .mid = 1,
+                           .speaker = 16,
+                           .mels = 80,
+                           .unit_rate = 25,
+                           .rate = 22050,
+                           .hop = HOP,
+                           .border = 20,
+                           .steps = 3,
+                           .guidance = 0.7,
+                           .sigma_min = 1e-6};
     CHECK_OK(so_flow_bind(&w.codec.flow, &flow, "flow.", &binder, &error), error);
     so_hift_config hift = so_hift_published();
     hift.channels = hift.f0_channels = 16;

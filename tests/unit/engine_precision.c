@@ -1,14 +1,15 @@
-/* int8 activations beside f32 on the shipped model: the same likeliest text tokens, labels and units along its own answers.
- * SPDX-License-Identifier: Apache-2.0 */
+/* int8 activations beside f32 on the shipped model: the same likeliest text tokens, labels and units along its own
+ * answers. SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "engine/lockstep.h"
 
 static const char *const questions[] = {
-    "What is on the table?",      "How many cups do you see?",          "Where is the red ball?",
-    "Who are you?",               "What colour is the small box?",      "Which thing is left of the blue cube?",
-    "What is two and three?",     "Is there a green ring on the table?", "What is behind the white plate?",
-    "Tell me about the picture.",
+    "What is on the table?",           "How many cups do you see?",
+    "Where is the red ball?",          "Who are you?",
+    "What colour is the small box?",   "Which thing is left of the blue cube?",
+    "What is two and three?",          "Is there a green ring on the table?",
+    "What is behind the white plate?", "Tell me about the picture.",
 };
 enum { QUESTIONS = 10 };
 

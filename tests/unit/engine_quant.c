@@ -23,8 +23,9 @@ static void ask_three(so_lockstep *l)
     for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 7 % 251);
     for (int i = 0; i < 30; i++) units[i] = i * 11 % TOY_UNITS;
     CHECK_OK(so_lockstep_ask(l, &(so_turn){.text = "where is the cat?"}, &error), error);
-    CHECK_OK(so_lockstep_ask(l, &(so_turn){.text = "hello", .rgb = rgb, .width = 40, .height = 30, .voice = true}, &error),
-             error);
+    CHECK_OK(
+        so_lockstep_ask(l, &(so_turn){.text = "hello", .rgb = rgb, .width = 40, .height = 30, .voice = true}, &error),
+        error);
     CHECK_OK(so_lockstep_ask(l, &(so_turn){.units = units, .n_units = 30, .voice = true}, &error), error);
 }
 
@@ -56,7 +57,8 @@ static double drift_as(const char *type, const char *importance)
     so_model *copy;
     toy_path(path, folder, "copy.gguf");
     CHECK_OK(so_model_save(model, path, &(so_save_options){.type = type, .importance = importance}, &error), error);
-    CHECK_OK(so_model_open(&copy, path, &(so_model_options){.threads = 1, .context = 512, .keep_types = 1}, &error), error);
+    CHECK_OK(so_model_open(&copy, path, &(so_model_options){.threads = 1, .context = 512, .keep_types = 1}, &error),
+             error);
     double kl = drift_of(copy, NULL, false);
     so_model_close(&copy);
     return kl;

@@ -257,12 +257,13 @@ static void watch_units(void *context, const char *what, const so_tensor *t)
     so_real most = -INFINITY;
     for (int64_t i = 0; i < so_cols(t); i++) {
         bool unit = i >= model->first_unit && i < model->first_unit + model->units;
-        if ((unit || so_model_stops(model, (int32_t)i)) && so_data(t)[i] > most) most = so_data(t)[i], first_choice = (int32_t)i;
+        if ((unit || so_model_stops(model, (int32_t)i)) && so_data(t)[i] > most)
+            most = so_data(t)[i], first_choice = (int32_t)i;
     }
 }
 
-/* With large rows of text (the toy's are zero) the voice chooses text ids, too, which are told as none. With only_units every choice is a
- * unit or the end. */
+/* With large rows of text (the toy's are zero) the voice chooses text ids, too, which are told as none. With only_units
+ * every choice is a unit or the end. */
 static void a_voice_of_units_only(void **state)
 {
     (void)state;
@@ -273,7 +274,8 @@ static void a_voice_of_units_only(void **state)
         so_session *s;
         so_error error;
         told t;
-        so_session_options options = {.max_units = 80, .only_units = way > 0, .temperature = way == 2 ? 1 : 0, .seed = 5};
+        so_session_options options = {
+            .max_units = 80, .only_units = way > 0, .temperature = way == 2 ? 1 : 0, .seed = 5};
         CHECK_OK(so_session_open(&s, model, &options, &error), error);
         if (way == 0) s->talk->tap = watch_units, first_choice = -1;
         feed_tone(s, 16000, 1, 0);
@@ -394,7 +396,8 @@ int main(void)
         cmocka_unit_test(one_file_answers_alike),
         cmocka_unit_test(kept_turns_equal_new_ones),
         cmocka_unit_test(stopped_answers_are_cut),
-        cmocka_unit_test(other_loops_and_limits), cmocka_unit_test(a_voice_of_units_only),
+        cmocka_unit_test(other_loops_and_limits),
+        cmocka_unit_test(a_voice_of_units_only),
         cmocka_unit_test(the_end_of_speech_is_noticed),
         cmocka_unit_test(the_gate_trims_silence),
         cmocka_unit_test(answering_allocates_nothing),

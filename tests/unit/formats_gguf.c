@@ -262,14 +262,18 @@ static void broken_tensors_are_refused(void **state)
         so_status status;
         const char *says;
     } infos[] = {
-        {"a", 4, 0, 64, SO_ERR_FORMAT, "overlap"},        {"b", 4, 0, 64, SO_ERR_FORMAT, "twice"},
-        {"a", 4, 0, 128, SO_ERR_FORMAT, "of 128 bytes"},  {"a", 4, 0, 1, SO_ERR_FORMAT, "multiple of 32"},
+        {"a", 4, 0, 64, SO_ERR_FORMAT, "overlap"},
+        {"b", 4, 0, 64, SO_ERR_FORMAT, "twice"},
+        {"a", 4, 0, 128, SO_ERR_FORMAT, "of 128 bytes"},
+        {"a", 4, 0, 1, SO_ERR_FORMAT, "multiple of 32"},
         {"a", 4, 0, UINT64_MAX - 31, SO_ERR_FORMAT, "of 128 bytes"},
         {"a", 4, 3, 0, SO_ERR_UNSUPPORTED, "Q4_1 (3)"},
         {"a", 4, 1000, 0, SO_ERR_UNSUPPORTED, "unknown ggml type 1000"},
-        {"a", 31, 8, 0, SO_ERR_FORMAT, "multiple of 32"}, {"a", UINT64_MAX, 0, 0, SO_ERR_FORMAT, "a dimension of"},
+        {"a", 31, 8, 0, SO_ERR_FORMAT, "multiple of 32"},
+        {"a", UINT64_MAX, 0, 0, SO_ERR_FORMAT, "a dimension of"},
         {"a", 1ull << 62, 0, 0, SO_ERR_FORMAT, "2^63 bytes"},
-        {"", 4, 0, 0, SO_ERR_FORMAT, "name has 0"},       {"a\xff", 4, 0, 0, SO_ERR_FORMAT, "0xff"},
+        {"", 4, 0, 0, SO_ERR_FORMAT, "name has 0"},
+        {"a\xff", 4, 0, 0, SO_ERR_FORMAT, "0xff"},
     };
     bytes b;
     for (size_t i = 0; i < sizeof infos / sizeof *infos; i++) {
@@ -289,8 +293,8 @@ static void broken_tensors_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(written_keys_read_back),   cmocka_unit_test(written_tensors_read_back),
-        cmocka_unit_test(every_cut_is_refused),     cmocka_unit_test(broken_heads_are_refused),
+        cmocka_unit_test(written_keys_read_back),     cmocka_unit_test(written_tensors_read_back),
+        cmocka_unit_test(every_cut_is_refused),       cmocka_unit_test(broken_heads_are_refused),
         cmocka_unit_test(broken_tensors_are_refused),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -261,9 +261,12 @@ static void tokenizer_equals_its_twin(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(graph_is_read),        cmocka_unit_test(broken_bytes_are_refused),
-        cmocka_unit_test(bad_initializers_are_refused), cmocka_unit_test(packed_dims_are_read),
-        cmocka_unit_test(other_models_are_no_tokenizer), cmocka_unit_test(tokenizer_equals_its_twin),
+        cmocka_unit_test(graph_is_read),
+        cmocka_unit_test(broken_bytes_are_refused),
+        cmocka_unit_test(bad_initializers_are_refused),
+        cmocka_unit_test(packed_dims_are_read),
+        cmocka_unit_test(other_models_are_no_tokenizer),
+        cmocka_unit_test(tokenizer_equals_its_twin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -257,8 +257,8 @@ static void reference_files_open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(written_file_reads_back),    cmocka_unit_test(unfinished_file_is_absent),
-        cmocka_unit_test(shards_are_one_set),         cmocka_unit_test(broken_headers_are_refused),
+        cmocka_unit_test(written_file_reads_back),      cmocka_unit_test(unfinished_file_is_absent),
+        cmocka_unit_test(shards_are_one_set),           cmocka_unit_test(broken_headers_are_refused),
         cmocka_unit_test(odd_but_right_files_are_read), cmocka_unit_test(reference_files_open),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

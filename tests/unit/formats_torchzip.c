@@ -56,7 +56,8 @@ static void tensor(bytes *b, const char *class, int64_t elements, int64_t offset
     number(b, offset);
     numbers(b, dim, n);
     numbers(b, stride, n);
-    op(b, "\x89""ccollections\nOrderedDict\n)RtR");
+    op(b, "\x89"
+          "ccollections\nOrderedDict\n)RtR");
 }
 
 typedef struct entry {
@@ -156,7 +157,8 @@ static void tensors_and_scalars_are_found(void **state)
     op(&b, "NK\7\x88G");
     add(&b, "\x3f\xf8\0\0\0\0\0\0", 8);
     text(&b, "wörd");
-    op(&b, "\x8a\1\xfe" "e");
+    op(&b, "\x8a\1\xfe"
+           "e");
     text(&b, "scalar");
     tensor(&b, "LongStorage", 3, 2, NULL, NULL, 0);
     op(&b, "u.");

@@ -28,8 +28,17 @@ static void names_must_be_printable_utf8(void **state)
 {
     (void)state;
     static const char *const good[] = {"a", "a.b/c d", "中文女", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xee\x80\x80"};
-    static const char *const bad[] = {"",         "\n",           "a\x7f",         "\x80",         "\xc1\xbf", "\xc3",
-                                      "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xff"};
+    static const char *const bad[] = {"",
+                                      "\n",
+                                      "a\x7f",
+                                      "\x80",
+                                      "\xc1\xbf",
+                                      "\xc3",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xff"};
     so_error error;
     char longest[SO_VIEW_NAME_MAX + 2];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) CHECK_OK(so_name_check(so_span_of(good[i]), &error), error);
@@ -105,8 +114,8 @@ static void views_describe_themselves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_names_are_found), cmocka_unit_test(names_must_be_printable_utf8),
-        cmocka_unit_test(sizes_are_measured),   cmocka_unit_test(misaligned_views_get_copies),
+        cmocka_unit_test(many_names_are_found),      cmocka_unit_test(names_must_be_printable_utf8),
+        cmocka_unit_test(sizes_are_measured),        cmocka_unit_test(misaligned_views_get_copies),
         cmocka_unit_test(views_describe_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,8 @@ static void each_format_comes_back(void **state)
     static const int rates[] = {8000, 16000, 22050, 48000, 192000};
     for (size_t c = 0; c < 4; c++)
         for (size_t r = 0; r < 5; r++) {
-            if (cases[c].format == SO_AUDIO_OGG && rates[r] < 16000) continue; /* the tone's onset rings too much there */
+            if (cases[c].format == SO_AUDIO_OGG && rates[r] < 16000)
+                continue; /* the tone's onset rings too much there */
             int64_t n = 12345;
             float *x = tone(n, rates[r], 0.5f);
             so_error error;
@@ -260,10 +261,10 @@ static void streamed_writing_equals_whole_writing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_format_comes_back),      cmocka_unit_test(one_sample_silence_and_clipping),
-        cmocka_unit_test(stereo_becomes_the_mean),     cmocka_unit_test(hostile_files_are_refused),
-        cmocka_unit_test(cut_flac_is_refused),         cmocka_unit_test(mp3_is_read),
-        cmocka_unit_test(ten_minutes_and_the_limit),   cmocka_unit_test(streamed_writing_equals_whole_writing),
+        cmocka_unit_test(each_format_comes_back),    cmocka_unit_test(one_sample_silence_and_clipping),
+        cmocka_unit_test(stereo_becomes_the_mean),   cmocka_unit_test(hostile_files_are_refused),
+        cmocka_unit_test(cut_flac_is_refused),       cmocka_unit_test(mp3_is_read),
+        cmocka_unit_test(ten_minutes_and_the_limit), cmocka_unit_test(streamed_writing_equals_whole_writing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

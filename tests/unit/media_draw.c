@@ -28,7 +28,7 @@ static void shapes_have_their_area_and_place(void **state)
     static const struct {
         const char *name;
         shape_fn *draw;
-        double area; /* of the unit box */
+        double area;  /* of the unit box */
         double below; /* centre of mass below the box's centre, in boxes */
     } shapes[] = {{"circle", so_draw_circle, 0.7854, 0},
                   {"square", so_draw_square, 1, 0},
@@ -43,7 +43,8 @@ static void shapes_have_their_area_and_place(void **state)
             so_draw_clear(&c, 255, 255, 255);
             shapes[s].draw(&c, 40.3, 70.6, d, 0, 0, 0);
             double got = area(&c, &x, &y), expected = shapes[s].area * d * d;
-            if (!(fabs(got / expected - 1) < 0.04 && fabs(x - 40.3) < 0.15 && fabs(y - 70.6 - shapes[s].below * d) < 0.3))
+            if (!(fabs(got / expected - 1) < 0.04 && fabs(x - 40.3) < 0.15 &&
+                  fabs(y - 70.6 - shapes[s].below * d) < 0.3))
                 fail_msg("%s of %g: area %g, expected %g, centre (%g, %g)", shapes[s].name, d, got, expected, x, y);
         }
 }

@@ -53,7 +53,8 @@ static void expect_refusal(const void *data, size_t size, int64_t most, so_statu
 
 /* A JPEG of `space`, with an EXIF orientation (big-endian for even ones) when it is not 0. The samples are RGB, grey or
  * (inverted) CMYK bytes. */
-static unsigned char *jpeg(const uint8_t *samples, int w, int h, J_COLOR_SPACE space, int orientation, unsigned long *size)
+static unsigned char *jpeg(const uint8_t *samples, int w, int h, J_COLOR_SPACE space, int orientation,
+                           unsigned long *size)
 {
     struct jpeg_compress_struct info;
     struct jpeg_error_mgr errors;
@@ -94,9 +95,15 @@ static void jpegs_of_every_orientation_stand_upright(void **state)
 {
     (void)state;
     /* Where the stored picture's top left corner (black) and top right corner (red) are seen: EXIF's table. */
-    static const int corner[9][2][2] = {{{0}},            {{0, 0}, {1, 0}}, {{1, 0}, {0, 0}},
-                                        {{1, 1}, {0, 1}}, {{0, 1}, {1, 1}}, {{0, 0}, {0, 1}},
-                                        {{1, 0}, {1, 1}}, {{1, 1}, {1, 0}}, {{0, 1}, {0, 0}}};
+    static const int corner[9][2][2] = {{{0}},
+                                        {{0, 0}, {1, 0}},
+                                        {{1, 0}, {0, 0}},
+                                        {{1, 1}, {0, 1}},
+                                        {{0, 1}, {1, 1}},
+                                        {{0, 0}, {0, 1}},
+                                        {{1, 0}, {1, 1}},
+                                        {{1, 1}, {1, 0}},
+                                        {{0, 1}, {0, 0}}};
     so_image image = gradient(64, 40);
     for (int o = 1; o <= 8; o++) {
         so_error error;
@@ -141,8 +148,8 @@ static void grey_and_cmyk_jpegs_become_rgb(void **state)
     free(data);
 }
 
-static unsigned char *png(const void *samples, size_t bytes, int w, int h, uint8_t type, uint8_t depth, struct spng_plte *plte,
-                          struct spng_trns *trns, size_t *size)
+static unsigned char *png(const void *samples, size_t bytes, int w, int h, uint8_t type, uint8_t depth,
+                          struct spng_plte *plte, struct spng_trns *trns, size_t *size)
 {
     spng_ctx *ctx = spng_ctx_new(SPNG_CTX_ENCODER);
     struct spng_ihdr header = {.width = (uint32_t)w, .height = (uint32_t)h, .bit_depth = depth, .color_type = type};
@@ -179,8 +186,10 @@ static void pngs_of_every_kind_become_rgb(void **state)
     check_png(rgba, 12, 3, SPNG_COLOR_TYPE_TRUECOLOR_ALPHA, 8, NULL, NULL,
               (const uint8_t[]){10, 20, 30, 255, 255, 255, 177, 127, 227});
     const uint8_t grey[] = {0, 128, 255}, grey_alpha[] = {50, 255, 50, 0};
-    check_png(grey, 3, 3, SPNG_COLOR_TYPE_GRAYSCALE, 8, NULL, NULL, (const uint8_t[]){0, 0, 0, 128, 128, 128, 255, 255, 255});
-    check_png(grey_alpha, 4, 2, SPNG_COLOR_TYPE_GRAYSCALE_ALPHA, 8, NULL, NULL, (const uint8_t[]){50, 50, 50, 255, 255, 255});
+    check_png(grey, 3, 3, SPNG_COLOR_TYPE_GRAYSCALE, 8, NULL, NULL,
+              (const uint8_t[]){0, 0, 0, 128, 128, 128, 255, 255, 255});
+    check_png(grey_alpha, 4, 2, SPNG_COLOR_TYPE_GRAYSCALE_ALPHA, 8, NULL, NULL,
+              (const uint8_t[]){50, 50, 50, 255, 255, 255});
     const uint16_t deep[] = {0xffff, 0x8000, 0};
     check_png(deep, 6, 1, SPNG_COLOR_TYPE_TRUECOLOR, 16, NULL, NULL, (const uint8_t[]){255, 128, 0});
     struct spng_plte plte = {.n_entries = 2, .entries = {{1, 2, 3, 0}, {200, 100, 50, 0}}};
@@ -189,7 +198,8 @@ static void pngs_of_every_kind_become_rgb(void **state)
     check_png(index, 2, 2, SPNG_COLOR_TYPE_INDEXED, 8, &plte, NULL, (const uint8_t[]){1, 2, 3, 200, 100, 50});
     check_png(index, 2, 2, SPNG_COLOR_TYPE_INDEXED, 8, &plte, &trns, (const uint8_t[]){255, 255, 255, 200, 100, 50});
     const uint8_t bits[] = {0xa0};
-    check_png(bits, 1, 3, SPNG_COLOR_TYPE_GRAYSCALE, 1, NULL, NULL, (const uint8_t[]){255, 255, 255, 0, 0, 0, 255, 255, 255});
+    check_png(bits, 1, 3, SPNG_COLOR_TYPE_GRAYSCALE, 1, NULL, NULL,
+              (const uint8_t[]){255, 255, 255, 0, 0, 0, 255, 255, 255});
 }
 
 static void png_webp_and_pnm_come_back(void **state)
@@ -204,7 +214,8 @@ static void png_webp_and_pnm_come_back(void **state)
     assert_memory_equal(got.rgb, image.rgb, pixels * 3);
     so_image_clear(&got);
     for (size_t cut = 0; cut + 12 < size; cut += 1 + cut / 16) /* all before the closing chunk is needed */
-        if (so_image_decode(&got, data, cut, 0, &error) == SO_OK) fail_msg("a PNG cut after %zu bytes was accepted", cut);
+        if (so_image_decode(&got, data, cut, 0, &error) == SO_OK)
+            fail_msg("a PNG cut after %zu bytes was accepted", cut);
     expect_refusal(data, size, 37 * 23 - 1, SO_ERR_LIMIT);
     free(data);
     size = WebPEncodeLosslessRGB(image.rgb, 37, 23, 37 * 3, &data);
@@ -250,7 +261,8 @@ static void hostile_pictures_are_refused(void **state)
     for (unsigned long cut = 3; cut + 2 < size; cut += 13) {
         so_image got;
         so_error error;
-        if (so_image_decode(&got, data, cut, 0, &error) == SO_OK) fail_msg("a JPEG cut after %lu bytes was accepted", cut);
+        if (so_image_decode(&got, data, cut, 0, &error) == SO_OK)
+            fail_msg("a JPEG cut after %lu bytes was accepted", cut);
     }
     expect_refusal(data, size, 64 * 63, SO_ERR_LIMIT);
     free(data);
@@ -279,8 +291,9 @@ static so_image resize_x(const so_image *in, int w)
                     }
                     if (!pass) continue;
                     total >>= 22;
-                    out.rgb[((size_t)y * (size_t)w + (size_t)i) * 3 + (size_t)k] =
-                        (uint8_t)(total < 0 ? 0 : total > 255 ? 255 : total);
+                    out.rgb[((size_t)y * (size_t)w + (size_t)i) * 3 + (size_t)k] = (uint8_t)(total < 0     ? 0
+                                                                                             : total > 255 ? 255
+                                                                                                           : total);
                 }
     }
     return out;
@@ -292,15 +305,16 @@ static so_image transpose(const so_image *in)
     so_image out;
     CHECK_OK(so_image_init(&out, in->h, in->w, &error), error);
     for (int y = 0; y < in->h; y++)
-        for (int x = 0; x < in->w; x++) memcpy(out.rgb + ((size_t)x * (size_t)in->h + (size_t)y) * 3, pixel(in, x, y), 3);
+        for (int x = 0; x < in->w; x++)
+            memcpy(out.rgb + ((size_t)x * (size_t)in->h + (size_t)y) * 3, pixel(in, x, y), 3);
     return out;
 }
 
 static void resizing_is_its_definition(void **state)
 {
     (void)state;
-    static const int sizes[][4] = {{1, 1, 7, 5},    {7, 5, 1, 1},     {40, 30, 40, 11}, {40, 30, 13, 30}, {31, 17, 96, 50},
-                                   {300, 3, 5, 40}, {64, 64, 64, 64}, {129, 67, 64, 65}};
+    static const int sizes[][4] = {{1, 1, 7, 5},     {7, 5, 1, 1},    {40, 30, 40, 11}, {40, 30, 13, 30},
+                                   {31, 17, 96, 50}, {300, 3, 5, 40}, {64, 64, 64, 64}, {129, 67, 64, 65}};
     for (size_t s = 0; s < 8; s++) {
         so_error error;
         so_image in = noise(sizes[s][0], sizes[s][1], s), got, threaded;
@@ -308,10 +322,12 @@ static void resizing_is_its_definition(void **state)
         CHECK_OK(so_pool_open(&pool, 2, &error), error);
         CHECK_OK(so_image_resize(&got, &in, sizes[s][2], sizes[s][3], NULL, &error), error);
         CHECK_OK(so_image_resize(&threaded, &in, sizes[s][2], sizes[s][3], pool, &error), error);
-        so_image a = resize_x(&in, sizes[s][2]), b = transpose(&a), c = resize_x(&b, sizes[s][3]), expected = transpose(&c);
+        so_image a = resize_x(&in, sizes[s][2]), b = transpose(&a), c = resize_x(&b, sizes[s][3]),
+                 expected = transpose(&c);
         size_t bytes = (size_t)got.w * (size_t)got.h * 3, different = 0;
         assert_memory_equal(got.rgb, threaded.rgb, bytes);
-        for (size_t i = 0; i < bytes; i++) { /* halves of a rounding may fall apart between two ways of writing a cubic */
+        for (size_t i = 0; i < bytes;
+             i++) { /* halves of a rounding may fall apart between two ways of writing a cubic */
             assert_true(abs(got.rgb[i] - expected.rgb[i]) <= 1);
             different += got.rgb[i] != expected.rgb[i];
         }
@@ -335,14 +351,19 @@ static void huge_and_tiny_pictures_become_views(void **state)
             CHECK_OK(so_image_init(&image, sizes[s][0], sizes[s][1], &error), error);
             memset(image.rgb, 200, (size_t)image.w * (size_t)image.h * 3);
             CHECK_OK(so_image_spec_init(&spec, 64, &error), error);
-            CHECK_OK(so_image_spec_set_mode(&spec, mode == 0 ? "square" : mode == 1 ? "pad" : "anyres_max_9", &error), error);
+            CHECK_OK(so_image_spec_set_mode(&spec,
+                                            mode == 0   ? "square"
+                                            : mode == 1 ? "pad"
+                                                        : "anyres_max_9",
+                                            &error),
+                     error);
             CHECK_OK(so_image_spec_set_pinpoints(&spec, "(1x1),...,(3x3)", &error), error);
             CHECK_OK(so_image_views_make(&views, &image, &spec, NULL, &error), error);
             assert_int_equal(views.n, 1 + views.grid_w * views.grid_h);
             const uint8_t *middle = views.rgb + (32 * 64 + 32) * 3;
             if (mode != 1 || s == 0)
                 assert_int_equal(middle[0], 200);
-            else /* a strip on grey */
+            else                                      /* a strip on grey */
                 assert_in_range(middle[0], 127, 215); /* bicubic overshoots a little */
             float *x = malloc((size_t)views.n * 3 * 64 * 64 * sizeof *x);
             so_image_normalise(&views, &spec, x);
@@ -402,9 +423,14 @@ static void settings_are_read_or_refused(void **state)
     static const struct {
         const char *text;
         so_status status;
-    } bad[] = {{"", SO_ERR_FORMAT},      {"[[384]]", SO_ERR_FORMAT},          {"[[0, 384]]", SO_ERR_LIMIT},
-               {"hello", SO_ERR_FORMAT}, {"(3x3),...,(1x1)", SO_ERR_FORMAT},  {"[[99999999999999, 1]]", SO_ERR_LIMIT},
-               {"(1x1),...,(99x99)", SO_ERR_LIMIT}, {"[[384.5, 384]]", SO_ERR_FORMAT}};
+    } bad[] = {{"", SO_ERR_FORMAT},
+               {"[[384]]", SO_ERR_FORMAT},
+               {"[[0, 384]]", SO_ERR_LIMIT},
+               {"hello", SO_ERR_FORMAT},
+               {"(3x3),...,(1x1)", SO_ERR_FORMAT},
+               {"[[99999999999999, 1]]", SO_ERR_LIMIT},
+               {"(1x1),...,(99x99)", SO_ERR_LIMIT},
+               {"[[384.5, 384]]", SO_ERR_FORMAT}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(so_image_spec_set_pinpoints(&spec, bad[i].text, &error), bad[i].status);
     assert_int_equal(so_image_spec_set_mode(&spec, "highres", &error), SO_ERR_UNSUPPORTED);

@@ -61,7 +61,8 @@ static void check_stream(int from, int to, int64_t n, int64_t most, uint64_t see
     CHECK_OK(so_resampler_open(&r, from, to, &error), error);
     CHECK_OK(so_resample_stream_open(&stream, r, &error), error);
     int64_t length = so_resampler_length(r, n), done = 0;
-    float *whole = malloc((size_t)(length + 1) * sizeof *whole), *pieces = malloc((size_t)(length + 1) * sizeof *pieces);
+    float *whole = malloc((size_t)(length + 1) * sizeof *whole),
+          *pieces = malloc((size_t)(length + 1) * sizeof *pieces);
     CHECK_OK(so_resample(r, x, n, whole, &error), error);
     for (int round = 0; round < 2; round++) { /* finish resets: a second clip is like the first */
         done = 0;
@@ -89,8 +90,8 @@ static void check_stream(int from, int to, int64_t n, int64_t most, uint64_t see
 static void resampled_pieces_equal_the_whole(void **state)
 {
     (void)state;
-    static const int rates[][2] = {{22050, 16000}, {8000, 16000}, {192000, 16000}, {48000, 16000},
-                                   {44100, 16000}, {16000, 22050}, {16000, 16000}, {16001, 16000}};
+    static const int rates[][2] = {{22050, 16000}, {8000, 16000},  {192000, 16000}, {48000, 16000},
+                                   {44100, 16000}, {16000, 22050}, {16000, 16000},  {16001, 16000}};
     static const int64_t lengths[] = {0, 1, 2, 17, 441, 5000, 20011};
     for (size_t r = 0; r < 8; r++)
         for (size_t n = 0; n < 7; n++) {
@@ -220,7 +221,8 @@ static void features_of_tones_silence_and_short_clips(void **state)
                 assert_true(y[i] >= quiet && y[i] < quiet + 1);
         int best[2] = {0};
         for (int tone = 0; tone < 2; tone++) {
-            for (int64_t i = 0; i < n; i++) x[i] = (float)(0.5 * sin(2 * M_PI * (tone ? 3000 : 500) * (double)i / rate));
+            for (int64_t i = 0; i < n; i++)
+                x[i] = (float)(0.5 * sin(2 * M_PI * (tone ? 3000 : 500) * (double)i / rate));
             CHECK_OK(so_mel_compute(mel, x, n, y, pool, &error), error);
             CHECK_OK(so_mel_compute(mel, x, n, z, NULL, &error), error);
             assert_memory_equal(y, z, (size_t)(F * bins) * sizeof *y);

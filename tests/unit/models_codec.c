@@ -54,11 +54,13 @@ static so_tensor *noise(so_pass *pass, int64_t a, int64_t b, int64_t c)
 static so_tensor *speak(so_pass *pass)
 {
     static const int32_t ids[45] = {1, 2, 3, 23, 0, -5, 7};
-    so_flow_request request = {.N = 45, .frames = so_flow_frames(&flow.config, 45), .ids = ids, .vector = numbers, .z = numbers};
+    so_flow_request request = {
+        .N = 45, .frames = so_flow_frames(&flow.config, 45), .ids = ids, .vector = numbers, .z = numbers};
     so_tensor *mel = so_flow_mel(pass, &flow, &request, NULL);
     if (!mel) return NULL;
     int64_t T = 12; /* the first frames are enough */
-    so_tensor *head = so_reshape(pass, so_constant(pass, 2, (int64_t[]){T, 20}, so_data(mel)), 3, (int64_t[]){1, T, 20});
+    so_tensor *head =
+        so_reshape(pass, so_constant(pass, 2, (int64_t[]){T, 20}, so_data(mel)), 3, (int64_t[]){1, T, 20});
     so_tensor *harmonics = so_new3(pass, 1, T * 256, 9), *f0 = so_hift_f0(pass, &hift, head);
     if (!f0 || !harmonics) return NULL;
     so_hift_phase phase = {0};
@@ -71,13 +73,15 @@ static so_tensor *hear(so_pass *pass)
     static int32_t ids[64];
     int64_t frames[2] = {37, 21};
     so_batch *batch;
-    so_tensor *inner, *hidden = so_speech_tokenizer_encode(pass, &tokenizer, noise(pass, 2, 37, 16), frames, &batch, &inner);
+    so_tensor *inner,
+        *hidden = so_speech_tokenizer_encode(pass, &tokenizer, noise(pass, 2, 37, 16), frames, &batch, &inner);
     so_tensor *codes = so_speech_tokenizer_quantise(pass, &tokenizer, hidden, ids, NULL);
     so_tensor *logits = so_speech_tokenizer_recognise(pass, &tokenizer, codes, batch);
     static const int32_t label[16] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8};
     if (!logits) return NULL;
     assert_int_equal(so_rows(logits), 10 + 6);
-    return so_weighted_sum(pass, 2, (so_tensor *[]){so_cross_entropy(pass, logits, label), so_cross_entropy(pass, inner, label)},
+    return so_weighted_sum(pass, 2,
+                           (so_tensor *[]){so_cross_entropy(pass, logits, label), so_cross_entropy(pass, inner, label)},
                            (so_real[]){1, 0.5f});
 }
 
@@ -85,7 +89,8 @@ static so_tensor *flow_lesson(so_pass *pass)
 {
     static const int32_t ids[20] = {3, 4, 5};
     int64_t units[2] = {10, 7}, frames[2] = {35, 20}, shown[2] = {5, 0};
-    so_flow_lesson lesson = {2, 10, 35, ids, units, frames, numbers, numbers, shown, numbers + 99, (so_real[]){0.2f, 0.9f}, NULL, false};
+    so_flow_lesson lesson = {
+        2, 10, 35, ids, units, frames, numbers, numbers, shown, numbers + 99, (so_real[]){0.2f, 0.9f}, NULL, false};
     return so_flow_loss(pass, &flow, &lesson, NULL);
 }
 
@@ -96,9 +101,12 @@ static so_tensor *game(so_pass *pass)
     so_verdict vr, vm;
     if (!so_judge(pass, &judges, real, &vr) || !so_judge(pass, &judges, made, &vm)) return NULL;
     so_wave_mel mel = {22050, 256, 64, 20, 0, 8000};
-    so_tensor *part[6] = {so_fooling_loss(pass, &vm), so_feature_loss(pass, &vr, &vm), so_relative_loss(pass, &vr, &vm, 0.04),
+    so_tensor *part[6] = {so_fooling_loss(pass, &vm),
+                          so_feature_loss(pass, &vr, &vm),
+                          so_relative_loss(pass, &vr, &vm, 0.04),
                           so_l1(pass, so_wave_log_mel(pass, made, &mel), so_wave_log_mel(pass, real, &mel), NULL),
-                          so_wave_stft_loss(pass, made, real, 128), so_judging_loss(pass, &vr, &vm)};
+                          so_wave_stft_loss(pass, made, real, 128),
+                          so_judging_loss(pass, &vr, &vm)};
     return so_weighted_sum(pass, 6, part, (so_real[]){1, 1, 1, 1, 1, 1});
 }
 

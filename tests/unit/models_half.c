@@ -1,5 +1,5 @@
-/* The encoders and the codec's networks with products rounded to bf16, beside the same in f32: middle-sized, random weights.
- * SPDX-License-Identifier: Apache-2.0 */
+/* The encoders and the codec's networks with products rounded to bf16, beside the same in f32: middle-sized, random
+ * weights. SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "models/flow.h"
@@ -23,8 +23,8 @@ static so_status bind_all(so_error *error)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) numbers[i] = (float)so_rng_normal(&rng);
     so_binder binder = {.store = &store, .rng = &rng, .quick = true};
     so_siglip_config sc = {144, 2, 272, 4, 84, 14, 1e-6};
-    so_speech_tokenizer_config tc = {.mels = 40, .width = 96, .heads = 3, .ff = 200, .layers = 3, .codes = 200, .context = 80,
-                                     .stride = {2, 2}};
+    so_speech_tokenizer_config tc = {
+        .mels = 40, .width = 96, .heads = 3, .ff = 200, .layers = 3, .codes = 200, .context = 80, .stride = {2, 2}};
     so_flow_config fc = so_flow_published();
     fc.units = 50, fc.width = 64, fc.heads = 2, fc.ff = 96, fc.layers = 2, fc.channels = 64, fc.est_heads = 2;
     fc.head_width = 32, fc.est_blocks = 2, fc.mid = 2, fc.speaker = 12, fc.mels = 40, fc.steps = 4;
@@ -74,14 +74,16 @@ static so_tensor *listen(so_pass *pass)
 static so_tensor *draw(so_pass *pass)
 {
     static const int32_t ids[30] = {1, 2, 3, 44, 0, 5, 7};
-    so_flow_request request = {.N = 30, .frames = so_flow_frames(&flow.config, 30), .ids = ids, .vector = numbers, .z = numbers};
+    so_flow_request request = {
+        .N = 30, .frames = so_flow_frames(&flow.config, 30), .ids = ids, .vector = numbers, .z = numbers};
     return so_flow_mel(pass, &flow, &request, NULL);
 }
 
 static so_tensor *sing(so_pass *pass)
 {
     int64_t T = 20, n = T * so_hift_samples(&hift.config);
-    so_tensor *mel = so_constant(pass, 3, (int64_t[]){1, T, 40}, numbers), *s = so_constant(pass, 2, (int64_t[]){1, n}, numbers);
+    so_tensor *mel = so_constant(pass, 3, (int64_t[]){1, T, 40}, numbers),
+              *s = so_constant(pass, 2, (int64_t[]){1, n}, numbers);
     return so_hift_spectrum(pass, &hift, mel, s);
 }
 
@@ -106,10 +108,26 @@ static void compare(const char *name, walk_fn walk, double l2)
     so_arena_release(&arena, 0);
 }
 
-static void eyes_agree(void **state) { (void)state; compare("eyes", look, 8e-3); }
-static void ears_agree(void **state) { (void)state; compare("ears", listen, 8e-3); }
-static void flow_agrees(void **state) { (void)state; compare("flow", draw, 8e-3); }
-static void vocoder_agrees(void **state) { (void)state; compare("vocoder", sing, 8e-3); }
+static void eyes_agree(void **state)
+{
+    (void)state;
+    compare("eyes", look, 8e-3);
+}
+static void ears_agree(void **state)
+{
+    (void)state;
+    compare("ears", listen, 8e-3);
+}
+static void flow_agrees(void **state)
+{
+    (void)state;
+    compare("flow", draw, 8e-3);
+}
+static void vocoder_agrees(void **state)
+{
+    (void)state;
+    compare("vocoder", sing, 8e-3);
+}
 
 /* Training never meets the layouts: what records computes with the numbers themselves. */
 static void recording_is_exact(void **state)
@@ -128,7 +146,8 @@ static void recording_is_exact(void **state)
     so_arena_release(&arena, 0);
 }
 
-/* so_random_fill: mean near 0 (q4_0 has no middle), the deviation asked for, in every type, whatever the number of threads. */
+/* so_random_fill: mean near 0 (q4_0 has no middle), the deviation asked for, in every type, whatever the number of
+ * threads. */
 static void random_blocks_are_level(void **state)
 {
     (void)state;
@@ -150,15 +169,17 @@ static void random_blocks_are_level(void **state)
         }
         double mean = sum / N, deviation = sqrt(square / N);
         if (fabs(mean) > 0.0025 || fabs(deviation - 0.02) > 0.001)
-            fail_msg("%s: mean %.4g, deviation %.4g, expected 0 and 0.02", so_type_about(types[i])->name, mean, deviation);
+            fail_msg("%s: mean %.4g, deviation %.4g, expected 0 and 0.02", so_type_about(types[i])->name, mean,
+                     deviation);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(eyes_agree),     cmocka_unit_test(ears_agree),         cmocka_unit_test(flow_agrees),
-        cmocka_unit_test(vocoder_agrees), cmocka_unit_test(recording_is_exact), cmocka_unit_test(random_blocks_are_level),
+        cmocka_unit_test(eyes_agree),         cmocka_unit_test(ears_agree),
+        cmocka_unit_test(flow_agrees),        cmocka_unit_test(vocoder_agrees),
+        cmocka_unit_test(recording_is_exact), cmocka_unit_test(random_blocks_are_level),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

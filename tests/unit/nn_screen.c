@@ -44,7 +44,8 @@ static void store(world *a)
 {
     so_error error;
     for (int j = 0; j < V; j++)
-        CHECK_OK(so_quantise_row(a->head.type, a->w + j * D, D, (char *)a->head.data + so_type_bytes(a->head.type, j * D), &error),
+        CHECK_OK(so_quantise_row(a->head.type, a->w + j * D, D,
+                                 (char *)a->head.data + so_type_bytes(a->head.type, j * D), &error),
                  error);
     so_row_reach(NULL, &a->head, a->reach);
     for (int j = 0; j < V; j++) {
@@ -88,7 +89,8 @@ static void random_heads(void **state)
         for (int round = 0; round < 4; round++) {
             for (int i = 0; i < D; i++) a.x[i] = (float)so_rng_normal(&rng) * (round == 3 && i % 97 == 5 ? 300 : 1);
             int64_t exact = agree(&a);
-            assert_true(exact < (round == 3 ? V / 10 : V / 50)); /* the screen spares work even where nothing stands out */
+            assert_true(exact <
+                        (round == 3 ? V / 10 : V / 50)); /* the screen spares work even where nothing stands out */
         }
         close_world(&a);
     }
@@ -129,7 +131,8 @@ static void rows_along_the_error(void **state)
         for (int i = 0; i < D; i++) a.x[i] = i % 32 == 0 ? 127 : (float)(floor(so_rng_uniform(&rng) * 20) + 0.49);
         for (int i = 0; i < D; i++) off[i] = a.x[i] - nearbyintf(a.x[i]);
         for (int j = 0; j < V; j++)
-            for (int i = 0; i < D; i++) a.w[j * D + i] = off[i] * (float)(j % 50) / 50 + (float)so_rng_normal(&rng) * 0.02f;
+            for (int i = 0; i < D; i++)
+                a.w[j * D + i] = off[i] * (float)(j % 50) / 50 + (float)so_rng_normal(&rng) * 0.02f;
         store(&a);
         agree(&a);
         close_world(&a);

@@ -16,7 +16,8 @@ static void trees_are_read(void **state)
     CHECK_OK(so_hub_read_tree(&list,
                               "[{\"type\": \"directory\", \"path\": \"x\", \"size\": 0, \"oid\": \"" GIT "\"},"
                               " {\"type\": \"file\", \"path\": \"config.json\", \"size\": 12, \"oid\": \"" GIT "\"},"
-                              " {\"type\": \"file\", \"path\": \"x/m.safetensors\", \"size\": 130, \"oid\": \"" GIT "\","
+                              " {\"type\": \"file\", \"path\": \"x/m.safetensors\", \"size\": 130, \"oid\": \"" GIT
+                              "\","
                               "  \"lfs\": {\"oid\": \"" SHA "\", \"size\": 5000000000}}]",
                               &error),
              error);
@@ -42,13 +43,20 @@ static void trees_are_read(void **state)
 static void bad_answers_are_refused(void **state)
 {
     (void)state;
-    static const char *const trees[] = {
-        "", "{}", "[", "[{\"type\": \"file\"}]", "[{\"type\": \"file\", \"path\": \"a\"}]",
-        "[{\"type\": \"file\", \"path\": \"a\", \"size\": -1}]", "[{\"type\": \"file\", \"path\": \"/etc/passwd\", \"size\": 1}]",
-        "[{\"type\": \"file\", \"path\": \"a/../../b\", \"size\": 1}]", "[{\"type\": \"file\", \"path\": \"a//b\", \"size\": 1}]",
-        "[{\"type\": \"file\", \"path\": \"..\", \"size\": 1}]", "[{\"type\": \"file\", \"path\": \"a/\", \"size\": 1}]",
-        "[{\"type\": \"file\", \"path\": \"a\\nb\", \"size\": 1}]"};
-    static const char *const revisions[] = {"[]", "{}", "{\"sha\": \"\"}", "{\"sha\": \"../x\"}", "{\"sha\": \"..\"}", "{\"sha\": 7}"};
+    static const char *const trees[] = {"",
+                                        "{}",
+                                        "[",
+                                        "[{\"type\": \"file\"}]",
+                                        "[{\"type\": \"file\", \"path\": \"a\"}]",
+                                        "[{\"type\": \"file\", \"path\": \"a\", \"size\": -1}]",
+                                        "[{\"type\": \"file\", \"path\": \"/etc/passwd\", \"size\": 1}]",
+                                        "[{\"type\": \"file\", \"path\": \"a/../../b\", \"size\": 1}]",
+                                        "[{\"type\": \"file\", \"path\": \"a//b\", \"size\": 1}]",
+                                        "[{\"type\": \"file\", \"path\": \"..\", \"size\": 1}]",
+                                        "[{\"type\": \"file\", \"path\": \"a/\", \"size\": 1}]",
+                                        "[{\"type\": \"file\", \"path\": \"a\\nb\", \"size\": 1}]"};
+    static const char *const revisions[] = {
+        "[]", "{}", "{\"sha\": \"\"}", "{\"sha\": \"../x\"}", "{\"sha\": \"..\"}", "{\"sha\": 7}"};
     so_hub_list list = {0};
     so_error error;
     for (size_t i = 0; i < sizeof trees / sizeof *trees; i++) {
@@ -57,10 +65,13 @@ static void bad_answers_are_refused(void **state)
     }
     for (size_t i = 0; i < sizeof revisions / sizeof *revisions; i++)
         assert_int_equal(so_hub_read_revision(&list, revisions[i], &error), SO_ERR_FORMAT);
-    assert_int_equal(so_hub_read_files(&list, "{\"Code\": 404, \"Message\": \"no such model\"}", &error), SO_ERR_FORMAT);
+    assert_int_equal(so_hub_read_files(&list, "{\"Code\": 404, \"Message\": \"no such model\"}", &error),
+                     SO_ERR_FORMAT);
     assert_non_null(strstr(error.text, "no such model"));
     /* a hash that is none is no part of a path */
-    CHECK_OK(so_hub_read_tree(&list, "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"../../x\"}]", &error), error);
+    CHECK_OK(
+        so_hub_read_tree(&list, "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"oid\": \"../../x\"}]", &error),
+        error);
     assert_string_equal(list.file[0].hash, "");
     so_hub_list_clear(&list);
 }
@@ -68,10 +79,17 @@ static void bad_answers_are_refused(void **state)
 static void wanted_files(void **state)
 {
     (void)state;
-    static const char *const yes[] = {"config.json", "model-00001-of-00006.safetensors", "model.safetensors", "flow.pt",
-                                      "LICENSE", "LICENCE.txt", "NOTICE", "tokenizer.model", "model.safetensors.index.json"};
-    static const char *const no[] = {"llm.pt", "campplus.onnx", "pytorch_model.bin", "x/config.json", "flow.zip",
-                                     "original/LICENSE", ".gitattributes"};
+    static const char *const yes[] = {"config.json",
+                                      "model-00001-of-00006.safetensors",
+                                      "model.safetensors",
+                                      "flow.pt",
+                                      "LICENSE",
+                                      "LICENCE.txt",
+                                      "NOTICE",
+                                      "tokenizer.model",
+                                      "model.safetensors.index.json"};
+    static const char *const no[] = {"llm.pt",   "campplus.onnx",    "pytorch_model.bin", "x/config.json",
+                                     "flow.zip", "original/LICENSE", ".gitattributes"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
         if (!so_hub_wants(yes[i])) fail_msg("%s", yes[i]);
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)

@@ -22,7 +22,7 @@ typedef struct toy {
     net net, critic;
     so_optim optim, critic_optim;
     so_trainer trainer;
-    double state;                  /* an extra: must survive a resume */
+    double state; /* an extra: must survive a resume */
     volatile sig_atomic_t stop;
     int64_t stop_at, nan_at, nan_from;
     int64_t reports, evaluations;
@@ -97,11 +97,23 @@ static void toy_open(toy *t, const char *folder, int players)
     CHECK_OK(so_optim_add(&t->critic_optim, &t->critic_store, NULL, 0, &error), error);
     static so_extra extra;
     extra = (so_extra){"state", &t->state, sizeof t->state};
-    t->trainer = (so_trainer){
-        .plan = {.steps = 24, .accumulate = 2, .seed = 7, .report_every = 4, .evaluate_every = 10, .folder = folder,
-                 .schedule = {SO_RATE_COSINE, 3e-3, 0.1, 3}, .arena_bytes = (size_t)1 << 28},
-        .hooks = {.context = t, .micro = toy_micro, .evaluate = toy_evaluate, .progress = toy_progress, .stop = &t->stop},
-        .player = {&t->optim, &t->critic_optim}, .players = players, .extra = &extra, .extras = 1};
+    t->trainer = (so_trainer){.plan = {.steps = 24,
+                                       .accumulate = 2,
+                                       .seed = 7,
+                                       .report_every = 4,
+                                       .evaluate_every = 10,
+                                       .folder = folder,
+                                       .schedule = {SO_RATE_COSINE, 3e-3, 0.1, 3},
+                                       .arena_bytes = (size_t)1 << 28},
+                              .hooks = {.context = t,
+                                        .micro = toy_micro,
+                                        .evaluate = toy_evaluate,
+                                        .progress = toy_progress,
+                                        .stop = &t->stop},
+                              .player = {&t->optim, &t->critic_optim},
+                              .players = players,
+                              .extra = &extra,
+                              .extras = 1};
 }
 
 static void toy_close(toy *t)

@@ -1,8 +1,8 @@
 /* train: alignment, windows, stages and lessons, on a small language model that learns a made-up language.
  *
  * The language: a text is 2 to 5 letters; its speech is three units per letter (4 l, 4 l + 1, 4 l + 2), each said once
- * or twice, and a pause; the answer to a text is every letter moved on by one. A picture is all of one brightness and its
- * answer is that brightness's letter.
+ * or twice, and a pause; the answer to a text is every letter moved on by one. A picture is all of one brightness and
+ * its answer is that brightness's letter.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
@@ -108,17 +108,22 @@ static void school_open(school *s, so_fuse fuse)
     memset(s, 0, sizeof *s);
     CHECK_OK(so_store_open(&s->store, (size_t)1 << 28, &error), error);
     so_binder binder = {.store = &s->store, .group = "backbone", .rng = &rng};
-    so_omni_config config = {.llama = {.width = 32, .heads = 4, .kv_heads = 2, .head_width = 8, .ff = 64,
-                                       .rms_eps = 1e-5, .rope_theta = 1000},
-                             .bottom = 1, .backbone = 2, .top = 2, .text_rows = TEXT_ROWS,
-                             .audio_rows = TEXT_ROWS + UNITS, .speech = true, .vision = true,
-                             .siglip = {.width = 16, .heads = 2, .ff = 32, .layers = 1, .image = SIDE, .patch = 4,
-                                        .norm_eps = 1e-6},
-                             .fuse = fuse};
+    so_omni_config config = {
+        .llama =
+            {.width = 32, .heads = 4, .kv_heads = 2, .head_width = 8, .ff = 64, .rms_eps = 1e-5, .rope_theta = 1000},
+        .bottom = 1,
+        .backbone = 2,
+        .top = 2,
+        .text_rows = TEXT_ROWS,
+        .audio_rows = TEXT_ROWS + UNITS,
+        .speech = true,
+        .vision = true,
+        .siglip = {.width = 16, .heads = 2, .ff = 32, .layers = 1, .image = SIDE, .patch = 4, .norm_eps = 1e-6},
+        .fuse = fuse};
     CHECK_OK(so_omni_bind(&s->net, &config, &binder, &error), error);
     CHECK_OK(so_binder_finish(&binder, "toy", &error), error);
-    s->lesson = (so_lesson){.net = &s->net, .blank = BLANK, .eot = EOT, .first_unit = TEXT_ROWS, .units = UNITS,
-                            .rows = 500};
+    s->lesson =
+        (so_lesson){.net = &s->net, .blank = BLANK, .eot = EOT, .first_unit = TEXT_ROWS, .units = UNITS, .rows = 500};
 }
 
 static int64_t say(const int32_t *text, int64_t n, int32_t *units)
@@ -149,7 +154,8 @@ static so_status next_sample(void *context, const char *task, so_rng *rng, so_ar
         float *pixels = so_arena_alloc(memory, 3 * SIDE * SIDE * sizeof *pixels);
         words[0] = (int32_t)so_rng_below(rng, LETTERS);
         n = 1;
-        for (int i = 0; i < 3 * SIDE * SIDE; i++) pixels[i] = (float)words[0] / 3 - 1 + 0.02f * (float)so_rng_normal(rng);
+        for (int i = 0; i < 3 * SIDE * SIDE; i++)
+            pixels[i] = (float)words[0] / 3 - 1 + 0.02f * (float)so_rng_normal(rng);
         ids[k++] = SO_PICTURE_ID;
         out->pixels = pixels;
         out->pictures = 1;
@@ -186,7 +192,10 @@ static void see_progress(void *context, const so_progress *p)
     s->ctc_right = so_notes_mean(p->notes, "ctc_right");
 }
 
-static so_tensor *micro(void *context, so_pass *pass, so_micro *m) { return so_lesson_micro(((void **)context)[0], pass, m); }
+static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
+{
+    return so_lesson_micro(((void **)context)[0], pass, m);
+}
 
 static uint64_t hash_group(const so_store *store, const char *group)
 {
@@ -194,7 +203,8 @@ static uint64_t hash_group(const so_store *store, const char *group)
     for (int64_t i = 0; i < store->count; i++) {
         const unsigned char *p = store->weight[i]->tensor.data;
         size_t bytes = (size_t)so_count(&store->weight[i]->tensor) * sizeof(so_real);
-        for (size_t k = 0; k < bytes && strcmp(store->weight[i]->group, group) == 0; k++) h = (h ^ p[k]) * 1099511628211u;
+        for (size_t k = 0; k < bytes && strcmp(store->weight[i]->group, group) == 0; k++)
+            h = (h ^ p[k]) * 1099511628211u;
     }
     return h;
 }
@@ -214,7 +224,8 @@ static seen teach(school *s, const char *stage, int64_t steps, double rate)
     void *context[] = {&s->lesson, &result};
     so_trainer trainer = {.plan = {.steps = steps, .seed = 1, .report_every = 10, .arena_bytes = (size_t)1 << 30},
                           .hooks = {.context = context, .micro = micro, .progress = see_progress},
-                          .player = {&optim}, .players = 1};
+                          .player = {&optim},
+                          .players = 1};
     so_stage_plan(s->lesson.stage, &trainer.plan);
     trainer.plan.schedule.peak = rate;
     CHECK_OK(so_trainer_run(&trainer, NULL, so_kernels_best(), &error), error);
@@ -225,8 +236,8 @@ static seen teach(school *s, const char *stage, int64_t steps, double rate)
         assert_int_equal(before[i] != hash_group(&s->store, groups[i]), learns);
     }
     if (getenv("SO_VERBOSE"))
-        fprintf(stderr, "%s: loss %.3f -> %.3f, right: text %.3f units %.3f ctc %.3f\n", stage, result.first, result.last,
-                result.text_right, result.units_right, result.ctc_right);
+        fprintf(stderr, "%s: loss %.3f -> %.3f, right: text %.3f units %.3f ctc %.3f\n", stage, result.first,
+                result.last, result.text_right, result.units_right, result.ctc_right);
     assert_true(isfinite(result.last) && result.last < result.first);
     so_optim_close(&optim);
     return result;
@@ -301,7 +312,8 @@ static void stages_are_well_formed(void **state)
     int n = 0;
     for (; so_stage_at(n); n++) {
         const so_stage *s = so_stage_at(n);
-        assert_true(so_stage_find(s->name) == s && s->learns[0].group && s->task[0].name && s->loss[0].name && s->rate > 0);
+        assert_true(so_stage_find(s->name) == s && s->learns[0].group && s->task[0].name && s->loss[0].name &&
+                    s->rate > 0);
         double share = 0;
         for (int i = 0; i < SO_STAGE_TASKS && s->task[i].name; i++) share += s->task[i].share;
         assert_true(fabs(share - 1) < 1e-9);

@@ -63,6 +63,7 @@ static void odd_requests(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_item_once_within_the_budget), cmocka_unit_test(odd_requests)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_item_once_within_the_budget),
+                                       cmocka_unit_test(odd_requests)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

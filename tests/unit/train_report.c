@@ -23,10 +23,11 @@ static void a_report_holds_all_its_parts(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(log, sizeof log, "%s/log.jsonl", folder);
     snprintf(path, sizeof path, "%s/report.html", folder);
-    const char *lines = "{\"step\":10,\"loss\":4.0,\"rate\":0.001,\"norm\":1,\"tokens_per_s\":100,\"skipped\":0,\"ctc\":9}\n"
-                        "{\"step\":20,\"loss\":3.0,\"rate\":0.001,\"norm\":1,\"tokens_per_s\":110,\"skipped\":0,\"ctc\":5}\n"
-                        "{\"step\":20,\"eval\":true,\"word_errors\":0.5}\n{\"step\":30,\"loss\":2.5}\nnot json\n"
-                        "{\"resumed\":20}\n{\"step\":30,\"loss\":2.0,\"ctc\":0.01}\n{\"step\":40,\"lo";
+    const char *lines =
+        "{\"step\":10,\"loss\":4.0,\"rate\":0.001,\"norm\":1,\"tokens_per_s\":100,\"skipped\":0,\"ctc\":9}\n"
+        "{\"step\":20,\"loss\":3.0,\"rate\":0.001,\"norm\":1,\"tokens_per_s\":110,\"skipped\":0,\"ctc\":5}\n"
+        "{\"step\":20,\"eval\":true,\"word_errors\":0.5}\n{\"step\":30,\"loss\":2.5}\nnot json\n"
+        "{\"resumed\":20}\n{\"step\":30,\"loss\":2.0,\"ctc\":0.01}\n{\"step\":40,\"lo";
     CHECK_OK(so_file_write(log, lines, strlen(lines), &error), error);
     so_report *r;
     CHECK_OK(so_report_open(&r, "a <b> & \"c\"", &error), error);

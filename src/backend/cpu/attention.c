@@ -180,8 +180,8 @@ static void attention_back_task(void *p, int64_t task, int thread)
             for (int64_t r = 0; r < a->seg[s].q_rows; r++) attend_row_back(a, &a->seg[s], r, h, j);
 }
 
-static void attention_back(so_pool *pool, const so_attn *attn, const so_real *q, const so_real *out,
-                           const so_real *lse, const so_real *dout, so_real *dq)
+static void attention_back(so_pool *pool, const so_attn *attn, const so_real *q, const so_real *out, const so_real *lse,
+                           const so_real *dout, so_real *dq)
 {
     bool shared = so_attn_shares_keys(attn);
     so_pool_for(pool, (shared ? 1 : attn->n_segs) * attn->kv_heads, attention_back_task,

@@ -13,21 +13,36 @@ static so_real value(so_unary f, so_real x)
 {
     double d = (double)x;
     switch (f) {
-    case SO_SILU: return x * sigmoid(x);
-    case SO_GELU: return (so_real)(0.5 * d * (1 + erf(d * 0.70710678118654752440)));
-    case SO_GELU_TANH: return (so_real)(0.5 * d * (1 + tanh(0.79788456080286535588 * (d + 0.044715 * d * d * d))));
-    case SO_MISH: return (so_real)(d * tanh(d > 30 ? d : log1p(exp(d))));
-    case SO_ELU: return x > 0 ? x : (so_real)expm1(d);
-    case SO_RELU: return x > 0 ? x : 0;
-    case SO_LRELU_0_1: return x > 0 ? x : x * (so_real)0.1;
-    case SO_LRELU_0_01: return x > 0 ? x : x * (so_real)0.01;
-    case SO_TANH: return (so_real)tanh(d);
-    case SO_SIGMOID: return sigmoid(x);
-    case SO_EXP: return (so_real)exp(d);
-    case SO_SIN: return (so_real)sin(d);
-    case SO_ABS: return (so_real)fabs(d);
-    case SO_SQUARED: return x * x;
-    default: return x;
+    case SO_SILU:
+        return x * sigmoid(x);
+    case SO_GELU:
+        return (so_real)(0.5 * d * (1 + erf(d * 0.70710678118654752440)));
+    case SO_GELU_TANH:
+        return (so_real)(0.5 * d * (1 + tanh(0.79788456080286535588 * (d + 0.044715 * d * d * d))));
+    case SO_MISH:
+        return (so_real)(d * tanh(d > 30 ? d : log1p(exp(d))));
+    case SO_ELU:
+        return x > 0 ? x : (so_real)expm1(d);
+    case SO_RELU:
+        return x > 0 ? x : 0;
+    case SO_LRELU_0_1:
+        return x > 0 ? x : x * (so_real)0.1;
+    case SO_LRELU_0_01:
+        return x > 0 ? x : x * (so_real)0.01;
+    case SO_TANH:
+        return (so_real)tanh(d);
+    case SO_SIGMOID:
+        return sigmoid(x);
+    case SO_EXP:
+        return (so_real)exp(d);
+    case SO_SIN:
+        return (so_real)sin(d);
+    case SO_ABS:
+        return (so_real)fabs(d);
+    case SO_SQUARED:
+        return x * x;
+    default:
+        return x;
     }
 }
 
@@ -48,10 +63,14 @@ static double slope(so_unary f, double x)
         double t = tanh(x > 30 ? x : log1p(exp(x))), s = 1 / (1 + exp(-x));
         return t + x * (1 - t * t) * s;
     }
-    case SO_ELU: return x > 0 ? 1 : exp(x);
-    case SO_RELU: return x > 0;
-    case SO_LRELU_0_1: return x > 0 ? 1 : 0.1;
-    case SO_LRELU_0_01: return x > 0 ? 1 : 0.01;
+    case SO_ELU:
+        return x > 0 ? 1 : exp(x);
+    case SO_RELU:
+        return x > 0;
+    case SO_LRELU_0_1:
+        return x > 0 ? 1 : 0.1;
+    case SO_LRELU_0_01:
+        return x > 0 ? 1 : 0.01;
     case SO_TANH: {
         double t = tanh(x);
         return 1 - t * t;
@@ -60,11 +79,16 @@ static double slope(so_unary f, double x)
         double s = 1 / (1 + exp(-x));
         return s * (1 - s);
     }
-    case SO_EXP: return exp(x);
-    case SO_SIN: return cos(x);
-    case SO_ABS: return (x > 0) - (x < 0);
-    case SO_SQUARED: return 2 * x;
-    default: return 1;
+    case SO_EXP:
+        return exp(x);
+    case SO_SIN:
+        return cos(x);
+    case SO_ABS:
+        return (x > 0) - (x < 0);
+    case SO_SQUARED:
+        return 2 * x;
+    default:
+        return 1;
     }
 }
 

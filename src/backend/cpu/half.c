@@ -1,5 +1,5 @@
-/* Products rounded to bf16 for inference: portable. A layout is the rounded weights, row by row; of a convolution, tap by tap.
- * SPDX-License-Identifier: Apache-2.0 */
+/* Products rounded to bf16 for inference: portable. A layout is the rounded weights, row by row; of a convolution, tap
+ * by tap. SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
 
@@ -35,8 +35,8 @@ static void half_rows(void *p, int64_t r0, int64_t r1)
         }
 }
 
-static void half_linear(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx, int64_t m,
-                        const so_real *bias, so_real *y, int64_t ldy)
+static void half_linear(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx,
+                        int64_t m, const so_real *bias, so_real *y, int64_t ldy)
 {
     so_for_rows(pool, m, 8, half_rows, &(half_job){n, k, ldx, ldy, layout, x, bias, y});
 }
@@ -75,15 +75,16 @@ static void conv_rows(void *p, int64_t r0, int64_t r1)
                 int64_t at = t + tap * c->dilation[1];
                 const so_real *x = j->x + (b * c->in[1] + at) * C;
                 const uint16_t *w = j->w + (i * c->kernel[1] + tap) * C;
-                for (int64_t l = 0; at >= 0 && at < c->in[1] && l < C; l++) sum += rounded(x[l]) * (so_real)so_from_bf16(w[l]);
+                for (int64_t l = 0; at >= 0 && at < c->in[1] && l < C; l++)
+                    sum += rounded(x[l]) * (so_real)so_from_bf16(w[l]);
             }
             j->y[r * j->n + i] = sum + (j->bias ? j->bias[i] : 0);
         }
     }
 }
 
-static bool half_conv(so_pool *pool, const so_conv *conv, const void *layout, int64_t n, const so_real *x, const so_real *bias,
-                      so_real *y)
+static bool half_conv(so_pool *pool, const so_conv *conv, const void *layout, int64_t n, const so_real *x,
+                      const so_real *bias, so_real *y)
 {
     if (conv->kernel[0] != 1 || conv->in[0] != 1 || conv->out[0] != 1) return false;
     so_for_rows(pool, conv->batch * conv->out[1], 8, conv_rows, &(conv_job){conv, n, layout, x, bias, y});

@@ -22,8 +22,8 @@ static void nibbles(const uint8_t *q, const uint8_t *high, int offset, group *ou
     }
 }
 
-static void affine(const uint8_t *scale, const uint8_t *least, const uint8_t *six, const uint8_t *high, const uint8_t *q,
-                   int g, group *out)
+static void affine(const uint8_t *scale, const uint8_t *least, const uint8_t *six, const uint8_t *high,
+                   const uint8_t *q, int g, group *out)
 {
     uint8_t s[8], m[8];
     so_block_six(six, s, m);
@@ -51,8 +51,12 @@ static void read_group(so_type type, const unsigned char *row, int64_t g, group 
     if (about->block == 32) out->scale[0] = out->scale[1] = so_block_half(p);
     out->least = 0;
     switch (type) {
-    case SO_Q4_0: nibbles(((const so_block_q4_0 *)p)->q, NULL, 8, out); break;
-    case SO_Q5_0: nibbles(((const so_block_q5_0 *)p)->q, ((const so_block_q5_0 *)p)->high, 16, out); break;
+    case SO_Q4_0:
+        nibbles(((const so_block_q4_0 *)p)->q, NULL, 8, out);
+        break;
+    case SO_Q5_0:
+        nibbles(((const so_block_q5_0 *)p)->q, ((const so_block_q5_0 *)p)->high, 16, out);
+        break;
     case SO_Q4_K: {
         const so_block_q4_k *b = (const so_block_q4_k *)p;
         affine(b->scale, b->least, b->six, NULL, b->q, (int)(g % 8), out);
@@ -63,8 +67,12 @@ static void read_group(so_type type, const unsigned char *row, int64_t g, group 
         affine(b->scale, b->least, b->six, b->high, b->q, (int)(g % 8), out);
         break;
     }
-    case SO_Q6_K: six_bits((const so_block_q6_k *)p, (int)(g % 8), out); break;
-    default: memcpy(out->q, p + 2, 32); break; /* SO_Q8_0 */
+    case SO_Q6_K:
+        six_bits((const so_block_q6_k *)p, (int)(g % 8), out);
+        break;
+    default:
+        memcpy(out->q, p + 2, 32);
+        break; /* SO_Q8_0 */
     }
 }
 
@@ -161,7 +169,8 @@ static void int8_cols(void *p, int64_t col0, int64_t col1)
             dots(j, j->of.w, c, i0, n, gate);
             if (j->up) dots(j, j->up, c, i0, n, up);
             for (int64_t i = 0; i < n; i++)
-                j->of.y[(i0 + i) * j->of.n + c] = j->up ? gate[i] / (1 + (so_real)exp(-(double)gate[i])) * up[i] : gate[i];
+                j->of.y[(i0 + i) * j->of.n + c] =
+                    j->up ? gate[i] / (1 + (so_real)exp(-(double)gate[i])) * up[i] : gate[i];
         }
 }
 

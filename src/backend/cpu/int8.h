@@ -1,8 +1,8 @@
 /* How rows rounded to int8 lie in memory, shared by the tables' int8 kernels.
  *
- * A row of k numbers is filled up with zeros to kp, a multiple of 256, and cut into spans (so_int8_span), which have codes in
- * -127..127 and a scale, and into groups of 32 with sums of their codes (of 16 and of 32), by which offsets and minima of weights
- * are multiplied.
+ * A row of k numbers is filled up with zeros to kp, a multiple of 256, and cut into spans (so_int8_span), which have
+ * codes in -127..127 and a scale, and into groups of 32 with sums of their codes (of 16 and of 32), by which offsets
+ * and minima of weights are multiplied.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BACKEND_CPU_INT8_H
@@ -15,7 +15,8 @@ enum { SO_STRETCH = 256, SO_SPAN = 128 /* of many rows */, SO_PANEL = 6 };
 static inline int64_t so_int8_width(int64_t k) { return (k + SO_STRETCH - 1) / SO_STRETCH * SO_STRETCH; }
 static inline bool so_is_block(so_type type)
 {
-    return type == SO_Q8_0 || type == SO_Q4_0 || type == SO_Q5_0 || type == SO_Q4_K || type == SO_Q5_K || type == SO_Q6_K;
+    return type == SO_Q8_0 || type == SO_Q4_0 || type == SO_Q5_0 || type == SO_Q4_K || type == SO_Q5_K ||
+           type == SO_Q6_K;
 }
 
 /* One row by itself: 1.5 kp bytes. A span's scale stands at each of its groups, and the sums are multiplied by it. */
@@ -35,8 +36,8 @@ static inline so_int8_row so_int8_row_at(const void *rounded, int64_t row, int64
     return (so_int8_row){(int8_t *)p, scale, scale + kp / 32, scale + kp / 16};
 }
 
-/* Six rows together, four codes of each row side by side. The whole sums are negative: of two groups of 32 in 16 bits each, and
- * 128 times those of 32 and of 16. */
+/* Six rows together, four codes of each row side by side. The whole sums are negative: of two groups of 32 in 16 bits
+ * each, and 128 times those of 32 and of 16. */
 typedef struct so_int8_panel {
     int8_t *q;                          /* [kp/4][6][4] */
     float *scale;                       /* [kp/128][6] */

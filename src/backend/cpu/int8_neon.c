@@ -1,7 +1,6 @@
-/* Products of stored blocks with rows rounded to int8 for ARM with the dot product instructions (ARMv8.2): a group of 32
- * weights is taken apart in registers and multiplied by two sdot, for up to four rows at a time. Not measured: built and
- * checked under emulation only (tests/neon).
- * SPDX-License-Identifier: Apache-2.0 */
+/* Products of stored blocks with rows rounded to int8 for ARM with the dot product instructions (ARMv8.2): a group of
+ * 32 weights is taken apart in registers and multiplied by two sdot, for up to four rows at a time. Not measured: built
+ * and checked under emulation only (tests/neon). SPDX-License-Identifier: Apache-2.0 */
 #if !defined(SO_DOUBLE) && defined(__ARM_FEATURE_DOTPROD)
 #include <arm_neon.h>
 #include <math.h>
@@ -56,7 +55,8 @@ INLINE void six_bits(const so_block_q6_k *b, int g, group *out)
     int half = g / 4, c = g % 4;
     float d = so_block_half(b->scale);
     for (int i = 0; i < 2; i++) {
-        uint8x16_t low = vld1q_u8(b->low + 64 * half + 32 * (c % 2) + 16 * i), high = vld1q_u8(b->high + 32 * half + 16 * i);
+        uint8x16_t low = vld1q_u8(b->low + 64 * half + 32 * (c % 2) + 16 * i),
+                   high = vld1q_u8(b->high + 32 * half + 16 * i);
         low = c >= 2 ? vshrq_n_u8(low, 4) : vandq_u8(low, vdupq_n_u8(15));
         high = vandq_u8(vshlq_u8(high, vdupq_n_s8((int8_t)(4 - 2 * c))), vdupq_n_u8(0x30));
         out->q[i] = vsubq_s8(vreinterpretq_s8_u8(vorrq_u8(low, high)), vdupq_n_s8(32));
@@ -144,7 +144,8 @@ INLINE void column(so_type type, const int M, const int8_job *j, int64_t col, in
     dots(type, M, j, j->w + (size_t)col * j->stride, i0, gate);
     if (j->up) dots(type, M, j, j->up + (size_t)col * j->stride, i0, up);
     for (int i = 0; i < M; i++)
-        j->y[(i0 + i) * j->n + col] = j->up ? gate[i] / (1 + expf(-gate[i])) * up[i] : gate[i] + (j->bias ? j->bias[col] : 0);
+        j->y[(i0 + i) * j->n + col] =
+            j->up ? gate[i] / (1 + expf(-gate[i])) * up[i] : gate[i] + (j->bias ? j->bias[col] : 0);
 }
 
 INLINE void columns_of(so_type type, const int8_job *j, int64_t col0, int64_t col1)
@@ -160,12 +161,24 @@ static void columns(void *p, int64_t col0, int64_t col1)
 {
     const int8_job *j = p;
     switch (j->type) {
-    case SO_Q8_0: columns_of(SO_Q8_0, j, col0, col1); break;
-    case SO_Q4_0: columns_of(SO_Q4_0, j, col0, col1); break;
-    case SO_Q5_0: columns_of(SO_Q5_0, j, col0, col1); break;
-    case SO_Q4_K: columns_of(SO_Q4_K, j, col0, col1); break;
-    case SO_Q5_K: columns_of(SO_Q5_K, j, col0, col1); break;
-    default: columns_of(SO_Q6_K, j, col0, col1); break;
+    case SO_Q8_0:
+        columns_of(SO_Q8_0, j, col0, col1);
+        break;
+    case SO_Q4_0:
+        columns_of(SO_Q4_0, j, col0, col1);
+        break;
+    case SO_Q5_0:
+        columns_of(SO_Q5_0, j, col0, col1);
+        break;
+    case SO_Q4_K:
+        columns_of(SO_Q4_K, j, col0, col1);
+        break;
+    case SO_Q5_K:
+        columns_of(SO_Q5_K, j, col0, col1);
+        break;
+    default:
+        columns_of(SO_Q6_K, j, col0, col1);
+        break;
     }
 }
 

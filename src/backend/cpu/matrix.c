@@ -76,17 +76,21 @@ static void block_row(so_type type, const unsigned char *p, int64_t k, so_real *
 
 static void row(so_type type, const void *w, int64_t row, int64_t k, so_real *out)
 {
-    const unsigned char *p = (const unsigned char *)w + (type == SO_F32 ? (size_t)(row * k) * sizeof(so_real)
-                                                                         : so_type_bytes(type, row * k));
+    const unsigned char *p = (const unsigned char *)w +
+                             (type == SO_F32 ? (size_t)(row * k) * sizeof(so_real) : so_type_bytes(type, row * k));
     switch (type) {
-    case SO_F32: memcpy(out, p, (size_t)k * sizeof *out); break;
+    case SO_F32:
+        memcpy(out, p, (size_t)k * sizeof *out);
+        break;
     case SO_F16:
         for (int64_t i = 0; i < k; i++) out[i] = so_from_f16(((const uint16_t *)p)[i]);
         break;
     case SO_BF16:
         for (int64_t i = 0; i < k; i++) out[i] = so_from_bf16(((const uint16_t *)p)[i]);
         break;
-    default: block_row(type, p, k, out); break;
+    default:
+        block_row(type, p, k, out);
+        break;
     }
 }
 

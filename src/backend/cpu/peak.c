@@ -11,7 +11,11 @@
 #include "backend/cpu/portable.h"
 #include "base/arena.h"
 
-enum { ROUNDS = 60, READ_ROUNDS = 5, SLICES = 16 }; /* a tenth of a second: a thread may need time to find a core of its own */
+enum {
+    ROUNDS = 60,
+    READ_ROUNDS = 5,
+    SLICES = 16
+}; /* a tenth of a second: a thread may need time to find a core of its own */
 
 static const size_t read_bytes = (size_t)256 << 20;
 

@@ -8,8 +8,8 @@
 
 enum { SO_PEAK_AHEAD = 4096 }; /* bytes that reading asks for ahead: without, two threads got 43 of 50 GB/s */
 
-/* n turns of independent chains, `ops_*` operations a turn; NULL where the kernels have no such instruction. The results mean
- * nothing. */
+/* n turns of independent chains, `ops_*` operations a turn; NULL where the kernels have no such instruction. The
+ * results mean nothing. */
 typedef struct so_peak_loops {
     float (*f32)(int64_t n), (*bf16)(int64_t n), (*int8)(int64_t n);
     double ops_f32, ops_bf16, ops_int8;

@@ -22,7 +22,8 @@ typedef struct so_scratch {
 } so_scratch;
 extern _Thread_local so_scratch so_scratch_here;
 
-/* Replace what they do faster, on machines that have the instructions (AVX2, FMA, F16C; AVX-512 BW, VL, DQ, VNNI, BF16). */
+/* Replace what they do faster, on machines that have the instructions (AVX2, FMA, F16C; AVX-512 BW, VL, DQ, VNNI,
+ * BF16). */
 void so_fill_avx2(so_kernels *table);
 void so_fill_avx512(so_kernels *table);
 void so_fill_int8_avx2(so_kernels *table);

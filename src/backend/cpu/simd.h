@@ -1,5 +1,5 @@
-/* One vector of floats, of the width that the including file's flags allow, and the functions of analysis on it. Included
- * by fast_avx2.c and fast_avx512.c only, so that every fast kernel is written once.
+/* One vector of floats, of the width that the including file's flags allow, and the functions of analysis on it.
+ * Included by fast_avx2.c and fast_avx512.c only, so that every fast kernel is written once.
  *
  * Relative error against double, exhaustively over the ranges of tests/kernels: exp 1.2e-7, expm1 2e-7, sigmoid 2.4e-7,
  * tanh 3e-7, sin 1.2e-7 of 1 for |x| < 4e4. Polynomials: own minimax fits (Lawson iteration).
@@ -184,9 +184,10 @@ static inline vec v_tanh(vec x)
 static inline vec v_normal(vec x, vec *density)
 {
     vec t = v_abs(x), u = v_set(1) / v_fma(t, v_set(0.3f), v_set(1)), e = v_exp(t * t * v_set(-0.5f));
-    static const float c[11] = {9.561357501297607e-07f, 0.11966470628976822f,   0.11979036778211594f, 0.10899677127599716f,
-                                0.08282633125782013f,   0.08564525842666626f,   -0.0627087652683258f, 0.17413461208343506f,
-                                -0.21634426712989807f,  0.10783596336841583f,   -0.019841933622956276f};
+    static const float c[11] = {9.561357501297607e-07f, 0.11966470628976822f,  0.11979036778211594f,
+                                0.10899677127599716f,   0.08282633125782013f,  0.08564525842666626f,
+                                -0.0627087652683258f,   0.17413461208343506f,  -0.21634426712989807f,
+                                0.10783596336841583f,   -0.019841933622956276f};
     vec g = v_set(c[10]);
     for (int i = 9; i >= 0; i--) g = v_fma(g, u, v_set(c[i]));
     g = g * e;

@@ -90,7 +90,8 @@ static void fill(void)
         so_fill_int8_avx2(&tables[n_tables++]);
     }
     if (n_tables == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) {
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") &&
+        __builtin_cpu_supports("avx512bf16")) {
         tables[n_tables] = *c;
         so_fill_conv_avx512(&tables[n_tables]);
         so_fill_avx512(&tables[n_tables]);
