@@ -1,4 +1,6 @@
-/* A folder of a test's own, below /tmp. SPDX-License-Identifier: Apache-2.0 */
+/* A folder of a test's own, below /tmp.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TESTS_PLACE_H
 #define SO_TESTS_PLACE_H
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "backend/cpu/portable.h"
+#include "backend/cpu/ref/portable.h"
 #include "base/rng.h"
 
 static double now(void)

@@ -1,12 +1,14 @@
 /* Speed of the kernels of every table: products in GFLOP/s beside the peak of the machine, decoding products in GB/s,
  * attention of one row likewise, elementwise kernels in ns an element. Not a test. CPU_TIME=1 counts the processor time
- * of one thread, which a busy machine disturbs least. SPDX-License-Identifier: Apache-2.0 */
+ * of one thread, which a busy machine disturbs least.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "backend/cpu/portable.h"
+#include "backend/cpu/ref/portable.h"
 #include "base/rng.h"
 
 static double now(void)

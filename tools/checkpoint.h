@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "engine/source.h"
+#include "checkpoint/source.h"
 
 /* Tensor i of a roll as random numbers, a piece at a time. */
 typedef struct made {

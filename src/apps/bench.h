@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "recipes/bench.h"
+#include "eval/speed/speed.h"
 
 typedef struct so_bench_page {
     bool json;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "apps/verbs.h"
-#include "data/tabletop_corpus.h"
+#include "dataset/tabletop/tabletop_corpus.h"
 
 static bool progress(void *context, int64_t done, int64_t total)
 {

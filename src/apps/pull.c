@@ -10,7 +10,7 @@
 #include "apps/verbs.h"
 #include "base/file.h"
 #include "formats/safetensors.h"
-#include "server/hub.h"
+#include "net/hub.h"
 
 enum { PATH = 4096 };
 

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "data/tabletop.h"
-#include "data/voice.h"
-#include "eval/tabletop.h"
+#include "dataset/tabletop/tabletop.h"
+#include "dataset/voices/voice.h"
+#include "eval/tabletop/scores.h"
 
 enum { PICTURE_WIDTH = 224 };
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "apps/cli.h"
-#include "so_convert.h"
+#include "so_checkpoint.h"
 
 /* Draws the bar that `context` is, in megabytes; stops after SIGINT or SIGTERM. */
 so_status so_transfer_step(void *context, double done, double total, so_error *error);

@@ -152,7 +152,7 @@ typedef struct so_kernels {
      */
     void (*cross_entropy)(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, const int32_t *label,
                           so_real scale, so_real *loss, so_real *dx);
-#include "backend/kernels_conv.inc"
+#include "backend/kernels_conv.h"
 } so_kernels;
 
 /* The portable table. */

@@ -1,5 +1,7 @@
 /* The number that activations, gradients and accumulators outside a kernel are made of: float; double in the second
- * build that gradient checks use (SO_DOUBLE). SPDX-License-Identifier: Apache-2.0 */
+ * build that gradient checks use (SO_DOUBLE).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BASE_REAL_H
 #define SO_BASE_REAL_H
 

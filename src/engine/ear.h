@@ -11,7 +11,7 @@
 #ifndef SO_ENGINE_EAR_H
 #define SO_ENGINE_EAR_H
 
-#include "engine/codec.h"
+#include "checkpoint/codec.h"
 #include "media/resample.h"
 
 typedef struct so_ear {

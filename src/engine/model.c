@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "engine/model.h"
+#include "checkpoint/tokenizer_gguf.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #ifndef SO_ENGINE_MODEL_H
 #define SO_ENGINE_MODEL_H
 
-#include "engine/codec.h"
-#include "engine/config.h"
+#include "checkpoint/codec.h"
+#include "checkpoint/config.h"
 #include "formats/safetensors.h"
 #include "so.h"
 #include "text/tokenizer.h"
@@ -41,9 +41,5 @@ static inline bool so_model_spoken(const so_model *model, int32_t id)
 }
 /* Whether the id ends text, or units. */
 bool so_model_stops(const so_model *model, int32_t id);
-
-/* Writes the tokenizer into a GGUF file's key-values, and builds one from them. */
-so_status so_tokenizer_to_gguf(const so_tokenizer *tokenizer, so_gguf_writer *writer, so_error *error);
-so_status so_tokenizer_from_gguf(so_tokenizer **out, const so_gguf *gguf, so_error *error);
 
 #endif

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "base/quantise.h"
-#include "engine/mix.h"
+#include "checkpoint/quant_rules.h"
+#include "checkpoint/tokenizer_gguf.h"
 #include "engine/model.h"
 
 typedef struct convert_job {

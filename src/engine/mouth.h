@@ -10,7 +10,7 @@
 #ifndef SO_ENGINE_MOUTH_H
 #define SO_ENGINE_MOUTH_H
 
-#include "engine/codec.h"
+#include "checkpoint/codec.h"
 
 typedef struct so_mouth_options {
     int64_t first, hop;  /* units of the first chunk, of later ones */

@@ -4,7 +4,7 @@
 #ifndef SO_ENGINE_PICTURE_H
 #define SO_ENGINE_PICTURE_H
 
-#include "engine/config.h"
+#include "checkpoint/config.h"
 
 /* How the views of one picture lie. */
 typedef struct so_picture {

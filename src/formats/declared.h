@@ -1,5 +1,7 @@
 /* What writers of tensor files share: all tensors are declared before the first one's data comes, and come in that
- * order. SPDX-License-Identifier: Apache-2.0 */
+ * order.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_FORMATS_DECLARED_H
 #define SO_FORMATS_DECLARED_H
 

@@ -1,6 +1,7 @@
 /* Fundamental frequency: peaks of the normalised correlation of 46 ms, then the best path through the clip's peaks,
- * which is what guards against octave errors: a jump costs more than a slightly lower peak. SPDX-License-Identifier:
- * Apache-2.0 */
+ * which is what guards against octave errors: a jump costs more than a slightly lower peak.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "media/f0.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* Reading JSON text front to back without building values: for the two members of a tokenizer.json that hold hundreds
- * of thousands of strings, where a tree of values would take most of the loading time. SPDX-License-Identifier:
- * Apache-2.0 */
+ * of thousands of strings, where a tree of values would take most of the loading time.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TEXT_JSON_SCAN_H
 #define SO_TEXT_JSON_SCAN_H
 

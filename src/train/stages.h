@@ -1,7 +1,9 @@
 /* Stages: for each, one table row says what is trained, on which tasks, with which losses.
  *
  * Source: paper table 1 and section 3.2 (1, 2, 3); the other stages bring a model from nothing to where the paper
- * starts. SPDX-License-Identifier: Apache-2.0 */
+ * starts.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_STAGES_H
 #define SO_TRAIN_STAGES_H
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/codec.h"
-#include "engine/config.h"
-#include "engine/source.h"
+#include "checkpoint/codec.h"
+#include "checkpoint/config.h"
+#include "checkpoint/source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

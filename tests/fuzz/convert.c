@@ -1,11 +1,13 @@
 /* Fuzzes what conversion reads beside a model: tables of types, importance, and the journal of a run that was cut off.
- * The first byte chooses which. SPDX-License-Identifier: Apache-2.0 */
+ * The first byte chooses which.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/part.h"
-#include "engine/mix.h"
+#include "checkpoint/quant_rules.h"
 #include "touch.h"
 
 static so_error error;

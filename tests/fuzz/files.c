@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/tabletop_corpus.h"
-#include "engine/config.h"
+#include "checkpoint/config.h"
+#include "dataset/tabletop/tabletop_corpus.h"
 #include "formats/gguf.h"
 #include "touch.h"
 #include "train/checkpoint.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/hub.h"
+#include "net/hub.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,6 +1,8 @@
 /* Fuzzes the texts of a model's folder, each beside a model that is otherwise whole: config.json,
  * generation_config.json, tokenizer_config.json with its chat template, preprocessor_config.json, the index of shards,
- * the codec's config.json. The first byte chooses which. SPDX-License-Identifier: Apache-2.0 */
+ * the codec's config.json. The first byte chooses which.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +12,7 @@
 #define CHECK_OK(call, error) ((call) == SO_OK ? (void)0 : (void)(fprintf(stderr, "%s\n", (error).text), abort()))
 
 #include "../toy.h"
-#include "engine/source.h"
+#include "checkpoint/source.h"
 #include "touch.h"
 
 static const char *const kind[] = {"config.json",

@@ -1,5 +1,7 @@
 /* Fuzzes the readers of tokenizer.json and of rank files, encoding and decoding, patterns, and the normaliser. The
- * first byte chooses which. SPDX-License-Identifier: Apache-2.0 */
+ * first byte chooses which.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

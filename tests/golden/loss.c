@@ -1,5 +1,7 @@
 /* golden: CTC and label-smoothed cross entropy against the reference's numbers (cosyvoice-tiny: ctc.*,
- * label_smoothing.*). SPDX-License-Identifier: Apache-2.0 */
+ * label_smoothing.*).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "base/pool.h"

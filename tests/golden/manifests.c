@@ -1,9 +1,11 @@
 /* What the networks expect at the published sizes against the manifests of the published files: every name, every
- * shape. SPDX-License-Identifier: Apache-2.0 */
+ * shape.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "base/file.h"
-#include "engine/source.h"
+#include "checkpoint/source.h"
 
 static const char config[] = "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 4096, \"intermediate_size\": "
                              "14336, \"num_attention_heads\": 32,"

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
-#include "engine/codec.h"
+#include "checkpoint/codec.h"
 #include "engine/ear.h"
 #include "engine/mouth.h"
 

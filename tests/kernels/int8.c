@@ -1,9 +1,11 @@
 /* round_int8 and linear_int8: every table against the portable one, which is itself held against double sums of what
  * the blocks say; odd widths, every type, every number of rows, any bytes, numbers that are not finite; the same bits
- * for any number of threads. SPDX-License-Identifier: Apache-2.0 */
+ * for any number of threads.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "backend/cpu/portable.h"
+#include "backend/cpu/ref/portable.h"
 #include "base/quantise.h"
 #include "base/rng.h"
 

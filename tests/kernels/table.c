@@ -7,7 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "backend/cpu/portable.h"
+#include "backend/cpu/ref/portable.h"
 #include "base/rng.h"
 
 enum { GUARD = 64, MAX_OUTS = 8, ROUNDS = 40 };
@@ -364,8 +364,8 @@ static void functions_are_accurate(void **state)
         }
 }
 
-#include "conv_cases.inc"
-#include "half_cases.inc"
+#include "conv_cases.h"
+#include "half_cases.h"
 
 static int start(void **state)
 {

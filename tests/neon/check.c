@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cpu/portable.h"
+#include "backend/cpu/ref/portable.h"
 #include "base/rng.h"
 
 static float *multiply(const so_kernels *k, so_pool *pool, so_type type, const void *w, int64_t n, int64_t len,

@@ -12,9 +12,9 @@ if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64 >/
 fi
 place=$(mktemp -d) || exit 2
 trap 'rm -rf "$place"' EXIT
-sources="tests/neon/check.c src/backend/cpu/table.c src/backend/cpu/matrix.c src/backend/cpu/element.c
-    src/backend/cpu/norm.c src/backend/cpu/attention.c src/backend/cpu/conv.c src/backend/cpu/half.c src/backend/cpu/int8.c
-    src/backend/cpu/int8_neon.c src/base/error.c src/base/pool.c src/base/type.c src/base/dequantise.c"
+sources="tests/neon/check.c src/backend/cpu/table.c src/backend/cpu/ref/matrix.c src/backend/cpu/ref/element.c
+    src/backend/cpu/ref/norm.c src/backend/cpu/ref/attention.c src/backend/cpu/ref/conv.c src/backend/cpu/ref/half.c src/backend/cpu/ref/int8.c
+    src/backend/cpu/arm/int8_neon.c src/base/error.c src/base/pool.c src/base/type.c src/base/dequantise.c"
 # shellcheck disable=SC2086
 if aarch64-linux-gnu-gcc -std=c11 -O1 -Wall -Wextra -Wno-missing-field-initializers -march=armv8.2-a+dotprod -static \
     -fno-math-errno -fno-trapping-math -ffp-contract=off -Iinclude -Isrc $sources -o "$place/check" -lm -lpthread >&2 &&

@@ -1,5 +1,7 @@
 /* The shipped model with vision tower and codec in bf16 beside itself in f32: what a listener and a reader would
- * notice. SPDX-License-Identifier: Apache-2.0 */
+ * notice.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "media/audio.h"

@@ -1,8 +1,10 @@
 /* int8 activations beside f32 on the shipped model: the same likeliest text tokens, labels and units along its own
- * answers. SPDX-License-Identifier: Apache-2.0 */
+ * answers.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "engine/lockstep.h"
+#include "eval/quant/lockstep.h"
 
 static const char *const questions[] = {
     "What is on the table?",           "How many cups do you see?",

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "eval/tabletop.h"
+#include "eval/tabletop/scores.h"
 
 static void plain_text_forgets_case_and_points(void **state)
 {

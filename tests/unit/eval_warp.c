@@ -1,7 +1,7 @@
 /* Distances of speech at different pace.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "eval/warp.h"
+#include "eval/tabletop/warp.h"
 
 enum { BINS = 3 };
 

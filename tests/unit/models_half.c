@@ -1,5 +1,7 @@
 /* The encoders and the codec's networks with products rounded to bf16, beside the same in f32: middle-sized, random
- * weights. SPDX-License-Identifier: Apache-2.0 */
+ * weights.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
 #include "models/flow.h"

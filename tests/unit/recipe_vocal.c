@@ -1,9 +1,11 @@
 /* The vocal parts of the tabletop recipe on a corpus of hums: they learn, and a run that was stopped and resumed equals
- * the run that was not. SPDX-License-Identifier: Apache-2.0 */
+ * the run that was not.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "recipes/tt_units.h"
-#include "recipes/tt_vocal.h"
+#include "recipes/tabletop/part_units.h"
+#include "recipes/tabletop/part_vocal.h"
 #include "train/checkpoint.h"
 
 enum { ITEMS = SO_TT_HELD_OUT + 200, LENGTH = 9000, UNITS = 10 }; /* an answer: 0.41 s */

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "backend/cpu/peak_loops.h"
-#include "backend/cpu/portable.h"
+#include "backend/cpu/ref/portable.h"
 #include "base/arena.h"
 
 enum {

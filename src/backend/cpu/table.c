@@ -9,7 +9,7 @@
 #include <cpuid.h>
 #endif
 
-#include "backend/cpu/portable.h"
+#include "backend/cpu/ref/portable.h"
 
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
 _Thread_local so_scratch so_scratch_here __attribute__((aligned(64)));

@@ -1,6 +1,0 @@
-/* Products of stored blocks with rows rounded to int8 for AVX2.
- * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_DOUBLE
-#define SO_FILL_INT8 so_fill_int8_avx2
-#include "backend/cpu/fast_int8.inc"
-#endif

@@ -1,0 +1,49 @@
+/* What the portable kernels' files share.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BACKEND_CPU_REF_PORTABLE_H
+#define SO_BACKEND_CPU_REF_PORTABLE_H
+
+#include "backend/kernels.h"
+
+/* Each fills its family's entries of the table. */
+void so_fill_matrix_c(so_kernels *table);
+void so_fill_int8_c(so_kernels *table);
+void so_fill_element_c(so_kernels *table);
+void so_fill_norm_c(so_kernels *table);
+void so_fill_attention_c(so_kernels *table);
+void so_fill_conv_c(so_kernels *table);
+void so_fill_half_c(so_kernels *table);
+#ifndef SO_DOUBLE
+#if defined(__x86_64__)
+/* Buffers of the calling thread, for one kernel at a time (about 1 MB, within the second-level cache). */
+enum { SO_PACK_A = 252 * 384 + 16, SO_PACK_B = 320 * 384 + 16, SO_ROWS = 16 * 384, SO_SCORES = 60 * 512 };
+typedef struct so_scratch {
+    float a[SO_PACK_A], b[SO_PACK_B], rows[SO_ROWS], scores[SO_SCORES], slopes[SO_SCORES];
+} so_scratch;
+extern _Thread_local so_scratch so_scratch_here;
+
+/* Replace what they do faster, on machines that have the instructions (AVX2, FMA, F16C; AVX-512 BW, VL, DQ, VNNI,
+ * BF16). */
+void so_fill_avx2(so_kernels *table);
+void so_fill_avx512(so_kernels *table);
+void so_fill_int8_avx2(so_kernels *table);
+void so_fill_int8_avx512(so_kernels *table);
+void so_fill_conv_avx2(so_kernels *table);
+void so_fill_conv_avx512(so_kernels *table);
+#elif defined(__aarch64__)
+/* For machines with the dot product instructions. */
+void so_fill_neon(so_kernels *table);
+#endif
+#endif
+
+/* The i-th table this machine can run, the portable one first; NULL past the last. */
+const so_kernels *so_kernels_at(int i);
+
+/* Whether keys of two sequences overlap, so that their gradients have to be added one after the other. */
+bool so_attn_shares_keys(const so_attn *attn);
+
+/* Splits `rows` into chunks of at least `grain` rows and runs them on the pool. The split depends on the sizes only. */
+typedef void (*so_rows_fn)(void *context, int64_t row0, int64_t row1);
+void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void *context);
+
+#endif

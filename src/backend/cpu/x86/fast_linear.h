@@ -1,0 +1,235 @@
+/* Linear layers on stored weights for one ISA.
+ *
+ * Few rows (decode): every weight is read once, turned into floats in registers and multiplied with up to eight rows of
+ * x: bound by memory at 4, 2, 2 or 1.06 bytes a weight. More rows: the packed product of fast_gemm.h, weights decoded
+ * while they are packed.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BACKEND_CPU_X86_FAST_LINEAR_H
+#define SO_BACKEND_CPU_X86_FAST_LINEAR_H
+
+#include "backend/cpu/x86/fast_gemm.h"
+#include "base/quantise.h"
+
+/* Weights i .. i + W of a row; i a multiple of W. */
+static inline __attribute__((always_inline)) vec weights(so_type type, const unsigned char *w, int64_t i)
+{
+    switch (type) {
+    case SO_F32:
+        return v_load((const float *)w + i);
+    case SO_F16:
+        return v_load_f16((const uint16_t *)w + i);
+    case SO_BF16:
+        return v_load_bf16((const uint16_t *)w + i);
+    default: { /* SO_Q8_0 */
+        const unsigned char *block = w + i / 32 * 34;
+        uint16_t scale;
+        memcpy(&scale, block, 2);
+        return v_load_i8(block + 2 + i % 32) * v_set(_cvtsh_ss(scale));
+    }
+    }
+}
+
+/* The last n < W weights of a row, zeros behind. */
+static inline vec weights_tail(so_type type, const unsigned char *w, int64_t i, int64_t n)
+{
+    if (type == SO_F32) return v_load_m((const float *)w + i, v_tail(n));
+    uint16_t part[W] = {0};
+    memcpy(part, (const uint16_t *)w + i, (size_t)n * 2);
+    return type == SO_F16 ? v_load_f16(part) : v_load_bf16(part);
+}
+
+static void decode_row(so_type type, const unsigned char *w, int64_t n, float *out)
+{
+    int64_t i = 0;
+#define DECODE(TYPE)                                                                                                   \
+    case TYPE:                                                                                                         \
+        for (; i + W <= n; i += W) v_store(out + i, weights(TYPE, w, i));                                              \
+        break
+    switch (type) {
+        DECODE(SO_F32);
+        DECODE(SO_F16);
+        DECODE(SO_BF16);
+    case SO_Q8_0:
+        for (; i + W <= n; i += W) v_store(out + i, weights(SO_Q8_0, w, i));
+        break;
+    default:
+        so_dequantise_row(type, w, n, out);
+        return;
+    }
+#undef DECODE
+    if (i < n) v_store_m(out + i, v_tail(n - i), weights_tail(type, w, i, n - i));
+}
+
+static void (*row_portable)(so_type, const void *, int64_t, int64_t, float *);
+
+static void row(so_type type, const void *w, int64_t row, int64_t k, float *out)
+{
+    if (type != SO_F32 && type != SO_F16 && type != SO_BF16 && type != SO_Q8_0)
+        row_portable(type, w, row, k, out);
+    else
+        decode_row(type, (const unsigned char *)w + so_type_bytes(type, row * k), k, out);
+}
+
+/* y[i * ldy + j] for M rows of x and R rows of w, each at a constant M, R and type. */
+static inline __attribute__((always_inline)) void dots(so_type type, const int M, const int R, const unsigned char *w,
+                                                       size_t stride, int64_t k, const float *x, float *y, int64_t ldy)
+{
+    vec sum[2][8];
+#pragma GCC unroll 2
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+        for (int i = 0; i < M; i++) sum[r][i] = v_set(0);
+    int64_t l = 0;
+    for (; l + W <= k; l += W) {
+        vec a[2];
+#pragma GCC unroll 2
+        for (int r = 0; r < R; r++) a[r] = weights(type, w + (size_t)r * stride, l);
+#pragma GCC unroll 8
+        for (int i = 0; i < M; i++) {
+            vec b = v_load(x + i * k + l);
+#pragma GCC unroll 2
+            for (int r = 0; r < R; r++) sum[r][i] = v_fma(a[r], b, sum[r][i]);
+        }
+    }
+    if (l < k)
+        for (int r = 0; r < R; r++) {
+            vec a = weights_tail(type, w + (size_t)r * stride, l, k - l);
+#pragma GCC unroll 8
+            for (int i = 0; i < M; i++) sum[r][i] = v_fma(a, v_load_m(x + i * k + l, v_tail(k - l)), sum[r][i]);
+        }
+#pragma GCC unroll 2
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+        for (int i = 0; i < M; i++) y[i * ldy + r] = v_sum(sum[r][i]);
+}
+
+/* One row of x against one row of w with four sums in flight. */
+static inline __attribute__((always_inline)) float dot_long(so_type type, const unsigned char *w, int64_t k,
+                                                            const float *x)
+{
+    vec s0 = v_set(0), s1 = s0, s2 = s0, s3 = s0;
+    int64_t l = 0;
+    for (; l + 4 * W <= k; l += 4 * W) {
+        s0 = v_fma(weights(type, w, l), v_load(x + l), s0);
+        s1 = v_fma(weights(type, w, l + W), v_load(x + l + W), s1);
+        s2 = v_fma(weights(type, w, l + 2 * W), v_load(x + l + 2 * W), s2);
+        s3 = v_fma(weights(type, w, l + 3 * W), v_load(x + l + 3 * W), s3);
+    }
+    for (; l + W <= k; l += W) s0 = v_fma(weights(type, w, l), v_load(x + l), s0);
+    if (l < k) s1 = v_fma(weights_tail(type, w, l, k - l), v_load_m(x + l, v_tail(k - l)), s1);
+    return v_sum((s0 + s1) + (s2 + s3));
+}
+
+typedef struct linear_job {
+    so_type type;
+    const unsigned char *w;
+    size_t stride; /* bytes of a row of w */
+    int64_t n, k, m, step_m, step_n, tiles_n;
+    const float *x, *bias;
+    float *y;
+} linear_job;
+
+static inline __attribute__((always_inline)) void few_rows(so_type type, const linear_job *g, int64_t j0, int64_t j1)
+{
+    int64_t i = 0;
+#define GROUP(M)                                                                                                       \
+    for (; i + M <= g->m; i += M) {                                                                                    \
+        const float *x = g->x + i * g->k;                                                                              \
+        int64_t j = j0;                                                                                                \
+        for (; j + 2 <= j1; j += 2)                                                                                    \
+            dots(type, M, 2, g->w + (size_t)j * g->stride, g->stride, g->k, x, g->y + i * g->n + j, g->n);             \
+        if (j < j1) dots(type, M, 1, g->w + (size_t)j * g->stride, g->stride, g->k, x, g->y + i * g->n + j, g->n);     \
+    }
+    GROUP(8)
+    GROUP(4)
+    GROUP(2)
+#undef GROUP
+    for (; i < g->m; i++)
+        for (int64_t j = j0; j < j1; j++)
+            g->y[i * g->n + j] = dot_long(type, g->w + (size_t)j * g->stride, g->k, g->x + i * g->k);
+}
+
+static void add_bias(const float *bias, int64_t m, int64_t n, float *y, int64_t ldy)
+{
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) y[i * ldy + j] += bias[j];
+}
+
+static void linear_few(void *p, int64_t j0, int64_t j1)
+{
+    const linear_job *g = p;
+    switch (g->type) {
+    case SO_F32:
+        few_rows(SO_F32, g, j0, j1);
+        break;
+    case SO_F16:
+        few_rows(SO_F16, g, j0, j1);
+        break;
+    case SO_BF16:
+        few_rows(SO_BF16, g, j0, j1);
+        break;
+    default:
+        few_rows(SO_Q8_0, g, j0, j1);
+        break;
+    }
+    if (g->bias) add_bias(g->bias + j0, g->m, j1 - j0, g->y + j0, g->n);
+}
+
+#define decoded (so_scratch_here.rows)
+
+/* Rows of w as columns of B, like pack_b. */
+static void pack_weights(const linear_job *g, int64_t j0, int64_t n, int64_t l, int64_t k)
+{
+    for (int64_t j = 0; j < n; j += W) {
+        int rows = least(n - j, W);
+        const unsigned char *w = g->w + (size_t)(j0 + j) * g->stride + so_type_bytes(g->type, l);
+        for (int r = 0; r < rows; r++) decode_row(g->type, w + (size_t)r * g->stride, k, decoded + r * k);
+        pack_across(decoded, k, rows, k, packed_b + j / NR * NR * k + j % NR, NR);
+    }
+}
+
+static void linear_tile(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const linear_job *g = p;
+    int64_t i0 = task / g->tiles_n * g->step_m, j0 = task % g->tiles_n * g->step_n;
+    int64_t m = least(g->m - i0, g->step_m), n = least(g->n - j0, g->step_n), kc = depth(g->k);
+    for (int64_t j = 0; j < n; j += NC)
+        for (int64_t l = 0; l < g->k; l += kc) {
+            int64_t nn = least(n - j, NC), kk = least(g->k - l, kc);
+            if (g->type == SO_F32)
+                pack_b(true, (const float *)(const void *)g->w + (j0 + j) * g->k + l, g->k, 0, nn, kk);
+            else
+                pack_weights(g, j0 + j, nn, l, kk);
+            for (int64_t i = 0; i < m; i += MC) {
+                int64_t mm = least(m - i, MC);
+                pack_a(false, g->x + (i0 + i) * g->k + l, g->k, mm, kk);
+                multiply(mm, nn, kk, NULL, 0, g->y + (i0 + i) * g->n + j0 + j, g->n, l > 0);
+            }
+        }
+    if (g->bias) add_bias(g->bias + j0, m, n, g->y + i0 * g->n + j0, g->n);
+}
+
+static void (*linear_portable)(so_pool *, so_type, const void *, int64_t, int64_t, const float *, int64_t,
+                               const float *, float *);
+
+static void linear(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const float *x, int64_t m,
+                   const float *bias, float *y)
+{
+    if (k == 0 || (type != SO_F32 && type != SO_F16 && type != SO_BF16 && type != SO_Q8_0)) {
+        linear_portable(pool, type, w, n, k, x, m, bias, y);
+        return;
+    }
+    if (m == 0 || n == 0) return;
+    linear_job g = {type, w, so_type_bytes(type, k), n, k, m, 0, 0, 0, x, bias, y};
+    if (m <= 16) { /* tasks of 64 KiB of weights, even numbers of rows */
+        so_for_rows(pool, n, (int64_t)(1 + (32 << 10) / (g.stride + 1)) * 2, linear_few, &g);
+        return;
+    }
+    int64_t tiles;
+    cut_tiles(m, n, k, &g.step_m, &g.step_n, &tiles, &g.tiles_n);
+    so_pool_for(pool, tiles, linear_tile, &g);
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* The speech codec of a model: the tokenizer that hears, the flow and the vocoder that speak.
+ *
+ * Read from a folder with config.json (sizes; absent: the published ones) and
+ *     speech_tokenizer_v1.onnx or .safetensors        hearing
+ *     flow.pt or .safetensors, hift.pt or .safetensors, spk2info.pt or .safetensors    speaking
+ * or from the tensors "codec.*" of a GGUF file. Parts that are absent are absent; a part that is there must be whole.
+ * Source: spec/speech-codec.md.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_CHECKPOINT_CODEC_H
+#define SO_CHECKPOINT_CODEC_H
+
+#include <jansson.h>
+
+#include "formats/gguf.h"
+#include "formats/onnx.h"
+#include "formats/safetensors.h"
+#include "formats/torchzip.h"
+#include "media/mel.h"
+#include "models/flow.h"
+#include "models/hift.h"
+#include "models/speech_tokenizer.h"
+
+enum { SO_CODEC_RATE_IN = 16000, SO_CODEC_BLOCK = 480000 /* samples tokenised together: 30 s */ };
+
+/* One of the codec's networks and where it came from. */
+typedef struct so_codec_part {
+    so_store store;
+    so_safetensors *safetensors;
+    so_torchzip *zip;
+    so_onnx *onnx;
+    so_views views; /* of the onnx file */
+} so_codec_part;
+
+typedef struct so_codec {
+    bool hears, speaks;
+    bool trims;   /* the tokenizer wants speech without silence before and after it */
+    char *config; /* the text of config.json; NULL: published sizes */
+    so_codec_part ears, flow_part, hift_part;
+    so_speech_tokenizer tokenizer;
+    so_flow flow;
+    so_hift hift;
+    float *speaker; /* [flow.config.speaker]; zeros without a file of voices */
+    char speaker_name[64];
+    so_mel *mel; /* of the tokenizer */
+} so_codec;
+
+typedef struct so_codec_source {
+    const char *folder; /* or */
+    const so_gguf *gguf;
+    const char *speaker; /* name in the file of voices; NULL: "英文女", else the first */
+    bool bf16;           /* lay weights out for products in bf16, which the kernels of so_kernels_half do */
+    so_pool *pool;
+} so_codec_source;
+
+/* Opens "name.safetensors", .pt or .onnx of a folder: its tensors, or *views NULL when there is no such file. */
+so_status so_codec_part_open(so_codec_part *part, const char *folder, const char *name, const so_views **views,
+                             so_error *error);
+/* Accepts a zeroed part. */
+void so_codec_part_close(so_codec_part *part);
+/* The networks' sizes from a config.json (NULL: the published ones). */
+so_status so_codec_sizes(so_codec *codec, const json_t *json, so_error *error);
+
+/* A folder or file without any part gives a codec that neither hears nor speaks. */
+so_status so_codec_open(so_codec *codec, const so_codec_source *source, so_error *error);
+/* Accepts a zeroed codec. */
+void so_codec_close(so_codec *codec);
+
+#endif

@@ -1,0 +1,682 @@
+/* The codec's losses, gradients and learning rules against reference numbers.
+ *
+ * Gradients of weights are compared in relative L2, the worst of them against ten times what a float32 run of the
+ * reference was off; the others in absolute terms, as results are.
+ * Source: README of the reference folder; spec/speech-codec.md 7.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/golden/golden_codec.h"
+
+/* ---- networks that learn */
+
+static so_status open_part(so_bench *b, so_codec_part *part, const char *name, so_binder *binder, so_error *error)
+{
+    const so_views *views;
+    SO_TRY(so_codec_part_open(part, b->g->folder, name, &views, error));
+    if (!views) return so_fail(error, SO_ERR_MISSING, "the folder holds no %s.safetensors", name);
+    SO_TRY(so_store_open(&part->store, (size_t)16 << 30, error));
+    *binder =
+        (so_binder){.store = &part->store, .source = views, .pool = b->pool, .expand = true, .check_finite = true};
+    return SO_OK;
+}
+
+static so_status finish_part(so_codec_part *part, const so_binder *binder, const char *what, so_error *error)
+{
+    SO_TRY(so_binder_finish(binder, what, error));
+    return so_store_learn(&part->store, NULL, true, error);
+}
+
+so_status so_bench_learn_flow(so_bench *b, so_error *error)
+{
+    so_codec_part *part = &b->learners.flow_part;
+    so_binder binder;
+    if (part->store.count) return SO_OK;
+    SO_TRY(open_part(b, part, "flow", &binder, error));
+    SO_TRY(so_flow_bind(&b->learners.flow, &b->codec.flow.config, "", &binder, error));
+    return finish_part(part, &binder, "the flow", error);
+}
+
+so_status so_bench_learn_hift(so_bench *b, so_error *error)
+{
+    so_codec_part *part = &b->learners.hift_part;
+    so_binder binder;
+    if (part->store.count) return SO_OK;
+    SO_TRY(open_part(b, part, "hift", &binder, error));
+    SO_TRY(so_hift_bind(&b->learners.hift, &b->codec.hift.config, "", &binder, error));
+    return finish_part(part, &binder, "the vocoder", error);
+}
+
+/* At most `most` integers of a list; their number. */
+static int64_t integers(const json_t *list, int64_t *value, int64_t most)
+{
+    int64_t n = (int64_t)json_array_size(list);
+    for (int64_t i = 0; i < n && i < most; i++) value[i] = json_integer_value(json_array_get(list, (size_t)i));
+    return n < most ? n : most;
+}
+
+static so_judges_config judges_sizes(const so_bench *b)
+{
+    so_judges_config c = so_judges_published();
+    json_error_t where;
+    json_t *root = b->codec.config ? json_loads(b->codec.config, 0, &where) : NULL;
+    const json_t *json = json_object_get(root, "discriminator");
+    integers(json_object_get(json, "mpd_channels"), c.period_channels, SO_JUDGE_LAYERS);
+    if (json_object_get(json, "mpd_periods"))
+        c.periods = integers(json_object_get(json, "mpd_periods"), c.period, SO_JUDGE_LAYERS);
+    if (json_object_get(json, "mrd_windows")) c.windows = integers(json_object_get(json, "mrd_windows"), c.window, 3);
+    if (json_object_get(json, "mrd_channels"))
+        c.window_channels = json_integer_value(json_object_get(json, "mrd_channels"));
+    json_decref(root);
+    return c;
+}
+
+static so_status learn_judges(so_bench *b, so_error *error)
+{
+    so_codec_part *part = &b->learners.judges_part;
+    so_binder binder;
+    if (part->store.count) return SO_OK;
+    so_judges_config config = judges_sizes(b);
+    for (int64_t i = 0; i < config.periods; i++)
+        if (config.period[i] < 1)
+            return so_fail(error, SO_ERR_FORMAT, "config.json: a period of %lld", (long long)config.period[i]);
+    for (int64_t i = 0; i < config.windows; i++)
+        if (config.window[i] < 64 || config.window[i] > 1 << 16)
+            return so_fail(error, SO_ERR_FORMAT, "config.json: a window of %lld", (long long)config.window[i]);
+    SO_TRY(open_part(b, part, "discriminators", &binder, error));
+    SO_TRY(so_judges_bind(&b->learners.judges, &config, "", &binder, error));
+    return finish_part(part, &binder, "the discriminators", error);
+}
+
+/* Axis `axis` of a weight of the file, or what is published. */
+static int64_t size_of(const so_views *views, const char *name, int axis, int64_t otherwise)
+{
+    const so_view *v = so_views_find(views, name);
+    return v && v->n_dims > axis ? v->dim[axis] : otherwise;
+}
+
+/* No config.json tells of this network, but its weights' shapes do. */
+static so_cam_config cam_sizes(const so_views *views)
+{
+    so_cam_config c = so_cam_published();
+    c.head = size_of(views, "head.conv1.weight", 0, c.head);
+    c.start = size_of(views, "xvector.tdnn.linear.weight", 0, c.start);
+    if (c.head > 0) c.mels = size_of(views, "xvector.tdnn.linear.weight", 1, c.head * c.mels / 8) / c.head * 8;
+    c.vector = size_of(views, "xvector.dense.linear.weight", 0, c.vector);
+    static const char inner[] = "xvector.block1.tdnnd1.cam_layer.linear_local.weight";
+    c.growth = size_of(views, inner, 0, c.growth);
+    if (c.growth > 0) c.bottleneck = size_of(views, inner, 1, c.bottleneck * c.growth) / c.growth;
+    for (int i = 0; i < SO_CAM_BLOCKS; i++)
+        for (c.layers[i] = 0;; c.layers[i]++) {
+            char name[128];
+            snprintf(name, sizeof name, "xvector.block%d.tdnnd%lld.linear1.weight", i + 1, (long long)c.layers[i] + 1);
+            if (!so_views_find(views, name)) break;
+        }
+    return c;
+}
+
+static so_status learn_cam(so_bench *b, so_error *error)
+{
+    so_codec_part *part = &b->learners.cam_part;
+    so_binder binder;
+    if (part->store.count) return SO_OK;
+    SO_TRY(open_part(b, part, "campplus", &binder, error));
+    so_cam_config config = cam_sizes(binder.source);
+    SO_TRY(so_cam_bind(&b->learners.cam, &config, "", &binder, error));
+    return finish_part(part, &binder, "CAM++", error);
+}
+
+void so_bench_forget(so_bench *b)
+{
+    so_codec_part *part[] = {&b->learners.flow_part, &b->learners.hift_part, &b->learners.judges_part};
+    for (size_t p = 0; p < sizeof part / sizeof *part; p++)
+        for (int64_t i = 0; i < part[p]->store.count; i++) {
+            so_tensor *t = &part[p]->store.weight[i]->tensor;
+            if (t->grad) memset(t->grad, 0, (size_t)so_count(t) * sizeof *t->grad);
+        }
+}
+
+/* ---- gradients */
+
+static void compare_gradient(so_bench *b, const char *tensor, const so_tensor *t, bool turned, double bar)
+{
+    if (!t || !so_ok(&b->pass)) return;
+    so_tensor g = *t;
+    g.data = t->grad;
+    if (t->grad)
+        so_bench_expect_bar(b, tensor, &g, turned, bar);
+    else
+        so_golden_value(b->g, b->name, tensor, NAN, 0, 0);
+}
+
+static void gradient(so_bench *b, const char *tensor, const so_tensor *t, bool turned)
+{
+    compare_gradient(b, tensor, t, turned, so_bench_bar(b, tensor));
+}
+
+static double norm_of(const so_tensor *t)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < so_count(t); i++) sum += (double)t->grad[i] * (double)t->grad[i];
+    return sqrt(sum);
+}
+
+/* A gradient's distance from the stored one over its norm. Gradients that are nothing but rounding (a key's bias) are
+ * measured against a share of the largest. */
+typedef struct worst {
+    double ratio, share;
+    const char *name;
+    int64_t n;
+} worst;
+
+static void measure(worst *w, const char *name, double distance, double norm)
+{
+    double scale = norm + w->share, ratio = scale > 0 ? distance / scale : distance > 0 ? INFINITY : 0;
+    w->n++;
+    if (w->name && !(ratio > w->ratio)) return;
+    w->ratio = ratio;
+    w->name = name;
+}
+
+static void report_worst(so_bench *b, const worst *w, const char *what, double bar)
+{
+    char text[512];
+    if (!w->n) return;
+    int n = snprintf(text, sizeof text, "%s of %lld weights", what, (long long)w->n);
+    if (!(w->ratio <= bar)) snprintf(text + n, sizeof text - (size_t)n, ", worst: %.400s", w->name);
+    json_object_set_new(b->g->told, what, json_true());
+    so_golden_value(b->g, b->name, text, w->ratio, 0, bar);
+}
+
+static double parameter_bar(const so_bench *b)
+{
+    const json_t *v = json_object_get(json_object_get(b->json, "values"), "param_grad_worst_rel_l2_fp32_vs_fp64");
+    return 10 * (json_is_number(v) ? json_number_value(v) : 1e-5);
+}
+
+static void compare_stored(so_bench *b, const so_store *store)
+{
+    const so_views *views = so_safetensors_views(b->g->single);
+    char prefix[256];
+    double bar = parameter_bar(b), largest = 0;
+    int n = snprintf(prefix, sizeof prefix, "%s.grad.", b->name);
+    worst w = {0};
+    for (int round = 0; round < 2; round++) {
+        for (int64_t i = 0; i < views->count; i++) {
+            const so_view *v = &views->view[i];
+            if (v->type != SO_F32 || strncmp(v->name, prefix, (size_t)n) != 0) continue;
+            const so_weight *weight = so_store_find(store, v->name + n);
+            const float *expected = v->data;
+            double d2 = 0, e2 = 0;
+            bool same = weight && weight->tensor.grad && so_count(&weight->tensor) == so_view_elements(v);
+            for (int64_t j = 0; j < so_view_elements(v); j++) {
+                double d = same ? (double)weight->tensor.grad[j] - (double)expected[j] : INFINITY;
+                d2 += d * d;
+                e2 += (double)expected[j] * (double)expected[j];
+            }
+            if (round == 0)
+                largest = fmax(largest, sqrt(e2));
+            else
+                measure(&w, v->name + n, sqrt(d2), sqrt(e2));
+        }
+        w.share = 1e-7 * largest / bar;
+    }
+    report_worst(b, &w, "grad.*", bar);
+}
+
+/* Every weight's gradient, and of all weights its norm. */
+static void compare_gradients(so_bench *b, const so_store *store)
+{
+    const json_t *told = json_object_get(json_object_get(b->json, "values"), "param_grad_l2");
+    const char *name;
+    json_t *norm;
+    double bar = parameter_bar(b), largest = 0;
+    worst w = {0};
+    if (!so_ok(&b->pass)) return;
+    compare_stored(b, store);
+    json_object_foreach((json_t *)told, name, norm) largest = fmax(largest, json_number_value(norm));
+    w.share = 1e-7 * largest / bar;
+    json_object_foreach((json_t *)told, name, norm)
+    {
+        const so_weight *weight = so_store_find(store, name);
+        double found = weight && weight->tensor.grad ? norm_of(&weight->tensor) : INFINITY;
+        measure(&w, name, fabs(found - json_number_value(norm)), json_number_value(norm));
+    }
+    report_worst(b, &w, "param_grad_l2", bar);
+}
+
+static double scalar(const so_tensor *t) { return t ? (double)so_data(t)[0] : NAN; }
+
+/* ---- CTC, smoothed cross entropy */
+
+/* logits[T, B, V] of the reference as rows of sequences, one after another. */
+so_status so_bench_ctc(so_bench *b, so_error *error)
+{
+    (void)error;
+    const so_view *v = so_bench_view(b, "logits"), *labels = so_bench_view(b, "targets");
+    if (!v || !labels || v->n_dims != 3 || v->type != SO_F32 || labels->type != SO_I32 || labels->n_dims != 2)
+        return SO_OK;
+    int64_t T = v->dim[0], B = v->dim[1], V = v->dim[2], most = labels->dim[1];
+    so_pass *pass = &b->pass;
+    const int32_t *rows = so_bench_ids(b, "input_lengths", B), *n_labels = so_bench_ids(b, "target_lengths", B);
+    const float *expected = so_bench_exactly(b, "loss", B);
+    if (!rows || !n_labels || !expected || labels->dim[0] != B) return SO_OK;
+    so_tensor *x = so_new2(pass, B * T, V);
+    int64_t *lists = so_take(pass, (size_t)(4 * B) * sizeof *lists, false);
+    so_real *each = so_take(pass, (size_t)B * sizeof *each, false);
+    so_real *grad = so_take(pass, (size_t)(B * T * V) * sizeof *grad, true);
+    if (!grad) return SO_OK;
+    const float *from = v->data;
+    for (int64_t i = 0; i < B * T * V; i++) so_data(x)[i] = from[(i / V % T * B + i / (V * T)) * V + i % V];
+    double mean = 0;
+    for (int64_t s = 0; s < B; s++) {
+        if (rows[s] < 0 || rows[s] > T || n_labels[s] < 0 || n_labels[s] > most)
+            return so_pass_fail(pass, SO_ERR_MISSING, "a length beyond its axis"), SO_OK;
+        lists[s] = s * T;
+        lists[B + s] = rows[s];
+        lists[2 * B + s] = s * most;
+        lists[3 * B + s] = n_labels[s];
+    }
+    x->wants_grad = pass->recording = true;
+    so_ctc ctc = {
+        B, lists, lists + B, lists + 2 * B, lists + 3 * B, labels->data, (int32_t)so_bench_parameter(b, "blank"),
+        1, each,  NULL};
+    so_tensor *loss = so_ctc_loss(pass, x, &ctc);
+    if (loss && so_backward(pass, loss, 1) == SO_OK) {
+        double bar = fmax(so_bench_bar(b, "loss"), 1e-5);
+        for (int64_t s = 0; s < B; s++)
+            so_golden_value(b->g, b->name, "loss", (double)each[s], (double)expected[s], bar);
+        for (int64_t s = 0; s < B; s++)
+            mean += isfinite(each[s]) ? (double)each[s] / fmax(1, n_labels[s]) / (double)B : 0;
+        so_bench_expect_value(b, "mean_reduction", mean);
+        for (int64_t i = 0; x->grad && i < B * T * V; i++) grad[(i / V % T * B + i / (V * T)) * V + i % V] = x->grad[i];
+        bar = fmax(so_bench_bar(b, "grad_logits"), 1e-6);
+        so_golden_numbers(b->g, b->name, "grad_logits", grad, B * T * V, (so_bars){bar, bar});
+    }
+    return SO_OK;
+}
+
+so_status so_bench_smoothing(so_bench *b, so_error *error)
+{
+    (void)error;
+    so_pass *pass = &b->pass;
+    so_tensor *x = so_bench_leaf(b, "logits");
+    if (!x) return SO_OK;
+    bool all = strstr(b->name, ".ce") != NULL;
+    const int32_t *label = so_bench_ids(b, "targets", so_rows(x));
+    so_ce ce = {.smoothing = so_bench_number(b, "smoothing", 0.1),
+                .convention = all ? SO_SMOOTH_ALL : SO_SMOOTH_OTHERS};
+    if (strstr(b->name, "batch")) ce.divide = (double)x->dim[0];
+    pass->recording = true;
+    so_tensor *loss = label ? so_cross_entropy_with(pass, x, label, &ce) : NULL;
+    so_bench_expect(b, "loss", loss, false);
+    if (loss && so_backward(pass, loss, 1) == SO_OK)
+        compare_gradient(b, "grad_logits", x, false, fmax(so_bench_bar(b, "grad_logits"), 1e-7));
+    return SO_OK;
+}
+
+/* ---- the flow */
+
+static bool adds_mask(const so_bench *b)
+{
+    const char *how = json_string_value(json_object_get(json_object_get(b->json, "params"), "attention_mask"));
+    return how && strcmp(how, "add") == 0;
+}
+
+static so_tensor *turned_leaf(so_bench *b, const char *tensor, bool turned)
+{
+    so_tensor *t = so_bench_read(b, tensor, turned);
+    if (t) t->wants_grad = true;
+    return t;
+}
+
+so_status so_bench_flow_matching(so_bench *b, so_error *error)
+{
+    so_pass *pass = &b->pass;
+    SO_TRY(so_bench_learn_flow(b, error));
+    so_bench_forget(b);
+    so_tensor *x1 = turned_leaf(b, "x1", true), *mu = turned_leaf(b, "mu", true), *z = so_bench_read(b, "z", true);
+    so_tensor *spks = turned_leaf(b, "spks", false), *cond = turned_leaf(b, "cond", true);
+    if (!x1 || !mu || !z || !spks || !cond || x1->n_dims != 3) return SO_OK;
+    int64_t B = x1->dim[0], T = x1->dim[1];
+    const json_t *kept = json_object_get(json_object_get(b->json, "params"), "conditions_kept");
+    so_real *keep = so_take(pass, (size_t)B * sizeof *keep, false);
+    const float *t = so_bench_exactly(b, "t", B), *mask = so_bench_exactly(b, "mask", B * T);
+    if (!keep || !t || !mask) return SO_OK;
+    for (int64_t i = 0; i < B; i++) keep[i] = !json_is_false(json_array_get(kept, (size_t)i));
+    pass->recording = true;
+    so_flow_ask ask = {mu, spks, cond, t, mask, adds_mask(b)};
+    so_tensor *loss = so_flow_matching_loss(pass, &b->learners.flow, x1, &ask, z, keep);
+    so_bench_expect(b, "loss", loss, false);
+    so_bench_expect_value(b, "loss", scalar(loss));
+    if (!loss) return SO_OK;
+    so_step *tape = pass->tape;
+    if (so_backward(pass, loss, 1) != SO_OK) return SO_OK;
+    gradient(b, "grad_x1", x1, true);
+    gradient(b, "grad_mu", mu, true);
+    gradient(b, "grad_spks", spks, false);
+    gradient(b, "grad_cond", cond, true);
+    compare_gradients(b, &b->learners.flow_part.store);
+    pass->tape = tape;
+    so_bench_trace(b);
+    return SO_OK;
+}
+
+/* B integers of a parameter of the case. */
+static const int64_t *lengths_of(so_bench *b, const char *key, int64_t B)
+{
+    const json_t *list = json_object_get(json_object_get(b->json, "params"), key);
+    if ((int64_t)json_array_size(list) != B)
+        return so_pass_fail(&b->pass, SO_ERR_MISSING, "no parameter %s of %lld numbers", key, (long long)B);
+    int64_t *value = so_take(&b->pass, (size_t)(B + 1) * sizeof *value, true);
+    if (value) integers(list, value, B);
+    return value;
+}
+
+so_status so_bench_flow_training(so_bench *b, so_error *error)
+{
+    so_pass *pass = &b->pass;
+    SO_TRY(so_bench_learn_flow(b, error));
+    so_bench_forget(b);
+    const so_flow *net = &b->learners.flow;
+    const so_view *tokens = so_bench_view(b, "tokens"), *feat = so_bench_view(b, "feat");
+    if (!tokens || !feat || tokens->n_dims != 2 || feat->n_dims != 3) return SO_OK;
+    int64_t B = tokens->dim[0], N = tokens->dim[1], T = feat->dim[1], M = net->config.mels;
+    so_tensor *z = so_bench_read(b, "z", true);
+    so_flow_lesson lesson = {B,
+                             N,
+                             T,
+                             so_bench_ids(b, "tokens", B * N),
+                             lengths_of(b, "token_lengths", B),
+                             lengths_of(b, "frame_lengths", B),
+                             so_bench_exactly(b, "feat", B * T * M),
+                             so_bench_exactly(b, "embedding", B * net->config.speaker),
+                             lengths_of(b, "cond_frames", B),
+                             z && so_count(z) == B * T * M ? so_data(z) : NULL,
+                             so_bench_exactly(b, "t", B),
+                             NULL,
+                             adds_mask(b)};
+    if (!so_ok(pass) || !lesson.z) return SO_OK;
+    pass->recording = true;
+    so_tensor *mu, *loss = so_flow_loss(pass, net, &lesson, &mu);
+    so_bench_expect(b, "mu", mu, false);
+    so_bench_expect(b, "loss", loss, false);
+    so_bench_expect_value(b, "loss", scalar(loss));
+    so_bench_trace(b);
+    if (loss && so_backward(pass, loss, 1) == SO_OK) compare_gradients(b, &b->learners.flow_part.store);
+    return SO_OK;
+}
+
+/* ---- attention, codebook */
+
+so_status so_bench_relative_attention(so_bench *b, so_error *error)
+{
+    (void)error;
+    static const char *const names[] = {"linear_q.weight", "linear_q.bias", "linear_k.weight",   "linear_k.bias",
+                                        "linear_v.weight", "linear_v.bias", "linear_out.weight", "linear_out.bias",
+                                        "pos_bias_u",      "pos_bias_v",    "linear_pos.weight"};
+    so_pass *pass = &b->pass;
+    so_tensor *w[11], *x = so_bench_leaf(b, "x");
+    char name[64];
+    for (int i = 0; i < 11; i++) {
+        snprintf(name, sizeof name, "param.%s", names[i]);
+        w[i] = so_bench_leaf(b, name);
+    }
+    if (!so_ok(pass) || x->n_dims != 2) return SO_OK;
+    int64_t T = x->dim[0], D = x->dim[1];
+    const so_view *mask = so_bench_view(b, "key_mask");
+    so_real *bias = so_take(pass, (size_t)T * sizeof *bias, true);
+    for (int64_t i = 0; bias && mask && mask->type == SO_U8 && so_view_elements(mask) == T && i < T; i++)
+        bias[i] = ((const uint8_t *)mask->data)[i] ? 0 : (so_real)-1e10;
+    pass->recording = true;
+    so_tensor *pos = so_relative_positions(pass, T, D);
+    so_bench_expect(b, "pos", pos, false);
+    so_score score = {so_bench_parameter(b, "heads"), bias, NULL, so_linear(pass, pos, w[10], NULL), w[8], w[9]};
+    so_tensor *q = so_linear(pass, x, w[0], w[1]), *k = so_linear(pass, x, w[2], w[3]);
+    so_tensor *y = so_score_attention(pass, q, k, so_linear(pass, x, w[4], w[5]), &score);
+    y = so_linear(pass, y, w[6], w[7]);
+    so_bench_expect(b, "y", y, false);
+    const float *dy = so_bench_exactly(b, "dy", T * D);
+    so_tensor *upstream = dy && y ? so_constant(pass, 2, (int64_t[]){T, D}, dy) : NULL;
+    if (!upstream) return SO_OK;
+    y->grad = so_data(upstream);
+    if (so_backward_from(pass) != SO_OK) return SO_OK;
+    gradient(b, "grad_x", x, false);
+    for (int i = 0; i < 11; i++) {
+        snprintf(name, sizeof name, "grad.%s", names[i]);
+        compare_gradient(b, name, w[i], false, fmax(so_bench_bar(b, name), 1e-6));
+    }
+    return SO_OK;
+}
+
+/* One batch through the codebook; false when there is none of this number. */
+static bool codebook_batch(so_bench *b, int i, const so_vq_rule *rule, so_tensor *codes, so_tensor *sum,
+                           so_tensor *count)
+{
+    static const char *const parts[] = {"x",     "quantized", "cluster_size", "embed_avg",
+                                        "embed", "ids",       "commit_loss",  "grad_x"};
+    so_pass *pass = &b->pass;
+    char name[8][32];
+    for (int j = 0; j < 8; j++) snprintf(name[j], sizeof name[j], "%s%d", parts[j], i);
+    if (!so_bench_view(b, name[0])) return false;
+    so_tensor *x = so_bench_leaf(b, name[0]);
+    int32_t *ids = x ? so_take(pass, (size_t)(so_rows(x) + 1) * sizeof *ids, true) : NULL;
+    pass->recording = true;
+    if (!ids || so_vq_nearest(pass, x, codes, ids) != SO_OK) return false;
+    so_golden_ids(b->g, b->name, name[5], ids, so_rows(x));
+    so_tensor *q = so_vq_pass(pass, x, codes, ids);
+    so_bench_expect(b, name[1], q, false);
+    so_tensor *fixed = q ? so_constant(pass, 2, q->dim, so_data(q)) : NULL, *commit = so_mse(pass, x, fixed, NULL);
+    so_bench_expect(b, name[6], commit, false);
+    if (!commit || so_backward(pass, commit, 1) != SO_OK) return false;
+    gradient(b, name[7], x, false);
+    so_vq_update(rule, so_rows(x), so_data(x), ids, so_rows(codes), so_cols(codes), so_data(count), so_data(sum),
+                 so_data(codes), NULL);
+    so_bench_expect(b, name[2], count, false);
+    so_bench_expect(b, name[3], sum, false);
+    so_bench_expect(b, name[4], codes, false);
+    return true;
+}
+
+so_status so_bench_codebook(so_bench *b, so_error *error)
+{
+    (void)error;
+    const json_t *params = json_object_get(b->json, "params");
+    so_vq_rule rule = {.decay = so_bench_number(b, "decay", 0.95),
+                       .epsilon = so_bench_number(b, "epsilon", 1e-5),
+                       .sparse = json_is_true(json_object_get(params, "sparse_update")),
+                       .unit_length = json_is_true(json_object_get(params, "normalized_input"))};
+    so_tensor *codes = so_bench_read(b, "embed_init", false), *sum = so_bench_read(b, "embed_init", false);
+    so_tensor *count = codes ? so_new1(&b->pass, so_rows(codes)) : NULL;
+    if (!count || codes->n_dims != 2) return SO_OK;
+    for (int64_t i = 0; i < so_rows(codes); i++) so_data(count)[i] = 1;
+    for (int i = 0; i < 1000 && codebook_batch(b, i, &rule, codes, sum, count); i++) {
+    }
+    return SO_OK;
+}
+
+/* ---- the vocoder's game */
+
+static so_wave_mel loss_mel(const so_bench *b)
+{
+    const so_hift_config *c = &b->codec.hift.config;
+    int64_t hop = so_hift_samples(c);
+    return (so_wave_mel){c->rate, 4 * hop, hop, c->mels, 0, (double)c->rate / 2};
+}
+
+static so_tensor *mel_loss(so_bench *b, so_tensor *made, so_tensor *real)
+{
+    so_wave_mel mel = loss_mel(b);
+    return so_l1(&b->pass, so_wave_log_mel(&b->pass, made, &mel), so_wave_log_mel(&b->pass, real, &mel), NULL);
+}
+
+/* "mpd2", ..., "mrd2048", ... with .real or .generated. */
+static void compare_verdicts(so_bench *b, const so_verdict *v, const char *of)
+{
+    const so_judges_config *c = &b->learners.judges.config;
+    for (int i = 0; i < v->n; i++) {
+        char name[64];
+        if (i < c->periods)
+            snprintf(name, sizeof name, "mpd%lld.%s", (long long)c->period[i], of);
+        else
+            snprintf(name, sizeof name, "mrd%lld.%s", (long long)c->window[i - c->periods], of);
+        so_bench_expect(b, name, v->out[i], false);
+    }
+}
+
+enum game { FOOLING, FEATURES, MEL, RELATIVE, GAMES };
+
+/* One loss on real and made speech; its value, and its gradient with respect to the made. */
+static void play(so_bench *b, enum game game)
+{
+    static const char *const what[] = {"gen", "fm", "mel", "tpr"};
+    so_pass *pass = &b->pass;
+    const so_judges *net = &b->learners.judges;
+    so_verdict vr, vm;
+    char name[64];
+    so_arena_release(&b->arena, 0);
+    pass->tape = NULL;
+    pass->recording = true;
+    so_tensor *real = so_bench_read(b, "real", false), *made = so_bench_leaf(b, "generated"), *loss;
+    if (!real || !made || !so_judge(pass, net, real, &vr) || !so_judge(pass, net, made, &vm)) return;
+    switch (game) {
+    case FOOLING:
+        loss = so_fooling_loss(pass, &vm);
+        break;
+    case FEATURES:
+        loss = so_feature_loss(pass, &vr, &vm);
+        break;
+    case MEL:
+        loss = mel_loss(b, made, real);
+        break;
+    default:
+        loss = so_relative_loss(pass, &vr, &vm, so_bench_number(b, "tau", 0.04));
+        break;
+    }
+    if (game == FOOLING) {
+        compare_verdicts(b, &vr, "real");
+        compare_verdicts(b, &vm, "generated");
+    }
+    snprintf(name, sizeof name, "loss_%s", what[game]);
+    so_bench_expect(b, name, loss, false);
+    if (!loss || so_backward(pass, loss, 1) != SO_OK) return;
+    snprintf(name, sizeof name, "grad_%s", what[game]);
+    gradient(b, name, made, false);
+}
+
+so_status so_bench_judges(so_bench *b, so_error *error)
+{
+    so_pass *pass = &b->pass;
+    so_verdict vr, vm;
+    SO_TRY(learn_judges(b, error));
+    for (int game = 0; game < GAMES && so_ok(pass); game++) play(b, (enum game)game);
+    if (!so_ok(pass)) return SO_OK;
+    so_arena_release(&b->arena, 0);
+    pass->tape = NULL;
+    so_bench_forget(b);
+    so_tensor *real = so_bench_read(b, "real", false), *made = so_bench_read(b, "generated", false);
+    if (!so_judge(pass, &b->learners.judges, real, &vr) || !so_judge(pass, &b->learners.judges, made, &vm))
+        return SO_OK;
+    so_tensor *loss = so_judging_loss(pass, &vr, &vm);
+    so_bench_expect(b, "loss_disc", loss, false);
+    so_tensor *total = so_add(pass, loss, so_relative_loss(pass, &vr, &vm, so_bench_number(b, "tau", 0.04)));
+    so_bench_trace(b);
+    if (total && so_backward(pass, total, 1) == SO_OK) compare_gradients(b, &b->learners.judges_part.store);
+    return SO_OK;
+}
+
+/* A turn of the generator: the gradient from all five losses; and the losses of the discriminators' turn. */
+so_status so_bench_generator(so_bench *b, so_error *error)
+{
+    so_pass *pass = &b->pass;
+    double tau = so_bench_number(b, "tau", 0.04);
+    SO_TRY(learn_judges(b, error));
+    SO_TRY(so_bench_learn_hift(b, error));
+    so_bench_forget(b);
+    pass->recording = true;
+    const so_hift *net = &b->learners.hift;
+    so_tensor *mel = so_bench_batched(b, so_bench_read(b, "mel", true)), *real = so_bench_read(b, "real", false);
+    so_tensor *harmonics = so_bench_batched(b, so_bench_read(b, "harmonics", true)), *f0 = so_hift_f0(pass, net, mel);
+    so_tensor *made = so_hift_wave(pass, net, mel, so_hift_source(pass, net, harmonics));
+    json_object_set_new(b->g->told, "harmonics", json_true()); /* an input, whatever its role says */
+    so_bench_expect(b, "generated", made, false);
+    so_verdict vr, vm;
+    const so_judges *judges = &b->learners.judges;
+    if (!real || !made || !so_judge(pass, judges, real, &vr) || !so_judge(pass, judges, made, &vm)) return SO_OK;
+    so_tensor *loss[5] = {so_fooling_loss(pass, &vm), so_feature_loss(pass, &vr, &vm), mel_loss(b, made, real),
+                          so_relative_loss(pass, &vr, &vm, tau),
+                          so_l1(pass, f0, so_bench_read(b, "pitch", false), NULL)};
+    so_tensor *total = so_weighted_sum(pass, 5, loss, (so_real[]){1, 2, 45, 1, 1});
+    if (!total) return SO_OK;
+    static const char *const names[] = {"loss", "loss_gen", "loss_fm", "loss_mel", "loss_tpr", "loss_f0"};
+    const float *expected = so_bench_exactly(b, "losses", 6);
+    for (int i = 0; expected && i < 6; i++) {
+        double found = scalar(i ? loss[i - 1] : total);
+        so_golden_value(b->g, b->name, "losses", found, (double)expected[i], 1e-5 * fabs((double)expected[i]));
+        so_bench_expect_value(b, names[i], found);
+    }
+    so_bench_expect_value(b, "disc_turn.loss_disc", scalar(so_judging_loss(pass, &vr, &vm)));
+    so_bench_expect_value(b, "disc_turn.loss_tpr", scalar(loss[3]));
+    if (so_backward(pass, total, 1) == SO_OK) compare_gradients(b, &b->learners.hift_part.store);
+    return SO_OK;
+}
+
+so_status so_bench_relative_loss(so_bench *b, so_error *error)
+{
+    (void)error;
+    so_pass *pass = &b->pass;
+    int64_t n = so_bench_parameter(b, "discriminators");
+    so_verdict vr = {0}, vm = {0};
+    char name[64];
+    if (n < 1 || n > SO_JUDGES) return SO_OK;
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "real%d", i);
+        vr.out[i] = so_bench_leaf(b, name);
+        snprintf(name, sizeof name, "generated%d", i);
+        vm.out[i] = so_bench_leaf(b, name);
+    }
+    if (!so_ok(pass)) return SO_OK;
+    vr.n = vm.n = (int)n;
+    pass->recording = true;
+    so_tensor *loss = so_relative_loss(pass, &vr, &vm, so_bench_number(b, "tau", 0.04));
+    /* A float32 run of the reference counts the median itself: its noise says nothing. */
+    so_bench_expect_bar(b, "loss", loss, false, 1e-7);
+    if (!loss || so_backward(pass, loss, 1) != SO_OK) return SO_OK;
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "grad_real%d", i);
+        compare_gradient(b, name, vr.out[i], false, 1e-6);
+        snprintf(name, sizeof name, "grad_generated%d", i);
+        compare_gradient(b, name, vm.out[i], false, 1e-6);
+    }
+    return SO_OK;
+}
+
+/* ---- the speaker's vector */
+
+so_status so_bench_speaker(so_bench *b, so_error *error)
+{
+    so_pass *pass = &b->pass;
+    SO_TRY(learn_cam(b, error));
+    const so_cam *net = &b->learners.cam;
+    so_store *store = &b->learners.cam_part.store;
+    so_tensor *feat = so_bench_read(b, "feat", false);
+    if (!feat) return SO_OK;
+    so_bench_expect(b, "head", so_cam_head(pass, net, feat), true);
+    so_bench_expect(b, "embedding", so_cam_vector(pass, net, feat), false);
+    if (so_bench_view(b, "feat_long"))
+        so_bench_expect(b, "embedding_long", so_cam_vector(pass, net, so_bench_read(b, "feat_long", false)), false);
+    if (!so_ok(pass)) return SO_OK;
+    /* The statistics over time know no way back, so a recording ends there, and another has to begin behind them. */
+    SO_TRY(so_store_learn(store, NULL, true, error));
+    pass->recording = true;
+    so_cam_vector(pass, net, feat);
+    pass->error = (so_error){0};
+    for (int64_t i = 0; i < store->count; i++) store->weight[i]->tensor.wants_grad = false;
+    net->out->wants_grad = true;
+    so_cam_vector(pass, net, feat);
+    so_bench_trace(b);
+    return SO_OK;
+}

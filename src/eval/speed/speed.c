@@ -1,0 +1,190 @@
+/* Measuring networks: repetitions, and what the machine did in one of them.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "eval/speed/speed.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "eval/speed/speed_run.h"
+
+/* ---- counting: a table whose products count themselves and then run as ever. One measurement at a time. */
+
+static struct {
+    const so_kernels *inner;
+    double flops, bytes;
+} tally;
+
+static void count_gemm(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
+                       const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc)
+{
+    tally.flops += 2.0 * (double)m * (double)n * (double)k;
+    tally.inner->gemm(pool, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+}
+
+static void count_linear(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
+                         const so_real *bias, so_real *y)
+{
+    tally.flops += 2.0 * (double)m * (double)n * (double)k;
+    tally.bytes += (double)so_type_bytes(type, n * k);
+    tally.inner->linear(pool, type, w, n, k, x, m, bias, y);
+}
+
+static void count_linear_int8(so_pool *pool, int count, const so_product *product, int64_t k, const void *x, int64_t m)
+{
+    for (int i = 0; i < count; i++) {
+        tally.flops += 2.0 * (double)m * (double)product[i].n * (double)k;
+        tally.bytes += (double)so_type_bytes(product[i].type, product[i].n * k);
+    }
+    tally.inner->linear_int8(pool, count, product, k, x, m);
+}
+
+static void count_gated_int8(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
+                             const void *x, int64_t m, so_real *y)
+{
+    tally.flops += 4.0 * (double)m * (double)n * (double)k;
+    tally.bytes += 2.0 * (double)so_type_bytes(type, n * k);
+    tally.inner->gated_int8(pool, type, gate, up, n, k, x, m, y);
+}
+
+static void count_attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
+{
+    for (int64_t s = 0; s < attn->n_segs; s++) {
+        const so_attn_seg *g = &attn->seg[s];
+        double keys = attn->causal ? (double)g->pos0 + 0.5 * (double)g->q_rows : (double)g->kv_rows;
+        tally.flops += 4 * (double)g->q_rows * keys * (double)(attn->heads * attn->width);
+    }
+    tally.inner->attention(pool, attn, q, out, lse);
+}
+
+static void count_half_linear(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx,
+                              int64_t m, const so_real *bias, so_real *y, int64_t ldy)
+{
+    tally.flops += 2.0 * (double)m * (double)n * (double)k;
+    tally.bytes += (double)so_type_bytes(SO_BF16, n * k);
+    tally.inner->half_linear(pool, layout, n, k, x, ldx, m, bias, y, ldy);
+}
+
+static bool count_half_conv(so_pool *pool, const so_conv *conv, const void *layout, int64_t n, const so_real *x,
+                            const so_real *bias, so_real *y)
+{
+    bool done = tally.inner->half_conv(pool, conv, layout, n, x, bias, y);
+    if (done)
+        tally.flops +=
+            2.0 * (double)(conv->batch * conv->out[1]) * (double)n * (double)(conv->kernel[1] * conv->channels);
+    return done;
+}
+
+static so_kernels counting(const so_kernels *k)
+{
+    so_kernels c = *k;
+    tally.inner = k;
+    tally.flops = tally.bytes = 0;
+    c.gemm = count_gemm;
+    c.linear = count_linear;
+    c.linear_int8 = count_linear_int8;
+    c.gated_int8 = count_gated_int8;
+    c.attention = count_attention;
+    c.half_linear = count_half_linear;
+    c.half_conv = count_half_conv;
+    return c;
+}
+
+/* ---- repetitions */
+
+const so_kernels *so_bench_kernels(const so_bench *b) { return b->bf16 ? so_kernels_half() : so_kernels_best(); }
+
+double so_bench_now(const so_bench *b)
+{
+    struct timespec t;
+    clock_gettime(b->processor_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static so_status once(so_bench_fn fn, void *work, so_pass *pass, so_error *error)
+{
+    fn(pass, work);
+    so_status status = pass->error.status;
+    if (status != SO_OK) *error = pass->error;
+    return status;
+}
+
+static bool reads(const so_bench_row *row) { return row->limit && row->limit[0] == 'r'; }
+
+static double limit_of(const so_peak *p, const char *limit)
+{
+    if (!limit) return 0;
+    return limit[0] == 'i' ? p->int8 : limit[0] == 'b' ? p->bf16 : p->f32;
+}
+
+static double median(double *x, int64_t n)
+{
+    qsort(x, (size_t)n, sizeof *x, ascending);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+static void figures(const so_bench *b, so_bench_row *row, double *t)
+{
+    double middle = median(t, row->n), of[3] = {middle, t[0], t[row->n - 1]}, limit = limit_of(&b->peak, row->limit);
+    if (!reads(row)) row->share = limit > 0 ? 1e-9 * row->flops / limit / middle : 0;
+    for (int i = 0; i < 3; i++) of[i] = row->inverse ? of[i] / row->amount : row->amount / of[i];
+    row->median = of[0];
+    row->least = row->inverse ? of[1] : of[2];
+    row->most = row->inverse ? of[2] : of[1];
+}
+
+static double reading_now(const so_bench *b, const so_bench_row *row)
+{
+    return reads(row) ? so_peak_read(b->pool, row->weights, row->weights_bytes, b->processor_time) : 0;
+}
+
+/* row->n repetitions in t[n]; of rows that read, share[n] is how much each read of what memory gave just before and
+ * after. */
+static so_status repeat(so_bench *b, so_bench_row *row, so_pass *pass, so_bench_fn fn, void *work, double *t,
+                        double *share, so_error *error)
+{
+    so_status status = SO_OK;
+    size_t mark = so_arena_mark(pass->arena);
+    double before = reading_now(b, row);
+    for (row->n = 0; row->n < b->repeats && status == SO_OK; row->n++) {
+        if (b->stop && *b->stop) return so_fail(error, SO_ERR_STOPPED, "stopped");
+        double began = so_bench_now(b);
+        status = once(fn, work, pass, error);
+        t[row->n] = so_bench_now(b) - began;
+        so_arena_release(pass->arena, mark);
+        double after = reading_now(b, row);
+        if (reads(row)) share[row->n] = 1e-9 * row->bytes / t[row->n] / (0.5 * (before + after));
+        before = after;
+    }
+    return status;
+}
+
+so_status so_bench_measure(so_bench *b, so_bench_row row, so_pass *pass, so_bench_fn fn, void *work, so_error *error)
+{
+    double *t = malloc((size_t)b->repeats * 2 * sizeof *t), *share = t + b->repeats;
+    if (!t) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld times", (long long)b->repeats);
+    const so_kernels *k = pass->k;
+    so_kernels counted = counting(k);
+    size_t mark = so_arena_mark(pass->arena);
+    if (b->say) b->say(b->context, row.what);
+    pass->k = &counted;
+    so_status status = once(fn, work, pass, error); /* warms up, too */
+    pass->k = k;
+    row.flops = tally.flops;
+    row.bytes = tally.bytes;
+    so_arena_release(pass->arena, mark);
+    if (status == SO_OK) status = repeat(b, &row, pass, fn, work, t, share, error);
+    if (status == SO_OK) {
+        if (reads(&row)) row.share = median(share, row.n);
+        figures(b, &row, t);
+        if (b->row) b->row(b->context, &row);
+    }
+    free(t);
+    return status;
+}

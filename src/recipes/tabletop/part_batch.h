@@ -1,0 +1,72 @@
+/* A ragged batch for the backbone: text rows, picture rows and heard rows in order, with the labels to predict.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_RECIPES_TABLETOP_PART_BATCH_H
+#define SO_RECIPES_TABLETOP_PART_BATCH_H
+
+#include "recipes/tabletop/recipe.h"
+
+enum { SO_TT_MAX_ROWS = 24576, SO_TT_MAX_SEQS = 256, SO_TT_MAX_PICTURES = 64 };
+
+typedef struct so_tt_batch {
+    so_pass *pass;
+    const so_omni *net;
+    int64_t rows, seqs, texts, pictures;
+    int64_t seq_rows[SO_TT_MAX_SEQS];
+    int32_t *part_of, *row, *label; /* [rows]; label -1: nothing to predict; otherwise the id that follows */
+    int32_t *turn;                  /* [rows] number of the answer a labelled row belongs to */
+    int32_t *text;                  /* [texts] ids */
+    float *pixels;                  /* [pictures][3][112][112] */
+    int32_t *where;                 /* [rows] on the last token of an object's name: its cell; otherwise -1 */
+    int32_t *stand; /* [rows] on the last token of a question about two objects: how they stand; otherwise -1 */
+    const struct so_tt_aids *aids; /* NULL: none */
+    const char *part;              /* with aids: whose row of the stages weighs their losses */
+    so_notes *notes;               /* with aids: takes their losses */
+    int32_t turns;
+    so_tensor *heard; /* part 2, or NULL */
+    int64_t heard_used;
+} so_tt_batch;
+
+/* Heads that tell what the language model should know in the middle of its way, thrown away afterwards. */
+typedef struct so_tt_aids {
+    so_tensor *where_w; /* [9, D], after WHERE_LAYER layers: the cell of the object that the tokens up to here name */
+    so_tensor
+        *stand_w; /* [9, D], after STAND_LAYER layers: which of two named objects is higher and which further left */
+} so_tt_aids;
+so_status so_tt_aids_bind(so_tt_aids *aids, const so_tt *tt, so_store *store, int64_t width, so_error *error);
+
+/* NULL on a failure, which is the pass's. */
+so_tt_batch *so_tt_batch_start(so_pass *pass, const so_omni *net);
+void so_tt_batch_sequence(so_tt_batch *b); /* a new sequence begins */
+void so_tt_batch_text(so_tt_batch *b, const int32_t *ids, int64_t n);
+/* A question, with the cells of the objects that it names: by shape or colour alone, or by both. */
+void so_tt_batch_question(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, so_ids *scratch);
+/* The same cells for a question that is in the batch already: `text` as `ids`, of which row[i] of the batch has the
+ * i-th. */
+void so_tt_batch_names(so_tt_batch *b, const so_tt *tt, const so_scene *scene, const char *text, const so_ids *ids,
+                       const int64_t *row);
+void so_tt_batch_picture(so_tt_batch *b, uint64_t scene);
+/* The next n rows of b->heard. */
+void so_tt_batch_heard(so_tt_batch *b, int64_t n);
+/* An answer and its <eot>, each id predicted from the row before. */
+void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t eot);
+/* Runs the backbone and gives the mean cross entropy over labelled rows, plus, with aids, theirs. `right` (may be NULL,
+ * else [turns], preset to 1) becomes 0 for answers with a wrong argmax anywhere: what greedy decoding would have got
+ * wrong. */
+so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
+
+/* Questions about a scene that take comparing, counting or locating. The world's own mixture asks them too seldom for
+ * them to be learned in the time. Half of them ask how two things stand to each other, which is learned last. At most
+ * `turns`, none twice; returns their number. */
+int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
+
+/* Kinds of talk for a dialogue: mostly all, sometimes one of those that teach words with a capital. */
+static inline uint32_t so_tt_chat(so_rng *rng)
+{
+    int64_t which = so_rng_below(rng, 8);
+    return which == 0 ? 1u << SO_TALK_INITIAL : which < 3 ? 1u << SO_TALK_FIRST : 0;
+}
+
+/* The kinds of talk that take reckoning. */
+enum { SO_TT_RECKONING = 1 << SO_TALK_SUM | 1 << SO_TALK_DIFFERENCE | 1 << SO_TALK_COUNTING };
+
+#endif

@@ -1,0 +1,468 @@
+/* The ears: a speech tokenizer learned as the first half of a phoneme recogniser, its units taken in the middle.
+ *
+ * Two CTC losses: an inner one before the quantiser and the main one behind it. Short utterances come first, and the
+ * quantiser is switched on only once the encoder hears (spec/tabletop.md, what a first probe showed). Then the corpus
+ * becomes units.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/edit.h"
+#include "models/speech_tokenizer.h"
+#include "recipes/tabletop/part_stages.h"
+#include "recipes/tabletop/part_units.h"
+
+enum { FRAMES = 6000, MOST = 64, QUANTISE_FROM = 1800, SHORT_UNTIL = 900 };
+
+so_speech_tokenizer_config so_tt_ears_config(bool training)
+{
+    so_speech_tokenizer_config c = {.mels = 128,
+                                    .width = 192,
+                                    .heads = 6,
+                                    .ff = 768,
+                                    .layers = 4,
+                                    .codes = SO_TT_UNITS,
+                                    .context = 1500,
+                                    .stride = {2, 2}};
+    if (training) {
+        c.second_layers = 2;
+        c.vocab = SO_TT_PHONES;
+        c.inner_layer = 4;
+    }
+    return c;
+}
+
+typedef struct context {
+    const so_tt *tt;
+    so_speech_tokenizer net;
+    int32_t *order; /* utterances (item * 2 + answer) by duration */
+    int64_t utterances;
+    so_rng rng;
+    bool quantising;
+    /* what the last training batch quantised, for the codebook */
+    so_real *unit;
+    int32_t *ids;
+    int64_t rows;
+    int64_t revived;
+} context;
+
+static int64_t samples_of(const so_tt *tt, int32_t u)
+{
+    const so_tt_item *item = &tt->corpus.item[u / 2];
+    return u % 2 ? item->a_count * 16000 / 22050 : item->q_count;
+}
+
+static const so_tt *sorting;
+static int by_duration(const void *a, const void *b)
+{
+    int64_t x = samples_of(sorting, *(const int32_t *)a), y = samples_of(sorting, *(const int32_t *)b);
+    return x < y ? -1 : x > y ? 1 : *(const int32_t *)a - *(const int32_t *)b;
+}
+
+/* Another throat and another room for the same words, so that voices never heard are understood too: frequencies
+ * stretched, tempo changed, the spectrum tilted, a band and a moment hidden. Gives new features and their number of
+ * frames. */
+static float *disguise(const float *mel, int64_t frames, int64_t *out_frames, so_rng *rng)
+{
+    double warp = 0.88 + 0.24 * so_rng_uniform(rng), tempo = 0.88 + 0.24 * so_rng_uniform(rng);
+    double tilt = 0.3 * (so_rng_uniform(rng) - 0.5), level = 0.1 * so_rng_normal(rng);
+    int64_t band = so_rng_below(rng, 118), bands = so_rng_below(rng, 11), n = (int64_t)((double)frames / tempo);
+    if (n < 8) n = frames;
+    int64_t moment = so_rng_below(rng, n), moments = so_rng_below(rng, 9);
+    float *out = malloc((size_t)(n + 1) * 128 * sizeof *out);
+    if (!out) return NULL;
+    for (int64_t t = 0; t < n; t++) {
+        double at = (double)t * (double)frames / (double)n;
+        int64_t t0 = (int64_t)at, t1 = t0 + 1 < frames ? t0 + 1 : frames - 1;
+        float ft = (float)(at - (double)t0);
+        for (int64_t b = 0; b < 128; b++) {
+            double from = (double)b * warp;
+            from = from > 126.999 ? 126.999 : from;
+            int64_t b0 = (int64_t)from;
+            float fb = (float)(from - (double)b0);
+            const float *x = mel + t0 * 128 + b0, *y = mel + t1 * 128 + b0;
+            float v = (1 - ft) * ((1 - fb) * x[0] + fb * x[1]) + ft * ((1 - fb) * y[0] + fb * y[1]);
+            bool hidden = (b >= band && b < band + bands) || (t >= moment && t < moment + moments);
+            out[t * 128 + b] = hidden ? 0 : v + (float)(tilt * ((double)b / 128 - 0.5) + level);
+        }
+    }
+    *out_frames = n;
+    return out;
+}
+
+typedef struct hearing {
+    int64_t n, frames[MOST], row0[MOST], rows[MOST], label0[MOST], labels[MOST];
+    int32_t *label;
+    so_tensor *mel;
+} hearing;
+
+/* Log-mels of the utterances, padded to the longest, and their phonemes. With a stream of random numbers most are
+ * disguised. */
+static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t *utterance, so_rng *rng)
+{
+    hearing *h = so_take(pass, sizeof *h, true);
+    float *mels[MOST] = {0};
+    int64_t longest = 0, total = 0;
+    if (!h) return NULL;
+    h->n = n;
+    h->label = so_take(pass, (size_t)n * 256 * 4, false);
+    for (int64_t i = 0; i < n && so_ok(pass); i++) {
+        const so_tt_item *item = &c->tt->corpus.item[utterance[i] / 2];
+        bool answer = utterance[i] % 2;
+        float *pcm;
+        int64_t count;
+        if (so_tt_speech(c->tt, item, answer, &pcm, &count, &pass->error) != SO_OK) break;
+        h->frames[i] = so_mel_frames(c->tt->whisper, count);
+        mels[i] = malloc((size_t)(h->frames[i] + 1) * 128 * sizeof(float));
+        if (mels[i]) so_mel_compute(c->tt->whisper, pcm, count, mels[i], c->tt->pool, &pass->error);
+        free(pcm);
+        if (rng && mels[i] && so_rng_uniform(rng) < 0.8) {
+            float *other = disguise(mels[i], h->frames[i], &h->frames[i], rng);
+            free(mels[i]);
+            mels[i] = other;
+        }
+        if (!mels[i]) {
+            so_pass_fail(pass, SO_ERR_NOMEM, "no memory for %lld frames", (long long)h->frames[i]);
+            break;
+        }
+        if (h->frames[i] > longest) longest = h->frames[i];
+        h->label0[i] = total;
+        h->labels[i] = answer ? item->a_phones : item->q_phones;
+        for (int64_t k = 0; k < h->labels[i]; k++) h->label[total++] = answer ? item->a_phone[k] : item->q_phone[k];
+    }
+    h->mel = so_new3(pass, n, longest, 128);
+    for (int64_t i = 0; i < n && h->mel; i++) {
+        so_real *to = so_data(h->mel) + i * longest * 128;
+        if (mels[i]) memcpy(to, mels[i], (size_t)h->frames[i] * 128 * sizeof(float));
+        memset(to + h->frames[i] * 128, 0, (size_t)(longest - h->frames[i]) * 128 * sizeof(float));
+    }
+    for (int64_t i = 0; i < n; i++) free(mels[i]);
+    return so_ok(pass) ? h : NULL;
+}
+
+static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so_tensor *logits, int64_t *errors,
+                      int64_t *words)
+{
+    int64_t row0[MOST], rows[MOST];
+    for (int64_t i = 0; batch && i < h->n; i++) {
+        row0[i] = batch->seq[i].row0;
+        rows[i] = batch->seq[i].rows;
+    }
+    so_ctc spec = {h->n,      row0,     rows, h->label0,
+                   h->labels, h->label, 0,    (double)h->label0[h->n - 1] + (double)h->labels[h->n - 1],
+                   NULL,      NULL};
+    so_tensor *loss = so_ctc_loss(pass, logits, &spec);
+    if (!loss || !errors) return loss;
+    int64_t v = so_cols(logits);
+    for (int64_t i = 0; i < h->n; i++) { /* phoneme errors of the greedy reading */
+        int32_t got[512];
+        int64_t n = 0, previous = 0;
+        for (int64_t r = row0[i]; r < row0[i] + rows[i] && n < 512; r++) {
+            int64_t best = 0;
+            for (int64_t k = 1; k < v; k++)
+                if (so_data(logits)[r * v + k] > so_data(logits)[r * v + best]) best = k;
+            if (best && best != previous) got[n++] = (int32_t)best;
+            previous = best;
+        }
+        so_edits row[513];
+        *errors += so_edit_distance(h->label + h->label0[i], h->labels[i], got, n, row);
+        *words += h->labels[i];
+    }
+    return loss;
+}
+
+static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *utterance, bool quantise, so_notes *notes,
+                         bool measure)
+{
+    so_batch *batch;
+    so_tensor *inner = NULL, *unit = NULL;
+    hearing *h = gather(c, pass, n, utterance, measure ? NULL : &c->rng);
+    if (!h) return NULL;
+    so_tensor *x = so_speech_tokenizer_encode(pass, &c->net, h->mel, h->frames, &batch, &inner);
+    so_tensor *codes;
+    if (quantise) {
+        c->rows = x ? so_rows(x) : 0;
+        c->ids = so_take(pass, (size_t)(c->rows + 1) * 4, false);
+        codes = so_speech_tokenizer_quantise(pass, &c->net, x, c->ids, &unit);
+        c->unit = unit ? so_data(unit) : NULL;
+    } else {
+        codes = so_l2_norm(pass, x, 1e-12);
+    }
+    so_tensor *logits = so_speech_tokenizer_recognise(pass, &c->net, codes, batch);
+    int64_t errors = 0, words = 0;
+    so_tensor *loss[3] = {ctc(pass, h, batch, inner, NULL, NULL),
+                          ctc(pass, h, batch, logits, measure ? &errors : NULL, &words), NULL};
+    int losses = 2;
+    if (quantise) { /* commitment: the encoder stays near the codes it chose */
+        so_tensor *fixed = so_constant(pass, 2, (int64_t[]){c->rows, so_cols(x)}, codes ? so_data(codes) : NULL);
+        loss[losses++] = so_mse(pass, unit, fixed, NULL);
+    }
+    if (!so_ok(pass)) return NULL;
+    so_notes_add(notes, "inner", so_data(loss[0])[0], 1);
+    so_notes_add(notes, "ctc", so_data(loss[1])[0], 1);
+    if (quantise) so_notes_add(notes, "commit", so_data(loss[2])[0] * so_cols(x), 1);
+    if (measure) so_notes_add(notes, "phoneme errors", (double)errors / (double)words, (double)words);
+    return so_weighted_sum(pass, losses, loss,
+                           (so_real[]){so_tt_weight("ears", "inner"), so_tt_weight("ears", "ctc"),
+                                       so_tt_weight("ears", "commit") * (so_real)so_cols(x)});
+}
+
+static int64_t draw(context *c, so_rng *rng, double most, int32_t *utterance)
+{
+    int64_t limit = (int64_t)((double)c->utterances * most), centre = so_rng_below(rng, limit), n = 0, frames = 0;
+    int64_t span = c->utterances / 50 + MOST;
+    while (n < MOST) {
+        int64_t at = centre - span / 2 + so_rng_below(rng, span);
+        at = at < 0 ? 0 : at >= c->utterances ? c->utterances - 1 : at;
+        int64_t f = samples_of(c->tt, c->order[at]) / 160;
+        if (n && frames + f > FRAMES) break;
+        utterance[n++] = c->order[at];
+        frames += f;
+    }
+    return n;
+}
+
+static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
+{
+    context *c = p;
+    int32_t utterance[MOST];
+    double most = m->step < SHORT_UNTIL ? 0.3 + 0.7 * (double)m->step / SHORT_UNTIL : 1;
+    int64_t n = draw(c, &m->rng, most, utterance);
+    for (int64_t i = 0; i < n; i++) m->tokens += samples_of(c->tt, utterance[i]) / 640;
+    bool quantise = m->step >= QUANTISE_FROM;
+    c->unit = NULL;
+    c->rng = m->rng;
+    if (m->step == QUANTISE_FROM) { /* the codes begin as what the encoder gives now */
+        size_t mark = so_arena_mark(pass->arena);
+        bool recording = pass->recording;
+        so_batch *batch;
+        pass->recording = false;
+        hearing *h = gather(c, pass, n, utterance, NULL);
+        so_tensor *x = h ? so_speech_tokenizer_encode(pass, &c->net, h->mel, h->frames, &batch, NULL) : NULL;
+        so_tensor *unit = so_l2_norm(pass, x, 1e-12);
+        if (so_ok(pass)) so_speech_tokenizer_start_codes(&c->net, unit, &c->rng);
+        pass->recording = recording;
+        so_arena_release(pass->arena, mark);
+    }
+    return listen(c, pass, n, utterance, quantise, m->notes, m->step % 20 == 0);
+}
+
+/* Phoneme errors of questions in the reserved voices. */
+static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
+{
+    context *c = p;
+    int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
+    for (int64_t i = 0; i + 21 <= SO_TT_HELD_OUT && so_ok(pass); i += 21) {
+        size_t mark = so_arena_mark(pass->arena);
+        int32_t utterance[21];
+        for (int64_t k = 0; k < 21; k++) utterance[k] = (int32_t)(first + i + k) * 2;
+        listen(c, pass, 21, utterance, step > QUANTISE_FROM, notes, true);
+        so_arena_release(pass->arena, mark);
+    }
+    c->unit = NULL; /* what was heard here moves no code */
+    *error = pass->error;
+    return error->status;
+}
+
+static so_status updated(void *p, int64_t step, so_error *error)
+{
+    context *c = p;
+    (void)step;
+    (void)error;
+    if (!c->unit) return SO_OK;
+    so_vq_rule rule = {.decay = 0.98, .epsilon = 1e-5, .revive_below = 0.1};
+    so_tensor unit = {.data = c->unit, .type = SO_F32, .n_dims = 2, .dim = {c->rows, c->net.config.width}};
+    c->revived += so_speech_tokenizer_follow(&c->net, &rule, &unit, c->ids, &c->rng);
+    return SO_OK;
+}
+
+so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error)
+{
+    so_speech_tokenizer_config config = so_tt_ears_config(training);
+    so_rng rng;
+    so_rng_init(&rng, tt->seed, 3);
+    so_binder binder = {.store = store, .rng = &rng};
+    SO_TRY(so_store_open(store, 0, error));
+    return so_speech_tokenizer_bind(net, &config, "", &binder, error);
+}
+
+so_status so_tt_ears(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "ears")) return SO_OK;
+    context c = {.tt = tt, .utterances = (tt->corpus.count - SO_TT_HELD_OUT) * 2};
+    so_store store;
+    SO_TRY(so_tt_ears_open(tt, true, &store, &c.net, error));
+    c.order = malloc((size_t)(c.utterances > 0 ? c.utterances : 1) * sizeof *c.order);
+    if (!c.order || c.utterances <= 0) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
+    for (int64_t i = 0; i < c.utterances; i++) c.order[i] = (int32_t)i;
+    sorting = tt;
+    qsort(c.order, (size_t)c.utterances, sizeof *c.order, by_duration);
+    so_extra extra[] = {{"codes", c.net.codes->data, (size_t)so_count(c.net.codes) * sizeof(so_real)},
+                        {"code_count", c.net.code_count->data, (size_t)so_count(c.net.code_count) * sizeof(so_real)},
+                        {"code_sum", c.net.code_sum->data, (size_t)so_count(c.net.code_sum) * sizeof(so_real)}};
+    so_tt_job job = {.part = "ears",
+                     .store = &store,
+                     .extra = extra,
+                     .extras = 3,
+                     .hooks = {.context = &c, .micro = micro, .updated = updated, .evaluate = evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
+    so_store_close(&store);
+    free(c.order);
+    return status;
+}
+
+/* ---- the corpus as units */
+enum {
+    ITEMS = 6,
+    VERSIONS = 2 + SO_TT_DISGUISES,
+    UTTERANCES = ITEMS * VERSIONS
+}; /* that go through the ears together */
+
+typedef struct scribe {
+    const so_tt *tt;
+    so_speech_tokenizer net;
+    so_pass pass;
+    so_writer index, units;
+    int32_t at; /* units written */
+} scribe;
+
+/* Features [*frames, 128] of an item's question (version 0), answer (1), or disguised question (2..). The caller frees.
+ */
+static float *features(const scribe *s, const so_tt_item *item, int version, so_rng *rng, int64_t *frames,
+                       so_error *error)
+{
+    float *pcm, *mel, *other;
+    int64_t n;
+    if (so_tt_speech(s->tt, item, version == 1, &pcm, &n, error) != SO_OK) return NULL;
+    *frames = so_mel_frames(s->tt->whisper, n);
+    mel = malloc((size_t)(*frames + 1) * 128 * sizeof *mel);
+    if (!mel)
+        so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
+    else if (so_mel_compute(s->tt->whisper, pcm, n, mel, NULL, error) != SO_OK) {
+        free(mel);
+        mel = NULL;
+    }
+    free(pcm);
+    if (!mel || version < 2) return mel;
+    other = disguise(mel, *frames, frames, rng);
+    free(mel);
+    if (!other) so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
+    return other;
+}
+
+/* Units of n utterances in one batch; `batch` tells which rows of `ids` are whose. */
+static so_status hear_units(scribe *s, int64_t n, float *const *mel, const int64_t *frames, int32_t **ids,
+                            so_batch **batch, so_error *error)
+{
+    so_pass *pass = &s->pass;
+    int64_t longest = 0;
+    for (int64_t i = 0; i < n; i++) longest = frames[i] > longest ? frames[i] : longest;
+    so_tensor *input = so_new3(pass, n, longest, 128);
+    for (int64_t i = 0; i < n && input; i++) {
+        so_real *to = so_data(input) + i * longest * 128;
+        memcpy(to, mel[i], (size_t)frames[i] * 128 * sizeof *to);
+        memset(to + frames[i] * 128, 0, (size_t)(longest - frames[i]) * 128 * sizeof *to);
+    }
+    so_tensor *x = so_speech_tokenizer_encode(pass, &s->net, input, frames, batch, NULL);
+    *ids = so_take(pass, (size_t)(x ? so_rows(x) : 1) * 4, false);
+    so_speech_tokenizer_quantise(pass, &s->net, x, *ids, NULL);
+    if (!so_ok(pass)) *error = pass->error;
+    return pass->error.status;
+}
+
+static so_status put_units(scribe *s, const int32_t *ids, int64_t n, int32_t *at, int32_t *count, so_error *error)
+{
+    uint16_t small[4096];
+    if (n > 4096)
+        return so_fail(error, SO_ERR_LIMIT, "an utterance of %lld units, expected at most 4096", (long long)n);
+    for (int64_t i = 0; i < n; i++) small[i] = (uint16_t)ids[i];
+    *at = s->at;
+    *count = (int32_t)n;
+    s->at += (int32_t)n;
+    return so_writer_put(&s->units, small, (size_t)n * 2, error);
+}
+
+/* Writes the units of items first .. first + n - 1, n at most ITEMS. */
+static so_status put_items(scribe *s, int64_t first, int64_t n, so_error *error)
+{
+    float *mel[UTTERANCES] = {0};
+    int64_t frames[UTTERANCES];
+    int32_t *ids = NULL;
+    so_batch *batch = NULL;
+    so_status status = SO_OK;
+    size_t mark = so_arena_mark(s->pass.arena);
+    for (int64_t i = 0; i < n * VERSIONS && status == SO_OK; i++) {
+        so_rng rng;
+        so_rng_init(&rng, s->tt->seed, 0x6469736775000000u + (uint64_t)(first * VERSIONS + i));
+        mel[i] = features(s, &s->tt->corpus.item[first + i / VERSIONS], (int)(i % VERSIONS), &rng, &frames[i], error);
+        if (!mel[i]) status = error->status;
+    }
+    if (status == SO_OK) status = hear_units(s, n * VERSIONS, mel, frames, &ids, &batch, error);
+    for (int64_t i = 0; i < n && status == SO_OK; i++) {
+        so_tt_spoken u = {0};
+        int32_t *at[VERSIONS] = {&u.q_at, &u.a_at}, *count[VERSIONS] = {&u.q_count, &u.a_count};
+        for (int k = 0; k < SO_TT_DISGUISES; k++) {
+            at[2 + k] = &u.d_at[k];
+            count[2 + k] = &u.d_count[k];
+        }
+        for (int v = 0; v < VERSIONS && status == SO_OK; v++) {
+            int64_t seq = i * VERSIONS + v;
+            status = put_units(s, ids + batch->seq[seq].row0, batch->seq[seq].rows, at[v], count[v], error);
+        }
+        if (status == SO_OK) status = so_writer_put(&s->index, &u, sizeof u, error);
+    }
+    for (int i = 0; i < UTTERANCES; i++) free(mel[i]);
+    so_arena_release(s->pass.arena, mark);
+    return status;
+}
+
+so_status so_tt_units(so_tt *tt, so_error *error)
+{
+    char path[1024];
+    if (access(so_tt_path(tt, "units.index", path), R_OK) == 0) return SO_OK;
+    scribe s = {.tt = tt};
+    so_store store;
+    so_arena arena;
+    SO_TRY(so_tt_ears_open(tt, false, &store, &s.net, error));
+    SO_TRY(so_tt_overlay(tt, &store, "ears", error));
+    SO_TRY(so_arena_init(&arena, (size_t)4 << 30, error));
+    so_pass_init(&s.pass, &arena, tt->pool, tt->kernels);
+    SO_TRY(so_writer_open(&s.units, so_tt_path(tt, "units.u16", path), error));
+    SO_TRY(so_writer_open(&s.index, so_tt_path(tt, "units.index", path), error));
+    so_status status = SO_OK;
+    for (int64_t i = 0; i < tt->corpus.count && status == SO_OK; i += ITEMS) {
+        if (tt->stop && *tt->stop)
+            status = so_fail(error, SO_ERR_STOPPED, "stopped as asked before item %lld", (long long)i);
+        if (status != SO_OK) break;
+        int64_t left = tt->corpus.count - i;
+        status = put_items(&s, i, left < ITEMS ? left : ITEMS, error);
+        if (i % 1002 == 0) so_tt_say(tt, "units: %lld of %lld items", (long long)i, (long long)tt->corpus.count);
+    }
+    if (status == SO_OK) status = so_writer_commit(&s.units, error);
+    if (status == SO_OK) status = so_writer_commit(&s.index, error);
+    so_writer_drop(&s.units);
+    so_writer_drop(&s.index);
+    so_arena_clear(&arena);
+    so_store_close(&store);
+    return status;
+}
+
+so_status so_tt_units_open(so_tt_units_file *units, const so_tt *tt, so_error *error)
+{
+    char path[1024];
+    memset(units, 0, sizeof *units);
+    SO_TRY(so_map_open(&units->index_map, so_tt_path(tt, "units.index", path), error));
+    SO_TRY(so_map_open(&units->unit_map, so_tt_path(tt, "units.u16", path), error));
+    units->item = (const so_tt_spoken *)units->index_map.data;
+    units->unit = (const uint16_t *)units->unit_map.data;
+    units->count = (int64_t)(units->index_map.size / sizeof *units->item);
+    return SO_OK;
+}
+
+void so_tt_units_close(so_tt_units_file *units)
+{
+    so_map_close(&units->index_map);
+    so_map_close(&units->unit_map);
+}

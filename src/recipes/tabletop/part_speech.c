@@ -1,0 +1,541 @@
+/* Stage 2 of the paper: the bottom speech layers learn to write down units (CTC), the top speech layers learn to speak
+ * text (cross entropy on units, with the ground-truth text and its alignment).
+ *
+ * The top layers see, at a row with N text tokens heard so far in the answer, the tokens [N + K - W, N + K): what
+ * generation will show them. N comes from forced alignment of the answer on the bottom layers' own posteriors.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
+#include "base/edit.h"
+#include "recipes/tabletop/part_batch.h"
+#include "recipes/tabletop/part_stages.h"
+#include "recipes/tabletop/part_units.h"
+#include "train/align.h"
+
+enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 3000, TAIL = 4, TOP_BATCH = 24 };
+
+/* ---- batches */
+so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
+{
+    so_tt_speech_batch *b = so_take(pass, sizeof *b, true);
+    if (!b) return NULL;
+    b->pass = pass;
+    b->tt = tt;
+    size_t bytes = SO_TT_SPEECH_ROWS * 4;
+    b->id = so_take(pass, bytes, false);
+    b->same = so_take(pass, bytes, false);
+    b->target = so_take(pass, bytes, false);
+    b->label = so_take(pass, SO_TT_SPEECH_LABELS * 4, false);
+    b->memory_id = so_take(pass, SO_TT_SPEECH_LABELS * 4, false);
+    b->memory_pos = so_take(pass, SO_TT_SPEECH_LABELS * 4, false);
+    b->fused_row = so_take(pass, bytes, false);
+    b->fused_pos = so_take(pass, bytes, false);
+    return b->fused_pos ? b : NULL;
+}
+
+static void add_ids(so_tt_speech_batch *b, const int32_t *ids, const uint16_t *units, int64_t n)
+{
+    int32_t first = b->tt->id->first_unit;
+    int64_t held = -1; /* with slips: sometimes a unit is another one, as an unknown voice makes it */
+    for (int64_t i = 0; i < n; i++) {
+        if (units && b->slips) {
+            held = so_rng_uniform(b->slips) < 0.03 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
+        }
+        if (b->rows == SO_TT_SPEECH_ROWS) {
+            so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d speech rows", SO_TT_SPEECH_ROWS);
+            return;
+        }
+        b->id[b->rows] = !units ? ids[i] : first + (int32_t)(held >= 0 ? held : units[i]);
+        b->same[b->rows] = units ? -1 : ids[i];
+        b->target[b->rows++] = -1;
+        b->seq_rows[b->seqs - 1]++;
+    }
+}
+
+/* Units whose text is `text`; returns the segment's number. */
+static int64_t add_segment(so_tt_speech_batch *b, const uint16_t *units, int64_t n, const char *text, so_ids *scratch)
+{
+    scratch->n = 0;
+    if (so_tt_encode(b->tt, text, scratch, &b->pass->error) != SO_OK) return -1;
+    if (b->labels + (int64_t)scratch->n > SO_TT_SPEECH_LABELS) {
+        so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d labels", SO_TT_SPEECH_LABELS);
+        return -1;
+    }
+    b->segment[b->segments] = (so_tt_segment){b->rows, n, b->labels, (int64_t)scratch->n};
+    memcpy(b->label + b->labels, scratch->data, scratch->n * 4);
+    b->labels += (int64_t)scratch->n;
+    add_ids(b, NULL, units, n);
+    return b->segments++;
+}
+
+static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
+{
+    int64_t s = b->seqs - 1;
+    b->memory0[s] = b->memories;
+    for (int64_t i = 0; i <= segment->labels; i++) { /* the text's end enters the memory too */
+        int32_t id = i < segment->labels ? b->label[segment->label0 + i] : b->tt->id->eot;
+        if (!(b->tt->pronounceable[id >> 3] >> (id & 7) & 1)) continue;
+        if (b->memories == SO_TT_SPEECH_LABELS) return;
+        b->memory_id[b->memories] = id;
+        b->memory_pos[b->memories] = (int32_t)(b->memories - b->memory0[s]);
+        b->memories++;
+    }
+    b->memory_rows[s] = b->memories - b->memory0[s];
+}
+
+/* Where speech ends in samples [n] at 16 kHz, as a share: behind the last 20 ms that have a twentieth of the loudest's
+ * level. */
+static double end_of_speech(const int16_t *x, int64_t n)
+{
+    enum { FRAME = 320 };
+    double most = 0, level[2048];
+    int64_t frames = n / FRAME < 2048 ? n / FRAME : 2048, last = frames - 1;
+    for (int64_t f = 0; f < frames; f++) {
+        level[f] = 0;
+        for (int64_t k = f * FRAME; k < (f + 1) * FRAME; k++) level[f] += (double)x[k] * x[k];
+        if (level[f] > most) most = level[f];
+    }
+    while (last > 0 && level[last] < most / 400) last--;
+    return frames ? (double)(last + 1) / (double)frames : 1;
+}
+
+/* While learning, a question is to be written down TAIL units after its end at the latest, and nothing in the silence
+ * behind it. What this alone is worth has not been measured. */
+static void cut_tail(so_tt_speech_batch *b, const so_tt_item *item, so_tt_segment *g)
+{
+    double share = end_of_speech(b->tt->corpus.q + item->q_at, item->q_count);
+    int64_t rows = (int64_t)(share * (double)g->rows) + 1 + TAIL;
+    for (int64_t r = rows; r < g->rows; r++) b->same[g->row0 + r] = b->tt->id->blank;
+    if (rows < g->rows) g->rows = rows;
+}
+
+void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, bool hear, bool speak,
+                      so_ids *scratch)
+{
+    const so_tt *tt = b->tt;
+    const so_tt_spoken *u = &units->item[i];
+    const so_tt_item *item = &tt->corpus.item[i];
+    if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
+    int64_t s = b->seqs++, row0 = b->rows;
+    add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
+    if (hear) {
+        int64_t who = b->slips ? so_rng_below(b->slips, 1 + SO_TT_DISGUISES) - 1 : -1;
+        int32_t at = who < 0 ? u->q_at : u->d_at[who], count = who < 0 ? u->q_count : u->d_count[who];
+        int64_t asked = add_segment(b, units->unit + at, count, item->question, scratch);
+        if (b->cut_tails && asked >= 0) cut_tail(b, item, &b->segment[asked]);
+    }
+    add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
+    b->answer_segment[s] = -1;
+    b->memory0[s] = b->memories;
+    b->fused0[s] = b->fused;
+    if (!speak || !so_ok(b->pass)) return;
+    int64_t before = b->rows - 1;
+    int64_t segment = add_segment(b, units->unit + u->a_at, u->a_count, item->answer, scratch);
+    if (segment < 0) return;
+    b->answer_segment[s] = segment;
+    add_memory(b, &b->segment[segment]);
+    for (int64_t r = 0; r <= u->a_count; r++) {
+        b->target[before + r] = r < u->a_count ? tt->id->first_unit + units->unit[u->a_at + r] : tt->id->eot;
+        b->fused_row[b->fused] = (int32_t)(before + r);
+        b->fused_pos[b->fused++] = (int32_t)(before + r - row0);
+    }
+    b->fused_rows[s] = b->fused - b->fused0[s];
+}
+
+void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, so_ids *scratch)
+{
+    const so_tt *tt = b->tt;
+    const so_tt_spoken *u = &units->item[i];
+    if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
+    int64_t s = b->seqs++;
+    add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
+    add_segment(b, units->unit + u->a_at, u->a_count, tt->corpus.item[i].answer, scratch);
+    add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
+    b->answer_segment[s] = -1;
+    b->memory0[s] = b->memories;
+    b->fused0[s] = b->fused;
+}
+
+static so_batch *sequences(so_tt_speech_batch *b) { return so_batch_many(b->pass, b->seqs, b->seq_rows, NULL); }
+
+/* ---- what both stages measure */
+static so_tensor *ctc_loss(so_tt_speech_batch *b, so_tensor *logits, const int32_t *label, const int64_t *label0,
+                           const int64_t *labels, const int32_t *earliest, int32_t blank, int64_t total)
+{
+    int64_t *row0 = so_take(b->pass, (size_t)b->segments * 8, false),
+            *rows = so_take(b->pass, (size_t)b->segments * 8, false);
+    if (!rows) return NULL;
+    for (int64_t i = 0; i < b->segments; i++) {
+        row0[i] = b->segment[i].row0;
+        rows[i] = b->segment[i].rows;
+    }
+    so_ctc ctc = {.n_seqs = b->segments,
+                  .row0 = row0,
+                  .rows = rows,
+                  .label0 = label0,
+                  .n_labels = labels,
+                  .labels = label,
+                  .earliest = earliest,
+                  .blank = blank,
+                  .divide = (double)total};
+    return so_ctc_loss(b->pass, logits, &ctc);
+}
+
+static so_tensor *text_ctc(so_tt_speech_batch *b, so_tensor *logits, const int32_t *earliest)
+{
+    int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false),
+            *labels = so_take(b->pass, (size_t)b->segments * 8, false);
+    if (!labels) return NULL;
+    for (int64_t i = 0; i < b->segments; i++) {
+        label0[i] = b->segment[i].label0;
+        labels[i] = b->segment[i].labels;
+    }
+    return ctc_loss(b, logits, b->label, label0, labels, earliest, b->tt->id->blank, b->labels);
+}
+
+/* Token errors of the greedy CTC reading, over all segments. */
+static void count_errors(const so_tt_speech_batch *b, const so_tensor *logits, int64_t *errors, int64_t *tokens,
+                         int64_t *whole)
+{
+    int64_t v = so_cols(logits);
+    for (int64_t s = 0; s < b->segments; s++) {
+        const so_tt_segment *g = &b->segment[s];
+        int32_t got[1024], previous = b->tt->id->blank;
+        so_edits row[1025];
+        int64_t n = 0;
+        for (int64_t r = g->row0; r < g->row0 + g->rows && n < 1024; r++) {
+            int64_t best = 0;
+            for (int64_t k = 1; k < v; k++)
+                if (so_data(logits)[r * v + k] > so_data(logits)[r * v + best]) best = k;
+            if (best != b->tt->id->blank && best != previous) got[n++] = (int32_t)best;
+            previous = (int32_t)best;
+        }
+        int64_t wrong = so_edit_distance(b->label + g->label0, g->labels, got, n, row);
+        *errors += wrong;
+        *tokens += g->labels;
+        *whole += wrong == 0;
+    }
+}
+
+/* ---- the bottom layers */
+typedef struct context {
+    const so_tt *tt;
+    so_omni net;
+    so_tt_units_file units;
+    so_ids scratch;
+    so_tensor *phone_w; /* the auxiliary phoneme head, thrown away afterwards */
+    int64_t train;      /* items below are for training, the rest for evaluation */
+    int64_t ahead, window;
+} context;
+
+static so_tensor *phone_ctc(so_tt_speech_batch *b, const int64_t *items, so_tensor *logits, const bool *answer)
+{
+    int32_t *label = so_take(b->pass, (size_t)b->segments * 256 * 4, false);
+    int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false),
+            *labels = so_take(b->pass, (size_t)b->segments * 8, false);
+    int64_t total = 0;
+    if (!labels) return NULL;
+    for (int64_t i = 0; i < b->segments; i++) {
+        const so_tt_item *item = &b->tt->corpus.item[items[i]];
+        label0[i] = total;
+        labels[i] = answer[i] ? item->a_phones : item->q_phones;
+        for (int64_t k = 0; k < labels[i]; k++) label[total++] = answer[i] ? item->a_phone[k] : item->q_phone[k];
+    }
+    return ctc_loss(b, logits, label, label0, labels, NULL, 0, total);
+}
+
+static int64_t letters(const char *text, size_t n)
+{
+    int64_t found = 0;
+    for (size_t i = 0; i < n; i++) found += (text[i] | 32) >= 'a' && (text[i] | 32) <= 'z';
+    return found;
+}
+
+/* The first row of its segment on which each label of the batch may be written: where, by the phoneme head's alignment,
+ * all but the last phoneme of what it stands for have been heard. Which phoneme ends a token is told from its share of
+ * the text's letters. NULL, which demands nothing, on a failure.
+ *
+ * Left alone, CTC writes words as soon as it can guess that some word must come, where it has heard little of it ("
+ * bridge" for "brick") or nothing: a month after "What month comes before", any month, for good. */
+static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, const bool *answer,
+                                const so_tensor *phones)
+{
+    int64_t v = so_cols(phones);
+    int32_t *earliest = so_take(b->pass, (size_t)b->labels * 4 + 4, true),
+            *heard = so_take(b->pass, (size_t)b->rows * 4, false);
+    int32_t *wanted = so_take(b->pass, 256 * 4, false);
+    for (int64_t i = 0; i < b->segments && wanted; i++) {
+        const so_tt_segment *g = &b->segment[i];
+        const so_tt_item *item = &b->tt->corpus.item[items[i]];
+        int64_t n = answer[i] ? item->a_phones : item->q_phones, total = 0, passed = 0, row = 0;
+        const char *text = answer[i] ? item->answer : item->question;
+        so_error error;
+        for (int64_t k = 0; k < n; k++) wanted[k] = answer[i] ? item->a_phone[k] : item->q_phone[k];
+        total = letters(text, strlen(text));
+        if (!n || !total ||
+            so_ctc_align(so_data(phones) + g->row0 * v, g->rows, v, wanted, n, 0, heard, NULL, &error) != SO_OK)
+            continue;
+        for (int64_t j = 0; j < g->labels; j++) {
+            size_t size;
+            const char *piece = so_tokenizer_piece(b->tt->tokenizer, b->label[g->label0 + j], &size);
+            passed += letters(piece, size);
+            int64_t phone = (2 * passed * n + total) / (2 * total) - 1; /* how many before the last one */
+            while (row < g->rows - 1 && heard[row] < phone) row++;
+            int64_t latest = g->rows - 2 * (g->labels - j);
+            earliest[g->label0 + j] = (int32_t)(row < latest ? row : latest > 0 ? latest : 0);
+        }
+    }
+    return wanted ? earliest : NULL;
+}
+
+static double share_of(const char *part, const char *task, int batch) { return so_tt_share(part, task) / batch; }
+
+/* The share of what is heard that is the model's own voice alone, and of questions whose answer is heard too. */
+typedef struct company {
+    double echo, answered;
+    bool patient; /* no token before what it stands for has been heard */
+} company;
+
+/* Whether an item's answer tells its last word before it is spoken. */
+static bool guessed(const context *c, int64_t item)
+{
+    return (1u << SO_TALK_DAY | 1u << SO_TALK_MONTH) >> c->tt->corpus.item[item].kind & 1;
+}
+
+static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, company own, so_notes *notes,
+                       bool measure, so_rng *slips)
+{
+    so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
+    int64_t *items = so_take(pass, (size_t)n * 16, false);
+    bool *answer = so_take(pass, (size_t)n * 2, false);
+    if (!b || !answer) return NULL;
+    b->slips = slips;
+    b->cut_tails = slips != NULL;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t before = b->segments;
+        double which = slips ? so_rng_uniform(slips) - own.echo : 0;
+        bool echo = which < 0;
+        if (echo)
+            so_tt_speech_echo(b, &c->units, item[i], &c->scratch);
+        else
+            so_tt_speech_add(b, &c->units, item[i], true, which < own.answered && !guessed(c, item[i]), &c->scratch);
+        for (int64_t g = before; g < b->segments; g++) {
+            items[g] = item[i];
+            answer[g] = echo || g > before;
+        }
+    }
+    so_batch *batch = sequences(b);
+    so_tensor *each[16];
+    so_tensor *x = so_embed(pass, c->net.audio_embed, b->rows, b->id);
+    so_tensor *h = so_llama_forward(pass, &c->net.bottom, x, batch, each);
+    so_tensor *logits = so_omni_ctc(pass, &c->net, h);
+    so_tensor *phones = c->phone_w ? so_linear(pass, each[PHONE_LAYER], c->phone_w, NULL) : NULL;
+    if (!so_ok(pass)) return NULL;
+    const int32_t *earliest = phones && own.patient ? spoken_by(b, items, answer, phones) : NULL;
+    so_tensor *loss[3] = {text_ctc(b, logits, earliest), so_cross_entropy(pass, logits, b->same), NULL};
+    int losses = 2;
+    if (phones && so_ok(pass)) loss[losses++] = phone_ctc(b, items, phones, answer);
+    if (!so_ok(pass)) return NULL;
+    so_notes_add(notes, "ctc", so_data(loss[0])[0], 1);
+    so_notes_add(notes, "template", so_data(loss[1])[0], 1);
+    if (losses == 3) so_notes_add(notes, "phonemes", so_data(loss[2])[0], 1);
+    if (measure) {
+        int64_t errors = 0, tokens = 0, whole = 0;
+        count_errors(b, logits, &errors, &tokens, &whole);
+        so_notes_add(notes, "token errors", (double)errors / (double)tokens, (double)tokens);
+        so_notes_add(notes, "whole", (double)whole / (double)b->segments, (double)b->segments);
+    }
+    return so_weighted_sum(pass, losses, loss,
+                           (so_real[]){so_tt_weight("bottom", "ctc"), so_tt_weight("bottom", "template"),
+                                       so_tt_weight("bottom", "phonemes")});
+}
+
+/* One voice, always the same, is what lifts CTC over whole words off its plateau: at first nearly every question comes
+ * with its answer (with one answer in three, 2,000 steps taught less than 500). Then questions take the room that the
+ * answers no longer need.
+ *
+ * What comes last are words of a small closed set at the end of a question: letters, numbers, and above all days and
+ * months, which the layers would rather guess from the words before them, as they can in answers ("May comes after
+ * April."): these questions come more often, those of days and months always alone. Questions about pictures are heard
+ * well long before. */
+static int64_t draw(const context *c, so_rng *rng)
+{
+    const uint32_t closed = SO_TT_RECKONING | 1u << SO_TALK_LETTER, named = 1u << SO_TALK_DAY | 1u << SO_TALK_MONTH;
+    int64_t item = so_rng_below(rng, c->train);
+    double which = so_rng_uniform(rng);
+    uint32_t kinds = which < 0.15 ? named : which < 0.25 ? closed : 0;
+    for (int tries = 0; kinds && tries < 256 && !(kinds >> c->tt->corpus.item[item].kind & 1); tries++)
+        item = so_rng_below(rng, c->train);
+    bool again = !kinds && which < 0.7 && c->tt->corpus.item[item].scene != ~(uint64_t)0;
+    return again ? so_rng_below(rng, c->train) : item;
+}
+
+static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
+{
+    context *c = p;
+    int64_t item[BOTTOM_BATCH];
+    bool early = m->step < EARLY_STEPS;
+    int n = early ? EARLY_BATCH : BOTTOM_BATCH;
+    company own = {share_of("bottom", "echo", BOTTOM_BATCH),
+                   early ? 1 : share_of("bottom", "asr, answered", BOTTOM_BATCH), !early};
+    for (int i = 0; i < n; i++) {
+        item[i] = early ? so_rng_below(&m->rng, c->train) : draw(c, &m->rng);
+        m->tokens += c->units.item[item[i]].q_count;
+    }
+    return hear(c, pass, n, item, own, m->notes, m->step % 25 == 0, &m->rng);
+}
+
+static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
+{
+    context *c = p;
+    (void)step;
+    for (int64_t at = c->train; at + BOTTOM_BATCH <= c->units.count && so_ok(pass); at += BOTTOM_BATCH) {
+        size_t mark = so_arena_mark(pass->arena);
+        int64_t item[BOTTOM_BATCH];
+        for (int i = 0; i < BOTTOM_BATCH; i++) item[i] = at + i;
+        hear(c, pass, BOTTOM_BATCH, item, (company){0, 1, false}, notes, true, NULL);
+        so_arena_release(pass->arena, mark);
+    }
+    *error = pass->error;
+    return error->status;
+}
+
+static so_status open_context(context *c, so_tt *tt, so_store *store, const char *const *parts, so_error *error)
+{
+    *c = (context){.tt = tt, .ahead = tt->lookahead, .window = tt->window};
+    SO_TRY(so_tt_omni_open(tt, store, &c->net, parts, error));
+    SO_TRY(so_tt_units_open(&c->units, tt, error));
+    c->train = c->units.count - SO_TT_HELD_OUT;
+    if (c->train < 100)
+        return so_fail(error, SO_ERR_STATE, "%lld items of speech, expected some thousands", (long long)c->units.count);
+    return SO_OK;
+}
+
+so_status so_tt_bottom(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "bottom")) return SO_OK;
+    context c;
+    so_store store;
+    so_rng rng;
+    SO_TRY(open_context(&c, tt, &store, NULL, error));
+    so_rng_init(&rng, tt->seed, 4);
+    so_binder binder = {.store = &store, .rng = &rng};
+    binder.sizes.of['D'] = c.net.config.llama.width;
+    const so_bind_row phone[] = {{offsetof(context, phone_w), "phones", "64 D", "phones", SO_INIT_FAN_IN, 1, false}};
+    SO_TRY(SO_BIND(&binder, "", 0, phone, &c, error));
+    so_tt_job job = {.part = "bottom",
+                     .store = &store,
+                     .keep = (const char *[]){"bottom", NULL},
+                     .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
+    so_tt_units_close(&c.units);
+    so_ids_clear(&c.scratch);
+    so_store_close(&store);
+    return status;
+}
+
+/* ---- the top layers */
+
+/* How many tokens of the memory every fused row has behind it, by forced alignment on the CTC logits, and its window.
+ */
+static bool align(const context *c, so_tt_speech_batch *b, const so_tensor *logits, int32_t *lo, int32_t *hi)
+{
+    int64_t v = so_cols(logits);
+    so_window window = {c->window, c->ahead};
+    int32_t *heard = so_take(b->pass, SO_TT_SPEECH_ROWS * 4, false);
+    for (int64_t s = 0; s < b->seqs && heard; s++) {
+        if (b->answer_segment[s] < 0) continue;
+        const so_tt_segment *g = &b->segment[b->answer_segment[s]];
+        so_error error;
+        if (so_ctc_align(so_data(logits) + g->row0 * v, g->rows, v, b->label + g->label0, g->labels, b->tt->id->blank,
+                         heard, NULL, &error) != SO_OK)
+            for (int64_t r = 0; r < g->rows; r++) heard[r] = (int32_t)(g->labels * (r + 1) / g->rows);
+        for (int64_t r = 0; r < b->fused_rows[s]; r++)
+            so_window_of(&window, r ? heard[r - 1] : 0, b->memory_rows[s], &lo[b->fused0[s] + r],
+                         &hi[b->fused0[s] + r]);
+    }
+    return heard != NULL;
+}
+
+static so_tensor *speak(context *c, so_pass *pass, so_tt_speech_batch *b, so_notes *notes)
+{
+    so_batch *batch = sequences(b);
+    so_tensor *h = so_omni_hear(pass, &c->net, b->rows, b->id, batch);
+    so_tensor *ctc = so_omni_ctc(pass, &c->net, h);
+    size_t bytes = (size_t)(b->fused + 1) * 4;
+    int32_t *lo = so_take(pass, bytes, false), *hi = so_take(pass, bytes, false), *target = so_take(pass, bytes, false);
+    if (!target || !align(c, b, ctc, lo, hi)) return NULL;
+    for (int64_t r = 0; r < b->fused; r++) target[r] = b->target[b->fused_row[r]];
+    so_fusion fusion = {.memory_rows = b->memories,
+                        .memory_ids = b->memory_id,
+                        .memory_pos = b->memory_pos,
+                        .rows = b->fused,
+                        .row = b->fused_row,
+                        .pos = b->fused_pos,
+                        .n_seqs = b->seqs,
+                        .seq_rows = b->fused_rows,
+                        .ranges = {b->memory0, b->memory_rows, lo, hi}};
+    so_tensor *x = so_omni_speak(pass, &c->net, h, batch, &fusion, NULL);
+    so_tensor *logits = so_omni_voice(pass, &c->net, so_take_rows(pass, x, b->fused, b->fused_row));
+    so_tensor *loss = so_cross_entropy(pass, logits, target);
+    if (!so_ok(pass)) return NULL;
+    int64_t right = 0, v = so_cols(logits);
+    for (int64_t r = 0; r < b->fused; r++) {
+        const so_real *z = so_data(logits) + r * v;
+        int64_t best = 0;
+        for (int64_t k = 1; k < v; k++)
+            if (z[k] > z[best]) best = k;
+        right += best == target[r];
+    }
+    so_notes_add(notes, "units", so_data(loss)[0], 1);
+    so_notes_add(notes, "units right", (double)right / (double)b->fused, (double)b->fused);
+    return loss;
+}
+
+static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
+{
+    context *c = p;
+    so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
+    if (b) b->slips = &m->rng;
+    for (int i = 0; b && i < TOP_BATCH; i++) {
+        int64_t item = so_rng_below(&m->rng, c->train);
+        bool hear = so_rng_uniform(&m->rng) < share_of("top", "s-s", TOP_BATCH);
+        so_tt_speech_add(b, &c->units, item, hear, true, &c->scratch);
+    }
+    if (!b || !so_ok(pass)) return NULL;
+    m->tokens = b->rows;
+    return speak(c, pass, b, m->notes);
+}
+
+static so_status top_evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
+{
+    context *c = p;
+    (void)step;
+    for (int64_t at = c->train; at + TOP_BATCH <= c->units.count && so_ok(pass); at += TOP_BATCH) {
+        size_t mark = so_arena_mark(pass->arena);
+        so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
+        for (int i = 0; b && i < TOP_BATCH; i++) so_tt_speech_add(b, &c->units, at + i, i % 2, true, &c->scratch);
+        if (b) speak(c, pass, b, notes);
+        so_arena_release(pass->arena, mark);
+    }
+    *error = pass->error;
+    return error->status;
+}
+
+so_status so_tt_top(so_tt *tt, so_error *error)
+{
+    if (so_tt_done(tt, "top")) return SO_OK;
+    context c;
+    so_store store;
+    SO_TRY(open_context(&c, tt, &store, (const char *[]){"bottom", NULL}, error));
+    so_tt_job job = {.part = "top",
+                     .store = &store,
+                     .keep = (const char *[]){"top", NULL},
+                     .hooks = {.context = &c, .micro = top_micro, .evaluate = top_evaluate}};
+    so_status status = so_tt_learn(tt, &job, error);
+    so_tt_units_close(&c.units);
+    so_ids_clear(&c.scratch);
+    so_store_close(&store);
+    return status;
+}

@@ -1,0 +1,269 @@
+/* What the parts of the tabletop recipe share: sizes, template pieces, weights between parts, running a trainer.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "recipes/tabletop/recipe.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "formats/safetensors.h"
+
+const char so_tabletop_system[] = "You see, hear and speak.";
+
+so_omni_config so_tt_config(const so_tt *tt)
+{
+    int32_t text = tt->id->first_unit;
+    return (so_omni_config){
+        .llama = {.width = 192,
+                  .heads = 6,
+                  .kv_heads = 2,
+                  .head_width = 32,
+                  .ff = 512,
+                  .rms_eps = 1e-5,
+                  .rope_theta = 10000},
+        .bottom = 3,
+        .backbone = SO_TT_LAYERS,
+        .top = 5,
+        .text_rows = text,
+        .audio_rows = text + SO_TT_UNITS,
+        .speech = true,
+        .fuse = tt->fuse,
+        .vision = true,
+        .siglip = {.width = 128, .heads = 4, .ff = 384, .layers = 4, .image = 112, .patch = 14, .norm_eps = 1e-6},
+    };
+}
+
+const char *so_tt_path(const so_tt *tt, const char *name, char *path)
+{
+    snprintf(path, 1024, "%s/%s", tt->folder, name);
+    return path;
+}
+
+void so_tt_say(const so_tt *tt, const char *format, ...)
+{
+    if (!tt->say) return;
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    tt->say(tt->say_context, line);
+}
+
+bool so_tt_done(const so_tt *tt, const char *part)
+{
+    char name[128], path[1024];
+    snprintf(name, sizeof name, "%s.safetensors", part);
+    return access(so_tt_path(tt, name, path), R_OK) == 0;
+}
+
+static so_status template_pieces(so_tt *tt, so_error *error)
+{
+    so_tt *t = tt;
+    t->id = so_tokenizer_names(t->tokenizer);
+    const char *head = "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n";
+    const char *turn = "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n";
+    const char *reply = "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n";
+    SO_TRY(so_tt_encode(t, head, &t->head, error));
+    SO_TRY(so_tt_encode(t, so_tabletop_system, &t->head, error));
+    SO_TRY(so_tt_encode(t, turn, &t->head, error));
+    SO_TRY(so_tt_encode(t, turn, &t->turn, error));
+    SO_TRY(so_tt_encode(t, reply, &t->reply, error));
+    t->pronounceable = calloc((size_t)so_tokenizer_size(t->tokenizer) / 8 + 1, 1);
+    if (!t->pronounceable) return so_fail(error, SO_ERR_NOMEM, "no memory for a vocabulary");
+    return so_tokenizer_pronounceable(t->tokenizer, t->pronounceable, error);
+}
+
+static so_status open_corpus(so_tt *tt, so_error *error)
+{
+    char path[1024];
+    so_tt_corpus *c = &tt->corpus;
+    if (access(so_tt_path(tt, "corpus.index", path), R_OK) != 0) return SO_OK;
+    SO_TRY(so_map_open(&c->index_map, path, error));
+    SO_TRY(so_map_open(&c->q_map, so_tt_path(tt, "corpus.q16", path), error));
+    SO_TRY(so_map_open(&c->a_map, so_tt_path(tt, "corpus.a22", path), error));
+    c->item = (const so_tt_item *)c->index_map.data;
+    c->count = (int64_t)(c->index_map.size / sizeof *c->item);
+    c->q = (const int16_t *)c->q_map.data;
+    c->a = (const int16_t *)c->a_map.data;
+    return SO_OK;
+}
+
+so_status so_tt_open(so_tt *tt, so_error *error)
+{
+    char path[1024];
+    SO_TRY(so_make_folder(tt->folder, error));
+    SO_TRY(so_mel_open(&tt->whisper, SO_MEL_WHISPER, error));
+    SO_TRY(so_mel_open(&tt->vocoder, SO_MEL_VOCODER, error));
+    SO_TRY(so_resampler_open(&tt->down, 22050, 16000, error));
+    if (access(so_tt_path(tt, "tokenizer.json", path), R_OK) == 0) {
+        SO_TRY(so_tokenizer_load_json(&tt->tokenizer, path, error));
+        SO_TRY(template_pieces(tt, error));
+    }
+    return open_corpus(tt, error);
+}
+
+void so_tt_close(so_tt *tt)
+{
+    so_tokenizer_close(&tt->tokenizer);
+    so_ids_clear(&tt->head);
+    so_ids_clear(&tt->turn);
+    so_ids_clear(&tt->reply);
+    free(tt->pronounceable);
+    tt->pronounceable = NULL;
+    so_map_close(&tt->corpus.index_map);
+    so_map_close(&tt->corpus.q_map);
+    so_map_close(&tt->corpus.a_map);
+    so_mel_close(&tt->whisper);
+    so_mel_close(&tt->vocoder);
+    so_resampler_close(&tt->down);
+}
+
+so_status so_tt_encode(const so_tt *tt, const char *text, so_ids *ids, so_error *error)
+{
+    return so_tokenizer_encode(tt->tokenizer, text, strlen(text), SO_ENCODE_SPECIAL, ids, error);
+}
+
+so_status so_tt_overlay(const so_tt *tt, so_store *store, const char *part, so_error *error)
+{
+    char name[128], path[1024];
+    so_safetensors *file;
+    snprintf(name, sizeof name, "%s.safetensors", part);
+    SO_TRY(so_safetensors_open(&file, so_tt_path(tt, name, path), error));
+    const so_views *views = so_safetensors_views(file);
+    so_status status = SO_OK;
+    for (int64_t i = 0; i < views->count && status == SO_OK; i++) {
+        const so_view *view = &views->view[i];
+        so_weight *w = so_store_find(store, view->name);
+        if (!w) continue;
+        if (view->type != SO_F32 || so_view_elements(view) != so_count(&w->tensor))
+            status = so_fail(error, SO_ERR_SHAPE, "'%s' in %s has another size than the model", view->name, path);
+        else
+            memcpy(w->tensor.data, view->data, view->bytes);
+    }
+    so_safetensors_close(&file);
+    return status;
+}
+
+so_status so_tt_omni_open(const so_tt *tt, so_store *store, so_omni *net, const char *const *parts, so_error *error)
+{
+    so_omni_config config = so_tt_config(tt);
+    so_rng rng;
+    so_rng_init(&rng, tt->seed, 1);
+    so_binder binder = {.store = store, .rng = &rng};
+    SO_TRY(so_store_open(store, 0, error));
+    SO_TRY(so_omni_bind(net, &config, &binder, error));
+    for (; parts && *parts; parts++) SO_TRY(so_tt_overlay(tt, store, *parts, error));
+    return SO_OK;
+}
+
+static bool listed(const char *const *groups, const char *group)
+{
+    if (!groups) return true;
+    for (; *groups; groups++)
+        if (strcmp(*groups, group) == 0) return true;
+    return false;
+}
+
+so_status so_tt_keep(const so_tt *tt, const so_store *store, const char *const *groups, const char *part,
+                     so_error *error)
+{
+    char name[128], path[1024];
+    so_safetensors_writer *writer;
+    snprintf(name, sizeof name, "%s.safetensors", part);
+    SO_TRY(so_safetensors_create(&writer, so_tt_path(tt, name, path), error));
+    so_status status = so_safetensors_set(writer, "made by", "stream-omni train tabletop", error);
+    for (int64_t i = 0; i < store->count && status == SO_OK; i++) {
+        const so_weight *w = store->weight[i];
+        if (listed(groups, w->group))
+            status = so_safetensors_declare(writer, w->tensor.name, SO_F32, w->tensor.n_dims, w->tensor.dim, error);
+    }
+    for (int64_t i = 0; i < store->count && status == SO_OK; i++) {
+        const so_weight *w = store->weight[i];
+        if (listed(groups, w->group))
+            status =
+                so_safetensors_put(writer, w->tensor.name, w->tensor.data, (size_t)so_count(&w->tensor) * 4, error);
+    }
+    if (status != SO_OK) {
+        so_safetensors_drop(&writer);
+        return status;
+    }
+    return so_safetensors_commit(&writer, error);
+}
+
+typedef struct telling {
+    const so_tt *tt;
+    const char *part;
+} telling;
+
+static _Thread_local telling current;
+
+static void tell(void *context, const so_progress *p)
+{
+    (void)context;
+    char notes[400] = "";
+    int used = 0;
+    const so_notes *n = p->evaluation ? p->evaluation : p->notes;
+    for (int i = 0; n && i < n->count && used < 380; i++)
+        used += snprintf(notes + used, sizeof notes - (size_t)used, "  %s %.4g", n->note[i].name,
+                         so_note_mean(&n->note[i]));
+    so_tt_say(current.tt, "%s%s %lld/%lld  loss %.4f  rate %.2g  norm %.2g  %.0f tok/s  %.0f s, %.0f s left%s",
+              current.part, p->evaluation ? " EVALUATION" : "", (long long)p->step, (long long)p->steps, p->loss,
+              p->rate, p->norm, p->tokens_per_second, p->elapsed, p->left, notes);
+}
+
+so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so_error *error)
+{
+    char path[1024];
+    so_tt_path(tt, part, path);
+    SO_TRY(so_make_folder(path, error));
+    trainer->plan.folder = path;
+    trainer->plan.seed = tt->seed;
+    if (tt->minutes > 0) {
+        trainer->plan.seconds = tt->minutes * 60;
+        trainer->plan.anneal_by_time = true;
+    }
+    if (!trainer->plan.save_every) trainer->plan.save_every = 200;
+    trainer->hooks.stop = tt->stop;
+    trainer->hooks.progress = tell;
+    current = (telling){tt, part};
+    return so_trainer_run(trainer, tt->pool, tt->learning ? tt->learning : tt->kernels, error);
+}
+
+void so_tt_picture(uint64_t seed, float *pixels)
+{
+    so_scene scene;
+    uint8_t rgb[SO_TABLETOP_SIDE * SO_TABLETOP_SIDE * 3];
+    enum { AREA = SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
+    so_scene_make(&scene, seed);
+    so_scene_render(&scene, rgb);
+    for (int i = 0; i < AREA; i++)
+        for (int c = 0; c < 3; c++) pixels[c * AREA + i] = ((float)(rgb[i * 3 + c] * (1 / 255.0)) - 0.5f) / 0.5f;
+}
+
+so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count,
+                       so_error *error)
+{
+    int64_t n = answer ? item->a_count : item->q_count;
+    const int16_t *from = answer ? tt->corpus.a + item->a_at : tt->corpus.q + item->q_at;
+    int64_t out = answer ? so_resampler_length(tt->down, n) : n;
+    float *x = malloc((size_t)n * sizeof *x + 4), *y = x;
+    if (answer) y = malloc((size_t)out * sizeof *y + 4);
+    if (!x || !y) {
+        free(x);
+        if (answer) free(y);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
+    }
+    for (int64_t i = 0; i < n; i++) x[i] = (float)from[i] / 32768.0f;
+    so_status status = answer ? so_resample(tt->down, x, n, y, error) : SO_OK;
+    if (answer) free(x);
+    if (status != SO_OK) {
+        free(y);
+        return status;
+    }
+    *pcm = y;
+    *count = out;
+    return SO_OK;
+}

@@ -1,0 +1,131 @@
+/* The tabletop recipe: from a seed to a small Stream-Omni that sees, hears, writes and speaks.
+ *
+ * The recipe stands above train/ and data/, which do not see each other, and joins them: it draws samples from the
+ * world, turns them into batches, and runs one part after another. Each part reads what earlier parts left in the
+ * working folder and leaves <part>.safetensors there; a part that is finished is not run again, one that was
+ * interrupted resumes.
+ *
+ *   vocabulary   the text tokenizer                          corpus   questions and answers, spoken
+ *   ears         the speech tokenizer (CTC through the VQ)   units    the corpus as speech units
+ *   eyes         the vision tower (objects under patches)    backbone stage 1: text and pictures to text
+ *   bottom       stage 2: speech to text (CTC)               top      stage 2: text to speech units
+ *   flow         units to mel                                vocoder  mel to samples
+ *   omni         stage 3: the three tri-modal tasks          model    one GGUF file
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_RECIPES_TABLETOP_RECIPE_H
+#define SO_RECIPES_TABLETOP_RECIPE_H
+
+#include "backend/kernels.h"
+#include "base/file.h"
+#include "dataset/tabletop/tabletop.h"
+#include "media/mel.h"
+#include "media/resample.h"
+#include "models/stream_omni.h"
+#include "text/chat.h"
+#include "train/trainer.h"
+
+/* The model's own system text. */
+extern const char so_tabletop_system[];
+
+/* Names of the ways of fusion, by so_fuse. */
+extern const char *const so_tt_fusions[3];
+
+enum {
+    SO_TT_TEXT_SIZE = 1248, /* vocabulary of the BPE */
+    SO_TT_WORDS = 880,      /* of it: words that are one token though pairs do not make them */
+    SO_TT_UNITS = 512,
+    SO_TT_LAYERS = 6,     /* of the language model */
+    SO_TT_PHONES = 64,    /* most phoneme classes, 0 is CTC's blank */
+    SO_TT_HELD_OUT = 504, /* the last items of the corpus: of the reserved part, never learned from */
+};
+
+/* One spoken exchange of the corpus. Samples stand in two packed files of 16-bit numbers. */
+typedef struct so_tt_item {
+    so_tabletop_kind kind;
+    uint64_t scene; /* seed of the picture; ~0: none */
+    char question[160], answer[160];
+    int64_t q_at, q_count;              /* the user's voice, 16 kHz */
+    int64_t a_at, a_count;              /* the model's voice, 22050 Hz */
+    uint8_t q_phone[256], a_phone[256]; /* classes 1.. of what is spoken */
+    int16_t q_phones, a_phones;
+} so_tt_item;
+
+typedef struct so_tt_corpus {
+    so_map index_map, q_map, a_map;
+    const so_tt_item *item;
+    int64_t count;
+    const int16_t *q, *a;
+} so_tt_corpus;
+
+typedef struct so_tt {
+    const char *folder;
+    uint64_t seed;
+    int64_t steps;  /* of each part that trains; 0: the plan's */
+    double minutes; /* time limit per part; 0: the plan's steps alone */
+    so_pool *pool;
+    const so_kernels *kernels;
+    so_fuse fuse;               /* of the top layers */
+    int64_t window, lookahead;  /* W (-1: unbounded) and K */
+    const so_kernels *learning; /* what training computes with; NULL: kernels */
+    const volatile sig_atomic_t *stop;
+    void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
+    void *say_context;
+    so_tokenizer *tokenizer;
+    const so_token_names *id;
+    so_ids head, turn,
+        reply; /* template pieces: up to the user's content; <eot> + user header; <eot> + assistant header */
+    uint8_t *pronounceable; /* bitmap over text ids */
+    so_tt_corpus corpus;
+    so_mel *whisper, *vocoder;
+    so_resampler *down; /* 22050 -> 16000 */
+} so_tt;
+
+/* Opens the working folder and what is there already (tokenizer, corpus). */
+so_status so_tt_open(so_tt *tt, so_error *error);
+void so_tt_close(so_tt *tt);
+
+/* ---- parts, in order; each is resumable */
+so_status so_tt_vocabulary(so_tt *tt, so_error *error);
+so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *error);
+so_status so_tt_eyes(so_tt *tt, so_error *error);
+so_status so_tt_backbone(so_tt *tt, so_error *error);
+so_status so_tt_ears(so_tt *tt, so_error *error);
+so_status so_tt_units(so_tt *tt, so_error *error);
+so_status so_tt_bottom(so_tt *tt, so_error *error);
+so_status so_tt_top(so_tt *tt, so_error *error);
+so_status so_tt_flow(so_tt *tt, so_error *error);
+so_status so_tt_vocoder(so_tt *tt, so_error *error);
+/* Optional: goes on from vocoder.safetensors in the contest of 7.2, with small judges; leaves polish.safetensors. */
+so_status so_tt_polish(so_tt *tt, so_error *error);
+so_status so_tt_omni(so_tt *tt, so_error *error);
+
+/* Puts all parts together as <folder>/model, in the published layout; parts that are absent stay random and are named.
+ */
+so_status so_tt_model(so_tt *tt, so_error *error);
+
+/* ---- what parts share (tabletop.c) */
+so_omni_config so_tt_config(const so_tt *tt);
+/* A store with the whole model, random from the recipe's seed, overlaid with what `parts` (NULL at the end) left. */
+so_status so_tt_omni_open(const so_tt *tt, so_store *store, so_omni *net, const char *const *parts, so_error *error);
+/* Copies into `store` every weight of <folder>/<part>.safetensors that it has by name. SO_ERR_MISSING without the file.
+ */
+so_status so_tt_overlay(const so_tt *tt, so_store *store, const char *part, so_error *error);
+/* Writes the weights of the groups (NULL at the end; NULL: all) to <folder>/<part>.safetensors. */
+so_status so_tt_keep(const so_tt *tt, const so_store *store, const char *const *groups, const char *part,
+                     so_error *error);
+bool so_tt_done(const so_tt *tt, const char *part);
+/* "<folder>/<name>" in `path` of at least 1024 bytes. */
+const char *so_tt_path(const so_tt *tt, const char *name, char *path);
+/* Runs a trainer whose folder is <folder>/<part>; fills the hooks' stop and progress. */
+so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so_error *error);
+/* Appends the ids of a text. */
+so_status so_tt_encode(const so_tt *tt, const char *text, so_ids *ids, so_error *error);
+void so_tt_say(const so_tt *tt, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Normalised picture [3, 112, 112] of a scene. */
+void so_tt_picture(uint64_t scene, float *pixels);
+/* Samples of an item's voice at 16 kHz; the caller frees. */
+so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count,
+                       so_error *error);
+
+#endif
