@@ -2,10 +2,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "base/file.h"
+#include "base/input.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,12 +14,13 @@
 
 static so_status open_regular(const char *path, int *fd, size_t *size, so_error *error)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO would wait for a writer */
     if (*fd < 0) return so_fail(error, SO_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
     struct stat st;
     if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(*fd);
-        return so_fail(error, SO_ERR_IO, "'%s' is not a regular file", path);
+        return so_fail(error, SO_ERR_IO, "'%s' is %s", path,
+                       S_ISDIR(st.st_mode) ? "a folder, not a file" : "not a regular file");
     }
     *size = (size_t)st.st_size;
     return SO_OK;
@@ -85,12 +86,33 @@ static so_status read_all(int fd, char *data, size_t size)
     return SO_OK;
 }
 
+/* A FIFO or device: process substitution stands in for files too. */
+static so_status read_stream(const char *path, size_t limit, char **data, size_t *size, so_error *error)
+{
+    so_input input;
+    so_input_options options = {.limit = limit ? limit : 1};
+    SO_TRY(so_input_open(&input, path, &options, error));
+    *data = malloc(input.size + 1);
+    so_status status =
+        *data ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for the %zu bytes of '%s'", input.size, path);
+    if (status == SO_OK) {
+        if (input.size) memcpy(*data, input.data, input.size);
+        (*data)[input.size] = 0;
+        *size = input.size;
+    }
+    so_input_close(&input);
+    return status;
+}
+
 so_status so_file_read(const char *path, size_t limit, char **data, size_t *size, so_error *error)
 {
     int fd;
+    struct stat st;
     *data = NULL;
     *size = 0;
     size_t bytes;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return read_stream(path, limit, data, size, error);
     SO_TRY(open_regular(path, &fd, &bytes, error));
     so_status status = SO_OK;
     if (bytes > limit) {
@@ -107,79 +129,6 @@ so_status so_file_read(const char *path, size_t limit, char **data, size_t *size
     }
     close(fd);
     return status;
-}
-
-so_status so_writer_open(so_writer *writer, const char *path, so_error *error)
-{
-    memset(writer, 0, sizeof *writer);
-    if (asprintf(&writer->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) writer->temporary = NULL;
-    writer->path = strdup(path);
-    if (!writer->path || !writer->temporary) {
-        so_writer_drop(writer);
-        return so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
-    }
-    writer->file = fopen(writer->temporary, "wbe");
-    if (!writer->file) {
-        so_status status = so_fail(error, SO_ERR_IO, "cannot create '%s': %s", writer->temporary, strerror(errno));
-        free(writer->temporary);
-        writer->temporary = NULL;
-        so_writer_drop(writer);
-        return status;
-    }
-    return SO_OK;
-}
-
-so_status so_writer_put(so_writer *writer, const void *data, size_t size, so_error *error)
-{
-    if (size && fwrite(data, 1, size, writer->file) != size)
-        return so_fail(error, SO_ERR_IO, "cannot write %zu bytes for '%s': %s", size, writer->path, strerror(errno));
-    return SO_OK;
-}
-
-static void sync_folder(const char *path)
-{
-    char *copy = strdup(path);
-    if (!copy) return;
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    free(copy);
-}
-
-so_status so_writer_commit(so_writer *writer, so_error *error)
-{
-    int failed = fflush(writer->file) != 0 || fsync(fileno(writer->file)) != 0;
-    int why = errno;
-    if (fclose(writer->file) != 0 && !failed) {
-        failed = 1;
-        why = errno;
-    }
-    writer->file = NULL;
-    if (!failed && rename(writer->temporary, writer->path) != 0) {
-        failed = 1;
-        why = errno;
-    }
-    if (failed) {
-        so_status status = so_fail(error, SO_ERR_IO, "cannot finish '%s': %s", writer->path, strerror(why));
-        so_writer_drop(writer);
-        return status;
-    }
-    sync_folder(writer->path);
-    free(writer->temporary);
-    writer->temporary = NULL;
-    so_writer_drop(writer);
-    return SO_OK;
-}
-
-void so_writer_drop(so_writer *writer)
-{
-    if (writer->file) fclose(writer->file);
-    if (writer->temporary) unlink(writer->temporary);
-    free(writer->temporary);
-    free(writer->path);
-    memset(writer, 0, sizeof *writer);
 }
 
 so_status so_file_write(const char *path, const void *data, size_t size, so_error *error)

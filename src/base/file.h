@@ -5,9 +5,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/error.h"
+#include "base/writer.h"
 
 /* A file mapped for reading. The map holds its own reference: the path may be replaced meanwhile. */
 typedef struct so_map {
@@ -24,21 +24,8 @@ void so_prefault(const void *data, size_t size);
 void so_map_forget(const void *data, size_t size);
 
 /* Reads a whole file into memory that the caller frees with free(); one zero byte follows the last. Files above
- * `limit` bytes are refused with SO_ERR_LIMIT. */
+ * `limit` bytes are refused with SO_ERR_LIMIT. FIFOs and devices are read to their end (base/input.h). */
 so_status so_file_read(const char *path, size_t limit, char **data, size_t *size, so_error *error);
-
-/* A file being written: bytes go to "<path>.tmp.<pid>"; commit syncs and renames, drop removes. */
-typedef struct so_writer {
-    FILE *file;
-    char *path, *temporary;
-} so_writer;
-
-so_status so_writer_open(so_writer *writer, const char *path, so_error *error);
-so_status so_writer_put(so_writer *writer, const void *data, size_t size, so_error *error);
-/* Flushes, syncs, renames, syncs the folder. On failure the temporary is removed and the old file stays. */
-so_status so_writer_commit(so_writer *writer, so_error *error);
-/* Removes the temporary; does nothing after a commit. Accepts a zeroed writer. */
-void so_writer_drop(so_writer *writer);
 
 /* Writes `size` bytes to `path` through a writer. */
 so_status so_file_write(const char *path, const void *data, size_t size, so_error *error);

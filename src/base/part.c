@@ -80,9 +80,12 @@ static so_status open_part(so_part *part, const char *identity, so_error *error)
 
 so_status so_part_open(so_part *part, const char *path, const char *identity, so_error *error)
 {
-    *part = (so_part){.fd = -1, .log = -1, .path = strdup(path)};
-    if (!part->path || asprintf(&part->part, "%s.part", path) < 0) part->part = NULL;
-    if (!part->part || asprintf(&part->log_path, "%s.part.log", path) < 0) part->log_path = NULL;
+    *part = (so_part){.fd = -1, .log = -1};
+    SO_TRY(so_output_find(path, &part->path, &part->fd, error));
+    part->through = part->fd >= 0;
+    if (asprintf(&part->part, "%s%s", part->path, part->through ? "" : ".part") < 0) part->part = NULL;
+    if (!part->part || asprintf(&part->log_path, "%s.part.log", part->path) < 0) part->log_path = NULL;
+    if (part->through && part->log_path) return SO_OK;
     so_status status = part->log_path ? open_part(part, identity, error)
                                       : so_fail(error, SO_ERR_NOMEM, "no memory to write '%s'", path);
     if (status != SO_OK) so_part_close(part);
@@ -93,6 +96,7 @@ so_status so_part_sync(so_part *part, so_error *error)
 {
     char text[32];
     int n = snprintf(text, sizeof text, "%" PRIu64 "\n", part->size);
+    if (part->through) return SO_OK;
     if (fdatasync(part->fd) != 0) return so_fail(error, SO_ERR_IO, "cannot write '%s': %s", part->part, why());
     part->synced = part->size;
     /* What is on the disk need not stay in memory too. */
@@ -109,10 +113,9 @@ so_status so_part_put(so_part *part, const void *data, size_t size, so_error *er
         ssize_t n = write(part->fd, p, size < 1 << 30 ? size : 1 << 30);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0)
-            return so_fail(error, SO_ERR_IO,
-                           "cannot write '%s' after %" PRIu64 " bytes: %s; what is written stays, and the same command "
-                           "goes on from there",
-                           part->part, part->size, why());
+            return so_fail(error, SO_ERR_IO, "cannot write '%s' after %" PRIu64 " bytes: %s%s", part->part, part->size,
+                           why(),
+                           part->through ? "" : "; what is written stays, and the same command goes on from there");
         p += n;
         size -= (size_t)n;
         part->size += (uint64_t)n;
@@ -124,8 +127,9 @@ so_status so_part_cut(so_part *part, uint64_t size, so_error *error)
 {
     char text[32];
     int n = snprintf(text, sizeof text, "%" PRIu64 "\n", size);
-    if (size > part->size || ftruncate(part->fd, (off_t)size) != 0 || lseek(part->fd, 0, SEEK_END) < 0 ||
-        write(part->log, text, (size_t)n) != n)
+    if (part->through && size == part->size) return SO_OK;
+    if (part->through || size > part->size || ftruncate(part->fd, (off_t)size) != 0 ||
+        lseek(part->fd, 0, SEEK_END) < 0 || write(part->log, text, (size_t)n) != n)
         return so_fail(error, SO_ERR_IO, "cannot cut '%s': %s", part->part, why());
     part->size = size;
     if (part->synced > size) part->synced = size;
@@ -135,6 +139,7 @@ so_status so_part_cut(so_part *part, uint64_t size, so_error *error)
 so_status so_part_room(const so_part *part, uint64_t bytes, so_error *error)
 {
     struct statvfs disk;
+    if (part->through) return SO_OK;
     if (fstatvfs(part->fd, &disk) != 0) return SO_OK; /* not told: find out by writing */
     uint64_t left = (uint64_t)disk.f_bavail * disk.f_frsize;
     if (bytes <= left) return SO_OK;
@@ -157,6 +162,9 @@ static void sync_folder(const char *path)
 so_status so_part_commit(so_part *part, so_error *error)
 {
     so_status status = SO_OK;
+    struct stat old;
+    if (part->through) return so_part_close(part), SO_OK;
+    if (stat(part->path, &old) == 0) (void)fchmod(part->fd, old.st_mode & 07777);
     if (fsync(part->fd) != 0 || rename(part->part, part->path) != 0)
         status = so_fail(error, SO_ERR_IO, "cannot finish '%s': %s", part->path, why());
     if (status == SO_OK) {
@@ -184,7 +192,7 @@ void so_part_close(so_part *part)
 
 void so_part_drop(so_part *part)
 {
-    if (part->path && part->fd >= 0) {
+    if (part->path && part->fd >= 0 && !part->through) {
         unlink(part->part);
         unlink(part->log_path);
         part->synced = part->size;

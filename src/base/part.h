@@ -2,7 +2,8 @@
  *
  * Bytes go to "<path>.part", which is locked while it is open: a second writer of the same path is refused. How many of
  * its bytes are surely on the disk stands in "<path>.part.log", together with the identity of what is written, so that
- * a run that was cut off, by a signal, a full disk or a power failure, goes on where it stopped.
+ * a run that was cut off, by a signal, a full disk or a power failure, goes on where it stopped. Links are followed;
+ * devices, FIFOs and descriptors are written through (base/writer.h).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BASE_PART_H
@@ -16,6 +17,7 @@ typedef struct so_part {
     char *path, *part, *log_path;
     uint64_t size;   /* bytes written, earlier runs counted */
     uint64_t synced; /* of these, surely on the disk */
+    bool through;    /* no file: nothing is kept, cut or renamed */
 } so_part;
 
 /* Opens or makes "<path>.part" and locks it. `identity` (one line) says what the bytes are; where an earlier run wrote

@@ -345,8 +345,7 @@ so_status so_wav_close(so_wav_writer *w, so_error *error)
 {
     unsigned char header[SO_WAV_HEADER];
     so_wav_header(header, w->format, w->rate, w->n);
-    if (fseek(w->file.file, 0, SEEK_SET) != 0) return so_fail(error, SO_ERR_IO, "%s: seek", w->file.path);
-    SO_TRY(so_writer_put(&w->file, header, sizeof header, error));
+    if (so_writer_seeks(&w->file)) SO_TRY(so_writer_patch(&w->file, 0, header, sizeof header, error));
     return so_writer_commit(&w->file, error);
 }
 
