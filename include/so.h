@@ -136,7 +136,22 @@ int so_heard_end(const so_session *session);
 
 /* ---- reply and next */
 enum { SO_WANT_TEXT = 1, SO_WANT_VOICE = 2, SO_WANT_UNITS = 4 };
-/* Ends the user's turn and starts the answer. VOICE needs a model that speaks. */
+/* What one answer is made with, in place of what the session was opened with. All zero: greedy, seed 0, the session's
+ * limits. */
+typedef struct so_reply_options {
+    double temperature, top_p; /* as in so_session_options */
+    int top_k;
+    uint64_t seed;           /* the streams of random numbers begin anew with it: same seed, same answer */
+    int max_text, max_units; /* 0, or more than the session's: the session's */
+    int forget; /* 1: the answer is not remembered. The user's turn stays open behind it: it may be replied to again, or
+                 * be given more words; audio no more */
+} so_reply_options;
+
+/* Ends the user's turn and starts the answer. VOICE needs a model that speaks. `options` are read during the call only;
+ * NULL: what the session was opened with, its stream of random numbers going on. SO_ERR_ARG for a number that is out of
+ * range. */
+so_status so_reply_with(so_session *session, unsigned want, const so_reply_options *options, so_error *error);
+/* so_reply_with without options. */
 so_status so_reply(so_session *session, unsigned want, so_error *error);
 
 /* In place of a reply: says this text in the model's voice, with the same events. The turn must hold nothing else; the
@@ -152,8 +167,21 @@ typedef enum so_event_kind {
     SO_EVENT_DONE   /* the answer is complete */
 } so_event_kind;
 
+/* Why an answer ended. */
+typedef enum so_end {
+    SO_END_NONE,     /* it has not */
+    SO_END_STOP,     /* the model ended it */
+    SO_END_LENGTH,   /* max_text or max_units */
+    SO_END_CONTEXT,  /* the context is full */
+    SO_END_RUN_AWAY, /* the voice went on without words: see units_per_token */
+    SO_END_STOPPED   /* so_session_stop */
+} so_end;
+
 typedef struct so_usage {
     int prompt_positions, text_tokens, units;
+    int text_in, audio_in, image_in; /* positions of the prompt by what they are; their sum is prompt_positions */
+    int cached_positions;            /* of the prompt, those kept from before this turn */
+    so_end end;
     double heard_s;                              /* seconds of user audio */
     double voice_s;                              /* seconds of answer audio */
     double first_text_s, first_voice_s, total_s; /* since so_reply */

@@ -170,10 +170,12 @@ static so_status complete(so_session *s, so_event *event, so_error *error)
     if (s->talk->n_text) s->text_end[s->talk->n_text - 1] = (int32_t)s->answer.size;
     if (s->want & SO_WANT_TEXT && tell_text(s, event)) return SO_OK;
     int64_t ids = s->talk->voice ? s->talk->bottom.len - s->answer_speech : 0;
-    SO_TRY(remember(s, s->talk->n_text, ids, error));
+    if (!s->forget) SO_TRY(remember(s, s->talk->n_text, ids, error));
     s->usage.total_s = since(s);
     if (s->want & SO_WANT_VOICE) s->usage.voice_s = (double)so_mouth_samples(s->mouth) / SO_VOICE_RATE;
-    s->phase = SO_ANSWERED;
+    s->usage.end = s->usage.stopped ? SO_END_STOPPED : s->talk->end;
+    s->cached = INT64_MAX;
+    s->phase = s->forget ? SO_LISTENING : SO_ANSWERED;
     *event = (so_event){.kind = SO_EVENT_DONE, .usage = s->usage};
     return SO_OK;
 }
@@ -188,7 +190,7 @@ static so_status advance(so_session *s, bool *ended, so_error *error)
     }
     SO_TRY(so_talk_step(s->talk, &made, error));
     if (made.kind == SO_STEP_END) {
-        s->usage.ran_away = s->talk->end == SO_END_RUNAWAY;
+        s->usage.ran_away = s->talk->end == SO_END_RUN_AWAY;
         if (s->mouth) so_mouth_end(s->mouth);
         return SO_OK;
     }

@@ -333,6 +333,7 @@ so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *
                        (long long)talk->backbone.capacity);
     reach_back(&k, slot, n);
     rewind_to(talk, &k);
+    talk->kept = k.backbone;
     int64_t speech = 0, backbone = 0;
     for (int64_t i = 0; i < n;) {
         start(talk);
@@ -436,6 +437,12 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
     return SO_OK;
 }
 
+void so_talk_sampling(so_talk *talk, const so_sampling *how, bool anew)
+{
+    talk->options.sampling = *how;
+    if (anew) so_rng_init(&talk->rng, how->seed, 0);
+}
+
 void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n)
 {
     talk->script = ids;
@@ -478,7 +485,7 @@ static so_status make_text(so_talk *talk, so_made *made, so_error *error)
         talk->memory_ids[talk->n_memory++] = id;
     bool stop = talk->voice ? id == talk->model->eot : so_model_stops(talk->model, id);
     if (stop && (!talk->voice || talk->options.loop == SO_LOOP_PAPER)) talk->end = SO_END_STOP;
-    if (!talk->voice && !stop && talk->n_text == talk->options.max_text) talk->end = SO_END_LIMIT;
+    if (!talk->voice && !stop && talk->n_text == talk->options.max_text) talk->end = SO_END_LENGTH;
     *made = (so_made){SO_STEP_TEXT, id, stop, talk->backbone.len - 1};
     return SO_OK;
 }
@@ -521,7 +528,7 @@ static void watch_progress(so_talk *talk, bool new_word)
     int64_t most = talk->options.units_per_token;
     talk->n_spoken += new_word;
     talk->idle = new_word && talk->n_spoken <= talk->n_memory ? 0 : talk->idle + 1;
-    if (most > 0 && talk->idle >= most && !talk->follow) talk->end = SO_END_RUNAWAY;
+    if (most > 0 && talk->idle >= most && !talk->follow) talk->end = SO_END_RUN_AWAY;
 }
 
 static so_status hear_unit(so_talk *talk, so_error *error)
@@ -585,7 +592,7 @@ static so_status make_unit(so_talk *talk, so_made *made, so_error *error)
     if (stop)
         talk->end = SO_END_STOP;
     else if (talk->n_units == talk->options.max_units)
-        talk->end = SO_END_LIMIT;
+        talk->end = SO_END_LENGTH;
     *made = (so_made){SO_STEP_UNIT, id, stop, talk->top.len - 1};
     return SO_OK;
 }

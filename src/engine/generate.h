@@ -58,7 +58,6 @@ typedef struct so_talk_options {
 } so_talk_options;
 
 typedef enum so_step_kind { SO_STEP_TEXT, SO_STEP_UNIT, SO_STEP_END } so_step_kind;
-typedef enum so_end { SO_END_NONE, SO_END_STOP, SO_END_LIMIT, SO_END_CONTEXT, SO_END_RUNAWAY } so_end;
 
 /* What a step made. */
 typedef struct so_made {
@@ -88,6 +87,7 @@ typedef struct so_talk {
     so_real *vectors; /* [max_vectors, D] of pictures */
     int64_t n_vectors, max_vectors;
     int max_views;
+    int64_t kept; /* positions of the backbone that the last so_talk_sync found in place */
 
     /* the answer */
     int32_t *text, *memory_ids; /* [max_text] all text ids; those the top layers may see */
@@ -125,6 +125,8 @@ so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *
 
 /* Starts an answer after the slots held. `voice`: with units, which needs slots on the speech side. */
 so_status so_talk_begin(so_talk *talk, bool voice, so_error *error);
+/* The answer after the next begin is chosen so; with `anew` the random numbers begin anew, from how->seed. */
+void so_talk_sampling(so_talk *talk, const so_sampling *how, bool anew);
 /* After begin with `voice`: the answer's text is these ids, lent until the answer ends; the backbone writes nothing. */
 void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n);
 /* Makes the next text token or unit; kind END, again and again, after the last. */

@@ -71,6 +71,11 @@ static so_status store_type(const so_session *s, so_type *type, so_error *error)
     return SO_OK;
 }
 
+static so_sampling sampling(double temperature, double top_p, int top_k, uint64_t seed)
+{
+    return (so_sampling){temperature, top_p, temperature > 0 && !top_k ? 50 : top_k, seed};
+}
+
 static so_status open_talk(so_session *s, so_error *error)
 {
     const so_session_options *o = &s->options;
@@ -83,9 +88,12 @@ static so_status open_talk(so_session *s, so_error *error)
                                .sees = true,
                                .speaks = s->speech};
     SO_TRY(store_type(s, &options.kv, error));
-    options.sampling =
-        (so_sampling){o->temperature, o->top_p, o->temperature > 0 && !o->top_k ? 50 : o->top_k, o->seed};
-    return so_talk_open(&s->talk, s->model, &options, error);
+    s->sampling = sampling(o->temperature, o->top_p, o->top_k, o->seed);
+    options.sampling = s->sampling;
+    SO_TRY(so_talk_open(&s->talk, s->model, &options, error));
+    s->max_text = s->talk->options.max_text;
+    s->max_units = s->talk->options.max_units;
+    return SO_OK;
 }
 
 /* What is heard changes as long as the turn lasts, far back too. A small model thinks about it all the same, a large
@@ -103,7 +111,7 @@ static so_status open_codec(so_session *s, so_error *error)
                                 .hop = 25,
                                 .left = 25,
                                 .right = 4,
-                                .max_units = s->talk->options.max_units,
+                                .max_units = s->max_units,
                                 .seed = s->options.seed};
     return so_mouth_open(&s->mouth, &m->codec, m->pool, m->encoders, &options, error);
 }
@@ -122,7 +130,7 @@ static so_status reserve(so_string *text, size_t bytes, so_error *error)
 
 static so_status take_lists(so_session *s, so_error *error)
 {
-    int64_t context = s->talk->options.context, text = s->talk->options.max_text;
+    int64_t context = s->talk->options.context, text = s->max_text;
     s->slots.capacity = 2 * context + 64;
     s->max_units_in = context;
     s->slots.slot = malloc((size_t)s->slots.capacity * sizeof *s->slots.slot);
@@ -140,6 +148,7 @@ static so_status take_lists(so_session *s, so_error *error)
 static so_status open_session(so_session *s, so_error *error)
 {
     s->speech = s->model->setup.omni.speech;
+    s->cached = INT64_MAX;
     SO_TRY(open_talk(s, error));
     SO_TRY(open_codec(s, error));
     SO_TRY(take_lists(s, error));
@@ -199,6 +208,7 @@ static void new_turn(so_session *s)
     s->heard.size = s->heard_before.size = 0;
     s->heard_news = s->heard_final = false;
     s->revised = 0;
+    s->cached = INT64_MAX;
     if (s->ear) so_ear_reset(s->ear);
     s->phase = SO_LISTENING;
     atomic_store(&s->stop, 0);
@@ -276,6 +286,15 @@ static so_status lay_out(so_session *s, bool whole, so_error *error)
     if (s->audio) SO_TRY(add_units(s, s->ear->units, s->ear->n, whole, error));
     SO_TRY(add_units(s, s->units, s->n_units, whole, error));
     return whole ? add_ids(s, &s->reply, where, error) : SO_OK;
+}
+
+/* Lays the turn out and makes the stores hold it. */
+static so_status bring(so_session *s, bool whole, so_error *error)
+{
+    SO_TRY(lay_out(s, whole, error));
+    SO_TRY(so_talk_sync(s->talk, s->slots.slot, s->slots.n, error));
+    if (s->talk->kept < s->cached) s->cached = s->talk->kept;
+    return SO_OK;
 }
 
 /* ---- hearing */
@@ -395,8 +414,7 @@ so_status so_feed_units(so_session *s, const int32_t *units, size_t n, so_error 
     if (n == 0) return SO_OK;
     memcpy(s->units + s->n_units, units, n * sizeof *units);
     s->n_units += (int64_t)n;
-    so_status status = lay_out(s, false, error);
-    if (status == SO_OK) status = so_talk_sync(s->talk, s->slots.slot, s->slots.n, error);
+    so_status status = bring(s, false, error);
     if (status == SO_OK) status = transcribe(s, false, error);
     if (status != SO_OK) s->n_units -= (int64_t)n;
     s->fed = s->fed || status == SO_OK;
@@ -412,8 +430,7 @@ so_status so_feed_audio(so_session *s, const float *pcm, size_t samples, int rat
     s->audio = s->audio || samples > 0;
     s->fed = s->fed || samples > 0;
     if (!news) return SO_OK;
-    SO_TRY(lay_out(s, false, error));
-    SO_TRY(so_talk_sync(s->talk, s->slots.slot, s->slots.n, error));
+    SO_TRY(bring(s, false, error));
     return transcribe(s, false, error);
 }
 
@@ -435,6 +452,48 @@ int so_heard_end(const so_session *s)
 
 /* ---- replying */
 
+/* What of the prompt is words, speech and pictures. */
+static void count_prompt(so_session *s)
+{
+    so_usage *u = &s->usage;
+    *u = (so_usage){.prompt_positions = (int)s->talk->backbone.len, .cached_positions = (int)s->cached};
+    u->revised = s->revised;
+    for (int64_t i = 0; i < s->slots.n; i++) {
+        const so_slot *slot = &s->slots.slot[i];
+        bool unit = so_tokenizer_unit_of(s->model->tokenizer, slot->id) >= 0;
+        if (slot->where & SO_SLOT_IMAGE)
+            u->image_in++;
+        else if (slot->where & SO_SLOT_EXPECT && unit)
+            u->audio_in++;
+        else if (slot->where & (SO_SLOT_TEXT | SO_SLOT_EXPECT))
+            u->text_in++;
+    }
+}
+
+static so_status check_reply(const so_reply_options *o, so_error *error)
+{
+    if (!(o->temperature >= 0 && o->temperature <= 1e6))
+        return so_fail(error, SO_ERR_ARG, "a temperature of %g, expected 0 or more", o->temperature);
+    if (!(o->top_p >= 0 && o->top_p <= 1))
+        return so_fail(error, SO_ERR_ARG, "a top_p of %g, expected 0 to 1", o->top_p);
+    if (o->top_k < 0) return so_fail(error, SO_ERR_ARG, "a top_k of %d, expected 0 or more", o->top_k);
+    if (o->max_text < 0 || o->max_units < 0)
+        return so_fail(error, SO_ERR_ARG, "at most %d text tokens and %d units, expected 0 or more", o->max_text,
+                       o->max_units);
+    return SO_OK;
+}
+
+/* How the next answer is made; NULL: as the session's options say. */
+static void settle(so_session *s, const so_reply_options *o)
+{
+    so_talk_options *t = &s->talk->options;
+    so_sampling how = o ? sampling(o->temperature, o->top_p, o->top_k, o->seed) : s->sampling;
+    t->max_text = o && o->max_text && o->max_text < s->max_text ? o->max_text : s->max_text;
+    t->max_units = o && o->max_units && o->max_units < s->max_units ? o->max_units : s->max_units;
+    so_talk_sampling(s->talk, &how, o != NULL);
+    s->forget = o && o->forget;
+}
+
 static so_status begin_answer(so_session *s, unsigned want, so_error *error)
 {
     if (!(want & (SO_WANT_TEXT | SO_WANT_VOICE | SO_WANT_UNITS)))
@@ -445,11 +504,10 @@ static so_status begin_answer(so_session *s, unsigned want, so_error *error)
         return so_fail(error, SO_ERR_UNSUPPORTED, "the model gives no audio: it has no flow and vocoder");
     s->started = now();
     if (s->audio) SO_TRY(so_ear_finish(s->ear, error));
-    SO_TRY(lay_out(s, true, error));
-    SO_TRY(so_talk_sync(s->talk, s->slots.slot, s->slots.n, error));
+    SO_TRY(bring(s, true, error));
     if (spoken(s)) SO_TRY(transcribe(s, true, error));
     SO_TRY(so_talk_begin(s->talk, voice, error));
-    s->usage = (so_usage){.prompt_positions = (int)s->talk->backbone.len, .revised = s->revised};
+    count_prompt(s);
     s->usage.heard_s = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)s->n_units / UNITS_PER_S;
     s->want = want;
     s->answer_at = s->slots.n;
@@ -458,7 +516,7 @@ static so_status begin_answer(so_session *s, unsigned want, so_error *error)
     s->piece_at = s->n_said = 0;
     s->unit_news = s->done_told = false;
     so_decoder_init(&s->decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
-    if (s->mouth) so_mouth_reset(s->mouth, s->options.seed);
+    if (s->mouth) so_mouth_reset(s->mouth, s->talk->options.sampling.seed);
     s->phase = SO_ANSWERING;
     return SO_OK;
 }
@@ -469,12 +527,16 @@ static int64_t units_per_token(const so_session *s, int64_t otherwise)
     return asked < 0 ? 0 : asked > 0 ? asked : own > 0 ? own : otherwise;
 }
 
-so_status so_reply(so_session *s, unsigned want, so_error *error)
+so_status so_reply_with(so_session *s, unsigned want, const so_reply_options *options, so_error *error)
 {
     if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
+    if (options) SO_TRY(check_reply(options, error));
+    settle(s, options);
     s->talk->options.units_per_token = units_per_token(s, 0);
     return begin_answer(s, want, error);
 }
+
+so_status so_reply(so_session *s, unsigned want, so_error *error) { return so_reply_with(s, want, NULL, error); }
 
 so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error)
 {
@@ -485,6 +547,7 @@ so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error
     s->script.n = 0;
     SO_TRY(so_tokenizer_encode(s->model->tokenizer, utf8, strlen(utf8), 0, &s->script, error));
     if (s->script.n == 0) return so_fail(error, SO_ERR_ARG, "there is nothing to say");
+    settle(s, NULL);
     if ((int64_t)s->script.n >= s->talk->options.max_text)
         return so_fail(error, SO_ERR_LIMIT, "a text of %zu tokens, an answer holds %lld", s->script.n,
                        (long long)s->talk->options.max_text);

@@ -34,6 +34,7 @@ struct so_session {
     so_ids typed_ids, heard_ids;
     int32_t *units; /* given as units; audio's are the ear's */
     int64_t n_units, max_units_in;
+    int64_t cached; /* fewest positions that a sync of this turn found in place */
     bool audio, fed;
     int64_t picture, picture_vectors; /* first vector and their number; 0 vectors: none in this turn */
     int64_t content_at;               /* position on the speech side where the turn's content begins */
@@ -47,7 +48,10 @@ struct so_session {
 
     /* the answer */
     unsigned want;
-    so_ids script; /* of so_say */
+    bool forget;                 /* the answer will not be remembered */
+    int64_t max_text, max_units; /* of the longest answer */
+    so_sampling sampling;        /* of a reply without options */
+    so_ids script;               /* of so_say */
     so_decoder decoder;
     so_string answer;
     int32_t *text_end;     /* [max_text] bytes of the answer after each text token */
