@@ -109,7 +109,6 @@ static int whole(const so_setting *setting, const so_question *q, const char *sa
 {
     so_error error = {0};
     so_model *model = NULL;
-    so_cli_catch();
     so_status status = so_setting_open(setting, &model, &error);
     if (status == SO_OK) {
         /* A drawing alone can do without a waveform. */
@@ -321,7 +320,6 @@ static int run_transcribe(int argc, char **argv)
     so_error error = {0};
     so_model *model = NULL;
     so_session *session = NULL;
-    so_cli_catch();
     so_status s = so_setting_open(&setting, &model, &error);
     if (s == SO_OK) s = so_setting_session(&setting, model, &session, &error);
     for (int i = 0; i < n && s == SO_OK && !so_cli_stop; i++)

@@ -341,7 +341,6 @@ static int run(int argc, char **argv)
     if (status >= 0) return status;
     if (n > (ask.name != NULL)) return so_cli_usage(&so_verb_bench, "expected no operands, found '%s'", argv[n - 1]);
     so_error error = {0};
-    so_cli_catch();
     if (ask.name) {
         ask.type = n ? argv[0] : ask.type;
         ask.only = b.only;

@@ -128,6 +128,7 @@ int so_cli_parse(const so_verb *verb, const so_option *options, int argc, char *
 
 int so_cli_fail(const so_error *error)
 {
+    if (so_cli_stop == SIGPIPE) return SO_EXIT_FAILURE; /* nobody reads what is said: so do all filters */
     char line[sizeof error->text];
     snprintf(line, sizeof line, "%s", error->text);
     for (char *p = line; *p; p++)
@@ -201,23 +202,6 @@ void so_bar_end(so_bar *bar)
 {
     if (bar->shown && so_cli_colour(stderr)) fprintf(stderr, "\r\033[K");
     bar->shown = false;
-}
-
-/* ---- signals */
-volatile sig_atomic_t so_cli_stop;
-
-static void on_signal(int number)
-{
-    if (so_cli_stop) _exit(128 + number);
-    so_cli_stop = number;
-}
-
-void so_cli_catch(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }
 
 /* ---- words */

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "apps/signals.h"
 #include "so_status.h"
 
 enum { SO_EXIT_OK = 0, SO_EXIT_FAILURE = 1, SO_EXIT_USAGE = 2 };
@@ -67,11 +68,6 @@ typedef struct so_bar {
 void so_bar_start(so_bar *bar, const char *what, const char *unit);
 void so_bar_step(so_bar *bar, double done, double total);
 void so_bar_end(so_bar *bar);
-
-/* SIGINT and SIGTERM set the number instead of ending the program; a second one ends it. */
-#include <signal.h>
-extern volatile sig_atomic_t so_cli_stop;
-void so_cli_catch(void);
 
 /* JSON text: a string with its quotes and escapes, and a number (null when it is not finite). */
 void so_json_text(FILE *out, const char *text);

@@ -85,7 +85,6 @@ static int run(int argc, char **argv)
     o.threads = (int)threads;
     o.drop_extra = drop;
     o.context = &bar;
-    so_cli_catch();
     so_bar_start(&bar, "converting", "MB");
     so_status s = so_transfer_bytes(split, &o.split, &error);
     if (s == SO_OK) s = so_convert((const char *const *)argv, n, out, &o, &result, &error);

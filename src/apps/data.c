@@ -66,7 +66,6 @@ static int run(int argc, char **argv)
     build.turns = (int)turns;
     build.talk = talk;
     build.processes = (int)processes;
-    so_cli_catch();
     so_error error = {0};
     so_bar_start(&bar, "making the corpus", "pieces");
     so_status made = so_tabletop_build(&build, &error);

@@ -135,7 +135,6 @@ static int tabletop(const char *folder, so_tabletop_eval_options *options, const
     options->each = each_reply;
     options->context = &m;
     options->stop = &so_cli_stop;
-    so_cli_catch();
     so_bar_start(&m.bar, "asking", "questions");
     so_status status = so_eval_tabletop(folder, options, as_json ? NULL : &text, as_json ? &json : NULL, &error);
     so_bar_end(&m.bar);

@@ -31,7 +31,6 @@ static int run(int argc, char **argv)
     so_bar bar;
     o.threads = (int)threads;
     o.context = &bar;
-    so_cli_catch();
     so_bar_start(&bar, "exporting", "MB");
     so_status s = so_transfer_bytes(split, &o.split, &error);
     if (s == SO_OK) s = so_export((const char *const *)argv, n, out, (so_export_form)form, &o, &result, &error);

@@ -1,9 +1,7 @@
 /* stream-omni: one program with verbs. This file finds the verb.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "apps/verbs.h"
 #include "so.h"
@@ -22,42 +20,35 @@ static void help(FILE *out)
     fprintf(out, "\nstream-omni VERB --help tells more, with examples.\n");
 }
 
-/* A mapped file that is cut short while it is read raises this; whatever was being written is still under another name.
- */
-static void on_lost_file(int number)
+/* The exit status after the verb has returned: of a signal that ended it, or of output that went nowhere. */
+static int leave(int status)
 {
-    static const char text[] =
-        "error: a file that was being read (a model, most likely) was cut short by somebody else\n";
-    (void)number;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(SO_EXIT_USAGE);
-    _exit(SO_EXIT_FAILURE);
+    bool lost = fflush(stdout) != 0 || ferror(stdout);
+    if (so_cli_stop) return 128 + so_cli_stop;
+    if (!lost) return status;
+    fprintf(stderr, "error: standard output could not be written\n");
+    return SO_EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
 {
+    so_cli_secure();
     if (argc < 2) {
         help(stderr);
         return SO_EXIT_USAGE;
     }
     const char *verb = argv[1];
-    signal(SIGBUS, on_lost_file);
+    so_cli_catch();
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
         help(stdout);
-        return SO_EXIT_OK;
+        return leave(SO_EXIT_OK);
     }
     if (strcmp(verb, "--version") == 0) {
         printf("stream-omni %s\n", SO_VERSION);
-        return SO_EXIT_OK;
+        return leave(SO_EXIT_OK);
     }
     for (int i = 0; i < VERBS; i++)
-        if (strcmp(verb, verbs[i]->name) == 0) {
-            int status = verbs[i]->run(argc - 2, argv + 2);
-            if (fflush(stdout) != 0 || ferror(stdout)) {
-                fprintf(stderr, "error: standard output could not be written\n");
-                return SO_EXIT_FAILURE;
-            }
-            return status;
-        }
+        if (strcmp(verb, verbs[i]->name) == 0) return leave(verbs[i]->run(argc - 2, argv + 2));
     fprintf(stderr, "stream-omni: unknown verb '%s' (see stream-omni --help)\n", verb);
     return SO_EXIT_USAGE;
 }

@@ -264,7 +264,6 @@ static int run(int argc, char **argv)
     if (n) return so_cli_usage(&so_verb_pull, "expected options only, found '%s'", argv[0]);
     so_error error = {0};
     settle(&p);
-    so_cli_catch();
     return so_cli_end(pull_all(&p, &error), &error);
 }
 

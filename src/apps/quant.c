@@ -28,7 +28,6 @@ int so_quant_run(so_quant_options *options, bool as_json)
     options->turns.context = &bar;
     options->turns.stop = &so_cli_stop;
     options->note = note;
-    so_cli_catch();
     so_bar_start(&bar, "comparing", "turns");
     so_status status = so_eval_quant(options, as_json ? NULL : &text, as_json ? &json : NULL, &error);
     so_bar_end(&bar);
@@ -64,7 +63,6 @@ static int run(int argc, char **argv)
     turns.progress = show_progress;
     turns.context = &bar;
     turns.stop = &so_cli_stop;
-    so_cli_catch();
     so_bar_start(&bar, "calibrating", "turns");
     so_status s = so_calibrate(&turns, out, &matrices, &least, &error);
     so_bar_end(&bar);

@@ -45,10 +45,9 @@ static so_status file_turn(talk *t, const so_question *q, so_error *error)
     return status;
 }
 
-static so_status by_files(talk *t, int n, char **file, so_error *error)
+static so_status turns(talk *t, int n, char **file, so_error *error)
 {
     so_question q = {.picture = t->picture};
-    if (t->wav) SO_TRY(so_wav_open(&t->writer, t->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
     for (int i = 0; i < n && !so_cli_stop; i++) {
         if (so_is_picture(file[i])) {
             q.picture = file[i];
@@ -61,7 +60,16 @@ static so_status by_files(talk *t, int n, char **file, so_error *error)
         SO_TRY(file_turn(t, &q, error));
         q = (so_question){0};
     }
-    return t->wav ? so_wav_close(&t->writer, error) : SO_OK;
+    return SO_OK;
+}
+
+/* What was said before a turn failed, or before a signal, is kept. */
+static so_status by_files(talk *t, int n, char **file, so_error *error)
+{
+    if (t->wav) SO_TRY(so_wav_open(&t->writer, t->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
+    so_status status = turns(t, n, file, error);
+    so_status written = t->wav ? so_wav_close(&t->writer, status == SO_OK ? error : NULL) : SO_OK;
+    return status == SO_OK ? written : status;
 }
 
 /* ---- devices */
@@ -208,7 +216,6 @@ static int run(int argc, char **argv)
     if (status >= 0) return status;
     so_error error = {0};
     if (t.list) return so_cli_end(so_device_list(&error), &error);
-    so_cli_catch();
     so_status s = so_setting_open(&t.setting, &t.model, &error);
     if (s == SO_OK) s = so_setting_session(&t.setting, t.model, &t.session, &error);
     if (s == SO_OK) s = n ? by_files(&t, n, argv, &error) : by_devices(&t, &error);

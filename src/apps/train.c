@@ -126,7 +126,6 @@ static int run(int argc, char **argv)
     recipe.bf16 = bf16;
     recipe.threads = (int)threads;
     recipe.seed = (uint64_t)seed;
-    so_cli_catch();
     so_error error = {0};
     status = so_cli_end(so_tabletop_recipe(&recipe, &error), &error);
     if (status != SO_EXIT_OK || recipe.part || !questions) return status;

@@ -197,6 +197,8 @@ so_status so_turn_drain(so_session *session, so_answer *answer, so_show *show, s
 }
 
 /* ---- feeding */
+so_status so_turn_stopped(so_error *error) { return so_cli_stop ? so_fail(error, SO_ERR_STOPPED, "stopped") : SO_OK; }
+
 static so_status feed_picture(so_session *session, const char *path, so_error *error)
 {
     so_image image = {0};
@@ -211,6 +213,7 @@ static so_status feed_speech(so_session *session, const so_audio *audio, so_answ
 {
     int64_t step = audio->rate / 5 + 1; /* pieces of 200 ms, as a microphone would bring them */
     for (int64_t at = 0; at < audio->n; at += step) {
+        SO_TRY(so_turn_stopped(error));
         int64_t n = audio->n - at < step ? audio->n - at : step;
         SO_TRY(so_feed_audio(session, audio->samples + at, (size_t)n, audio->rate, error));
         SO_TRY(so_turn_drain(session, answer, show, error));
@@ -265,7 +268,7 @@ static so_status finish(so_session *session, so_answer *answer, so_show *show, s
         status = so_turn_step(session, answer, show, &done, error);
     }
     so_turn_end(show);
-    return status;
+    return status == SO_OK ? so_turn_stopped(error) : status;
 }
 
 so_status so_turn_reply(so_session *session, unsigned want, so_answer *answer, so_show *show, so_error *error)
@@ -289,6 +292,7 @@ so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *sh
     answer->asked_at = so_cli_now();
     SO_TRY(so_reply(session, SO_WANT_TEXT, error));
     while (event.kind != SO_EVENT_DONE) {
+        SO_TRY(so_turn_stopped(error));
         SO_TRY(so_next(session, &event, error));
         if (event.kind == SO_EVENT_HEARD || event.kind == SO_EVENT_DONE) SO_TRY(take(answer, show, &event, error));
         if (event.kind == SO_EVENT_TEXT || (event.kind == SO_EVENT_HEARD && event.final)) so_session_stop(session);

@@ -97,6 +97,8 @@ typedef struct so_question {
     const so_audio *said;
 } so_question;
 
+/* SO_ERR_STOPPED once a signal has asked the program to end. */
+so_status so_turn_stopped(so_error *error);
 /* Feeds picture, speech (in pieces, taking what is heard meanwhile) and words. `pcm` (may be NULL) receives the speech,
  * which the caller clears with so_audio_clear. */
 so_status so_turn_feed(so_session *session, const so_question *question, so_answer *answer, so_show *show,
