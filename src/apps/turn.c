@@ -203,6 +203,7 @@ static so_status feed_picture(so_session *session, const char *path, so_error *e
 {
     so_image image = {0};
     SO_TRY(so_image_read(&image, path, 0, error));
+    if (image.frames > 1) fprintf(stderr, "note: %s: the first of %d pictures\n", path, image.frames);
     so_status status = so_feed_image(session, image.rgb, image.w, image.h, error);
     so_image_clear(&image);
     return status == SO_OK ? status : so_fail_in(error, "%s", path);

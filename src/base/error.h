@@ -6,7 +6,8 @@
 #include "so_status.h"
 
 /* Writes the formatted text and `status` into `error` (which may be NULL) and returns `status`. Call it once, where the
- * failure is seen, naming what was found and what was expected. */
+ * failure is seen, naming what was found and what was expected. Names from files may stand in it as they are: the text
+ * is made plain (base/plain.h). */
 so_status so_fail(so_error *error, so_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "prefix: " before the text of an error that a lower floor wrote, and returns its status. */

@@ -15,6 +15,7 @@
 typedef struct so_image {
     int w, h;
     uint8_t *rgb; /* [h, w, 3]; freed with so_image_clear */
+    int frames;   /* pictures in the file it was read from (animations, pages), of which this is the first; else 0 */
 } so_image;
 
 enum { SO_IMAGE_MAX_SIDE = 65500, SO_IMAGE_MAX_PIXELS = 100000000 };
@@ -24,9 +25,12 @@ so_status so_image_init(so_image *image, int w, int h, so_error *error);
 /* Accepts a zeroed image. */
 void so_image_clear(so_image *image);
 
-/* Reads JPEG, PNG, WebP, PPM or PGM, told apart by their first bytes. Grey, palette, 16-bit and CMYK become RGB, alpha
- * is laid on white, the EXIF orientation of JPEG and PNG is applied. Pictures of more than `max_pixels` (0 means
- * SO_IMAGE_MAX_PIXELS) are refused with SO_ERR_LIMIT before memory for them is taken. */
+/* Reads JPEG, PNG, WebP, GIF, BMP, TIFF, PBM to PAM and, where libheif is installed, HEIC and AVIF, told apart by their
+ * first bytes. Grey, palette, 16-bit and CMYK become RGB, alpha is laid on white, the orientation that a file asks for
+ * (EXIF; TIFF's and HEIF's own) is applied. Of animations and pages the first is read; out->frames tells how many there
+ * are. Pictures of more than `max_pixels` (0 means SO_IMAGE_MAX_PIXELS) are refused with SO_ERR_LIMIT before memory for
+ * them is taken. SO_ERR_FORMAT for what is damaged or cut, SO_ERR_UNSUPPORTED for other files, naming what they are,
+ * SO_ERR_MISSING without libheif. */
 so_status so_image_read(so_image *out, const char *path, int64_t max_pixels, so_error *error);
 so_status so_image_decode(so_image *out, const void *data, size_t size, int64_t max_pixels, so_error *error);
 

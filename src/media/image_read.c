@@ -1,6 +1,7 @@
-/* Picture files: JPEG, PNG, WebP and PNM in, PNG out. Libraries decode; the limits are set before they take memory.
+/* Picture files: which of the readers gets the bytes, JPEG and PNG, orientation; PNG out. Libraries decode; the limits
+ * are set before they take memory.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "media/image.h"
+#include "media/image_decode.h"
 
 #include <setjmp.h>
 #include <stdbool.h>
@@ -12,19 +13,13 @@
 
 #include <jerror.h>
 #include <spng.h>
-#include <webp/decode.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 
 enum { MAX_JPEG_SCANS = 64, MAX_CHUNK = 1 << 26 };
 
-typedef struct source {
-    const unsigned char *data;
-    size_t size;
-    int64_t max_pixels;
-} source;
-
-static so_status check_size(const source *s, int64_t w, int64_t h, so_error *error)
+so_status so_image_allow(const so_image_source *s, int64_t w, int64_t h, so_error *error)
 {
     if (w < 1 || h < 1)
         return so_fail(error, SO_ERR_FORMAT, "a picture of %lld x %lld pixels", (long long)w, (long long)h);
@@ -35,9 +30,12 @@ static so_status check_size(const source *s, int64_t w, int64_t h, so_error *err
     return SO_OK;
 }
 
-/* The orientation 1..8 that an EXIF (TIFF) block names, 1 when it names none. */
-static int exif_orientation(const unsigned char *p, size_t size)
+int so_image_exif(const unsigned char *p, size_t size)
 {
+    if (size >= 6 && !memcmp(p, "Exif\0\0", 6)) {
+        p += 6;
+        size -= 6;
+    }
     if (size < 8 || (memcmp(p, "II*\0", 4) && memcmp(p, "MM\0*", 4))) return 1;
     bool little = p[0] == 'I';
 #define AT16(o) (little ? p[o] | p[(o) + 1] << 8 : p[o] << 8 | p[(o) + 1])
@@ -54,8 +52,7 @@ static int exif_orientation(const unsigned char *p, size_t size)
     return 1;
 }
 
-/* Replaces the picture by the upright one. Orientations 5..8 swap the axes. */
-static so_status orient(so_image *image, int orientation, so_error *error)
+so_status so_image_orient(so_image *image, int orientation, so_error *error)
 {
     if (orientation == 1) return SO_OK;
     bool swap = orientation >= 5, flip_x, flip_y;
@@ -71,6 +68,7 @@ static so_status orient(so_image *image, int orientation, so_error *error)
             memcpy(out.rgb + ((size_t)y * (size_t)out.w + (size_t)x) * 3,
                    image->rgb + ((size_t)sy * (size_t)image->w + (size_t)sx) * 3, 3);
         }
+    out.frames = image->frames;
     so_image_clear(image);
     *image = out;
     return SO_OK;
@@ -141,19 +139,19 @@ static int jpeg_orientation(const struct jpeg_decompress_struct *info)
 {
     for (jpeg_saved_marker_ptr m = info->marker_list; m; m = m->next)
         if (m->marker == JPEG_APP0 + 1 && m->data_length > 6 && !memcmp(m->data, "Exif\0\0", 6))
-            return exif_orientation(m->data + 6, m->data_length - 6);
+            return so_image_exif(m->data, m->data_length);
     return 1;
 }
 
 /* Everything that may jump; the caller cleans up. */
-static so_status jpeg_body(jpeg_state *j, const source *s, so_image *out, int *orientation)
+static so_status jpeg_body(jpeg_state *j, const so_image_source *s, so_image *out, int *orientation)
 {
     struct jpeg_decompress_struct *info = &j->info;
     if (setjmp(j->escape)) return j->status;
     jpeg_mem_src(info, s->data, (unsigned long)s->size);
     jpeg_save_markers(info, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(info, TRUE);
-    SO_TRY(check_size(s, info->image_width, info->image_height, j->error));
+    SO_TRY(so_image_allow(s, info->image_width, info->image_height, j->error));
     *orientation = jpeg_orientation(info);
     bool cmyk = info->jpeg_color_space == JCS_CMYK || info->jpeg_color_space == JCS_YCCK;
     info->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
@@ -168,7 +166,7 @@ static so_status jpeg_body(jpeg_state *j, const source *s, so_image *out, int *o
     return SO_OK;
 }
 
-static so_status decode_jpeg(so_image *out, const source *s, so_error *error)
+static so_status decode_jpeg(so_image *out, const so_image_source *s, so_error *error)
 {
     jpeg_state j = {.error = error};
     int orientation = 1;
@@ -183,12 +181,11 @@ static so_status decode_jpeg(so_image *out, const source *s, so_error *error)
     so_status status = jpeg_body(&j, s, out, &orientation);
     jpeg_destroy_decompress(&j.info);
     free(j.line);
-    if (status == SO_OK) status = orient(out, orientation, error);
+    if (status == SO_OK) status = so_image_orient(out, orientation, error);
     return status;
 }
 
-/* RGBA, in place, to RGB on white; the memory given back. */
-static uint8_t *flatten(uint8_t *rgba, size_t pixels)
+uint8_t *so_image_flatten(uint8_t *rgba, size_t pixels)
 {
     for (size_t i = 0; i < pixels; i++) {
         const uint8_t *p = rgba + i * 4;
@@ -208,7 +205,21 @@ static bool png_has_alpha(spng_ctx *png, const struct spng_ihdr *header)
            header->color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA || spng_get_trns(png, &trns) == 0;
 }
 
-static so_status png_body(spng_ctx *png, so_image *out, const source *s, so_error *error)
+/* Pictures of an animated PNG, as its acTL chunk says; it comes before the first IDAT. */
+static int png_frames(const so_image_source *s)
+{
+    size_t at = 8;
+    while (s->size - at >= 12) {
+        const unsigned char *p = s->data + at;
+        size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+        if (!memcmp(p + 4, "IDAT", 4) || n > s->size - at - 12) break;
+        if (!memcmp(p + 4, "acTL", 4) && n >= 4) return p[8] || p[9] ? 1 << 16 : p[10] << 8 | p[11];
+        at += n + 12;
+    }
+    return 1;
+}
+
+static so_status png_body(spng_ctx *png, so_image *out, const so_image_source *s, so_error *error)
 {
     struct spng_ihdr header;
     size_t bytes;
@@ -217,7 +228,7 @@ static so_status png_body(spng_ctx *png, so_image *out, const source *s, so_erro
     int failed = spng_set_png_buffer(png, s->data, s->size);
     if (!failed) failed = spng_get_ihdr(png, &header);
     if (failed) return so_fail(error, SO_ERR_FORMAT, "PNG: %s", spng_strerror(failed));
-    SO_TRY(check_size(s, header.width, header.height, error));
+    SO_TRY(so_image_allow(s, header.width, header.height, error));
     bool alpha = png_has_alpha(png, &header);
     int format = alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8;
     failed = spng_decoded_image_size(png, format, &bytes);
@@ -228,13 +239,14 @@ static so_status png_body(spng_ctx *png, so_image *out, const source *s, so_erro
     out->h = (int)header.height;
     failed = spng_decode_image(png, out->rgb, bytes, format, alpha ? SPNG_DECODE_TRNS : 0);
     if (failed) return so_fail(error, SO_ERR_FORMAT, "PNG: %s", spng_strerror(failed));
-    if (alpha) out->rgb = flatten(out->rgb, (size_t)out->w * (size_t)out->h);
+    if (alpha) out->rgb = so_image_flatten(out->rgb, (size_t)out->w * (size_t)out->h);
+    out->frames = png_frames(s);
     struct spng_exif exif;
     if (spng_get_exif(png, &exif) != 0) return SO_OK;
-    return orient(out, exif_orientation((const unsigned char *)exif.data, exif.length), error);
+    return so_image_orient(out, so_image_exif((const unsigned char *)exif.data, exif.length), error);
 }
 
-static so_status decode_png(so_image *out, const source *s, so_error *error)
+static so_status decode_png(so_image *out, const so_image_source *s, so_error *error)
 {
     spng_ctx *png = spng_ctx_new(0);
     if (!png) return so_fail(error, SO_ERR_NOMEM, "a PNG reader");
@@ -243,86 +255,58 @@ static so_status decode_png(so_image *out, const source *s, so_error *error)
     return status;
 }
 
-static so_status decode_webp(so_image *out, const source *s, so_error *error)
+static bool begins(const so_image_source *s, size_t at, const char *bytes, size_t n)
 {
-    WebPBitstreamFeatures about;
-    if (WebPGetFeatures(s->data, s->size, &about) != VP8_STATUS_OK)
-        return so_fail(error, SO_ERR_FORMAT, "WebP: damaged header");
-    if (about.has_animation) return so_fail(error, SO_ERR_UNSUPPORTED, "an animated WebP, expected a still picture");
-    SO_TRY(check_size(s, about.width, about.height, error));
-    size_t pixels = (size_t)about.width * (size_t)about.height, channels = about.has_alpha ? 4 : 3;
-    out->rgb = malloc(pixels * channels);
-    if (!out->rgb) return so_fail(error, SO_ERR_NOMEM, "a picture of %d x %d pixels", about.width, about.height);
-    out->w = about.width;
-    out->h = about.height;
-    int stride = about.width * (int)channels;
-    if (!(about.has_alpha ? WebPDecodeRGBAInto : WebPDecodeRGBInto)(s->data, s->size, out->rgb, pixels * channels,
-                                                                    stride))
-        return so_fail(error, SO_ERR_FORMAT, "WebP: truncated or damaged");
-    if (about.has_alpha) out->rgb = flatten(out->rgb, pixels);
-    return SO_OK;
+    return s->size >= at + n && !memcmp(s->data + at, bytes, n);
 }
 
-/* The next number of a PNM header, after blanks and comments; -1 when there is none. */
-static int pnm_number(const source *s, size_t *at)
+static bool is_pnm(const so_image_source *s)
 {
-    for (bool comment = false; *at < s->size; (*at)++) {
-        int c = s->data[*at];
-        comment = comment ? c != '\n' : c == '#';
-        if (!comment && (c < 9 || c > 13) && c != ' ') break;
-    }
-    int value = -1;
-    for (; *at < s->size && s->data[*at] >= '0' && s->data[*at] <= '9'; (*at)++) {
-        int digit = s->data[*at] - '0';
-        value = value < 0 ? digit : value < 1000000 ? value * 10 + digit : value;
-    }
-    return value;
+    const unsigned char *p = s->data;
+    return s->size >= 3 && p[0] == 'P' && p[1] >= '1' && p[1] <= '7' &&
+           (p[2] == ' ' || p[2] == '#' || (p[2] >= 9 && p[2] <= 13));
 }
 
-static so_status decode_pnm(so_image *out, const source *s, so_error *error)
+/* An ISO file whose brand, or one of the first that it is compatible with, is one of pictures. */
+static bool is_heif(const so_image_source *s)
 {
-    size_t at = 2, channels = s->data[1] == '6' ? 3 : 1;
-    int w = pnm_number(s, &at), h = pnm_number(s, &at), most = pnm_number(s, &at);
-    if (most < 1 || most > 65535 || at >= s->size) return so_fail(error, SO_ERR_FORMAT, "PNM: damaged header");
-    SO_TRY(check_size(s, w, h, error));
-    at++;
-    size_t deep = most > 255 ? 2 : 1, values = (size_t)w * (size_t)h * channels;
-    if ((s->size - at) / deep < values)
-        return so_fail(error, SO_ERR_FORMAT, "truncated PNM: %zu values expected, %zu found", values,
-                       (s->size - at) / deep);
-    SO_TRY(so_image_init(out, w, h, error));
-    const unsigned char *p = s->data + at;
-    for (size_t i = 0; i < values; i++, p += deep) {
-        int v = deep == 2 ? p[0] << 8 | p[1] : p[0];
-        if (v > most) v = most;
-        uint8_t value = (uint8_t)((v * 255 + most / 2) / most);
-        if (channels == 3)
-            out->rgb[i] = value;
-        else
-            memset(out->rgb + i * 3, value, 3);
-    }
-    return SO_OK;
+    static const char brands[] = "heic heix heim heis hevc hevx mif1 mif2 msf1 avif avis";
+    if (!begins(s, 4, "ftyp", 4)) return false;
+    for (size_t at = 8; at + 4 <= s->size && at < 64; at += at == 8 ? 8 : 4)
+        for (size_t i = 0; i + 4 < sizeof brands; i += 5)
+            if (!memcmp(s->data + at, brands + i, 4)) return true;
+    return false;
+}
+
+static so_status decode_any(so_image *out, const so_image_source *s, so_error *error)
+{
+    if (begins(s, 0, "\xff\xd8\xff", 3)) return decode_jpeg(out, s, error);
+    if (begins(s, 0, "\x89PNG\r\n\x1a\n", 8)) return decode_png(out, s, error);
+    if (begins(s, 0, "RIFF", 4) && begins(s, 8, "WEBP", 4)) return so_image_decode_webp(out, s, error);
+    if (begins(s, 0, "GIF87a", 6) || begins(s, 0, "GIF89a", 6)) return so_image_decode_gif(out, s, error);
+    if (begins(s, 0, "BM", 2)) return so_image_decode_bmp(out, s, error);
+    if (begins(s, 0, "II*\0", 4) || begins(s, 0, "MM\0*", 4) || begins(s, 0, "II+\0", 4) || begins(s, 0, "MM\0+", 4))
+        return so_image_decode_tiff(out, s, error);
+    if (is_pnm(s)) return so_image_decode_pnm(out, s, error);
+    if (is_heif(s)) return so_image_decode_heif(out, s, error);
+    const char *what = so_guess(s->data, s->size);
+    return so_fail(error, SO_ERR_UNSUPPORTED,
+                   "%s, expected a picture: JPEG, PNG, WebP, GIF, BMP, TIFF, PNM, HEIC or AVIF (other forms: convert "
+                   "them to PNG first)",
+                   what ? what : "not a picture that can be read");
 }
 
 so_status so_image_decode(so_image *out, const void *data, size_t size, int64_t max_pixels, so_error *error)
 {
-    source s = {data, size, max_pixels > 0 && max_pixels < SO_IMAGE_MAX_PIXELS ? max_pixels : SO_IMAGE_MAX_PIXELS};
-    const unsigned char *p = data;
-    so_status status;
+    so_image_source s = {data, size,
+                         max_pixels > 0 && max_pixels < SO_IMAGE_MAX_PIXELS ? max_pixels : SO_IMAGE_MAX_PIXELS};
     memset(out, 0, sizeof *out);
     if (size == 0) return so_fail(error, SO_ERR_FORMAT, "the picture file is empty");
-    if (size >= 3 && !memcmp(p, "\xff\xd8\xff", 3))
-        status = decode_jpeg(out, &s, error);
-    else if (size >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8))
-        status = decode_png(out, &s, error);
-    else if (size >= 12 && !memcmp(p, "RIFF", 4) && !memcmp(p + 8, "WEBP", 4))
-        status = decode_webp(out, &s, error);
-    else if (size >= 3 && p[0] == 'P' && (p[1] == '5' || p[1] == '6'))
-        status = decode_pnm(out, &s, error);
-    else
-        status =
-            so_fail(error, SO_ERR_UNSUPPORTED, "not a picture that can be read, expected JPEG, PNG, WebP, PPM or PGM");
-    if (status != SO_OK) so_image_clear(out);
+    so_status status = decode_any(out, &s, error);
+    if (status != SO_OK)
+        so_image_clear(out);
+    else if (out->frames < 1)
+        out->frames = 1;
     return status;
 }
 

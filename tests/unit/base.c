@@ -3,7 +3,10 @@
 #include "check.h"
 
 #include "base/arena.h"
+#include "base/error.h"
 #include "base/file.h"
+#include "base/guess.h"
+#include "base/plain.h"
 #include "base/pool.h"
 #include "base/rng.h"
 #include "base/type.h"
@@ -130,6 +133,60 @@ static void random_streams_are_fixed_and_sane(void **state)
     assert_true(fabs(sum / 1e5) < 0.02 && fabs(square / 1e5 - 1) < 0.02);
 }
 
+static void foreign_text_becomes_plain(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *plain, *with_lines;
+    } cases[] = {
+        {"plain \303\274 \346\227\245 \360\237\231\202", "plain \303\274 \346\227\245 \360\237\231\202", NULL},
+        {"a\nb\tc\rd", "a\\nb\\tc\\rd", "a\nb\tc\\rd"},
+        {"\033[31mred\007", "\\x1b[31mred\\x07", NULL},
+        {"\302\2331m\302\240", "\\u009b1m\302\240", NULL}, /* C1 is a command, a hard space is not */
+        {"\177\377\300\200\355\240\200", "\\x7f\\xff\\xc0\\x80\\xed\\xa0\\x80", NULL},
+        {"\342\200\256gpj.exe\342\201\246", "\\u202egpj.exe\\u2066", NULL},
+        {"cut \346\227", "cut \\xe6\\x97", NULL},
+    };
+    char out[200];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *text = cases[i].text, *lines = cases[i].with_lines ? cases[i].with_lines : cases[i].plain;
+        assert_string_equal(so_plain(out, sizeof out, text, strlen(text), false), cases[i].plain);
+        assert_string_equal(so_plain(out, sizeof out, text, strlen(text), true), lines);
+        char again[200];
+        assert_string_equal(so_plain(again, sizeof again, out, strlen(out), true), out);
+    }
+    assert_string_equal(so_plain(out, 6, "abc\033d", 5, false), "abc"); /* never half an escape */
+    so_error error;
+    so_fail(&error, SO_ERR_FORMAT, "tensor '%s'", "x\033]0;title\007");
+    assert_string_equal(error.text, "tensor 'x\\x1b]0;title\\x07'");
+    so_fail_in(&error, "%s", "a\033b");
+    assert_string_equal(error.text, "a\\x1bb: tensor 'x\\x1b]0;title\\x07'");
+}
+
+static void strangers_are_named(void **state)
+{
+    (void)state;
+    char nothing[100] = "";
+    so_error error;
+    static const char *const refused[] = {
+        "<!DOCTYPE html><html><body>Sign in</body></html>",
+        "\n <HTML><head><title>404</title>",
+        "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n",
+        "{\"error\":\"Repository not found\"}",
+        "Entry not found",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        assert_int_equal(so_refuse_stranger(refused[i], strlen(refused[i]), "a model", &error), SO_ERR_FORMAT);
+    assert_int_equal(so_refuse_stranger(nothing, sizeof nothing, "a model", &error), SO_ERR_FORMAT);
+    assert_int_equal(so_refuse_stranger("", 0, "a model", &error), SO_ERR_FORMAT);
+    assert_string_equal(error.text, "an empty file, expected a model");
+    CHECK_OK(so_refuse_stranger("{\"a\": 1}", 8, "a model", &error), error);
+    CHECK_OK(so_refuse_stranger("GGUF", 4, "a model", &error), error);
+    assert_string_equal(so_guess("\x89PNG\r\n\x1a\n", 8), "a PNG picture");
+    assert_null(so_guess("\1\2\3\0\5\6\7\10", 8));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +196,8 @@ int main(void)
         cmocka_unit_test(writer_is_whole_or_absent),
         cmocka_unit_test(half_floats_round_trip),
         cmocka_unit_test(random_streams_are_fixed_and_sane),
+        cmocka_unit_test(foreign_text_becomes_plain),
+        cmocka_unit_test(strangers_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
