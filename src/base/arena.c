@@ -24,6 +24,11 @@ so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error)
     return SO_OK;
 }
 
+so_status so_arena_dry(so_arena *arena, so_error *error)
+{
+    return so_arena_init(arena, (size_t)1 << 40, error); /* a terabyte */
+}
+
 void so_arena_large(so_arena *arena)
 {
 #ifdef MADV_HUGEPAGE

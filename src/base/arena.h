@@ -21,6 +21,8 @@ typedef struct so_arena {
 /* Reserves `capacity` bytes (rounded up to a page); of more than 32 GiB, a quarter, a sixteenth and so on where that
  * much address space cannot be had (arena->capacity tells). SO_ERR_NOMEM when there is none. */
 so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error);
+/* An arena to count in: as many addresses as can be had, of which only what is written takes memory. */
+so_status so_arena_dry(so_arena *arena, so_error *error);
 /* Asks for large pages (2 MiB), for what is read from end to end again and again: fewer steps from one page to the
  * next. */
 void so_arena_large(so_arena *arena);

@@ -198,16 +198,35 @@ static so_status advance(so_session *s, bool *ended, so_error *error)
     return made.kind == SO_STEP_TEXT ? took_text(s, &made, error) : took_unit(s, &made, error);
 }
 
-static so_status speak(so_session *s, so_event *event, bool *told, so_error *error)
+/* What there is to tell, text first. */
+static so_status tell(so_session *s, so_event *event, bool *told, so_error *error)
 {
     const float *pcm;
     int64_t samples;
+    *told = true;
+    if (s->want & SO_WANT_TEXT && tell_text(s, event)) return SO_OK;
+    if (s->unit_news) {
+        tell_unit(s, event);
+        return SO_OK;
+    }
     *told = false;
     if (!(s->want & SO_WANT_VOICE) || s->usage.stopped) return SO_OK;
-    SO_TRY(so_mouth_next(s->mouth, &pcm, &samples, error));
+    SO_TRY(so_mouth_take(s->mouth, &pcm, &samples, error));
     if (!samples) return SO_OK;
     tell_voice(s, pcm, samples, event);
     *told = true;
+    return SO_OK;
+}
+
+/* A step of the voice, if one is due, else of the text and the units. */
+static so_status compute(so_session *s, bool *ended, so_error *error)
+{
+    bool made = false, voice = s->want & SO_WANT_VOICE && !s->usage.stopped;
+    *ended = false;
+    if (voice) SO_TRY(so_mouth_step(s->mouth, &s->voice.pass, &made, error));
+    if (made) return SO_OK;
+    SO_TRY(advance(s, ended, error));
+    *ended = *ended && !(voice && so_mouth_due(s->mouth));
     return SO_OK;
 }
 
@@ -221,14 +240,9 @@ so_status so_next(so_session *s, so_event *event, so_error *error)
     }
     if (s->phase != SO_ANSWERING) return SO_OK;
     if (atomic_load(&s->stop)) s->usage.stopped = 1;
-    SO_TRY(speak(s, event, &told, error));
+    SO_TRY(tell(s, event, &told, error));
     if (told) return SO_OK;
-    SO_TRY(advance(s, &ended, error));
-    if (s->want & SO_WANT_TEXT && tell_text(s, event)) return SO_OK;
-    if (s->unit_news) {
-        tell_unit(s, event);
-        return SO_OK;
-    }
-    SO_TRY(speak(s, event, &told, error));
+    SO_TRY(compute(s, &ended, error));
+    SO_TRY(tell(s, event, &told, error));
     return told || !ended ? SO_OK : complete(s, event, error);
 }

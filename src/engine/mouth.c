@@ -9,20 +9,26 @@
 enum {
     FADE = 8,     /* frames over which two chunks fade into each other */
     F0_REACH = 5, /* frames on either side that reach a frame's pitch: five convolutions of width 3 */
-    PIECE = 96    /* frames of waveform computed at once */
+    PIECE = 64    /* frames of waveform computed at once */
 };
+
+/* What was given when a step began. */
+typedef struct given {
+    int64_t n;
+    bool ended;
+} given;
 
 static int64_t frames_of(const so_mouth *m, int64_t units) { return so_flow_frames(&m->codec->flow.config, units); }
 
-static void start(so_mouth *m)
+static void start(so_pass *pass)
 {
-    m->pass.error = (so_error){0};
-    so_arena_release(&m->scratch, 0);
+    pass->error = (so_error){0};
+    so_arena_release(pass->arena, 0);
 }
 
-static so_status finish(so_mouth *m, so_error *error)
+static so_status finish(const so_pass *pass, so_error *error)
 {
-    return so_ok(&m->pass) ? SO_OK : so_fail(error, m->pass.error.status, "%s", m->pass.error.text);
+    return so_ok(pass) ? SO_OK : so_fail(error, pass->error.status, "%s", pass->error.text);
 }
 
 /* Noise belongs to its frame: stream 2 i of the seed is frame i's mel, 2 i + 1 its samples. */
@@ -35,37 +41,53 @@ static void normals(const so_mouth *m, int64_t frame, int stream, int64_t n, so_
 
 /* ---- units to mel */
 
-/* The next chunk: units [from, to) become final, computed from [left, right). False when more units are needed. */
-typedef struct chunk {
-    int64_t left, from, to, right;
-} chunk;
-
-static bool next_chunk(const so_mouth *m, chunk *c)
+/* The next chunk; false when more units are needed. */
+static bool next_chunk(const so_mouth *m, given g, so_mouth_chunk *c)
 {
     const so_mouth_options *o = &m->options;
-    int64_t hop = m->mel_units ? o->hop : o->first, from = m->mel_units;
-    if (m->n - from < hop + o->right && !m->ended) return false;
-    if (m->n == from) return false;
-    *c = (chunk){from > o->left ? from - o->left : 0, from, from + hop, from + hop + o->right};
-    if (c->right > m->n) c->to = c->right = m->n; /* with exactly enough, more may follow */
+    int64_t hop = m->hop, from = m->mel_units;
+    if (g.n - from < hop + o->right && !g.ended) return false;
+    if (g.n == from) return false;
+    *c = (so_mouth_chunk){from > o->left ? from - o->left : 0, from, from + hop, from + hop + o->right};
+    if (c->right > g.n) c->to = c->right = g.n; /* with exactly enough, more may follow */
     return true;
 }
 
-static so_tensor *flow(so_mouth *m, const int32_t *ids, int64_t units, int64_t frames)
+static so_tensor *rows2(so_pass *pass, so_real *data, int64_t rows, int64_t cols)
 {
-    so_flow_request request = {.N = units, .frames = frames, .ids = ids, .vector = m->codec->speaker, .z = m->z};
-    return so_flow_mel(&m->pass, &m->codec->flow, &request, NULL);
+    so_tensor *t = so_take(pass, sizeof *t, false);
+    if (t) *t = (so_tensor){.data = data, .type = SO_F32, .n_dims = 2, .dim = {rows, cols}};
+    return t;
 }
 
-static so_status make_mel(so_mouth *m, const chunk *c, so_error *error)
+/* What the flow is asked under: the encoding of the chunk's units, regulated to frames, and the speaker. */
+static void encode(const so_mouth *m, so_pass *pass, const int32_t *ids, int64_t units, int64_t frames)
 {
+    const so_flow *net = &m->codec->flow;
+    int64_t M = net->config.mels;
+    so_tensor *vector = so_constant(pass, 2, (int64_t[]){1, net->config.speaker}, m->codec->speaker);
+    so_tensor *speaker = so_flow_speaker(pass, net, vector);
+    so_tensor *h = so_flow_project(pass, net, so_flow_encoder(pass, net, 1, units, ids, NULL));
+    so_tensor *mu = so_flow_regulate(pass, net, h, 0, 0, frames);
+    if (!so_ok(pass) || pass->dry) return;
+    memcpy(m->mu, mu->data, (size_t)(frames * M) * sizeof *m->mu);
+    memcpy(m->speaker, speaker->data, (size_t)M * sizeof *m->speaker);
+}
+
+static void evaluate(const so_mouth *m, so_pass *pass, int64_t i, int64_t frames)
+{
+    int64_t M = m->codec->flow.config.mels;
+    so_flow_step(pass, &m->codec->flow, i, rows2(pass, m->x, frames, M), rows2(pass, m->mu, frames, M),
+                 rows2(pass, m->speaker, 1, M), NULL);
+}
+
+/* The frames of the finished chunk take their place behind those before. */
+static void join(so_mouth *m)
+{
+    const so_mouth_chunk *c = &m->chunk;
     int64_t M = m->codec->flow.config.mels, f0 = frames_of(m, c->left), from = frames_of(m, c->from);
     int64_t to = frames_of(m, c->to), end = frames_of(m, c->right);
-    start(m);
-    for (int64_t i = f0; i < end; i++) normals(m, i, 0, M, m->z + (i - f0) * M);
-    so_tensor *mel = flow(m, m->units + c->left, c->right - c->left, end - f0);
-    SO_TRY(finish(m, error));
-    const so_real *made = so_data(mel) - f0 * M;
+    const so_real *made = m->x - f0 * M;
     memcpy(m->mel + from * M, made + from * M, (size_t)((to - from) * M) * sizeof *m->mel);
     for (int64_t i = 0; i < m->tail_frames && from + i < to; i++) {
         so_real weight = (so_real)(i + 1) / (so_real)(m->tail_frames + 1);
@@ -78,27 +100,47 @@ static so_status make_mel(so_mouth *m, const chunk *c, so_error *error)
     memcpy(m->tail, made + to * M, (size_t)(m->tail_frames * M) * sizeof *m->tail);
     m->mel_frames = to;
     m->mel_units = c->to;
+    m->hop = c->from == 0 ? m->hop : m->hop + (m->hop + 2) / 3;
+    if (c->from == 0 ? m->hop > m->options.hop : m->hop >= m->options.hop) m->hop = m->options.hop;
+}
+
+/* Encodes the chunk, or takes one step from noise towards its mel. */
+static so_status make_mel(so_mouth *m, so_pass *pass, so_error *error)
+{
+    const so_mouth_chunk *c = &m->chunk;
+    int64_t M = m->codec->flow.config.mels, f0 = frames_of(m, c->left), frames = frames_of(m, c->right) - f0;
+    if (m->step == 0) {
+        encode(m, pass, m->units + c->left, c->right - c->left, frames);
+        SO_TRY(finish(pass, error));
+        for (int64_t i = 0; i < frames; i++) normals(m, f0 + i, 0, M, m->x + i * M);
+        m->step = 1;
+        return SO_OK;
+    }
+    evaluate(m, pass, m->step - 1, frames);
+    SO_TRY(finish(pass, error));
+    if (m->step++ < m->codec->flow.config.steps) return SO_OK;
+    m->step = 0;
+    join(m);
     return SO_OK;
 }
 
 /* ---- mel to samples */
 
-static bool complete(const so_mouth *m) { return m->ended && m->mel_units == m->n; }
+static bool all_mel(const so_mouth *m, given g) { return g.ended && m->mel_units == g.n; }
 
-static so_tensor *rows3(so_mouth *m, const so_real *from, int64_t rows, int64_t cols)
+static so_tensor *rows3(so_pass *pass, const so_real *from, int64_t rows, int64_t cols)
 {
-    return so_constant(&m->pass, 3, (int64_t[]){1, rows, cols}, from);
+    return so_constant(pass, 3, (int64_t[]){1, rows, cols}, from);
 }
 
 /* Pitch and source of frames [from, to), of which the pitch of frames around `to` is known to be final. */
-static so_tensor *source(so_mouth *m, int64_t from, int64_t to)
+static so_tensor *source(so_mouth *m, so_pass *pass, int64_t from, int64_t to)
 {
     const so_hift_config *c = &m->codec->hift.config;
-    so_pass *pass = &m->pass;
     int64_t M = c->mels, per = so_hift_samples(c), H = c->harmonics + 1, T = to - from;
     int64_t a = from > F0_REACH ? from - F0_REACH : 0,
             b = to + F0_REACH < m->mel_frames ? to + F0_REACH : m->mel_frames;
-    so_tensor *f0 = so_hift_f0(pass, &m->codec->hift, rows3(m, m->mel + a * M, b - a, M));
+    so_tensor *f0 = so_hift_f0(pass, &m->codec->hift, rows3(pass, m->mel + a * M, b - a, M));
     so_tensor *harmonics = so_new3(pass, 1, T * per, H);
     so_real *noise = so_take(pass, (size_t)(T * per * H) * sizeof *noise, false);
     if (noise && !pass->dry) {
@@ -108,63 +150,133 @@ static so_tensor *source(so_mouth *m, int64_t from, int64_t to)
     return so_hift_source(pass, &m->codec->hift, harmonics);
 }
 
-static so_status make_source(so_mouth *m, so_error *error)
+/* Frames whose source can be made. */
+static int64_t source_known(const so_mouth *m, given g)
+{
+    return all_mel(m, g) ? m->mel_frames : m->mel_frames - F0_REACH;
+}
+
+static so_status make_source(so_mouth *m, so_pass *pass, int64_t known, so_error *error)
 {
     int64_t per = so_hift_samples(&m->codec->hift.config);
-    int64_t known = complete(m) ? m->mel_frames : m->mel_frames - F0_REACH;
-    while (m->source_frames < known) {
-        int64_t from = m->source_frames, to = from + PIECE < known ? from + PIECE : known;
-        start(m);
-        so_tensor *s = source(m, from, to);
-        SO_TRY(finish(m, error));
-        memcpy(m->source + from * per, s->data, (size_t)((to - from) * per) * sizeof *m->source);
-        m->source_frames = to;
-    }
+    int64_t from = m->source_frames, to = from + PIECE < known ? from + PIECE : known;
+    so_tensor *s = source(m, pass, from, to);
+    SO_TRY(finish(pass, error));
+    memcpy(m->source + from * per, s->data, (size_t)((to - from) * per) * sizeof *m->source);
+    m->source_frames = to;
     return SO_OK;
 }
 
-static so_tensor *wave(so_mouth *m, int64_t a, int64_t b)
+static so_tensor *wave(const so_mouth *m, so_pass *pass, int64_t a, int64_t b)
 {
     const so_hift_config *c = &m->codec->hift.config;
     int64_t per = so_hift_samples(c);
-    so_tensor *mel = rows3(m, m->mel + a * c->mels, b - a, c->mels);
-    so_tensor *s = so_constant(&m->pass, 2, (int64_t[]){1, (b - a) * per}, m->source + a * per);
-    return so_hift_wave(&m->pass, &m->codec->hift, mel, s);
+    so_tensor *mel = rows3(pass, m->mel + a * c->mels, b - a, c->mels);
+    so_tensor *s = so_constant(pass, 2, (int64_t[]){1, (b - a) * per}, m->source + a * per);
+    return so_hift_wave(pass, &m->codec->hift, mel, s);
 }
 
-static so_status make_wave(so_mouth *m, const float **pcm, int64_t *samples, so_error *error)
+/* Frames whose waveform can be made: nothing beyond the source can reach them. */
+static int64_t wave_known(const so_mouth *m, given g)
+{
+    if (all_mel(m, g)) return m->source_frames == m->mel_frames ? m->mel_frames : m->wave_frames;
+    return m->source_frames - so_hift_context(&m->codec->hift.config);
+}
+
+static so_status make_wave(so_mouth *m, so_pass *pass, int64_t known, so_error *error)
 {
     const so_hift_config *c = &m->codec->hift.config;
     int64_t per = so_hift_samples(c), context = so_hift_context(c), from = m->wave_frames;
-    int64_t known = complete(m) ? m->mel_frames : m->source_frames - context;
     int64_t to = from + PIECE < known ? from + PIECE : known;
-    if (to <= from) return SO_OK;
     int64_t a = from > context ? from - context : 0,
             b = to + context < m->source_frames ? to + context : m->source_frames;
-    start(m);
-    so_tensor *y = wave(m, a, b);
-    SO_TRY(finish(m, error));
+    so_tensor *y = wave(m, pass, a, b);
+    SO_TRY(finish(pass, error));
     const so_real *made = so_data(y) + (from - a) * per;
-    for (int64_t i = 0; i < (to - from) * per; i++) m->out[i] = (float)made[i];
-    *pcm = m->out;
-    *samples = (to - from) * per;
+    for (int64_t i = 0; i < (to - from) * per; i++) m->pcm[from * per + i] = (float)made[i];
     m->wave_frames = to;
     return SO_OK;
 }
 
-so_status so_mouth_next(so_mouth *m, const float **pcm, int64_t *samples, so_error *error)
+/* ---- steps */
+
+/* What the next step is: nearest to the ear first. */
+typedef enum todo { NOTHING, MAKE_MEL, MAKE_SOURCE, MAKE_WAVE } todo;
+
+static todo what_next(const so_mouth *m, given g, so_mouth_chunk *c)
 {
-    chunk c;
-    *pcm = NULL;
-    *samples = 0;
-    SO_TRY(make_source(m, error));
-    SO_TRY(make_wave(m, pcm, samples, error));
-    while (*samples == 0 && next_chunk(m, &c)) { /* a short chunk may end before what the vocoder must see ahead */
-        SO_TRY(make_mel(m, &c, error));
-        SO_TRY(make_source(m, error));
-        SO_TRY(make_wave(m, pcm, samples, error));
+    if (wave_known(m, g) > m->wave_frames) return MAKE_WAVE;
+    if (source_known(m, g) > m->source_frames) return MAKE_SOURCE;
+    *c = m->chunk;
+    return m->step || next_chunk(m, g, c) ? MAKE_MEL : NOTHING;
+}
+
+static so_status make(so_mouth *m, so_pass *pass, given g, so_error *error)
+{
+    start(pass);
+    switch (what_next(m, g, &m->chunk)) {
+    case MAKE_WAVE:
+        return make_wave(m, pass, wave_known(m, g), error);
+    case MAKE_SOURCE:
+        return make_source(m, pass, source_known(m, g), error);
+    case MAKE_MEL:
+        return make_mel(m, pass, error);
+    default:
+        return SO_OK;
     }
-    return SO_OK;
+}
+
+static bool due(const so_mouth *m)
+{
+    so_mouth_chunk c;
+    return !m->busy && !m->quiet && what_next(m, (given){m->n, m->ended}, &c) != NOTHING;
+}
+
+bool so_mouth_due(so_mouth *m)
+{
+    pthread_mutex_lock(&m->lock);
+    bool is = due(m);
+    pthread_mutex_unlock(&m->lock);
+    return is;
+}
+
+so_status so_mouth_step(so_mouth *m, so_pass *pass, bool *made, so_error *error)
+{
+    so_error failed = {0};
+    pthread_mutex_lock(&m->lock);
+    given g = {m->n, m->ended};
+    *made = m->busy = due(m);
+    pthread_mutex_unlock(&m->lock);
+    if (!*made) return SO_OK;
+    so_status status = make(m, pass, g, &failed);
+    pthread_mutex_lock(&m->lock);
+    m->busy = false;
+    m->ready = m->wave_frames;
+    if (status != SO_OK) m->error = failed, m->quiet = true;
+    pthread_cond_broadcast(&m->idle);
+    pthread_mutex_unlock(&m->lock);
+    return status == SO_OK ? SO_OK : so_fail(error, failed.status, "%s", failed.text);
+}
+
+so_status so_mouth_take(so_mouth *m, const float **pcm, int64_t *samples, so_error *error)
+{
+    int64_t per = so_hift_samples(&m->codec->hift.config);
+    pthread_mutex_lock(&m->lock);
+    so_error failed = m->error;
+    int64_t ready = m->quiet ? m->taken : m->ready;
+    pthread_mutex_unlock(&m->lock);
+    *pcm = m->pcm + m->taken * per;
+    *samples = (ready - m->taken) * per;
+    m->taken = ready;
+    return failed.status == SO_OK ? SO_OK : so_fail(error, failed.status, "%s", failed.text);
+}
+
+bool so_mouth_complete(so_mouth *m)
+{
+    pthread_mutex_lock(&m->lock);
+    bool is = m->quiet || (m->ended && m->taken == frames_of(m, m->n));
+    pthread_mutex_unlock(&m->lock);
+    return is;
 }
 
 so_status so_mouth_put(so_mouth *m, int32_t unit, so_error *error)
@@ -175,121 +287,171 @@ so_status so_mouth_put(so_mouth *m, int32_t unit, so_error *error)
     if (unit < 0 || unit >= m->codec->flow.config.units)
         return so_fail(error, SO_ERR_ARG, "speech unit %d, expected 0 to %lld", unit,
                        (long long)m->codec->flow.config.units - 1);
+    pthread_mutex_lock(&m->lock);
     m->units[m->n++] = unit;
+    pthread_mutex_unlock(&m->lock);
     return SO_OK;
 }
 
-void so_mouth_end(so_mouth *m) { m->ended = true; }
+void so_mouth_end(so_mouth *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->ended = true;
+    pthread_mutex_unlock(&m->lock);
+}
 
-int64_t so_mouth_samples(const so_mouth *m) { return m->wave_frames * so_hift_samples(&m->codec->hift.config); }
+void so_mouth_quiet(so_mouth *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->quiet = true;
+    pthread_mutex_unlock(&m->lock);
+}
+
+int64_t so_mouth_samples(const so_mouth *m) { return m->taken * so_hift_samples(&m->codec->hift.config); }
+
+/* With the lock held. */
+static void wait_until_idle(so_mouth *m)
+{
+    while (m->busy) pthread_cond_wait(&m->idle, &m->lock);
+}
 
 void so_mouth_reset(so_mouth *m, uint64_t seed)
 {
-    so_arena_release(&m->scratch, 0);
-    so_arena_trim(&m->scratch);
+    so_rng rng;
+    pthread_mutex_lock(&m->lock);
+    m->quiet = true;
+    wait_until_idle(m);
     m->options.seed = seed;
     m->n = m->mel_units = m->mel_frames = m->tail_frames = m->source_frames = m->wave_frames = 0;
-    m->ended = false;
+    m->ready = m->taken = m->step = 0;
+    m->hop = m->options.first;
+    m->ended = m->quiet = false;
+    m->error = (so_error){0};
     m->phase = (so_hift_phase){0};
-    so_rng rng;
     so_rng_init(&rng, seed, ~(uint64_t)0);
     m->offset[0] = 0;
     for (int i = 1; i < SO_HIFT_HARMONICS; i++)
         m->offset[i] = (so_real)((2 * so_rng_uniform(&rng) - 1) * 3.141592653589793);
+    pthread_mutex_unlock(&m->lock);
 }
 
 /* ---- memory */
 
-static bool take_parts(so_mouth *m)
-{
-    const so_hift_config *c = &m->codec->hift.config;
-    const so_mouth_options *o = &m->options;
-    int64_t frames = frames_of(m, o->max_units) + 1, M = c->mels, per = so_hift_samples(c);
-    int64_t window = frames_of(m, o->left + (o->first > o->hop ? o->first : o->hop) + o->right) + 8;
-    if (window > frames) window = frames;
-    so_arena *a = &m->memory;
-    m->units = so_arena_alloc(a, (size_t)o->max_units * sizeof *m->units);
-    m->mel = so_arena_alloc(a, (size_t)(frames * M) * sizeof *m->mel);
-    m->tail = so_arena_alloc(a, (size_t)(FADE * M) * sizeof *m->tail);
-    m->source = so_arena_alloc(a, (size_t)(frames * per) * sizeof *m->source);
-    m->z = so_arena_alloc(a, (size_t)(window * M) * sizeof *m->z);
-    m->out = so_arena_alloc(a, (size_t)(PIECE * per) * sizeof *m->out);
-    return m->out != NULL;
-}
-
-static so_status rehearse(so_mouth *m, so_error *error)
+/* Units that the largest chunk is computed from. */
+static int64_t window_units(const so_mouth *m)
 {
     const so_mouth_options *o = &m->options;
     int64_t units = o->left + (o->first > o->hop ? o->first : o->hop) + o->right;
-    int64_t context = so_hift_context(&m->codec->hift.config);
-    if (units > o->max_units) units = o->max_units;
-    m->pass.dry = true;
-    start(m);
-    flow(m, m->units, units, frames_of(m, units) + 2);
-    SO_TRY(finish(m, error));
+    return units < o->max_units ? units : o->max_units;
+}
+
+static bool take_parts(so_mouth *m)
+{
+    const so_hift_config *c = &m->codec->hift.config;
+    int64_t frames = frames_of(m, m->options.max_units) + 1, M = c->mels, per = so_hift_samples(c);
+    int64_t window = frames_of(m, window_units(m)) + 8;
+    so_arena *a = &m->memory;
+    m->units = so_arena_alloc(a, (size_t)m->options.max_units * sizeof *m->units);
+    m->x = so_arena_alloc(a, (size_t)(window * M) * sizeof *m->x);
+    m->mu = so_arena_alloc(a, (size_t)(window * M) * sizeof *m->mu);
+    m->speaker = so_arena_alloc(a, (size_t)M * sizeof *m->speaker);
+    m->mel = so_arena_alloc(a, (size_t)(frames * M) * sizeof *m->mel);
+    m->tail = so_arena_alloc(a, (size_t)(FADE * M) * sizeof *m->tail);
+    m->source = so_arena_alloc(a, (size_t)(frames * per) * sizeof *m->source);
+    m->pcm = so_arena_alloc(a, (size_t)(frames * per) * sizeof *m->pcm);
+    return m->pcm != NULL;
+}
+
+/* Every kind of step at its largest, dry. */
+static so_status rehearse(so_mouth *m, so_pass *pass, so_error *error)
+{
+    int64_t context = so_hift_context(&m->codec->hift.config), units = window_units(m);
+    int64_t frames = frames_of(m, units) + 2;
+    pass->dry = true;
+    encode(m, pass, m->units, units, frames);
+    SO_TRY(finish(pass, error));
+    start(pass);
+    evaluate(m, pass, 0, frames);
+    SO_TRY(finish(pass, error));
     m->mel_frames = PIECE + 2 * context + 2 * F0_REACH;
-    start(m);
-    source(m, F0_REACH, F0_REACH + PIECE);
-    SO_TRY(finish(m, error));
-    start(m);
-    wave(m, 0, PIECE + 2 * context);
-    SO_TRY(finish(m, error));
-    m->pass.dry = false;
-    m->mel_frames = 0;
-    return SO_OK;
+    start(pass);
+    source(m, pass, F0_REACH, F0_REACH + PIECE);
+    SO_TRY(finish(pass, error));
+    start(pass);
+    wave(m, pass, 0, PIECE + 2 * context);
+    return finish(pass, error);
 }
 
-static so_status measure(so_mouth *m, size_t *session, size_t *scratch, so_error *error)
+static so_status check_options(const so_codec *codec, const so_mouth_options *options, so_error *error)
 {
-    SO_TRY(so_arena_init(&m->memory, (size_t)1 << 40, error));
-    SO_TRY(so_arena_init(&m->scratch, (size_t)1 << 40, error));
-    if (!take_parts(m)) return so_fail(error, SO_ERR_NOMEM, "an answer of %lld units", (long long)m->options.max_units);
-    so_status status = rehearse(m, error);
-    *session = m->memory.peak;
-    *scratch = m->scratch.peak;
-    so_arena_clear(&m->memory);
-    so_arena_clear(&m->scratch);
-    return status;
-}
-
-static so_status open_mouth(so_mouth *m, so_error *error)
-{
-    size_t session = 0, scratch = 0;
-    SO_TRY(measure(m, &session, &scratch, error));
-    SO_TRY(so_arena_init(&m->memory, session, error));
-    SO_TRY(so_arena_init(&m->scratch, scratch, error));
-    if (!take_parts(m)) return so_fail(error, SO_ERR_NOMEM, "no memory for speaking");
-    so_mouth_reset(m, m->options.seed);
-    return SO_OK;
-}
-
-so_status so_mouth_open(so_mouth **out, const so_codec *codec, so_pool *pool, const so_kernels *kernels,
-                        const so_mouth_options *options, so_error *error)
-{
-    *out = NULL;
     if (!codec->speaks)
         return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not speak: it has no flow and vocoder");
     if (options->first < 1 || options->hop < 1 || options->left < 0 || options->right < 0 || options->max_units < 1)
         return so_fail(error, SO_ERR_ARG, "chunks of %lld and %lld units", (long long)options->first,
                        (long long)options->hop);
+    return SO_OK;
+}
+
+so_status so_mouth_plan(const so_codec *codec, const so_mouth_options *options, const so_kernels *kernels,
+                        size_t *fixed, size_t *scratch, so_error *error)
+{
+    so_mouth m = {.codec = codec, .options = *options};
+    so_arena arena;
+    so_pass pass;
+    SO_TRY(check_options(codec, options, error));
+    SO_TRY(so_arena_dry(&m.memory, error));
+    so_status status = so_arena_dry(&arena, error);
+    if (status == SO_OK) {
+        so_pass_init(&pass, &arena, NULL, kernels);
+        status = take_parts(&m)
+                     ? rehearse(&m, &pass, error)
+                     : so_fail(error, SO_ERR_NOMEM, "an answer of %lld units", (long long)options->max_units);
+        *scratch = arena.peak;
+        so_arena_clear(&arena);
+    }
+    *fixed = m.memory.peak;
+    so_arena_clear(&m.memory);
+    return status;
+}
+
+so_status so_mouth_open(so_mouth **out, const so_codec *codec, const so_mouth_options *options, so_error *error)
+{
+    *out = NULL;
+    SO_TRY(check_options(codec, options, error));
     so_mouth *m = calloc(1, sizeof *m);
     if (!m) return so_fail(error, SO_ERR_NOMEM, "no memory for speaking");
     m->codec = codec;
     m->options = *options;
-    so_pass_init(&m->pass, &m->scratch, pool, kernels);
-    so_status status = open_mouth(m, error);
-    if (status == SO_OK)
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->idle, NULL);
+    so_status status = so_arena_dry(&m->memory, error);
+    if (status == SO_OK) {
+        take_parts(m);
+        size_t fixed = m->memory.peak;
+        so_arena_clear(&m->memory);
+        status = so_arena_init(&m->memory, fixed, error);
+    }
+    if (status == SO_OK && !take_parts(m)) status = so_fail(error, SO_ERR_NOMEM, "no memory for speaking");
+    if (status == SO_OK) {
+        so_mouth_reset(m, m->options.seed);
         *out = m;
-    else
+    } else {
         so_mouth_close(&m);
+    }
     return status;
 }
 
 void so_mouth_close(so_mouth **mouth)
 {
     if (!mouth || !*mouth) return;
-    so_arena_clear(&(*mouth)->memory);
-    so_arena_clear(&(*mouth)->scratch);
-    free(*mouth);
+    so_mouth *m = *mouth;
+    pthread_mutex_lock(&m->lock);
+    m->quiet = true;
+    wait_until_idle(m);
+    pthread_mutex_unlock(&m->lock);
+    pthread_cond_destroy(&m->idle);
+    pthread_mutex_destroy(&m->lock);
+    so_arena_clear(&m->memory);
+    free(m);
     *mouth = NULL;
 }

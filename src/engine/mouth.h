@@ -2,53 +2,92 @@
  *
  * Units become mel frames in chunks: each chunk is computed with units before it (heard already) and a few behind it,
  * from noise that belongs to the frame, not to the chunk; where two chunks meet, their frames fade into each other. The
- * vocoder then runs over the frames without seams: its source keeps its phase, and every piece is computed with as many
- * frames around it as can reach it, so that pieces put together are the waveform of the whole. N units give as many
- * samples streamed as at once.
+ * first chunk is small, so that sound begins early, and each later one a third larger than the one before, up to `hop`:
+ * what is heard always lasts longer than the next chunk takes. The vocoder then runs over the frames without seams: its
+ * source keeps its phase, and every piece is computed with as many frames around it as can reach it, so that pieces put
+ * together are the waveform of the whole. N units give as many samples streamed as at once.
+ *
+ * The work is cut into steps, none longer than one evaluation of the flow's network. One thread may make the steps
+ * while another puts units in and takes sound out; the sound depends on the units and the seed alone.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_MOUTH_H
 #define SO_ENGINE_MOUTH_H
 
+#include <pthread.h>
+
 #include "checkpoint/codec.h"
 
 typedef struct so_mouth_options {
-    int64_t first, hop;  /* units of the first chunk, of later ones */
+    int64_t first, hop;  /* units of the first chunk, most of a later one */
     int64_t left, right; /* units around a chunk */
     int64_t max_units;   /* of one answer */
     uint64_t seed;
 } so_mouth_options;
 
+/* Units [from, to) that become final, computed from [left, right). */
+typedef struct so_mouth_chunk {
+    int64_t left, from, to, right;
+} so_mouth_chunk;
+
 typedef struct so_mouth {
     const so_codec *codec;
     so_mouth_options options;
-    so_arena memory, scratch;
-    so_pass pass;
-    int32_t *units;
-    int64_t n, mel_units; /* units given; units whose frames are final */
-    bool ended;
-    so_real *mel;  /* [frames, M] */
-    so_real *tail; /* [FADE, M] the last chunk's view of the frames behind its end */
+    so_arena memory;
+
+    pthread_mutex_t lock; /* over the next seven */
+    pthread_cond_t idle;
+    int64_t n;      /* units given */
+    bool ended;     /* no more will come */
+    bool quiet;     /* no more sound is wanted */
+    bool busy;      /* a step is being made */
+    int64_t ready;  /* frames of waveform that are made */
+    so_error error; /* of a step */
+
+    int32_t *units; /* [max_units]; those below n stay as they are */
+    int64_t taken;  /* frames of waveform given out */
+    float *pcm;     /* [frames, samples a frame] */
+
+    /* touched by steps only */
+    int64_t hop;       /* units of the next chunk */
+    int64_t mel_units; /* units whose frames are final */
+    int64_t step;      /* of the chunk being made: 0 not begun, i: i - 1 evaluations are done */
+    so_mouth_chunk chunk;
+    so_real *x, *mu;  /* [window, M] of the chunk being made */
+    so_real *speaker; /* [M] */
+    so_real *mel;     /* [frames, M] */
+    so_real *tail;    /* [FADE, M] the last chunk's view of the frames behind its end */
     int64_t mel_frames, tail_frames;
     so_real *source; /* [frames, samples a frame] */
     int64_t source_frames, wave_frames;
     so_hift_phase phase;
     so_real offset[SO_HIFT_HARMONICS];
-    so_real *z; /* noise of one chunk, harmonics of one piece */
-    float *out; /* the last piece given out */
 } so_mouth;
 
-so_status so_mouth_open(so_mouth **out, const so_codec *codec, so_pool *pool, const so_kernels *kernels,
-                        const so_mouth_options *options, so_error *error);
+/* Takes all memory but that of a step. */
+so_status so_mouth_open(so_mouth **out, const so_codec *codec, const so_mouth_options *options, so_error *error);
+/* Waits for a step that is being made. */
 void so_mouth_close(so_mouth **mouth);
-/* A new answer. */
+/* Bytes that open takes; bytes that the arena of a pass needs for any step. */
+so_status so_mouth_plan(const so_codec *codec, const so_mouth_options *options, const so_kernels *kernels,
+                        size_t *fixed, size_t *scratch, so_error *error);
+/* A new answer; waits for a step of the old one. */
 void so_mouth_reset(so_mouth *mouth, uint64_t seed);
 /* One more unit. SO_ERR_LIMIT above max_units. */
 so_status so_mouth_put(so_mouth *mouth, int32_t unit, so_error *error);
 /* No more units. */
 void so_mouth_end(so_mouth *mouth);
-/* The next piece of the waveform, lent until the next call; *samples is 0 when more units are needed, or all is out. */
-so_status so_mouth_next(so_mouth *mouth, const float **pcm, int64_t *samples, so_error *error);
+/* No more sound: no step is due until the next reset. */
+void so_mouth_quiet(so_mouth *mouth);
+/* Whether a step can be made now. */
+bool so_mouth_due(so_mouth *mouth);
+/* Whether all units are sound that was taken. */
+bool so_mouth_complete(so_mouth *mouth);
+/* Makes the next step in the arena of `pass`; *made is false when none is due. A failed step silences the mouth. */
+so_status so_mouth_step(so_mouth *mouth, so_pass *pass, bool *made, so_error *error);
+/* The next samples of the waveform, lent until the next reset; *samples is 0 when none are made. Gives the error of a
+ * step that failed elsewhere. */
+so_status so_mouth_take(so_mouth *mouth, const float **pcm, int64_t *samples, so_error *error);
 /* Samples given out so far. */
 int64_t so_mouth_samples(const so_mouth *mouth);
 

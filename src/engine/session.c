@@ -113,7 +113,10 @@ static so_status open_codec(so_session *s, so_error *error)
                                 .right = 4,
                                 .max_units = s->max_units,
                                 .seed = s->options.seed};
-    return so_mouth_open(&s->mouth, &m->codec, m->pool, m->encoders, &options, error);
+    size_t fixed, scratch;
+    SO_TRY(so_mouth_plan(&m->codec, &options, m->encoders, &fixed, &scratch, error));
+    SO_TRY(so_worker_open(&s->voice, scratch, m->pool, m->encoders, error));
+    return so_mouth_open(&s->mouth, &m->codec, &options, error);
 }
 
 /* Room that answers and transcripts need, taken now so that nothing is allocated while they are made. */
@@ -179,6 +182,7 @@ void so_session_close(so_session **session)
     so_talk_close(&s->talk);
     so_ear_close(&s->ear);
     so_mouth_close(&s->mouth);
+    so_worker_clear(&s->voice);
     so_ids_clear(&s->head);
     so_ids_clear(&s->header);
     so_ids_clear(&s->reply);

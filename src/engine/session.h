@@ -8,6 +8,7 @@
 #include "engine/ear.h"
 #include "engine/generate.h"
 #include "engine/mouth.h"
+#include "engine/worker.h"
 
 typedef enum so_phase { SO_LISTENING, SO_ANSWERING, SO_ANSWERED } so_phase;
 
@@ -17,6 +18,7 @@ struct so_session {
     so_talk *talk;
     so_ear *ear;     /* NULL: the model takes no audio */
     so_mouth *mouth; /* NULL: the model gives no audio */
+    so_worker voice; /* computes what the mouth asks for */
     so_phase phase;
     atomic_int stop;
     bool speech; /* the model has speech layers */

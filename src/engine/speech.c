@@ -6,6 +6,7 @@
 #include "engine/ear.h"
 #include "engine/model.h"
 #include "engine/mouth.h"
+#include "engine/worker.h"
 
 so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, int rate, int32_t *out, size_t capacity,
                              size_t *n, so_error *error)
@@ -30,6 +31,8 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
                         so_error *error)
 {
     so_mouth *mouth = NULL;
+    so_worker worker = {0};
+    size_t fixed, scratch;
     const float *piece;
     int64_t count;
     size_t at = 0;
@@ -38,7 +41,9 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
     *samples = 0;
     if (n == 0 || n > 1 << 20) return so_fail(error, SO_ERR_ARG, "%zu speech units", n);
     so_mouth_options options = {.first = (int64_t)n, .hop = (int64_t)n, .max_units = (int64_t)n, .seed = seed};
-    SO_TRY_GO(so_mouth_open(&mouth, &model->codec, model->pool, model->encoders, &options, error));
+    SO_TRY_GO(so_mouth_plan(&model->codec, &options, model->encoders, &fixed, &scratch, error));
+    SO_TRY_GO(so_worker_open(&worker, scratch, model->pool, model->encoders, error));
+    SO_TRY_GO(so_mouth_open(&mouth, &model->codec, &options, error));
     for (size_t i = 0; i < n; i++) SO_TRY_GO(so_mouth_put(mouth, units[i], error));
     so_mouth_end(mouth);
     size_t all =
@@ -49,9 +54,9 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
         goto done;
     }
     *pcm = out;
-    for (;;) {
-        SO_TRY_GO(so_mouth_next(mouth, &piece, &count, error));
-        if (!count) break;
+    for (bool made = true; made;) {
+        SO_TRY_GO(so_mouth_step(mouth, &worker.pass, &made, error));
+        SO_TRY_GO(so_mouth_take(mouth, &piece, &count, error));
         if (at + (size_t)count <= all) memcpy(out + at, piece, (size_t)count * sizeof *out);
         at += (size_t)count;
     }
@@ -62,6 +67,7 @@ done:
         *pcm = NULL;
     }
     so_mouth_close(&mouth);
+    so_worker_clear(&worker);
     return status;
 }
 

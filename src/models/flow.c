@@ -404,6 +404,24 @@ static so_tensor *twice(so_pass *pass, so_tensor *a, bool same)
     return y;
 }
 
+void so_flow_step(so_pass *pass, const so_flow *net, int64_t i, so_tensor *x, so_tensor *mu, so_tensor *speaker,
+                  so_tensor *cond)
+{
+    if (!so_ok(pass) || !x || !mu || !speaker) return;
+    size_t mark = so_arena_mark(pass->arena);
+    int64_t n = so_count(x), steps = net->config.steps;
+    double t0 = 1 - cos(quarter * (double)i / (double)steps), t1 = 1 - cos(quarter * (double)(i + 1) / (double)steps);
+    so_flow_ask ask = {twice(pass, mu, false), twice(pass, speaker, false), cond ? twice(pass, cond, false) : NULL};
+    if (!so_ok(pass)) return;
+    ask.speaker = so_reshape(pass, ask.speaker, 2, (int64_t[]){2, so_count(speaker)});
+    ask.t = (so_real[]){(so_real)t0, (so_real)t0};
+    so_tensor *v = so_flow_velocity(pass, net, twice(pass, x, true), &ask);
+    so_real g = (so_real)net->config.guidance, dt = (so_real)(t1 - t0);
+    for (int64_t j = 0; v && j < n && !pass->dry; j++)
+        so_data(x)[j] += dt * ((1 + g) * so_data(v)[j] - g * so_data(v)[n + j]);
+    so_arena_release(pass->arena, mark);
+}
+
 so_tensor *so_flow_sample(so_pass *pass, const so_flow *net, so_tensor *z, so_tensor *mu, so_tensor *speaker,
                           so_tensor *cond)
 {
@@ -411,22 +429,7 @@ so_tensor *so_flow_sample(so_pass *pass, const so_flow *net, so_tensor *z, so_te
     if (pass->recording) return so_pass_fail(pass, SO_ERR_STATE, "flow: the sampler cannot be recorded");
     if (!so_want_same(pass, "flow", z, mu) || (cond && !so_want_same(pass, "flow", z, cond))) return NULL;
     so_tensor *x = so_constant(pass, 2, (int64_t[]){so_rows(z), so_cols(z)}, so_data(z));
-    so_flow_ask ask = {twice(pass, mu, false), twice(pass, speaker, false), cond ? twice(pass, cond, false) : NULL};
-    if (!so_ok(pass)) return NULL;
-    ask.speaker = so_reshape(pass, ask.speaker, 2, (int64_t[]){2, so_count(speaker)});
-    int64_t n = so_count(x), steps = net->config.steps;
-    so_real g = (so_real)net->config.guidance;
-    for (int64_t i = 0; i < steps && so_ok(pass); i++) {
-        double t0 = 1 - cos(quarter * (double)i / (double)steps),
-               t1 = 1 - cos(quarter * (double)(i + 1) / (double)steps);
-        size_t mark = so_arena_mark(pass->arena);
-        ask.t = (so_real[]){(so_real)t0, (so_real)t0};
-        so_tensor *v = so_flow_velocity(pass, net, twice(pass, x, true), &ask);
-        so_real dt = (so_real)(t1 - t0);
-        for (int64_t j = 0; v && j < n && !pass->dry; j++)
-            so_data(x)[j] += dt * ((1 + g) * so_data(v)[j] - g * so_data(v)[n + j]);
-        so_arena_release(pass->arena, mark);
-    }
+    for (int64_t i = 0; i < net->config.steps; i++) so_flow_step(pass, net, i, x, mu, speaker, cond);
     return so_ok(pass) ? x : NULL;
 }
 

@@ -97,6 +97,11 @@ so_tensor *so_flow_velocity(so_pass *pass, const so_flow *net, so_tensor *x, con
 so_tensor *so_flow_sample(so_pass *pass, const so_flow *net, so_tensor *z, so_tensor *mu, so_tensor *speaker,
                           so_tensor *cond);
 
+/* Step i, from 0, of the config.steps that so_flow_sample takes: x[T, M], noise at first and mel behind the last, moves
+ * on in place. Leaves nothing in the arena. */
+void so_flow_step(so_pass *pass, const so_flow *net, int64_t i, so_tensor *x, so_tensor *mu, so_tensor *speaker,
+                  so_tensor *cond);
+
 /* All stages for one recording of N units after a prompt of P units and M1 frames (both 0: none). */
 typedef struct so_flow_request {
     int64_t N, P, M1, frames; /* frames: so_flow_frames(N) as a rule */

@@ -6,6 +6,7 @@
 #include "checkpoint/codec.h"
 #include "engine/ear.h"
 #include "engine/mouth.h"
+#include "engine/worker.h"
 
 #define TINY "reference/cosyvoice-tiny"
 
@@ -98,6 +99,9 @@ static void odd_lengths(void **state)
     so_ear_close(&ear);
 }
 
+static so_worker worker;
+static size_t worker_most;
+
 /* Gives all samples for `n` units that arrive `step` at a time; first says after how many units sound came. */
 static int64_t say(so_mouth *m, const int32_t *units, int64_t n, int64_t step, float *out, int64_t *first)
 {
@@ -110,9 +114,10 @@ static int64_t say(so_mouth *m, const int32_t *units, int64_t n, int64_t step, f
         if (i < n) CHECK_OK(so_mouth_put(m, units[i], &error), error);
         if (i == n) so_mouth_end(m);
         if (i < n && (i + 1) % step) continue;
-        for (;;) {
-            CHECK_OK(so_mouth_next(m, &pcm, &samples, &error), error);
-            if (!samples) break;
+        for (bool made = true; made;) {
+            CHECK_OK(so_mouth_step(m, &worker.pass, &made, &error), error);
+            CHECK_OK(so_mouth_take(m, &pcm, &samples, &error), error);
+            if (!samples) continue;
             if (*first < 0) *first = i + 1;
             memcpy(out + all, pcm, (size_t)samples * sizeof *out);
             all += samples;
@@ -127,7 +132,13 @@ static so_mouth *open_mouth(int64_t first, int64_t hop, int64_t left, int64_t ri
     so_mouth *m;
     so_error error;
     so_mouth_options options = {first, hop, left, right, 400, 7};
-    CHECK_OK(so_mouth_open(&m, &codec, NULL, so_kernels_best(), &options, &error), error);
+    size_t fixed, scratch;
+    CHECK_OK(so_mouth_plan(&codec, &options, so_kernels_best(), &fixed, &scratch, &error), error);
+    so_worker_clear(&worker);
+    CHECK_OK(so_worker_open(&worker, scratch > worker_most ? worker_most = scratch : worker_most, NULL,
+                            so_kernels_best(), &error),
+             error);
+    CHECK_OK(so_mouth_open(&m, &codec, &options, &error), error);
     return m;
 }
 

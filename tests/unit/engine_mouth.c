@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "engine/mouth.h"
+#include "engine/worker.h"
 
 enum { UNITS = 80, HOP = 256 };
 
@@ -59,7 +60,7 @@ static int close_world(void **state)
 }
 
 /* Gives n units, `at_once` at a time, and gathers all audio. */
-static int64_t speak(const world *w, so_mouth *mouth, int64_t n, int64_t at_once, float *out)
+static int64_t speak(const world *w, so_mouth *mouth, so_pass *pass, int64_t n, int64_t at_once, float *out)
 {
     so_error error = {0};
     int64_t total = 0, samples;
@@ -69,11 +70,12 @@ static int64_t speak(const world *w, so_mouth *mouth, int64_t n, int64_t at_once
         CHECK_OK(so_mouth_put(mouth, w->units[i], &error), error);
         if (i + 1 == n) so_mouth_end(mouth);
         if ((i + 1) % at_once && i + 1 < n) continue;
-        do {
-            CHECK_OK(so_mouth_next(mouth, &pcm, &samples, &error), error);
+        for (bool made = true; made;) {
+            CHECK_OK(so_mouth_step(mouth, pass, &made, &error), error);
+            CHECK_OK(so_mouth_take(mouth, &pcm, &samples, &error), error);
             if (samples) memcpy(out + total, pcm, (size_t)samples * sizeof *out);
             total += samples;
-        } while (samples > 0);
+        }
     }
     return total;
 }
@@ -85,24 +87,70 @@ static void audio_does_not_depend_on_when_units_come(void **state)
     so_error error = {0};
     so_mouth *mouth;
     so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
-    CHECK_OK(so_mouth_open(&mouth, &w->codec, NULL, so_kernels_best(), &options, &error), error);
+    so_worker worker;
+    size_t fixed, scratch;
+    CHECK_OK(so_mouth_plan(&w->codec, &options, so_kernels_best(), &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open(&worker, scratch, NULL, so_kernels_best(), &error), error);
+    CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
+    assert_int_equal((fixed + 4095) / 4096 * 4096, mouth->memory.capacity);
     float *out = malloc(sizeof *out * UNITS * 900), *expected = malloc(sizeof *out * UNITS * 900);
     for (int64_t n = 17; n <= 34; n++) {
-        int64_t samples = speak(w, mouth, n, n, expected);
+        int64_t samples = speak(w, mouth, &worker.pass, n, n, expected);
         assert_int_equal(samples, so_flow_frames(&w->codec.flow.config, n) * HOP);
         for (int64_t at_once = 1; at_once < 6; at_once += 2) {
-            assert_int_equal(speak(w, mouth, n, at_once, out), samples);
+            assert_int_equal(speak(w, mouth, &worker.pass, n, at_once, out), samples);
             if (memcmp(out, expected, (size_t)samples * sizeof *out) != 0)
                 fail_msg("%d units, %d at a time, sound otherwise than all at once", (int)n, (int)at_once);
         }
     }
     so_mouth_close(&mouth);
+    so_worker_clear(&worker);
     free(out);
     free(expected);
 }
 
+/* A chunk is made in one step for its units and one for each evaluation of the flow; between them all can end. */
+static void steps_are_small_and_can_end(void **state)
+{
+    world *w = *state;
+    so_error error = {0};
+    so_mouth *mouth;
+    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
+    so_worker worker;
+    const float *pcm;
+    int64_t samples;
+    size_t fixed, scratch;
+    bool made;
+    CHECK_OK(so_mouth_plan(&w->codec, &options, so_kernels_best(), &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open(&worker, scratch, NULL, so_kernels_best(), &error), error);
+    CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
+    for (int stop_at = 0; stop_at < 4; stop_at++) {
+        so_mouth_reset(mouth, 1);
+        for (int i = 0; i < 10; i++) {
+            assert_false(so_mouth_due(mouth));
+            CHECK_OK(so_mouth_put(mouth, w->units[i], &error), error);
+        }
+        for (int step = 0; step <= w->codec.flow.config.steps; step++) { /* the encoding, then the evaluations */
+            assert_true(so_mouth_due(mouth));
+            assert_int_equal(mouth->mel_frames, 0);
+            if (step == stop_at) break;
+            CHECK_OK(so_mouth_step(mouth, &worker.pass, &made, &error), error);
+            assert_true(made);
+        }
+        so_mouth_quiet(mouth);
+        assert_false(so_mouth_due(mouth));
+        assert_true(so_mouth_complete(mouth));
+        CHECK_OK(so_mouth_step(mouth, &worker.pass, &made, &error), error);
+        CHECK_OK(so_mouth_take(mouth, &pcm, &samples, &error), error);
+        assert_false(made || samples);
+    }
+    so_mouth_close(&mouth);
+    so_worker_clear(&worker);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(audio_does_not_depend_on_when_units_come)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(audio_does_not_depend_on_when_units_come),
+                                       cmocka_unit_test(steps_are_small_and_can_end)};
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

@@ -1,0 +1,25 @@
+/* Who computes: a pass and the arena that all of its activations come from. Scratch memory belongs to workers, not to
+ * sessions: what a pass leaves in it is void when the next begins.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_ENGINE_WORKER_H
+#define SO_ENGINE_WORKER_H
+
+#include "nn/pass.h"
+
+typedef struct so_worker {
+    so_arena scratch;
+    so_pass pass;
+} so_worker;
+
+/* `bytes` of scratch; `pool` may be NULL: everything runs on the calling thread. */
+so_status so_worker_open(so_worker *worker, size_t bytes, so_pool *pool, const so_kernels *kernels, so_error *error);
+/* A worker for dry passes, whose scratch.peak tells what a real one needs. */
+so_status so_worker_open_dry(so_worker *worker, const so_kernels *kernels, so_error *error);
+/* Accepts a zeroed worker. */
+void so_worker_clear(so_worker *worker);
+/* Readies the pass for new work. */
+so_pass *so_worker_begin(so_worker *worker);
+/* What became of it. */
+so_status so_worker_end(const so_worker *worker, so_error *error);
+
+#endif
