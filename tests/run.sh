@@ -105,7 +105,7 @@ if ! ninja -C "$build" -j "$jobs" all >"$log" 2>&1; then
     echo "$passed passed, $failed failed, $skipped skipped"
     exit 1
 fi
-grep -q 'warning:' "$log" && { grep 'warning:' "$log" | sed 's/^/       | /' | head; }
+grep -q 'warning:' "$log" && build_failed "warnings"
 targets=
 for source in tests/unit/*.c tests/kernels/*.c tests/grad/*.c tests/golden/*.c; do
     name=$(basename "$(dirname "$source")")_$(basename "$source" .c)
@@ -119,6 +119,7 @@ whole=1
     whole=
     grep -E 'error:|FAILED:|undefined reference' "$log" | sed 's/^/       | /' | head -40
 }
+[ -z "$targets" ] || ! grep -q 'warning:' "$log" || build_failed "warnings"
 
 script floors sh tests/floors/check.sh "$build"
 script headers sh tests/headers/check.sh

@@ -3,6 +3,7 @@
  * of one thread, which a busy machine disturbs least.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,7 @@
  *     [BF16=1] [CPU_TIME=1] bench_train [threads] [steps] [checkpoint]
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,8 @@ int main(int argc, char **argv)
     static const so_bind_row table[] = {{offsetof(ends, embed), "embed", "V D", NULL, SO_INIT_NORMAL, 0.02, false},
                                         {offsetof(ends, head), "head", "V D", NULL, SO_INIT_FAN_IN, 1, false}};
     so_llama net = {0};
-    ends ends;
-    OK(SO_BIND(&binder, "", 0, table, &ends, &error))
+    ends part;
+    OK(SO_BIND(&binder, "", 0, table, &part, &error))
     OK(so_llama_bind(&net, &config, L, "layers.{}.", "norm", &binder, &error))
     OK(so_store_learn(&store, NULL, true, &error))
     net.checkpoint = argc > 3;
@@ -69,8 +70,8 @@ int main(int argc, char **argv)
         so_pass_init(&pass, &arena, pool, getenv("BF16") ? so_kernels_bf16() : so_kernels_best());
         pass.recording = true;
         so_batch *batch = so_batch_many(&pass, B, (int64_t[]){T, T, T, T}, NULL);
-        so_tensor *x = so_llama_forward(&pass, &net, so_embed(&pass, ends.embed, B * T, ids), batch, NULL);
-        so_tensor *loss = so_cross_entropy(&pass, so_linear(&pass, x, ends.head, NULL), label);
+        so_tensor *x = so_llama_forward(&pass, &net, so_embed(&pass, part.embed, B * T, ids), batch, NULL);
+        so_tensor *loss = so_cross_entropy(&pass, so_linear(&pass, x, part.head, NULL), label);
         so_backward(&pass, loss, 1);
         if (!so_ok(&pass)) return fprintf(stderr, "%s\n", pass.error.text), 1;
         float value = so_data(loss)[0];

@@ -4,8 +4,7 @@
  *
  * For every recording: the share of units that both hear alike; both say the first one's units with the same noise, and
  * the mean distance of the two log-mels (nats, 80 bins) and the share of units that the first one's ears hear alike in
- * them are told. Compile: cc -O2 -Isrc -Iinclude tools/codec_loss.c build/libstreamomni.a and what the program itself
- * is linked with.
+ * them are told.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>

@@ -170,7 +170,7 @@ static void print_value(const so_gguf *g, const char *key, bool json)
     else if (so_gguf_i64(g, key, &i, NULL) == SO_OK)
         printf("%lld", (long long)i);
     else if (so_gguf_f32(g, key, &f, NULL) == SO_OK)
-        json ? so_json_number(stdout, f) : (void)printf("%g", f);
+        json ? so_json_number(stdout, f) : (void)printf("%g", (double)f);
     else {
         static const char *const names[] = {"u8",   "i8",     "u16", "i16", "u32", "i32", "f32",
                                             "bool", "string", "",    "u64", "i64", "f64"};

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/own.h"
 #include "dataset/tabletop/tabletop.h"
 #include "dataset/voices/voice.h"
 #include "eval/tabletop/scores.h"
@@ -39,8 +40,8 @@ static so_status add(so_samples *all, so_report_part part, so_error *error)
     so_report_part *grown = realloc(all->part, (size_t)(all->n + 1) * sizeof *grown);
     if (!grown || !part.text) {
         if (grown) all->part = grown;
-        free((void *)part.text);
-        free((void *)part.data);
+        free(so_mutable(part.text));
+        free(so_mutable(part.data));
         return so_fail(error, SO_ERR_NOMEM, "no memory for the samples of a report");
     }
     all->part = grown;
@@ -51,8 +52,8 @@ static so_status add(so_samples *all, so_report_part part, so_error *error)
 void so_samples_clear(so_samples *samples)
 {
     for (int i = 0; i < samples->n; i++) {
-        free((void *)samples->part[i].text);
-        free((void *)samples->part[i].data);
+        free(so_mutable(samples->part[i].text));
+        free(so_mutable(samples->part[i].data));
     }
     free(samples->part);
     *samples = (so_samples){0};

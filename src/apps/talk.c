@@ -88,7 +88,7 @@ static void play(void *context, const float *pcm, size_t samples)
 static double level_of(const float *pcm, size_t n)
 {
     double energy = 0;
-    for (size_t i = 0; i < n; i++) energy += (double)pcm[i] * pcm[i];
+    for (size_t i = 0; i < n; i++) energy += (double)pcm[i] * (double)pcm[i];
     return n ? sqrt(energy / (double)n) : 0;
 }
 

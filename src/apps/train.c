@@ -4,6 +4,7 @@
 
 #include "apps/samples.h"
 #include "apps/verbs.h"
+#include "base/own.h"
 #include "so_recipes.h"
 #include "so_train.h"
 
@@ -55,7 +56,7 @@ static int do_verb(const so_verb *verb, const char *const *arguments)
     printf("%sstream-omni %s", so_cli_bold(stdout), verb->name);
     for (; arguments[argc] && argc < 23; argc++) {
         printf(" %s", arguments[argc]);
-        argv[argc] = (char *)arguments[argc];
+        argv[argc] = so_mutable(arguments[argc]);
     }
     argv[argc] = NULL;
     printf("%s\n", so_cli_plain(stdout));

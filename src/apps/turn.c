@@ -140,11 +140,11 @@ static so_status take_heard(so_answer *a, const so_event *e, so_error *error)
 {
     char *copy = strdup(e->text ? e->text : "");
     if (!copy) return so_fail(error, SO_ERR_NOMEM, "no memory for a transcript");
-    if (!a->heard || isnan(a->first_heard_s)) a->first_heard_s = a->asked_at ? so_cli_now() - a->asked_at : -1;
+    if (!a->heard || isnan(a->first_heard_s)) a->first_heard_s = a->asked_at != 0 ? so_cli_now() - a->asked_at : -1;
     free(a->heard);
     a->heard = copy;
     SO_TRY(time_words(a, e, error));
-    if (!a->asked_at) a->early_words = a->words;
+    if (a->asked_at == 0) a->early_words = a->words;
     return SO_OK;
 }
 

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "base/file.h"
 #include "base/input.h"
+#include "base/own.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +51,7 @@ so_status so_map_open(so_map *map, const char *path, so_error *error)
 
 void so_map_close(so_map *map)
 {
-    if (map->data) munmap((void *)map->data, map->size);
+    if (map->data) munmap(so_mutable(map->data), map->size);
     memset(map, 0, sizeof *map);
 }
 

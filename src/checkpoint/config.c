@@ -1,6 +1,7 @@
 /* Configurations: config.json and GGUF key-values.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/config.h"
+#include "base/own.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -76,7 +77,7 @@ static const field fields[] = {
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
-static void *at(const so_setup *setup, const field *f) { return (char *)setup + f->offset; }
+static void *at(const so_setup *setup, const field *f) { return (char *)so_mutable(setup) + f->offset; }
 
 static so_status put_number(so_setup *setup, const field *f, double value, so_error *error)
 {

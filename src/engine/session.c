@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "engine/session.h"
+#include "base/own.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -396,7 +397,7 @@ so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height
         return so_fail(error, SO_ERR_ARG, "a picture of %d x %d pixels", width, height);
     if (s->talk->n_vectors)
         return so_fail(error, SO_ERR_LIMIT, "a second picture in one conversation: clear the session first");
-    so_image image = {.w = width, .h = height, .rgb = (uint8_t *)rgb};
+    so_image image = {.w = width, .h = height, .rgb = so_mutable(rgb)};
     so_image_views views = {0};
     so_status status = so_image_views_make(&views, &image, &m->pictures, m->pool, error);
     if (status == SO_OK) status = so_talk_see(s->talk, &views, &s->picture, &s->picture_vectors, error);

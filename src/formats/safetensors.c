@@ -116,7 +116,7 @@ static so_status read_metadata(json_t *metadata, so_error *error)
     return SO_OK;
 }
 
-static so_status read_entries(so_safetensors *file, shard *shard, json_t *header, so_span data, so_error *error)
+static so_status read_entries(so_safetensors *file, shard *into, json_t *header, so_span data, so_error *error)
 {
     const char *name;
     json_t *entry;
@@ -128,7 +128,7 @@ static so_status read_entries(so_safetensors *file, shard *shard, json_t *header
     {
         if (strcmp(name, "__metadata__") == 0) {
             SO_TRY_GO(read_metadata(entry, error));
-            shard->metadata = json_incref(entry);
+            into->metadata = json_incref(entry);
             continue;
         }
         so_view view = {0};
@@ -143,7 +143,7 @@ done:
     return status;
 }
 
-static so_status read_shard(so_safetensors *file, shard *shard, const void *bytes, size_t size, so_error *error)
+static so_status read_shard(so_safetensors *file, shard *into, const void *bytes, size_t size, so_error *error)
 {
     const char *data = bytes;
     uint64_t length;
@@ -159,7 +159,7 @@ static so_status read_shard(so_safetensors *file, shard *shard, const void *byte
     json_t *header = json_loadb(data + 8, length, JSON_REJECT_DUPLICATES, &why);
     if (!header) return so_fail(error, SO_ERR_FORMAT, "header: byte %d: %.200s", why.position, why.text);
     so_span rest = {data + 8 + length, size - 8 - (size_t)length};
-    so_status status = read_entries(file, shard, header, rest, error);
+    so_status status = read_entries(file, into, header, rest, error);
     json_decref(header);
     return status;
 }
@@ -174,10 +174,10 @@ static so_status add_shard(so_safetensors *file, shard **out, so_error *error)
 
 static so_status open_shard(so_safetensors *file, const char *path, so_error *error)
 {
-    shard *shard;
-    SO_TRY(add_shard(file, &shard, error));
-    SO_TRY(so_map_open(&shard->map, path, error));
-    if (read_shard(file, shard, shard->map.data, shard->map.size, error) != SO_OK)
+    shard *added;
+    SO_TRY(add_shard(file, &added, error));
+    SO_TRY(so_map_open(&added->map, path, error));
+    if (read_shard(file, added, added->map.data, added->map.size, error) != SO_OK)
         return so_fail_in(error, "'%.300s'", path);
     return SO_OK;
 }
@@ -221,23 +221,23 @@ static so_status open_shards(so_safetensors *file, const char *index, json_t *ma
     so_status status = SO_OK;
     json_object_foreach(map, name, value)
     {
-        const char *shard = json_string_value(value);
-        if (!shard) {
+        const char *part = json_string_value(value);
+        if (!part) {
             status = so_fail(error, SO_ERR_FORMAT, "'%.300s': weight_map '%.200s' is not a string", index, name);
             goto done;
         }
-        if (so_names_find(&shards, so_span_of(shard)) >= 0) continue;
+        if (so_names_find(&shards, so_span_of(part)) >= 0) continue;
         SO_TRY_GO(so_grow(&first, shards.count, &capacity, sizeof *first, error));
         first[shards.count] = file->views.count;
-        SO_TRY_GO(so_names_add(&shards, so_span_of(shard), error));
-        SO_TRY_GO(open_named_shard(file, index, shard, error));
+        SO_TRY_GO(so_names_add(&shards, so_span_of(part), error));
+        SO_TRY_GO(open_named_shard(file, index, part, error));
     }
     json_object_foreach(map, name, value)
     {
         int64_t at = so_names_find(&file->views.names, so_span_of(name));
-        int64_t shard = so_names_find(&shards, so_span_of(json_string_value(value)));
-        int64_t end = shard + 1 < shards.count ? first[shard + 1] : file->views.count;
-        if (at >= first[shard] && at < end) continue;
+        int64_t holder = so_names_find(&shards, so_span_of(json_string_value(value)));
+        int64_t end = holder + 1 < shards.count ? first[holder + 1] : file->views.count;
+        if (at >= first[holder] && at < end) continue;
         status = so_fail(error, SO_ERR_MISSING, "tensor '%.200s' is not in '%.200s', where '%.300s' says it is", name,
                          json_string_value(value), index);
         goto done;
@@ -324,9 +324,9 @@ so_status so_safetensors_open_memory(so_safetensors **out, const void *data, siz
     *out = NULL;
     so_safetensors *file = calloc(1, sizeof *file);
     if (!file) return so_fail(error, SO_ERR_NOMEM, "no memory to read a safetensors file");
-    shard *shard;
-    so_status status = add_shard(file, &shard, error);
-    if (status == SO_OK) status = read_shard(file, shard, data, size, error);
+    shard *only;
+    so_status status = add_shard(file, &only, error);
+    if (status == SO_OK) status = read_shard(file, only, data, size, error);
     if (status == SO_OK) status = so_views_align(&file->views, error);
     if (status == SO_OK)
         *out = file;

@@ -119,12 +119,12 @@ static so_status add_block(gathering *g, int block)
 }
 
 /* Convolutions and positions carry parameter names in the 25 Hz file; else the node tells. */
-static so_status add_named(gathering *g, const char *name, source source)
+static so_status add_named(gathering *g, const char *name, source node)
 {
     char stored[96];
     snprintf(stored, sizeof stored, "encoders.%s", name + strlen("encoder."));
     const so_view *view = so_views_find(so_onnx_views(g->onnx), stored);
-    if (!view) SO_TRY(find(g, name, &source, 1, &view));
+    if (!view) SO_TRY(find(g, name, &node, 1, &view));
     return add(g, name, view);
 }
 

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "formats/torchzip.h"
+#include "base/own.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,7 +278,7 @@ void so_torchzip_close(so_torchzip **file)
 {
     if (!file || !*file) return;
     so_views_clear(&(*file)->views);
-    for (int64_t i = 0; i < (*file)->n_scalars; i++) free((char *)(*file)->scalar[i].name);
+    for (int64_t i = 0; i < (*file)->n_scalars; i++) free(so_mutable((*file)->scalar[i].name));
     free((*file)->scalar);
     so_map_close(&(*file)->map);
     free(*file);

@@ -1,6 +1,7 @@
 /* Views and their table.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "formats/view.h"
+#include "base/own.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,7 +144,7 @@ so_status so_views_align(so_views *views, so_error *error)
 
 void so_views_clear(so_views *views)
 {
-    for (int64_t i = 0; i < views->count; i++) free((char *)views->view[i].name);
+    for (int64_t i = 0; i < views->count; i++) free(so_mutable(views->view[i].name));
     for (int64_t i = 0; i < views->n_owned; i++) free(views->owned[i]);
     free(views->view);
     free(views->owned);

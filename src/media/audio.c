@@ -62,7 +62,10 @@ static sf_count_t memory_write(const void *from, sf_count_t count, void *user)
 
 static SF_VIRTUAL_IO memory_io = {memory_length, memory_seek, memory_read, memory_write, memory_tell};
 
-static uint32_t le32(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
+static uint32_t le32(const unsigned char *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 
 /* libsndfile shortens a cut WAV without a word: compare the data chunk's length with what is there. Lengths of 0 and
  * from 0x7fffff00 up are what programs write that stream. */
@@ -111,7 +114,7 @@ static bool mix(const float *block, int64_t n, int channels, float *out)
     bool finite = true;
     for (int64_t i = 0; i < n; i++) {
         double sum = 0;
-        for (int c = 0; c < channels; c++) sum += block[i * channels + c];
+        for (int c = 0; c < channels; c++) sum += (double)block[i * channels + c];
         out[i] = (float)(sum / channels);
         finite &= isfinite(out[i]) != 0;
     }

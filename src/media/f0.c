@@ -61,7 +61,7 @@ static void offer(frame *f, double hz, double strength)
         at = 1;
         for (int i = 2; i < CANDIDATES; i++)
             if (f->strength[i] < f->strength[at]) at = i;
-        if (f->strength[at] >= strength) return;
+        if ((double)f->strength[at] >= strength) return;
     } else {
         f->n++;
     }
@@ -88,7 +88,7 @@ static void analyse(work *w, const float *x, int64_t n, int64_t index, double me
     int64_t at = index * SO_F0_HOP + SO_F0_HOP / 2 - WINDOW / 2;
     double local = 0;
     for (int j = 0; j < WINDOW; j++) {
-        w->x[j] = at + j >= 0 && at + j < n ? x[at + j] - mean : 0;
+        w->x[j] = at + j >= 0 && at + j < n ? (double)x[at + j] - mean : 0;
         local = fmax(local, fabs(w->x[j]));
     }
     f->n = 1;
@@ -103,13 +103,13 @@ static double transition(float a, float b)
 {
     if (a == 0 && b == 0) return 0;
     if (a == 0 || b == 0) return SWITCH * STEP;
-    return JUMP * STEP * fabs(log2((double)a / b));
+    return JUMP * STEP * fabs(log2((double)a / (double)b));
 }
 
 static void best_path(frame *frames, int64_t n, float *f0)
 {
     double score[CANDIDATES], next[CANDIDATES];
-    for (int i = 0; i < frames[0].n; i++) score[i] = frames[0].strength[i];
+    for (int i = 0; i < frames[0].n; i++) score[i] = (double)frames[0].strength[i];
     for (int64_t t = 1; t < n; t++) {
         frame *before = &frames[t - 1], *f = &frames[t];
         for (int i = 0; i < f->n; i++) {
@@ -121,7 +121,7 @@ static void best_path(frame *frames, int64_t n, float *f0)
                     f->from[i] = (int8_t)j;
                 }
             }
-            next[i] = best + f->strength[i];
+            next[i] = best + (double)f->strength[i];
         }
         memcpy(score, next, sizeof score);
     }
@@ -139,9 +139,9 @@ so_status so_f0_estimate(const float *x, int64_t n, float *f0, so_error *error)
     int64_t count = so_f0_frames(n);
     if (count == 0) return SO_OK;
     double mean = 0, loudest = 0;
-    for (int64_t i = 0; i < n; i++) mean += x[i];
+    for (int64_t i = 0; i < n; i++) mean += (double)x[i];
     mean /= (double)n;
-    for (int64_t i = 0; i < n; i++) loudest = fmax(loudest, fabs(x[i] - mean));
+    for (int64_t i = 0; i < n; i++) loudest = fmax(loudest, fabs((double)x[i] - mean));
     so_status status = SO_OK;
     work *w = calloc(1, sizeof *w);
     frame *frames = calloc((size_t)count, sizeof *frames);

@@ -4,6 +4,7 @@
 #include "media/fft.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,10 +102,10 @@ static inline void stage(int r, int m, int s, const so_bin *turn, const so_bin *
     for (int p = 0; p < m; p++)
         for (int q = 0; q < s; q++) {
             so_bin b[5];
-            butterfly(r, x + q + (size_t)s * p, (size_t)s * m, b);
-            so_bin *to = y + q + (size_t)s * r * p;
+            butterfly(r, x + q + (int64_t)s * p, (size_t)s * (size_t)m, b);
+            so_bin *to = y + q + (int64_t)s * r * p;
             to[0] = b[0];
-            for (int j = 1; j < r; j++) to[(size_t)s * j] = mul(b[j], turn[p * j * s]);
+            for (int j = 1; j < r; j++) to[(int64_t)s * j] = mul(b[j], turn[p * j * s]);
         }
 }
 

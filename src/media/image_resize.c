@@ -61,7 +61,7 @@ static so_status make_taps(taps *t, int in, int out, so_error *error)
         for (int j = from; j < to; j++) sum += k[j - from] = bicubic((j - centre + 0.5) * (1 / filter));
         for (int j = from; j < to; j++) {
             double w = (sum != 0 ? k[j - from] / sum : k[j - from]) * (1 << PRECISION);
-            t->weight[(size_t)i * t->most + (j - from)] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
+            t->weight[(int64_t)i * t->most + (j - from)] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
         }
         t->first[i] = from;
         t->count[i] = to - from;
@@ -75,7 +75,7 @@ static so_status make_taps(taps *t, int in, int out, so_error *error)
 static void cut_taps(taps *t, int out, int at, int n)
 {
     for (int i = 0; i < out; i++) {
-        const int32_t *k = t->weight + (size_t)i * t->most + t->start[i];
+        const int32_t *k = t->weight + (int64_t)i * t->most + t->start[i];
         int from = t->first[i], to = from + t->count[i];
         int inner_from = from < at ? at : from, inner_to = to > at + n ? at + n : to;
         if (inner_to < inner_from) inner_from = inner_to = from; /* all outside */
@@ -106,7 +106,7 @@ static void across(const uint8_t *row, const taps *t, int w, uint8_t fill, uint8
 {
     for (int i = 0; i < w; i++, out += 3) {
         int32_t r = (1 << (PRECISION - 1)) + fill * t->outside[i], g = r, b = r;
-        const int32_t *k = t->weight + (size_t)i * t->most + t->start[i];
+        const int32_t *k = t->weight + (int64_t)i * t->most + t->start[i];
         const uint8_t *p = row + (size_t)t->first[i] * 3;
         for (int j = 0; j < t->count[i]; j++, p += 3) {
             r += k[j] * p[0];
@@ -134,7 +134,7 @@ static void down_task(void *context, int64_t task, int thread)
     const pass *p = context;
     const taps *t = p->taps;
     size_t width = (size_t)p->w * 3;
-    const int32_t *k = t->weight + (size_t)task * t->most + t->start[task];
+    const int32_t *k = t->weight + (int64_t)task * t->most + t->start[task];
     const uint8_t *in = p->in + (size_t)t->first[task] * width;
     for (size_t x = 0; x < width; x += BLOCK) {
         int n = (int)(width - x < BLOCK ? width - x : BLOCK);

@@ -146,7 +146,8 @@ static so_status add_tiles(so_image_views *v, const so_image *image, const int t
     size_t bytes = (size_t)v->size * (size_t)v->size * 3;
     for (int ty = 0; ty < v->grid_h; ty++)
         for (int tx = 0; tx < v->grid_w; tx++)
-            cut_tile(&fitted, (target[0] - fw) / 2, (target[1] - fh) / 2, tx, ty, v->size, v->rgb + v->n++ * bytes);
+            cut_tile(&fitted, (target[0] - fw) / 2, (target[1] - fh) / 2, tx, ty, v->size,
+                     v->rgb + (size_t)v->n++ * bytes);
     so_image_clear(&fitted);
     return SO_OK;
 }

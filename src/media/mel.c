@@ -123,13 +123,13 @@ static void gather(const so_mel *m, const float *x, int64_t n, int64_t f, double
     int64_t at = f * m->r.hop - m->r.pad;
     int length = m->r.window;
     if (at >= 0 && at + length <= n) {
-        for (int i = 0; i < length; i++) frame[i] = (double)x[at + i] * m->window[i];
+        for (int i = 0; i < length; i++) frame[i] = (double)x[at + i] * (double)m->window[i];
         return;
     }
     for (int i = 0; i < length; i++) {
         int64_t t = at + i < 0 ? -(at + i) : at + i;
         if (t >= n) t = 2 * (n - 1) - t;
-        frame[i] = (double)x[t] * m->window[i];
+        frame[i] = (double)x[t] * (double)m->window[i];
     }
 }
 
@@ -139,9 +139,10 @@ static void gather_kaldi(const so_mel *m, const float *x, int64_t f, double *fra
     int length = m->r.window;
     double mean = 0;
     x += f * m->r.hop;
-    for (int i = 0; i < length; i++) mean += x[i];
+    for (int i = 0; i < length; i++) mean += (double)x[i];
     mean /= length;
-    for (int i = 0; i < length; i++) frame[i] = (x[i] - mean - 0.97 * (x[i ? i - 1 : 0] - mean)) * m->window[i];
+    for (int i = 0; i < length; i++)
+        frame[i] = ((double)x[i] - mean - 0.97 * ((double)x[i ? i - 1 : 0] - mean)) * (double)m->window[i];
     for (int i = length; i < m->r.fft; i++) frame[i] = 0;
 }
 
@@ -162,7 +163,7 @@ static void frame_row(const so_mel *m, const float *x, int64_t n, int64_t f, flo
     const float *w = m->weights;
     for (int b = 0; b < m->r.bins; w += m->count[b], b++) {
         double sum = 0;
-        for (int k = 0; k < m->count[b]; k++) sum += w[k] * power[m->first[b] + k];
+        for (int k = 0; k < m->count[b]; k++) sum += (double)w[k] * power[m->first[b] + k];
         if (m->kind == SO_MEL_WHISPER)
             row[b] = log10f(fmaxf((float)sum, 1e-10f));
         else
@@ -220,7 +221,7 @@ void so_mel_subtract_mean(float *x, int64_t frames, int bins)
 {
     for (int b = 0; b < bins; b++) {
         double sum = 0;
-        for (int64_t f = 0; f < frames; f++) sum += x[f * bins + b];
+        for (int64_t f = 0; f < frames; f++) sum += (double)x[f * bins + b];
         float mean = frames ? (float)(sum / (double)frames) : 0;
         for (int64_t f = 0; f < frames; f++) x[f * bins + b] -= mean;
     }

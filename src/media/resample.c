@@ -60,7 +60,7 @@ static so_status build(so_resampler *r, so_error *error)
         if (k0 < 0) k0 = 0;
         if (k0 > all - reach) k0 = all - reach;
         r->first[p] = k0;
-        for (int k = 0; k < reach; k++) r->kernel[(size_t)p * r->taps + k] = weight(r, p, k0 + k);
+        for (int k = 0; k < reach; k++) r->kernel[(int64_t)p * r->taps + k] = weight(r, p, k0 + k);
     }
     return SO_OK;
 }
@@ -168,7 +168,7 @@ static int64_t emit(so_resample_stream *s, int64_t limit, float *out)
     for (; s->emitted < limit; s->emitted++) {
         int64_t at = j * r->o - r->width + r->first[p];
         if (at + r->taps > end) break;
-        out[s->emitted - begun] = dot(r->kernel + (size_t)p * r->taps, s->history + (at - s->start), r->taps);
+        out[s->emitted - begun] = dot(r->kernel + (int64_t)p * r->taps, s->history + (at - s->start), r->taps);
         if (++p == r->n) {
             p = 0;
             j++;

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/own.h"
 #include "base/quantise.h"
 #include "nn/ops.h"
 
@@ -103,7 +104,7 @@ static void attention_back(so_pass *pass, const so_step *step)
     so_tensor *q = step->in[0], *k = step->in[1], *v = step->in[2];
     so_real *dq = so_grad(pass, q), *dk = so_grad(pass, k), *dv = so_grad(pass, v);
     if (pass->dry || !so_ok(pass)) return;
-    so_attn_seg *seg = (so_attn_seg *)a->attn.seg;
+    so_attn_seg *seg = so_mutable(a->attn.seg);
     for (int64_t s = 0; s < a->attn.n_segs; s++) {
         seg[s].dk = dk ? dk + (seg[s].k - so_data(k)) : NULL;
         seg[s].dv = dv ? dv + (seg[s].v - so_data(v)) : NULL;
@@ -236,7 +237,7 @@ so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v,
     so_attn *attn = start(pass, heads, batch->n_seqs);
     if (!attn) return NULL;
     attn->causal = causal;
-    so_attn_seg *seg = (so_attn_seg *)attn->seg;
+    so_attn_seg *seg = so_mutable(attn->seg);
     for (int64_t s = 0; s < batch->n_seqs; s++) {
         const so_seq *seq = &batch->seq[s];
         seg[s] = (so_attn_seg){
@@ -265,7 +266,7 @@ so_tensor *so_memory_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_ten
     memcpy(hi, memory->hi, bytes);
     attn->lo = lo;
     attn->hi = hi;
-    so_attn_seg *seg = (so_attn_seg *)attn->seg;
+    so_attn_seg *seg = so_mutable(attn->seg);
     for (int64_t s = 0; s < batch->n_seqs; s++) {
         const so_seq *seq = &batch->seq[s];
         int64_t row = memory->memory0[s], n = memory->memory_rows[s];

@@ -206,7 +206,7 @@ static void mix(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor
     double *sum = so_take(pass, (size_t)count * sizeof *sum, true);
     for (int64_t j = 0; sum && !pass->dry && j < k; j += MIX_ROWS) {
         mix_block(pass, x, w, j, k - j < MIX_ROWS ? k - j : MIX_ROWS, decoded, part);
-        for (int64_t i = 0; i < count; i++) sum[i] += part[i];
+        for (int64_t i = 0; i < count; i++) sum[i] += (double)part[i];
     }
     for (int64_t i = 0; sum && !pass->dry && i < count; i++) so_data(y)[i] = (so_real)sum[i];
     so_arena_release(pass->arena, mark);

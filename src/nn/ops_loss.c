@@ -244,13 +244,13 @@ static double ctc_forward(const ctc *c, ctc_seq *q)
         for (int64_t s = first_state(q, t), top = last_state(q, t); s <= top; s++) {
             double reach = 0;
             if (t) {
-                double stay = before[s], from = s ? before[s - 1] : -INFINITY;
+                double stay = before[s], from = s ? before[s - 1] : -(double)INFINITY;
                 reach = may_skip(q, s) ? log_add3(stay, from, before[s - 2]) : log_add(stay, from);
             }
             now[s] = reach + log_p(c, q, t, s);
         }
     }
-    if (!q->rows) return q->n_labels ? -INFINITY : 0;
+    if (!q->rows) return q->n_labels ? -(double)INFINITY : 0;
     const double *end = q->alpha + (q->rows - 1) * S;
     return S == 1 ? end[0] : log_add(end[S - 1], end[S - 2]);
 }
@@ -265,12 +265,12 @@ static void ctc_backward(const ctc *c, ctc_seq *q, double total, double *beta)
             if (t == q->rows - 1) {
                 now[s] = s >= S - 2 ? 0 : -INFINITY;
             } else {
-                double stay = after[s], next = s + 1 < S ? after[s + 1] : -INFINITY;
+                double stay = after[s], next = s + 1 < S ? after[s + 1] : -(double)INFINITY;
                 now[s] = s + 2 < S && may_skip(q, s + 2) ? log_add3(stay, next, after[s + 2]) : log_add(stay, next);
             }
             q->posterior[t * S + s] = (so_real)exp(q->alpha[t * S + s] + now[s] - total);
         }
-        for (int64_t s = 0; s < S; s++) after[s] = now[s] == -INFINITY ? now[s] : now[s] + log_p(c, q, t, s);
+        for (int64_t s = 0; s < S; s++) after[s] = now[s] == -(double)INFINITY ? now[s] : now[s] + log_p(c, q, t, s);
     }
 }
 

@@ -1,6 +1,7 @@
 /* Named weights and bind tables.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "nn/weights.h"
+#include "base/own.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -62,7 +63,9 @@ int64_t so_axis(const so_sizes *sizes, const char *axis)
     int64_t n = 1;
     while (*axis && *axis != ' ') {
         if (isdigit((unsigned char)*axis)) {
-            n *= strtol(axis, (char **)&axis, 10);
+            char *end;
+            n *= strtol(axis, &end, 10);
+            axis = end;
         } else {
             n *= sizes->of[*axis & 127];
             axis++;
@@ -165,7 +168,7 @@ static so_status load(so_binder *binder, const so_view *view, so_weight *w, so_e
 #endif
     if (keep) {
         t->type = view->type;
-        t->data = (void *)view->data;
+        t->data = so_mutable(view->data);
         return SO_OK;
     }
     t->type = SO_F32;

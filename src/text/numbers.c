@@ -99,9 +99,9 @@ static const struct {
     {"point", {POINT, 0, ""}},
 };
 
-static bool is(const char *text, size_t size, const char *word)
+static bool is(const char *text, size_t size, const char *what)
 {
-    return strlen(word) == size && memcmp(text, word, size) == 0;
+    return strlen(what) == size && memcmp(text, what, size) == 0;
 }
 
 /* Whether the text is `stem` without its last `cut` letters and then `ending`. */

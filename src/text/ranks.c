@@ -58,7 +58,7 @@ static int base64_decode(const char *text, size_t size, char *out)
 {
     int n = 0;
     if (size == 0 || size % 4) return -1;
-    size_t padding = (text[size - 1] == '=') + (text[size - 1] == '=' && text[size - 2] == '=');
+    size_t padding = text[size - 1] != '=' ? 0 : text[size - 2] != '=' ? 1 : 2;
     for (size_t i = 0; i < size; i += 4) {
         uint32_t word = 0;
         for (size_t k = i; k < i + 4; k++) {

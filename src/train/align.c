@@ -76,7 +76,7 @@ so_status so_ctc_align(const so_real *scores, int64_t rows, int64_t cols, const 
     }
     p.now = sums;
     p.before = sums + p.states;
-    for (int64_t s = 0; s < p.states; s++) p.now[s] = s < 2 ? (double)scores[label_of(&p, s)] : -INFINITY;
+    for (int64_t s = 0; s < p.states; s++) p.now[s] = s < 2 ? (double)scores[label_of(&p, s)] : -(double)INFINITY;
     for (int64_t t = 1; t < rows; t++) advance(&p, t);
     trace(&p, rows, heard, state);
     free(sums);

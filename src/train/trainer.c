@@ -27,7 +27,7 @@ void so_notes_add(so_notes *notes, const char *name, double value, double weight
     notes->note[i].weight += weight;
 }
 
-double so_note_mean(const so_note *note) { return note->weight != 0 ? note->sum / note->weight : NAN; }
+double so_note_mean(const so_note *note) { return note->weight != 0 ? note->sum / note->weight : (double)NAN; }
 
 double so_notes_mean(const so_notes *notes, const char *name)
 {
@@ -195,15 +195,15 @@ static double done_part(const loop *l)
     return by_step > by_time ? by_step : by_time;
 }
 
-typedef struct turn {
+typedef struct update {
     so_notes notes;
     double loss, norm;
     int64_t tokens;
     const char *bad; /* what was not finite */
-} turn;
+} update;
 
 /* Forward and back of one micro-batch; turn->bad is set when its loss is not finite. */
-static so_status run_micro(loop *l, int player, int index, turn *turn, so_error *error)
+static so_status run_micro(loop *l, int player, int index, update *turn, so_error *error)
 {
     so_trainer *t = l->t;
     so_micro micro = {
@@ -230,11 +230,11 @@ static so_status run_micro(loop *l, int player, int index, turn *turn, so_error 
 }
 
 /* One player's micro-batches and update. */
-static so_status run_turn(loop *l, int player, turn *turn, so_error *error)
+static so_status run_turn(loop *l, int player, update *turn, so_error *error)
 {
     so_trainer *t = l->t;
     so_optim *optim = t->player[player];
-    *turn = (struct turn){.loss = 0};
+    *turn = (struct update){.loss = 0};
     for (int p = 0; p < t->players && t->players > 1; p++) so_optim_turn(t->player[p], p == player);
     for (int i = 0; i < accumulate_of(&t->plan) && !turn->bad; i++) SO_TRY(run_micro(l, player, i, turn, error));
     turn->norm = so_optim_norm(optim, l->pool);
@@ -255,7 +255,7 @@ static so_status run_step(loop *l, so_error *error)
     so_trainer *t = l->t;
     const char *bad = NULL;
     for (int p = 0; p < t->players; p++) {
-        turn turn;
+        update turn;
         SO_TRY(run_turn(l, p, &turn, error));
         l->tokens += turn.tokens;
         if (turn.bad) {
@@ -284,7 +284,7 @@ static so_status run_step(loop *l, so_error *error)
 static so_progress progress_of(loop *l)
 {
     so_trainer *t = l->t;
-    double n = l->reported ? (double)l->reported : NAN, now = clock_seconds(), spent = now - l->started;
+    double n = l->reported ? (double)l->reported : (double)NAN, now = clock_seconds(), spent = now - l->started;
     so_progress p = {.step = t->step,
                      .steps = t->plan.steps,
                      .skipped = t->skipped,
@@ -295,7 +295,7 @@ static so_progress progress_of(loop *l)
                      .notes = &l->notes};
     p.tokens_per_second = (double)l->tokens / (now - l->report_clock + 1e-9);
     int64_t made = t->step - l->first_step;
-    p.left = made ? spent / (double)made * (double)(t->plan.steps - t->step) : NAN;
+    p.left = made ? spent / (double)made * (double)(t->plan.steps - t->step) : (double)NAN;
     double budget = t->plan.seconds - p.elapsed;
     if (t->plan.seconds > 0 && !(p.left <= budget)) p.left = budget > 0 ? budget : 0;
     return p;

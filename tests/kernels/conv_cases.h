@@ -68,7 +68,7 @@ static void snake_is_accurate(void **state)
         for (int i = 0; i < N; i++) x[i] = (float)(i - N / 2) * 200 / N;
         so_kernels_at(t)->snake(NULL, N, 1, x, &(float){1.3f}, y);
         for (int i = 0; i < N; i++) {
-            double u = (double)(1.3f * x[i]), want = (double)x[i] + sin(u) * sin(u) / (1.3f + 1e-9);
+            double u = (double)(1.3f * x[i]), want = (double)x[i] + sin(u) * sin(u) / ((double)1.3f + 1e-9);
             if (fabs((double)y[i] - want) > 4e-7 + 1e-7 * fabs((double)x[i]))
                 fail_msg("snake(%g) is %.9g, expected %.9g", (double)x[i], (double)y[i], want);
         }

@@ -8,6 +8,7 @@
 #include "check.h"
 
 #include "backend/cpu/ref/portable.h"
+#include "base/own.h"
 #include "base/rng.h"
 
 enum { GUARD = 64, MAX_OUTS = 8, ROUNDS = 40 };
@@ -311,7 +312,7 @@ static void attention_case(trial *t)
     s.dq = size(t, 0, 3) ? out(t, cells) : NULL;
     s.dk = size(t, 0, 3) ? out(t, s.kv_rows * stride) : NULL;
     s.dv = size(t, 0, 3) ? out(t, s.kv_rows * stride) : NULL;
-    so_attn_seg *seg = (so_attn_seg *)s.a.seg;
+    so_attn_seg *seg = so_mutable(s.a.seg);
     for (int64_t i = 0; i < s.a.n_segs; i++) {
         if (s.dk) seg[i].dk = s.dk + (seg[i].k - s.k);
         if (s.dv) seg[i].dv = s.dv + (seg[i].v - s.v);

@@ -53,7 +53,7 @@ static void every_voice_speaks_and_is_its_own(void **state)
             strcpy(voice.variant, variants[v]);
             CHECK_OK(so_voice_speak("Where is the red star?", &voice, 1, &samples, &count, &error), error);
             for (int64_t i = 0; i < count; i++) {
-                power += (double)samples[i] * samples[i];
+                power += (double)samples[i] * (double)samples[i];
                 sum += fabs((double)samples[i]) * (double)(i % 97);
             }
             double rms = sqrt(power / (double)count), seconds = (double)count / SO_ESPEAK_RATE;
@@ -105,8 +105,9 @@ static void disturbance_is_light_and_silence_is_cut(void **state)
     double signal = 0, change = 0;
     int64_t last = 0;
     for (int64_t i = 0; i < n; i++) {
-        signal += (double)clean[i] * clean[i];
-        change += ((double)dirty[i] - clean[i]) * ((double)dirty[i] - clean[i]);
+        signal += (double)clean[i] * (double)clean[i];
+        double moved = (double)dirty[i] - (double)clean[i];
+        change += moved * moved;
         if (fabsf(clean[i]) > 0.002f) last = i;
     }
     assert_true(change > 1e-4 * signal && change < 0.25 * signal);
@@ -221,7 +222,7 @@ static void every_invented_voice_speaks(void **state)
         sums[i] = 0;
         CHECK_OK(so_voice_speak("Where is the red star?", &voice, i, &samples, &count, &error), error);
         for (int64_t k = 0; k < count; k++) {
-            power += (double)samples[k] * samples[k];
+            power += (double)samples[k] * (double)samples[k];
             sums[i] += fabs((double)samples[k]) * (double)(k % 97);
         }
         double rms = sqrt(power / (double)count), seconds = (double)count / SO_ESPEAK_RATE;

@@ -91,7 +91,7 @@ static void combinations(void **state)
         assert_true(t.text[0]);
         assert_int_equal(t.heard_final, speech);
         assert_true(t.usage.total_s > 0 && t.usage.first_text_s > 0 && !t.usage.stopped);
-        assert_float_equal(t.usage.heard_s, speech ? 1.3 : 0, 0.001);
+        assert_float_equal((float)t.usage.heard_s, speech ? 1.3f : 0, 0.001);
         if (voice) {
             assert_int_equal(t.units, t.usage.units);
             int64_t frames = so_flow_frames(&model->codec.flow.config, (int64_t)t.units);

@@ -35,7 +35,7 @@ static void every_item_once_within_the_budget(void **state)
     }
     for (int i = 0; i < N; i++) assert_int_equal(seen[i], 1);
     assert_int_equal(padded, p.padded);
-    assert_true(p.padded < p.rows * 1.06); /* 1.6 or more without sorting */
+    assert_true((double)p.padded < (double)p.rows * 1.06); /* 1.6 or more without sorting */
     so_packing_close(&p);
     CHECK_OK(so_pack(&p, length, N, &o, &rng, &error), error); /* another epoch, another order */
     assert_memory_not_equal(p.item, q.item, N * sizeof *p.item);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/own.h"
 #include "dataset/tabletop/tabletop_corpus.h"
 
 enum { CELLS = SO_TABLETOP_GRID * SO_TABLETOP_GRID };
@@ -276,7 +277,7 @@ void so_tabletop_close(so_tabletop_corpus *corpus)
         const so_tabletop_item *item = &corpus->items[i];
         const char *const strings[] = {item->id,    item->kind_name, item->question,     item->answer,
                                        item->image, item->speech,    item->answer_speech};
-        for (size_t k = 0; k < sizeof strings / sizeof *strings; k++) free((char *)strings[k]);
+        for (size_t k = 0; k < sizeof strings / sizeof *strings; k++) free(so_mutable(strings[k]));
     }
     free(corpus->items);
     memset(corpus, 0, sizeof *corpus);

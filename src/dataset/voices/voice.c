@@ -77,7 +77,7 @@ static const char *const neighbours[][2] = {
     {"3", "a#"},  {"3", "@"},   {"i", "I"},   {"i", "eI"},  {"h", "NULL"}, {"T", "f"},    {"D", "d"},   {"D", "v"},
     {"N", "n"},   {"t", "t2"},  {"O@", "O:"}, {"A@", "A:"}, {"o@", "O:"},  {"e@r", "3:"}, {"w", "v"},   {"z", "s"}};
 
-#define WRITE(...) used += snprintf(text + used, used < size ? size - used : 0, __VA_ARGS__)
+#define WRITE(...) used += (size_t)snprintf(text + used, used < size ? size - used : 0, __VA_ARGS__)
 
 static long around(so_rng *rng, long middle, long most)
 {
@@ -341,7 +341,7 @@ static so_status reverberate(float *samples, int64_t count, so_rng *rng, so_erro
     static const int delays[COMBS] = {655, 818, 899, 962}; /* 30 to 44 ms, no common factor */
     const int pass = 110;
     float decay = (float)(0.15 + 0.25 * so_rng_uniform(rng)), wet = (float)(0.1 + 0.25 * so_rng_uniform(rng));
-    double room = 0.5 + 0.5 * so_rng_uniform(rng), tail = decay * SO_ESPEAK_RATE; /* samples until -60 dB */
+    double room = 0.5 + 0.5 * (double)so_rng_uniform(rng), tail = decay * SO_ESPEAK_RATE; /* samples until -60 dB */
     float *echo = calloc((size_t)count * 2, sizeof *echo), *comb = echo + count;
     if (!echo) return so_fail(error, SO_ERR_NOMEM, "no memory to reverberate %lld samples", (long long)count);
     for (int c = 0; c < COMBS; c++) {
@@ -365,7 +365,7 @@ static so_status reverberate(float *samples, int64_t count, so_rng *rng, so_erro
 static void add_noise(float *samples, int64_t count, so_rng *rng)
 {
     double power = 0;
-    for (int64_t i = 0; i < count; i++) power += (double)samples[i] * samples[i];
+    for (int64_t i = 0; i < count; i++) power += (double)samples[i] * (double)samples[i];
     float level = (float)(sqrt(power / (double)count) * pow(10, -(18 + 17 * so_rng_uniform(rng)) / 20));
     for (int64_t i = 0; i < count; i++) samples[i] += level * (float)so_rng_normal(rng);
 }

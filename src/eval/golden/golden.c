@@ -95,7 +95,7 @@ static void wrong_size(so_golden *g, const char *set, const char *what, int64_t 
     so_golden_check c = {.set = set,
                          .what = what,
                          .exact = 1,
-                         .deviation = llabs((long long)(found - expected)) + 1,
+                         .deviation = (double)(llabs((long long)(found - expected)) + 1),
                          .compared = expected};
     report(g, &c);
 }

@@ -563,7 +563,7 @@ static void try_likeness(likeness *best, const so_view *v, const so_tensor *t)
         double worst = 0;
         for (int64_t i = 0; i < n && worst < best->deviation; i++) {
             int64_t at = place(v, layout, i);
-            double d = at < 0 ? INFINITY : fabs((double)so_data(t)[at] - (double)e[i]);
+            double d = at < 0 ? (double)INFINITY : fabs((double)so_data(t)[at] - (double)e[i]);
             if (!(d <= worst)) worst = d;
         }
         if (worst < best->deviation) *best = (likeness){t, layout, worst};
@@ -668,9 +668,9 @@ so_status so_bench_case(so_bench *b, const json_t *json, so_error *error)
 {
     b->json = json;
     b->name = json_string_value(json_object_get(json, "name"));
-    const kind *kind = b->name ? kind_of(b->name) : NULL;
+    const kind *found = b->name ? kind_of(b->name) : NULL;
     if (!b->name || !so_golden_wants(b->g, b->name)) return SO_OK;
-    if (!kind) {
+    if (!found) {
         so_golden_skip(b->g, b->name, NULL, "no case of this name is known");
         return SO_OK;
     }
@@ -681,7 +681,7 @@ so_status so_bench_case(so_bench *b, const json_t *json, so_error *error)
         b->g->told = json_object();
     else
         json_object_clear(b->g->told);
-    so_status status = kind->run(b, error);
+    so_status status = found->run(b, error);
     if (status == SO_ERR_MISSING || b->pass.error.status == SO_ERR_MISSING) {
         so_golden_skip(b->g, b->name, NULL, status == SO_ERR_MISSING ? error->text : b->pass.error.text);
         return SO_OK;

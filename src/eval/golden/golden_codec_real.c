@@ -83,9 +83,9 @@ static void compare_weights(so_bench *b, const so_store *store)
         }
         snprintf(what, sizeof what, "sum of %.400s", name);
         double signed_sum = json_number_value(json_object_get(told, "sum"));
-        so_golden_value(b->g, b->name, what, w ? sum : NAN, signed_sum, 1e-9 * expected);
+        so_golden_value(b->g, b->name, what, w ? sum : (double)NAN, signed_sum, 1e-9 * expected);
         snprintf(what, sizeof what, "sum |%.400s|", name);
-        so_golden_value(b->g, b->name, what, w ? all : NAN, expected, 1e-9 * expected);
+        so_golden_value(b->g, b->name, what, w ? all : (double)NAN, expected, 1e-9 * expected);
     }
 }
 

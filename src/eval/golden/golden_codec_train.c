@@ -174,7 +174,7 @@ typedef struct worst {
 
 static void measure(worst *w, const char *name, double distance, double norm)
 {
-    double scale = norm + w->share, ratio = scale > 0 ? distance / scale : distance > 0 ? INFINITY : 0;
+    double scale = norm + w->share, ratio = scale > 0 ? distance / scale : distance > 0 ? (double)INFINITY : 0;
     w->n++;
     if (w->name && !(ratio > w->ratio)) return;
     w->ratio = ratio;
@@ -213,7 +213,7 @@ static void compare_stored(so_bench *b, const so_store *store)
             double d2 = 0, e2 = 0;
             bool same = weight && weight->tensor.grad && so_count(&weight->tensor) == so_view_elements(v);
             for (int64_t j = 0; j < so_view_elements(v); j++) {
-                double d = same ? (double)weight->tensor.grad[j] - (double)expected[j] : INFINITY;
+                double d = same ? (double)weight->tensor.grad[j] - (double)expected[j] : (double)INFINITY;
                 d2 += d * d;
                 e2 += (double)expected[j] * (double)expected[j];
             }
@@ -230,25 +230,25 @@ static void compare_stored(so_bench *b, const so_store *store)
 /* Every weight's gradient, and of all weights its norm. */
 static void compare_gradients(so_bench *b, const so_store *store)
 {
-    const json_t *told = json_object_get(json_object_get(b->json, "values"), "param_grad_l2");
+    json_t *told = json_object_get(json_object_get(b->json, "values"), "param_grad_l2");
     const char *name;
     json_t *norm;
     double bar = parameter_bar(b), largest = 0;
     worst w = {0};
     if (!so_ok(&b->pass)) return;
     compare_stored(b, store);
-    json_object_foreach((json_t *)told, name, norm) largest = fmax(largest, json_number_value(norm));
+    json_object_foreach(told, name, norm) largest = fmax(largest, json_number_value(norm));
     w.share = 1e-7 * largest / bar;
-    json_object_foreach((json_t *)told, name, norm)
+    json_object_foreach(told, name, norm)
     {
         const so_weight *weight = so_store_find(store, name);
-        double found = weight && weight->tensor.grad ? norm_of(&weight->tensor) : INFINITY;
+        double found = weight && weight->tensor.grad ? norm_of(&weight->tensor) : (double)INFINITY;
         measure(&w, name, fabs(found - json_number_value(norm)), json_number_value(norm));
     }
     report_worst(b, &w, "param_grad_l2", bar);
 }
 
-static double scalar(const so_tensor *t) { return t ? (double)so_data(t)[0] : NAN; }
+static double scalar(const so_tensor *t) { return t ? (double)so_data(t)[0] : (double)NAN; }
 
 /* ---- CTC, smoothed cross entropy */
 

@@ -121,7 +121,7 @@ static so_status ask_answers(judging *j, so_error *error)
 /* ---- telling */
 static const char *const drift_names[SO_DRIFTS] = {"text", "CTC", "units"};
 
-static double share(int64_t part, int64_t whole) { return whole ? 100.0 * (double)part / (double)whole : NAN; }
+static double share(int64_t part, int64_t whole) { return whole ? 100.0 * (double)part / (double)whole : (double)NAN; }
 
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
@@ -143,7 +143,7 @@ static json_t *as_json(const judging *j)
         json_object_set_new(one, "same", number(share(d->agree, d->rows)));
         json_object_set_new(one, "firm", json_integer(d->firm));
         json_object_set_new(one, "same_where_firm", number(share(d->firm_agree, d->firm)));
-        json_object_set_new(one, "kl_mean", number(d->rows ? d->kl / (double)d->rows : NAN));
+        json_object_set_new(one, "kl_mean", number(d->rows ? d->kl / (double)d->rows : (double)NAN));
         json_object_set_new(one, "kl_most", number(d->kl_most));
         json_object_set_new(drifts, drift_names[i], one);
     }
@@ -162,7 +162,7 @@ static double answer_share(const json_t *mode)
 static double word_errors(const json_t *mode, const char *what)
 {
     const json_t *wer = json_object_get(json_object_get(mode, what), "wer");
-    return json_is_number(wer) ? 100 * json_number_value(wer) : NAN;
+    return json_is_number(wer) ? 100 * json_number_value(wer) : (double)NAN;
 }
 
 static void print_answers(FILE *out, const judging *j)

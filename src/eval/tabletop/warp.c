@@ -25,7 +25,7 @@ so_status so_warp(const float *a, int64_t n, const float *b, int64_t m, int bins
         return so_fail(error, SO_ERR_ARG, "warping needs frames, found %lld and %lld", (long long)n, (long long)m);
     way *rows = malloc((size_t)(m + 1) * 2 * sizeof *rows);
     if (!rows) return so_fail(error, SO_ERR_NOMEM, "no memory for two rows of %lld frames", (long long)m);
-    for (int64_t j = 0; j <= m; j++) rows[j] = (way){j ? INFINITY : 0, 0};
+    for (int64_t j = 0; j <= m; j++) rows[j] = (way){j ? (double)INFINITY : 0, 0};
     for (int64_t i = 1; i <= n; i++) {
         way *above = rows + ((i - 1) & 1) * (m + 1), *row = rows + (i & 1) * (m + 1);
         row[0] = (way){INFINITY, 0};
@@ -34,7 +34,7 @@ so_status so_warp(const float *a, int64_t n, const float *b, int64_t m, int bins
             float sum = 0;
             for (int k = 0; k < bins; k++) sum += fabsf(x[k] - y[k]);
             row[j] = cheapest(above[j - 1], above[j], row[j - 1]);
-            row[j].cost += sum / (float)bins;
+            row[j].cost += (double)(sum / (float)bins);
             row[j].length++;
         }
     }

@@ -202,7 +202,7 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
     if (!so_ok(pass)) return NULL;
     so_notes_add(notes, "inner", so_data(loss[0])[0], 1);
     so_notes_add(notes, "ctc", so_data(loss[1])[0], 1);
-    if (quantise) so_notes_add(notes, "commit", so_data(loss[2])[0] * so_cols(x), 1);
+    if (quantise) so_notes_add(notes, "commit", (double)so_data(loss[2])[0] * (double)so_cols(x), 1);
     if (measure) so_notes_add(notes, "phoneme errors", (double)errors / (double)words, (double)words);
     return so_weighted_sum(pass, losses, loss,
                            (so_real[]){so_tt_weight("ears", "inner"), so_tt_weight("ears", "ctc"),

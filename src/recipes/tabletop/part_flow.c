@@ -151,7 +151,7 @@ static sheet *write_sheet(const context *c, so_pass *pass, so_rng *rng, int64_t 
         int64_t most = (int64_t)(0.3 * (double)s->frames[b]);
         s->shown[b] = shows && most > 0 ? so_rng_below(rng, most) : 0;
         s->t[b] = (so_real)(1 - cos(1.5707963267948966 * so_rng_uniform(rng)));
-        s->keep[b] = so_rng_uniform(rng) < 0.2 ? 0 : 1;
+        s->keep[b] = (double)so_rng_uniform(rng) < 0.2 ? 0.0f : 1.0f;
         so_tt_voice(vector + b * SPEAKER);
     }
     for (int64_t i = 0; i < B * T * MELS; i++) z[i] = (so_real)so_rng_normal(rng);
@@ -210,7 +210,7 @@ static double warped(const so_real *a, int64_t n, const so_real *b, int64_t m)
 {
     double *cost = malloc((size_t)(2 * (m + 1)) * sizeof *cost), *row = cost, *before = cost + m + 1, result;
     if (!cost) return NAN;
-    for (int64_t j = 0; j <= m; j++) before[j] = j ? INFINITY : 0;
+    for (int64_t j = 0; j <= m; j++) before[j] = j ? (double)INFINITY : 0;
     for (int64_t i = 0; i < n; i++) {
         row[0] = INFINITY;
         for (int64_t j = 0; j < m; j++) {

@@ -264,8 +264,8 @@ static bool play(context *c, so_pass *pass, so_rng *rng, bool own_pitch, scene *
         crop(c, pass, rng, so_data(s->real) + b * CROP, so_data(s->mel) + b * FRAMES * MELS, s->f0 + b * FRAMES);
     s->guess = so_hift_f0(pass, &c->net, s->mel);
     if (!so_ok(pass)) return false;
-    const so_real *pitch = own_pitch ? so_data(s->guess) : s->f0;
-    s->wave = so_hift_wave(pass, &c->net, s->mel, so_tt_source(pass, &c->net, CROPS, FRAMES, pitch, rng));
+    const so_real *heights = own_pitch ? so_data(s->guess) : s->f0;
+    s->wave = so_hift_wave(pass, &c->net, s->mel, so_tt_source(pass, &c->net, CROPS, FRAMES, heights, rng));
     return so_ok(pass);
 }
 

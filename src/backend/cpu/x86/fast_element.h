@@ -114,8 +114,18 @@ static inline __attribute__((always_inline)) vec slope(so_unary f, vec x)
 #define FOR_EACH_UNARY(DO)                                                                                             \
     DO(SO_SILU)                                                                                                        \
     DO(SO_GELU)                                                                                                        \
-    DO(SO_GELU_TANH) DO(SO_MISH) DO(SO_ELU) DO(SO_RELU) DO(SO_LRELU_0_1) DO(SO_LRELU_0_01) DO(SO_TANH) DO(SO_SIGMOID)  \
-        DO(SO_EXP) DO(SO_SIN) DO(SO_ABS) DO(SO_SQUARED)
+    DO(SO_GELU_TANH)                                                                                                   \
+    DO(SO_MISH)                                                                                                        \
+    DO(SO_ELU)                                                                                                         \
+    DO(SO_RELU)                                                                                                        \
+    DO(SO_LRELU_0_1)                                                                                                   \
+    DO(SO_LRELU_0_01)                                                                                                  \
+    DO(SO_TANH)                                                                                                        \
+    DO(SO_SIGMOID)                                                                                                     \
+    DO(SO_EXP)                                                                                                         \
+    DO(SO_SIN)                                                                                                         \
+    DO(SO_ABS)                                                                                                         \
+    DO(SO_SQUARED)
 
 static inline __attribute__((always_inline)) void unary_loop(so_unary f, const float *x, int64_t n, float *y)
 {

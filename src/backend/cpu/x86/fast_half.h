@@ -201,10 +201,10 @@ static inline __attribute__((always_inline)) void put_frames(vec sum[MR][2], int
         if (t < frames) v_store_m(y + t * g->n, m, v_add(r[t], bias));
 }
 
-static void conv_tile(void *p, int64_t task, int thread)
+static void conv_tile(void *job, int64_t task, int thread)
 {
     (void)thread;
-    const conv_job *g = p;
+    const conv_job *g = job;
     const so_conv *c = g->conv;
     int64_t b = task / g->tiles, t0 = task % g->tiles * g->step, frames = least(c->out[1] - t0, g->step);
     int64_t s = c->stride[1], reach = c->dilation[1] * (c->kernel[1] - 1) / s,
