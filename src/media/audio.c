@@ -1,10 +1,11 @@
-/* Sound files through libsndfile, from memory; the WAV writer is our own because it must also stream.
+/* Whole clips in, sound files out through libsndfile; the WAV writer is our own because it must also stream.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "media/audio.h"
 
 #include <math.h>
 #include <sndfile.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,41 +63,6 @@ static sf_count_t memory_write(const void *from, sf_count_t count, void *user)
 
 static SF_VIRTUAL_IO memory_io = {memory_length, memory_seek, memory_read, memory_write, memory_tell};
 
-static uint32_t le32(const unsigned char *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* libsndfile shortens a cut WAV without a word: compare the data chunk's length with what is there. Lengths of 0 and
- * from 0x7fffff00 up are what programs write that stream. */
-static so_status check_wav_whole(const unsigned char *data, size_t size, so_error *error)
-{
-    if (size < 12 || memcmp(data, "RIFF", 4) || memcmp(data + 8, "WAVE", 4)) return SO_OK;
-    for (size_t at = 12; size - at >= 8;) {
-        uint32_t length = le32(data + at + 4);
-        size_t rest = size - at - 8;
-        if (!memcmp(data + at, "data", 4)) {
-            if (length > rest && length < 0x7fffff00u)
-                return so_fail(error, SO_ERR_FORMAT, "truncated WAV: %u bytes of samples announced, %zu found", length,
-                               rest);
-            return SO_OK;
-        }
-        size_t step = (size_t)length + (length & 1);
-        if (step > rest) break;
-        at += 8 + step;
-    }
-    return SO_OK;
-}
-
-static so_status check_info(const SF_INFO *info, so_error *error)
-{
-    if (info->channels < 1 || info->channels > SO_AUDIO_MAX_CHANNELS)
-        return so_fail(error, SO_ERR_LIMIT, "%d channels, expected 1..%d", info->channels, SO_AUDIO_MAX_CHANNELS);
-    if (info->samplerate < 100 || info->samplerate > 768000)
-        return so_fail(error, SO_ERR_LIMIT, "sampling rate %d Hz, expected 100..768000", info->samplerate);
-    return SO_OK;
-}
-
 static so_status grow(so_audio *out, int64_t *capacity, so_error *error)
 {
     if (*capacity - out->n >= BLOCK) return SO_OK;
@@ -108,78 +74,53 @@ static so_status grow(so_audio *out, int64_t *capacity, so_error *error)
     return SO_OK;
 }
 
-/* Mean of the channels; false when a value is not finite. */
-static bool mix(const float *block, int64_t n, int channels, float *out)
+static so_status read_all(so_audio *out, so_sound *sound, so_error *error)
 {
-    bool finite = true;
-    for (int64_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (int c = 0; c < channels; c++) sum += (double)block[i * channels + c];
-        out[i] = (float)(sum / channels);
-        finite &= isfinite(out[i]) != 0;
-    }
-    return finite;
+    int64_t capacity = 0, got;
+    do {
+        SO_TRY(grow(out, &capacity, error));
+        SO_TRY(so_sound_read(sound, out->samples + out->n, BLOCK, &got, error));
+        out->n += got;
+    } while (got > 0);
+    return SO_OK;
 }
 
-static so_status read_all(so_audio *out, SNDFILE *file, const SF_INFO *info, double max_seconds, so_error *error)
+so_status so_audio_decode_with(so_audio *out, const void *data, size_t size, const so_sound_options *options,
+                               so_error *error)
 {
-    so_status status = SO_OK;
-    int64_t capacity = 0, most = (int64_t)(max_seconds * info->samplerate);
-    float *block = malloc((size_t)BLOCK * (size_t)info->channels * sizeof *block);
-    if (!block) return so_fail(error, SO_ERR_NOMEM, "a block of %d channels", info->channels);
-    for (;;) {
-        SO_TRY_GO(grow(out, &capacity, error));
-        sf_count_t n = sf_readf_float(file, block, BLOCK);
-        if (n <= 0) break;
-        if (n > most - out->n) {
-            status = so_fail(error, SO_ERR_LIMIT, "audio longer than %g s", max_seconds);
-            goto done;
-        }
-        if (!mix(block, n, info->channels, out->samples + out->n)) {
-            status = so_fail(error, SO_ERR_NUMBER, "audio has samples that are not finite near %.3f s",
-                             (double)out->n / info->samplerate);
-            goto done;
-        }
-        out->n += n;
-    }
-    if (out->n == 0)
-        status = so_fail(error, SO_ERR_FORMAT, "the sound file holds no samples");
-    else if (out->n < info->frames && info->frames < SF_COUNT_MAX)
-        status = so_fail(error, SO_ERR_FORMAT, "truncated sound file: %lld samples announced, %lld found",
-                         (long long)info->frames, (long long)out->n);
-done:
-    free(block);
+    so_sound *sound;
+    memset(out, 0, sizeof *out);
+    SO_TRY(so_sound_open(&sound, data, size, options, error));
+    so_status status = read_all(out, sound, error);
+    if (status != SO_OK) so_audio_clear(out);
+    out->rate = so_sound_rate(sound);
+    out->channels = so_sound_channels(sound);
+    snprintf(out->warning, sizeof out->warning, "%s", so_sound_warning(sound));
+    so_sound_close(&sound);
+    return status;
+}
+
+so_status so_audio_read_with(so_audio *out, const char *path, const so_sound_options *options, so_error *error)
+{
+    so_map map;
+    memset(out, 0, sizeof *out);
+    SO_TRY(so_map_open(&map, path, error));
+    so_status status = so_audio_decode_with(out, map.data, map.size, options, error);
+    so_map_close(&map);
+    if (status != SO_OK) so_fail_in(error, "%s", path);
     return status;
 }
 
 so_status so_audio_decode(so_audio *out, const void *data, size_t size, double max_seconds, so_error *error)
 {
-    memset(out, 0, sizeof *out);
-    if (max_seconds <= 0) max_seconds = SO_AUDIO_MAX_SECONDS;
-    if (size == 0) return so_fail(error, SO_ERR_FORMAT, "the sound file is empty");
-    SO_TRY(check_wav_whole(data, size, error));
-    memory m = {.data = (unsigned char *)(uintptr_t)data, .size = size};
-    SF_INFO info = {0};
-    SNDFILE *file = sf_open_virtual(&memory_io, SFM_READ, &info, &m);
-    if (!file) return so_fail(error, SO_ERR_FORMAT, "not a sound file that can be read: %s", sf_strerror(NULL));
-    so_status status = check_info(&info, error);
-    if (status == SO_OK) status = read_all(out, file, &info, max_seconds, error);
-    sf_close(file);
-    if (status != SO_OK) so_audio_clear(out);
-    out->rate = info.samplerate;
-    out->channels = info.channels;
-    return status;
+    so_sound_options options = {.max_seconds = max_seconds, .strict = true};
+    return so_audio_decode_with(out, data, size, &options, error);
 }
 
 so_status so_audio_read(so_audio *out, const char *path, double max_seconds, so_error *error)
 {
-    so_map map;
-    memset(out, 0, sizeof *out);
-    SO_TRY(so_map_open(&map, path, error));
-    so_status status = so_audio_decode(out, map.data, map.size, max_seconds, error);
-    so_map_close(&map);
-    if (status != SO_OK) so_fail_in(error, "%s", path);
-    return status;
+    so_sound_options options = {.max_seconds = max_seconds, .strict = true};
+    return so_audio_read_with(out, path, &options, error);
 }
 
 void so_audio_clear(so_audio *audio)

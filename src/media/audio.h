@@ -1,6 +1,6 @@
-/* Sound files in and out: WAV, FLAC, OGG and MP3 to mono float samples, and back.
+/* Sound files in and out: whole clips of mono float samples (what is read and how: media/sound.h), and WAV, FLAC, OGG.
  *
- * Samples are float in [-1, 1] by convention (a float file may hold more). Several channels become one by their mean.
+ * Samples are float in [-1, 1] by convention (a float file may hold more).
  * Known and not ours: an OGG file that breaks off in its headers costs 5.8 KB of memory that libsndfile 1.2.0 forgets.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -12,20 +12,22 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "media/sound.h"
 
 /* A mono clip; the samples are freed with so_audio_clear. */
 typedef struct so_audio {
     float *samples; /* [n] */
     int64_t n;
-    int rate;     /* Hz */
-    int channels; /* of the file, before mixing */
+    int rate;                       /* Hz */
+    int channels;                   /* of the file, before mixing */
+    char warning[SO_SOUND_WARNING]; /* what was odd about the file, for people; "" */
 } so_audio;
 
-enum { SO_AUDIO_MAX_CHANNELS = 64, SO_AUDIO_MAX_SECONDS = 600 };
-
-/* Reads a whole clip. `max_seconds` refuses longer ones with SO_ERR_LIMIT (0 means SO_AUDIO_MAX_SECONDS).
- * SO_ERR_FORMAT: empty, truncated or no sound file; SO_ERR_NUMBER: samples that are not finite. A rate is 100..768000
- * Hz. */
+/* Reads a whole clip: a path, or the bytes of a file. Statuses as so_sound_open and so_sound_read. */
+so_status so_audio_read_with(so_audio *out, const char *path, const so_sound_options *options, so_error *error);
+so_status so_audio_decode_with(so_audio *out, const void *data, size_t size, const so_sound_options *options,
+                               so_error *error);
+/* The same, strict: a file that is cut off is refused. `max_seconds` 0: SO_SOUND_MAX_SECONDS. */
 so_status so_audio_read(so_audio *out, const char *path, double max_seconds, so_error *error);
 so_status so_audio_decode(so_audio *out, const void *data, size_t size, double max_seconds, so_error *error);
 void so_audio_clear(so_audio *audio);
