@@ -253,8 +253,8 @@ static int64_t seek_or_tell(void *opaque, int64_t offset, int whence)
     return whence & SEEK_LENGTH ? (int64_t)((reader *)opaque)->size : seek(opaque, offset, whence);
 }
 
-/* A field of one of their structures. */
-#define FIELD(type, from, at) (*(type *)(void *)((char *)(from) + (at)))
+/* A field of one of their structures, to be read. */
+#define FIELD(type, from, at) (*(type const *)(const void *)((const char *)(from) + (at)))
 
 static void close_reader(so_sound_source *source)
 {
@@ -285,7 +285,7 @@ static so_status open_container(reader *r, so_error *error)
     if (buffer && !r->io) av.release(buffer);
     r->context = r->io ? av.alloc_context() : NULL;
     if (!r->context) return so_fail(error, SO_ERR_NOMEM, "a reader of sound files");
-    FIELD(void *, r->context, CONTEXT_PB) = r->io;
+    memcpy((char *)r->context + CONTEXT_PB, &r->io, sizeof r->io);
     av.set(r->context, "protocol_whitelist", "", 0);
     if (av.set(r->context, "format_whitelist", formats, 0) < 0 || av.set(r->context, "codec_whitelist", codecs, 0) < 0)
         return so_fail(error, SO_ERR_UNSUPPORTED, "FFmpeg's libraries cannot be confined to sound");
@@ -300,7 +300,7 @@ static so_status open_decoder(reader *r, so_error *error)
     const void *codec = NULL;
     r->stream = av.best_stream(r->context, AUDIO, -1, -1, &codec, 0);
     if (r->stream < 0 || !codec) return so_fail(error, SO_ERR_FORMAT, "it holds no sound, or none of a known codec");
-    char *stream = FIELD(char **, r->context, CONTEXT_STREAMS)[r->stream];
+    const char *stream = FIELD(char **, r->context, CONTEXT_STREAMS)[r->stream];
     r->codec = av.alloc_codec(codec);
     r->packet = av.alloc_packet();
     r->frame = av.alloc_frame();
