@@ -8,6 +8,7 @@
 #   programs   tests/<unit|kernels|grad|golden|trained>/*.c, cmocka
 #   paths      the reference numbers again with the kernels for AVX2, and with the portable ones
 #   cli        tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
+#   net        the server and its parsers against programs of others   tests/net/check.sh
 #   install    the examples against an installed copy                   tests/headers/install.sh
 #   fuzz       --thorough only: every fuzzer for a while (needs clang)
 # --tsan runs what has threads in it (base, engine, and a spoken question to the shipped model), or the NAMEs given.
@@ -150,6 +151,7 @@ if [ -n "$aloud" ]; then
     names=
     script 'cli: a question, aloud' sh tests/cli/check.sh "$build" demo
 fi
+script net sh tests/net/check.sh "$build"
 script install sh tests/headers/install.sh "$build"
 [ -z "$thorough" ] || script fuzz sh tests/fuzz/check.sh
 

@@ -27,7 +27,8 @@ eval/golden engine checkpoint models nn backend formats media text base
 eval/quant engine checkpoint eval/golden dataset models nn formats media text base
 eval/speed models nn backend base
 recipes dataset eval train models nn backend formats text media base
-apps recipes dataset eval net formats media base
+server net media base
+apps server recipes dataset eval net formats media base
 '
 
 # Reads "file:floor/header" and prints what no row allows. models/stream_omni.c composes its siblings; other networks of
