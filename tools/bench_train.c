@@ -70,7 +70,7 @@ int main(int argc, char **argv)
         so_pass_init(&pass, &arena, pool, getenv("BF16") ? so_kernels_bf16() : so_kernels_best());
         pass.recording = true;
         so_batch *batch = so_batch_many(&pass, B, (int64_t[]){T, T, T, T}, NULL);
-        so_tensor *x = so_llama_forward(&pass, &net, so_embed(&pass, part.embed, B * T, ids), batch, NULL);
+        so_tensor *x = so_llama_forward(&pass, &net, so_embed(&pass, part.embed, B * T, ids), batch);
         so_tensor *loss = so_cross_entropy(&pass, so_linear(&pass, x, part.head, NULL), label);
         so_backward(&pass, loss, 1);
         if (!so_ok(&pass)) return fprintf(stderr, "%s\n", pass.error.text), 1;

@@ -6,40 +6,61 @@
 
 #include "nn/screen.h"
 
-void so_tap(so_talk *talk, const char *what, const so_tensor *t)
+/* A head, what its rows reach (nn/screen.h; NULL: unknown), and the name of its logits. */
+typedef struct head {
+    so_tensor *w;
+    const float *reach;
+    const char *name;
+} head;
+
+static head head_of(const so_model *m, so_head which)
 {
-    if (talk->tap && t && so_ok(&talk->pass)) talk->tap(talk->tap_context, what, t);
+    switch (which) {
+    case SO_HEAD_CTC:
+        return (head){m->net.ctc_head, m->ctc_reach, "ctc"};
+    case SO_HEAD_TEXT:
+        return (head){m->net.text_head, m->text_reach, "text_logits"};
+    default:
+        return (head){m->net.unit_head, m->unit_reach, "unit_logits"};
+    }
 }
 
-int32_t so_likeliest(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what)
+static so_tensor *logits(so_talk *talk, so_tensor *row, const head *h)
+{
+    so_tensor *z = so_linear(&talk->pass, row, h->w, NULL);
+    so_label(&talk->pass, z, "%s", h->name);
+    return z;
+}
+
+int32_t so_likeliest(so_talk *talk, so_tensor *row, so_head which)
 {
     so_pass *pass = &talk->pass;
+    head h = head_of(talk->model, which);
+    bool screened = h.reach && !pass->watch; /* the same answer, without most of the logits */
     int32_t id = 0;
-    if (pass->dry || (reach && !talk->tap)) id = so_best_row(pass, row, head, reach, NULL);
-    if (!pass->dry && reach && !talk->tap) return id;
-    so_tensor *z = so_linear(pass, row, head, NULL);
-    so_tap(talk, what, z);
+    if (pass->dry || screened) id = so_best_row(pass, row, h.w, h.reach, NULL);
+    if (!pass->dry && screened) return id;
+    so_tensor *z = logits(talk, row, &h);
     return z && so_ok(pass) && !pass->dry ? so_argmax(so_data(z), so_cols(z)) : 0;
 }
 
-int32_t so_choose(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what, bool greedy)
+int32_t so_choose(so_talk *talk, so_tensor *row, so_head which, bool greedy)
 {
-    if (greedy || talk->pass.dry || talk->options.sampling.temperature <= 0)
-        return so_likeliest(talk, row, head, reach, what);
-    so_tensor *z = so_linear(&talk->pass, row, head, NULL);
-    so_tap(talk, what, z);
+    if (greedy || talk->pass.dry || talk->options.sampling.temperature <= 0) return so_likeliest(talk, row, which);
+    head h = head_of(talk->model, which);
+    so_tensor *z = logits(talk, row, &h);
     if (!z || !so_ok(&talk->pass)) return 0;
     return so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
 }
 
 /* Rows first .. first + n of a head, as a tensor of their own. */
-static so_tensor some_rows(const so_tensor *head, int64_t first, int64_t n)
+static so_tensor some_rows(const so_tensor *w, int64_t first, int64_t n)
 {
-    so_tensor part = {.data = (char *)head->data + so_type_bytes(head->type, first * head->dim[1]),
-                      .dim = {n, head->dim[1]},
-                      .type = head->type,
+    so_tensor part = {.data = (char *)w->data + so_type_bytes(w->type, first * w->dim[1]),
+                      .dim = {n, w->dim[1]},
+                      .type = w->type,
                       .n_dims = 2,
-                      .name = head->name};
+                      .name = w->name};
     return part;
 }
 

@@ -6,13 +6,13 @@
 
 #include "engine/generate.h"
 
-/* Shows a tensor to who watches the talk, if anybody does. */
-void so_tap(so_talk *talk, const char *what, const so_tensor *t);
-/* The likeliest id of a row [1, D] under a head [V, D]; `reach` as in so_best_row. A watcher sees all logits, as
- * `what`. */
-int32_t so_likeliest(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what);
+/* The heads: a label of a row of the bottom layers, the next text token, the next unit. */
+typedef enum so_head { SO_HEAD_CTC, SO_HEAD_TEXT, SO_HEAD_UNIT } so_head;
+
+/* The likeliest id of a row [1, D] under a head [V, D]. */
+int32_t so_likeliest(so_talk *talk, so_tensor *row, so_head head);
 /* The likeliest, or, unless `greedy`, one that is sampled as the talk's options say. */
-int32_t so_choose(so_talk *talk, so_tensor *row, so_tensor *head, const float *reach, const char *what, bool greedy);
+int32_t so_choose(so_talk *talk, so_tensor *row, so_head head, bool greedy);
 /* The same among the units and what ends a voice, whatever else the unit head has rows for. */
 int32_t so_choose_unit(so_talk *talk, so_tensor *row);
 

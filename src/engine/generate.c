@@ -45,17 +45,6 @@ void so_slots_limit(so_slots *slots, int64_t limit)
 
 /* ---- prompts */
 
-static void tap_layers(so_talk *talk, const char *what, so_tensor **each, int64_t n)
-{
-    for (int64_t i = 0; talk->tap && each && i < n; i++) so_tap(talk, what, each[i]);
-}
-
-/* NULL: layers need not be told apart. */
-static so_tensor **room_for_layers(so_talk *talk, int64_t n)
-{
-    return talk->options.layers ? so_take(&talk->pass, (size_t)(n + 1) * sizeof(so_tensor *), true) : NULL;
-}
-
 static void start(so_talk *talk)
 {
     talk->pass.error = (so_error){0};
@@ -100,7 +89,6 @@ static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *
         int64_t rows = n - r0 < CTC_CHUNK ? n - r0 : CTC_CHUNK;
         size_t mark = so_arena_mark(pass->arena);
         so_tensor *z = so_omni_ctc(pass, net, so_take_rows(pass, h, rows, row + r0));
-        so_tap(talk, "ctc", z);
         for (int64_t i = 0; z && i < rows && !pass->dry; i++)
             talk->label[at[r0 + i]] = so_argmax(so_data(z) + i * so_cols(z), so_cols(z));
         so_tensor *part = so_omni_expect(pass, net, z);
@@ -108,7 +96,6 @@ static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *
             memcpy(so_data(e) + r0 * width, so_data(part), (size_t)(rows * width) * sizeof(so_real));
         so_arena_release(pass->arena, mark);
     }
-    so_tap(talk, "expect", e);
     return e;
 }
 
@@ -116,34 +103,24 @@ static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *
 static so_tensor *run_backbone(so_talk *talk, so_tensor *x)
 {
     so_pass *pass = &talk->pass;
-    const so_llama *net = &talk->model->net.backbone;
     if (!x) return NULL;
-    so_tensor **each = room_for_layers(talk, net->layers);
     so_batch *batch = so_batch_one(pass, so_rows(x), &talk->backbone);
-    so_tap(talk, "m_input", x);
-    so_tensor *y = so_llama_forward(pass, net, x, batch, each);
+    so_tensor *y = so_omni_think(pass, &talk->model->net, x, batch);
     if (!so_ok(pass)) return NULL;
     if (!pass->dry) so_batch_advance(batch);
     keep_last(talk, y, talk->thought);
     talk->thought_at = talk->backbone.len;
-    tap_layers(talk, "m_layer", each, net->layers);
-    so_tap(talk, "m_hidden", y);
     return y;
 }
 
 static so_tensor *run_top(so_talk *talk, so_tensor *h, const so_fusion *fusion)
 {
     so_pass *pass = &talk->pass;
-    int64_t layers = talk->model->net.top.layers;
     if (!h) return NULL;
-    so_tensor **each = room_for_layers(talk, layers);
     so_batch *batch = so_batch_one(pass, so_rows(h), &talk->top);
-    so_tap(talk, "t_input", h);
-    so_tensor *y = so_omni_speak(pass, &talk->model->net, h, batch, fusion, each);
+    so_tensor *y = so_omni_speak(pass, &talk->model->net, h, batch, fusion);
     if (!so_ok(pass)) return NULL;
     if (!pass->dry) so_batch_advance(batch);
-    tap_layers(talk, "t_layer", each, layers);
-    so_tap(talk, "t_hidden", y);
     return y;
 }
 
@@ -199,8 +176,7 @@ static chunk *new_chunk(so_pass *pass)
 static void sort_in(const so_talk *talk, chunk *c, so_slot slot, bool speech, bool backbone)
 {
     if (speech) c->speech[c->n_speech++] = slot.id;
-    /* A watcher wants labels of every row. */
-    bool expected = speech && (talk->tap || (backbone && slot.where & SO_SLOT_EXPECT));
+    bool expected = speech && backbone && slot.where & SO_SLOT_EXPECT;
     if (expected) {
         c->expect_row[c->n_expect] = (int32_t)c->n_speech - 1;
         c->expect_at[c->n_expect++] = (int32_t)(talk->bottom.len + c->n_speech - 1);
@@ -252,7 +228,6 @@ static void run_chunk(so_talk *talk, chunk *c)
     if (c->n_speech) {
         so_batch *batch = so_batch_one(pass, c->n_speech, &talk->bottom);
         h = so_omni_hear(pass, &talk->model->net, c->n_speech, c->speech, batch);
-        so_tap(talk, "b_hidden", h);
         for (int64_t i = 0; i < c->n_speech && so_ok(pass) && !pass->dry; i++) {
             talk->heard[at + i] = c->speech[i];
             talk->label[at + i] = -1;
@@ -461,33 +436,30 @@ static int32_t think_on(so_talk *talk)
             talk->read[at] = (so_slot){id, SO_SLOT_TEXT};
     }
     so_tensor *hidden = so_constant(pass, 2, (int64_t[]){1, width}, talk->thought);
-    return so_choose(talk, hidden, talk->model->net.text_head, talk->model->text_reach, "m_logits", talk->voice);
+    return so_choose(talk, hidden, SO_HEAD_TEXT, talk->voice);
 }
 
 /* The id that the backbone writes next. */
-static so_status write_on(so_talk *talk, int32_t *id, so_error *error)
+static so_status choose_text(so_talk *talk, int32_t *id, so_error *error)
 {
+    if (talk->script) {
+        *id = talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
+        return SO_OK;
+    }
     start(talk);
     *id = think_on(talk);
     return finish(talk, error);
 }
 
-static so_status make_text(so_talk *talk, so_made *made, so_error *error)
+static so_made take_text(so_talk *talk, int32_t id)
 {
-    int32_t id;
-    if (!talk->script)
-        SO_TRY(write_on(talk, &id, error));
-    else
-        id = talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
-    if (talk->follow) id = talk->follow->id;
     talk->text[talk->n_text++] = id;
     if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER)
         talk->memory_ids[talk->n_memory++] = id;
     bool stop = talk->voice ? id == talk->model->eot : so_model_stops(talk->model, id);
     if (stop && (!talk->voice || talk->options.loop == SO_LOOP_PAPER)) talk->end = SO_END_STOP;
     if (!talk->voice && !stop && talk->n_text == talk->options.max_text) talk->end = SO_END_LENGTH;
-    *made = (so_made){SO_STEP_TEXT, id, stop, talk->backbone.len - 1};
-    return SO_OK;
+    return (so_made){SO_STEP_TEXT, id, stop, talk->backbone.len - 1};
 }
 
 /* Beside units: whether one more text token is due. */
@@ -511,8 +483,7 @@ static void hear_own(so_talk *talk)
     int64_t at = talk->bottom.len;
     so_batch *batch = so_batch_one(pass, 1, &talk->bottom);
     so_tensor *h = so_omni_hear(pass, &talk->model->net, 1, &id, batch);
-    if (!pass->dry) so_tap(talk, "gen_b_hidden", h);
-    int32_t label = so_likeliest(talk, h, talk->model->net.ctc_head, talk->model->ctc_reach, "gen_ctc");
+    int32_t label = so_likeliest(talk, h, SO_HEAD_CTC);
     if (!so_ok(pass) || pass->dry) return;
     so_batch_advance(batch);
     keep_last(talk, h, talk->h);
@@ -528,7 +499,7 @@ static void watch_progress(so_talk *talk, bool new_word)
     int64_t most = talk->options.units_per_token;
     talk->n_spoken += new_word;
     talk->idle = new_word && talk->n_spoken <= talk->n_memory ? 0 : talk->idle + 1;
-    if (most > 0 && talk->idle >= most && !talk->follow) talk->end = SO_END_RUN_AWAY;
+    if (most > 0 && talk->idle >= most) talk->end = SO_END_RUN_AWAY;
 }
 
 static so_status hear_unit(so_talk *talk, so_error *error)
@@ -575,15 +546,18 @@ static int32_t speak_on(so_talk *talk)
     so_tensor *h = so_constant(pass, 2, (int64_t[]){1, width}, talk->h);
     so_tensor *row = run_top(talk, h, &fusion);
     if (talk->options.only_units) return so_choose_unit(talk, row);
-    return so_choose(talk, row, talk->model->net.unit_head, talk->model->unit_reach, "u_logits", false);
+    return so_choose(talk, row, SO_HEAD_UNIT, false);
 }
 
-static so_status make_unit(so_talk *talk, so_made *made, so_error *error)
+static so_status choose_unit(so_talk *talk, int32_t *id, so_error *error)
 {
     start(talk);
-    int32_t id = speak_on(talk);
-    SO_TRY(finish(talk, error));
-    if (talk->follow) id = talk->follow->id;
+    *id = speak_on(talk);
+    return finish(talk, error);
+}
+
+static so_made take_unit(so_talk *talk, int32_t id)
+{
     talk->pending = false;
     talk->last_unit = id;
     talk->spoke = true;
@@ -593,33 +567,55 @@ static so_status make_unit(so_talk *talk, so_made *made, so_error *error)
         talk->end = SO_END_STOP;
     else if (talk->n_units == talk->options.max_units)
         talk->end = SO_END_LENGTH;
-    *made = (so_made){SO_STEP_UNIT, id, stop, talk->top.len - 1};
+    return (so_made){SO_STEP_UNIT, id, stop, talk->top.len - 1};
+}
+
+/* What is due next; hears the unit made last before that is known. */
+static so_status next_kind(so_talk *talk, so_step_kind *kind, so_error *error)
+{
+    *kind = SO_STEP_END;
+    if (talk->end) return SO_OK;
+    if (talk->spoke) SO_TRY(hear_unit(talk, error));
+    if (!talk->voice && talk->n_text && talk->backbone.len == talk->backbone.capacity) talk->end = SO_END_CONTEXT;
+    if (!talk->end) *kind = !talk->voice || text_is_due(talk) ? SO_STEP_TEXT : SO_STEP_UNIT;
     return SO_OK;
+}
+
+static so_status choose(so_talk *talk, so_step_kind kind, int32_t *id, so_error *error)
+{
+    return kind == SO_STEP_TEXT ? choose_text(talk, id, error) : choose_unit(talk, id, error);
+}
+
+static so_made take(so_talk *talk, so_step_kind kind, int32_t id)
+{
+    return kind == SO_STEP_TEXT ? take_text(talk, id) : take_unit(talk, id);
 }
 
 so_status so_talk_step(so_talk *talk, so_made *made, so_error *error)
 {
+    so_step_kind kind;
+    int32_t id;
     *made = (so_made){.kind = SO_STEP_END};
-    if (talk->end) return SO_OK;
-    if (!talk->voice) {
-        if (!talk->n_text || talk->backbone.len < talk->backbone.capacity) return make_text(talk, made, error);
-        talk->end = SO_END_CONTEXT;
-        return SO_OK;
-    }
-    if (talk->spoke) SO_TRY(hear_unit(talk, error));
-    if (talk->end || (talk->follow && talk->follow->kind == SO_STEP_END)) return SO_OK;
-    bool text = talk->follow ? talk->follow->kind == SO_STEP_TEXT : text_is_due(talk);
-    return text ? make_text(talk, made, error) : make_unit(talk, made, error);
+    SO_TRY(next_kind(talk, &kind, error));
+    if (kind == SO_STEP_END) return SO_OK;
+    SO_TRY(choose(talk, kind, &id, error));
+    *made = take(talk, kind, id);
+    return SO_OK;
 }
 
-so_status so_talk_follow(so_talk *talk, const so_made *other, so_error *error)
+so_status so_talk_take(so_talk *talk, const so_made *given, so_error *error)
 {
-    so_made made;
-    talk->follow = other;
-    so_status status = so_talk_step(talk, &made, error);
-    talk->follow = NULL;
-    return status;
+    so_step_kind kind;
+    int32_t id;
+    SO_TRY(next_kind(talk, &kind, error));
+    if (talk->end == SO_END_RUN_AWAY) talk->end = SO_END_NONE;
+    if (talk->end || given->kind == SO_STEP_END) return SO_OK;
+    SO_TRY(choose(talk, given->kind, &id, error));
+    take(talk, given->kind, given->id);
+    return SO_OK;
 }
+
+void so_talk_watch(so_talk *talk, const so_watch *watch) { talk->pass.watch = watch; }
 
 /* ---- memory */
 

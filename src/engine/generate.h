@@ -53,7 +53,6 @@ typedef struct so_talk_options {
     int64_t context;             /* positions of each store */
     bool sees, speaks;           /* take memory for pictures, for the top layers */
     so_type kv;                  /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
-    bool layers;                 /* a tap will watch every layer, whose tensors are then kept for it */
     so_sampling sampling;        /* of text without units; of units; text beside units is greedy */
 } so_talk_options;
 
@@ -66,9 +65,6 @@ typedef struct so_made {
     bool stop;        /* the id is one that ends the stream */
     int64_t position; /* of the row in its stack that the id was read from */
 } so_made;
-
-/* Watches intermediate tensors, for comparison with reference numbers; rows come in pieces. */
-typedef void (*so_tap_fn)(void *context, const char *what, const so_tensor *t);
 
 typedef struct so_talk {
     const so_model *model;
@@ -101,11 +97,6 @@ typedef struct so_talk {
     so_end end;
     so_rng rng;
     so_sampler sampler;
-
-    const so_made *follow; /* not NULL: the step to make, whatever this model would do */
-
-    so_tap_fn tap;
-    void *tap_context;
 } so_talk;
 
 /* Takes all memory that will ever be needed, its size foretold by a dry run. */
@@ -131,7 +122,11 @@ void so_talk_sampling(so_talk *talk, const so_sampling *how, bool anew);
 void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n);
 /* Makes the next text token or unit; kind END, again and again, after the last. */
 so_status so_talk_step(so_talk *talk, so_made *made, so_error *error);
-/* The same, but kind and id are those that another conversation made: two models can be watched on one path. */
-so_status so_talk_follow(so_talk *talk, const so_made *other, so_error *error);
+/* The same, but kind and id are given, for instance by another model's conversation: this model's own choice is
+ * computed and dropped, so that a watcher sees its numbers along the other's path. Kind END hears a last unit. */
+so_status so_talk_take(so_talk *talk, const so_made *given, so_error *error);
+
+/* Shows all that is computed from now on to `watch` (nn/pass.h), lent until the next call or close; NULL: to nobody. */
+void so_talk_watch(so_talk *talk, const so_watch *watch);
 
 #endif

@@ -55,18 +55,31 @@ static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
     return so_llama_feed(pass, l->net, l->i, so_llama_attend(pass, l->net, l->i, x, l->batch));
 }
 
-so_tensor *so_llama_forward(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, so_tensor **each)
+so_tensor *so_llama_layers(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, int64_t first,
+                           int64_t last)
 {
     if (!so_ok(pass) || !x || !batch) return NULL;
-    so_tensor *kept = each || pass->recording ? NULL : so_new_like(pass, x);
-    for (int64_t i = 0; i < net->layers; i++) {
+    so_tensor *kept = pass->recording ? NULL : so_new_like(pass, x);
+    for (int64_t i = first; i < last; i++) {
         whole_layer layer = {net, i, batch};
-        if (each) each[i] = x;
+        so_label(pass, x, "%s.in.%lld", net->name, (long long)i);
         x = kept              ? so_run_layer(pass, run_layer, &layer, x, kept)
             : net->checkpoint ? so_checkpoint(pass, run_layer, &layer, sizeof layer, x)
                               : run_layer(pass, &layer, x);
     }
-    return so_rms_norm(pass, x, net->norm, net->config.rms_eps);
+    return x;
+}
+
+so_tensor *so_llama_norm(so_pass *pass, const so_llama *net, so_tensor *x)
+{
+    so_tensor *y = so_rms_norm(pass, x, net->norm, net->config.rms_eps);
+    so_label(pass, y, "%s.out", net->name);
+    return y;
+}
+
+so_tensor *so_llama_forward(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch)
+{
+    return so_llama_norm(pass, net, so_llama_layers(pass, net, x, batch, 0, net->layers));
 }
 
 /* Rotary frequencies theta^(-2i/d) with llama3 scaling: long wavelengths are divided, middle ones blended. */
@@ -95,7 +108,7 @@ void so_llama_sizes(const so_llama_config *c, so_sizes *sizes)
 so_status so_llama_bind(so_llama *net, const so_llama_config *config, int64_t layers, const char *prefix,
                         const char *norm_name, so_binder *binder, so_error *error)
 {
-    *net = (so_llama){.config = *config, .layers = layers};
+    *net = (so_llama){.config = *config, .name = binder->group, .layers = layers};
     so_llama_sizes(config, &binder->sizes);
     so_arena *memory = &binder->store->memory;
     net->layer = so_arena_zalloc(memory, (size_t)(layers + 1) * sizeof *net->layer);

@@ -26,6 +26,7 @@ typedef struct so_llama_layer {
 /* A stack of layers with its final norm. */
 typedef struct so_llama {
     so_llama_config config;
+    const char *name; /* for who watches: "backbone"; set at bind from the binder's group */
     int64_t layers;
     so_llama_layer *layer; /* [layers] */
     so_tensor *norm;
@@ -43,8 +44,13 @@ void so_llama_sizes(const so_llama_config *config, so_sizes *sizes);
 /* The two halves of layer i; a layer is both in turn. x[R, D] -> [R, D]. */
 so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch);
 so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x);
-/* All layers and the final norm. `each` gets the input of every layer; with NULL, where nothing records, one layer's
- * memory does for all. Does not advance the batch's stores. */
-so_tensor *so_llama_forward(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, so_tensor **each);
+/* Layers first .. last - 1. Where nothing records, one layer's memory does for all. Does not advance the batch's
+ * stores. Names for a watcher: "NAME.in.I", the input of layer I. */
+so_tensor *so_llama_layers(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, int64_t first,
+                           int64_t last);
+/* The final norm, named "NAME.out". */
+so_tensor *so_llama_norm(so_pass *pass, const so_llama *net, so_tensor *x);
+/* All layers and the final norm. */
+so_tensor *so_llama_forward(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch);
 
 #endif

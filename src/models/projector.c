@@ -27,5 +27,7 @@ so_status so_projector_bind(so_projector *net, int64_t in, int64_t out, const ch
 so_tensor *so_projector_forward(so_pass *pass, const so_projector *net, so_tensor *x)
 {
     so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, x, net->in_w, net->in_b));
-    return so_linear(pass, h, net->out_w, net->out_b);
+    so_tensor *y = so_linear(pass, h, net->out_w, net->out_b);
+    so_label(pass, y, "projector.out");
+    return y;
 }

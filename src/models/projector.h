@@ -14,7 +14,7 @@ typedef struct so_projector {
 /* Names begin with `prefix`, e.g. "model.mm_projector."; from `in` to `out` columns. */
 so_status so_projector_bind(so_projector *net, int64_t in, int64_t out, const char *prefix, so_binder *binder,
                             so_error *error);
-/* [P, in] -> [P, out] */
+/* [P, in] -> [P, out], named "projector.out" */
 so_tensor *so_projector_forward(so_pass *pass, const so_projector *net, so_tensor *x);
 
 #endif

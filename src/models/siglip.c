@@ -78,14 +78,13 @@ static so_tensor *cut_patches(so_pass *pass, const so_siglip_config *c, int64_t 
     return x;
 }
 
-so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels,
-                             so_tensor **each)
+so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels)
 {
     const so_siglip_config *c = &net->config;
     int64_t patches = so_siglip_grid(c) * so_siglip_grid(c), rows = pictures * patches;
     so_tensor *patch_w = so_reshape(pass, net->patch_w, 2, (int64_t[]){c->width, 3 * c->patch * c->patch});
     so_tensor *x = so_linear(pass, cut_patches(pass, c, pictures, pixels), patch_w, net->patch_b);
-    if (each) each[0] = x;
+    so_label(pass, x, "vision.patches");
     int32_t *index = so_take(pass, (size_t)rows * sizeof *index, false);
     int64_t *lengths = so_take(pass, (size_t)pictures * sizeof *lengths, false);
     if (!index || !lengths) return NULL;
@@ -93,12 +92,13 @@ so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictur
     for (int64_t i = 0; i < pictures; i++) lengths[i] = patches;
     so_batch *batch = so_batch_many(pass, pictures, lengths, NULL);
     x = so_add(pass, x, so_embed(pass, net->position, rows, index));
-    so_tensor *kept = each || pass->recording || !x ? NULL : so_new_like(pass, x);
+    so_tensor *kept = pass->recording || !x ? NULL : so_new_like(pass, x);
     for (int64_t i = 0; i < c->layers; i++) {
         tower_layer layer = {net, i, batch};
-        if (each) each[i + 1] = x;
+        so_label(pass, x, "vision.in.%lld", (long long)i);
         x = kept ? so_run_layer(pass, run_layer, &layer, x, kept) : run_layer(pass, &layer, x);
     }
+    so_label(pass, x, "vision.out");
     return x;
 }
 

@@ -34,9 +34,8 @@ so_status so_siglip_bind(so_siglip *net, const so_siglip_config *config, const c
                          so_error *error);
 /* Patches a side. */
 int64_t so_siglip_grid(const so_siglip_config *config);
-/* pixels: B pictures [3, S, S] of numbers already normalised -> features [B grid^2, D]. `each` (may be NULL, else
- * [layers + 2]) gets the patch rows, the input of every layer, and nothing else. */
-so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels,
-                             so_tensor **each);
+/* pixels: B pictures [3, S, S] of numbers already normalised -> features [B grid^2, D]. Names for a watcher:
+ * "vision.patches", "vision.in.I" (the input of layer I), "vision.out". */
+so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels);
 
 #endif

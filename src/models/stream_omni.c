@@ -37,17 +37,23 @@ static const so_bind_row fusion_table[] = {
 
 so_tensor *so_omni_hear(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids, const so_batch *batch)
 {
-    return so_llama_forward(pass, &net->bottom, so_embed(pass, net->audio_embed, n, ids), batch, NULL);
+    return so_llama_forward(pass, &net->bottom, so_embed(pass, net->audio_embed, n, ids), batch);
 }
 
-so_tensor *so_omni_ctc(so_pass *pass, const so_omni *net, so_tensor *h)
+static so_tensor *head(so_pass *pass, so_tensor *x, so_tensor *w, const char *name)
 {
-    return so_linear(pass, h, net->ctc_head, NULL);
+    so_tensor *z = so_linear(pass, x, w, NULL);
+    so_label(pass, z, "%s", name);
+    return z;
 }
+
+so_tensor *so_omni_ctc(so_pass *pass, const so_omni *net, so_tensor *h) { return head(pass, h, net->ctc_head, "ctc"); }
 
 so_tensor *so_omni_expect(so_pass *pass, const so_omni *net, so_tensor *ctc_logits)
 {
-    return so_mix(pass, so_softmax(pass, ctc_logits), net->text_embed);
+    so_tensor *e = so_mix(pass, so_softmax(pass, ctc_logits), net->text_embed);
+    so_label(pass, e, "expect");
+    return e;
 }
 
 so_tensor *so_omni_read(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids)
@@ -57,22 +63,22 @@ so_tensor *so_omni_read(so_pass *pass, const so_omni *net, int64_t n, const int3
 
 so_tensor *so_omni_see(so_pass *pass, const so_omni *net, int64_t pictures, const float *pixels)
 {
-    return so_projector_forward(pass, &net->projector, so_siglip_forward(pass, &net->siglip, pictures, pixels, NULL));
+    return so_projector_forward(pass, &net->projector, so_siglip_forward(pass, &net->siglip, pictures, pixels));
 }
 
 so_tensor *so_omni_think(so_pass *pass, const so_omni *net, so_tensor *x, const so_batch *batch)
 {
-    return so_llama_forward(pass, &net->backbone, x, batch, NULL);
+    return so_llama_forward(pass, &net->backbone, x, batch);
 }
 
 so_tensor *so_omni_write(so_pass *pass, const so_omni *net, so_tensor *hidden)
 {
-    return so_linear(pass, hidden, net->text_head, NULL);
+    return head(pass, hidden, net->text_head, "text_logits");
 }
 
 so_tensor *so_omni_voice(so_pass *pass, const so_omni *net, so_tensor *hidden)
 {
-    return so_linear(pass, hidden, net->unit_head, NULL);
+    return head(pass, hidden, net->unit_head, "unit_logits");
 }
 
 /* A fusion readied once per pass: memory rows, the batch of the rows that take text in, and the way back to all rows.
@@ -146,18 +152,18 @@ static so_tensor *run_top(so_pass *pass, void *context, so_tensor *x)
 }
 
 so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
-                         const so_fusion *fusion, so_tensor **each)
+                         const so_fusion *fusion)
 {
     if (!so_ok(pass) || !h || !batch) return NULL;
     fusing *f = fusion && fusion->rows ? ready(pass, net, so_rows(h), fusion) : NULL;
-    so_tensor *x = h, *kept = each || pass->recording ? NULL : so_new_like(pass, h);
+    so_tensor *x = h, *kept = pass->recording ? NULL : so_new_like(pass, h);
     if (f && net->config.fuse == SO_FUSE_ADD_INPUT) x = so_add(pass, x, newest(pass, so_rows(x), f));
     for (int64_t i = 0; i < net->top.layers && so_ok(pass); i++) {
         top_layer layer = {net, i, batch, f};
-        if (each) each[i] = x;
+        so_label(pass, x, "top.in.%lld", (long long)i);
         x = kept ? so_run_layer(pass, run_top, &layer, x, kept) : run_top(pass, &layer, x);
     }
-    return so_rms_norm(pass, x, net->top.norm, net->config.llama.rms_eps);
+    return so_llama_norm(pass, &net->top, x);
 }
 
 static so_status bind_speech(so_omni *net, so_binder *binder, so_error *error)

@@ -52,7 +52,9 @@ typedef struct so_omni {
  * "projector". */
 so_status so_omni_bind(so_omni *net, const so_omni_config *config, so_binder *binder, so_error *error);
 
-/* ---- the boxes of the figure */
+/* ---- the boxes of the figure. Names for a watcher: "bottom.in.I", "bottom.out", the same of "backbone" and "top" (I:
+ * a layer, whose input it is; out: after the norm), "ctc" (logits), "expect", "text_logits", "unit_logits", and those
+ * of models/siglip.h and models/projector.h. */
 /* Ids of the speech side (units, and template text) -> h [n, D]. The caller advances the batch. */
 so_tensor *so_omni_hear(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids, const so_batch *batch);
 /* h [S, D] -> CTC logits [S, Vt] */
@@ -82,9 +84,9 @@ typedef struct so_fusion {
     const int64_t *seq_rows; /* [n_seqs] how many of `row` belong to each sequence */
     so_memory ranges;        /* per sequence and per entry of `row` */
 } so_fusion;
-/* h [R, D] -> top output after its norm [R, D]. `each` as in so_llama_forward. */
+/* h [R, D] -> top output after its norm [R, D]. */
 so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
-                         const so_fusion *fusion, so_tensor **each);
+                         const so_fusion *fusion);
 /* -> unit logits [R, Va] */
 so_tensor *so_omni_voice(so_pass *pass, const so_omni *net, so_tensor *hidden);
 

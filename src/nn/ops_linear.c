@@ -92,6 +92,11 @@ static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, cons
     so_arena_release(pass->arena, mark);
 }
 
+static void show_product(so_pass *pass, const so_tensor *w, const so_tensor *x)
+{
+    if (pass->watch && pass->watch->product && !pass->dry) pass->watch->product(pass->watch->context, w, x);
+}
+
 /* A new tensor for x w^T + bias, when shapes fit. */
 static so_tensor *product_like(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
 {
@@ -102,7 +107,7 @@ static so_tensor *product_like(so_pass *pass, so_tensor *x, so_tensor *w, so_ten
     memcpy(dim, x->dim, sizeof dim);
     dim[x->n_dims - 1] = n;
     so_tensor *y = so_new(pass, x->n_dims, dim);
-    if (y && pass->meet && !pass->dry) pass->meet(pass->meet_context, w, x);
+    if (y) show_product(pass, w, x);
     return y;
 }
 
@@ -142,7 +147,7 @@ so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
         return so_swiglu(pass, so_linear(pass, x, gate, NULL), so_linear(pass, x, up, NULL));
     so_tensor *y = product_like(pass, x, gate, NULL);
     if (!y) return NULL;
-    if (pass->meet && !pass->dry) pass->meet(pass->meet_context, up, x);
+    show_product(pass, up, x);
     size_t mark = so_arena_mark(pass->arena);
     void *rounded = rounded_rows(pass, x);
     if (rounded && !pass->dry)

@@ -33,6 +33,17 @@ void *so_pass_fail(so_pass *pass, so_status status, const char *format, ...)
     return NULL;
 }
 
+void so_label(so_pass *pass, const so_tensor *t, const char *format, ...)
+{
+    if (!pass->watch || !pass->watch->tensor || !t || pass->dry || !so_ok(pass)) return;
+    char name[64];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    pass->watch->tensor(pass->watch->context, name, t);
+}
+
 void *so_take(so_pass *pass, size_t bytes, bool zero)
 {
     if (!so_ok(pass)) return NULL;

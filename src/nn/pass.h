@@ -32,6 +32,17 @@ struct so_step {
     so_step *before;              /* the step recorded before this one */
 };
 
+/* Watches a pass from outside: reference comparison, calibration. Functions may be NULL. What a watcher is shown is
+ * lent for the call; a watcher takes nothing from the pass and changes nothing. Dry passes show nothing. */
+typedef struct so_watch {
+    /* A tensor that a network names, "backbone.in.3" (the input of layer 3), "ctc": the model's file lists its names.
+     */
+    void (*tensor)(void *context, const char *name, const so_tensor *t);
+    /* Every product x w^T, before it is computed. */
+    void (*product)(void *context, const so_tensor *w, const so_tensor *x);
+    void *context;
+} so_watch;
+
 struct so_pass {
     so_arena *arena;
     so_pool *pool;
@@ -39,14 +50,16 @@ struct so_pass {
     bool recording, dry;
     so_step *tape; /* the last step */
     so_error error;
-    void (*meet)(void *context, const so_tensor *w, const so_tensor *x); /* hears of every linear layer; may be NULL */
-    void *meet_context;
+    const so_watch *watch; /* NULL: nobody watches; lent by who set it */
 };
 
 static inline bool so_ok(const so_pass *pass) { return pass->error.status == SO_OK; }
 
 /* Readies a pass over `arena`; nothing is taken from it yet. `pool` may be NULL. */
 void so_pass_init(so_pass *pass, so_arena *arena, so_pool *pool, const so_kernels *kernels);
+
+/* Shows t to the watcher under this name, if anybody watches. */
+void so_label(so_pass *pass, const so_tensor *t, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A new activation from the arena, not zeroed; wants no gradient. NULL (and an error) when memory ends. */
 so_tensor *so_new(so_pass *pass, int n_dims, const int64_t *dim);

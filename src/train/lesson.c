@@ -321,7 +321,7 @@ static void speak(plan *p, so_pass *pass)
     f->pos = s.pos;
     f->seq_rows = s.seq_rows;
     f->ranges = (so_memory){s.memory0, s.memory_rows, s.lo, s.hi};
-    so_tensor *top = so_omni_speak(pass, p->lesson->net, p->hidden, p->hear_batch, f, NULL);
+    so_tensor *top = so_omni_speak(pass, p->lesson->net, p->hidden, p->hear_batch, f);
     so_tensor *logits = so_omni_voice(pass, p->lesson->net, so_take_rows(pass, top, s.rows, s.row));
     so_tensor *loss = so_cross_entropy(pass, logits, s.label);
     if (!loss) return;

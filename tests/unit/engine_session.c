@@ -253,7 +253,7 @@ static int32_t first_choice; /* the best allowed row of the first logits seen */
 static void watch_units(void *context, const char *what, const so_tensor *t)
 {
     (void)context;
-    if (strcmp(what, "u_logits") != 0 || first_choice >= 0) return;
+    if (strcmp(what, "unit_logits") != 0 || first_choice >= 0) return;
     so_real most = -INFINITY;
     for (int64_t i = 0; i < so_cols(t); i++) {
         bool unit = i >= model->first_unit && i < model->first_unit + model->units;
@@ -268,6 +268,7 @@ static void a_voice_of_units_only(void **state)
 {
     (void)state;
     so_tensor *head = model->net.unit_head;
+    const so_watch watch = {.tensor = watch_units};
     assert_int_equal(head->type, SO_F32);
     for (int64_t i = 0; i < model->first_unit * so_cols(head); i++) so_data(head)[i] = (so_real)(i * 37 % 17 - 8);
     for (int way = 0; way < 3; way++) {
@@ -277,7 +278,7 @@ static void a_voice_of_units_only(void **state)
         so_session_options options = {
             .max_units = 80, .only_units = way > 0, .temperature = way == 2 ? 1 : 0, .seed = 5};
         CHECK_OK(so_session_open(&s, model, &options, &error), error);
-        if (way == 0) s->talk->tap = watch_units, first_choice = -1;
+        if (way == 0) so_talk_watch(s->talk, &watch), first_choice = -1;
         feed_tone(s, 16000, 1, 0);
         CHECK_OK(so_reply(s, SO_WANT_TEXT | SO_WANT_UNITS, &error), error);
         collect(s, &t, 0);

@@ -64,7 +64,7 @@ static int stop(void **state)
 
 typedef so_tensor *(*walk_fn)(so_pass *pass);
 
-static so_tensor *look(so_pass *pass) { return so_siglip_forward(pass, &eyes, 2, numbers, NULL); }
+static so_tensor *look(so_pass *pass) { return so_siglip_forward(pass, &eyes, 2, numbers); }
 
 static so_tensor *listen(so_pass *pass)
 {

@@ -49,8 +49,68 @@ static void only_the_output_is_kept(void **state)
     so_arena_clear(&arena);
 }
 
+typedef struct seen {
+    char names[64];
+    int products;
+    so_real last;
+} seen;
+
+static void see_tensor(void *context, const char *name, const so_tensor *t)
+{
+    seen *s = context;
+    snprintf(s->names + strlen(s->names), sizeof s->names - strlen(s->names), "%s ", name);
+    s->last = so_data(t)[0];
+}
+
+static void see_product(void *context, const so_tensor *w, const so_tensor *x)
+{
+    (void)w;
+    (void)x;
+    ((seen *)context)->products++;
+}
+
+static void label_some(so_pass *pass)
+{
+    so_tensor *x = so_constant(pass, 2, (int64_t[]){1, 2}, (so_real[]){3, 4});
+    so_label(pass, x, "in.%d", 7);
+    so_tensor *y = so_linear(pass, x, x, NULL);
+    so_label(pass, y, "out");
+    so_label(pass, NULL, "nothing");
+}
+
+static void a_watcher_sees_names_and_products(void **state)
+{
+    (void)state;
+    so_error error;
+    so_arena arena;
+    so_pass pass;
+    seen s = {0};
+    const so_watch all = {see_tensor, see_product, &s}, products = {.product = see_product, .context = &s};
+    CHECK_OK(so_arena_init(&arena, 1 << 16, &error), error);
+    so_pass_init(&pass, &arena, NULL, so_kernels_c());
+    label_some(&pass);
+    pass.watch = &products;
+    label_some(&pass);
+    assert_string_equal(s.names, "");
+    assert_int_equal(s.products, 1);
+    pass.watch = &all;
+    label_some(&pass);
+    assert_string_equal(s.names, "in.7 out ");
+    assert_true(s.last == 25);
+    assert_int_equal(s.products, 2);
+    pass.dry = true;
+    label_some(&pass);
+    pass.dry = false;
+    so_pass_fail(&pass, SO_ERR_ARG, "an error");
+    label_some(&pass);
+    assert_string_equal(s.names, "in.7 out ");
+    assert_int_equal(s.products, 2);
+    so_arena_clear(&arena);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(only_the_output_is_kept)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(only_the_output_is_kept),
+                                       cmocka_unit_test(a_watcher_sees_names_and_products)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,9 +120,36 @@ static void some_rows(so_golden *g, const char *set, const char *what, const so_
     free(found);
 }
 
-static so_status tower(so_golden *g, const so_model *model, const char *set, const char *name, so_error *error)
+typedef struct tower_watch {
+    so_golden *g;
+    const char *set;
+    int64_t layers;
+} tower_watch;
+
+/* The reference counts a layer's output, the network its input: the input of layer i + 1 is the output of layer i. */
+static void compare_tower(void *context, const char *name, const so_tensor *t)
 {
     enum { STRIDE = 29 };
+    const tower_watch *w = context;
+    char what[64];
+    long long layer;
+    if (strcmp(name, "vision.patches") == 0) some_rows(w->g, w->set, "patch_rows", t, STRIDE);
+    if (strcmp(name, "vision.in.0") == 0) some_rows(w->g, w->set, "embed_rows", t, STRIDE);
+    bool out = strcmp(name, "vision.out") == 0;
+    if (out) layer = w->layers;
+    if (out || (sscanf(name, "vision.in.%lld", &layer) == 1 && layer > 0)) {
+        snprintf(what, sizeof what, "layer%lld_rows", layer - 1);
+        some_rows(w->g, w->set, what, t, STRIDE);
+    }
+    const char *end = out ? "features" : strcmp(name, "projector.out") == 0 ? "projected" : NULL;
+    if (!end) return;
+    snprintf(what, sizeof what, "%s_rows", end);
+    some_rows(w->g, w->set, what, t, STRIDE);
+    some_rows(w->g, w->set, end, t, 1);
+}
+
+static so_status tower(so_golden *g, const so_model *model, const char *set, const char *name, so_error *error)
+{
     so_image image = {0};
     so_image_views views = {0};
     float *pixels = NULL;
@@ -134,23 +161,9 @@ static so_status tower(so_golden *g, const so_model *model, const char *set, con
     SO_TRY_GO(make_spec(model, "square", NULL, &spec, error));
     SO_TRY_GO(make_pixels(model, &image, &spec, &views, &pixels, error));
     so_golden_numbers(g, set, "pixels", pixels, 3 * (int64_t)spec.size * spec.size, exact);
-    int64_t layers = model->net.siglip.config.layers;
-    so_tensor **each = so_take(&d.pass, (size_t)(layers + 2) * sizeof *each, true);
-    so_tensor *features = each ? so_siglip_forward(&d.pass, &model->net.siglip, 1, pixels, each) : NULL;
-    so_tensor *projected = so_projector_forward(&d.pass, &model->net.projector, features);
-    if (!so_ok(&d.pass)) goto done;
-    each[layers + 1] = features;
-    some_rows(g, set, "patch_rows", each[0], STRIDE);
-    some_rows(g, set, "embed_rows", each[1], STRIDE);
-    for (int64_t i = 0; i < layers; i++) {
-        char what[64];
-        snprintf(what, sizeof what, "layer%d_rows", (int)i);
-        some_rows(g, set, what, each[i + 2], STRIDE);
-    }
-    some_rows(g, set, "features_rows", features, STRIDE);
-    some_rows(g, set, "projected_rows", projected, STRIDE);
-    some_rows(g, set, "features", features, 1);
-    some_rows(g, set, "projected", projected, 1);
+    so_watch watch = {.tensor = compare_tower, .context = &(tower_watch){g, set, model->net.siglip.config.layers}};
+    d.pass.watch = &watch;
+    so_omni_see(&d.pass, &model->net, 1, pixels);
 done:
     free(pixels);
     so_image_views_clear(&views);
@@ -381,24 +394,29 @@ static void compare_gradients(so_golden *g, const so_model *model)
     }
 }
 
+static void compare_layers(void *context, const char *name, const so_tensor *t)
+{
+    char what[64];
+    long long layer;
+    if (sscanf(name, "top.in.%lld", &layer) != 1 || layer == 0) return;
+    snprintf(what, sizeof what, "after_layer%lld", layer - 1);
+    so_golden_numbers(context, "tlayer", what, so_data(t), so_count(t), usual);
+}
+
 static so_status train_form(so_golden *g, so_model *model, desk *d, lesson *l, so_error *error)
 {
     so_pass *pass = &d->pass;
     const so_view *weights = so_golden_view(g, "tlayer", "loss_weights", NULL);
-    int64_t layers = model->net.top.layers;
     so_tensor *x = leaf(pass, l->x, true), *text = leaf(pass, l->text, true);
-    so_tensor **each = so_take(pass, (size_t)(layers + 1) * sizeof *each, true);
+    so_watch watch = {.tensor = compare_layers, .context = g};
     fill_lesson(l, false);
     l->fusion.memory = text;
     pass->recording = true;
+    pass->watch = &watch;
     so_batch *batch = so_batch_many(pass, l->B, l->lengths, NULL);
-    so_tensor *out = so_omni_speak(pass, &model->net, x, batch, &l->fusion, each);
+    so_tensor *out = so_omni_speak(pass, &model->net, x, batch, &l->fusion);
+    pass->watch = NULL;
     if (!out) return so_fail(error, pass->error.status, "%s", pass->error.text);
-    for (int64_t i = 1; i < layers; i++) {
-        char what[64];
-        snprintf(what, sizeof what, "after_layer%d", (int)i - 1);
-        so_golden_numbers(g, "tlayer", what, so_data(each[i]), so_count(each[i]), usual);
-    }
     so_golden_numbers(g, "tlayer", "out", so_data(out), so_count(out), usual);
     const float *w = weights->data;
     double loss = 0;
@@ -423,7 +441,7 @@ static void inference_form(so_golden *g, const so_model *model, desk *d, lesson 
     fill_lesson(l, true);
     l->fusion.memory = leaf(pass, l->text, false);
     so_batch *batch = so_batch_many(pass, l->B, l->lengths, NULL);
-    so_tensor *out = so_omni_speak(pass, &model->net, leaf(pass, l->x, false), batch, &l->fusion, NULL);
+    so_tensor *out = so_omni_speak(pass, &model->net, leaf(pass, l->x, false), batch, &l->fusion);
     if (out) so_golden_numbers(g, "tlayer", "out_inference_branch", so_data(out), so_count(out), usual);
 }
 

@@ -16,6 +16,7 @@ struct so_calibration {
     column_sums *sums; /* by number of name */
     int64_t capacity;
     so_status failure; /* of a count that could not be kept */
+    so_watch watch;
 };
 
 so_status so_calibration_open(so_calibration **out, so_error *error)
@@ -49,7 +50,7 @@ static column_sums *find(so_calibration *c, const so_tensor *w)
     return NULL;
 }
 
-static void meet(void *context, const so_tensor *w, const so_tensor *x)
+static void count(void *context, const so_tensor *w, const so_tensor *x)
 {
     so_calibration *c = context;
     if (!w->name) return;
@@ -67,8 +68,8 @@ static void meet(void *context, const so_tensor *w, const so_tensor *x)
 
 void so_calibration_watch(so_calibration *calibration, so_session *session)
 {
-    session->talk->pass.meet = meet;
-    session->talk->pass.meet_context = calibration;
+    calibration->watch = (so_watch){.product = count, .context = calibration};
+    so_talk_watch(session->talk, &calibration->watch);
 }
 
 int64_t so_calibration_count(const so_calibration *c, int64_t *least)

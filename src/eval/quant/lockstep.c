@@ -9,6 +9,7 @@
 #include "eval/golden/golden.h"
 
 typedef struct watcher {
+    so_watch watch;
     so_heap rows[SO_DRIFTS];
     so_status status;
     so_error error;
@@ -20,16 +21,15 @@ struct so_lockstep {
     so_drift drift[SO_DRIFTS];
 };
 
-static void watch(void *context, const char *what, const so_tensor *t)
+static void see(void *context, const char *what, const so_tensor *t)
 {
     static const struct {
         const char *what;
         int drift;
     } wanted[] = {
         {"ctc", SO_DRIFT_CTC},
-        {"gen_ctc", SO_DRIFT_CTC},
-        {"m_logits", SO_DRIFT_TEXT},
-        {"u_logits", SO_DRIFT_UNIT},
+        {"text_logits", SO_DRIFT_TEXT},
+        {"unit_logits", SO_DRIFT_UNIT},
     };
     watcher *w = context;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
@@ -39,8 +39,8 @@ static void watch(void *context, const char *what, const so_tensor *t)
 
 static void watch_session(so_session *session, watcher *w)
 {
-    session->talk->tap = watch;
-    session->talk->tap_context = w;
+    w->watch = (so_watch){.tensor = see, .context = w};
+    so_talk_watch(session->talk, &w->watch);
 }
 
 static so_status open_both(so_lockstep *l, so_model *first, so_model *other, const so_session_options *options,
@@ -142,8 +142,8 @@ static so_status answer(so_lockstep *l, so_error *error)
     so_made made;
     for (;;) {
         SO_TRY(so_talk_step(l->first->talk, &made, error));
-        SO_TRY(so_talk_follow(l->other->talk, &made,
-                              error)); /* to the end, too: the first may have heard a last unit of its own */
+        /* The end, too: the first may have heard a last unit of its own. */
+        SO_TRY(so_talk_take(l->other->talk, &made, error));
         if (made.kind == SO_STEP_END) break;
     }
     return SO_OK;

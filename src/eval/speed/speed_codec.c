@@ -61,7 +61,7 @@ typedef struct eyes {
 static void look(so_pass *pass, void *work)
 {
     eyes *e = work;
-    so_siglip_forward(pass, &e->net, 1, (const float *)(const void *)e->s.input, NULL);
+    so_siglip_forward(pass, &e->net, 1, (const float *)(const void *)e->s.input);
 }
 
 so_status so_bench_siglip(so_bench *b, so_error *error)

@@ -193,7 +193,7 @@ static void make_units_of(so_pass *pass, void *work, bool all)
                             .ranges = {&none, &window, &first, &last}};
         so_tensor *h = so_omni_hear(pass, &s->net, 1, s->ids + i, below);
         so_omni_ctc(pass, &s->net, h);
-        so_tensor *row = so_omni_speak(pass, &s->net, h, above, &fusion, NULL), few = *s->net.unit_head;
+        so_tensor *row = so_omni_speak(pass, &s->net, h, above, &fusion), few = *s->net.unit_head;
         few.dim[0] = UNITS;
         if (all)
             so_omni_voice(pass, &s->net, row);

@@ -79,7 +79,7 @@ static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, ui
         so_tt_picture(scene, pixels + b * AREA);
         label(scene, shape + b * PATCHES, colour + b * PATCHES, size + b * PATCHES, place + b * PATCHES);
     }
-    so_tensor *x = so_siglip_forward(pass, &net->tower, BATCH, pixels, NULL);
+    so_tensor *x = so_siglip_forward(pass, &net->tower, BATCH, pixels);
     so_tensor *s = so_linear(pass, x, net->shape_w, net->shape_b),
               *c = so_linear(pass, x, net->colour_w, net->colour_b);
     so_tensor *z = so_linear(pass, x, net->size_w, net->size_b);

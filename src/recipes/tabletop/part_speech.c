@@ -326,11 +326,13 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
         }
     }
     so_batch *batch = sequences(b);
-    so_tensor *each[16];
     so_tensor *x = so_embed(pass, c->net.audio_embed, b->rows, b->id);
-    so_tensor *h = so_llama_forward(pass, &c->net.bottom, x, batch, each);
+    const so_llama *bottom = &c->net.bottom;
+    so_tensor *inner = so_llama_layers(pass, bottom, x, batch, 0, PHONE_LAYER);
+    x = so_llama_layers(pass, bottom, inner, batch, PHONE_LAYER, bottom->layers);
+    so_tensor *h = so_llama_norm(pass, bottom, x);
     so_tensor *logits = so_omni_ctc(pass, &c->net, h);
-    so_tensor *phones = c->phone_w ? so_linear(pass, each[PHONE_LAYER], c->phone_w, NULL) : NULL;
+    so_tensor *phones = c->phone_w ? so_linear(pass, inner, c->phone_w, NULL) : NULL;
     if (!so_ok(pass)) return NULL;
     const int32_t *earliest = phones && own.patient ? spoken_by(b, items, answer, phones) : NULL;
     so_tensor *loss[3] = {text_ctc(b, logits, earliest), so_cross_entropy(pass, logits, b->same), NULL};
@@ -476,7 +478,7 @@ static so_tensor *speak(context *c, so_pass *pass, so_tt_speech_batch *b, so_not
                         .n_seqs = b->seqs,
                         .seq_rows = b->fused_rows,
                         .ranges = {b->memory0, b->memory_rows, lo, hi}};
-    so_tensor *x = so_omni_speak(pass, &c->net, h, batch, &fusion, NULL);
+    so_tensor *x = so_omni_speak(pass, &c->net, h, batch, &fusion);
     so_tensor *logits = so_omni_voice(pass, &c->net, so_take_rows(pass, x, b->fused, b->fused_row));
     so_tensor *loss = so_cross_entropy(pass, logits, target);
     if (!so_ok(pass)) return NULL;
