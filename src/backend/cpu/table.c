@@ -1,5 +1,6 @@
 /* The kernel tables of the CPU and the choice among them.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +8,31 @@
 #include <sys/auxv.h>
 #elif defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include "backend/cpu/ref/portable.h"
 
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
-_Thread_local so_scratch so_scratch_here __attribute__((aligned(64)));
+_Thread_local so_scratch *so_scratch_mine;
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void scratch_gone(void *p) { munmap(p, sizeof(so_scratch)); }
+static void make_scratch_key(void) { pthread_key_create(&scratch_key, scratch_gone); }
+
+so_scratch *so_scratch_take(void)
+{
+    void *p;
+    pthread_once(&scratch_once, make_scratch_key);
+    /* A kernel cannot fail: where there is no megabyte left it waits for one. */
+    while ((p = mmap(NULL, sizeof(so_scratch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) ==
+           MAP_FAILED)
+        usleep(1000);
+    pthread_setspecific(scratch_key, p);
+    return so_scratch_mine = p;
+}
 #endif
 
 typedef struct rows_job {

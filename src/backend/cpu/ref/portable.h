@@ -15,12 +15,16 @@ void so_fill_conv_c(so_kernels *table);
 void so_fill_half_c(so_kernels *table);
 #ifndef SO_DOUBLE
 #if defined(__x86_64__)
-/* Buffers of the calling thread, for one kernel at a time (about 1 MB, within the second-level cache). */
+/* Buffers of the calling thread, for one kernel at a time (about 1 MB, within the second-level cache). They are mapped
+ * when a thread's first kernel wants them, and go with the thread: as static thread-local memory they would be taken
+ * out of every thread's stack, and threads with small stacks could not start. */
 enum { SO_PACK_A = 252 * 384 + 16, SO_PACK_B = 320 * 384 + 16, SO_ROWS = 16 * 384, SO_SCORES = 60 * 512 };
 typedef struct so_scratch {
     float a[SO_PACK_A], b[SO_PACK_B], rows[SO_ROWS], scores[SO_SCORES], slopes[SO_SCORES];
 } so_scratch;
-extern _Thread_local so_scratch so_scratch_here;
+extern _Thread_local so_scratch *so_scratch_mine; /* NULL until its first kernel */
+so_scratch *so_scratch_take(void);
+static inline so_scratch *so_scratch_here(void) { return so_scratch_mine ? so_scratch_mine : so_scratch_take(); }
 
 /* Replace what they do faster, on machines that have the instructions (AVX2, FMA, F16C; AVX-512 BW, VL, DQ, VNNI,
  * BF16). */

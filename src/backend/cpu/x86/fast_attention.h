@@ -13,8 +13,8 @@
 
 enum { QB = 60, KB = 512 };
 
-#define scores (so_scratch_here.scores)
-#define slopes (so_scratch_here.slopes)
+#define scores (so_scratch_here()->scores)
+#define slopes (so_scratch_here()->slopes)
 
 typedef struct rope_job {
     int64_t heads, width;

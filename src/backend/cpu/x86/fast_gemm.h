@@ -21,8 +21,8 @@ enum { MR = 6, MC = 42 * MR };
 enum { NR = 2 * W, NC = 320, KC = 384, FAR = 2048 };
 
 _Static_assert((int)MC *KC + W <= (int)SO_PACK_A && (int)NC * KC + W <= (int)SO_PACK_B, "the scratch holds a tile");
-#define packed_a (so_scratch_here.a)
-#define packed_b (so_scratch_here.b)
+#define packed_a (so_scratch_here()->a)
+#define packed_b (so_scratch_here()->b)
 
 /* out[l * step + i] = x[i * ld + l] for i < rows <= W, zero for rows <= i < W; writes W lanes at every step, upwards.
  */

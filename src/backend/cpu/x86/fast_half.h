@@ -450,7 +450,7 @@ static void half_attention_task(void *p, int64_t task, int thread)
     half_head w = {j->a, &j->a->seg[task / j->a->heads], task % j->a->heads, j->a->width, (j->a->width + 1) / 2};
     int64_t group = (SO_PACK_B - 2 * W) / (w.d + 4) / HALF_QUERIES * HALF_QUERIES;
     w.k = packed_a;
-    w.q = so_scratch_here.rows;
+    w.q = so_scratch_here()->rows;
     w.max = packed_b;
     w.sum = w.max + group;
     w.lo = (int32_t *)(w.sum + group);

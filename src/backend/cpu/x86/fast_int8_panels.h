@@ -26,7 +26,7 @@ typedef struct int8_panel {
     float of_least[DEEP / 256][ACROSS]; /* what they are multiplied by */
     vec sum[SO_PANEL][2];               /* of a tile, between its spans */
 } int8_panel;
-_Static_assert(sizeof(int8_panel) <= sizeof(so_scratch_here.b), "the scratch holds a panel");
+_Static_assert(sizeof(int8_panel) <= sizeof(((so_scratch *)NULL)->b), "the scratch holds a panel");
 _Static_assert(BLOCK * 4 * ACROSS <= SO_PACK_A, "the scratch holds the sums of a task's columns");
 
 /* Scales and minima of sixteen rows of q4_k or q5_k, a row to a lane; the packing is told at so_block_six. */
@@ -282,13 +282,13 @@ INLINE int8_soon soon_after(so_type type, const int8_job *g, int part, int64_t j
 INLINE void int8_columns(so_type type, const int8_job *g, int64_t j0, int64_t j1)
 {
     static const float zeros[ACROSS];
-    int8_panel *panel = (int8_panel *)(void *)so_scratch_here.b;
+    int8_panel *panel = (int8_panel *)(void *)so_scratch_here()->b;
     int64_t kp = so_int8_width(g->k), pieces = (g->m + BLOCK - 1) / BLOCK;
     int64_t step = ((g->m + pieces - 1) / pieces + SO_PANEL - 1) / SO_PANEL * SO_PANEL;
     for (int64_t i0 = 0; i0 < g->m; i0 += step)
         for (int64_t l = 0; l < kp; l += DEEP) {
             int64_t m = least(g->m - i0, step), l1 = l + DEEP < kp ? l + DEEP : kp;
-            float *wait = so_scratch_here.a;
+            float *wait = so_scratch_here()->a;
             for (int64_t j = j0; j < j1; j += ACROSS) {
                 int n = least(j1 - j, ACROSS);
                 float *y = g->y + i0 * g->n + j, *gate = wait;

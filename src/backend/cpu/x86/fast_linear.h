@@ -104,21 +104,27 @@ static inline __attribute__((always_inline)) void dots(so_type type, const int M
         for (int i = 0; i < M; i++) y[i * ldy + r] = v_sum(sum[r][i]);
 }
 
-/* One row of x against one row of w with four sums in flight. */
-static inline __attribute__((always_inline)) float dot_long(so_type type, const unsigned char *w, int64_t k,
-                                                            const float *x)
+/* The same for one row of x and four rows of w: sums are made in the same order, so that a row's products do not depend
+ * on how many others it stands among. */
+static inline __attribute__((always_inline)) void dots_alone(so_type type, const int R, const unsigned char *w,
+                                                             size_t stride, int64_t k, const float *x, float *y)
 {
-    vec s0 = v_set(0), s1 = s0, s2 = s0, s3 = s0;
+    vec sum[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) sum[r] = v_set(0);
     int64_t l = 0;
-    for (; l + 4 * W <= k; l += 4 * W) {
-        s0 = v_fma(weights(type, w, l), v_load(x + l), s0);
-        s1 = v_fma(weights(type, w, l + W), v_load(x + l + W), s1);
-        s2 = v_fma(weights(type, w, l + 2 * W), v_load(x + l + 2 * W), s2);
-        s3 = v_fma(weights(type, w, l + 3 * W), v_load(x + l + 3 * W), s3);
+    for (; l + W <= k; l += W) {
+        vec b = v_load(x + l);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) sum[r] = v_fma(weights(type, w + (size_t)r * stride, l), b, sum[r]);
     }
-    for (; l + W <= k; l += W) s0 = v_fma(weights(type, w, l), v_load(x + l), s0);
-    if (l < k) s1 = v_fma(weights_tail(type, w, l, k - l), v_load_m(x + l, v_tail(k - l)), s1);
-    return v_sum((s0 + s1) + (s2 + s3));
+    if (l < k) {
+        vec b = v_load_m(x + l, v_tail(k - l));
+        for (int r = 0; r < R; r++)
+            sum[r] = v_fma(weights_tail(type, w + (size_t)r * stride, l, k - l), b, sum[r]);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) y[r] = v_sum(sum[r]);
 }
 
 typedef struct linear_job {
@@ -145,9 +151,13 @@ static inline __attribute__((always_inline)) void few_rows(so_type type, const l
     GROUP(4)
     GROUP(2)
 #undef GROUP
-    for (; i < g->m; i++)
-        for (int64_t j = j0; j < j1; j++)
-            g->y[i * g->n + j] = dot_long(type, g->w + (size_t)j * g->stride, g->k, g->x + i * g->k);
+    for (; i < g->m; i++) {
+        const float *x = g->x + i * g->k;
+        float *y = g->y + i * g->n;
+        int64_t j = j0;
+        for (; j + 4 <= j1; j += 4) dots_alone(type, 4, g->w + (size_t)j * g->stride, g->stride, g->k, x, y + j);
+        for (; j < j1; j++) dots_alone(type, 1, g->w + (size_t)j * g->stride, g->stride, g->k, x, y + j);
+    }
 }
 
 static void add_bias(const float *bias, int64_t m, int64_t n, float *y, int64_t ldy)
@@ -176,7 +186,7 @@ static void linear_few(void *p, int64_t j0, int64_t j1)
     if (g->bias) add_bias(g->bias + j0, g->m, j1 - j0, g->y + j0, g->n);
 }
 
-#define decoded (so_scratch_here.rows)
+#define decoded (so_scratch_here()->rows)
 
 /* Rows of w as columns of B, like pack_b. */
 static void pack_weights(const linear_job *g, int64_t j0, int64_t n, int64_t l, int64_t k)
