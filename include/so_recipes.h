@@ -34,7 +34,9 @@ typedef struct so_recipe_options {
 const char *so_tabletop_recipe_part(int i, const char **about, const char *folder, int *done);
 
 /* Runs the tabletop recipe: from a seed to a small Stream-Omni. Parts that are finished are not run again, one that was
- * interrupted resumes. SO_ERR_ARG for a part that does not exist (the error lists those that do). */
+ * interrupted resumes. The folder is locked meanwhile. SO_ERR_STATE when another process works in it, when it was begun
+ * with other settings (the error names them), or when a part is missing that must be done before; SO_ERR_FORMAT for a
+ * corpus that was cut; SO_ERR_ARG for a part that does not exist (the error lists those that do). */
 so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error);
 
 #ifdef __cplusplus

@@ -11,6 +11,7 @@
 
 #include "train/checkpoint.h"
 #include "train/log.h"
+#include "train/settings.h"
 
 /* ---- notes */
 
@@ -94,6 +95,8 @@ static so_status count_array(void *count, const char *name, so_real *data, size_
 so_status so_trainer_save(const so_trainer *t, const char *path, so_error *error)
 {
     so_saver saver;
+    char *settings;
+    SO_TRY(so_settings_of(&t->plan, &settings, error));
     standing now = {.step = t->step,
                     .skipped = t->skipped,
                     .seed = t->plan.seed,
@@ -103,6 +106,7 @@ so_status so_trainer_save(const so_trainer *t, const char *path, so_error *error
     for (int p = 0; p < t->players; p++) now.updates[p] = t->player[p]->updates;
     so_status status = so_saver_open(&saver, path, error);
     if (status == SO_OK) status = so_saver_put(&saver, "standing", &now, sizeof now, error);
+    if (status == SO_OK) status = so_saver_put(&saver, "settings", settings, strlen(settings), error);
     for (int i = 0; i < t->extras && status == SO_OK; i++) {
         char name[256];
         snprintf(name, sizeof name, "extra.%s", t->extra[i].name);
@@ -111,6 +115,20 @@ so_status so_trainer_save(const so_trainer *t, const char *path, so_error *error
     if (status == SO_OK) status = each_array(t, save_array, &saver, error);
     if (status == SO_OK) status = so_saver_commit(&saver, error);
     so_saver_drop(&saver);
+    free(settings);
+    return status;
+}
+
+/* A checkpoint of an earlier version has no settings; its seed stands in "standing". */
+static so_status check_settings(const so_trainer *t, const so_loader *loader, bool *any, so_error *error)
+{
+    char *now;
+    const so_block *had = so_loader_find(loader, "settings");
+    *any = had != NULL;
+    if (!had) return SO_OK;
+    SO_TRY(so_settings_of(&t->plan, &now, error));
+    so_status status = so_settings_same(had->data, had->bytes, now, error);
+    free(now);
     return status;
 }
 
@@ -132,13 +150,15 @@ static so_status load_from(so_trainer *t, so_loader *loader, so_error *error)
 {
     standing s;
     int64_t arrays = 0;
+    bool any;
+    SO_TRY(check_settings(t, loader, &any, error));
     SO_TRY(so_loader_take(loader, "standing", &s, sizeof s, error));
     SO_TRY(check_standing(t, &s, error));
     SO_TRY(each_array(t, count_array, &arrays, error));
-    if (loader->count != arrays + t->extras + 1)
+    if (loader->count != arrays + t->extras + 1 + any)
         return so_fail(error, SO_ERR_FORMAT,
                        "the checkpoint has %lld blocks, expected %lld: other weights learned then",
-                       (long long)loader->count, (long long)(arrays + t->extras + 1));
+                       (long long)loader->count, (long long)(arrays + t->extras + 1 + any));
     for (int i = 0; i < t->extras; i++) {
         char name[256];
         snprintf(name, sizeof name, "extra.%s", t->extra[i].name);

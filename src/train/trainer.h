@@ -79,10 +79,12 @@ typedef struct so_train_plan {
     uint64_t seed;
     so_schedule schedule;
     int64_t report_every, evaluate_every,
-        save_every;     /* steps; 0: only at the end (evaluate, save), every 10 (report) */
-    int bad_in_a_row;   /* this many steps without a finite gradient end the run; 0 means 8 */
-    const char *folder; /* checkpoint.so and log.jsonl live here; NULL: neither is written */
-    size_t arena_bytes; /* address space for activations; 0 means 64 GiB */
+        save_every;       /* steps; 0: only at the end (evaluate, save), every 10 (report) */
+    int bad_in_a_row;     /* this many steps without a finite gradient end the run; 0 means 8 */
+    const char *settings; /* lines "name value" of what else the run depends on, kept in the checkpoint: a run that
+                           * resumes under others is refused with SO_ERR_STATE, which names them; NULL: none */
+    const char *folder;   /* checkpoint.so and log.jsonl live here; NULL: neither is written */
+    size_t arena_bytes;   /* address space for activations; 0 means 64 GiB */
 } so_train_plan;
 
 typedef struct so_train_hooks {
@@ -109,9 +111,10 @@ typedef struct so_trainer {
 } so_trainer;
 
 /* Trains to the end of the plan, from the checkpoint in plan->folder if there is one (a checkpoint whose weights are
- * not the learning weights of the players is SO_ERR_FORMAT). `pool` may be NULL; `trainer` needs only plan, hooks,
- * player, players, extra, extras filled in. SO_ERR_STOPPED after a stop (saved); SO_ERR_NUMBER when too many steps in a
- * row gave nothing finite; whatever micro, evaluate or the disk gave. */
+ * not the learning weights of the players is SO_ERR_FORMAT, one begun with other settings SO_ERR_STATE). `pool` may be
+ * NULL; `trainer` needs only plan, hooks, player, players, extra, extras filled in. SO_ERR_STOPPED after a stop
+ * (saved); SO_ERR_NUMBER when too many steps in a row gave nothing finite; whatever micro, evaluate or the disk gave.
+ */
 so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *kernels, so_error *error);
 
 /* The two halves of a checkpoint, for tools: where the run stands goes to and comes from `path`. */

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <sndfile.h>
 #include <spng.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "dataset/tabletop/tabletop_corpus.h"
@@ -103,6 +104,38 @@ static void build_is_the_same_again_and_resumes(void **state)
     assert_int_equal(so_tabletop_build(&two, &error), SO_ERR_STATE);
     one.turns = 0;
     assert_int_equal(so_tabletop_build(&one, &error), SO_ERR_ARG);
+}
+
+static void cut(const char *folder, const char *name, const char *ending, int share)
+{
+    char path[4096];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s%s", folder, name, ending);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(truncate(path, share == 3 ? st.st_size - 2 : st.st_size * share / 3), 0);
+}
+
+/* Files that a full disk or a broken copy left are made again, and are what they were. */
+static void cut_files_are_made_again(void **state)
+{
+    (void)state;
+    so_error error;
+    for (int wav = 0; wav < 2; wav++) {
+        const char *ending = wav ? ".wav" : ".flac";
+        so_tabletop_options whole = small(in_root(wav ? "wavs" : "whole")),
+                            again = small(in_root(wav ? "cutw" : "cut"));
+        whole.wav = again.wav = wav != 0;
+        CHECK_OK(so_tabletop_build(&whole, &error), error);
+        CHECK_OK(so_tabletop_build(&again, &error), error);
+        for (int share = 0; share < 4; share++) {
+            cut(again.folder, "images/000001", ".png", share);
+            cut(again.folder, "speech/v000001-00", ending, share);
+            cut(again.folder, "answers/t000003", ending, share);
+            cut(again.folder, "tabletop", ".json", share);
+            CHECK_OK(so_tabletop_build(&again, &error), error);
+            assert_int_equal(same_folder(whole.folder, again.folder), 4 + 5 + 2 * (15 + 6));
+        }
+    }
 }
 
 static void check_picture(const so_tabletop_item *item)
@@ -250,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(build_is_the_same_again_and_resumes),
+        cmocka_unit_test(cut_files_are_made_again),
         cmocka_unit_test(records_are_read_back),
         cmocka_unit_test(reserved_corpora_hold_only_reserved_things),
         cmocka_unit_test(strangers_are_read_tolerantly),

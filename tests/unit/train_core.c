@@ -280,6 +280,32 @@ static void a_resumed_run_is_the_run_that_was_not_stopped(void **state)
     remove_folder(two);
 }
 
+static void a_run_goes_on_with_the_settings_it_was_begun_with(void **state)
+{
+    (void)state;
+    so_error error;
+    char folder[64];
+    toy part, other, rest;
+    toy_open(&part, new_folder(folder), 2);
+    part.trainer.plan.settings = "fusion cross\nwindow 5\n";
+    part.stop_at = 8;
+    assert_int_equal(toy_run(&part, 2, &error), SO_ERR_STOPPED);
+    toy_open(&other, folder, 2);
+    other.trainer.plan.settings = "fusion add_layer\nwindow 5\nbf16 yes\n";
+    other.trainer.plan.steps = 99;
+    assert_int_equal(toy_run(&other, 2, &error), SO_ERR_STATE);
+    assert_non_null(strstr(error.text, "steps 24 (now 99), fusion cross (now add_layer), bf16 not said (now yes);"));
+    assert_null(strstr(error.text, "window"));
+    toy_open(&rest, folder, 2);
+    rest.trainer.plan.settings = "fusion cross\nwindow 5\n";
+    CHECK_OK(toy_run(&rest, 2, &error), error);
+    assert_int_equal(rest.trainer.step, 24);
+    toy_close(&part);
+    toy_close(&other);
+    toy_close(&rest);
+    remove_folder(folder);
+}
+
 static void what_is_not_finite_is_skipped_or_ends_the_run(void **state)
 {
     (void)state;
@@ -314,7 +340,7 @@ static void a_foreign_or_damaged_checkpoint_is_refused(void **state)
     snprintf(path, sizeof path, "%s/checkpoint.so", folder);
     snprintf(bad, sizeof bad, "%s/bad", folder);
     t.trainer.plan.seed = 8;
-    assert_int_equal(so_trainer_load(&t.trainer, path, &error), SO_ERR_FORMAT);
+    assert_int_equal(so_trainer_load(&t.trainer, path, &error), SO_ERR_STATE);
     t.trainer.plan.seed = 7;
     t.trainer.players = 2;
     assert_int_equal(so_trainer_load(&t.trainer, path, &error), SO_ERR_FORMAT);
@@ -363,6 +389,7 @@ int main(void)
         cmocka_unit_test(schedules_rise_and_fall),
         cmocka_unit_test(training_learns_and_threads_do_not_matter),
         cmocka_unit_test(a_resumed_run_is_the_run_that_was_not_stopped),
+        cmocka_unit_test(a_run_goes_on_with_the_settings_it_was_begun_with),
         cmocka_unit_test(what_is_not_finite_is_skipped_or_ends_the_run),
         cmocka_unit_test(a_foreign_or_damaged_checkpoint_is_refused),
         cmocka_unit_test(a_budget_of_seconds_ends_the_run),

@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "dataset/tabletop/tabletop_corpus.h"
+#include "media/image.h"
 
 enum { MOST = 1000000, MOST_PROCESSES = 256, PIXELS = SO_TABLETOP_SIDE * SO_TABLETOP_SIDE * 3 };
 
@@ -75,6 +76,49 @@ static double seconds_of(const char *path)
     return info.samplerate > 0 && info.frames > 0 ? (double)info.frames / info.samplerate : 0;
 }
 
+/* Whether the bytes that a WAV file's header announces are there: libsndfile takes what it finds for the whole. */
+static bool wav_is_whole(const char *path)
+{
+    unsigned char head[44];
+    FILE *file = fopen(path, "rbe");
+    if (!file) return false;
+    bool whole = fread(head, 1, sizeof head, file) == sizeof head && memcmp(head + 36, "data", 4) == 0;
+    uint32_t bytes = (uint32_t)head[40] | (uint32_t)head[41] << 8 | (uint32_t)head[42] << 16 | (uint32_t)head[43] << 24;
+    whole = whole && fseek(file, 0, SEEK_END) == 0 && ftell(file) >= (long)sizeof head + (long)bytes;
+    fclose(file);
+    return whole;
+}
+
+/* Whether a sound file of an earlier run has all of its samples: a run that was killed leaves files whole or not at
+ * all, a full disk or a copy that broke off does not. */
+static bool sound_is_whole(const char *path, bool wav)
+{
+    float samples[4096];
+    SF_INFO info = {0};
+    SNDFILE *file = sf_open(path, SFM_READ, &info);
+    if (!file) return false;
+    sf_count_t found = 0, n = 0;
+    bool plain = info.channels == 1 && info.samplerate == SO_ESPEAK_RATE && info.frames > 0;
+    while (plain && (n = sf_readf_float(file, samples, sizeof samples / sizeof *samples)) > 0) found += n;
+    sf_close(file);
+    return plain && found == info.frames && (!wav || wav_is_whole(path));
+}
+
+static bool picture_is_whole(const char *path, const uint8_t *rgb)
+{
+    static const char end[] = "IEND\xae\x42\x60\x82"; /* pixels may be whole without it */
+    so_image image = {0};
+    char *data;
+    size_t size, tail = sizeof end - 1;
+    if (so_file_read(path, 1 << 20, &data, &size, NULL) != SO_OK) return false;
+    bool same = size > tail && memcmp(data + size - tail, end, tail) == 0 &&
+                so_image_decode(&image, data, size, PIXELS, NULL) == SO_OK && image.w == SO_TABLETOP_SIDE &&
+                image.h == SO_TABLETOP_SIDE && memcmp(image.rgb, rgb, PIXELS) == 0;
+    so_image_clear(&image);
+    free(data);
+    return same;
+}
+
 static so_status write_sound(const char *path, bool wav, const float *samples, int64_t count, so_error *error)
 {
     char temporary[PATH_MAX + 32];
@@ -99,7 +143,7 @@ static so_status speak_to(const so_tabletop_options *options, const char *name, 
     float *samples;
     int64_t count;
     SO_TRY(path_of(options, name, path, error));
-    if (seconds_of(path) > 0) return SO_OK;
+    if (sound_is_whole(path, options->wav)) return SO_OK;
     SO_TRY(so_voice_speak(text, voice, seed, &samples, &count, error));
     so_status status = write_sound(path, options->wav, samples, count, error);
     free(samples);
@@ -141,11 +185,9 @@ static so_status make_scene(const so_tabletop_options *options, int64_t index, s
     so_tabletop_dialogue(options->part, options->seed, (uint64_t)index, options->turns, &dialogue);
     snprintf(name, sizeof name, "images/%06d.png", (int)index);
     SO_TRY(path_of(options, name, path, error));
-    if (access(path, R_OK) != 0) {
-        uint8_t rgb[PIXELS];
-        so_scene_render(&dialogue.scene, rgb);
-        SO_TRY(write_picture(path, rgb, error));
-    }
+    uint8_t rgb[PIXELS];
+    so_scene_render(&dialogue.scene, rgb);
+    if (!picture_is_whole(path, rgb)) SO_TRY(write_picture(path, rgb, error));
     for (int turn = 0; turn < dialogue.turns; turn++) {
         entry e = scene_entry(options, index, turn, &dialogue);
         SO_TRY(speak_entry(options, &e, error));
@@ -401,10 +443,11 @@ static so_status claim_folder(const so_tabletop_options *options, so_error *erro
     SO_TRY(path_of(options, "tabletop.json", path, error));
     if (access(path, F_OK) != 0) return so_file_write(path, wanted, strlen(wanted), error);
     SO_TRY(so_file_read(path, 1 << 16, &found, &size, error));
-    bool same = strcmp(found, wanted) == 0;
-    so_status status = same ? SO_OK
-                            : so_fail(error, SO_ERR_STATE, "'%s' holds another corpus: %.300s, expected %.300s",
-                                      options->folder, found, wanted);
+    bool same = strcmp(found, wanted) == 0, cut = !same && strncmp(found, wanted, size) == 0;
+    so_status status = same  ? SO_OK
+                       : cut ? so_file_write(path, wanted, strlen(wanted), error)
+                             : so_fail(error, SO_ERR_STATE, "'%s' holds another corpus: %.300s, expected %.300s",
+                                       options->folder, found, wanted);
     free(found);
     return status;
 }

@@ -55,10 +55,10 @@ typedef struct so_tabletop_options {
     void *context;
 } so_tabletop_options;
 
-/* Writes the corpus. Every file appears whole or not at all, and files that are there already are kept, so that a
- * stopped run may be run again; the bytes depend on the options only. SO_ERR_STATE when the folder holds a corpus of
- * other options, SO_ERR_STOPPED when progress said so, SO_ERR_ARG for numbers outside their ranges. Forks: call it
- * before starting threads that hold locks. */
+/* Writes the corpus. Every file appears whole or not at all, and files that are there and whole are kept, so that a
+ * stopped run may be run again; empty and cut ones are made again; the bytes depend on the options only. SO_ERR_STATE
+ * when the folder holds a corpus of other options, SO_ERR_STOPPED when progress said so, SO_ERR_ARG for numbers outside
+ * their ranges. Forks: call it before starting threads that hold locks. */
 so_status so_tabletop_build(const so_tabletop_options *options, so_error *error);
 
 /* One question of a corpus. Strings live as long as the corpus; the optional ones are NULL when absent, durations 0. */

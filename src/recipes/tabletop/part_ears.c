@@ -458,7 +458,7 @@ so_status so_tt_units_open(so_tt_units_file *units, const so_tt *tt, so_error *e
     units->item = (const so_tt_spoken *)units->index_map.data;
     units->unit = (const uint16_t *)units->unit_map.data;
     units->count = (int64_t)(units->index_map.size / sizeof *units->item);
-    return SO_OK;
+    return so_tt_check_units(units, tt, error) == SO_OK ? SO_OK : so_fail_in(error, "%s", tt->folder);
 }
 
 void so_tt_units_close(so_tt_units_file *units)

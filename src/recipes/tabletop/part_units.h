@@ -25,8 +25,11 @@ typedef struct so_tt_units_file {
 so_speech_tokenizer_config so_tt_ears_config(bool training);
 so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error);
 
+/* Checks that every item's units are there. */
 so_status so_tt_units_open(so_tt_units_file *units, const so_tt *tt, so_error *error);
 void so_tt_units_close(so_tt_units_file *units);
+/* SO_ERR_FORMAT, saying what to do, unless the units are those of the corpus and all there. */
+so_status so_tt_check_units(const so_tt_units_file *units, const so_tt *tt, so_error *error);
 
 /* A ragged batch for the speech layers. One sequence is
  *

@@ -2,9 +2,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tabletop/recipe.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -88,7 +90,7 @@ static so_status open_corpus(so_tt *tt, so_error *error)
     c->count = (int64_t)(c->index_map.size / sizeof *c->item);
     c->q = (const int16_t *)c->q_map.data;
     c->a = (const int16_t *)c->a_map.data;
-    return SO_OK;
+    return so_tt_check_corpus(tt, error) == SO_OK ? SO_OK : so_fail_in(error, "%s", tt->folder);
 }
 
 so_status so_tt_open(so_tt *tt, so_error *error)
@@ -200,18 +202,34 @@ typedef struct telling {
 
 static _Thread_local telling current;
 
+/* Adds a number that there is. `form` has one place for a double. */
+static void add(char *line, size_t size, const char *form, double x)
+{
+    size_t used = strlen(line);
+    if (isfinite(x) && used < size) snprintf(line + used, size - used, form, x);
+}
+
 static void tell(void *context, const so_progress *p)
 {
     (void)context;
-    char notes[400] = "";
-    int used = 0;
+    char line[800];
     const so_notes *n = p->evaluation ? p->evaluation : p->notes;
-    for (int i = 0; n && i < n->count && used < 380; i++)
-        used += snprintf(notes + used, sizeof notes - (size_t)used, "  %s %.4g", n->note[i].name,
-                         so_note_mean(&n->note[i]));
-    so_tt_say(current.tt, "%s%s %lld/%lld  loss %.4f  rate %.2g  norm %.2g  %.0f tok/s  %.0f s, %.0f s left%s",
-              current.part, p->evaluation ? " EVALUATION" : "", (long long)p->step, (long long)p->steps, p->loss,
-              p->rate, p->norm, p->tokens_per_second, p->elapsed, p->left, notes);
+    snprintf(line, sizeof line, "%s%s %lld/%lld", current.part, p->evaluation ? " EVALUATION" : "", (long long)p->step,
+             (long long)p->steps);
+    add(line, sizeof line, "  loss %.4f", p->loss);
+    if (isfinite(p->loss)) { /* else no step lies between this line and the one before */
+        add(line, sizeof line, "  rate %.2g", p->rate);
+        add(line, sizeof line, "  norm %.2g", p->norm);
+        add(line, sizeof line, "  %.0f tok/s", p->tokens_per_second);
+    }
+    add(line, sizeof line, "  %.0f s", p->elapsed);
+    add(line, sizeof line, ", %.0f s left", p->left);
+    for (int i = 0; n && i < n->count; i++) {
+        char form[48];
+        snprintf(form, sizeof form, "  %.31s %%.4g", n->note[i].name);
+        add(line, sizeof line, form, so_note_mean(&n->note[i]));
+    }
+    so_tt_say(current.tt, "%s", line);
 }
 
 so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so_error *error)
@@ -221,6 +239,7 @@ so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so
     SO_TRY(so_make_folder(path, error));
     trainer->plan.folder = path;
     trainer->plan.seed = tt->seed;
+    trainer->plan.settings = tt->settings;
     if (tt->minutes > 0) {
         trainer->plan.seconds = tt->minutes * 60;
         trainer->plan.anneal_by_time = true;

@@ -67,6 +67,7 @@ typedef struct so_tt {
     const so_kernels *kernels;
     so_fuse fuse;               /* of the top layers */
     int64_t window, lookahead;  /* W (-1: unbounded) and K */
+    const char *settings;       /* what a checkpoint must have been begun with, besides seed, steps and minutes */
     const so_kernels *learning; /* what training computes with; NULL: kernels */
     const volatile sig_atomic_t *stop;
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
@@ -105,6 +106,8 @@ so_status so_tt_omni(so_tt *tt, so_error *error);
 so_status so_tt_model(so_tt *tt, so_error *error);
 
 /* ---- what parts share (tabletop.c) */
+/* SO_ERR_FORMAT, saying what to do, unless every item of the open corpus lies within its files and is whole. */
+so_status so_tt_check_corpus(const so_tt *tt, so_error *error);
 so_omni_config so_tt_config(const so_tt *tt);
 /* A store with the whole model, random from the recipe's seed, overlaid with what `parts` (NULL at the end) left. */
 so_status so_tt_omni_open(const so_tt *tt, so_store *store, so_omni *net, const char *const *parts, so_error *error);

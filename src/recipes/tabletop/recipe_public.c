@@ -3,32 +3,40 @@
 #include "so_recipes.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/lock.h"
 #include "recipes/tabletop/recipe.h"
 
 typedef struct part {
     const char *name, *about;
     const char *file;                             /* is there when the part is done */
     so_status (*run)(so_tt *tt, so_error *error); /* NULL: the corpus, which takes more */
+    const char *needs;                            /* parts that must be done before, by blanks */
     bool optional;                                /* run only when it is named */
 } part;
 
 static const part parts[] = {
-    {"vocabulary", "the text tokenizer", "tokenizer.json", so_tt_vocabulary},
-    {"corpus", "questions and answers, spoken", "corpus.index", NULL},
-    {"eyes", "vision tower: objects under patches", "eyes.safetensors", so_tt_eyes},
-    {"backbone", "stage 1: text and pictures to text", "backbone.safetensors", so_tt_backbone},
-    {"ears", "speech tokenizer: CTC through the quantiser", "ears.safetensors", so_tt_ears},
-    {"units", "the corpus as speech units", "units.index", so_tt_units},
-    {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom},
-    {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top},
-    {"flow", "units to mel: flow matching", "flow.safetensors", so_tt_flow},
-    {"vocoder", "mel to samples", "vocoder.safetensors", so_tt_vocoder},
-    {"polish", "the vocoder against judges; only when named", "polish.safetensors", so_tt_polish, true},
-    {"omni", "stage 3: the three tri-modal tasks", "omni.safetensors", so_tt_omni},
-    {"model", "one model of all parts", "model/tokenizer.json", so_tt_model},
+    {"vocabulary", "the text tokenizer", "tokenizer.json", so_tt_vocabulary, ""},
+    {"corpus", "questions and answers, spoken", "corpus.index", NULL, ""},
+    {"eyes", "vision tower: objects under patches", "eyes.safetensors", so_tt_eyes, "vocabulary"},
+    {"backbone", "stage 1: text and pictures to text", "backbone.safetensors", so_tt_backbone, "vocabulary eyes"},
+    {"ears", "speech tokenizer: CTC through the quantiser", "ears.safetensors", so_tt_ears, "corpus"},
+    {"units", "the corpus as speech units", "units.index", so_tt_units, "corpus ears"},
+    {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom,
+     "vocabulary corpus eyes backbone units"},
+    {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top,
+     "vocabulary corpus eyes backbone units bottom"},
+    {"flow", "units to mel: flow matching", "flow.safetensors", so_tt_flow, "corpus units"},
+    {"vocoder", "mel to samples", "vocoder.safetensors", so_tt_vocoder, "corpus"},
+    {"polish", "the vocoder against judges; only when named", "polish.safetensors", so_tt_polish, "corpus vocoder",
+     true},
+    {"omni", "stage 3: the three tri-modal tasks", "omni.safetensors", so_tt_omni,
+     "vocabulary corpus eyes backbone units bottom"},
+    {"model", "one model of all parts", "model/tokenizer.json", so_tt_model, "vocabulary"},
 };
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
@@ -52,11 +60,31 @@ static so_status unknown(const char *name, so_error *error)
     return so_fail(error, SO_ERR_ARG, "the tabletop recipe has no part '%s'; its parts are %s", name, list);
 }
 
+static bool done(const so_tt *tt, const part *p)
+{
+    char path[1024];
+    return access(so_tt_path(tt, p->file, path), R_OK) == 0;
+}
+
+/* SO_ERR_STATE, naming the first, unless all that a part reads was made. A part that is done reads nothing. */
+static so_status check_needs(const so_tt *tt, const part *p, so_error *error)
+{
+    if (done(tt, p)) return SO_OK;
+    for (int i = 0; i < PARTS; i++) {
+        const char *at = strstr(p->needs, parts[i].name);
+        if (at && !done(tt, &parts[i]))
+            return so_fail(error, SO_ERR_STATE, "the part '%s' must be done first: there is no '%s/%s'", parts[i].name,
+                           tt->folder, parts[i].file);
+    }
+    return SO_OK;
+}
+
 static so_status run_part(so_tt *tt, const part *p, const so_recipe_options *options, so_error *error)
 {
     so_tt_say(tt, "%s: %s", p->name, p->about);
-    so_status status =
-        p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 48000, 2, error);
+    so_status status = check_needs(tt, p, error);
+    if (status != SO_OK) return so_fail_in(error, "%s", p->name);
+    status = p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 48000, 2, error);
     return status == SO_OK || status == SO_ERR_STOPPED ? status : so_fail_in(error, "%s", p->name);
 }
 
@@ -70,9 +98,73 @@ static so_status find_fusion(const char *name, so_fuse *fuse, so_error *error)
     return so_fail(error, SO_ERR_ARG, "no fusion '%s'; there are cross, add_input, add_layer", name);
 }
 
+/* ---- one folder, one process, one seed */
+
+enum { SETTINGS = 400 };
+
+/* What the checkpoints of parts must have been begun with. */
+static void write_settings(const so_recipe_options *o, const so_tt *tt, char text[SETTINGS])
+{
+    snprintf(text, SETTINGS, "bf16 %s\nfusion %s\nwindow %lld\nlookahead %lld\n", o->bf16 ? "yes" : "no",
+             so_tt_fusions[tt->fuse], (long long)tt->window, (long long)tt->lookahead);
+}
+
+/* All parts of a folder are of one seed, which begun.txt tells, and one corpus. */
+static so_status check_begun(const so_tt *tt, const so_recipe_options *o, so_error *error)
+{
+    char path[1024], line[40], *found;
+    size_t size;
+    int64_t items = tt->corpus.count - SO_TT_HELD_OUT;
+    if (o->items && tt->corpus.count && items != o->items)
+        return so_fail(error, SO_ERR_STATE,
+                       "'%s' holds a corpus of %lld exchanges (now %lld); leave --items out, or take another folder",
+                       tt->folder, (long long)items, (long long)o->items);
+    snprintf(line, sizeof line, "seed %llu\n", (unsigned long long)o->seed);
+    so_tt_path(tt, "begun.txt", path);
+    if (access(path, F_OK) != 0) return so_file_write(path, line, strlen(line), error);
+    SO_TRY(so_file_read(path, 4096, &found, &size, error));
+    bool same = strcmp(found, line) == 0 || size == 0;
+    found[strcspn(found, "\n")] = 0;
+    so_status status =
+        same ? SO_OK
+             : so_fail(error, SO_ERR_STATE,
+                       "'%s' was begun with %.60s (now seed %llu); go on with that, or take another folder", tt->folder,
+                       found, (unsigned long long)o->seed);
+    free(found);
+    return status;
+}
+
+static so_status lock_folder(const char *folder, so_lock *lock, so_error *error)
+{
+    char path[1024], what[1100];
+    if (!folder || strlen(folder) > 900)
+        return so_fail(error, SO_ERR_ARG, "a folder's name of %zu bytes, expected up to 900",
+                       folder ? strlen(folder) : 0);
+    SO_TRY(so_make_folder(folder, error));
+    snprintf(path, sizeof path, "%s/lock", folder);
+    snprintf(what, sizeof what, "the folder '%s'", folder);
+    return so_lock_take(lock, path, what, error);
+}
+
+static so_status run_parts(so_tt *tt, int first, int last, const so_recipe_options *options, so_error *error)
+{
+    SO_TRY(so_tt_open(tt, error));
+    SO_TRY(check_begun(tt, options, error));
+    for (int i = first; i < last; i++) {
+        if (parts[i].optional && !options->part) continue;
+        /* The corpus is spoken by child processes: no threads before it. */
+        if (!tt->pool && parts[i].run) SO_TRY(so_pool_open(&tt->pool, options->threads, error));
+        if (!parts[i].run) so_pool_close(&tt->pool);
+        SO_TRY(run_part(tt, &parts[i], options, error));
+    }
+    return SO_OK;
+}
+
 so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
 {
     int first = 0, last = PARTS;
+    char settings[SETTINGS];
+    so_lock lock = {0};
     if (options->part) {
         while (first < PARTS && strcmp(parts[first].name, options->part) != 0) first++;
         if (first == PARTS) return unknown(options->part, error);
@@ -85,22 +177,17 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
                 .say = options->say,
                 .say_context = options->say_context,
                 .stop = options->stop,
+                .settings = settings,
                 .kernels = so_kernels_best(),
                 .learning = options->bf16 ? so_kernels_bf16() : NULL};
-    so_status status;
     tt.window = options->window ? options->window : 5;
     tt.lookahead = options->lookahead ? options->lookahead : 3;
     SO_TRY(find_fusion(options->fusion, &tt.fuse, error));
-    SO_TRY_GO(so_tt_open(&tt, error));
-    for (int i = first; i < last; i++) {
-        if (parts[i].optional && !options->part) continue;
-        /* The corpus is spoken by child processes: no threads before it. */
-        if (!tt.pool && parts[i].run) SO_TRY_GO(so_pool_open(&tt.pool, options->threads, error));
-        if (!parts[i].run) so_pool_close(&tt.pool);
-        SO_TRY_GO(run_part(&tt, &parts[i], options, error));
-    }
-done:
+    write_settings(options, &tt, settings);
+    SO_TRY(lock_folder(options->folder, &lock, error));
+    so_status status = run_parts(&tt, first, last, options, error);
     so_tt_close(&tt);
     so_pool_close(&tt.pool);
+    so_lock_release(&lock);
     return status;
 }

@@ -1,0 +1,42 @@
+# What stops a run of training before it does harm: parts that are missing, a folder in use, other settings, a cut corpus.
+train() { timeout 60 $SO train tabletop "$@" >told 2>error; echo "$? $(sed 's/process [0-9]*/process N/' error)"; }
+for part in eyes backbone ears units bottom top flow vocoder polish omni model; do
+    printf '%s ' $part
+    train empty --part $part --steps 1
+done
+train t --part vocabulary
+train t --part vocabulary --seed 2
+
+# A second run while the folder is locked; the lock goes with the process that holds it.
+mkfifo hold
+(
+    flock 9
+    echo 12345 >&9
+    cat hold >hold.read
+) 9<>t/lock &
+until [ -s t/lock ] && ! flock -n t/lock true; do sleep 0.05; done
+train t --part vocabulary
+: >hold
+wait
+train t --part vocabulary
+
+# Interrupted after a checkpoint, gone on with other settings, then with the same ones.
+train t --part eyes --steps 2
+rm t/eyes.safetensors
+train t --part eyes --steps 3 --bf16 --window 7
+train t --part eyes --steps 2
+grep -c nan told
+
+# A corpus that was cut: its index, its samples.
+train t --part corpus --items 10
+train t --part ears --items 11 --steps 1
+cp t/corpus.index whole.index
+truncate -s 500000 t/corpus.q16
+train t --part ears --steps 1
+truncate -s 1000 t/corpus.index
+train t --part ears --steps 1
+: >t/corpus.index
+train t --part ears --steps 1
+cp whole.index t/corpus.index
+rm t/corpus.a22
+train t --part ears --steps 1
