@@ -108,7 +108,8 @@ typedef struct so_session_options {
     int first_units;     /* units before the first audio leaves; 0: the default */
     int units_per_token; /* a voice that makes so many units without a further word of its text is ended: it has
                           * said all, or goes round in circles. 0: the model's own number, which published models
-                          * do not have, and 50 (2 s) in so_say; -1: never */
+                          * do not have, and 50 (2 s) in so_say; -1: never. Text without a voice is ended when it has
+                          * repeated itself, with a period of at most 32 tokens, for 64 tokens or more; -1: never */
     int only_units;  /* 1: a voice chooses among units and what ends it. 0: among all rows of the head, text ids too, as
                       * the  published code does; they take a fifth of the time of a unit of the published model */
     double patience; /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
@@ -136,6 +137,19 @@ int so_heard_end(const so_session *session);
 
 /* ---- reply and next */
 enum { SO_WANT_TEXT = 1, SO_WANT_VOICE = 2, SO_WANT_UNITS = 4 };
+enum { SO_LIKELIEST = 20 };
+
+/* A text token and the logarithm of its probability: softmax over the whole vocabulary, before any temperature. */
+typedef struct so_token_logprob {
+    const char
+        *text; /* its bytes, `bytes` of them, lent by the model: not zero-terminated, not always whole characters */
+    size_t bytes;
+    int32_t id;
+    float logprob;
+    const struct so_token_logprob *likeliest; /* n_likeliest of them, the likeliest first */
+    int n_likeliest;
+} so_token_logprob;
+
 /* What one answer is made with, in place of what the session was opened with. All zero: greedy, seed 0, the session's
  * limits. */
 typedef struct so_reply_options {
@@ -143,6 +157,11 @@ typedef struct so_reply_options {
     int top_k;
     uint64_t seed;           /* the streams of random numbers begin anew with it: same seed, same answer */
     int max_text, max_units; /* 0, or more than the session's: the session's */
+    const char *const *stop; /* n_stop strings, at most 16 of at most 256 bytes, valid UTF-8: the answer ends before the
+                              * first of them; no part of it is told, spoken or remembered */
+    int n_stop;
+    int logprobs;  /* 1: TEXT events bring log-probabilities of their tokens */
+    int likeliest; /* and of so many that were the likeliest beside each, at most SO_LIKELIEST */
     int forget; /* 1: the answer is not remembered. The user's turn stays open behind it: it may be replied to again, or
                  * be given more words; audio no more */
 } so_reply_options;
@@ -169,12 +188,13 @@ typedef enum so_event_kind {
 
 /* Why an answer ended. */
 typedef enum so_end {
-    SO_END_NONE,     /* it has not */
-    SO_END_STOP,     /* the model ended it */
-    SO_END_LENGTH,   /* max_text or max_units */
-    SO_END_CONTEXT,  /* the context is full */
-    SO_END_RUN_AWAY, /* the voice went on without words: see units_per_token */
-    SO_END_STOPPED   /* so_session_stop */
+    SO_END_NONE,      /* it has not */
+    SO_END_STOP,      /* the model ended it */
+    SO_END_STOP_TEXT, /* a stop string of so_reply_options */
+    SO_END_LENGTH,    /* max_text or max_units */
+    SO_END_CONTEXT,   /* the context is full */
+    SO_END_RUN_AWAY,  /* the voice went on without words, or text alone in circles: see units_per_token */
+    SO_END_STOPPED    /* so_session_stop */
 } so_end;
 
 typedef struct so_usage {
@@ -187,12 +207,14 @@ typedef struct so_usage {
     double first_text_s, first_voice_s, total_s; /* since so_reply */
     int revised;                                 /* transcript words withdrawn while listening */
     int stopped;                                 /* 1 after so_session_stop */
-    int ran_away;                                /* 1 when the voice was ended because of units_per_token */
+    int ran_away;                                /* 1 when the answer was ended because of units_per_token */
 } so_usage;
 
 typedef struct so_event {
     so_event_kind kind;
-    const char *text;      /* HEARD: whole transcript; TEXT: the new piece, valid UTF-8 */
+    const char *text;                 /* HEARD: whole transcript; TEXT: the new piece, valid UTF-8 */
+    const so_token_logprob *logprobs; /* TEXT, where asked for: of the tokens that the piece is made of */
+    size_t n_logprobs;
     int final;             /* HEARD: will not change any more */
     double begin_s, end_s; /* HEARD: of the last word; VOICE: of this piece in the answer */
     const int32_t *units;  /* UNITS */

@@ -71,12 +71,29 @@ static void tell_heard(so_session *s, so_event *event)
     s->heard_news = false;
 }
 
+/* Of the tokens that have been told with this piece and not before. */
+static void tell_odds(so_session *s, so_event *event)
+{
+    int64_t from = s->odds_told, to = from;
+    if (!s->talk->odds) return;
+    while (to < s->odds.n && to < s->whole && (size_t)s->text_end[to] <= s->sure &&
+           !so_model_stops(s->model, s->talk->text[to]))
+        to++;
+    event->logprobs = s->odds.chosen + from;
+    event->n_logprobs = (size_t)(to - from);
+    s->odds_told = to;
+}
+
 static bool tell_text(so_session *s, so_event *event)
 {
-    if ((size_t)s->piece_at == s->answer.size) return false;
+    if ((size_t)s->piece_at >= s->sure) return false;
     if (s->usage.first_text_s == 0) s->usage.first_text_s = since(s);
-    *event = (so_event){.kind = SO_EVENT_TEXT, .text = s->answer.data + s->piece_at};
-    s->piece_at = (int64_t)s->answer.size;
+    s->piece.size = 0;
+    if (so_string_add(&s->piece, s->answer.data + s->piece_at, s->sure - (size_t)s->piece_at, NULL) != SO_OK)
+        return false;
+    *event = (so_event){.kind = SO_EVENT_TEXT, .text = s->piece.data};
+    s->piece_at = (int64_t)s->sure;
+    tell_odds(s, event);
     return true;
 }
 
@@ -143,13 +160,60 @@ so_status so_session_heard(so_session *s, double seconds, so_error *error)
 
 /* ---- one step */
 
+/* Every character begun is complete: tokens that share one all end with it. */
+static void end_tokens(so_session *s)
+{
+    while (s->whole < s->talk->n_text) s->text_end[s->whole++] = (int32_t)s->answer.size;
+}
+
+/* The answer ends at byte `at`. Of a token that it cuts in two, the front is put into tokens of its own. */
+static so_status cut_text(so_session *s, size_t at, so_error *error)
+{
+    int64_t n = 0, most = s->max_text;
+    so_talk *t = s->talk;
+    while (n < s->whole && (size_t)s->text_end[n] <= at) n++;
+    size_t from = n ? (size_t)s->text_end[n - 1] : 0;
+    s->rest.n = 0;
+    if (from < at)
+        SO_TRY(so_tokenizer_encode(s->model->tokenizer, s->answer.data + from, at - from, 0, &s->rest, error));
+    for (size_t i = 0; i < s->rest.n && n < most; i++, n++) {
+        t->text[n] = s->rest.data[i];
+        s->text_end[n] = (int32_t)at;
+    }
+    s->answer.size = s->sure = at;
+    s->answer.data[at] = 0;
+    so_decoder_init(&s->decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
+    s->whole = n;
+    so_talk_cut(t, n);
+    return SO_OK;
+}
+
+/* Looks for stop strings in what is new behind byte `from`, and says what may be told and spoken. */
+static so_status look_for_stops(so_session *s, size_t from, bool last, so_error *error)
+{
+    so_talk *t = s->talk;
+    s->sure = s->answer.size;
+    if (!s->stops.n || t->cut || !s->answer.size) return SO_OK;
+    size_t at = so_stops_find(&s->stops, s->answer.data, s->answer.size, from);
+    if (at != SIZE_MAX) return cut_text(s, at, error);
+    if (!last) s->sure -= so_stops_held(&s->stops, s->answer.data, s->answer.size);
+    int64_t ready = last ? t->n_text : s->whole;
+    while (!last && ready > 0 && (size_t)s->text_end[ready - 1] > s->sure) ready--;
+    so_talk_ready(t, ready);
+    return SO_OK;
+}
+
 static so_status took_text(so_session *s, const so_made *made, so_error *error)
 {
-    int64_t i = s->talk->n_text - 1;
+    so_talk *t = s->talk;
+    int64_t i = t->n_text - 1;
+    size_t before = s->answer.size;
     if (!made->stop) SO_TRY(so_decoder_feed(&s->decoder, made->id, &s->answer, error));
     s->text_end[i] = (int32_t)s->answer.size;
-    s->usage.text_tokens++;
-    return SO_OK;
+    if (!s->decoder.held) end_tokens(s);
+    s->usage.text_tokens += !t->cut;
+    bool last = made->stop || t->n_text == t->options.max_text || t->backbone.len == t->backbone.capacity;
+    return look_for_stops(s, before, last, error);
 }
 
 static so_status took_unit(so_session *s, const so_made *made, so_error *error)
@@ -166,14 +230,15 @@ static so_status took_unit(so_session *s, const so_made *made, so_error *error)
 
 static so_status complete(so_session *s, so_event *event, so_error *error)
 {
-    SO_TRY(so_decoder_flush(&s->decoder, &s->answer, error));
-    if (s->talk->n_text) s->text_end[s->talk->n_text - 1] = (int32_t)s->answer.size;
+    if (!s->talk->cut) SO_TRY(so_decoder_flush(&s->decoder, &s->answer, error));
+    s->sure = s->answer.size;
+    end_tokens(s);
     if (s->want & SO_WANT_TEXT && tell_text(s, event)) return SO_OK;
     int64_t ids = s->talk->voice ? s->talk->bottom.len - s->answer_speech : 0;
     if (!s->forget) SO_TRY(remember(s, s->talk->n_text, ids, error));
     s->usage.total_s = since(s);
     if (s->want & SO_WANT_VOICE) s->usage.voice_s = (double)so_mouth_samples(s->mouth) / SO_VOICE_RATE;
-    s->usage.end = s->usage.stopped ? SO_END_STOPPED : s->talk->end;
+    s->usage.end = s->usage.stopped ? SO_END_STOPPED : s->talk->cut ? SO_END_STOP_TEXT : s->talk->end;
     s->cached = INT64_MAX;
     s->phase = s->forget ? SO_LISTENING : SO_ANSWERED;
     *event = (so_event){.kind = SO_EVENT_DONE, .usage = s->usage};

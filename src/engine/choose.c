@@ -53,6 +53,59 @@ int32_t so_choose(so_talk *talk, so_tensor *row, so_head which, bool greedy)
     return so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
 }
 
+static so_token_logprob odd(const so_model *model, int32_t id, double logprob)
+{
+    size_t bytes;
+    const char *text = so_tokenizer_piece(model->tokenizer, id, &bytes);
+    return (so_token_logprob){.text = text, .bytes = bytes, .id = id, .logprob = (float)logprob};
+}
+
+/* The likeliest first; the lowest id among equals. */
+static int most_likely(const so_real *z, int64_t n, int most, int32_t *id)
+{
+    int found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int at = found;
+        while (at > 0 && z[i] > z[id[at - 1]]) at--;
+        if (at >= most) continue;
+        if (found < most) found++;
+        for (int j = found - 1; j > at; j--) id[j] = id[j - 1];
+        id[at] = (int32_t)i;
+    }
+    return found;
+}
+
+static void note_odds(so_talk *talk, const so_real *z, int64_t n, int32_t chosen)
+{
+    so_odds *o = talk->odds;
+    int32_t likely[SO_LIKELIEST];
+    double top = (double)z[so_argmax(z, n)], sum = 0;
+    if (o->n == o->capacity) return;
+    for (int64_t i = 0; i < n; i++) sum += exp((double)z[i] - top);
+    double all = top + log(sum);
+    so_token_logprob *beside = o->likely + o->n * o->most, *c = &o->chosen[o->n++];
+    int found = most_likely(z, n, o->most, likely);
+    for (int i = 0; i < found; i++) beside[i] = odd(talk->model, likely[i], (double)z[likely[i]] - all);
+    *c = odd(talk->model, chosen, (double)z[chosen] - all);
+    c->likeliest = beside;
+    c->n_likeliest = found;
+}
+
+int32_t so_choose_text(so_talk *talk, so_tensor *row)
+{
+    so_pass *pass = &talk->pass;
+    const so_sampling *how = &talk->options.sampling;
+    if (!talk->odds || pass->dry) return so_choose(talk, row, SO_HEAD_TEXT, talk->voice);
+    head h = head_of(talk->model, SO_HEAD_TEXT);
+    so_tensor *z = logits(talk, row, &h);
+    if (!z || !so_ok(pass)) return 0;
+    bool greedy = talk->voice || how->temperature <= 0;
+    int64_t n = so_cols(z);
+    int32_t id = greedy ? so_argmax(so_data(z), n) : so_sample(&talk->sampler, how, so_data(z), n, &talk->rng);
+    note_odds(talk, so_data(z), n, id);
+    return id;
+}
+
 /* Rows first .. first + n of a head, as a tensor of their own. */
 static so_tensor some_rows(const so_tensor *w, int64_t first, int64_t n)
 {

@@ -13,6 +13,8 @@ typedef enum so_head { SO_HEAD_CTC, SO_HEAD_TEXT, SO_HEAD_UNIT } so_head;
 int32_t so_likeliest(so_talk *talk, so_tensor *row, so_head head);
 /* The likeliest, or, unless `greedy`, one that is sampled as the talk's options say. */
 int32_t so_choose(so_talk *talk, so_tensor *row, so_head head, bool greedy);
+/* The next text token from the backbone's row; where the talk has odds, its log-probability goes there. */
+int32_t so_choose_text(so_talk *talk, so_tensor *row);
 /* The same among the units and what ends a voice, whatever else the unit head has rows for. */
 int32_t so_choose_unit(so_talk *talk, so_tensor *row);
 

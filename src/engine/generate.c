@@ -408,6 +408,9 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
     talk->n_spoken = talk->idle = 0;
     talk->spoke = false;
     talk->script = NULL;
+    talk->n_ready = talk->n_given = 0;
+    talk->watched = talk->cut = false;
+    talk->repeat = (so_repeat){0};
     talk->end = SO_END_NONE;
     return SO_OK;
 }
@@ -436,14 +439,14 @@ static int32_t think_on(so_talk *talk)
             talk->read[at] = (so_slot){id, SO_SLOT_TEXT};
     }
     so_tensor *hidden = so_constant(pass, 2, (int64_t[]){1, width}, talk->thought);
-    return so_choose(talk, hidden, SO_HEAD_TEXT, talk->voice);
+    return so_choose_text(talk, hidden);
 }
 
 /* The id that the backbone writes next. */
 static so_status choose_text(so_talk *talk, int32_t *id, so_error *error)
 {
-    if (talk->script) {
-        *id = talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
+    if (talk->cut || talk->script) {
+        *id = !talk->cut && talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
         return SO_OK;
     }
     start(talk);
@@ -451,24 +454,49 @@ static so_status choose_text(so_talk *talk, int32_t *id, so_error *error)
     return finish(talk, error);
 }
 
+/* Ready tokens go to where the top layers see them: as many as are due, or all. */
+static void give(so_talk *talk, bool all)
+{
+    while (talk->n_given < talk->n_ready && (all || talk->n_memory < talk->target)) {
+        int32_t id = talk->text[talk->n_given++];
+        if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER)
+            talk->memory_ids[talk->n_memory++] = id;
+    }
+}
+
+void so_talk_ready(so_talk *talk, int64_t n) { talk->n_ready = n; }
+
+void so_talk_cut(so_talk *talk, int64_t n)
+{
+    talk->n_text = talk->n_ready = n;
+    talk->cut = true;
+    bool words = false;
+    for (int64_t i = 0; i < n; i++) words |= so_model_spoken(talk->model, talk->text[i]);
+    if (!talk->voice || !words) talk->end = SO_END_STOP_TEXT;
+}
+
 static so_made take_text(so_talk *talk, int32_t id)
 {
     talk->text[talk->n_text++] = id;
-    if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER)
-        talk->memory_ids[talk->n_memory++] = id;
+    if (!talk->watched || talk->cut) talk->n_ready = talk->n_text;
     bool stop = talk->voice ? id == talk->model->eot : so_model_stops(talk->model, id);
     if (stop && (!talk->voice || talk->options.loop == SO_LOOP_PAPER)) talk->end = SO_END_STOP;
     if (!talk->voice && !stop && talk->n_text == talk->options.max_text) talk->end = SO_END_LENGTH;
+    bool circles = so_repeat_add(&talk->repeat, talk->text, talk->n_text);
+    if (!talk->voice && !talk->end && circles && !talk->options.circles) talk->end = SO_END_RUN_AWAY;
     return (so_made){SO_STEP_TEXT, id, stop, talk->backbone.len - 1};
 }
 
 /* Beside units: whether one more text token is due. */
-static bool text_is_due(const so_talk *talk)
+static bool text_is_due(so_talk *talk)
 {
+    give(talk, false);
     if (talk->n_memory >= talk->target || talk->n_text == talk->options.max_text) return false;
     if (talk->n_text && talk->backbone.len == talk->backbone.capacity) return false;
+    int32_t last = talk->n_text ? talk->text[talk->n_text - 1] : -1;
+    if ((talk->script || talk->cut) && last == talk->model->eot) return false;
     if (talk->n_memory == 0) return true;
-    int32_t last = talk->text[talk->n_text - 1], remembered = talk->memory_ids[talk->n_memory - 1];
+    int32_t remembered = talk->memory_ids[talk->n_memory - 1];
     /* The published code asks for the last token in one mode, for the last remembered one in the other. */
     if (talk->typed && talk->options.loop == SO_LOOP_RELEASED)
         return remembered != talk->model->eot && remembered != talk->model->blank;
@@ -610,6 +638,7 @@ so_status so_talk_take(so_talk *talk, const so_made *given, so_error *error)
     SO_TRY(next_kind(talk, &kind, error));
     if (talk->end == SO_END_RUN_AWAY) talk->end = SO_END_NONE;
     if (talk->end || given->kind == SO_STEP_END) return SO_OK;
+    give(talk, true);
     SO_TRY(choose(talk, given->kind, &id, error));
     take(talk, given->kind, given->id);
     return SO_OK;

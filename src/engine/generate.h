@@ -15,6 +15,7 @@
 
 #include "engine/model.h"
 #include "engine/picture.h"
+#include "engine/repeat.h"
 #include "engine/sample.h"
 
 enum {
@@ -49,6 +50,7 @@ typedef struct so_talk_options {
     int64_t lookahead, window;   /* K and W; W < 0: unbounded */
     int64_t max_text, max_units; /* per answer */
     int64_t units_per_token;     /* units without a further word of the text after which a voice is ended; 0: none */
+    bool circles;                /* text alone may go round in circles */
     bool only_units;             /* a voice chooses among units and what ends it, not among all rows */
     int64_t context;             /* positions of each store */
     bool sees, speaks;           /* take memory for pictures, for the top layers */
@@ -57,6 +59,13 @@ typedef struct so_talk_options {
 } so_talk_options;
 
 typedef enum so_step_kind { SO_STEP_TEXT, SO_STEP_UNIT, SO_STEP_END } so_step_kind;
+
+/* Log-probabilities of an answer's text tokens: of those chosen, and of the `most` likeliest beside each. */
+typedef struct so_odds {
+    int most;
+    int64_t n, capacity;
+    so_token_logprob *chosen, *likely; /* [capacity], [capacity, most] */
+} so_odds;
 
 /* What a step made. */
 typedef struct so_made {
@@ -88,6 +97,11 @@ typedef struct so_talk {
     /* the answer */
     int32_t *text, *memory_ids; /* [max_text] all text ids; those the top layers may see */
     int64_t n_text, n_memory, n_units, target;
+    int64_t n_ready, n_given; /* text tokens that may be spoken already; those the memory was offered */
+    bool watched;             /* somebody else says how many are ready */
+    bool cut;                 /* the text was ended from outside */
+    so_repeat repeat;
+    so_odds *odds;         /* where log-probabilities of text go; NULL: nowhere */
     bool voice, typed;     /* with units; the prompt entered the backbone as text */
     bool spoke;            /* the last step made a unit, which is still to be heard */
     const int32_t *script; /* text to be spoken in place of the backbone's own, then <|eot_id|>; NULL: none */
@@ -120,6 +134,10 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error);
 void so_talk_sampling(so_talk *talk, const so_sampling *how, bool anew);
 /* After begin with `voice`: the answer's text is these ids, lent until the answer ends; the backbone writes nothing. */
 void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n);
+/* For a talk that is `watched`: the first n text tokens may be spoken; the last ones may still be taken back. */
+void so_talk_ready(so_talk *talk, int64_t n);
+/* The answer's text ends behind its first n tokens, which are `ready`; a voice speaks what is left of them. */
+void so_talk_cut(so_talk *talk, int64_t n);
 /* Makes the next text token or unit; kind END, again and again, after the last. */
 so_status so_talk_step(so_talk *talk, so_made *made, so_error *error);
 /* The same, but kind and id are given, for instance by another model's conversation: this model's own choice is

@@ -143,6 +143,7 @@ static so_status take_lists(so_session *s, so_error *error)
     if (!s->slots.slot || !s->units || !s->text_end)
         return so_fail(error, SO_ERR_NOMEM, "no memory for a conversation of %lld positions", (long long)context);
     SO_TRY(reserve(&s->answer, (size_t)text * TEXT_BYTES, error));
+    SO_TRY(reserve(&s->piece, (size_t)text * TEXT_BYTES, error));
     memset(s->units, 0, (size_t)context * sizeof *s->units);
     SO_TRY(so_ids_add(&s->kept, s->units, (size_t)context, error));
     SO_TRY(reserve(&s->heard, 1 << 16, error));
@@ -196,8 +197,13 @@ void so_session_close(so_session **session)
     so_string_clear(&s->heard);
     so_string_clear(&s->heard_before);
     so_string_clear(&s->answer);
+    so_string_clear(&s->piece);
+    so_ids_clear(&s->rest);
     free(s->slots.slot);
     free(s->units);
+    so_stops_clear(&s->stops);
+    free(s->odds.chosen);
+    free(s->odds.likely);
     free(s->text_end);
     free(s);
     *session = NULL;
@@ -485,6 +491,9 @@ static so_status check_reply(const so_reply_options *o, so_error *error)
     if (o->max_text < 0 || o->max_units < 0)
         return so_fail(error, SO_ERR_ARG, "at most %d text tokens and %d units, expected 0 or more", o->max_text,
                        o->max_units);
+    if (o->likeliest < 0 || o->likeliest > SO_LIKELIEST)
+        return so_fail(error, SO_ERR_ARG, "the %d likeliest beside each token, expected 0 to %d", o->likeliest,
+                       SO_LIKELIEST);
     return SO_OK;
 }
 
@@ -496,7 +505,35 @@ static void settle(so_session *s, const so_reply_options *o)
     t->max_text = o && o->max_text && o->max_text < s->max_text ? o->max_text : s->max_text;
     t->max_units = o && o->max_units && o->max_units < s->max_units ? o->max_units : s->max_units;
     so_talk_sampling(s->talk, &how, o != NULL);
+    t->circles = s->options.units_per_token < 0;
     s->forget = o && o->forget;
+}
+
+/* Room for the log-probabilities that are asked for; kept for later answers. */
+static so_status take_odds(so_session *s, const so_reply_options *o, so_error *error)
+{
+    so_odds *odds = &s->odds;
+    int most = o ? o->likeliest : 0;
+    odds->n = s->odds_told = 0;
+    s->talk->odds = NULL;
+    if (!o || !(o->logprobs || most)) return SO_OK;
+    if (!odds->chosen || most > odds->most) {
+        free(odds->chosen);
+        free(odds->likely);
+        *odds = (so_odds){.most = most, .capacity = s->max_text};
+        odds->chosen = malloc((size_t)s->max_text * sizeof *odds->chosen);
+        odds->likely = malloc((size_t)(s->max_text * most + 1) * sizeof *odds->likely);
+        if (!odds->chosen || !odds->likely) {
+            free(odds->chosen);
+            free(odds->likely);
+            *odds = (so_odds){0};
+            return so_fail(error, SO_ERR_NOMEM, "no memory for log-probabilities of %lld tokens",
+                           (long long)s->max_text);
+        }
+    }
+    odds->most = most;
+    s->talk->odds = odds;
+    return SO_OK;
 }
 
 static so_status begin_answer(so_session *s, unsigned want, so_error *error)
@@ -512,6 +549,9 @@ static so_status begin_answer(so_session *s, unsigned want, so_error *error)
     SO_TRY(bring(s, true, error));
     if (spoken(s)) SO_TRY(transcribe(s, true, error));
     SO_TRY(so_talk_begin(s->talk, voice, error));
+    s->talk->watched = s->stops.n > 0;
+    s->sure = 0;
+    s->whole = 0;
     count_prompt(s);
     s->usage.heard_s = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)s->n_units / UNITS_PER_S;
     s->want = want;
@@ -536,6 +576,8 @@ so_status so_reply_with(so_session *s, unsigned want, const so_reply_options *op
 {
     if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
     if (options) SO_TRY(check_reply(options, error));
+    SO_TRY(so_stops_set(&s->stops, options ? options->stop : NULL, options ? options->n_stop : 0, error));
+    SO_TRY(take_odds(s, options, error));
     settle(s, options);
     s->talk->options.units_per_token = units_per_token(s, 0);
     return begin_answer(s, want, error);
@@ -553,6 +595,8 @@ so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error
     SO_TRY(so_tokenizer_encode(s->model->tokenizer, utf8, strlen(utf8), 0, &s->script, error));
     if (s->script.n == 0) return so_fail(error, SO_ERR_ARG, "there is nothing to say");
     settle(s, NULL);
+    SO_TRY(so_stops_set(&s->stops, NULL, 0, error));
+    SO_TRY(take_odds(s, NULL, error));
     if ((int64_t)s->script.n >= s->talk->options.max_text)
         return so_fail(error, SO_ERR_LIMIT, "a text of %zu tokens, an answer holds %lld", s->script.n,
                        (long long)s->talk->options.max_text);

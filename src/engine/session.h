@@ -8,6 +8,7 @@
 #include "engine/ear.h"
 #include "engine/generate.h"
 #include "engine/mouth.h"
+#include "engine/stops.h"
 #include "engine/worker.h"
 
 typedef enum so_phase { SO_LISTENING, SO_ANSWERING, SO_ANSWERED } so_phase;
@@ -53,11 +54,18 @@ struct so_session {
     bool forget;                 /* the answer will not be remembered */
     int64_t max_text, max_units; /* of the longest answer */
     so_sampling sampling;        /* of a reply without options */
-    so_ids script;               /* of so_say */
+    so_stops stops;
+    so_odds odds;
+    int64_t odds_told; /* tokens whose log-probabilities events have told */
+    so_ids script;     /* of so_say */
     so_decoder decoder;
     so_string answer;
     int32_t *text_end;     /* [max_text] bytes of the answer after each text token */
+    so_string piece;       /* the part of it that a TEXT event tells */
+    so_ids rest;           /* of a token that a stop string cut in two */
+    int64_t whole;         /* text tokens all of whose characters are complete */
     int64_t piece_at;      /* bytes of the answer that events have told */
+    size_t sure;           /* bytes that no stop string can take back any more */
     int64_t answer_speech; /* position on the speech side of the first generated id */
     int64_t n_said;        /* speech units made */
     int32_t said;          /* the last one, for its event */

@@ -2,6 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include "engine/repeat.h"
+#include "engine/session.h"
+#include "engine/stops.h"
 #include "toy.h"
 
 static char folder[] = TOY_FOLDER;
@@ -176,6 +179,267 @@ static void numbers_out_of_range_are_refused(void **state)
     so_session_close(&s);
 }
 
+/* ---- stop strings */
+
+static void stop_strings_are_found_and_held(void **state)
+{
+    (void)state;
+    so_error error;
+    so_stops stops = {0};
+    const char *const three[] = {"end", "a.b", "\xe4\xbd\xa0\xe5\xa5\xbd"};
+    CHECK_OK(so_stops_set(&stops, three, 3, &error), error);
+    assert_int_equal(so_stops_find(&stops, "the end a.b", 11, 0), 4);
+    assert_int_equal(so_stops_find(&stops, "the end a.b", 11, 7), 8);
+    assert_int_equal(so_stops_find(&stops, "the end a.b", 11, 11), SIZE_MAX);
+    assert_int_equal(so_stops_find(&stops, "a.bend", 6, 0), 0);
+    assert_int_equal(so_stops_held(&stops, "an e", 4), 1);
+    assert_int_equal(so_stops_held(&stops, "an en", 5), 2);
+    assert_int_equal(so_stops_held(&stops, "an a.", 5), 2);
+    assert_int_equal(so_stops_held(&stops, "\xe4\xbd\xa0", 3), 3);
+    assert_int_equal(so_stops_held(&stops, "ende", 4), 1);
+    assert_int_equal(so_stops_held(&stops, "", 0), 0);
+    const char *const bad[][1] = {{""}, {NULL}, {"\xff"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(so_stops_set(&stops, bad[i], 1, &error), SO_ERR_ARG);
+    assert_int_equal(so_stops_set(&stops, NULL, 1, &error), SO_ERR_ARG);
+    assert_int_equal(so_stops_set(&stops, three, -1, &error), SO_ERR_ARG);
+    assert_int_equal(so_stops_set(&stops, three, INT32_MAX, &error), SO_ERR_ARG);
+    CHECK_OK(so_stops_set(&stops, NULL, 0, &error), error);
+    assert_int_equal(so_stops_find(&stops, "end", 3, 0), SIZE_MAX);
+    so_stops_clear(&stops);
+}
+
+/* Whatever piece of an answer is the stop string, the answer is what stands before it. */
+static void an_answer_ends_before_its_stop_string(void **state)
+{
+    (void)state;
+    told whole, t;
+    so_session *s = open_session(&(so_session_options){.max_text = 40});
+    ask(s, "where is the cat?", SO_WANT_TEXT, &(so_reply_options){.forget = 1}, &whole);
+    size_t size = strlen(whole.text);
+    assert_true(size > 30);
+    for (size_t at = 0; at + 3 < size && at < 40; at++)
+        for (size_t length = 1; length <= 7 && at + length <= size; length += 3) {
+            char stop[8] = "";
+            memcpy(stop, whole.text + at, length);
+            if (!so_utf8_valid(stop, length)) continue;
+            const char *stops[] = {"never there", stop};
+            so_reply_options o = {.stop = stops, .n_stop = 2, .forget = 1};
+            ask(s, NULL, SO_WANT_TEXT, &o, &t);
+            size_t first = (size_t)(strstr(whole.text, stop) - whole.text);
+            assert_int_equal(strlen(t.text), first);
+            assert_memory_equal(t.text, whole.text, first);
+            assert_int_equal(t.usage.end, SO_END_STOP_TEXT);
+        }
+    so_session_close(&s);
+}
+
+/* What is held back because it may be a stop string is told and spoken when it is none, and changes nothing. */
+static void a_stop_string_that_does_not_come_changes_nothing(void **state)
+{
+    (void)state;
+    told whole, t;
+    unsigned want = SO_WANT_TEXT | SO_WANT_UNITS;
+    so_session *s = open_session(&(so_session_options){.max_text = 40, .max_units = 120, .units_per_token = -1});
+    ask(s, "where is the cat?", want, &(so_reply_options){.forget = 1}, &whole);
+    for (size_t at = 0; at < 12; at++) {
+        char stop[32];
+        snprintf(stop, sizeof stop, "%.9s\x01", whole.text + at);
+        if (!so_utf8_valid(stop, strlen(stop))) continue;
+        ask(s, NULL, want, &(so_reply_options){.stop = (const char *[]){stop}, .n_stop = 1, .forget = 1}, &t);
+        assert_string_equal(t.text, whole.text);
+        assert_int_equal(t.units, whole.units);
+        assert_memory_equal(t.unit, whole.unit, t.units * sizeof *t.unit);
+        assert_int_equal(t.usage.end, whole.usage.end);
+    }
+    so_session_close(&s);
+}
+
+/* No token of a stop string comes to where the top layers could speak it, or into the history. */
+static void a_stop_string_is_neither_spoken_nor_remembered(void **state)
+{
+    (void)state;
+    told whole, t;
+    unsigned want = SO_WANT_TEXT | SO_WANT_UNITS;
+    so_session *s = open_session(&(so_session_options){.max_text = 40, .max_units = 80, .units_per_token = -1});
+    ask(s, "where is the cat?", want, &(so_reply_options){.forget = 1}, &whole);
+    int32_t memory[40];
+    int64_t n = s->talk->n_memory;
+    assert_true(n > 6 && strlen(whole.text) > 12);
+    memcpy(memory, s->talk->memory_ids, (size_t)n * sizeof *memory);
+    char stop[16];
+    for (size_t at = 6, size = 0; size == 0; at++) { /* three characters, wherever some are whole */
+        size = 6;
+        snprintf(stop, sizeof stop, "%.6s", whole.text + at);
+        if (!so_utf8_valid(stop, size)) size = 0;
+    }
+    size_t first = (size_t)(strstr(whole.text, stop) - whole.text);
+    ask(s, NULL, want, &(so_reply_options){.stop = (const char *[]){stop}, .n_stop = 1}, &t);
+    assert_int_equal(strlen(t.text), first);
+    assert_true(s->talk->n_memory < n);
+    size_t spoken = 0;
+    for (int64_t i = 0; i < s->talk->n_memory; i++) {
+        size_t bytes;
+        so_tokenizer_piece(model->tokenizer, s->talk->memory_ids[i], &bytes);
+        spoken += so_model_stops(model, s->talk->memory_ids[i]) ? 0 : bytes;
+    }
+    assert_true(spoken > 0 && spoken <= first);
+    so_string text = {0};
+    so_ids ids = {0};
+    so_error error;
+    for (int64_t i = s->answer_at; i < s->slots.n; i++)
+        if (s->slots.slot[i].where == SO_SLOT_TEXT && s->slots.slot[i].id != model->eot)
+            CHECK_OK(so_ids_put(&ids, s->slots.slot[i].id, &error), error);
+    CHECK_OK(so_tokenizer_decode(model->tokenizer, ids.data, ids.n, 0, &text, &error), error);
+    so_ids_clear(&ids);
+    assert_string_equal(text.data ? text.data : "", t.text);
+    so_string_clear(&text);
+    so_session_close(&s);
+}
+
+/* ---- log-probabilities */
+
+typedef struct odds {
+    char text[8192];
+    double sum; /* of the chosen */
+    size_t n;
+} odds;
+
+static void collect_odds(so_session *s, int likeliest, bool greedy, odds *o)
+{
+    so_event e = {0};
+    so_error error;
+    so_string text = {0};
+    *o = (odds){0};
+    while (e.kind != SO_EVENT_DONE) {
+        CHECK_OK(so_next(s, &e, &error), error);
+        assert_true(e.kind == SO_EVENT_TEXT || (!e.logprobs && !e.n_logprobs));
+        for (size_t i = 0; i < e.n_logprobs; i++) {
+            const so_token_logprob *l = &e.logprobs[i];
+            double all = 0;
+            CHECK_OK(so_string_add(&text, l->text, l->bytes, &error), error);
+            o->sum += (double)l->logprob;
+            o->n++;
+            assert_true(l->logprob <= 0 && isfinite(l->logprob));
+            assert_int_equal(l->n_likeliest, likeliest);
+            for (int k = 0; k < l->n_likeliest; k++) {
+                all += exp((double)l->likeliest[k].logprob);
+                assert_true(k == 0 || l->likeliest[k].logprob <= l->likeliest[k - 1].logprob);
+            }
+            assert_true(all <= 1.0001);
+            if (greedy && likeliest) assert_int_equal(l->likeliest[0].id, l->id);
+            if (greedy && likeliest) assert_true(l->likeliest[0].logprob == l->logprob);
+        }
+    }
+    so_string lossy = {0};
+    CHECK_OK(so_utf8_add_lossy(&lossy, text.data ? text.data : "", text.size, &error), error);
+    snprintf(o->text, sizeof o->text, "%s", lossy.data ? lossy.data : "");
+    so_string_clear(&text);
+    so_string_clear(&lossy);
+}
+
+static void log_probabilities_are_of_the_text(void **state)
+{
+    (void)state;
+    so_error error;
+    told plain;
+    odds a, b;
+    so_session *s = open_session(&(so_session_options){.max_text = 30});
+    ask(s, "where is the cat?", SO_WANT_TEXT, &(so_reply_options){.forget = 1}, &plain);
+    for (int likeliest = 0; likeliest <= SO_LIKELIEST; likeliest += 10) {
+        so_reply_options o = {.logprobs = 1, .likeliest = likeliest, .forget = 1};
+        CHECK_OK(so_reply_with(s, SO_WANT_TEXT, &o, &error), error);
+        collect_odds(s, likeliest, true, &a);
+        assert_int_equal(a.n, 30);
+        assert_string_equal(a.text, plain.text);
+        if (likeliest) assert_true(a.sum == b.sum);
+        b = a;
+    }
+    so_reply_options warm = {.temperature = 3, .seed = 4, .logprobs = 1, .likeliest = 2, .forget = 1};
+    CHECK_OK(so_reply_with(s, SO_WANT_TEXT, &warm, &error), error);
+    collect_odds(s, 2, false, &b);
+    assert_true(b.sum < a.sum); /* what is sampled is less likely than the likeliest */
+    CHECK_OK(so_reply_with(s, SO_WANT_TEXT, NULL, &error), error);
+    collect_odds(s, 0, true, &b);
+    assert_int_equal(b.n, 0);
+    assert_int_equal(so_reply_with(s, SO_WANT_TEXT, &(so_reply_options){.likeliest = 21}, &error), SO_ERR_STATE);
+    CHECK_OK(so_feed_text(s, "hello", &error), error);
+    assert_int_equal(so_reply_with(s, SO_WANT_TEXT, &(so_reply_options){.likeliest = 21}, &error), SO_ERR_ARG);
+    so_session_close(&s);
+}
+
+/* Where heads are screened, all rows are multiplied for log-probabilities, and the answer stays the same. */
+static void log_probabilities_of_a_screened_head(void **state)
+{
+    (void)state;
+    char path[512];
+    so_error error;
+    so_model *own = model, *small;
+    told plain;
+    odds a;
+    toy_path(path, folder, "model.gguf");
+    CHECK_OK(so_model_save(model, path, &(so_save_options){.type = "q8_0"}, &error), error);
+    so_model_options options = {.threads = 1, .context = 1024, .keep_types = 1, .precision = SO_PRECISION_INT8};
+    CHECK_OK(so_model_open(&small, path, &options, &error), error);
+    assert_non_null(small->text_reach);
+    model = small;
+    so_session *s = open_session(&(so_session_options){.max_text = 30});
+    ask(s, "where is the cat?", SO_WANT_TEXT, &(so_reply_options){.forget = 1}, &plain);
+    CHECK_OK(so_reply_with(s, SO_WANT_TEXT, &(so_reply_options){.likeliest = 5}, &error), error);
+    collect_odds(s, 5, true, &a);
+    assert_string_equal(a.text, plain.text);
+    so_session_close(&s);
+    so_model_close(&small);
+    model = own;
+}
+
+/* ---- going round in circles */
+
+static void circles_are_noticed(void **state)
+{
+    (void)state;
+    int32_t ids[400];
+    for (int period = 1; period <= 40; period += 3) {
+        so_repeat repeat = {0};
+        int at = 0, needed = 64 > 3 * period ? 64 : 3 * period;
+        for (int i = 0; i < 400 && !at; i++) {
+            ids[i] = i < 50 ? 1000 + i : i % period;
+            if (so_repeat_add(&repeat, ids, i + 1)) at = i + 1;
+        }
+        assert_int_equal(at, period <= 32 ? 50 + period + needed : 0);
+    }
+    so_repeat never = {0};
+    for (int i = 0; i < 400; i++) {
+        ids[i] = i % 20 ? i % 7 : i;
+        assert_false(so_repeat_add(&never, ids, i + 1));
+    }
+}
+
+static void text_runs_away_no_further(void **state)
+{
+    (void)state;
+    told t, free_run;
+    so_tensor *head = model->net.text_head;
+    size_t bytes = (size_t)so_count(head) * sizeof(so_real);
+    so_real *kept = malloc(bytes);
+    assert_non_null(kept);
+    memcpy(kept, head->data, bytes);
+    memset(head->data, 0, bytes); /* the same token for ever */
+    for (int never = 0; never < 2; never++) {
+        so_session *s = open_session(&(so_session_options){.max_text = 600, .units_per_token = never ? -1 : 0});
+        ask(s, "where is the cat?", SO_WANT_TEXT, NULL, never ? &free_run : &t);
+        so_session_close(&s);
+    }
+    memcpy(head->data, kept, bytes);
+    free(kept);
+    assert_int_equal(free_run.usage.text_tokens, 600);
+    assert_int_equal(free_run.usage.ran_away, 0);
+    assert_true(t.usage.text_tokens < 600);
+    assert_int_equal(t.usage.ran_away, 1);
+    assert_int_equal(t.usage.end, SO_END_RUN_AWAY);
+    assert_memory_equal(t.text, free_run.text, strlen(t.text));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +450,14 @@ int main(void)
         cmocka_unit_test(positions_are_told_apart),
         cmocka_unit_test(ends_have_reasons),
         cmocka_unit_test(numbers_out_of_range_are_refused),
+        cmocka_unit_test(stop_strings_are_found_and_held),
+        cmocka_unit_test(an_answer_ends_before_its_stop_string),
+        cmocka_unit_test(a_stop_string_that_does_not_come_changes_nothing),
+        cmocka_unit_test(a_stop_string_is_neither_spoken_nor_remembered),
+        cmocka_unit_test(log_probabilities_are_of_the_text),
+        cmocka_unit_test(log_probabilities_of_a_screened_head),
+        cmocka_unit_test(circles_are_noticed),
+        cmocka_unit_test(text_runs_away_no_further),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
