@@ -26,7 +26,8 @@ typedef struct incoming {
     so_part *part;    /* or */
     const so_fetch_file *file;
     size_t limit;
-    uint64_t asked; /* the range began here */
+    const char *body; /* JSON to post; NULL: get */
+    uint64_t asked;   /* the range began here */
     bool started;
     char link[2048];
     int64_t range_start; /* of the answer; -1: it is the whole */
@@ -187,6 +188,10 @@ static void prepare(so_fetcher *f, const char *url, incoming *in, struct curl_sl
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(c, CURLOPT_XFERINFODATA, in);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    if (in->body) {
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, in->body);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)strlen(in->body));
+    }
     if (in->part && in->part->size) {
         char range[32];
         in->asked = in->part->size;
@@ -212,6 +217,7 @@ static so_status request(so_fetcher *f, const char *url, incoming *in, bool *aga
     struct curl_slist *headers = f->authorization[0] ? curl_slist_append(NULL, f->authorization) : NULL;
     long code = 0;
     *again = false;
+    if (in->body) headers = curl_slist_append(headers, "Content-Type: application/json");
     prepare(f, url, in, headers);
     curl_easy_setopt(f->curl, CURLOPT_ERRORBUFFER, message);
     CURLcode result = curl_easy_perform(f->curl);
@@ -260,12 +266,13 @@ static so_status next_link(incoming *in, const char *url, so_error *error)
     return in->text->next ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a link");
 }
 
-so_status so_fetch_text(so_fetcher *f, const char *url, size_t limit, so_fetched *out, so_error *error)
+static so_status text_of(so_fetcher *f, const char *url, const char *body, size_t limit, so_fetched *out,
+                         so_error *error)
 {
     *out = (so_fetched){0};
     for (int n = 1;; n++) {
         bool again;
-        incoming in = {.fetcher = f, .text = out, .limit = limit, .range_start = -1, .range_total = -1};
+        incoming in = {.fetcher = f, .text = out, .body = body, .limit = limit, .range_start = -1, .range_total = -1};
         so_fetched_clear(out);
         so_status status = request(f, url, &in, &again, error);
         if (status == SO_OK && !out->data && !(out->data = calloc(1, 1)))
@@ -278,6 +285,17 @@ so_status so_fetch_text(so_fetcher *f, const char *url, size_t limit, so_fetched
         }
         SO_TRY(wait(f, n, 0, 0, error));
     }
+}
+
+so_status so_fetch_text(so_fetcher *f, const char *url, size_t limit, so_fetched *out, so_error *error)
+{
+    return text_of(f, url, NULL, limit, out, error);
+}
+
+so_status so_fetch_post(so_fetcher *f, const char *url, const char *json, size_t limit, so_fetched *out,
+                        so_error *error)
+{
+    return text_of(f, url, json, limit, out, error);
 }
 
 /* ---- files */

@@ -42,6 +42,10 @@ void so_fetched_clear(so_fetched *fetched);
  * (404), SO_ERR_ARG (401 and 403: a token is wanted or not enough), SO_ERR_LIMIT, SO_ERR_FORMAT (another status). */
 so_status so_fetch_text(so_fetcher *fetcher, const char *url, size_t limit, so_fetched *out, so_error *error);
 
+/* The same for the answer to a POST of `json`. */
+so_status so_fetch_post(so_fetcher *fetcher, const char *url, const char *json, size_t limit, so_fetched *out,
+                        so_error *error);
+
 /* What a file must be. */
 typedef struct so_fetch_file {
     const char *url, *path;
