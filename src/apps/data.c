@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "apps/verbs.h"
+#include "apps/voices.h"
 #include "dataset/tabletop/tabletop_corpus.h"
 
 static bool progress(void *context, int64_t done, int64_t total)
@@ -39,6 +40,8 @@ static int run(int argc, char **argv)
 {
     int64_t seed = 1, scenes = 100, turns = 4, talk = 100, processes = 0;
     bool reserved = false, json = false;
+    so_speakers_options voices = {.stop = &so_cli_stop};
+    const char *say = "What color is the star?", *samples = NULL;
     so_bar bar;
     so_tabletop_options build = {.progress = progress, .context = &bar};
     const so_option options[] = {
@@ -51,13 +54,23 @@ static int run(int argc, char **argv)
         {"answers", SO_OPTION_FLAG, &build.answers, NULL, "speak the answers too, in the model's own voice"},
         {"wav", SO_OPTION_FLAG, &build.wav, NULL, "speech as .wav instead of .flac"},
         {"processes", SO_OPTION_INT, &processes, "N", "processes that speak; one per core when not given", 1, 1024},
+        {"engines", SO_OPTION_TEXT, &voices.engines, "LIST",
+         "voices: of these engines only (espeak-ng,flite,festival,command,endpoint)"},
+        {"voice-command", SO_OPTION_TEXT, &voices.command, "LINE",
+         "voices: a program that speaks: 'prog --voice {voice} {text} {wav}'"},
+        {"voice-endpoint", SO_OPTION_TEXT, &voices.endpoint, "URL", "voices: a server with /audio/speech as OpenAI's"},
+        {"voice-key", SO_OPTION_TEXT, &voices.key, "KEY", "voices: its key"},
+        {"voice-names", SO_OPTION_TEXT, &voices.voices, "LIST", "voices: names for the command or the endpoint"},
+        {"say", SO_OPTION_TEXT, &say, "TEXT", "voices: what each says into --samples"},
+        {"samples", SO_OPTION_TEXT, &samples, "DIR", "voices: where each says it, as FLAC"},
         {"json", SO_OPTION_FLAG, &json, NULL, "the summary as JSON"},
         {0},
     };
     int n, status = so_cli_parse(&so_verb_data, options, argc, argv, &n);
     if (status >= 0) return status;
+    if (n == 1 && strcmp(argv[0], "voices") == 0) return so_voices_list(&voices, say, samples, json);
     if (n < 1 || strcmp(argv[0], "tabletop") != 0)
-        return so_cli_usage(&so_verb_data, "expected the world 'tabletop', found %s", n ? argv[0] : "nothing");
+        return so_cli_usage(&so_verb_data, "expected 'tabletop DIR' or 'voices', found %s", n ? argv[0] : "nothing");
     if (n != 2) return so_cli_usage(&so_verb_data, "expected one folder to write to, found %d", n - 1);
     build.folder = argv[1];
     build.seed = (uint64_t)seed;
@@ -75,10 +88,13 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_data = {
-    "data", "writes a corpus: pictures, speech and records of the tabletop world", "data tabletop DIR [options]",
+    "data", "writes a corpus: pictures, speech and records of the tabletop world",
+    "data tabletop DIR [options], data voices",
     "DIR gets images/*.png, speech/*.flac, records.jsonl, llava.json (LLaVA conversations) and asr.jsonl (a speech\n"
-    "manifest). The bytes depend on the options only; a stopped run goes on when it is started again.\n\n"
+    "manifest). The bytes depend on the options only; a stopped run goes on when it is started again.\n"
+    "voices lists who can speak on this machine, and lets each say something.\n\n"
     "examples:\n"
     "  stream-omni data tabletop corpus --scenes 1000 --talk 500 --answers\n"
-    "  stream-omni data tabletop test --reserved --seed 7 --scenes 200 --talk 500 --answers\n",
+    "  stream-omni data tabletop test --reserved --seed 7 --scenes 200 --talk 500 --answers\n"
+    "  stream-omni data voices --samples heard --voice-command 'piper -m en.onnx -f {wav} -- {text}'\n",
     run};
