@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include "media/resample.h"
 
 enum { BLOCK = 4096 };
 
@@ -182,11 +185,24 @@ static void put_samples(unsigned char *to, so_audio_format format, const float *
     }
 }
 
-/* FLAC and OGG. Vorbis in libsndfile overflows its stack on long writes, hence small blocks. */
+static int sndfile_format(so_audio_format format)
+{
+    switch (format) {
+    case SO_AUDIO_OGG:
+        return SF_FORMAT_OGG | SF_FORMAT_VORBIS;
+    case SO_AUDIO_OPUS:
+        return SF_FORMAT_OGG | SF_FORMAT_OPUS;
+    case SO_AUDIO_MP3:
+        return SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III;
+    default:
+        return SF_FORMAT_FLAC | SF_FORMAT_PCM_16;
+    }
+}
+
+/* What libsndfile writes. Vorbis in it overflows its stack on long writes, hence small blocks. */
 static so_status encode_sndfile(so_audio_format format, const float *x, int64_t n, int rate, memory *m, so_error *error)
 {
-    SF_INFO info = {.samplerate = rate, .channels = 1};
-    info.format = format == SO_AUDIO_FLAC ? SF_FORMAT_FLAC | SF_FORMAT_PCM_16 : SF_FORMAT_OGG | SF_FORMAT_VORBIS;
+    SF_INFO info = {.samplerate = rate, .channels = 1, .format = sndfile_format(format)};
     SNDFILE *file = sf_open_virtual(&memory_io, SFM_WRITE, &info, m);
     if (!file) return so_fail(error, SO_ERR_UNSUPPORTED, "cannot write at %d Hz: %s", rate, sf_strerror(NULL));
     double quality = 0.6;
@@ -204,6 +220,24 @@ static so_status encode_sndfile(so_audio_format format, const float *x, int64_t 
     return status;
 }
 
+/* Opus knows five rates. */
+static so_status encode_opus(const float *x, int64_t n, int rate, memory *m, so_error *error)
+{
+    enum { OPUS_RATE = 24000 };
+    so_resampler *resampler = NULL;
+    if (rate == 8000 || rate == 12000 || rate == 16000 || rate == 24000 || rate == 48000)
+        return encode_sndfile(SO_AUDIO_OPUS, x, n, rate, m, error);
+    SO_TRY(so_resampler_open(&resampler, rate, OPUS_RATE, error));
+    int64_t length = so_resampler_length(resampler, n);
+    float *y = malloc((size_t)length * sizeof *y + 1);
+    so_status status = y ? so_resample(resampler, x, n, y, error)
+                         : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)length);
+    if (status == SO_OK) status = encode_sndfile(SO_AUDIO_OPUS, y, length, OPUS_RATE, m, error);
+    free(y);
+    so_resampler_close(&resampler);
+    return status;
+}
+
 so_status so_audio_encode(so_audio_format format, const float *x, int64_t n, int rate, unsigned char **data,
                           size_t *size, so_error *error)
 {
@@ -212,7 +246,9 @@ so_status so_audio_encode(so_audio_format format, const float *x, int64_t n, int
     SO_TRY(check_clip(x, n, rate, error));
     memory m = {0};
     so_status status = SO_OK;
-    if (format == SO_AUDIO_FLAC || format == SO_AUDIO_OGG) {
+    if (format == SO_AUDIO_OPUS) {
+        status = encode_opus(x, n, rate, &m, error);
+    } else if (format != SO_AUDIO_WAV_F32 && format != SO_AUDIO_WAV_S16) {
         status = encode_sndfile(format, x, n, rate, &m, error);
     } else {
         m.size = SO_WAV_HEADER + (size_t)n * (size_t)sample_bytes(format);
@@ -245,16 +281,17 @@ so_status so_audio_format_of(const char *path, so_audio_format *format, so_error
     static const struct {
         const char *ending;
         so_audio_format format;
-    } known[] = {{".wav", SO_AUDIO_WAV_S16}, {".flac", SO_AUDIO_FLAC}, {".ogg", SO_AUDIO_OGG}};
+    } known[] = {{".wav", SO_AUDIO_WAV_S16}, {".flac", SO_AUDIO_FLAC}, {".ogg", SO_AUDIO_OGG},
+                 {".oga", SO_AUDIO_OGG},     {".opus", SO_AUDIO_OPUS}, {".mp3", SO_AUDIO_MP3}};
     size_t length = strlen(path);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         size_t n = strlen(known[i].ending);
-        if (length > n && !strcmp(path + length - n, known[i].ending)) {
+        if (length > n && !strcasecmp(path + length - n, known[i].ending)) {
             *format = known[i].format;
             return SO_OK;
         }
     }
-    return so_fail(error, SO_ERR_UNSUPPORTED, "%s: expected a name ending in .wav, .flac or .ogg", path);
+    return so_fail(error, SO_ERR_UNSUPPORTED, "%s: expected a name ending in .wav, .flac, .ogg, .opus or .mp3", path);
 }
 
 so_status so_wav_open(so_wav_writer *w, const char *path, so_audio_format format, int rate, so_error *error)

@@ -36,7 +36,9 @@ typedef enum so_audio_format {
     SO_AUDIO_WAV_F32, /* as it is */
     SO_AUDIO_WAV_S16, /* the others clip to [-1, 1] */
     SO_AUDIO_FLAC,    /* 16 bits */
-    SO_AUDIO_OGG      /* Vorbis, quality 0.6 */
+    SO_AUDIO_OGG,     /* Vorbis, quality 0.6 */
+    SO_AUDIO_OPUS,    /* in Ogg; at 24 kHz where the rate is none of Opus' own */
+    SO_AUDIO_MP3
 } so_audio_format;
 
 /* A file's bytes for n mono samples; the caller frees `*data` with free(). */
@@ -45,7 +47,8 @@ so_status so_audio_encode(so_audio_format format, const float *x, int64_t n, int
 /* The same into a file that is whole or absent. */
 so_status so_audio_write(const char *path, so_audio_format format, const float *x, int64_t n, int rate,
                          so_error *error);
-/* The format that a path's ending names (.wav: S16, .flac, .ogg); SO_ERR_UNSUPPORTED for others. */
+/* The format that a path's ending names in any case (.wav: S16, .flac, .ogg and .oga, .opus, .mp3); SO_ERR_UNSUPPORTED
+ * for others. */
 so_status so_audio_format_of(const char *path, so_audio_format *format, so_error *error);
 
 enum { SO_WAV_HEADER = 44 };
