@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apps/exchange.h"
 #include "apps/verbs.h"
 #include "base/error.h"
 
@@ -27,6 +28,15 @@ so_status so_transfer_bytes(const char *text, int64_t *bytes, so_error *error)
     if (end == text || unit == 0 || (*end && end[1]) || !(n * unit >= 1 && n * unit < 1e18))
         return so_fail(error, SO_ERR_ARG, "'%.40s' is no size, expected one like 4G or 500M", text);
     *bytes = (int64_t)(n * unit);
+    return SO_OK;
+}
+
+so_status so_transfer_check(int n, char *const *from, const char *to, int64_t split, so_error *error)
+{
+    struct stat st;
+    for (int i = 0; i < n; i++) SO_TRY(so_operand_check_model(from[i], error));
+    if (split && stat(to, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return so_fail(error, SO_ERR_ARG, "%s: a pipe or a device, and several files are to be written", to);
     return SO_OK;
 }
 
@@ -87,6 +97,8 @@ static int run(int argc, char **argv)
     o.context = &bar;
     so_bar_start(&bar, "converting", "MB");
     so_status s = so_transfer_bytes(split, &o.split, &error);
+    if (s == SO_OK) s = so_output_settle(&out, &error);
+    if (s == SO_OK) s = so_transfer_check(n, argv, out, o.split, &error);
     if (s == SO_OK) s = so_convert((const char *const *)argv, n, out, &o, &result, &error);
     so_bar_end(&bar);
     so_transfer_report(&result, s, drop);

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "apps/exchange.h"
 #include "apps/transfer.h"
 #include "apps/verbs.h"
 
@@ -33,6 +34,8 @@ static int run(int argc, char **argv)
     o.context = &bar;
     so_bar_start(&bar, "exporting", "MB");
     so_status s = so_transfer_bytes(split, &o.split, &error);
+    if (s == SO_OK) s = so_output_settle(&out, &error);
+    if (s == SO_OK) s = so_transfer_check(n, argv, out, o.split, &error);
     if (s == SO_OK) s = so_export((const char *const *)argv, n, out, (so_export_form)form, &o, &result, &error);
     so_bar_end(&bar);
     so_transfer_report(&result, s, false);

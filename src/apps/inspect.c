@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apps/operand.h"
 #include "apps/verbs.h"
 #include "base/file.h"
 #include "formats/gguf.h"
@@ -42,8 +43,8 @@ static so_status open_any(opened *o, const char *path, so_error *error)
     struct stat st;
     char magic[4] = "";
     *o = (opened){.path = path};
-    if (stat(path, &st) != 0) return so_fail(error, SO_ERR_IO, "%s: no such file or folder", path);
-    if (!S_ISDIR(st.st_mode)) SO_TRY(first_bytes(path, magic, error));
+    SO_TRY(so_operand_check_model(path, error));
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) SO_TRY(first_bytes(path, magic, error));
     if (memcmp(magic, "GGUF", 4) == 0) {
         o->kind = "GGUF";
         SO_TRY(so_gguf_open(&o->gguf, path, error));

@@ -145,7 +145,7 @@ static so_status ask(const so_setting *setting, so_model *model, sample *s, so_e
     so_status status;
     so_model_about(model, &info);
     SO_TRY_GO(so_setting_session(setting, model, &session, error));
-    SO_TRY_GO(so_turn_feed(session, &q, &s->answer, &silent, NULL, error));
+    SO_TRY_GO(so_turn_feed(session, &q, &s->answer, &silent, error));
     if (info.speaks) want |= SO_WANT_VOICE | SO_WANT_UNITS;
     SO_TRY_GO(so_turn_reply(session, want, &s->answer, &silent, error));
     SO_TRY_GO(so_turn_units(model, &s->speech, &units, &n, error));

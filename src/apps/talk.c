@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "apps/files.h"
+#include "apps/exchange.h"
 #include "apps/speaker.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"
@@ -17,18 +17,34 @@ enum { LEAD = 10, QUIET = 50, LOUD = 5, DRAIN = 50 };
 
 typedef struct talk {
     so_setting setting;
-    const char *wav, *microphone, *speaker, *picture;
-    bool interrupt, list;
+    const char *wav, *microphone, *speaker, *picture, *text;
+    bool interrupt, list, json;
+    int turns;       /* answered */
+    so_operand seen; /* the picture of the turns to come */
     so_model *model;
     so_session *session;
     so_device *device;
-    so_wav_writer writer;
+    so_sound_writer writer;
     float piece[SO_PIECE_MAX], lead[LEAD][SO_PIECE_MAX]; /* of the microphone: this piece, and those not fed yet */
 } talk;
 
-static void settle(so_show *show, const talk *t, so_wav_writer *writer)
+static void settle(so_show *show, talk *t)
 {
-    *show = (so_show){.transcript = true, .text = true, .labels = true, .wav = t->wav ? writer : NULL};
+    *show = (so_show){.transcript = !t->json, .text = !t->json, .labels = true, .wav = t->wav ? &t->writer : NULL};
+}
+
+/* After a turn: a JSON object on a line of its own, or how fast it was where nobody listens meanwhile. */
+static void tell(talk *t, const so_answer *answer, bool speed)
+{
+    t->turns++;
+    if (t->json) {
+        printf("{\"turn\": %d, ", t->turns);
+        so_answer_json(stdout, answer);
+        printf("}\n");
+        fflush(stdout);
+    } else if (speed) {
+        so_answer_speed(stderr, answer);
+    }
 }
 
 /* ---- files: every recording is one turn, a picture belongs to the turn after it */
@@ -36,39 +52,61 @@ static so_status file_turn(talk *t, const so_question *q, so_error *error)
 {
     so_answer answer = {.first_heard_s = NAN};
     so_show show;
-    settle(&show, t, &t->writer);
-    so_status status = so_turn_feed(t->session, q, &answer, &show, NULL, error);
+    settle(&show, t);
+    so_status status = so_turn_feed(t->session, q, &answer, &show, error);
     if (status == SO_OK)
         status = so_turn_reply(t->session, SO_WANT_TEXT | (t->wav ? SO_WANT_VOICE : 0), &answer, &show, error);
-    if (status == SO_OK) so_answer_speed(stderr, &answer);
+    if (status == SO_OK) tell(t, &answer, true);
     so_answer_clear(&answer);
     return status;
 }
 
+/* A picture is kept for the next turn; a recording and words are one each. Takes the operand over. */
+static so_status take_operand(talk *t, so_operand *o, so_error *error)
+{
+    if (o->kind == SO_OPERAND_PICTURE) {
+        if (t->seen.name)
+            return so_fail(error, SO_ERR_ARG, "a picture belongs to the turn after it, found %s and %s before one",
+                           t->seen.name, o->name);
+        t->seen = *o;
+        *o = (so_operand){.kind = SO_OPERAND_WORDS};
+        return SO_OK;
+    }
+    so_question q = {.seen = t->seen.name ? &t->seen.picture : NULL,
+                     .seen_name = t->seen.name,
+                     .said = o->kind == SO_OPERAND_SOUND ? &o->sound : NULL,
+                     .said_name = o->name,
+                     .text = o->words};
+    SO_TRY(file_turn(t, &q, error));
+    so_operand_clear(&t->seen);
+    return SO_OK;
+}
+
 static so_status turns(talk *t, int n, char **file, so_error *error)
 {
-    so_question q = {.picture = t->picture};
-    for (int i = 0; i < n && !so_cli_stop; i++) {
-        if (so_is_picture(file[i])) {
-            q.picture = file[i];
-            continue;
-        }
-        if (so_is_sound(file[i]))
-            q.speech = file[i];
-        else
-            q.text = file[i];
-        SO_TRY(file_turn(t, &q, error));
-        q = (so_question){0};
+    for (int i = 0; i < n; i++) {
+        so_operand o;
+        SO_TRY(so_turn_stopped(error));
+        so_status status =
+            so_operand_read(&o, file[i], SO_TAKES_WORDS | SO_TAKES_PICTURE | SO_TAKES_SOUND | SO_TAKES_TYPED, error);
+        if (status == SO_OK) status = take_operand(t, &o, error);
+        so_operand_clear(&o);
+        SO_TRY(status);
     }
-    return SO_OK;
+    if (t->text) {
+        so_question q = {.seen = t->seen.name ? &t->seen.picture : NULL, .seen_name = t->seen.name, .text = t->text};
+        return file_turn(t, &q, error);
+    }
+    return t->seen.name ? so_fail(error, SO_ERR_ARG, "%s: a picture, and no turn after it", t->seen.name) : SO_OK;
 }
 
 /* What was said before a turn failed, or before a signal, is kept. */
 static so_status by_files(talk *t, int n, char **file, so_error *error)
 {
-    if (t->wav) SO_TRY(so_wav_open(&t->writer, t->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
+    if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, SO_VOICE_RATE, error));
     so_status status = turns(t, n, file, error);
-    so_status written = t->wav ? so_wav_close(&t->writer, status == SO_OK ? error : NULL) : SO_OK;
+    if (!t->wav || (status != SO_OK && !t->writer.n && !t->writer.wav.n)) return status;
+    so_status written = so_sound_writer_close(&t->writer, status == SO_OK ? error : NULL);
     return status == SO_OK ? written : status;
 }
 
@@ -168,19 +206,22 @@ static so_status answer_aloud(talk *t, so_answer *answer, so_show *show, output 
 static so_status converse(talk *t, so_error *error)
 {
     output out = {.talk = t};
-    if (t->picture) {
-        so_question q = {.picture = t->picture};
-        SO_TRY(so_turn_feed(t->session, &q, NULL, NULL, NULL, error));
+    if (t->seen.name) {
+        so_question q = {.seen = &t->seen.picture, .seen_name = t->seen.name};
+        SO_TRY(so_turn_feed(t->session, &q, NULL, NULL, error));
     }
     fprintf(stderr, "speak; Ctrl-C ends the conversation\n");
     while (!so_cli_stop) {
         so_answer answer = {.first_heard_s = NAN};
         so_show show;
-        settle(&show, t, &t->writer);
+        settle(&show, t);
         show.voice = play;
         show.context = &out;
         so_status status = listen(t, &answer, &show, error);
-        if (status == SO_OK && !so_cli_stop) status = answer_aloud(t, &answer, &show, &out, error);
+        if (status == SO_OK && !so_cli_stop) {
+            status = answer_aloud(t, &answer, &show, &out, error);
+            if (status == SO_OK) tell(t, &answer, false);
+        }
         so_answer_clear(&answer);
         SO_TRY(status);
     }
@@ -190,10 +231,10 @@ static so_status converse(talk *t, so_error *error)
 static so_status by_devices(talk *t, so_error *error)
 {
     SO_TRY(so_device_open(&t->device, t->microphone, t->speaker, error));
-    if (t->wav) SO_TRY(so_wav_open(&t->writer, t->wav, SO_AUDIO_WAV_S16, SO_VOICE_RATE, error));
+    if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, SO_VOICE_RATE, error));
     so_status status = converse(t, error);
     /* A microphone that is pulled out ends the talk, and what was said is kept. */
-    so_status written = t->wav ? so_wav_close(&t->writer, status == SO_OK ? error : NULL) : SO_OK;
+    so_status written = t->wav ? so_sound_writer_close(&t->writer, status == SO_OK ? error : NULL) : SO_OK;
     return status == SO_OK ? written : status;
 }
 
@@ -202,12 +243,15 @@ static int run(int argc, char **argv)
     static talk t = {.setting.patience = 0.5}; /* its pieces of sound are too much for a stack */
     const so_option options[] = {
         {"picture", SO_OPTION_TEXT, &t.picture, "FILE", "what the conversation is about"},
-        {"wav", SO_OPTION_TEXT, &t.wav, "FILE", "write the answers' speech"},
+        {"text", SO_OPTION_TEXT, &t.text, "WORDS", "the last turn in words, whatever they look like"},
+        {"wav", SO_OPTION_TEXT, &t.wav, "FILE", "write the answers' speech; - for WAV to standard output"},
+        {"json", SO_OPTION_FLAG, &t.json, NULL, "one JSON object a turn"},
         {"patience", SO_OPTION_REAL, &t.setting.patience, "S", "seconds of silence that end your turn", 0.1, 10},
         {"interrupt", SO_OPTION_FLAG, &t.interrupt, NULL, "speaking stops the answer (wear headphones)"},
         {"microphone", SO_OPTION_TEXT, &t.microphone, "NAME", "a part of its name; the default one when not given"},
         {"speaker-device", SO_OPTION_TEXT, &t.speaker, "NAME", "a part of its name; the default one when not given"},
         {"devices", SO_OPTION_FLAG, &t.list, NULL, "list microphones and speakers"},
+        SO_WAIT_OPTION,
         SO_MODEL_OPTIONS(t.setting),
         SO_SESSION_OPTIONS(t.setting),
         {0},
@@ -216,10 +260,15 @@ static int run(int argc, char **argv)
     if (status >= 0) return status;
     so_error error = {0};
     if (t.list) return so_cli_end(so_device_list(&error), &error);
-    so_status s = so_setting_open(&t.setting, &t.model, &error);
+    so_outputs out = {.wav = t.wav};
+    so_status s = so_outputs_settle(&out, &error);
+    t.wav = out.wav;
+    if (s == SO_OK && t.picture) s = so_operand_read(&t.seen, t.picture, SO_TAKES_PICTURE, &error);
+    if (s == SO_OK) s = so_setting_open(&t.setting, &t.model, &error);
     if (s == SO_OK) s = so_setting_session(&t.setting, t.model, &t.session, &error);
-    if (s == SO_OK) s = n ? by_files(&t, n, argv, &error) : by_devices(&t, &error);
-    so_wav_drop(&t.writer);
+    if (s == SO_OK) s = n || t.text ? by_files(&t, n, argv, &error) : by_devices(&t, &error);
+    so_sound_writer_drop(&t.writer);
+    so_operand_clear(&t.seen);
     so_device_close(&t.device);
     so_session_close(&t.session);
     so_model_close(&t.model);
@@ -229,8 +278,10 @@ static int run(int argc, char **argv)
 const so_verb so_verb_talk = {
     "talk", "a conversation by microphone and speaker, or by files", "talk [FILE|WORDS...] [options]",
     "Without files: microphone and speaker. With files: every recording (or word in quotes) is one turn of the same\n"
-    "conversation, and a picture (one a conversation) belongs to the turn after it.\n\n"
+    "conversation, and a picture (one a conversation) belongs to the turn after it. Files are told by what they hold,\n"
+    "and - is standard input. What was spoken before a turn that fails is kept. Ctrl-C ends the talk with 130.\n\n"
     "examples:\n"
     "  stream-omni talk --picture table.png\n"
-    "  stream-omni talk table.png first.wav second.wav --wav answers.wav\n",
+    "  stream-omni talk table.png first.wav second.wav --wav answers.wav\n"
+    "  stream-omni talk table.png \"What is red?\" \"And what is blue?\" --json\n",
     run};

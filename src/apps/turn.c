@@ -3,13 +3,21 @@
 #define _GNU_SOURCE
 #include "apps/turn.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/operand.h"
 #include "base/error.h"
-#include "media/image.h"
+
+/* A path that was named must be there; the reader of models would go on without. */
+static so_status check_named(const char *option, const char *path, so_error *error)
+{
+    if (!path || access(path, R_OK) == 0) return SO_OK;
+    return so_fail(error, SO_ERR_IO, "%s %s: %s", option, path, strerror(errno));
+}
 
 so_status so_setting_open(const so_setting *s, so_model **model, so_error *error)
 {
@@ -21,6 +29,9 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
                                 .codec = s->codec,
                                 .speaker = s->speaker,
                                 .prefault = s->prefault};
+    SO_TRY(so_operand_check_model(s->model, error));
+    SO_TRY(check_named("--tokenizer", s->tokenizer, error));
+    SO_TRY(check_named("--codec", s->codec, error));
     if (s->precision && strcmp(s->precision, "exact") && strcmp(s->precision, "int8"))
         return so_fail(error, SO_ERR_ARG, "--precision is 'exact' or 'int8', found '%s'", s->precision);
     if (s->precision) options.precision = strcmp(s->precision, "int8") ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
@@ -158,7 +169,7 @@ static so_status take_voice(so_answer *a, so_show *show, const so_event *e, so_e
     if (to > from) snprintf(t.text, sizeof t.text, "%.*s", (int)(to - from), a->text + from);
     SO_TRY(append(&a->pcm, &a->samples, sizeof *e->pcm, e->pcm, e->samples, error));
     SO_TRY(append(&a->piece, &a->pieces, sizeof t, &t, 1, error));
-    if (show && show->wav) SO_TRY(so_wav_put(show->wav, e->pcm, (int64_t)e->samples, error));
+    if (show && show->wav) SO_TRY(so_sound_writer_put(show->wav, e->pcm, (int64_t)e->samples, error));
     if (show && show->voice) show->voice(show->context, e->pcm, e->samples);
     return SO_OK;
 }
@@ -199,16 +210,6 @@ so_status so_turn_drain(so_session *session, so_answer *answer, so_show *show, s
 /* ---- feeding */
 so_status so_turn_stopped(so_error *error) { return so_cli_stop ? so_fail(error, SO_ERR_STOPPED, "stopped") : SO_OK; }
 
-static so_status feed_picture(so_session *session, const char *path, so_error *error)
-{
-    so_image image = {0};
-    SO_TRY(so_image_read(&image, path, 0, error));
-    if (image.frames > 1) fprintf(stderr, "note: %s: the first of %d pictures\n", path, image.frames);
-    so_status status = so_feed_image(session, image.rgb, image.w, image.h, error);
-    so_image_clear(&image);
-    return status == SO_OK ? status : so_fail_in(error, "%s", path);
-}
-
 static so_status feed_speech(so_session *session, const so_audio *audio, so_answer *answer, so_show *show,
                              so_error *error)
 {
@@ -222,19 +223,12 @@ static so_status feed_speech(so_session *session, const so_audio *audio, so_answ
     return SO_OK;
 }
 
-so_status so_turn_feed(so_session *session, const so_question *q, so_answer *answer, so_show *show, so_audio *pcm,
-                       so_error *error)
+so_status so_turn_feed(so_session *session, const so_question *q, so_answer *answer, so_show *show, so_error *error)
 {
-    if (q->picture) SO_TRY(feed_picture(session, q->picture, error));
-    if (q->seen) SO_TRY(so_feed_image(session, q->seen->rgb, q->seen->w, q->seen->h, error));
-    if (q->said) SO_TRY(feed_speech(session, q->said, answer, show, error));
-    if (q->speech) {
-        so_audio own = {0}, *audio = pcm ? pcm : &own;
-        SO_TRY(so_audio_read(audio, q->speech, 0, error));
-        so_status status = feed_speech(session, audio, answer, show, error);
-        so_audio_clear(&own);
-        if (status != SO_OK) return so_fail_in(error, "%s", q->speech);
-    }
+    if (q->seen && so_feed_image(session, q->seen->rgb, q->seen->w, q->seen->h, error) != SO_OK)
+        return q->seen_name ? so_fail_in(error, "%s", q->seen_name) : error->status;
+    if (q->said && feed_speech(session, q->said, answer, show, error) != SO_OK)
+        return q->said_name ? so_fail_in(error, "%s", q->said_name) : error->status;
     return q->text ? so_feed_text(session, q->text, error) : SO_OK;
 }
 

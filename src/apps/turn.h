@@ -6,6 +6,7 @@
 #include "apps/cli.h"
 #include "media/audio.h"
 #include "media/image.h"
+#include "media/sound_writer.h"
 #include "so.h"
 
 /* What options say about the model and the session; start from so_setting_defaults. */
@@ -82,7 +83,7 @@ void so_answer_clear(so_answer *answer);
 /* What is shown while an answer is made. */
 typedef struct so_show {
     bool transcript, text, labels; /* on stdout as they come; with "heard:" and "answer:" before them */
-    so_wav_writer *wav;            /* the voice goes there too; may be NULL */
+    so_sound_writer *wav;          /* the voice goes there too; may be NULL */
     void (*voice)(void *context, const float *pcm, size_t samples); /* and there; may be NULL */
     void *context;
     /* private */
@@ -92,17 +93,17 @@ typedef struct so_show {
 
 /* What a turn consists of; any may be NULL. */
 typedef struct so_question {
-    const char *picture, *speech, *text; /* two paths and words */
-    const so_image *seen;                /* in place of a path */
+    const so_image *seen;
     const so_audio *said;
+    const char *text;
+    const char *seen_name, *said_name; /* for errors */
 } so_question;
 
 /* SO_ERR_STOPPED once a signal has asked the program to end. */
 so_status so_turn_stopped(so_error *error);
-/* Feeds picture, speech (in pieces, taking what is heard meanwhile) and words. `pcm` (may be NULL) receives the speech,
- * which the caller clears with so_audio_clear. */
+/* Feeds picture, speech (in pieces, taking what is heard meanwhile) and words. */
 so_status so_turn_feed(so_session *session, const so_question *question, so_answer *answer, so_show *show,
-                       so_audio *pcm, so_error *error);
+                       so_error *error);
 /* The same in steps: so_reply; one event; the line break after the text shown. */
 so_status so_turn_begin(so_session *session, unsigned want, so_answer *answer, so_error *error);
 so_status so_turn_step(so_session *session, so_answer *answer, so_show *show, bool *done, so_error *error);

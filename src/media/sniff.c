@@ -170,7 +170,7 @@ static so_sniffed sniff_text(const unsigned char *p, size_t size)
 so_sniffed so_sniff(const void *data, size_t size)
 {
     const unsigned char *p = data;
-    if (!size) return (so_sniffed){SO_CONTENT_EMPTY, "an empty file", NULL};
+    if (!size) return (so_sniffed){SO_CONTENT_EMPTY, "nothing", NULL};
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
         const signature *s = &signatures[i];
         if (has(p, size, s->at, s->bytes, s->length)) return s->is;
