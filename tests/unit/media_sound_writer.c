@@ -51,7 +51,7 @@ static void expect_tone(const so_audio *a)
     double energy = 0;
     int ups = 0;
     for (int64_t i = 1; i < a->n; i++) {
-        energy += (double)a->samples[i] * a->samples[i];
+        energy += (double)a->samples[i] * (double)a->samples[i];
         ups += a->samples[i - 1] < 0 && a->samples[i] >= 0;
     }
     assert_true(fabs((double)a->n / a->rate - 1) < 0.11); /* MP3 and Opus begin early and end late */
