@@ -234,6 +234,34 @@ void so_session_stop(so_session *session);
  * then. */
 so_status so_session_heard(so_session *session, double seconds, so_error *error);
 
+/* ---- the user's voice, without a model */
+/* Tells where speech begins and ends in a stream of 16-bit samples: what stands out of the noise and has a pitch.
+ * Independent of models and sessions; one thread at a time; after opening nothing is allocated. */
+typedef struct so_vad so_vad;
+typedef struct so_vad_options {
+    int rate;         /* Hz, 8000 to 384000; 0: 16000 */
+    double threshold; /* 0 to 1, higher for loud surroundings: speech is 3 + 12 threshold dB above the noise; 0: 0.5 */
+    int padding_ms;   /* how much earlier a beginning is told */
+    int silence_ms;   /* of quiet that end speech; 0: 500 */
+    int least_ms;     /* of sound that are speech; 0: 80 */
+} so_vad_options;
+
+typedef enum so_vad_kind { SO_VAD_NONE, SO_VAD_BEGAN, SO_VAD_ENDED } so_vad_kind;
+typedef struct so_vad_event {
+    so_vad_kind kind;
+    int64_t at_ms; /* since opening; of a beginning and of an end, which are told some time after it */
+} so_vad_event;
+
+/* `options` may be NULL. Close with so_vad_close, which accepts NULL and a null detector. */
+so_status so_vad_open(so_vad **out, const so_vad_options *options, so_error *error);
+void so_vad_close(so_vad **vad);
+/* Takes samples up to the next event; *used (may be NULL) says how many: feed the rest again. event->kind is
+ * SO_VAD_NONE when all were taken and nothing happened. A null detector, null samples and a null event are accepted. */
+void so_vad_feed(so_vad *vad, const int16_t *pcm, size_t samples, size_t *used, so_vad_event *event);
+/* How loud the speaker is from now on (root mean square, 0 to 1; 0: silent): while it plays, and 250 ms longer, speech
+ * must stand out of what may come back from it. */
+void so_vad_playing(so_vad *vad, double level);
+
 /* ---- abilities on their own */
 /* Speech to units: out gets at most `capacity`; *n is the true number. */
 so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, int rate, int32_t *out, size_t capacity,
