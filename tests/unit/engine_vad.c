@@ -56,10 +56,10 @@ static void vowel(float *x, size_t n, int rate, double level)
     }
 }
 
-static void near_ms(int64_t found, double expected, double within)
+static void near_ms(int64_t ms, double expected, double within)
 {
-    if (fabs((double)found - expected) > within)
-        fail_msg("%lld ms, expected %.0f, within %.0f", (long long)found, expected, within);
+    if (fabs((double)ms - expected) > within)
+        fail_msg("%lld ms, expected %.0f, within %.0f", (long long)ms, expected, within);
 }
 
 static void silence_and_noise_are_no_speech(void **state)
