@@ -72,14 +72,32 @@ static double seconds(bench_fn fn, const bench *b, int reps)
 
 static void product(const bench *b)
 {
-    b->k->gemm(b->pool, b->ta, b->tb, b->m, b->n, b->len, b->a, b->ta ? b->m : b->len, b->b, b->tb ? b->len : b->n, 0,
-               b->c, b->n);
+    b->k->gemm(b->pool, &(so_gemm){.ta = b->ta,
+                                   .tb = b->tb,
+                                   .m = b->m,
+                                   .n = b->n,
+                                   .k = b->len,
+                                   .a = b->a,
+                                   .lda = b->ta ? b->m : b->len,
+                                   .b = b->b,
+                                   .ldb = b->tb ? b->len : b->n,
+                                   .c = b->c,
+                                   .ldc = b->n});
 }
 
 static void product_bf16(const bench *b)
 {
-    b->k->gemm_bf16(b->pool, b->ta, b->tb, b->m, b->n, b->len, b->a, b->ta ? b->m : b->len, b->b, b->tb ? b->len : b->n,
-                    0, b->c, b->n);
+    b->k->gemm_bf16(b->pool, &(so_gemm){.ta = b->ta,
+                                        .tb = b->tb,
+                                        .m = b->m,
+                                        .n = b->n,
+                                        .k = b->len,
+                                        .a = b->a,
+                                        .lda = b->ta ? b->m : b->len,
+                                        .b = b->b,
+                                        .ldb = b->tb ? b->len : b->n,
+                                        .c = b->c,
+                                        .ldc = b->n});
 }
 
 static void products(const so_kernels *k, so_pool *pool, const char *name, bench_fn fn)
@@ -101,7 +119,10 @@ static void products(const so_kernels *k, so_pool *pool, const char *name, bench
     }
 }
 
-static void decode(const bench *b) { b->k->linear(b->pool, b->type, b->b, b->n, b->len, b->a, b->m, NULL, b->c); }
+static void decode(const bench *b)
+{
+    b->k->linear(b->pool, &(so_product){.type = b->type, .w = b->b, .n = b->n, .y = b->c}, b->len, b->a, b->m);
+}
 
 static void decoding(const so_kernels *k, so_pool *pool)
 {

@@ -67,7 +67,7 @@ int main(int argc, char **argv)
     for (int step = 0; step < steps; step++) {
         double t0 = now();
         so_pass pass;
-        so_pass_init(&pass, &arena, pool, getenv("BF16") ? so_kernels_bf16() : so_kernels_best());
+        so_pass_init(&pass, &arena, pool, getenv("BF16") ? so_kernels_best()->train_bf16 : so_kernels_best());
         pass.recording = true;
         so_batch *batch = so_batch_many(&pass, B, (int64_t[]){T, T, T, T}, NULL);
         so_tensor *x = so_llama_forward(&pass, &net, so_embed(&pass, part.embed, B * T, ids), batch);

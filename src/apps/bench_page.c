@@ -34,11 +34,13 @@ static double largest_resident(void)
 so_status so_bench_page_begin(so_bench_page *page, const char *model, so_pool *pool, bool processor_time,
                               so_error *error)
 {
+    const so_kernels *chosen;
+    SO_TRY(so_kernels_choose(&chosen, error));
     SO_TRY(so_peak_measure(&page->peak, pool, processor_time, error));
     forget_largest();
     const so_peak *p = &page->peak;
     int threads = so_pool_threads(pool);
-    const char *kernels = so_kernels_best()->name;
+    const char *kernels = chosen->name;
     if (page->json) {
         printf("{\"model\": ");
         so_json_text(stdout, model);

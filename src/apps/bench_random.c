@@ -94,6 +94,7 @@ so_status so_bench_random(const so_bench_ask *ask, so_error *error)
     char title[128];
     snprintf(title, sizeof title, "%s%s%s, random weights", ask->name, so_bench_knows(ask->name) ? " " : "",
              so_bench_knows(ask->name) ? ask->type : "");
+    SO_TRY(so_kernels_choose(&bench.kernels, error));
     if (ask->threads != 1) SO_TRY(so_pool_open(&bench.pool, (int)ask->threads, error));
     SO_TRY_GO(so_bench_page_begin(&p.page, title, bench.pool, ask->processor_time, error));
     so_bench_page_rows(&p.page);

@@ -1,6 +1,6 @@
 /* Blocks of quantised weights as they lie in memory and in GGUF files, byte for byte those of ggml.
  *
- * A half is an IEEE f16. Blocks lie on any address: read halves with so_block_half. In every type the low nibbles hold
+ * A half is an IEEE f16. Blocks lie on any address: read halves with so_block_f16. In every type the low nibbles hold
  * the earlier weights. Source: the GGUF specification and the `gguf` package's dequantisers (tools/quant_golden.py).
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -58,7 +58,7 @@ _Static_assert(sizeof(so_block_q8_0) == 34 && sizeof(so_block_q4_0) == 18 && siz
 _Static_assert(sizeof(so_block_q4_k) == 144 && sizeof(so_block_q5_k) == 176 && sizeof(so_block_q6_k) == 210,
                "256 weights");
 
-static inline float so_block_half(const uint8_t half[2])
+static inline float so_block_f16(const uint8_t half[2])
 {
     uint16_t h;
     memcpy(&h, half, 2);

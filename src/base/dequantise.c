@@ -5,13 +5,13 @@
 
 static void read_q8_0(const so_block_q8_0 *b, float *out)
 {
-    float scale = so_block_half(b->scale);
+    float scale = so_block_f16(b->scale);
     for (int i = 0; i < 32; i++) out[i] = scale * (float)b->q[i];
 }
 
 static void read_q4_0(const so_block_q4_0 *b, float *out)
 {
-    float scale = so_block_half(b->scale);
+    float scale = so_block_f16(b->scale);
     for (int i = 0; i < 16; i++) {
         out[i] = scale * (float)((b->q[i] & 15) - 8);
         out[16 + i] = scale * (float)((b->q[i] >> 4) - 8);
@@ -20,7 +20,7 @@ static void read_q4_0(const so_block_q4_0 *b, float *out)
 
 static void read_q5_0(const so_block_q5_0 *b, float *out)
 {
-    float scale = so_block_half(b->scale);
+    float scale = so_block_f16(b->scale);
     for (int i = 0; i < 16; i++) {
         int low = (b->high[i / 8] >> i % 8 & 1) << 4, high = (b->high[2 + i / 8] >> i % 8 & 1) << 4;
         out[i] = scale * (float)((low | (b->q[i] & 15)) - 16);
@@ -33,7 +33,7 @@ static void read_affine(const uint8_t scale[2], const uint8_t least[2], const ui
                         const uint8_t *q, float *out)
 {
     uint8_t s[8], m[8];
-    float d = so_block_half(scale), dm = so_block_half(least);
+    float d = so_block_f16(scale), dm = so_block_f16(least);
     so_block_six(six, s, m);
     for (int g = 0; g < 8; g++) {
         float step = d * (float)s[g], below = dm * (float)m[g];
@@ -47,7 +47,7 @@ static void read_affine(const uint8_t scale[2], const uint8_t least[2], const ui
 
 static void read_q6_k(const so_block_q6_k *b, float *out)
 {
-    float d = so_block_half(b->scale);
+    float d = so_block_f16(b->scale);
     for (int i = 0; i < 256; i++) {
         int half = i / 128, c = i % 128 / 32, at = i % 32;
         int low = b->low[64 * half + 32 * (c % 2) + at] >> c / 2 * 4 & 15, high = b->high[32 * half + at] >> 2 * c & 3;

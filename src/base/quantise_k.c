@@ -30,10 +30,15 @@ static float error_of(const float *x, const float *w, float s, float m, float to
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-/* Which of the neighbouring 6-bit codes of scale and least leave the smallest error. */
-static void choose_six(const float *x, const float *w, float d, float dm, float top, float s, float m, uint8_t *code_s,
-                       uint8_t *code_m)
+typedef struct affine {
+    float scale, least;
+} affine;
+
+/* Which of the neighbouring 6-bit codes, in these units, of a fitted scale and least leave the smallest error. */
+static void choose_six(const float *x, const float *w, const affine *unit, const affine *fit, float top,
+                       uint8_t *code_s, uint8_t *code_m)
 {
+    float d = unit->scale, dm = unit->least, s = fit->scale, m = fit->least;
     int s0 = (int)so_fit_clamp(so_fit_round(s * inverse_of(d)), 0, 63);
     int m0 = (int)so_fit_clamp(so_fit_round(m * inverse_of(dm)), 0, 63);
     float best = INFINITY;
@@ -61,7 +66,7 @@ static void write_affine(const float *x, const float *w, int codes, uint8_t scal
     }
     float d = store_half(scale, most_s / 63), dm = store_half(least, most_m / 63);
     for (int g = 0; g < 8; g++) {
-        choose_six(x + 32 * g, w + 32 * g, d, dm, top, s[g], m[g], &cs[g], &cm[g]);
+        choose_six(x + 32 * g, w + 32 * g, &(affine){d, dm}, &(affine){s[g], m[g]}, top, &cs[g], &cm[g]);
         float below = dm * (float)cm[g], inverse = inverse_of(d * (float)cs[g]);
         for (int i = 32 * g; i < 32 * g + 32; i++)
             code[i] = (uint8_t)so_fit_round(so_fit_clamp((x[i] + below) * inverse, 0, top));

@@ -276,6 +276,11 @@ static so_status take_voice(so_codec *codec, const so_codec_source *source, cons
 
 /* ---- networks */
 
+static const so_kernels *kernels_of(const so_codec_source *source)
+{
+    return source->kernels ? source->kernels : so_kernels_c();
+}
+
 static so_status start_part(so_codec_part *part, so_binder *binder, const so_codec_source *source,
                             const so_views *views, so_error *error)
 {
@@ -284,8 +289,9 @@ static so_status start_part(so_codec_part *part, so_binder *binder, const so_cod
     *binder = (so_binder){.store = &part->store,
                           .source = views,
                           .pool = source->pool,
+                          .kernels = kernels_of(source),
                           .expand = true,
-                          .halve = source->bf16,
+                          .bf16 = source->bf16,
                           .check_finite = true};
     return SO_OK;
 }
@@ -297,7 +303,7 @@ static so_status bind_ears(so_codec *codec, const so_codec_source *source, const
     SO_TRY(start_part(&codec->ears, &binder, source, s->ears, error));
     SO_TRY(so_speech_tokenizer_bind(&codec->tokenizer, &config, s->ears_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the speech tokenizer", error));
-    if (source->bf16) SO_TRY(so_store_halve(&codec->ears.store, NULL, source->pool, error));
+    if (source->bf16) SO_TRY(so_store_lay_bf16(&codec->ears.store, NULL, kernels_of(source), source->pool, error));
     if (source->gguf) so_store_forget(&codec->ears.store, s->ears);
     codec->hears = true;
     SO_TRY(so_mel_open(&codec->mel, SO_MEL_WHISPER, error));
@@ -315,15 +321,16 @@ static so_status bind_mouth(so_codec *codec, const so_codec_source *source, cons
     SO_TRY(start_part(&codec->flow_part, &binder, source, s->flow, error));
     SO_TRY(so_flow_bind(&codec->flow, &flow, s->flow_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the flow", error));
-    if (source->bf16) SO_TRY(so_store_halve(&codec->flow_part.store, NULL, source->pool, error));
+    if (source->bf16) SO_TRY(so_store_lay_bf16(&codec->flow_part.store, NULL, kernels_of(source), source->pool, error));
     if (source->gguf) so_store_forget(&codec->flow_part.store, s->flow);
     SO_TRY(start_part(&codec->hift_part, &binder, source, s->hift, error));
-    binder.halve = false; /* its weights are folded first */
+    binder.bf16 = false; /* its weights are folded first */
     SO_TRY(so_hift_bind(&codec->hift, &hift, s->hift_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the vocoder", error));
     if (source->gguf) so_store_forget(&codec->hift_part.store, s->hift);
-    SO_TRY(so_hift_fold(&codec->hift, &codec->hift_part.store.memory, error));
-    if (source->bf16) SO_TRY(so_hift_halve(&codec->hift, &codec->hift_part.store.memory, source->pool, error));
+    SO_TRY(so_hift_fold(&codec->hift, kernels_of(source), &codec->hift_part.store.memory, error));
+    if (source->bf16)
+        SO_TRY(so_hift_lay_bf16(&codec->hift, kernels_of(source), &codec->hift_part.store.memory, source->pool, error));
     codec->speaks = true;
     return SO_OK;
 }

@@ -48,8 +48,9 @@ typedef struct so_codec {
 typedef struct so_codec_source {
     const char *folder; /* or */
     const so_gguf *gguf;
-    const char *speaker; /* name in the file of voices; NULL: "英文女", else the first */
-    bool bf16;           /* lay weights out for products in bf16, which the kernels of so_kernels_half do */
+    const char *speaker;       /* name in the file of voices; NULL: "英文女", else the first */
+    bool bf16;                 /* lay weights out for products in bf16, where these kernels gain by it */
+    const so_kernels *kernels; /* what the networks will be computed with; NULL: the portable ones */
     so_pool *pool;
 } so_codec_source;
 

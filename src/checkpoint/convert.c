@@ -79,7 +79,7 @@ so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n,
 
 void so_convert_job_close(so_convert_job *job)
 {
-    so_pour_clear(&job->list);
+    so_copy_clear(&job->list);
     so_mixture_close(&job->mixture);
     so_pool_close(&job->pool);
     so_source_close(&job->source);
@@ -98,14 +98,14 @@ so_status so_convert_make(so_convert_job *job, int which, const char *name, cons
     *view = (so_view){.name = name, .type = SO_F32, .n_dims = rows ? 2 : 1, .dim = {rows ? rows : cols, cols}};
     view->data = job->numbers[which];
     view->bytes = bytes;
-    return so_pour_add(&job->list, name, view, SO_F32, 0, error);
+    return so_copy_add(&job->list, name, view, SO_F32, 0, error);
 }
 
 so_status so_convert_add(so_convert_job *job, const char *name, const so_view *view, so_type type, int64_t heads,
                          so_error *error)
 {
-    SO_TRY(so_pour_add(&job->list, name, view, type, heads, error));
-    so_pour_item *item = &job->list.item[job->list.count - 1];
+    SO_TRY(so_copy_add(&job->list, name, view, type, heads, error));
+    so_copy_item *item = &job->list.item[job->list.count - 1];
     item->mapped = so_names_find(&job->source.copied, so_span_of(view->name)) < 0;
     if (job->mixture && view->n_dims == 2)
         item->importance = so_mixture_importance(job->mixture, view->name, view->dim[1]);
@@ -128,9 +128,9 @@ void so_convert_identity(const so_convert_job *job, const char *head, size_t byt
 
 static so_status trusted(const void *source, so_error *error) { return so_source_unchanged(source, error); }
 
-so_pour_work so_convert_work(const so_convert_job *job)
+so_copy_work so_convert_work(const so_convert_job *job)
 {
-    return (so_pour_work){.pool = job->pool,
+    return (so_copy_work){.pool = job->pool,
                           .step = job->options->step,
                           .context = job->options->context,
                           .trusted = trusted,
@@ -185,7 +185,7 @@ static so_status head_of(so_convert_job *job, so_gguf_writer *keys, const split 
         SO_TRY_GO(so_gguf_set_i32(w, "split.tensors.count", (int32_t)job->list.count, error));
     }
     for (int64_t k = s->first[i]; k < s->first[i + 1]; k++) {
-        const so_pour_item *t = &job->list.item[k];
+        const so_copy_item *t = &job->list.item[k];
         SO_TRY_GO(so_gguf_declare(w, t->name, t->type, t->n_dims, t->dim, error));
     }
     SO_TRY_GO(so_gguf_head(w, head, bytes, error));
@@ -195,14 +195,21 @@ done:
 }
 
 static so_status write_file(so_convert_job *job, so_gguf_writer *keys, const split *s, int64_t i, const char *path,
-                            so_pour_work *work, so_error *error)
+                            so_copy_work *work, so_error *error)
 {
     char *head, identity[96];
     size_t bytes;
     SO_TRY(head_of(job, keys, s, i, &head, &bytes, error));
     so_convert_identity(job, head, bytes, identity);
-    so_status status = so_pour_file(&job->list, s->first[i], s->first[i + 1] - s->first[i], path, identity, head, bytes,
-                                    SO_GGUF_ALIGNMENT, work, error);
+    so_status status = so_copy_file(&(so_copy_target){.list = &job->list,
+                                                      .first = s->first[i],
+                                                      .n = s->first[i + 1] - s->first[i],
+                                                      .path = path,
+                                                      .identity = identity,
+                                                      .head = head,
+                                                      .head_bytes = bytes,
+                                                      .alignment = SO_GGUF_ALIGNMENT},
+                                    work, error);
     free(head);
     return status;
 }
@@ -210,7 +217,7 @@ static so_status write_file(so_convert_job *job, so_gguf_writer *keys, const spl
 /* The first file, without which the others are nothing, comes last. The guard is locked all the while, and its length
  * is the number of files that are done. */
 static so_status write_split(so_convert_job *job, so_gguf_writer *keys, const split *s, const char *path,
-                             so_pour_work *work, so_error *error)
+                             so_copy_work *work, so_error *error)
 {
     so_part guard;
     char identity[96], file[4096], sizes[64];
@@ -235,7 +242,7 @@ done:
     return status;
 }
 
-static void count(so_convert_job *job, const split *s, so_pour_work *work)
+static void count(so_convert_job *job, const split *s, so_copy_work *work)
 {
     so_convert_result *r = job->result;
     r->files = s->files;
@@ -248,7 +255,7 @@ static void count(so_convert_job *job, const split *s, so_pour_work *work)
 
 so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_writer **keys, so_error *error)
 {
-    so_pour_work work = so_convert_work(job);
+    so_copy_work work = so_convert_work(job);
     split s = {0};
     so_status status;
     SO_TRY_GO(make_split(job, &s, error));

@@ -3,9 +3,9 @@
 #ifndef SO_CHECKPOINT_CONVERT_H
 #define SO_CHECKPOINT_CONVERT_H
 
+#include "checkpoint/copy.h"
 #include "checkpoint/quant_rules.h"
 #include "checkpoint/source.h"
-#include "checkpoint/stream.h"
 #include "so_checkpoint.h"
 
 /* A target being gathered: the source it comes from, and what made-up tensors point to. */
@@ -13,7 +13,7 @@ typedef struct so_convert_job {
     const so_convert_options *options;
     so_convert_result *result;
     so_source source;
-    so_pour_list list;
+    so_copy_list list;
     so_mixture *mixture; /* NULL: types stay as they are */
     so_pool *pool;
     so_view made[2]; /* tensors that no file holds */
@@ -38,7 +38,7 @@ so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_w
 /* Licence keys, for models that owe them. */
 so_status so_convert_licences(const so_convert_job *job, so_gguf_writer *out, so_error *error);
 /* What writing a target of this job takes along. */
-so_pour_work so_convert_work(const so_convert_job *job);
+so_copy_work so_convert_work(const so_convert_job *job);
 /* The hash by which a run that goes on knows its part: of the source's files and of a head. */
 void so_convert_identity(const so_convert_job *job, const char *head, size_t bytes, char out[96]);
 

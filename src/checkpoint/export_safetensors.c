@@ -40,9 +40,9 @@ static so_status add_group(so_convert_job *job, const group *g, so_error *error)
 }
 
 /* Wide types first: the format has no padding, and so every tensor lies on its boundary. Otherwise the order stays. */
-static so_status sort_wide(so_pour_list *list, so_error *error)
+static so_status sort_wide(so_copy_list *list, so_error *error)
 {
-    so_pour_item *sorted = malloc((size_t)(list->count + 1) * sizeof *sorted);
+    so_copy_item *sorted = malloc((size_t)(list->count + 1) * sizeof *sorted);
     if (!sorted) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of tensors");
     int64_t n = 0;
     for (int width = 8; width; width /= 2)
@@ -53,7 +53,7 @@ static so_status sort_wide(so_pour_list *list, so_error *error)
     return SO_OK;
 }
 
-static so_status write_shard(so_convert_job *job, int64_t first, int64_t n, const char *path, so_pour_work *work,
+static so_status write_shard(so_convert_job *job, int64_t first, int64_t n, const char *path, so_copy_work *work,
                              so_error *error)
 {
     so_safetensors_writer *w = NULL;
@@ -63,12 +63,20 @@ static so_status write_shard(so_convert_job *job, int64_t first, int64_t n, cons
     SO_TRY_GO(so_safetensors_create(&w, NULL, error));
     SO_TRY_GO(so_safetensors_set(w, "format", "pt", error));
     for (int64_t i = first; i < first + n; i++) {
-        const so_pour_item *t = &job->list.item[i];
+        const so_copy_item *t = &job->list.item[i];
         SO_TRY_GO(so_safetensors_declare(w, t->name, t->type, t->n_dims, t->dim, error));
     }
     SO_TRY_GO(so_safetensors_head(w, &head, &bytes, error));
     so_convert_identity(job, head, bytes, identity);
-    SO_TRY_GO(so_pour_file(&job->list, first, n, path, identity, head, bytes, 1, work, error));
+    SO_TRY_GO(so_copy_file(&(so_copy_target){.list = &job->list,
+                                             .first = first,
+                                             .n = n,
+                                             .path = path,
+                                             .identity = identity,
+                                             .head = head,
+                                             .head_bytes = bytes,
+                                             .alignment = 1},
+                           work, error));
 done:
     so_safetensors_drop(&w);
     free(head);
@@ -106,10 +114,10 @@ static so_status write_index(const char *out, json_t *map, double bytes, so_erro
 
 static so_status write_group(so_convert_job *job, const group *g, const char *out, so_error *error)
 {
-    so_pour_work work = so_convert_work(job);
+    so_copy_work work = so_convert_work(job);
     char folder[PATH], path[PATH + 96], name[96];
     so_status status;
-    so_pour_clear(&job->list);
+    so_copy_clear(&job->list);
     SO_TRY(add_group(job, g, error));
     if (!job->list.count) return SO_OK;
     SO_TRY(sort_wide(&job->list, error));

@@ -140,7 +140,8 @@ static int32_t likeliest_unit(so_talk *talk, so_tensor *row)
         so_real z;
         if (id < 0) continue;
         so_tensor one = some_rows(model->net.unit_head, id, 1);
-        pass->k->linear(NULL, one.type, one.data, 1, one.dim[1], so_data(row), 1, NULL, &z);
+        pass->k->linear(NULL, &(so_product){.type = one.type, .w = one.data, .n = 1, .y = &z}, one.dim[1], so_data(row),
+                        1);
         if (z > most || (z == most && id < best)) most = z, best = id;
     }
     return best;

@@ -120,8 +120,11 @@ static so_status settle_ids(so_model *model, so_error *error)
 static so_status open_codec(so_model *model, const char *path, const so_model_options *options, so_error *error)
 {
     char below[PATH_SIZE];
-    so_codec_source source = {
-        .folder = options->codec, .speaker = options->speaker, .bf16 = options->bf16, .pool = model->pool};
+    so_codec_source source = {.folder = options->codec,
+                              .speaker = options->speaker,
+                              .bf16 = options->bf16,
+                              .kernels = model->encoders,
+                              .pool = model->pool};
     if (!source.folder && model->gguf) source.gguf = model->gguf;
     if (!source.folder && !model->gguf) source.folder = beside(below, path, "codec")[0] ? below : path;
     SO_TRY(so_codec_open(&model->codec, &source, error));
@@ -151,8 +154,10 @@ static so_status choose_precision(so_model *model, const so_model_options *optio
     }
     if (precision == SO_PRECISION_AUTO)
         precision = small(so_model_views(model)) ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
-    model->kernels = precision == SO_PRECISION_INT8 ? so_kernels_int8() : so_kernels_best();
-    model->encoders = options->bf16 ? so_kernels_half() : model->kernels;
+    const so_kernels *best;
+    SO_TRY(so_kernels_choose(&best, error));
+    model->kernels = precision == SO_PRECISION_INT8 ? best->with_int8 : best;
+    model->encoders = options->bf16 ? best->with_bf16 : model->kernels;
     return SO_OK;
 }
 
@@ -179,12 +184,13 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
     SO_TRY(so_setup_measure(&model->setup, views, error));
     SO_TRY(so_store_open(&model->store, 0, error));
     so_binder binder = {.store = &model->store, .source = views, .pool = model->pool, .check_finite = true};
+    binder.kernels = model->kernels;
     binder.expand = !options->keep_types && !model->kernels->int8 && small(views);
     SO_TRY(so_omni_bind(&model->net, &model->setup.omni, &binder, error));
     SO_TRY(so_binder_finish(&binder, model->path, error));
     SO_TRY(measure_heads(model, error));
-    if (options->bf16) SO_TRY(so_store_halve(&model->store, "vision", model->pool, error));
-    if (options->bf16) SO_TRY(so_store_halve(&model->store, "projector", model->pool, error));
+    if (options->bf16) SO_TRY(so_store_lay_bf16(&model->store, "vision", model->encoders, model->pool, error));
+    if (options->bf16) SO_TRY(so_store_lay_bf16(&model->store, "projector", model->encoders, model->pool, error));
     so_store_forget(&model->store, views);
     return SO_OK;
 }

@@ -112,9 +112,9 @@ void so_draw_cross(so_canvas *canvas, double cx, double cy, double diameter, uin
     fill(canvas, &s, (colour){{r, g, b}});
 }
 
-void so_draw_line(so_canvas *canvas, double x0, double y0, double x1, double y1, double width, uint8_t r, uint8_t g,
-                  uint8_t b)
+void so_draw_line(so_canvas *canvas, const so_line *line, uint8_t r, uint8_t g, uint8_t b)
 {
+    double x0 = line->x0, y0 = line->y0, x1 = line->x1, y1 = line->y1, width = line->width;
     double dx = x1 - x0, dy = y1 - y0, length = sqrt(dx * dx + dy * dy);
     if (!(length > 0)) {
         so_draw_square(canvas, x0, y0, width, r, g, b);

@@ -27,9 +27,11 @@ void so_draw_triangle(so_canvas *canvas, double cx, double cy, double diameter, 
 void so_draw_star(so_canvas *canvas, double cx, double cy, double diameter, uint8_t r, uint8_t g, uint8_t b);
 void so_draw_cross(so_canvas *canvas, double cx, double cy, double diameter, uint8_t r, uint8_t g, uint8_t b);
 
-/* A line of the given width with square ends. */
-void so_draw_line(so_canvas *canvas, double x0, double y0, double x1, double y1, double width, uint8_t r, uint8_t g,
-                  uint8_t b);
+/* A line from (x0, y0) to (x1, y1) of the given width with square ends. */
+typedef struct so_line {
+    double x0, y0, x1, y1, width;
+} so_line;
+void so_draw_line(so_canvas *canvas, const so_line *line, uint8_t r, uint8_t g, uint8_t b);
 /* The filled rectangle from (x0, y0) to (x1, y1). */
 void so_draw_rect(so_canvas *canvas, double x0, double y0, double x1, double y1, uint8_t r, uint8_t g, uint8_t b);
 

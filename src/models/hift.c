@@ -392,30 +392,36 @@ static so_status each_conv(so_hift *net, conv_fn fn, void *context, so_error *er
     return SO_OK;
 }
 
+/* What folds, or lays out, a convolution's weight. */
+typedef struct weight_work {
+    const so_kernels *kernels;
+    so_arena *memory;
+    so_pool *pool;
+} weight_work;
+
 static so_status fold(so_hift_conv *c, void *context, so_error *error)
 {
+    const weight_work *work = context;
     if (c->w) return SO_OK;
     so_pass pass;
-    so_pass_init(&pass, context, NULL, so_kernels_best());
+    so_pass_init(&pass, work->memory, NULL, work->kernels);
     c->w = so_weight_norm(&pass, c->v, c->g);
     if (!c->w) return so_fail(error, pass.error.status, "%s", pass.error.text);
     return SO_OK;
 }
 
-typedef struct halve_to {
-    so_arena *memory;
-    so_pool *pool;
-} halve_to;
-
-static so_status halve(so_hift_conv *c, void *context, so_error *error)
+static so_status lay(so_hift_conv *c, void *context, so_error *error)
 {
-    halve_to *to = context;
-    return so_tensor_halve(c->w, to->memory, to->pool, error);
+    const weight_work *work = context;
+    return so_tensor_lay_bf16(c->w, work->kernels, work->memory, work->pool, error);
 }
 
-so_status so_hift_halve(so_hift *net, so_arena *memory, so_pool *pool, so_error *error)
+so_status so_hift_lay_bf16(so_hift *net, const so_kernels *kernels, so_arena *memory, so_pool *pool, so_error *error)
 {
-    return each_conv(net, halve, &(halve_to){memory, pool}, error);
+    return each_conv(net, lay, &(weight_work){kernels, memory, pool}, error);
 }
 
-so_status so_hift_fold(so_hift *net, so_arena *memory, so_error *error) { return each_conv(net, fold, memory, error); }
+so_status so_hift_fold(so_hift *net, const so_kernels *kernels, so_arena *memory, so_error *error)
+{
+    return each_conv(net, fold, &(weight_work){kernels, memory, NULL}, error);
+}

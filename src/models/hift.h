@@ -60,9 +60,9 @@ so_hift_config so_hift_published(void);
 so_status so_hift_bind(so_hift *net, const so_hift_config *config, const char *prefix, so_binder *binder,
                        so_error *error);
 /* Folds every weight norm once and for all, into `memory`: for inference only. */
-so_status so_hift_fold(so_hift *net, so_arena *memory, so_error *error);
-/* Lays out the folded weights for products rounded to bf16 (so_tensor_halve). */
-so_status so_hift_halve(so_hift *net, so_arena *memory, so_pool *pool, so_error *error);
+so_status so_hift_fold(so_hift *net, const so_kernels *kernels, so_arena *memory, so_error *error);
+/* Lays out the folded weights for products rounded to bf16 (so_tensor_lay_bf16). */
+so_status so_hift_lay_bf16(so_hift *net, const so_kernels *kernels, so_arena *memory, so_pool *pool, so_error *error);
 /* Samples a frame: the product of all rates and the hop. */
 int64_t so_hift_samples(const so_hift_config *config);
 /* Frames on either side of a piece of mel that reach its samples: a waveform made of pieces with so much (and the

@@ -178,8 +178,10 @@ so_status so_speech_tokenizer_ids(so_pass *pass, const so_speech_tokenizer *net,
 int64_t so_speech_tokenizer_follow(so_speech_tokenizer *net, const so_vq_rule *rule, const so_tensor *unit,
                                    const int32_t *ids, so_rng *rng)
 {
-    return so_vq_update(rule, so_rows(unit), so_data(unit), ids, so_rows(net->codes), so_cols(net->codes),
-                        so_data(net->code_count), so_data(net->code_sum), so_data(net->codes), rng);
+    return so_vq_update(rule,
+                        &(so_vq_book){so_rows(net->codes), so_cols(net->codes), so_data(net->code_count),
+                                      so_data(net->code_sum), so_data(net->codes)},
+                        so_rows(unit), so_data(unit), ids, rng);
 }
 
 void so_speech_tokenizer_start_codes(so_speech_tokenizer *net, const so_tensor *unit, so_rng *rng)

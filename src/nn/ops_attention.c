@@ -72,8 +72,15 @@ static void rope_back(so_pass *pass, const so_step *step)
     const rope *r = step->saved;
     so_real *dx = so_grad(pass, step->in[0]);
     if (dx && !pass->dry)
-        pass->k->rope(pass->pool, so_rows(step->out), r->heads, r->width, r->pos, r->freq, -1, true, step->out->grad,
-                      dx);
+        pass->k->rope(pass->pool, &(so_rotation){.rows = so_rows(step->out),
+                                                 .heads = r->heads,
+                                                 .width = r->width,
+                                                 .pos = r->pos,
+                                                 .freq = r->freq,
+                                                 .sign = -1,
+                                                 .add = true,
+                                                 .x = step->out->grad,
+                                                 .y = dx});
 }
 
 so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, const int32_t *pos, const double *freq)
@@ -81,7 +88,15 @@ so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, co
     if (!so_want_cols(pass, "rope", x, heads * width)) return NULL;
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
-    if (!pass->dry) pass->k->rope(pass->pool, so_rows(x), heads, width, pos, freq, 1, false, so_data(x), so_data(y));
+    if (!pass->dry)
+        pass->k->rope(pass->pool, &(so_rotation){.rows = so_rows(x),
+                                                 .heads = heads,
+                                                 .width = width,
+                                                 .pos = pos,
+                                                 .freq = freq,
+                                                 .sign = 1,
+                                                 .x = so_data(x),
+                                                 .y = so_data(y)});
     so_step *step = so_record(pass, "rope", rope_back, y, 1, &x, sizeof(rope));
     if (step) {
         size_t bytes = (size_t)so_rows(x) * sizeof *pos;
@@ -109,7 +124,9 @@ static void attention_back(so_pass *pass, const so_step *step)
         seg[s].dk = dk ? dk + (seg[s].k - so_data(k)) : NULL;
         seg[s].dv = dv ? dv + (seg[s].v - so_data(v)) : NULL;
     }
-    pass->k->attention_back(pass->pool, &a->attn, so_data(q), so_data(step->out), a->lse, step->out->grad, dq);
+    pass->k->attention_back(
+        pass->pool, &a->attn,
+        &(so_attn_back){.q = so_data(q), .out = so_data(step->out), .lse = a->lse, .dout = step->out->grad, .dq = dq});
 }
 
 static so_tensor *attend(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_attn *attn)

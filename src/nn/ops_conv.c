@@ -94,8 +94,16 @@ static void slide(so_pass *pass, const so_conv *c, const so_real *x, const so_re
         const so_real *from = split;
         split_phases(c, x + b * c->in[1] * C, split);
         for (int64_t p = 0; p < d; from += phase_rows(padded, p++, d) * C)
-            pass->k->gemm(pass->pool, false, false, phase_rows(c->out[1], p, d), n, k, from, C, wt, n, 1,
-                          y + (b * c->out[1] + p) * n, d * n);
+            pass->k->gemm(pass->pool, &(so_gemm){.m = phase_rows(c->out[1], p, d),
+                                                 .n = n,
+                                                 .k = k,
+                                                 .a = from,
+                                                 .lda = C,
+                                                 .b = wt,
+                                                 .ldb = n,
+                                                 .beta = 1,
+                                                 .c = y + (b * c->out[1] + p) * n,
+                                                 .ldc = d * n});
     }
 }
 
@@ -108,8 +116,17 @@ static void slide_back(so_pass *pass, const so_conv *c, const so_real *x, const 
         const so_real *from = split;
         split_phases(c, x + b * c->in[1] * C, split);
         for (int64_t p = 0; p < d; from += phase_rows(padded, p++, d) * C)
-            pass->k->gemm(pass->pool, true, false, k, n, phase_rows(c->out[1], p, d), from, C,
-                          dy + (b * c->out[1] + p) * n, d * n, 1, dwt, n);
+            pass->k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                                 .m = k,
+                                                 .n = n,
+                                                 .k = phase_rows(c->out[1], p, d),
+                                                 .a = from,
+                                                 .lda = C,
+                                                 .b = dy + (b * c->out[1] + p) * n,
+                                                 .ldb = d * n,
+                                                 .beta = 1,
+                                                 .c = dwt,
+                                                 .ldc = n});
     }
 }
 
@@ -173,12 +190,14 @@ static void sliding_back(so_pass *pass, const so_conv *c, so_tensor *x, const so
 }
 
 /* The same with weights laid out for it; false where there are none, or they do not serve. */
-static bool half_forward(so_pass *pass, const so_conv *c, const so_tensor *x, const so_tensor *w, const so_tensor *bias,
+static bool bf16_forward(so_pass *pass, const so_conv *c, const so_tensor *x, const so_tensor *w, const so_tensor *bias,
                          so_tensor *y)
 {
-    if (!w->half || pass->recording || !pass->k->half_gains) return false;
+    if (!w->bf16 || pass->recording || !pass->k->bf16_gains) return false;
     const so_real *b = bias ? so_data(bias) : NULL;
-    return pass->k->half_conv(pass->pool, c, w->half, w->dim[0], so_data(x), b, so_data(y));
+    return pass->k->bf16_conv(
+        pass->pool, c,
+        &(so_bf16_product){.layout = w->bf16, .n = w->dim[0], .x = so_data(x), .bias = b, .y = so_data(y)});
 }
 
 /* ---- any */
@@ -198,7 +217,16 @@ static void forward(so_pass *pass, const so_conv *c, const so_tensor *x, const s
             int64_t rows = all - r < piece ? all - r : piece;
             if (!is_plain(c)) pass->k->im2col(pass->pool, c, r, rows, so_data(x), col);
             fill_rows(bias, rows, n, so_data(y) + r * n);
-            pass->k->gemm(pass->pool, false, false, rows, n, k, col, k, wt, n, 1, so_data(y) + r * n, n);
+            pass->k->gemm(pass->pool, &(so_gemm){.m = rows,
+                                                 .n = n,
+                                                 .k = k,
+                                                 .a = col,
+                                                 .lda = k,
+                                                 .b = wt,
+                                                 .ldb = n,
+                                                 .beta = 1,
+                                                 .c = so_data(y) + r * n,
+                                                 .ldc = n});
         }
     }
     so_arena_release(pass->arena, mark);
@@ -229,12 +257,31 @@ static void conv_back(so_pass *pass, const so_step *step)
         for (int64_t r = 0; r < all; r += piece) {
             int64_t rows = all - r < piece ? all - r : piece;
             if (dx) {
-                pass->k->gemm(pass->pool, false, true, rows, k, n, dy + r * n, n, wt, n, 0, col, k);
+                pass->k->gemm(pass->pool, &(so_gemm){.tb = true,
+                                                     .m = rows,
+                                                     .n = k,
+                                                     .k = n,
+                                                     .a = dy + r * n,
+                                                     .lda = n,
+                                                     .b = wt,
+                                                     .ldb = n,
+                                                     .c = col,
+                                                     .ldc = k});
                 pass->k->col2im(pass->pool, c, r, rows, col, dx);
             }
             if (dw) {
                 pass->k->im2col(pass->pool, c, r, rows, so_data(x), col);
-                pass->k->gemm(pass->pool, true, false, k, n, rows, col, k, dy + r * n, n, 1, dwt, n);
+                pass->k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                                     .m = k,
+                                                     .n = n,
+                                                     .k = rows,
+                                                     .a = col,
+                                                     .lda = k,
+                                                     .b = dy + r * n,
+                                                     .ldb = n,
+                                                     .beta = 1,
+                                                     .c = dwt,
+                                                     .ldc = n});
             }
         }
         if (dw) turn_back(dwt, n, c->channels, taps(c), true, dw);
@@ -253,7 +300,7 @@ static so_tensor *convolve(so_pass *pass, const char *op, const so_conv *c, so_t
     if (bias && (!so_want_f32(pass, op, bias) || !so_want_cols(pass, op, bias, w->dim[0]))) return NULL;
     so_tensor *y = so_new(pass, n_dims, dim);
     if (!y) return NULL;
-    if (pass->dry || !half_forward(pass, c, x, w, bias, y))
+    if (pass->dry || !bf16_forward(pass, c, x, w, bias, y))
         (is_sliding(c) ? sliding_forward : forward)(pass, c, x, w, bias, y);
     so_step *step = so_record(pass, op, conv_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof *c);
     if (step) memcpy(step->saved, c, sizeof *c);
@@ -313,8 +360,30 @@ static void transposed_back(so_pass *pass, const so_step *step)
         for (int64_t r = 0; r < all; r += piece) {
             int64_t rows = all - r < piece ? all - r : piece;
             pass->k->im2col(pass->pool, c, r, rows, dy, col);
-            if (dx) pass->k->gemm(pass->pool, false, true, rows, m, k, col, k, wt, k, 1, dx + r * m, m);
-            if (dw) pass->k->gemm(pass->pool, true, false, m, k, rows, so_data(x) + r * m, m, col, k, 1, dwt, k);
+            if (dx)
+                pass->k->gemm(pass->pool, &(so_gemm){.tb = true,
+                                                     .m = rows,
+                                                     .n = m,
+                                                     .k = k,
+                                                     .a = col,
+                                                     .lda = k,
+                                                     .b = wt,
+                                                     .ldb = k,
+                                                     .beta = 1,
+                                                     .c = dx + r * m,
+                                                     .ldc = m});
+            if (dw)
+                pass->k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                                     .m = m,
+                                                     .n = k,
+                                                     .k = rows,
+                                                     .a = so_data(x) + r * m,
+                                                     .lda = m,
+                                                     .b = col,
+                                                     .ldb = k,
+                                                     .beta = 1,
+                                                     .c = dwt,
+                                                     .ldc = k});
         }
         if (dw) turn_back(dwt, m, c->channels, taps(c), false, dw);
         if (db) pass->k->sum_rows(pass->pool, so_rows(step->out), so_cols(step->out), dy, db);
@@ -335,7 +404,15 @@ static void transposed(so_pass *pass, const so_conv *c, const so_tensor *x, cons
         fill_rows(bias, so_rows(y), so_cols(y), so_data(y));
         for (int64_t r = 0; r < all; r += piece) {
             int64_t rows = all - r < piece ? all - r : piece;
-            pass->k->gemm(pass->pool, false, false, rows, k, m, so_data(x) + r * m, m, wt, k, 0, col, k);
+            pass->k->gemm(pass->pool, &(so_gemm){.m = rows,
+                                                 .n = k,
+                                                 .k = m,
+                                                 .a = so_data(x) + r * m,
+                                                 .lda = m,
+                                                 .b = wt,
+                                                 .ldb = k,
+                                                 .c = col,
+                                                 .ldc = k});
             pass->k->col2im(pass->pool, c, r, rows, col, so_data(y));
         }
     }

@@ -117,9 +117,13 @@ typedef struct so_vq_rule {
     bool unit_length;      /* codes are the averaged sums brought to unit length, not divided by counts */
     double revive_below;   /* codes whose averaged count fell below become random vectors of the batch; 0: never */
 } so_vq_rule;
-/* Moves count[K] and sum[K, D] by one batch of n vectors x[n, D] with their ids, and computes the codes [K, D] anew.
- * Returns how many codes were revived; rng may be NULL when none is to be. */
-int64_t so_vq_update(const so_vq_rule *rule, int64_t n, const so_real *x, const int32_t *ids, int64_t K, int64_t D,
-                     so_real *count, so_real *sum, so_real *codes, so_rng *rng);
+typedef struct so_vq_book {
+    int64_t K, D;
+    so_real *count, *sum, *codes; /* [K], [K, D], [K, D] */
+} so_vq_book;
+/* Moves count and sum by one batch of n vectors x[n, D] with their ids, and computes the codes anew. Returns how many
+ * codes were revived; rng may be NULL when none is to be. */
+int64_t so_vq_update(const so_vq_rule *rule, const so_vq_book *book, int64_t n, const so_real *x, const int32_t *ids,
+                     so_rng *rng);
 
 #endif

@@ -35,17 +35,29 @@ static bool scratch_take(so_pass *pass, const sizes *s, bool relative, scratch *
     return w->rel != NULL;
 }
 
-/* prob[T, T] of item b, head h. */
-static void head_scores(so_pass *pass, const sizes *s, int64_t b, int64_t h, const so_tensor *q, const so_tensor *k,
+/* prob[T, T] of head number i % H of item i / H. */
+static void head_scores(so_pass *pass, const sizes *s, int64_t index, const so_tensor *q, const so_tensor *k,
                         const so_score *score, scratch *w, so_real *prob)
 {
+    int64_t b = index / s->H, h = index % s->H;
     int64_t T = s->T, d = s->d, P = 2 * T - 1;
     const so_real *qh = so_data(q) + b * T * s->D + h * d, *kh = so_data(k) + b * T * s->D + h * d;
     cut_head(s, qh, score->p ? so_data(score->u) + h * d : NULL, w->q);
-    pass->k->gemm(pass->pool, false, true, T, T, d, w->q, d, kh, s->D, 0, prob, T);
+    pass->k->gemm(
+        pass->pool,
+        &(so_gemm){.tb = true, .m = T, .n = T, .k = d, .a = w->q, .lda = d, .b = kh, .ldb = s->D, .c = prob, .ldc = T});
     if (score->p) {
         cut_head(s, qh, so_data(score->v) + h * d, w->q);
-        pass->k->gemm(pass->pool, false, true, T, P, d, w->q, d, so_data(score->p) + h * d, s->D, 0, w->rel, P);
+        pass->k->gemm(pass->pool, &(so_gemm){.tb = true,
+                                             .m = T,
+                                             .n = P,
+                                             .k = d,
+                                             .a = w->q,
+                                             .lda = d,
+                                             .b = so_data(score->p) + h * d,
+                                             .ldb = s->D,
+                                             .c = w->rel,
+                                             .ldc = P});
     }
     const so_real *bias = score->key_bias ? score->key_bias + b * T : NULL;
     for (int64_t i = 0; i < T; i++) {
@@ -79,9 +91,29 @@ static void head_back(so_pass *pass, const so_step *step, const saved *a, int64_
     const so_kernels *k = pass->k;
     const so_real *prob = a->prob + (b * s->H + h) * T * T, *dy = step->out->grad + at;
     const so_tensor *tq = step->in[0], *tk = step->in[1], *tv = step->in[2], *p = step->in[3];
-    if (g->v) k->gemm(pass->pool, true, false, T, d, T, prob, T, dy, D, 1, g->v + at, D);
+    if (g->v)
+        k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                       .m = T,
+                                       .n = d,
+                                       .k = T,
+                                       .a = prob,
+                                       .lda = T,
+                                       .b = dy,
+                                       .ldb = D,
+                                       .beta = 1,
+                                       .c = g->v + at,
+                                       .ldc = D});
     /* The way back through softmax, scaled: dscore = scale prob (dprob - <dprob, prob>). */
-    k->gemm(pass->pool, false, true, T, T, d, dy, D, so_data(tv) + at, D, 0, dscore, T);
+    k->gemm(pass->pool, &(so_gemm){.tb = true,
+                                   .m = T,
+                                   .n = T,
+                                   .k = d,
+                                   .a = dy,
+                                   .lda = D,
+                                   .b = so_data(tv) + at,
+                                   .ldb = D,
+                                   .c = dscore,
+                                   .ldc = T});
     for (int64_t i = 0; i < T; i++) {
         double dot = 0;
         for (int64_t j = 0; j < T; j++) dot += (double)dscore[i * T + j] * (double)prob[i * T + j];
@@ -89,20 +121,44 @@ static void head_back(so_pass *pass, const so_step *step, const saved *a, int64_
             dscore[i * T + j] = s->scale * prob[i * T + j] * (dscore[i * T + j] - (so_real)dot);
     }
     so_real *dq = g->q ? g->q + at : NULL;
-    k->gemm(pass->pool, false, false, T, d, T, dscore, T, so_data(tk) + at, D, 0, w->q, d);
+    k->gemm(pass->pool,
+            &(so_gemm){
+                .m = T, .n = d, .k = T, .a = dscore, .lda = T, .b = so_data(tk) + at, .ldb = D, .c = w->q, .ldc = d});
     put_head(s, w->q, dq, g->u ? g->u + h * d : NULL);
     if (g->k) {
         cut_head(s, so_data(tq) + at, p ? so_data(step->in[4]) + h * d : NULL, w->q);
-        k->gemm(pass->pool, true, false, T, d, T, dscore, T, w->q, d, 1, g->k + at, D);
+        k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                       .m = T,
+                                       .n = d,
+                                       .k = T,
+                                       .a = dscore,
+                                       .lda = T,
+                                       .b = w->q,
+                                       .ldb = d,
+                                       .beta = 1,
+                                       .c = g->k + at,
+                                       .ldc = D});
     }
     if (!p) return;
     memset(w->rel, 0, (size_t)(T * P) * sizeof *w->rel);
     for (int64_t i = 0; i < T; i++) memcpy(w->rel + i * P + T - 1 - i, dscore + i * T, (size_t)T * sizeof *dscore);
-    k->gemm(pass->pool, false, false, T, d, P, w->rel, P, so_data(p) + h * d, D, 0, w->q, d);
+    k->gemm(pass->pool,
+            &(so_gemm){
+                .m = T, .n = d, .k = P, .a = w->rel, .lda = P, .b = so_data(p) + h * d, .ldb = D, .c = w->q, .ldc = d});
     put_head(s, w->q, dq, g->w ? g->w + h * d : NULL);
     if (!g->p) return;
     cut_head(s, so_data(tq) + at, so_data(step->in[5]) + h * d, w->q);
-    k->gemm(pass->pool, true, false, P, d, T, w->rel, P, w->q, d, 1, g->p + h * d, D);
+    k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                   .m = P,
+                                   .n = d,
+                                   .k = T,
+                                   .a = w->rel,
+                                   .lda = P,
+                                   .b = w->q,
+                                   .ldb = d,
+                                   .beta = 1,
+                                   .c = g->p + h * d,
+                                   .ldc = D});
 }
 
 static void score_attention_back(so_pass *pass, const so_step *step)
@@ -165,9 +221,16 @@ so_tensor *so_score_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tens
         for (int64_t i = 0; i < s.B * s.H; i++) {
             int64_t b = i / s.H, h = i % s.H, at = b * s.T * s.D + h * s.d;
             so_real *mine = step ? prob + i * one : prob;
-            head_scores(pass, &s, b, h, q, k, score, &w, mine);
-            pass->k->gemm(pass->pool, false, false, s.T, s.d, s.T, mine, s.T, so_data(v) + at, s.D, 0, so_data(y) + at,
-                          s.D);
+            head_scores(pass, &s, i, q, k, score, &w, mine);
+            pass->k->gemm(pass->pool, &(so_gemm){.m = s.T,
+                                                 .n = s.d,
+                                                 .k = s.T,
+                                                 .a = mine,
+                                                 .lda = s.T,
+                                                 .b = so_data(v) + at,
+                                                 .ldb = s.D,
+                                                 .c = so_data(y) + at,
+                                                 .ldc = s.D});
         }
     so_arena_release(pass->arena, mark);
     return so_ok(pass) ? y : NULL;

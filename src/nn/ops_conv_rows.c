@@ -34,8 +34,17 @@ static void group_norm_back(so_pass *pass, const so_step *step)
     so_tensor *x = step->in[0], *w = step->in[1];
     so_real *dx = so_grad(pass, x), *dw = so_grad(pass, w), *db = so_grad(pass, step->in[2]);
     if (!pass->dry)
-        pass->k->group_norm_back(pass->pool, g->batch, g->rows, so_cols(x), g->groups, g->eps, so_data(x), so_data(w),
-                                 step->out->grad, dx, dw, db);
+        pass->k->group_norm_back(pass->pool, &(so_norm){.batch = g->batch,
+                                                        .rows = g->rows,
+                                                        .cols = so_cols(x),
+                                                        .groups = g->groups,
+                                                        .eps = g->eps,
+                                                        .x = so_data(x),
+                                                        .w = so_data(w),
+                                                        .dy = step->out->grad,
+                                                        .dx = dx,
+                                                        .dw = dw,
+                                                        .db = db});
 }
 
 so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, int64_t groups, double eps)
@@ -50,8 +59,15 @@ so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
     int64_t batch = x->n_dims > 2 ? x->dim[0] : 1;
     grouping g = {batch, batch ? so_rows(x) / batch : 0, groups, (so_real)eps};
     if (!pass->dry)
-        pass->k->group_norm(pass->pool, g.batch, g.rows, so_cols(x), groups, g.eps, so_data(x), so_data(w), so_data(b),
-                            so_data(y));
+        pass->k->group_norm(pass->pool, &(so_norm){.batch = g.batch,
+                                                   .rows = g.rows,
+                                                   .cols = so_cols(x),
+                                                   .groups = groups,
+                                                   .eps = g.eps,
+                                                   .x = so_data(x),
+                                                   .w = so_data(w),
+                                                   .b = so_data(b),
+                                                   .y = so_data(y)});
     so_step *step = so_record(pass, "group_norm", group_norm_back, y, 3, (so_tensor *[]){x, w, b}, sizeof g);
     if (step) *(grouping *)step->saved = g;
     return y;
@@ -62,7 +78,9 @@ static void snake_back(so_pass *pass, const so_step *step)
     so_tensor *x = step->in[0], *alpha = step->in[1];
     so_real *dx = so_grad(pass, x), *da = so_grad(pass, alpha);
     if (!pass->dry)
-        pass->k->snake_back(pass->pool, so_rows(x), so_cols(x), so_data(x), so_data(alpha), step->out->grad, dx, da);
+        pass->k->snake_back(
+            pass->pool, so_rows(x), so_cols(x),
+            &(so_snake_back){.x = so_data(x), .alpha = so_data(alpha), .dy = step->out->grad, .dx = dx, .dalpha = da});
 }
 
 so_tensor *so_snake(so_pass *pass, so_tensor *x, so_tensor *alpha)

@@ -120,7 +120,10 @@ static void swiglu_back(so_pass *pass, const so_step *step)
     so_tensor *gate = step->in[0], *up = step->in[1];
     so_real *dgate = so_grad(pass, gate), *dup = so_grad(pass, up);
     if (!pass->dry)
-        pass->k->swiglu_back(pass->pool, so_count(gate), so_data(gate), so_data(up), step->out->grad, dgate, dup);
+        pass->k->swiglu_back(
+            pass->pool, so_count(gate),
+            &(so_swiglu_back){
+                .gate = so_data(gate), .up = so_data(up), .dy = step->out->grad, .dgate = dgate, .dup = dup});
 }
 
 so_tensor *so_swiglu(so_pass *pass, so_tensor *gate, so_tensor *up)

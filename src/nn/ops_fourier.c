@@ -38,9 +38,14 @@ static void transform(so_pass *pass, bool adjoint, int64_t rows, int64_t n, cons
         const so_real *m = transform_matrix(pass, n);
         if (!m || pass->dry) return;
         if (adjoint)
-            pass->k->gemm(pass->pool, false, true, rows, n, c, from, c, m, c, 0, to, n);
+            pass->k->gemm(
+                pass->pool,
+                &(so_gemm){
+                    .tb = true, .m = rows, .n = n, .k = c, .a = from, .lda = c, .b = m, .ldb = c, .c = to, .ldc = n});
         else
-            pass->k->gemm(pass->pool, false, false, rows, c, n, from, n, m, c, 0, to, c);
+            pass->k->gemm(
+                pass->pool,
+                &(so_gemm){.m = rows, .n = c, .k = n, .a = from, .lda = n, .b = m, .ldb = c, .c = to, .ldc = c});
         return;
     }
     so_real *work = so_take(pass, (size_t)SO_RFFT_WORK(rows, n) * sizeof *work, false);

@@ -40,7 +40,7 @@ bool so_want_f32(so_pass *pass, const char *op, const so_tensor *x)
     return false;
 }
 
-enum { HALF_ROWS = 5 }; /* fewer are quicker the plain way */
+enum { BF16_ROWS = 5 }; /* fewer are quicker the plain way */
 
 static void linear_back(so_pass *pass, const so_step *step)
 {
@@ -51,9 +51,24 @@ static void linear_back(so_pass *pass, const so_step *step)
         so_pass_fail(pass, SO_ERR_TYPE, "linear: no way back through weights of type %s", so_type_about(w->type)->name);
         return;
     }
-    if (dx && !pass->dry) pass->k->gemm(pass->pool, false, false, m, k, n, dy, n, w->data, k, beta, dx, k);
+    if (dx && !pass->dry)
+        pass->k->gemm(
+            pass->pool,
+            &(so_gemm){
+                .m = m, .n = k, .k = n, .a = dy, .lda = n, .b = w->data, .ldb = k, .beta = beta, .c = dx, .ldc = k});
     so_real *dw = so_grad_beta(pass, w, &beta);
-    if (dw && !pass->dry) pass->k->gemm(pass->pool, true, false, n, k, m, dy, n, so_data(x), k, beta, dw, k);
+    if (dw && !pass->dry)
+        pass->k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                             .m = n,
+                                             .n = k,
+                                             .k = m,
+                                             .a = dy,
+                                             .lda = n,
+                                             .b = so_data(x),
+                                             .ldb = k,
+                                             .beta = beta,
+                                             .c = dw,
+                                             .ldc = k});
     so_real *db = so_grad(pass, bias);
     if (db && !pass->dry) pass->k->sum_rows(pass->pool, m, n, dy, db);
 }
@@ -77,12 +92,24 @@ static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, cons
 {
     int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
     const so_real *b = bias ? so_data(bias) : NULL;
-    if (w->half && pass->k->half_gains && m > HALF_ROWS && !pass->recording) {
-        if (!pass->dry) pass->k->half_linear(pass->pool, w->half, n, k, so_data(x), k, m, b, so_data(y), n);
+    if (w->bf16 && pass->k->bf16_gains && m > BF16_ROWS && !pass->recording) {
+        if (!pass->dry)
+            pass->k->bf16_linear(pass->pool, &(so_bf16_product){.layout = w->bf16,
+                                                                .n = n,
+                                                                .k = k,
+                                                                .x = so_data(x),
+                                                                .ldx = k,
+                                                                .m = m,
+                                                                .bias = b,
+                                                                .y = so_data(y),
+                                                                .ldy = n});
         return;
     }
     if (!rounds(pass, w)) {
-        if (!pass->dry) pass->k->linear(pass->pool, w->type, w->data, n, k, so_data(x), m, b, so_data(y));
+        if (!pass->dry)
+            pass->k->linear(pass->pool,
+                            &(so_product){.type = w->type, .w = w->data, .n = n, .bias = b, .y = so_data(y)}, k,
+                            so_data(x), m);
         return;
     }
     size_t mark = so_arena_mark(pass->arena);
@@ -151,8 +178,9 @@ so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
     size_t mark = so_arena_mark(pass->arena);
     void *rounded = rounded_rows(pass, x);
     if (rounded && !pass->dry)
-        pass->k->gated_int8(pass->pool, gate->type, gate->data, up->data, gate->dim[0], so_cols(x), rounded, so_rows(x),
-                            so_data(y));
+        pass->k->gated_int8(pass->pool,
+                            &(so_product){.type = gate->type, .w = gate->data, .n = gate->dim[0], .y = so_data(y)},
+                            up->data, so_cols(x), rounded, so_rows(x));
     so_arena_release(pass->arena, mark);
     return y;
 }
@@ -162,9 +190,31 @@ static void mix_back(so_pass *pass, const so_step *step)
     so_tensor *x = step->in[0], *w = step->in[1];
     int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
     so_real beta, *dy = step->out->grad, *dx = so_grad_beta(pass, x, &beta);
-    if (dx && !pass->dry) pass->k->gemm(pass->pool, false, true, m, k, n, dy, n, so_data(w), n, beta, dx, k);
+    if (dx && !pass->dry)
+        pass->k->gemm(pass->pool, &(so_gemm){.tb = true,
+                                             .m = m,
+                                             .n = k,
+                                             .k = n,
+                                             .a = dy,
+                                             .lda = n,
+                                             .b = so_data(w),
+                                             .ldb = n,
+                                             .beta = beta,
+                                             .c = dx,
+                                             .ldc = k});
     so_real *dw = so_grad_beta(pass, w, &beta);
-    if (dw && !pass->dry) pass->k->gemm(pass->pool, true, false, k, n, m, so_data(x), k, dy, n, beta, dw, n);
+    if (dw && !pass->dry)
+        pass->k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                             .m = k,
+                                             .n = n,
+                                             .k = m,
+                                             .a = so_data(x),
+                                             .lda = k,
+                                             .b = dy,
+                                             .ldb = n,
+                                             .beta = beta,
+                                             .c = dw,
+                                             .ldc = n});
 }
 
 enum { MIX_ROWS = 512 }; /* rows of w summed in so_real before they join the double sum */
@@ -198,7 +248,9 @@ static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int
     else
         so_pool_for(pass->pool, (rows + DECODE_ROWS - 1) / DECODE_ROWS, decode_task,
                     &(decoding){pass->k, w, j0, rows, decoded});
-    pass->k->gemm(pass->pool, false, false, m, n, rows, so_data(x) + j0, k, from, n, 0, out, n);
+    pass->k->gemm(
+        pass->pool,
+        &(so_gemm){.m = m, .n = n, .k = rows, .a = so_data(x) + j0, .lda = k, .b = from, .ldb = n, .c = out, .ldc = n});
 }
 
 /* A vocabulary has so many rows that a plain float sum loses four digits: blocks join in double. */

@@ -106,8 +106,13 @@ static void cross_entropy_back(so_pass *pass, const so_step *step)
     for (int64_t r = 0, end; r < rows; r = end) { /* runs of one weight */
         for (end = r + 1; end < rows && (!e->weight || e->weight[end] == e->weight[r]);) end++;
         so_real w = e->weight ? e->weight[r] : 1;
-        pass->k->cross_entropy(pass->pool, end - r, cols, so_data(x) + r * cols, e->label + r, scale * w, scratch,
-                               dx + r * cols);
+        pass->k->cross_entropy(pass->pool, &(so_label_loss){.rows = end - r,
+                                                            .cols = cols,
+                                                            .x = so_data(x) + r * cols,
+                                                            .label = e->label + r,
+                                                            .scale = scale * w,
+                                                            .loss = scratch,
+                                                            .dx = dx + r * cols});
     }
     if (e->mix.each != 0) {
         entropy_job job = {e, so_data(x), NULL, dx, scale, rows, cols};
@@ -146,7 +151,9 @@ so_tensor *so_cross_entropy_with(so_pass *pass, so_tensor *logits, const int32_t
     so_real *loss = so_take(pass, (size_t)rows * sizeof *loss, false);
     if (!loss) return NULL;
     if (!pass->dry) {
-        pass->k->cross_entropy(pass->pool, rows, cols, so_data(logits), label, 0, loss, NULL);
+        pass->k->cross_entropy(
+            pass->pool,
+            &(so_label_loss){.rows = rows, .cols = cols, .x = so_data(logits), .label = label, .loss = loss});
         entropy_job job = {&e, so_data(logits), loss, NULL, 0, rows, cols};
         if (e.mix.each != 0) so_pool_for(pass->pool, (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, smooth_rows, &job);
         double sum = 0;
@@ -295,7 +302,13 @@ static void ctc_back(so_pass *pass, const so_step *step)
     so_real *scratch = so_take(pass, (size_t)so_rows(x) * sizeof *scratch, false);
     if (dx && scratch && !pass->dry) {
         so_real scale = (so_real)((double)step->out->grad[0] / c->divide);
-        pass->k->cross_entropy(pass->pool, so_rows(x), c->cols, so_data(x), c->row_label, scale, scratch, dx);
+        pass->k->cross_entropy(pass->pool, &(so_label_loss){.rows = so_rows(x),
+                                                            .cols = c->cols,
+                                                            .x = so_data(x),
+                                                            .label = c->row_label,
+                                                            .scale = scale,
+                                                            .loss = scratch,
+                                                            .dx = dx});
         for (int64_t i = 0; i < c->n_seqs; i++) {
             const ctc_seq *q = &c->seq[i];
             int64_t S = 2 * q->n_labels + 1;
@@ -383,7 +396,10 @@ so_tensor *so_ctc_loss(so_pass *pass, so_tensor *logits, const so_ctc *in)
     if (!so_ok(pass)) return NULL;
     if (!pass->dry) {
         c->nll = nll;
-        pass->k->cross_entropy(pass->pool, so_rows(logits), c->cols, so_data(logits), c->row_label, 0, nll, NULL);
+        pass->k->cross_entropy(
+            pass->pool,
+            &(so_label_loss){
+                .rows = so_rows(logits), .cols = c->cols, .x = so_data(logits), .label = c->row_label, .loss = nll});
         so_pool_for(pass->pool, c->n_seqs, ctc_task, c);
         so_data(y)[0] = ctc_sum(c, in);
     }
@@ -456,8 +472,23 @@ static void sigmoid_pairs_back(so_pass *pass, const so_step *step)
     if (w && !pass->dry) {
         so_real seed = step->out->grad[0] / (so_real)B, scale = seed * (so_real)exp((double)so_data(step->in[2])[0]);
         for (int64_t i = 0; i < B * B; i++) w[i] = scale * g[i];
-        if (da) pass->k->gemm(pass->pool, false, false, B, D, B, w, B, so_data(b), D, 1, da, D);
-        if (db) pass->k->gemm(pass->pool, true, false, B, D, B, w, B, so_data(a), D, 1, db, D);
+        if (da)
+            pass->k->gemm(
+                pass->pool,
+                &(so_gemm){
+                    .m = B, .n = D, .k = B, .a = w, .lda = B, .b = so_data(b), .ldb = D, .beta = 1, .c = da, .ldc = D});
+        if (db)
+            pass->k->gemm(pass->pool, &(so_gemm){.ta = true,
+                                                 .m = B,
+                                                 .n = D,
+                                                 .k = B,
+                                                 .a = w,
+                                                 .lda = B,
+                                                 .b = so_data(a),
+                                                 .ldb = D,
+                                                 .beta = 1,
+                                                 .c = db,
+                                                 .ldc = D});
         if (dscale) dscale[0] += seed * g[B * B];
         if (dbias) dbias[0] += seed * g[B * B + 1];
     }
@@ -479,7 +510,16 @@ so_tensor *so_sigmoid_pairs(so_pass *pass, so_tensor *a, so_tensor *b, so_tensor
                               (size_t)(B * B + 2) * sizeof(so_real));
     so_real *g = step ? step->saved : so_take(pass, (size_t)(B * B + 2) * sizeof(so_real), false);
     if (!y || !g || pass->dry) return y;
-    pass->k->gemm(pass->pool, false, true, B, B, D, so_data(a), D, so_data(b), D, 0, g, B);
+    pass->k->gemm(pass->pool, &(so_gemm){.tb = true,
+                                         .m = B,
+                                         .n = B,
+                                         .k = D,
+                                         .a = so_data(a),
+                                         .lda = D,
+                                         .b = so_data(b),
+                                         .ldb = D,
+                                         .c = g,
+                                         .ldc = B});
     double dscale = 0, dbias = 0;
     double sum = pair_terms(B, g, exp((double)so_data(log_scale)[0]), (double)so_data(bias)[0], &dscale, &dbias);
     g[B * B] = (so_real)dscale;

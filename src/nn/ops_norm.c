@@ -9,8 +9,14 @@ static void rms_norm_back(so_pass *pass, const so_step *step)
     so_tensor *x = step->in[0], *w = step->in[1];
     so_real *dx = so_grad(pass, x), *dw = so_grad(pass, w);
     if (!pass->dry)
-        pass->k->rms_norm_back(pass->pool, so_rows(x), so_cols(x), *(so_real *)step->saved, so_data(x), so_data(w),
-                               step->out->grad, dx, dw);
+        pass->k->rms_norm_back(pass->pool, &(so_norm){.rows = so_rows(x),
+                                                      .cols = so_cols(x),
+                                                      .eps = *(so_real *)step->saved,
+                                                      .x = so_data(x),
+                                                      .w = so_data(w),
+                                                      .dy = step->out->grad,
+                                                      .dx = dx,
+                                                      .dw = dw});
 }
 
 so_tensor *so_rms_norm(so_pass *pass, so_tensor *x, so_tensor *w, double eps)
@@ -19,7 +25,12 @@ so_tensor *so_rms_norm(so_pass *pass, so_tensor *x, so_tensor *w, double eps)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     if (!pass->dry)
-        pass->k->rms_norm(pass->pool, so_rows(x), so_cols(x), (so_real)eps, so_data(x), so_data(w), so_data(y));
+        pass->k->rms_norm(pass->pool, &(so_norm){.rows = so_rows(x),
+                                                 .cols = so_cols(x),
+                                                 .eps = (so_real)eps,
+                                                 .x = so_data(x),
+                                                 .w = so_data(w),
+                                                 .y = so_data(y)});
     so_step *step = so_record(pass, "rms_norm", rms_norm_back, y, 2, (so_tensor *[]){x, w}, sizeof(so_real));
     if (step) *(so_real *)step->saved = (so_real)eps;
     return y;
@@ -30,8 +41,15 @@ static void layer_norm_back(so_pass *pass, const so_step *step)
     so_tensor *x = step->in[0], *w = step->in[1], *b = step->in[2];
     so_real *dx = so_grad(pass, x), *dw = so_grad(pass, w), *db = so_grad(pass, b);
     if (!pass->dry)
-        pass->k->layer_norm_back(pass->pool, so_rows(x), so_cols(x), *(so_real *)step->saved, so_data(x), so_data(w),
-                                 step->out->grad, dx, dw, db);
+        pass->k->layer_norm_back(pass->pool, &(so_norm){.rows = so_rows(x),
+                                                        .cols = so_cols(x),
+                                                        .eps = *(so_real *)step->saved,
+                                                        .x = so_data(x),
+                                                        .w = so_data(w),
+                                                        .dy = step->out->grad,
+                                                        .dx = dx,
+                                                        .dw = dw,
+                                                        .db = db});
 }
 
 so_tensor *so_layer_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, double eps)
@@ -41,8 +59,13 @@ so_tensor *so_layer_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     if (!pass->dry)
-        pass->k->layer_norm(pass->pool, so_rows(x), so_cols(x), (so_real)eps, so_data(x), so_data(w), so_data(b),
-                            so_data(y));
+        pass->k->layer_norm(pass->pool, &(so_norm){.rows = so_rows(x),
+                                                   .cols = so_cols(x),
+                                                   .eps = (so_real)eps,
+                                                   .x = so_data(x),
+                                                   .w = so_data(w),
+                                                   .b = so_data(b),
+                                                   .y = so_data(y)});
     so_step *step = so_record(pass, "layer_norm", layer_norm_back, y, 3, (so_tensor *[]){x, w, b}, sizeof(so_real));
     if (step) *(so_real *)step->saved = (so_real)eps;
     return y;

@@ -68,8 +68,16 @@ so_status so_vq_nearest(so_pass *pass, const so_tensor *x, const so_tensor *code
         for (int64_t r0 = 0; r0 < R; r0 += ROWS) {
             job.rows = R - r0 < ROWS ? R - r0 : ROWS;
             job.ids = ids + r0;
-            pass->k->gemm(pass->pool, false, true, job.rows, K, D, so_data(x) + r0 * D, D, so_data(codes), D, 0, dot,
-                          K);
+            pass->k->gemm(pass->pool, &(so_gemm){.tb = true,
+                                                 .m = job.rows,
+                                                 .n = K,
+                                                 .k = D,
+                                                 .a = so_data(x) + r0 * D,
+                                                 .lda = D,
+                                                 .b = so_data(codes),
+                                                 .ldb = D,
+                                                 .c = dot,
+                                                 .ldc = K});
             so_pool_for(pass->pool, (job.rows + SEARCHED - 1) / SEARCHED, vq_search, &job);
         }
     }
@@ -127,9 +135,11 @@ static int64_t revive(const so_vq_rule *rule, int64_t n, const so_real *x, int64
     return revived;
 }
 
-int64_t so_vq_update(const so_vq_rule *rule, int64_t n, const so_real *x, const int32_t *ids, int64_t K, int64_t D,
-                     so_real *count, so_real *sum, so_real *codes, so_rng *rng)
+int64_t so_vq_update(const so_vq_rule *rule, const so_vq_book *book, int64_t n, const so_real *x, const int32_t *ids,
+                     so_rng *rng)
 {
+    const int64_t K = book->K, D = book->D;
+    so_real *count = book->count, *sum = book->sum, *codes = book->codes;
     so_real keep = (so_real)rule->decay, take = (so_real)(1 - rule->decay);
     for (int64_t j = 0; j < K; j++) {
         int64_t used = 0;

@@ -14,16 +14,16 @@ static double squares_of_block(so_type type, const unsigned char *p)
     if (type == SO_Q6_K) {
         const so_block_q6_k *b = (const so_block_q6_k *)p;
         for (int g = 0; g < 16; g++) sum += 16.0 * 32 * 32 * b->s[g] * b->s[g];
-        return sum * (double)so_block_half(b->scale) * (double)so_block_half(b->scale);
+        return sum * (double)so_block_f16(b->scale) * (double)so_block_f16(b->scale);
     }
-    double d = fabs((double)so_block_half(p));
+    double d = fabs((double)so_block_f16(p));
     if (type == SO_Q8_0) return 32 * 128.0 * 128.0 * d * d;
     if (type == SO_Q4_0) return 32 * 8.0 * 8.0 * d * d;
     if (type == SO_Q5_0) return 32 * 16.0 * 16.0 * d * d;
     uint8_t s[8], m[8];
-    double top = type == SO_Q4_K ? 15 : 31, dm = (double)so_block_half(p + 2);
-    d = (double)so_block_half(p); /* signs matter to what a sum comes to */
-    so_block_six(p + 4, s, m);    /* q4_k and q5_k begin alike */
+    double top = type == SO_Q4_K ? 15 : 31, dm = (double)so_block_f16(p + 2);
+    d = (double)so_block_f16(p); /* signs matter to what a sum comes to */
+    so_block_six(p + 4, s, m);   /* q4_k and q5_k begin alike */
     for (int g = 0; g < 8; g++) {
         double least = -dm * m[g], most = top * d * s[g] - dm * m[g];
         sum += 32 * fmax(least * least, most * most);
@@ -85,7 +85,8 @@ static int32_t largest(const so_real *z, int64_t n)
 
 static int32_t all_exactly(so_pass *pass, const so_tensor *x, const so_tensor *w, so_real *z, int64_t *exact)
 {
-    pass->k->linear(pass->pool, w->type, w->data, w->dim[0], w->dim[1], so_data(x), 1, NULL, z);
+    pass->k->linear(pass->pool, &(so_product){.type = w->type, .w = w->data, .n = w->dim[0], .y = z}, w->dim[1],
+                    so_data(x), 1);
     if (exact) *exact += w->dim[0];
     return largest(z, w->dim[0]);
 }
@@ -103,7 +104,8 @@ static void rescore_row(void *p, int64_t task, int thread)
     const rescore_job *job = p;
     const so_tensor *w = job->w;
     const unsigned char *row = (const unsigned char *)w->data + so_type_bytes(w->type, job->row[task] * w->dim[1]);
-    job->pass->k->linear(NULL, w->type, row, 1, w->dim[1], so_data(job->x), 1, NULL, job->z + task);
+    job->pass->k->linear(NULL, &(so_product){.type = w->type, .w = row, .n = 1, .y = job->z + task}, w->dim[1],
+                         so_data(job->x), 1);
 }
 
 /* Screened products z; `error` times a row's reach bounds how far each is off. `row` has room for n. */

@@ -25,7 +25,7 @@ typedef struct so_tensor {
     int8_t n_dims;
     bool wants_grad;  /* a weight of a group that learns, or depends on one */
     const char *name; /* of a weight; NULL for an activation */
-    const void *half; /* of a weight: the layout of kernels->half_linear or half_conv, for inference; NULL: none */
+    const void *bf16; /* of a weight: the layout of kernels->bf16_linear or bf16_conv, for inference; NULL: none */
 } so_tensor;
 
 static inline int64_t so_count(const so_tensor *t)

@@ -136,6 +136,7 @@ static so_status make_random(so_binder *binder, const so_bind_row *row, so_tenso
 }
 
 typedef struct expand_job {
+    const so_kernels *k;
     const so_view *view;
     int64_t cols;
     so_real *out;
@@ -145,22 +146,22 @@ static void expand_task(void *p, int64_t task, int thread)
 {
     (void)thread;
     const expand_job *j = p;
-    const so_kernels *k = so_kernels_c();
     for (int64_t r = task * 64; r < (task + 1) * 64 && r * j->cols < so_view_elements(j->view); r++) {
         so_real *out = j->out + r * j->cols;
         if (j->view->type == SO_F32)
             for (int64_t c = 0; c < j->cols; c++) out[c] = (so_real)((const float *)j->view->data)[r * j->cols + c];
         else
-            k->row(j->view->type, j->view->data, r, j->cols, out);
+            j->k->row(j->view->type, j->view->data, r, j->cols, out);
     }
 }
 
 static so_status load(so_binder *binder, const so_view *view, so_weight *w, so_error *error)
 {
     so_tensor *t = &w->tensor;
+    const so_kernels *k = binder->kernels ? binder->kernels : so_kernels_c();
     int64_t n = so_count(t);
-    bool halve = binder->halve && w->multiplies && so_kernels_best()->half_gains;
-    bool keep = (!binder->expand || halve) && t->n_dims == 2;
+    bool bf16 = binder->bf16 && w->multiplies && k->bf16_gains;
+    bool keep = (!binder->expand || bf16) && t->n_dims == 2;
 #ifdef SO_DOUBLE
     keep = keep && view->type != SO_F32;
 #else
@@ -175,7 +176,7 @@ static so_status load(so_binder *binder, const so_view *view, so_weight *w, so_e
     t->data = so_arena_alloc(&binder->store->memory, (size_t)n * sizeof(so_real));
     if (!t->data) return so_fail(error, SO_ERR_NOMEM, "no memory for the weight '%s'", t->name);
     int64_t cols = t->n_dims > 1 ? n / (t->dim[0] ? t->dim[0] : 1) : n;
-    if (cols) so_pool_for(binder->pool, (n / cols + 63) / 64, expand_task, &(expand_job){view, cols, so_data(t)});
+    if (cols) so_pool_for(binder->pool, (n / cols + 63) / 64, expand_task, &(expand_job){k, view, cols, so_data(t)});
     return SO_OK;
 }
 

@@ -7,6 +7,7 @@
 #ifndef SO_NN_WEIGHTS_H
 #define SO_NN_WEIGHTS_H
 
+#include "backend/kernels.h"
 #include "base/arena.h"
 #include "base/pool.h"
 #include "base/rng.h"
@@ -65,9 +66,10 @@ typedef struct so_sizes {
 
 /* Lays a weight of any stored type out for products rounded to bf16, if the kernels gain by it: [N, K] for so_linear,
  * [O, C, k] for so_conv1d. `memory` holds the layout. For inference only: what `t` holds must not change afterwards. */
-so_status so_tensor_halve(so_tensor *t, so_arena *memory, so_pool *pool, so_error *error);
+so_status so_tensor_lay_bf16(so_tensor *t, const so_kernels *kernels, so_arena *memory, so_pool *pool, so_error *error);
 /* The same for every weight of products in `group` (NULL: all). */
-so_status so_store_halve(so_store *store, const char *group, so_pool *pool, so_error *error);
+so_status so_store_lay_bf16(so_store *store, const char *group, const so_kernels *kernels, so_pool *pool,
+                            so_error *error);
 
 /* Of a store bound to views of a mapped file: gives back the pages of weights that now lie in memory in another form,
  * expanded or laid out. */
@@ -92,10 +94,11 @@ typedef struct so_binder {
     so_rng *rng; /* for random weights */
     bool quick;  /* random weights by so_random_fill, matrices in the type `made`: for measuring speed */
     so_type made;
-    so_pool *pool; /* for conversion, may be NULL */
-    bool expand;   /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
-    bool halve; /* matrices of products keep their type although others expand: so_store_halve is going to lay them out
-                 */
+    so_pool *pool;             /* for conversion, may be NULL */
+    bool expand;               /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
+    const so_kernels *kernels; /* decode what is expanded; NULL: the portable ones */
+    bool bf16;         /* matrices of products keep their type although others expand, if the kernels gain by bf16:
+                          so_store_lay_bf16 is going to lay them out */
     bool check_finite; /* NaN or infinity in a loaded weight is a problem */
     so_roll *roll;     /* not NULL: weights are listed there, fields stay NULL, nothing is loaded or made */
     int problems;

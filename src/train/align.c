@@ -61,22 +61,22 @@ static so_status check_labels(const int32_t *labels, int64_t n, int64_t rows, in
     return SO_OK;
 }
 
-so_status so_ctc_align(const so_real *scores, int64_t rows, int64_t cols, const int32_t *labels, int64_t n,
-                       int32_t blank, int32_t *heard, int32_t *state, so_error *error)
+so_status so_ctc_align(const so_ctc_ask *ask, int32_t *heard, int32_t *state, so_error *error)
 {
-    SO_TRY(check_labels(labels, n, rows, cols, blank, error));
+    const int64_t rows = ask->rows;
+    SO_TRY(check_labels(ask->labels, ask->n, rows, ask->cols, ask->blank, error));
     if (rows == 0) return SO_OK;
-    path p = {scores, cols, 2 * n + 1, labels, blank, NULL, NULL, NULL};
+    path p = {ask->scores, ask->cols, 2 * ask->n + 1, ask->labels, ask->blank, NULL, NULL, NULL};
     double *sums = malloc((size_t)p.states * 2 * sizeof *sums);
     p.step = malloc((size_t)(rows * p.states));
     if (!sums || !p.step) {
         free(sums);
         free(p.step);
-        return so_fail(error, SO_ERR_NOMEM, "no memory to align %lld labels", (long long)n);
+        return so_fail(error, SO_ERR_NOMEM, "no memory to align %lld labels", (long long)ask->n);
     }
     p.now = sums;
     p.before = sums + p.states;
-    for (int64_t s = 0; s < p.states; s++) p.now[s] = s < 2 ? (double)scores[label_of(&p, s)] : -(double)INFINITY;
+    for (int64_t s = 0; s < p.states; s++) p.now[s] = s < 2 ? (double)ask->scores[label_of(&p, s)] : -(double)INFINITY;
     for (int64_t t = 1; t < rows; t++) advance(&p, t);
     trace(&p, rows, heard, state);
     free(sums);

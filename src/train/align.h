@@ -17,8 +17,14 @@
  * the last is n. state (may be NULL) gets the index of the label that row t stands on, or -1 for blank. SO_ERR_LIMIT
  * when there are fewer rows than labels and the blanks between repeats; SO_ERR_ARG for a label or blank outside the
  * columns. */
-so_status so_ctc_align(const so_real *scores, int64_t rows, int64_t cols, const int32_t *labels, int64_t n,
-                       int32_t blank, int32_t *heard, int32_t *state, so_error *error);
+typedef struct so_ctc_ask {
+    const so_real *scores;
+    int64_t rows, cols;
+    const int32_t *labels;
+    int64_t n;
+    int32_t blank;
+} so_ctc_ask;
+so_status so_ctc_align(const so_ctc_ask *ask, int32_t *heard, int32_t *state, so_error *error);
 
 /* The greedy reading: heard[t] counts the collapsed labels of rows 0..t as generation does (a label counts when it is
  * not blank and not the last non-blank label). Returns the count; labels (may be NULL, else room for `rows`) gets them.

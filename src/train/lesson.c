@@ -243,7 +243,7 @@ static so_status align(plan *p, const place *q, const int32_t *memory, int64_t n
     int64_t V = so_cols(p->logits), U = q->answer;
     const so_real *scores = so_data(p->logits) + (q->heard0 + q->prompt) * V;
     heard[0] = 0;
-    so_status status = so_ctc_align(scores, U, V, memory, n, p->lesson->blank, heard + 1, NULL, error);
+    so_status status = so_ctc_align(&(so_ctc_ask){scores, U, V, memory, n, p->lesson->blank}, heard + 1, NULL, error);
     so_notes_add(p->micro->notes, "unaligned", status == SO_ERR_LIMIT, 1);
     if (status != SO_ERR_LIMIT) return status;
     for (int64_t j = 1; j <= U; j++) heard[j] = (int32_t)(j * n / U);

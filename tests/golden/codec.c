@@ -318,7 +318,7 @@ static void hift(void **state)
         if (i == 0) {
             hift_case(&net, "hift.m130");
             hift_case(&net, "hift.cached");
-            CHECK_OK(so_hift_fold(&net, &m.store.memory, &error), error);
+            CHECK_OK(so_hift_fold(&net, so_kernels_best(), &m.store.memory, &error), error);
             hift_case(&net, "hift.m10");
         }
         model_close(&m);
@@ -359,13 +359,13 @@ static void codebook_revival(void **state)
     for (int i = 0; i < 16; i++) x[i] = (so_real)so_rng_normal(&rng);
     int32_t ids[8] = {0, 1, 0, 1, 0, 1, 0, 1};
     so_vq_rule rule = {.decay = 0.9, .epsilon = 1e-5, .revive_below = 0.5};
-    assert_int_equal(so_vq_update(&rule, 8, x, ids, 3, 2, count, sum, codes, &rng), 1);
+    assert_int_equal(so_vq_update(&rule, &(so_vq_book){3, 2, count, sum, codes}, 8, x, ids, &rng), 1);
     int found = 0;
     for (int i = 0; i < 8; i++)
         found += fabs((double)(codes[4] - x[2 * i])) < 1e-3 && fabs((double)(codes[5] - x[2 * i + 1])) < 1e-3;
     assert_int_equal(found, 1);
     so_real kept = codes[4];
-    assert_int_equal(so_vq_update(&rule, 8, x, ids, 3, 2, count, sum, codes, &rng), 0);
+    assert_int_equal(so_vq_update(&rule, &(so_vq_book){3, 2, count, sum, codes}, 8, x, ids, &rng), 0);
     assert_true(fabs((double)(codes[4] - kept)) < 1e-3);
 }
 

@@ -30,9 +30,27 @@ static void group_norm_case(trial *t)
 {
     int64_t B = size(t, 1, 3), R = size(t, 1, 40), G = size(t, 1, 4), C = G * size(t, 1, 40);
     float *x = in(t, B * R * C), *w = in(t, C), *b = in(t, C), *dy = in(t, B * R * C);
-    t->k->group_norm(t->pool, B, R, C, G, 1e-3f, x, w, b, out(t, B * R * C));
+    t->k->group_norm(t->pool, &(so_norm){.batch = B,
+                                         .rows = R,
+                                         .cols = C,
+                                         .groups = G,
+                                         .eps = 1e-3f,
+                                         .x = x,
+                                         .w = w,
+                                         .b = b,
+                                         .y = out(t, B * R * C)});
     float *dx = out(t, B * R * C), *dw = out(t, C);
-    t->k->group_norm_back(t->pool, B, R, C, G, 1e-3f, x, w, dy, dx, dw, out(t, C));
+    t->k->group_norm_back(t->pool, &(so_norm){.batch = B,
+                                              .rows = R,
+                                              .cols = C,
+                                              .groups = G,
+                                              .eps = 1e-3f,
+                                              .x = x,
+                                              .w = w,
+                                              .dy = dy,
+                                              .dx = dx,
+                                              .dw = dw,
+                                              .db = out(t, C)});
 }
 
 static void snake_case(trial *t)
@@ -42,7 +60,7 @@ static void snake_case(trial *t)
     for (int64_t i = 0; i < C; i++) a[i] = 0.5f + fabsf(a[i]) / 4;
     t->k->snake(t->pool, R, C, x, a, out(t, R * C));
     float *dx = out(t, R * C);
-    t->k->snake_back(t->pool, R, C, x, a, dy, dx, out(t, C));
+    t->k->snake_back(t->pool, R, C, &(so_snake_back){.x = x, .alpha = a, .dy = dy, .dx = dx, .dalpha = out(t, C)});
 }
 
 static void fourier_case(trial *t)

@@ -223,7 +223,9 @@ static void gated_products_are_their_factors(void **state)
             float *a = multiplied(&gate, k, NULL), *b = multiplied(&up, k, NULL), *y[3];
             for (int t = 0; t < 3; t++) {
                 y[t] = room(cells * sizeof(float));
-                k->gated_int8(t ? pools[t - 1] : NULL, gate.type, gate.w, up.w, gate.n, gate.k, rounded, gate.m, y[t]);
+                k->gated_int8(t ? pools[t - 1] : NULL,
+                              &(so_product){.type = gate.type, .w = gate.w, .n = gate.n, .y = y[t]}, up.w, gate.k,
+                              rounded, gate.m);
                 assert_memory_equal(y[t], y[0], cells * sizeof(float));
             }
             for (size_t c = 0; c < cells; c++) a[c] = a[c] / (1 + expf(-a[c])) * b[c];

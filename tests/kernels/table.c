@@ -131,7 +131,7 @@ static void compare_tables(const kernel_case *c)
     }
 }
 
-static void product_case(trial *t, bool half)
+static void product_case(trial *t, bool rounded)
 {
     bool big = size(t, 0, 5) == 0;
     int64_t m = size(t, 0, big ? 400 : 50), n = size(t, 0, big ? 400 : 70), k = size(t, 0, big ? 900 : 60);
@@ -139,7 +139,18 @@ static void product_case(trial *t, bool half)
     int64_t lda = (ta ? m : k) + size(t, 0, 3), ldb = (tb ? k : n) + size(t, 0, 3), ldc = n + size(t, 0, 3);
     float *a = in(t, (ta ? k : m) * lda), *b = in(t, (tb ? n : k) * ldb), *c = out(t, m * ldc);
     float beta = (float)size(t, 0, 1);
-    (half ? t->k->gemm_bf16 : t->k->gemm)(t->pool, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    (rounded ? t->k->gemm_bf16 : t->k->gemm)(t->pool, &(so_gemm){.ta = ta,
+                                                                 .tb = tb,
+                                                                 .m = m,
+                                                                 .n = n,
+                                                                 .k = k,
+                                                                 .a = a,
+                                                                 .lda = lda,
+                                                                 .b = b,
+                                                                 .ldb = ldb,
+                                                                 .beta = beta,
+                                                                 .c = c,
+                                                                 .ldc = ldc});
 }
 static void gemm_case(trial *t) { product_case(t, false); }
 static void gemm_bf16_case(trial *t) { product_case(t, true); }
@@ -166,7 +177,7 @@ static void linear_case(trial *t)
     if (type == SO_Q8_0) k = (k + 31) / 32 * 32;
     void *w = weights(t, type, n, k);
     float *x = in(t, m * k), *bias = size(t, 0, 1) ? in(t, n) : NULL, *y = out(t, m * n);
-    t->k->linear(t->pool, type, w, n, k, x, m, bias, y);
+    t->k->linear(t->pool, &(so_product){.type = type, .w = w, .n = n, .bias = bias, .y = y}, k, x, m);
 }
 
 static void row_case(trial *t)
@@ -194,7 +205,9 @@ static void swiglu_case(trial *t)
     float *g = in(t, n), *u = in(t, n), *dy = in(t, n), *y = out(t, n);
     t->k->swiglu(t->pool, n, g, u, y);
     bool dg = size(t, 0, 3), du = size(t, 0, 3);
-    t->k->swiglu_back(t->pool, n, g, u, dy, dg ? out(t, n) : NULL, du ? out(t, n) : NULL);
+    t->k->swiglu_back(
+        t->pool, n,
+        &(so_swiglu_back){.gate = g, .up = u, .dy = dy, .dgate = dg ? out(t, n) : NULL, .dup = du ? out(t, n) : NULL});
 }
 
 static void axpy_case(trial *t)
@@ -218,12 +231,27 @@ static void norm_case(trial *t)
     float *x = in(t, rows * cols), *w = in(t, cols), *b = in(t, cols), *dy = in(t, rows * cols);
     bool want_x = size(t, 0, 3), want_w = size(t, 0, 3);
     if (t->pattern == 3) eps = 1e-2f; /* rows of 1e-20 would divide by nothing but eps */
-    t->k->rms_norm(t->pool, rows, cols, eps, x, w, out(t, rows * cols));
-    t->k->layer_norm(t->pool, rows, cols, eps, x, w, b, out(t, rows * cols));
-    t->k->rms_norm_back(t->pool, rows, cols, eps, x, w, dy, want_x ? out(t, rows * cols) : NULL,
-                        want_w ? out(t, cols) : NULL);
-    t->k->layer_norm_back(t->pool, rows, cols, eps, x, w, dy, want_x ? out(t, rows * cols) : NULL,
-                          want_w ? out(t, cols) : NULL, want_w ? out(t, cols) : NULL);
+    t->k->rms_norm(t->pool,
+                   &(so_norm){.rows = rows, .cols = cols, .eps = eps, .x = x, .w = w, .y = out(t, rows * cols)});
+    t->k->layer_norm(
+        t->pool, &(so_norm){.rows = rows, .cols = cols, .eps = eps, .x = x, .w = w, .b = b, .y = out(t, rows * cols)});
+    t->k->rms_norm_back(t->pool, &(so_norm){.rows = rows,
+                                            .cols = cols,
+                                            .eps = eps,
+                                            .x = x,
+                                            .w = w,
+                                            .dy = dy,
+                                            .dx = want_x ? out(t, rows * cols) : NULL,
+                                            .dw = want_w ? out(t, cols) : NULL});
+    t->k->layer_norm_back(t->pool, &(so_norm){.rows = rows,
+                                              .cols = cols,
+                                              .eps = eps,
+                                              .x = x,
+                                              .w = w,
+                                              .dy = dy,
+                                              .dx = want_x ? out(t, rows * cols) : NULL,
+                                              .dw = want_w ? out(t, cols) : NULL,
+                                              .db = want_w ? out(t, cols) : NULL});
 }
 
 static void rope_case(trial *t)
@@ -234,7 +262,15 @@ static void rope_case(trial *t)
     for (int64_t r = 0; r < rows; r++) pos[r] = (int32_t)size(t, 0, 8000);
     for (int64_t i = 0; i < half; i++) freq[i] = pow(10000, -(double)i / (double)half);
     float *x = in(t, rows * heads * half * 2), *y = out(t, rows * heads * half * 2);
-    t->k->rope(t->pool, rows, heads, half * 2, pos, freq, size(t, 0, 1) ? 1 : -1, size(t, 0, 1), x, y);
+    t->k->rope(t->pool, &(so_rotation){.rows = rows,
+                                       .heads = heads,
+                                       .width = half * 2,
+                                       .pos = pos,
+                                       .freq = freq,
+                                       .sign = size(t, 0, 1) ? 1 : -1,
+                                       .add = size(t, 0, 1),
+                                       .x = x,
+                                       .y = y});
 }
 
 static void softmax_case(trial *t)
@@ -251,7 +287,9 @@ static void cross_entropy_case(trial *t)
     int32_t *label = keep(t, (size_t)rows * sizeof *label);
     for (int64_t r = 0; r < rows; r++) label[r] = (int32_t)size(t, -1, cols - 1);
     float *x = in(t, rows * cols), *loss = out(t, rows), *dx = size(t, 0, 3) ? out(t, rows * cols) : NULL;
-    t->k->cross_entropy(t->pool, rows, cols, x, label, 0.25f, loss, dx);
+    t->k->cross_entropy(
+        t->pool,
+        &(so_label_loss){.rows = rows, .cols = cols, .x = x, .label = label, .scale = 0.25f, .loss = loss, .dx = dx});
 }
 
 typedef struct attn_trial {
@@ -317,7 +355,8 @@ static void attention_case(trial *t)
         if (s.dk) seg[i].dk = s.dk + (seg[i].k - s.k);
         if (s.dv) seg[i].dv = s.dv + (seg[i].v - s.v);
     }
-    t->k->attention_back(t->pool, &s.a, s.q, s.out, s.lse, s.dout, s.dq);
+    t->k->attention_back(t->pool, &s.a,
+                         &(so_attn_back){.q = s.q, .out = s.out, .lse = s.lse, .dout = s.dout, .dq = s.dq});
 }
 
 #define CASE(NAME, MAX, L2)                                                                                            \
@@ -365,8 +404,8 @@ static void functions_are_accurate(void **state)
         }
 }
 
+#include "bf16_cases.h"
 #include "conv_cases.h"
-#include "half_cases.h"
 
 static int start(void **state)
 {
@@ -395,8 +434,8 @@ int main(void)
         cmocka_unit_test(attention_agrees), cmocka_unit_test(functions_are_accurate),
         cmocka_unit_test(patches_agrees),   cmocka_unit_test(group_norm_agrees),
         cmocka_unit_test(snake_agrees),     cmocka_unit_test(snake_is_accurate),
-        cmocka_unit_test(fourier_agrees),   cmocka_unit_test(half_linear_agrees),
-        cmocka_unit_test(half_conv_agrees), cmocka_unit_test(half_attention_agrees),
+        cmocka_unit_test(fourier_agrees),   cmocka_unit_test(bf16_linear_agrees),
+        cmocka_unit_test(bf16_conv_agrees), cmocka_unit_test(bf16_attention_agrees),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

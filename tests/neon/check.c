@@ -27,7 +27,7 @@ static float *gated(const so_kernels *k, so_pool *pool, so_type type, const void
     void *rounded = aligned_alloc(64, so_int8_bytes(m, len));
     float *y = malloc((size_t)(m * n) * sizeof *y);
     k->round_int8(pool, m, len, x, rounded);
-    k->gated_int8(pool, type, w, w, n, len, rounded, m, y);
+    k->gated_int8(pool, &(so_product){.type = type, .w = w, .n = n, .y = y}, w, len, rounded, m);
     free(rounded);
     return y;
 }

@@ -15,7 +15,7 @@ static float w[N * N], x[N * N], y[2][N * N];
 
 static void *multiply(void *out)
 {
-    so_kernels_best()->linear(NULL, SO_F32, w, N, N, x, N, NULL, out);
+    so_kernels_best()->linear(NULL, &(so_product){.type = SO_F32, .w = w, .n = N, .y = out}, N, x, N);
     return NULL;
 }
 
@@ -64,9 +64,10 @@ static void rows_do_not_depend_on_their_number(void **state)
                     CHECK_OK(so_quantise_row(types[t], w + j * k, k, stored + so_type_bytes(types[t], j * k), &error),
                              error);
             for (int64_t r = 0; r < ROWS; r++)
-                table->linear(NULL, types[t], stored, N - 1, k, x + r * k, 1, NULL, one + r * (N - 1));
+                table->linear(NULL, &(so_product){.type = types[t], .w = stored, .n = N - 1, .y = one + r * (N - 1)}, k,
+                              x + r * k, 1);
             for (int64_t rows = 2; rows <= ROWS; rows++) {
-                table->linear(NULL, types[t], stored, N - 1, k, x, rows, NULL, all);
+                table->linear(NULL, &(so_product){.type = types[t], .w = stored, .n = N - 1, .y = all}, k, x, rows);
                 assert_memory_equal(all, one, sizeof *all * (size_t)(rows * (N - 1)));
             }
         }

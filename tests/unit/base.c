@@ -103,7 +103,7 @@ static void writer_is_whole_or_absent(void **state)
     assert_int_equal(rmdir(path), 0); /* no temporary was left */
 }
 
-static void half_floats_round_trip(void **state)
+static void f16_and_bf16_round_trip(void **state)
 {
     (void)state;
     for (uint32_t h = 0; h < 65536; h++) {
@@ -194,7 +194,7 @@ int main(void)
         cmocka_unit_test(a_trimmed_arena_gives_memory_back),
         cmocka_unit_test(pool_runs_every_task_once),
         cmocka_unit_test(writer_is_whole_or_absent),
-        cmocka_unit_test(half_floats_round_trip),
+        cmocka_unit_test(f16_and_bf16_round_trip),
         cmocka_unit_test(random_streams_are_fixed_and_sane),
         cmocka_unit_test(foreign_text_becomes_plain),
         cmocka_unit_test(strangers_are_named),

@@ -46,7 +46,7 @@ static void alignment_is_the_best_path(void **state)
                 memcpy(best_path, path, sizeof path);
             }
         }
-        CHECK_OK(so_ctc_align(x, T, V, text, 3, 0, heard, where, &error), error);
+        CHECK_OK(so_ctc_align(&(so_ctc_ask){x, T, V, text, 3, 0}, heard, where, &error), error);
         for (int t = 0; t < T; t++) path[t] = where[t] < 0 ? 0 : text[where[t]];
         assert_true(fabs(path_score(x, V, path, T) - best) < 1e-5);
         int n = 0;
@@ -57,10 +57,10 @@ static void alignment_is_the_best_path(void **state)
     }
     float x[T * V] = {0};
     int32_t heard[T];
-    assert_int_equal(so_ctc_align(x, 3, V, text, 3, 0, heard, NULL, &error), SO_ERR_LIMIT);
-    assert_int_equal(so_ctc_align(x, T, V, text, 3, 1, heard, NULL, &error), SO_ERR_ARG);
-    assert_int_equal(so_ctc_align(x, T, 2, text, 3, 0, heard, NULL, &error), SO_ERR_ARG);
-    CHECK_OK(so_ctc_align(x, T, V, text, 0, 0, heard, NULL, &error), error);
+    assert_int_equal(so_ctc_align(&(so_ctc_ask){x, 3, V, text, 3, 0}, heard, NULL, &error), SO_ERR_LIMIT);
+    assert_int_equal(so_ctc_align(&(so_ctc_ask){x, T, V, text, 3, 1}, heard, NULL, &error), SO_ERR_ARG);
+    assert_int_equal(so_ctc_align(&(so_ctc_ask){x, T, 2, text, 3, 0}, heard, NULL, &error), SO_ERR_ARG);
+    CHECK_OK(so_ctc_align(&(so_ctc_ask){x, T, V, text, 0, 0}, heard, NULL, &error), error);
     assert_int_equal(heard[T - 1], 0);
 }
 

@@ -101,13 +101,6 @@ static void col2im(so_pool *pool, const so_conv *conv, int64_t row0, int64_t row
 
 /* ---- group norm */
 
-typedef struct norm_job {
-    int64_t rows, cols, groups;
-    so_real eps;
-    const so_real *x, *w, *b;
-    so_real *y;
-} norm_job;
-
 /* Channels are summed in pieces of at most LANES, in double. */
 enum { LANES = 64 };
 
@@ -135,7 +128,7 @@ static void group_moments(const so_real *x, int64_t rows, int64_t cols, int64_t 
 
 static void group_part(void *p, int64_t i0, int64_t i1)
 {
-    const norm_job *j = p;
+    const so_norm *j = p;
     int64_t width = j->cols / j->groups;
     for (int64_t i = i0; i < i1; i++) {
         int64_t c0 = i % j->groups * width, base = i / j->groups * j->rows * j->cols;
@@ -151,24 +144,24 @@ static void group_part(void *p, int64_t i0, int64_t i1)
     }
 }
 
-static void group_norm(so_pool *pool, int64_t batch, int64_t rows, int64_t cols, int64_t groups, so_real eps,
-                       const so_real *x, const so_real *w, const so_real *b, so_real *y)
+static void group_norm(so_pool *pool, const so_norm *norm)
 {
-    if (rows < 1) return;
-    so_for_rows(pool, batch * groups, 1, group_part, &(norm_job){rows, cols, groups, eps, x, w, b, y});
+    so_norm job = *norm;
+    if (job.rows < 1) return;
+    so_for_rows(pool, job.batch * job.groups, 1, group_part, &job);
 }
 
-static void group_norm_back(so_pool *pool, int64_t batch, int64_t rows, int64_t cols, int64_t groups, so_real eps,
-                            const so_real *x, const so_real *w, const so_real *dy, so_real *dx, so_real *dw,
-                            so_real *db)
+static void group_norm_back(so_pool *pool, const so_norm *j)
 {
     (void)pool;
-    int64_t width = cols / groups;
+    int64_t rows = j->rows, cols = j->cols, groups = j->groups, width = cols / groups;
+    const so_real *x = j->x, *w = j->w, *dy = j->dy;
+    so_real *dx = j->dx, *dw = j->dw, *db = j->db;
     double n = (double)rows * (double)width;
-    for (int64_t i = 0; rows > 0 && i < batch * groups; i++) {
+    for (int64_t i = 0; rows > 0 && i < j->batch * groups; i++) {
         int64_t c0 = i % groups * width, base = i / groups * rows * cols;
         double mean, scale, sum = 0, dot = 0;
-        group_moments(x + base, rows, cols, c0, width, (double)eps, &mean, &scale);
+        group_moments(x + base, rows, cols, c0, width, (double)j->eps, &mean, &scale);
         for (int64_t p = c0; p < c0 + width; p += LANES) {
             double s1[LANES] = {0}, s2[LANES] = {0};
             int64_t lanes = c0 + width - p < LANES ? c0 + width - p : LANES;
@@ -217,7 +210,7 @@ static inline float sin_up_to_sign(float x)
 
 typedef struct snake_job {
     int64_t cols;
-    const so_real *x, *alpha, *dy;
+    const so_real *x, *alpha;
     so_real *y;
 } snake_job;
 
@@ -253,10 +246,11 @@ static void snake(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, c
 
 /* d/dx = 1 + a sin(2ax)/(a+e); d/da = x sin(2ax)/(a+e) - sin^2(ax)/(a+e)^2. sin 2u = 2 sin u cos u, where the signs
  * lost by reducing u modulo pi cancel. */
-static void snake_back(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, const so_real *alpha,
-                       const so_real *dy, so_real *dx, so_real *dalpha)
+static void snake_back(so_pool *pool, int64_t rows, int64_t cols, const so_snake_back *b)
 {
     (void)pool;
+    const so_real *x = b->x, *alpha = b->alpha, *dy = b->dy;
+    so_real *dx = b->dx, *dalpha = b->dalpha;
     for (int64_t p0 = 0; p0 < cols; p0 += LANES) {
         so_real inv[LANES];
         double sum[LANES] = {0};

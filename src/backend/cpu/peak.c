@@ -44,7 +44,8 @@ static so_peak_loops loops(void)
 {
     so_peak_loops l = {.f32 = chains_f32, .ops_f32 = 64, .read = read_words};
 #if defined(__x86_64__) && !defined(SO_DOUBLE)
-    const char *name = so_kernels_best()->name;
+    const so_kernels *k = so_kernels_best();
+    const char *name = k ? k->name : "c";
     if (strcmp(name, "avx2") == 0) so_peak_loops_avx2(&l);
     if (strcmp(name, "avx512") == 0) so_peak_loops_avx512(&l);
 #endif

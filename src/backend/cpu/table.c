@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__aarch64__)
@@ -13,6 +14,7 @@
 #endif
 
 #include "backend/cpu/ref/portable.h"
+#include "base/error.h"
 
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
 _Thread_local so_scratch *so_scratch_mine;
@@ -57,28 +59,39 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
     so_pool_for(pool, (rows + grain - 1) / grain, rows_task, &job);
 }
 
-/* Every table this machine can run, slowest first. */
-static so_kernels tables[3], rounded, half, whole;
-static int n_tables, best;
+/* Every table this machine can run, slowest first, and those made of the one that is chosen. */
+enum { TABLES = 3 };
+static so_kernels tables[TABLES], train_bf16, with_bf16, with_int8;
+static int n_tables, best; /* best: -1 where SO_CPU names none */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void linear_bf16(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
-                        const so_real *bias, so_real *y)
+static void linear_bf16(so_pool *pool, const so_product *p, int64_t k, const so_real *x, int64_t m)
 {
-    if (type != SO_F32 || m <= 16) {
-        tables[best].linear(pool, type, w, n, k, x, m, bias, y);
+    if (p->type != SO_F32 || m <= 16) {
+        tables[best].linear(pool, p, k, x, m);
         return;
     }
-    for (int64_t i = 0; bias && i < m; i++) memcpy(y + i * n, bias, (size_t)n * sizeof *y);
-    tables[best].gemm_bf16(pool, false, true, m, n, k, x, k, w, k, bias ? 1 : 0, y, n);
+    for (int64_t i = 0; p->bias && i < m; i++) memcpy(p->y + i * p->n, p->bias, (size_t)p->n * sizeof *p->y);
+    so_gemm g = {.tb = true,
+                 .m = m,
+                 .n = p->n,
+                 .k = k,
+                 .a = x,
+                 .lda = k,
+                 .b = p->w,
+                 .ldb = k,
+                 .beta = p->bias ? 1 : 0,
+                 .c = p->y,
+                 .ldc = p->n};
+    tables[best].gemm_bf16(pool, &g);
 }
 
-static void attention_half(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
+static void attention_bf16(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
 {
     if (lse)
         tables[best].attention(pool, attn, q, out, lse);
     else
-        tables[best].half_attention(pool, attn, q, out);
+        tables[best].bf16_attention(pool, attn, q, out);
 }
 
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
@@ -90,6 +103,20 @@ static bool has_f16c(void)
 }
 #endif
 
+static void derive(so_kernels *from)
+{
+    train_bf16 = with_int8 = *from;
+    train_bf16.gemm = train_bf16.gemm_bf16;
+    train_bf16.linear = linear_bf16;
+    with_bf16 = train_bf16;
+    with_bf16.attention = attention_bf16;
+    with_int8.int8 = true;
+    if (from->bf16_gains) with_int8.attention = attention_bf16;
+    from->train_bf16 = &train_bf16;
+    from->with_bf16 = from->bf16_gains ? &with_bf16 : from;
+    from->with_int8 = &with_int8;
+}
+
 static void fill(void)
 {
     so_kernels *c = &tables[n_tables++];
@@ -100,7 +127,7 @@ static void fill(void)
     so_fill_norm_c(c);
     so_fill_attention_c(c);
     so_fill_conv_c(c);
-    so_fill_half_c(c);
+    so_fill_bf16_c(c);
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
@@ -124,51 +151,29 @@ static void fill(void)
     }
 #endif
     best = n_tables - 1;
-    const char *mask = getenv("SO_CPU");
-    for (int i = 0; mask && i < n_tables; i++)
-        if (strcmp(mask, tables[i].name) == 0) best = i;
-    rounded = tables[best];
-    rounded.gemm = rounded.gemm_bf16;
-    rounded.linear = linear_bf16;
-    half = rounded;
-    half.attention = attention_half;
-    whole = tables[best];
-    whole.int8 = true;
-    if (whole.half_gains) whole.attention = attention_half;
+    const char *wanted = getenv("SO_CPU");
+    while (wanted && *wanted && best >= 0 && strcmp(wanted, tables[best].name) != 0) best--;
+    if (best >= 0) derive(&tables[best]);
 }
 
-const so_kernels *so_kernels_c(void)
+static int all_tables(void)
 {
     pthread_once(&once, fill);
-    return &tables[0];
+    return n_tables;
 }
 
-const so_kernels *so_kernels_best(void)
-{
-    pthread_once(&once, fill);
-    return &tables[best];
-}
+const so_kernels *so_kernels_c(void) { return all_tables() > 0 ? &tables[0] : NULL; }
 
-const so_kernels *so_kernels_at(int i)
-{
-    pthread_once(&once, fill);
-    return i >= 0 && i < n_tables ? &tables[i] : NULL;
-}
+const so_kernels *so_kernels_at(int i) { return i >= 0 && i < all_tables() ? &tables[i] : NULL; }
 
-const so_kernels *so_kernels_bf16(void)
-{
-    pthread_once(&once, fill);
-    return &rounded;
-}
+const so_kernels *so_kernels_best(void) { return all_tables() > 0 && best >= 0 ? &tables[best] : NULL; }
 
-const so_kernels *so_kernels_half(void)
+so_status so_kernels_choose(const so_kernels **out, so_error *error)
 {
-    pthread_once(&once, fill);
-    return tables[best].half_gains ? &half : &tables[best];
-}
-
-const so_kernels *so_kernels_int8(void)
-{
-    pthread_once(&once, fill);
-    return &whole;
+    *out = so_kernels_best();
+    if (*out) return SO_OK;
+    char names[64] = "";
+    for (int i = 0; i < n_tables; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", tables[i].name);
+    return so_fail(error, SO_ERR_ARG, "SO_CPU is '%s'; the kernels of this machine are %s", getenv("SO_CPU"), names);
 }

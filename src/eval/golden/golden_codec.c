@@ -522,7 +522,8 @@ static so_status voices_case(so_bench *b, so_error *error)
     {
         so_codec other;
         char what[32];
-        so_codec_source source = {.folder = b->g->folder, .speaker = json_string_value(name), .pool = b->pool};
+        so_codec_source source = {
+            .folder = b->g->folder, .speaker = json_string_value(name), .kernels = b->kernels, .pool = b->pool};
         SO_TRY(so_codec_open(&other, &source, error));
         snprintf(what, sizeof what, "embedding%d", (int)i);
         so_golden_numbers(b->g, b->name, what, other.speaker, other.flow.config.speaker, (so_bars){0, 0});
@@ -676,7 +677,7 @@ so_status so_bench_case(so_bench *b, const json_t *json, so_error *error)
     }
     int64_t before = b->g->result->checks;
     so_arena_release(&b->arena, 0);
-    so_pass_init(&b->pass, &b->arena, b->pool, so_kernels_best());
+    so_pass_init(&b->pass, &b->arena, b->pool, b->kernels);
     if (!b->g->told)
         b->g->told = json_object();
     else
@@ -717,7 +718,9 @@ so_status so_golden_codec(so_golden *g, so_error *error)
     size_t i;
     json_t *json;
     SO_TRY_GO(so_pool_open(&b.pool, g->options.threads, error));
-    SO_TRY_GO(so_codec_open(&b.codec, &(so_codec_source){.folder = g->folder, .pool = b.pool}, error));
+    SO_TRY_GO(so_kernels_choose(&b.kernels, error));
+    so_codec_source source = {.folder = g->folder, .kernels = b.kernels, .pool = b.pool};
+    SO_TRY_GO(so_codec_open(&b.codec, &source, error));
     SO_TRY_GO(so_arena_init(&b.arena, (size_t)1 << 38, error));
     json_array_foreach(json_object_get(g->root, "cases"), i, json) SO_TRY_GO(so_bench_case(&b, json, error));
     status = so_bench_real(&b, error);

@@ -29,6 +29,7 @@ typedef struct so_bench {
     so_codec codec;
     so_learners learners;
     so_pool *pool;
+    const so_kernels *kernels;
     so_arena arena;
     so_pass pass;
 } so_bench;

@@ -473,8 +473,8 @@ static bool codebook_batch(so_bench *b, int i, const so_vq_rule *rule, so_tensor
     so_bench_expect(b, name[6], commit, false);
     if (!commit || so_backward(pass, commit, 1) != SO_OK) return false;
     gradient(b, name[7], x, false);
-    so_vq_update(rule, so_rows(x), so_data(x), ids, so_rows(codes), so_cols(codes), so_data(count), so_data(sum),
-                 so_data(codes), NULL);
+    so_vq_update(rule, &(so_vq_book){so_rows(codes), so_cols(codes), so_data(count), so_data(sum), so_data(codes)},
+                 so_rows(x), so_data(x), ids, NULL);
     so_bench_expect(b, name[2], count, false);
     so_bench_expect(b, name[3], sum, false);
     so_bench_expect(b, name[4], codes, false);

@@ -15,19 +15,17 @@ static struct {
     double flops, bytes;
 } tally;
 
-static void count_gemm(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
-                       const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc)
+static void count_gemm(so_pool *pool, const so_gemm *g)
 {
-    tally.flops += 2.0 * (double)m * (double)n * (double)k;
-    tally.inner->gemm(pool, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    tally.flops += 2.0 * (double)g->m * (double)g->n * (double)g->k;
+    tally.inner->gemm(pool, g);
 }
 
-static void count_linear(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
-                         const so_real *bias, so_real *y)
+static void count_linear(so_pool *pool, const so_product *p, int64_t k, const so_real *x, int64_t m)
 {
-    tally.flops += 2.0 * (double)m * (double)n * (double)k;
-    tally.bytes += (double)so_type_bytes(type, n * k);
-    tally.inner->linear(pool, type, w, n, k, x, m, bias, y);
+    tally.flops += 2.0 * (double)m * (double)p->n * (double)k;
+    tally.bytes += (double)so_type_bytes(p->type, p->n * k);
+    tally.inner->linear(pool, p, k, x, m);
 }
 
 static void count_linear_int8(so_pool *pool, int count, const so_product *product, int64_t k, const void *x, int64_t m)
@@ -39,12 +37,11 @@ static void count_linear_int8(so_pool *pool, int count, const so_product *produc
     tally.inner->linear_int8(pool, count, product, k, x, m);
 }
 
-static void count_gated_int8(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
-                             const void *x, int64_t m, so_real *y)
+static void count_gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *x, int64_t m)
 {
-    tally.flops += 4.0 * (double)m * (double)n * (double)k;
-    tally.bytes += 2.0 * (double)so_type_bytes(type, n * k);
-    tally.inner->gated_int8(pool, type, gate, up, n, k, x, m, y);
+    tally.flops += 4.0 * (double)m * (double)gate->n * (double)k;
+    tally.bytes += 2.0 * (double)so_type_bytes(gate->type, gate->n * k);
+    tally.inner->gated_int8(pool, gate, up, k, x, m);
 }
 
 static void count_attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
@@ -57,21 +54,19 @@ static void count_attention(so_pool *pool, const so_attn *attn, const so_real *q
     tally.inner->attention(pool, attn, q, out, lse);
 }
 
-static void count_half_linear(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx,
-                              int64_t m, const so_real *bias, so_real *y, int64_t ldy)
+static void count_bf16_linear(so_pool *pool, const so_bf16_product *p)
 {
-    tally.flops += 2.0 * (double)m * (double)n * (double)k;
-    tally.bytes += (double)so_type_bytes(SO_BF16, n * k);
-    tally.inner->half_linear(pool, layout, n, k, x, ldx, m, bias, y, ldy);
+    tally.flops += 2.0 * (double)p->m * (double)p->n * (double)p->k;
+    tally.bytes += (double)so_type_bytes(SO_BF16, p->n * p->k);
+    tally.inner->bf16_linear(pool, p);
 }
 
-static bool count_half_conv(so_pool *pool, const so_conv *conv, const void *layout, int64_t n, const so_real *x,
-                            const so_real *bias, so_real *y)
+static bool count_bf16_conv(so_pool *pool, const so_conv *conv, const so_bf16_product *p)
 {
-    bool done = tally.inner->half_conv(pool, conv, layout, n, x, bias, y);
+    bool done = tally.inner->bf16_conv(pool, conv, p);
     if (done)
         tally.flops +=
-            2.0 * (double)(conv->batch * conv->out[1]) * (double)n * (double)(conv->kernel[1] * conv->channels);
+            2.0 * (double)(conv->batch * conv->out[1]) * (double)p->n * (double)(conv->kernel[1] * conv->channels);
     return done;
 }
 
@@ -85,14 +80,14 @@ static so_kernels counting(const so_kernels *k)
     c.linear_int8 = count_linear_int8;
     c.gated_int8 = count_gated_int8;
     c.attention = count_attention;
-    c.half_linear = count_half_linear;
-    c.half_conv = count_half_conv;
+    c.bf16_linear = count_bf16_linear;
+    c.bf16_conv = count_bf16_conv;
     return c;
 }
 
 /* ---- repetitions */
 
-const so_kernels *so_bench_kernels(const so_bench *b) { return b->bf16 ? so_kernels_half() : so_kernels_best(); }
+const so_kernels *so_bench_kernels(const so_bench *b) { return b->bf16 ? b->kernels->with_bf16 : b->kernels; }
 
 double so_bench_now(const so_bench *b)
 {

@@ -32,6 +32,7 @@ struct so_bench {
     bool processor_time; /* count the processor's time instead of the clock's */
     bool bf16;           /* products of encoders and codec in bf16 */
     so_pool *pool;
+    const so_kernels *kernels; /* the chosen table (so_kernels_choose) */
     so_peak peak;
     void (*row)(void *context, const so_bench_row *row); /* a result */
     void (*say)(void *context, const char *what);        /* what is done next */

@@ -46,7 +46,7 @@ static void stand_close(stand *s)
 
 static so_status settle(stand *s, const so_bench *b, so_error *error)
 {
-    return b->bf16 ? so_store_halve(&s->store, NULL, b->pool, error) : SO_OK;
+    return b->bf16 ? so_store_lay_bf16(&s->store, NULL, so_bench_kernels(b), b->pool, error) : SO_OK;
 }
 
 static const char *rounding(const so_bench *b) { return b->bf16 && b->peak.bf16 > 0 ? "bf16" : "f32"; }
@@ -191,8 +191,8 @@ so_status so_bench_hift(so_bench *b, so_error *error)
     so_status status;
     SO_TRY_GO(stand_open(&v.s, b, v.T * config.mels + samples * (config.harmonics + 1), error));
     SO_TRY_GO(so_hift_bind(&v.net, &config, "", &v.s.binder, error));
-    SO_TRY_GO(so_hift_fold(&v.net, &v.s.store.memory, error));
-    if (b->bf16) SO_TRY_GO(so_hift_halve(&v.net, &v.s.store.memory, b->pool, error));
+    SO_TRY_GO(so_hift_fold(&v.net, so_bench_kernels(b), &v.s.store.memory, error));
+    if (b->bf16) SO_TRY_GO(so_hift_lay_bf16(&v.net, so_bench_kernels(b), &v.s.store.memory, b->pool, error));
     so_bench_row row = {.what = "speak: vocoder, mel to waveform",
                         .unit = "real-time factor",
                         .amount = (double)samples / (double)config.rate,

@@ -127,9 +127,9 @@ static so_status stand_open(stand *s, so_bench *b, const struct size *size, so_e
     for (int64_t i = 0; i < b->prompt + STEPS; i++) s->ids[i] = (int32_t)so_rng_below(&rng, TEXT_ROWS);
     bool blocks = so_type_about(s->type)->block > 1;
     so_pass_init(&s->pass, &s->arena, b->pool,
-                 blocks              ? so_kernels_int8()
-                 : s->type == SO_F32 ? so_kernels_best()
-                                     : so_kernels_half());
+                 blocks              ? b->kernels->with_int8
+                 : s->type == SO_F32 ? b->kernels
+                                     : b->kernels->with_bf16);
     return SO_OK;
 }
 

@@ -31,7 +31,8 @@ static void put_names(context *c, so_tt_batch *b, const so_tensor *ctc, const so
     int64_t v = so_cols(ctc), first = b->rows - g->rows, at = 0;
     int32_t *heard = so_take(pass, (size_t)g->rows * sizeof *heard, false);
     int64_t *row = so_take(pass, (size_t)g->labels * sizeof *row, false);
-    if (!row || so_ctc_align(so_data(ctc) + g->row0 * v, g->rows, v, s->label + g->label0, g->labels, c->tt->id->blank,
+    if (!row || so_ctc_align(&(so_ctc_ask){so_data(ctc) + g->row0 * v, g->rows, v, s->label + g->label0, g->labels,
+                                           c->tt->id->blank},
                              heard, NULL, &error) != SO_OK)
         return; /* more tokens than units: nothing to tell */
     for (int64_t i = 0; i < g->labels; i++) {

@@ -274,7 +274,8 @@ static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, con
         for (int64_t k = 0; k < n; k++) wanted[k] = answer[i] ? item->a_phone[k] : item->q_phone[k];
         total = letters(text, strlen(text));
         if (!n || !total ||
-            so_ctc_align(so_data(phones) + g->row0 * v, g->rows, v, wanted, n, 0, heard, NULL, &error) != SO_OK)
+            so_ctc_align(&(so_ctc_ask){so_data(phones) + g->row0 * v, g->rows, v, wanted, n, 0}, heard, NULL, &error) !=
+                SO_OK)
             continue;
         for (int64_t j = 0; j < g->labels; j++) {
             size_t size;
@@ -450,7 +451,8 @@ static bool align(const context *c, so_tt_speech_batch *b, const so_tensor *logi
         if (b->answer_segment[s] < 0) continue;
         const so_tt_segment *g = &b->segment[b->answer_segment[s]];
         so_error error;
-        if (so_ctc_align(so_data(logits) + g->row0 * v, g->rows, v, b->label + g->label0, g->labels, b->tt->id->blank,
+        if (so_ctc_align(&(so_ctc_ask){so_data(logits) + g->row0 * v, g->rows, v, b->label + g->label0, g->labels,
+                                       b->tt->id->blank},
                          heard, NULL, &error) != SO_OK)
             for (int64_t r = 0; r < g->rows; r++) heard[r] = (int32_t)(g->labels * (r + 1) / g->rows);
         for (int64_t r = 0; r < b->fused_rows[s]; r++)

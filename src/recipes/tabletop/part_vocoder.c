@@ -55,8 +55,8 @@ so_status so_tt_vocoder_open(const so_tt *tt, so_store *store, so_hift *net, so_
 
 const so_kernels *so_tt_rough(const so_tt *tt)
 {
-    bool quick = tt->kernels == so_kernels_best() && strcmp(tt->kernels->name, "avx512") == 0;
-    return quick ? so_kernels_bf16() : tt->kernels;
+    const so_kernels *k = tt->kernels;
+    return k->bf16_gains && k->train_bf16 ? k->train_bf16 : k;
 }
 
 so_status so_tt_answer(const so_tt *tt, int64_t i, float **pcm, so_error *error)

@@ -170,6 +170,8 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
         if (first == PARTS) return unknown(options->part, error);
         last = first + 1;
     }
+    const so_kernels *kernels;
+    SO_TRY(so_kernels_choose(&kernels, error));
     so_tt tt = {.folder = options->folder,
                 .seed = options->seed,
                 .steps = options->steps,
@@ -178,8 +180,8 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
                 .say_context = options->say_context,
                 .stop = options->stop,
                 .settings = settings,
-                .kernels = so_kernels_best(),
-                .learning = options->bf16 ? so_kernels_bf16() : NULL};
+                .kernels = kernels,
+                .learning = options->bf16 ? kernels->train_bf16 : NULL};
     tt.window = options->window ? options->window : 5;
     tt.lookahead = options->lookahead ? options->lookahead : 3;
     SO_TRY(find_fusion(options->fusion, &tt.fuse, error));

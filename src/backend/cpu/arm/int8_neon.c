@@ -55,7 +55,7 @@ INLINE int8x16_t affine_codes(const uint8_t *q, const uint8_t *high, int g)
 INLINE void six_bits(const so_block_q6_k *b, int g, group *out)
 {
     int half = g / 4, c = g % 4;
-    float d = so_block_half(b->scale);
+    float d = so_block_f16(b->scale);
     for (int i = 0; i < 2; i++) {
         uint8x16_t low = vld1q_u8(b->low + 64 * half + 32 * (c % 2) + 16 * i),
                    high = vld1q_u8(b->high + 32 * half + 16 * i);
@@ -69,7 +69,7 @@ INLINE void six_bits(const so_block_q6_k *b, int g, group *out)
 INLINE void read_stretch(const unsigned char *p, stretch *out)
 {
     uint8_t s[8], m[8];
-    float d = so_block_half(p), dm = so_block_half(p + 2);
+    float d = so_block_f16(p), dm = so_block_f16(p + 2);
     so_block_six(p + 4, s, m);
     for (int g = 0; g < 8; g++) out->scale[g] = d * (float)s[g], out->least[g] = dm * (float)m[g];
 }
@@ -81,7 +81,7 @@ INLINE void read_group(so_type type, const unsigned char *row, int64_t at, stret
     const unsigned char *p = row + (size_t)(small ? at : at / 8) * bytes;
     int g = (int)(at % 8);
     out->least = 0;
-    if (small) out->scale[0] = out->scale[1] = so_block_half(p);
+    if (small) out->scale[0] = out->scale[1] = so_block_f16(p);
     if (type == SO_Q8_0) {
         out->q[0] = vld1q_s8((const int8_t *)p + 2);
         out->q[1] = vld1q_s8((const int8_t *)p + 18);
@@ -192,11 +192,10 @@ static void linear_int8(so_pool *pool, int count, const so_product *p, int64_t k
     }
 }
 
-static void gated_int8(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
-                       const void *rounded, int64_t m, float *y)
+static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
 {
-    int8_job job = {type, gate, up, so_type_bytes(type, k), n, k, m, rounded, NULL, y};
-    so_for_rows(pool, n, (int64_t)(1 + (32 << 10) / (job.stride + 1)), columns, &job);
+    int8_job job = {gate->type, gate->w, up, so_type_bytes(gate->type, k), gate->n, k, m, rounded, NULL, gate->y};
+    so_for_rows(pool, gate->n, (int64_t)(1 + (32 << 10) / (job.stride + 1)), columns, &job);
 }
 
 void so_fill_neon(so_kernels *table)

@@ -6,19 +6,9 @@
 #include "backend/cpu/ref/portable.h"
 #include "base/quantise.h"
 
-typedef struct rope_job {
-    int64_t heads, width;
-    const int32_t *pos;
-    const double *freq;
-    int sign;
-    bool add;
-    const so_real *x;
-    so_real *y;
-} rope_job;
-
 static void rope_part(void *p, int64_t r0, int64_t r1)
 {
-    const rope_job *j = p;
+    const so_rotation *j = p;
     int64_t half = j->width / 2;
     for (int64_t r = r0; r < r1; r++) {
         for (int64_t i = 0; i < half; i++) {
@@ -38,18 +28,19 @@ static void rope_part(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static void rope(so_pool *pool, int64_t rows, int64_t heads, int64_t width, const int32_t *pos, const double *freq,
-                 int sign, bool add, const so_real *x, so_real *y)
+static void rope(so_pool *pool, const so_rotation *rotation)
 {
-    so_for_rows(pool, rows, 16, rope_part, &(rope_job){heads, width, pos, freq, sign, add, x, y});
+    so_rotation job = *rotation;
+    so_for_rows(pool, job.rows, 16, rope_part, &job);
 }
 
-typedef struct job {
+typedef struct attn_job {
     const so_attn *a;
-    const so_real *q, *out, *lse_in, *dout;
-    so_real *y, *lse, *dq;
+    const so_real *q;
+    so_real *y, *lse;
+    so_attn_back back;
     bool in_turn; /* several sequences share keys: one task does them all */
-} job;
+} attn_job;
 
 /* Keys that query row `row` (the r-th of its sequence) sees. */
 static void visible(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t *lo, int64_t *hi, bool *mean)
@@ -94,7 +85,7 @@ static so_real score(const so_attn *a, const so_attn_seg *g, const so_real *q, i
 }
 
 /* One pass with a running maximum. */
-static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const job *j)
+static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const attn_job *j)
 {
     int64_t lo, hi, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads);
     bool mean;
@@ -126,7 +117,7 @@ static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_
 static void attention_task(void *p, int64_t task, int thread)
 {
     (void)thread;
-    const job *j = p;
+    const attn_job *j = p;
     const so_attn *a = j->a;
     const so_attn_seg *g = &a->seg[task / a->heads];
     for (int64_t r = 0; r < g->q_rows; r++) attend_row(a, g, r, task % a->heads, j);
@@ -134,16 +125,17 @@ static void attention_task(void *p, int64_t task, int thread)
 
 static void attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
 {
-    so_pool_for(pool, attn->n_segs * attn->heads, attention_task, &(job){.a = attn, .q = q, .y = out, .lse = lse});
+    so_pool_for(pool, attn->n_segs * attn->heads, attention_task, &(attn_job){.a = attn, .q = q, .y = out, .lse = lse});
 }
 
-static void attend_row_back(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const job *j)
+static void attend_row_back(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const attn_job *j)
 {
+    const so_attn_back *b = &j->back;
     int64_t lo, hi, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads), at = (row * a->heads + h) * a->width;
     bool mean;
     visible(a, g, r, &lo, &hi, &mean);
-    const so_real *q = j->q + at, *dy = j->dout + at, *y = j->out + at;
-    so_real lse = j->lse_in[row * a->heads + h], dot = 0;
+    const so_real *q = b->q + at, *dy = b->dout + at, *y = b->out + at;
+    so_real lse = b->lse[row * a->heads + h], dot = 0;
     for (int64_t c = 0; c < a->width; c++) dot += dy[c] * y[c];
     for (int64_t key = lo; key < hi; key++) {
         int64_t kat = key * g->kv_stride + kv * a->width;
@@ -153,7 +145,7 @@ static void attend_row_back(const so_attn *a, const so_attn_seg *g, int64_t r, i
         for (int64_t c = 0; c < a->width; c++) {
             if (g->dv) g->dv[kat + c] += prob * dy[c];
             if (g->dk) g->dk[kat + c] += ds * q[c];
-            if (j->dq) j->dq[at + c] += ds * g->k[kat + c];
+            if (b->dq) b->dq[at + c] += ds * g->k[kat + c];
         }
     }
 }
@@ -172,7 +164,7 @@ bool so_attn_shares_keys(const so_attn *a)
 static void attention_back_task(void *p, int64_t task, int thread)
 {
     (void)thread;
-    const job *j = p;
+    const attn_job *j = p;
     const so_attn *a = j->a;
     int64_t group = a->heads / a->kv_heads, kv = task % a->kv_heads, s0 = j->in_turn ? 0 : task / a->kv_heads;
     for (int64_t s = s0; s < (j->in_turn ? a->n_segs : s0 + 1); s++)
@@ -180,12 +172,11 @@ static void attention_back_task(void *p, int64_t task, int thread)
             for (int64_t r = 0; r < a->seg[s].q_rows; r++) attend_row_back(a, &a->seg[s], r, h, j);
 }
 
-static void attention_back(so_pool *pool, const so_attn *attn, const so_real *q, const so_real *out, const so_real *lse,
-                           const so_real *dout, so_real *dq)
+static void attention_back(so_pool *pool, const so_attn *attn, const so_attn_back *back)
 {
     bool shared = so_attn_shares_keys(attn);
     so_pool_for(pool, (shared ? 1 : attn->n_segs) * attn->kv_heads, attention_back_task,
-                &(job){.a = attn, .q = q, .out = out, .lse_in = lse, .dout = dout, .dq = dq, .in_turn = shared});
+                &(attn_job){.a = attn, .back = *back, .in_turn = shared});
 }
 
 void so_fill_attention_c(so_kernels *table)

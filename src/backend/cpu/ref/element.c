@@ -142,10 +142,10 @@ static void swiglu_back_part(void *p, int64_t i0, int64_t i1)
     }
 }
 
-static void swiglu_back(so_pool *pool, int64_t n, const so_real *gate, const so_real *up, const so_real *dy,
-                        so_real *dgate, so_real *dup)
+static void swiglu_back(so_pool *pool, int64_t n, const so_swiglu_back *b)
 {
-    so_for_rows(pool, n, GRAIN, swiglu_back_part, &(job){.x = gate, .y = up, .dy = dy, .out = dgate, .out2 = dup});
+    so_for_rows(pool, n, GRAIN, swiglu_back_part,
+                &(job){.x = b->gate, .y = b->up, .dy = b->dy, .out = b->dgate, .out2 = b->dup});
 }
 
 static void axpy_part(void *p, int64_t i0, int64_t i1)
@@ -175,8 +175,7 @@ static void sum_rows(so_pool *pool, int64_t rows, int64_t cols, const so_real *x
 typedef struct rows_job {
     int64_t cols;
     const so_real *x, *dy;
-    const int32_t *label;
-    so_real scale, *loss, *out;
+    so_real *out;
 } rows_job;
 
 static double log_sum_exp(const so_real *x, int64_t n, so_real *max)
@@ -224,7 +223,7 @@ static void softmax_back(so_pool *pool, int64_t rows, int64_t cols, const so_rea
 
 static void cross_entropy_part(void *p, int64_t r0, int64_t r1)
 {
-    const rows_job *j = p;
+    const so_label_loss *j = p;
     for (int64_t r = r0; r < r1; r++) {
         const so_real *x = j->x + r * j->cols;
         int32_t label = j->label[r];
@@ -233,18 +232,17 @@ static void cross_entropy_part(void *p, int64_t r0, int64_t r1)
         so_real max;
         double lse = log_sum_exp(x, j->cols, &max);
         j->loss[r] = (so_real)(lse - (double)x[label]);
-        if (!j->out) continue;
-        so_real *dx = j->out + r * j->cols;
+        if (!j->dx) continue;
+        so_real *dx = j->dx + r * j->cols;
         for (int64_t c = 0; c < j->cols; c++) dx[c] += j->scale * (so_real)exp((double)x[c] - lse);
         dx[label] -= j->scale;
     }
 }
 
-static void cross_entropy(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, const int32_t *label,
-                          so_real scale, so_real *loss, so_real *dx)
+static void cross_entropy(so_pool *pool, const so_label_loss *loss)
 {
-    so_for_rows(pool, rows, 1 + GRAIN / (cols + 1), cross_entropy_part,
-                &(rows_job){.cols = cols, .x = x, .label = label, .scale = scale, .loss = loss, .out = dx});
+    so_label_loss copy = *loss;
+    so_for_rows(pool, copy.rows, 1 + GRAIN / (copy.cols + 1), cross_entropy_part, &copy);
 }
 
 void so_fill_element_c(so_kernels *table)

@@ -29,8 +29,8 @@ static void affine(const uint8_t *scale, const uint8_t *least, const uint8_t *si
     so_block_six(six, s, m);
     for (int i = 0; i < 32; i++)
         out->q[i] = (int8_t)((q[g / 2 * 32 + i] >> g % 2 * 4 & 15) | (high ? (high[i] >> g & 1) << 4 : 0));
-    out->scale[0] = out->scale[1] = so_block_half(scale) * (float)s[g];
-    out->least = so_block_half(least) * (float)m[g];
+    out->scale[0] = out->scale[1] = so_block_f16(scale) * (float)s[g];
+    out->least = so_block_f16(least) * (float)m[g];
 }
 
 static void six_bits(const so_block_q6_k *b, int g, group *out)
@@ -40,7 +40,7 @@ static void six_bits(const so_block_q6_k *b, int g, group *out)
         int low = b->low[64 * half + 32 * (c % 2) + i] >> c / 2 * 4 & 15, high = b->high[32 * half + i] >> 2 * c & 3;
         out->q[i] = (int8_t)((low | high << 4) - 32);
     }
-    for (int i = 0; i < 2; i++) out->scale[i] = so_block_half(b->scale) * (float)b->s[2 * g + i];
+    for (int i = 0; i < 2; i++) out->scale[i] = so_block_f16(b->scale) * (float)b->s[2 * g + i];
 }
 
 /* Group g of a row. */
@@ -48,7 +48,7 @@ static void read_group(so_type type, const unsigned char *row, int64_t g, group 
 {
     const so_type_info *about = so_type_about(type);
     const unsigned char *p = row + (about->block == 32 ? g : g / 8) * about->bytes;
-    if (about->block == 32) out->scale[0] = out->scale[1] = so_block_half(p);
+    if (about->block == 32) out->scale[0] = out->scale[1] = so_block_f16(p);
     out->least = 0;
     switch (type) {
     case SO_Q4_0:
@@ -180,10 +180,9 @@ static void linear_int8(so_pool *pool, int count, const so_product *product, int
         so_for_rows(pool, product[i].n, 32, int8_cols, &(int8_job){product[i], k, m, rounded, NULL});
 }
 
-static void gated_int8(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
-                       const void *rounded, int64_t m, so_real *y)
+static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
 {
-    so_for_rows(pool, n, 32, int8_cols, &(int8_job){{type, gate, n, NULL, y}, k, m, rounded, up});
+    so_for_rows(pool, gate->n, 32, int8_cols, &(int8_job){*gate, k, m, rounded, up});
 }
 
 void so_fill_int8_c(so_kernels *table)

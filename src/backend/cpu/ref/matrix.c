@@ -5,16 +5,9 @@
 #include "backend/cpu/ref/portable.h"
 #include "base/quantise.h"
 
-typedef struct gemm_job {
-    bool ta, tb;
-    int64_t n, k, lda, ldb, ldc;
-    const so_real *a, *b;
-    so_real beta, *c;
-} gemm_job;
-
 static void gemm_rows(void *p, int64_t row0, int64_t row1)
 {
-    const gemm_job *g = p;
+    const so_gemm *g = p;
     for (int64_t i = row0; i < row1; i++) {
         so_real *c = g->c + i * g->ldc;
         if (g->beta == 0) memset(c, 0, (size_t)g->n * sizeof *c);
@@ -35,16 +28,15 @@ static void gemm_rows(void *p, int64_t row0, int64_t row1)
     }
 }
 
-static void gemm(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
-                 const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc)
+static void gemm(so_pool *pool, const so_gemm *g)
 {
-    gemm_job job = {ta, tb, n, k, lda, ldb, ldc, a, b, beta, c};
-    so_for_rows(pool, m, 8, gemm_rows, &job);
+    so_gemm job = *g;
+    so_for_rows(pool, g->m, 8, gemm_rows, &job);
 }
 
 static void gemm_bf16_rows(void *p, int64_t row0, int64_t row1)
 {
-    const gemm_job *g = p;
+    const so_gemm *g = p;
     for (int64_t i = row0; i < row1; i++)
         for (int64_t j = 0; j < g->n; j++) {
             so_real sum = 0, *c = g->c + i * g->ldc + j;
@@ -57,11 +49,10 @@ static void gemm_bf16_rows(void *p, int64_t row0, int64_t row1)
         }
 }
 
-static void gemm_bf16(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const so_real *a, int64_t lda,
-                      const so_real *b, int64_t ldb, so_real beta, so_real *c, int64_t ldc)
+static void gemm_bf16(so_pool *pool, const so_gemm *g)
 {
-    gemm_job job = {ta, tb, n, k, lda, ldb, ldc, a, b, beta, c};
-    so_for_rows(pool, m, 8, gemm_bf16_rows, &job);
+    so_gemm job = *g;
+    so_for_rows(pool, g->m, 8, gemm_bf16_rows, &job);
 }
 
 static void block_row(so_type type, const unsigned char *p, int64_t k, so_real *out)
@@ -129,11 +120,10 @@ static void linear_cols(void *p, int64_t col0, int64_t col1)
     }
 }
 
-static void linear(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const so_real *x, int64_t m,
-                   const so_real *bias, so_real *y)
+static void linear(so_pool *pool, const so_product *p, int64_t k, const so_real *x, int64_t m)
 {
-    linear_job job = {type, w, n, k, m, x, bias, y};
-    so_for_rows(pool, n, 32, linear_cols, &job);
+    linear_job job = {p->type, p->w, p->n, k, m, x, p->bias, p->y};
+    so_for_rows(pool, p->n, 32, linear_cols, &job);
 }
 
 void so_fill_matrix_c(so_kernels *table)

@@ -4,16 +4,9 @@
 
 #include "backend/cpu/ref/portable.h"
 
-typedef struct job {
-    int64_t cols;
-    so_real eps;
-    const so_real *x, *w, *b, *dy;
-    so_real *y;
-} job;
-
 static void rms_part(void *p, int64_t r0, int64_t r1)
 {
-    const job *j = p;
+    const so_norm *j = p;
     for (int64_t r = r0; r < r1; r++) {
         const so_real *x = j->x + r * j->cols;
         double square = 0;
@@ -23,23 +16,25 @@ static void rms_part(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static void rms_norm(so_pool *pool, int64_t rows, int64_t cols, so_real eps, const so_real *x, const so_real *w,
-                     so_real *y)
+static void rms_norm(so_pool *pool, const so_norm *norm)
 {
-    so_for_rows(pool, rows, 1 + 8192 / (cols + 1), rms_part, &(job){cols, eps, x, w, NULL, NULL, y});
+    so_norm job = *norm;
+    so_for_rows(pool, job.rows, 1 + 8192 / (job.cols + 1), rms_part, &job);
 }
 
-static void rms_norm_back(so_pool *pool, int64_t rows, int64_t cols, so_real eps, const so_real *x, const so_real *w,
-                          const so_real *dy, so_real *dx, so_real *dw)
+static void rms_norm_back(so_pool *pool, const so_norm *j)
 {
     (void)pool;
-    for (int64_t r = 0; r < rows; r++, x += cols, dy += cols) {
+    int64_t cols = j->cols;
+    const so_real *x = j->x, *w = j->w, *dy = j->dy;
+    so_real *dx = j->dx, *dw = j->dw;
+    for (int64_t r = 0; r < j->rows; r++, x += cols, dy += cols) {
         double square = 0, dot = 0;
         for (int64_t c = 0; c < cols; c++) {
             square += (double)x[c] * (double)x[c];
             dot += (double)x[c] * (double)w[c] * (double)dy[c];
         }
-        double s = 1 / sqrt(square / (double)cols + (double)eps);
+        double s = 1 / sqrt(square / (double)cols + (double)j->eps);
         so_real scale = (so_real)s, pull = (so_real)(dot * s * s * s / (double)cols);
         if (dx)
             for (int64_t c = 0; c < cols; c++) dx[r * cols + c] += scale * w[c] * dy[c] - pull * x[c];
@@ -59,7 +54,7 @@ static void moments(const so_real *x, int64_t n, double eps, double *mean, doubl
 
 static void layer_part(void *p, int64_t r0, int64_t r1)
 {
-    const job *j = p;
+    const so_norm *j = p;
     for (int64_t r = r0; r < r1; r++) {
         const so_real *x = j->x + r * j->cols;
         double mean, scale;
@@ -69,19 +64,21 @@ static void layer_part(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static void layer_norm(so_pool *pool, int64_t rows, int64_t cols, so_real eps, const so_real *x, const so_real *w,
-                       const so_real *b, so_real *y)
+static void layer_norm(so_pool *pool, const so_norm *norm)
 {
-    so_for_rows(pool, rows, 1 + 8192 / (cols + 1), layer_part, &(job){cols, eps, x, w, b, NULL, y});
+    so_norm job = *norm;
+    so_for_rows(pool, job.rows, 1 + 8192 / (job.cols + 1), layer_part, &job);
 }
 
-static void layer_norm_back(so_pool *pool, int64_t rows, int64_t cols, so_real eps, const so_real *x, const so_real *w,
-                            const so_real *dy, so_real *dx, so_real *dw, so_real *db)
+static void layer_norm_back(so_pool *pool, const so_norm *j)
 {
     (void)pool;
-    for (int64_t r = 0; r < rows; r++, x += cols, dy += cols) {
+    int64_t cols = j->cols;
+    const so_real *x = j->x, *w = j->w, *dy = j->dy;
+    so_real *dx = j->dx, *dw = j->dw, *db = j->db;
+    for (int64_t r = 0; r < j->rows; r++, x += cols, dy += cols) {
         double mean, scale, sum = 0, dot = 0;
-        moments(x, cols, (double)eps, &mean, &scale);
+        moments(x, cols, (double)j->eps, &mean, &scale);
         for (int64_t c = 0; c < cols; c++) {
             double g = (double)dy[c] * (double)w[c];
             sum += g;

@@ -16,22 +16,12 @@ enum { QB = 60, KB = 512 };
 #define scores (so_scratch_here()->scores)
 #define slopes (so_scratch_here()->slopes)
 
-typedef struct rope_job {
-    int64_t heads, width;
-    const int32_t *pos;
-    const double *freq;
-    int sign;
-    bool add;
-    const float *x;
-    float *y;
-} rope_job;
-
 enum { ANGLES = 64 };
 
 /* Cosines and sines of up to ANGLES frequencies serve all heads of a row. */
 static void rope_part(void *p, int64_t r0, int64_t r1)
 {
-    const rope_job *j = p;
+    const so_rotation *j = p;
     int64_t half = j->width / 2;
     float freq[ANGLES], cosine[ANGLES + W], sine[ANGLES + W];
     for (int64_t i0 = 0; i0 < half; i0 += ANGLES) {
@@ -63,16 +53,17 @@ static void rope_part(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static void rope(so_pool *pool, int64_t rows, int64_t heads, int64_t width, const int32_t *pos, const double *freq,
-                 int sign, bool add, const float *x, float *y)
+static void rope(so_pool *pool, const so_rotation *rotation)
 {
-    so_for_rows(pool, rows, 16, rope_part, &(rope_job){heads, width, pos, freq, sign, add, x, y});
+    so_rotation job = *rotation;
+    so_for_rows(pool, job.rows, 16, rope_part, &job);
 }
 
 typedef struct attn_job {
     const so_attn *a;
-    const float *q, *out, *lse_in, *dout;
-    float *y, *lse, *dq;
+    const float *q;
+    float *y, *lse;
+    so_attn_back back;
     bool in_turn; /* several sequences share keys: one task does them all */
 } attn_job;
 
@@ -177,7 +168,8 @@ static void attend_block(const attn_job *j, const so_attn_seg *g, int64_t h, int
     for (int64_t k0 = lo; k0 < hi; k0 += block) {
         int64_t keys = least(hi - k0, block);
         const float *k = stored(g, g->k, k0, keys, kv, d, &step);
-        gemm_here(false, true, n, keys, d, q, ld, k, step, false, scores, keys);
+        gemm_here(&(so_gemm){
+            .tb = true, .m = n, .n = keys, .k = d, .a = q, .lda = ld, .b = k, .ldb = step, .c = scores, .ldc = keys});
         for (int64_t r = 0; r < n; r++) {
             float *s = scores + r * keys, top = mask_scores(a, g, r0 + r, k0, keys, s);
             if (top < max[r]) top = max[r];
@@ -191,7 +183,16 @@ static void attend_block(const attn_job *j, const so_attn_seg *g, int64_t h, int
             max[r] = top;
         }
         const float *v = stored(g, g->v, k0, keys, kv, d, &step);
-        gemm_here(false, false, n, d, keys, scores, keys, v, step, k0 > lo, y, ld);
+        gemm_here(&(so_gemm){.m = n,
+                             .n = d,
+                             .k = keys,
+                             .a = scores,
+                             .lda = keys,
+                             .b = v,
+                             .ldb = step,
+                             .beta = (k0 > lo) ? 1 : 0,
+                             .c = y,
+                             .ldc = ld});
     }
     for (int64_t r = 0; r < n; r++) {
         scale_to(y + r * ld, d, 1 / sum[r]);
@@ -278,9 +279,9 @@ static void slope_row(const attn_job *j, const so_attn_seg *g, int64_t h, int64_
 {
     const so_attn *a = j->a;
     int64_t row = g->q_row0 + r, at = (row * a->heads + h) * a->width;
-    double dot = sum_of_products(j->dout + at, j->out + at, a->width);
+    double dot = sum_of_products(j->back.dout + at, j->back.out + at, a->width);
     mask_scores(a, g, r, k0, n, s);
-    exp_scores(s, n, j->lse_in[row * a->heads + h]);
+    exp_scores(s, n, j->back.lse[row * a->heads + h]);
     float scale = a->lo && a->lo[row] == a->hi[row] ? 0 : a->scale;
     for (int64_t i = 0; i < n; i++) dp[i] = s[i] * (dp[i] - (float)dot) * scale;
 }
@@ -288,17 +289,68 @@ static void slope_row(const attn_job *j, const so_attn_seg *g, int64_t h, int64_
 static void attend_block_back(const attn_job *j, const so_attn_seg *g, int64_t h, int64_t r0, int64_t n)
 {
     const so_attn *a = j->a;
+    const so_attn_back *b = &j->back;
     int64_t d = a->width, ld = a->heads * d, lo, hi, kv = h / (a->heads / a->kv_heads) * d, step = g->kv_stride;
     int64_t at = (g->q_row0 + r0) * ld + h * d;
     block_range(a, g, r0, n, &lo, &hi);
     for (int64_t k0 = lo; k0 < hi; k0 += KB) {
         int64_t keys = least(hi - k0, KB), kat = k0 * step + kv;
-        gemm_here(false, true, n, keys, d, j->q + at, ld, g->k + kat, step, false, scores, keys);
-        gemm_here(false, true, n, keys, d, j->dout + at, ld, g->v + kat, step, false, slopes, keys);
+        gemm_here(&(so_gemm){.tb = true,
+                             .m = n,
+                             .n = keys,
+                             .k = d,
+                             .a = b->q + at,
+                             .lda = ld,
+                             .b = g->k + kat,
+                             .ldb = step,
+                             .c = scores,
+                             .ldc = keys});
+        gemm_here(&(so_gemm){.tb = true,
+                             .m = n,
+                             .n = keys,
+                             .k = d,
+                             .a = b->dout + at,
+                             .lda = ld,
+                             .b = g->v + kat,
+                             .ldb = step,
+                             .c = slopes,
+                             .ldc = keys});
         for (int64_t r = 0; r < n; r++) slope_row(j, g, h, r0 + r, k0, keys, scores + r * keys, slopes + r * keys);
-        if (g->dv) gemm_here(true, false, keys, d, n, scores, keys, j->dout + at, ld, true, g->dv + kat, step);
-        if (g->dk) gemm_here(true, false, keys, d, n, slopes, keys, j->q + at, ld, true, g->dk + kat, step);
-        if (j->dq) gemm_here(false, false, n, d, keys, slopes, keys, g->k + kat, step, true, j->dq + at, ld);
+        if (g->dv)
+            gemm_here(&(so_gemm){.ta = true,
+                                 .m = keys,
+                                 .n = d,
+                                 .k = n,
+                                 .a = scores,
+                                 .lda = keys,
+                                 .b = b->dout + at,
+                                 .ldb = ld,
+                                 .beta = 1,
+                                 .c = g->dv + kat,
+                                 .ldc = step});
+        if (g->dk)
+            gemm_here(&(so_gemm){.ta = true,
+                                 .m = keys,
+                                 .n = d,
+                                 .k = n,
+                                 .a = slopes,
+                                 .lda = keys,
+                                 .b = b->q + at,
+                                 .ldb = ld,
+                                 .beta = 1,
+                                 .c = g->dk + kat,
+                                 .ldc = step});
+        if (b->dq)
+            gemm_here(&(so_gemm){.m = n,
+                                 .n = d,
+                                 .k = keys,
+                                 .a = slopes,
+                                 .lda = keys,
+                                 .b = g->k + kat,
+                                 .ldb = step,
+                                 .beta = 1,
+                                 .c = b->dq + at,
+                                 .ldc = ld});
     }
 }
 
@@ -315,12 +367,11 @@ static void attention_back_task(void *p, int64_t task, int thread)
                 attend_block_back(j, &a->seg[s], h, r, least(a->seg[s].q_rows - r, QB));
 }
 
-static void attention_back(so_pool *pool, const so_attn *attn, const float *q, const float *out, const float *lse,
-                           const float *dout, float *dq)
+static void attention_back(so_pool *pool, const so_attn *attn, const so_attn_back *back)
 {
     bool shared = so_attn_shares_keys(attn);
     so_pool_for(pool, (shared ? 1 : attn->n_segs) * attn->kv_heads, attention_back_task,
-                &(attn_job){.a = attn, .q = q, .out = out, .lse_in = lse, .dout = dout, .dq = dq, .in_turn = shared});
+                &(attn_job){.a = attn, .back = *back, .in_turn = shared});
 }
 
 #endif

@@ -12,7 +12,7 @@
 
 #if defined(__AVX512F__)
 
-enum { HALF_KC = 2 * KC };
+enum { PAIR_KC = 2 * KC };
 
 /* Lane i: (x[2 i], x[2 i + 1]) of 32 numbers, as two bf16. */
 static inline vec pairs(vec first, vec second) { return (vec)_mm512_cvtne2ps_pbh(second, first); }
@@ -64,26 +64,21 @@ static void pack_pairs(bool along, const float *x, int64_t ld, int64_t count, in
             }
 }
 
-static void micro_half(int64_t k, const float *a, const float *b, float *c, int64_t ldc, int rows, int cols, bool add)
+static void gemm_bf16_here(const so_gemm *g)
 {
-    micro(true, k, a, b, NR, c, ldc, rows, cols, add);
-}
-
-static void gemm_bf16_here(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                           const float *b, int64_t ldb, bool add, float *c, int64_t ldc)
-{
-    int64_t pieces = (k + HALF_KC - 1) / HALF_KC, kc = even(k, pieces, 32);
-    for (int64_t j = 0; j < n; j += NC)
-        for (int64_t l = 0; l < k; l += kc) {
-            int64_t nn = least(n - j, NC), kk = least(k - l, kc), depth = (kk + 1) / 2;
-            pack_pairs(!tb, tb ? b + j * ldb + l : b + l * ldb + j, ldb, nn, kk, packed_b, NR);
-            for (int64_t i = 0; i < m; i += MC) {
-                int64_t mm = least(m - i, MC);
-                pack_pairs(ta, ta ? a + l * lda + i : a + i * lda + l, lda, mm, kk, packed_a, MR);
+    int64_t pieces = (g->k + PAIR_KC - 1) / PAIR_KC, kc = even(g->k, pieces, 32);
+    for (int64_t j = 0; j < g->n; j += NC)
+        for (int64_t l = 0; l < g->k; l += kc) {
+            int64_t nn = least(g->n - j, NC), kk = least(g->k - l, kc), depth = (kk + 1) / 2;
+            pack_pairs(!g->tb, g->tb ? g->b + j * g->ldb + l : g->b + l * g->ldb + j, g->ldb, nn, kk, packed_b, NR);
+            for (int64_t i = 0; i < g->m; i += MC) {
+                int64_t mm = least(g->m - i, MC);
+                pack_pairs(g->ta, g->ta ? g->a + l * g->lda + i : g->a + i * g->lda + l, g->lda, mm, kk, packed_a, MR);
                 for (int64_t ii = 0; ii < mm; ii += MR)
                     for (int64_t jj = 0; jj < nn; jj += NR)
-                        micro_half(depth, packed_a + ii * depth, packed_b + jj * depth, c + (i + ii) * ldc + j + jj,
-                                   ldc, least(mm - ii, MR), least(nn - jj, NR), add || l > 0);
+                        micro(true, depth, packed_a + ii * depth, packed_b + jj * depth, NR,
+                              (tile){g->c + (i + ii) * g->ldc + j + jj, g->ldc, least(mm - ii, MR), least(nn - jj, NR),
+                                     g->beta != 0 || l > 0});
             }
         }
 }
@@ -95,20 +90,19 @@ static void round_bf16(float *x, int64_t n)
     for (int64_t i = 0; i < n; i++) x[i] = so_from_bf16(so_to_bf16(x[i]));
 }
 
-static void gemm_bf16_here(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                           const float *b, int64_t ldb, bool add, float *c, int64_t ldc)
+static void gemm_bf16_here(const so_gemm *g)
 {
-    int64_t kc = depth(k);
-    for (int64_t j = 0; j < n; j += NC)
-        for (int64_t l = 0; l < k; l += kc) {
-            int64_t nn = least(n - j, NC), kk = least(k - l, kc);
-            pack_b(tb, tb ? b + j * ldb + l : b + l * ldb + j, ldb, 0, nn, kk);
+    int64_t kc = depth(g->k);
+    for (int64_t j = 0; j < g->n; j += NC)
+        for (int64_t l = 0; l < g->k; l += kc) {
+            int64_t nn = least(g->n - j, NC), kk = least(g->k - l, kc);
+            pack_b(g->tb, g->tb ? g->b + j * g->ldb + l : g->b + l * g->ldb + j, g->ldb, 0, nn, kk);
             round_bf16(packed_b, (nn + NR - 1) / NR * NR * kk);
-            for (int64_t i = 0; i < m; i += MC) {
-                int64_t mm = least(m - i, MC);
-                pack_a(ta, ta ? a + l * lda + i : a + i * lda + l, lda, mm, kk);
+            for (int64_t i = 0; i < g->m; i += MC) {
+                int64_t mm = least(g->m - i, MC);
+                pack_a(g->ta, g->ta ? g->a + l * g->lda + i : g->a + i * g->lda + l, g->lda, mm, kk);
                 round_bf16(packed_a, (mm + MR - 1) / MR * MR * kk);
-                multiply(mm, nn, kk, NULL, 0, c + i * ldc + j, ldc, add || l > 0);
+                multiply(mm, nn, kk, NULL, 0, g->c + i * g->ldc + j, g->ldc, g->beta != 0 || l > 0);
             }
         }
 }
@@ -121,10 +115,6 @@ static void gemm_bf16_tile(void *p, int64_t task, int thread)
     gemm_tile_with(gemm_bf16_here, p, task);
 }
 
-static void gemm_bf16(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                      const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
-{
-    gemm_with(gemm_bf16_tile, pool, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
-}
+static void gemm_bf16(so_pool *pool, const so_gemm *g) { gemm_with(gemm_bf16_tile, pool, g); }
 
 #endif

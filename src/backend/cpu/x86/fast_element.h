@@ -212,11 +212,10 @@ static void swiglu_back_part(void *p, int64_t i0, int64_t i1)
     }
 }
 
-static void swiglu_back(so_pool *pool, int64_t n, const float *gate, const float *up, const float *dy, float *dgate,
-                        float *dup)
+static void swiglu_back(so_pool *pool, int64_t n, const so_swiglu_back *b)
 {
     so_for_rows(pool, n, GRAIN, swiglu_back_part,
-                &(element_job){.x = gate, .y = up, .dy = dy, .out = dgate, .out2 = dup});
+                &(element_job){.x = b->gate, .y = b->up, .dy = b->dy, .out = b->dgate, .out2 = b->dup});
 }
 
 static void axpy_part(void *p, int64_t i0, int64_t i1)
@@ -337,7 +336,7 @@ static void softmax_back(so_pool *pool, int64_t rows, int64_t cols, const float 
 
 static void cross_entropy_part(void *p, int64_t r0, int64_t r1)
 {
-    const rows_job *j = p;
+    const so_label_loss *j = p;
     for (int64_t r = r0; r < r1; r++) {
         const float *x = j->x + r * j->cols;
         int32_t label = j->label[r];
@@ -346,8 +345,8 @@ static void cross_entropy_part(void *p, int64_t r0, int64_t r1)
         float max = row_max(x, j->cols);
         double sum = exp_sum(x, j->cols, max, NULL);
         j->loss[r] = (float)((double)max + log(sum) - (double)x[label]);
-        if (!j->out) continue;
-        float *dx = j->out + r * j->cols;
+        if (!j->dx) continue;
+        float *dx = j->dx + r * j->cols;
         vec factor = v_set((float)((double)j->scale / sum));
         for (int64_t c = 0; c < j->cols; c += W) {
             vmask m = v_tail(j->cols - c);
@@ -357,11 +356,10 @@ static void cross_entropy_part(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static void cross_entropy(so_pool *pool, int64_t rows, int64_t cols, const float *x, const int32_t *label, float scale,
-                          float *loss, float *dx)
+static void cross_entropy(so_pool *pool, const so_label_loss *loss)
 {
-    so_for_rows(pool, rows, 1 + GRAIN / (cols + 1), cross_entropy_part,
-                &(rows_job){.cols = cols, .x = x, .label = label, .scale = scale, .loss = loss, .out = dx});
+    so_label_loss job = *loss;
+    so_for_rows(pool, job.rows, 1 + GRAIN / (job.cols + 1), cross_entropy_part, &job);
 }
 
 #endif

@@ -82,22 +82,29 @@ static void pack_b(bool t, const float *b, int64_t ldb, int64_t n0, int64_t n, i
     }
 }
 
-/* sum + x y, or with `half` the sum of two products of the bf16 pairs that the lanes hold. */
-static inline __attribute__((always_inline)) vec multiply_add(const bool half, vec x, vec y, vec sum)
+/* sum + x y, or with `paired` the sum of two products of the bf16 pairs that the lanes hold. */
+static inline __attribute__((always_inline)) vec multiply_add(const bool paired, vec x, vec y, vec sum)
 {
 #if defined(__AVX512F__)
-    if (half) return _mm512_dpbf16_ps(sum, (__m512bh)y, (__m512bh)x);
+    if (paired) return _mm512_dpbf16_ps(sum, (__m512bh)y, (__m512bh)x);
 #else
-    (void)half;
+    (void)paired;
 #endif
     return v_fma(x, y, sum);
 }
 
+/* Where a microkernel puts its sums. */
+typedef struct tile {
+    float *c;
+    int64_t ldc;
+    int rows, cols;
+    bool add;
+} tile;
+
 /* c[rows, cols] = (add ? c : 0) + a panel times b panel. The second half of the b panel may be unwritten when cols <=
  * W. */
-static inline __attribute__((always_inline)) void micro(const bool half, int64_t k, const float *a, const float *b,
-                                                        int64_t ldb, float *c, int64_t ldc, int rows, int cols,
-                                                        bool add)
+static inline __attribute__((always_inline)) void micro(const bool paired, int64_t k, const float *a, const float *b,
+                                                        int64_t ldb, tile t)
 {
     vec sum[MR][2];
 #pragma GCC unroll 16
@@ -107,34 +114,33 @@ static inline __attribute__((always_inline)) void micro(const bool half, int64_t
 #pragma GCC unroll 16
         for (int i = 0; i < MR; i++) {
             vec x = v_set(a[i]);
-            sum[i][0] = multiply_add(half, x, b0, sum[i][0]);
-            sum[i][1] = multiply_add(half, x, b1, sum[i][1]);
+            sum[i][0] = multiply_add(paired, x, b0, sum[i][0]);
+            sum[i][1] = multiply_add(paired, x, b1, sum[i][1]);
         }
     }
-    if (cols == NR) {
+    if (t.cols == NR) {
 #pragma GCC unroll 16
         for (int i = 0; i < MR; i++) {
-            if (i >= rows) break;
-            float *p = c + i * ldc;
-            v_store(p, add ? v_add(v_load(p), sum[i][0]) : sum[i][0]);
-            v_store(p + W, add ? v_add(v_load(p + W), sum[i][1]) : sum[i][1]);
+            if (i >= t.rows) break;
+            float *p = t.c + i * t.ldc;
+            v_store(p, t.add ? v_add(v_load(p), sum[i][0]) : sum[i][0]);
+            v_store(p + W, t.add ? v_add(v_load(p + W), sum[i][1]) : sum[i][1]);
         }
         return;
     }
-    vmask m0 = v_tail(cols), m1 = v_tail(cols > W ? cols - W : 0);
+    vmask m0 = v_tail(t.cols), m1 = v_tail(t.cols > W ? t.cols - W : 0);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
-        if (i >= rows) break;
-        float *p = c + i * ldc;
-        v_store_m(p, m0, add ? v_add(v_load_m(p, m0), sum[i][0]) : sum[i][0]);
-        if (cols > W) v_store_m(p + W, m1, add ? v_add(v_load_m(p + W, m1), sum[i][1]) : sum[i][1]);
+        if (i >= t.rows) break;
+        float *p = t.c + i * t.ldc;
+        v_store_m(p, m0, t.add ? v_add(v_load_m(p, m0), sum[i][0]) : sum[i][0]);
+        if (t.cols > W) v_store_m(p + W, m1, t.add ? v_add(v_load_m(p + W, m1), sum[i][1]) : sum[i][1]);
     }
 }
 
-static void micro_float(int64_t k, const float *a, const float *b, int64_t ldb, float *c, int64_t ldc, int rows,
-                        int cols, bool add)
+static void micro_float(int64_t k, const float *a, const float *b, int64_t ldb, tile t)
 {
-    micro(false, k, a, b, ldb, c, ldc, rows, cols, add);
+    micro(false, k, a, b, ldb, t);
 }
 
 /* c[m, n] of packed A and B (whole panels of it in place where b is not NULL); m <= MC, n <= NC, k <= KC. */
@@ -143,8 +149,8 @@ static void multiply(int64_t m, int64_t n, int64_t k, const float *b, int64_t ld
     for (int64_t i = 0; i < m; i += MR)
         for (int64_t j = 0; j < n; j += NR) {
             bool here = b && j + NR <= n;
-            micro_float(k, packed_a + i * k, here ? b + j : packed_b + j * k, here ? ldb : NR, c + i * ldc + j, ldc,
-                        least(m - i, MR), least(n - j, NR), add);
+            micro_float(k, packed_a + i * k, here ? b + j : packed_b + j * k, here ? ldb : NR,
+                        (tile){c + i * ldc + j, ldc, least(m - i, MR), least(n - j, NR), add});
         }
 }
 
@@ -156,39 +162,40 @@ static inline int64_t depth(int64_t k)
 }
 
 /* One product on the calling thread, any size. */
-static void gemm_here(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-                      int64_t ldb, bool add, float *c, int64_t ldc)
+static void gemm_here(const so_gemm *g)
 {
-    int64_t kc = depth(k);
-    for (int64_t j = 0; j < n; j += NC)
-        for (int64_t l = 0; l < k; l += kc) {
-            int64_t nn = least(n - j, NC), kk = least(k - l, kc);
-            const float *piece = tb ? b + j * ldb + l : b + l * ldb + j, *direct = tb || ldb > FAR ? NULL : piece;
-            pack_b(tb, piece, ldb, direct ? nn / NR * NR : 0, nn, kk);
-            for (int64_t i = 0; i < m; i += MC) {
-                int64_t mm = least(m - i, MC);
-                pack_a(ta, ta ? a + l * lda + i : a + i * lda + l, lda, mm, kk);
-                multiply(mm, nn, kk, direct, ldb, c + i * ldc + j, ldc, add || l > 0);
+    int64_t kc = depth(g->k), ldb = g->ldb;
+    for (int64_t j = 0; j < g->n; j += NC)
+        for (int64_t l = 0; l < g->k; l += kc) {
+            int64_t nn = least(g->n - j, NC), kk = least(g->k - l, kc);
+            const float *piece = g->tb ? g->b + j * ldb + l : g->b + l * ldb + j,
+                        *direct = g->tb || ldb > FAR ? NULL : piece;
+            pack_b(g->tb, piece, ldb, direct ? nn / NR * NR : 0, nn, kk);
+            for (int64_t i = 0; i < g->m; i += MC) {
+                int64_t mm = least(g->m - i, MC);
+                pack_a(g->ta, g->ta ? g->a + l * g->lda + i : g->a + i * g->lda + l, g->lda, mm, kk);
+                multiply(mm, nn, kk, direct, ldb, g->c + i * g->ldc + j, g->ldc, g->beta != 0 || l > 0);
             }
         }
 }
 
 typedef struct gemm_job {
-    bool ta, tb, add;
-    int64_t m, n, k, lda, ldb, ldc, step_m, step_n, tiles_n;
-    const float *a, *b;
-    float *c;
+    so_gemm all;
+    int64_t step_m, step_n, tiles_n;
 } gemm_job;
 
-typedef void (*here_fn)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-                        int64_t ldb, bool add, float *c, int64_t ldc);
+typedef void (*here_fn)(const so_gemm *gemm);
 
-static inline void gemm_tile_with(here_fn here, const gemm_job *g, int64_t task)
+static inline void gemm_tile_with(here_fn here, const gemm_job *job, int64_t task)
 {
-    int64_t i = task / g->tiles_n * g->step_m, j = task % g->tiles_n * g->step_n;
-    here(g->ta, g->tb, least(g->m - i, g->step_m), least(g->n - j, g->step_n), g->k,
-         g->ta ? g->a + i : g->a + i * g->lda, g->lda, g->tb ? g->b + j * g->ldb : g->b + j, g->ldb, g->add,
-         g->c + i * g->ldc + j, g->ldc);
+    int64_t i = task / job->tiles_n * job->step_m, j = task % job->tiles_n * job->step_n;
+    so_gemm g = job->all;
+    g.m = least(g.m - i, job->step_m);
+    g.n = least(g.n - j, job->step_n);
+    g.a += g.ta ? i : i * g.lda;
+    g.b += g.tb ? j * g.ldb : j;
+    g.c += i * g.ldc + j;
+    here(&g);
 }
 
 static void gemm_tile(void *p, int64_t task, int thread)
@@ -224,24 +231,19 @@ static void cut_tiles(int64_t m, int64_t n, int64_t k, int64_t *step_m, int64_t 
     *tiles = (m + *step_m - 1) / *step_m * *tiles_n;
 }
 
-static void gemm_with(so_pool_fn tile, so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
-                      int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+static void gemm_with(so_pool_fn fn, so_pool *pool, const so_gemm *g)
 {
-    if (m == 0 || n == 0) return;
-    if (k == 0) {
-        for (int64_t i = 0; i < m && beta == 0; i++) memset(c + i * ldc, 0, (size_t)n * sizeof *c);
+    if (g->m == 0 || g->n == 0) return;
+    if (g->k == 0) {
+        for (int64_t i = 0; i < g->m && g->beta == 0; i++) memset(g->c + i * g->ldc, 0, (size_t)g->n * sizeof *g->c);
         return;
     }
-    gemm_job g = {ta, tb, beta != 0, m, n, k, lda, ldb, ldc, 0, 0, 0, a, b, c};
+    gemm_job job = {.all = *g};
     int64_t tiles;
-    cut_tiles(m, n, k, &g.step_m, &g.step_n, &tiles, &g.tiles_n);
-    so_pool_for(pool, tiles, tile, &g);
+    cut_tiles(g->m, g->n, g->k, &job.step_m, &job.step_n, &tiles, &job.tiles_n);
+    so_pool_for(pool, tiles, fn, &job);
 }
 
-static void gemm(so_pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                 const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
-{
-    gemm_with(gemm_tile, pool, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
-}
+static void gemm(so_pool *pool, const so_gemm *g) { gemm_with(gemm_tile, pool, g); }
 
 #endif

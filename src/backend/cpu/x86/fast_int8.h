@@ -66,7 +66,7 @@ INLINE size_t stretch_bytes(so_type type)
     }
 }
 
-INLINE float half_at(const unsigned char *p)
+INLINE float f16_at(const unsigned char *p)
 {
     uint16_t h;
     memcpy(&h, p, 2);
@@ -95,8 +95,8 @@ INLINE void six_bit_scales(const unsigned char *w, groups *scale, groups *least)
     uint64_t m = (b & 0x3f3f3f3fu) | (uint64_t)((c >> 4 & 0x0f0f0f0fu) | (b >> 2 & 0x30303030u)) << 32;
     __m256 fs = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)s)));
     __m256 fm = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)m)));
-    scale->v[0] = eight(fs * _mm256_set1_ps(half_at(w)));
-    least->v[0] = eight(fm * _mm256_set1_ps(half_at(w + 2)));
+    scale->v[0] = eight(fs * _mm256_set1_ps(f16_at(w)));
+    least->v[0] = eight(fm * _mm256_set1_ps(f16_at(w + 2)));
 }
 
 #if defined(__AVX512F__)
@@ -156,7 +156,7 @@ INLINE void stretch_scales(so_type type, const unsigned char *w, groups *scale, 
         least->v[0] = scale->v[0] * v_set(16);
         break;
     case SO_Q6_K: {
-        vec d = v_set(half_at(w + 208));
+        vec d = v_set(f16_at(w + 208));
         for (int i = 0; i < GROUP_VECS(type); i++) {
             scale->v[i] = v_load_i8(w + 192 + i * W) * d;
             least->v[i] = scale->v[i] * v_set(32);
@@ -371,11 +371,19 @@ typedef struct int8_sums {
     groups least[8];
 } int8_sums;
 
-/* One stretch of weights times M rows, whose stretches begin at x[i] + s, and in another order at `ordered`. `chains`
- * sums of each row are in flight. */
-INLINE void int8_stretch(so_type type, const int M, const int chains, const unsigned char *w, const char *x,
-                         size_t stride, const int8_t *ordered, int64_t kp, int64_t s, int8_sums *to)
+/* Rounded rows, `stride` bytes apart; of few rows the codes, kp a row, stand at `ordered` in other orders too. */
+typedef struct int8_x {
+    const char *rows;
+    size_t stride;
+    const int8_t *ordered;
+    int64_t kp;
+} int8_x;
+
+/* One stretch of weights times M rows of x from number s on. `chains` sums of each row are in flight. */
+INLINE void int8_stretch(so_type type, const int M, const int chains, const unsigned char *w, const int8_x *x,
+                         int64_t s, int8_sums *to)
 {
+    const int64_t kp = x->kp;
     groups scale, least, both[8];
 #pragma GCC unroll 5
     for (size_t p = 0; p < stretch_bytes(type); p += 64)
@@ -387,7 +395,7 @@ INLINE void int8_stretch(so_type type, const int M, const int chains, const unsi
         stretch_scales(type, w, &scale, &least);
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++) {
-        const char *row = x + (size_t)i * stride;
+        const char *row = x->rows + (size_t)i * x->stride;
         const float *scales = (const float *)(const void *)(row + kp), *sum32 = scales + kp / 32,
                     *sum16 = sum32 + kp / 32;
         if (beside) { /* lanes 0-7: products of scales; lanes 8-15: minima times sums */
@@ -409,7 +417,7 @@ INLINE void int8_stretch(so_type type, const int M, const int chains, const unsi
         codes_across(type, w, c);
 #pragma GCC unroll 8
         for (int i = 0; i < M; i++) {
-            const int8_t *q = ordered + (i * ORDERS + order_of(type)) * kp + s;
+            const int8_t *q = x->ordered + (i * ORDERS + order_of(type)) * kp + s;
 #pragma GCC unroll 2
             for (int v = 0; v < 2; v++) {
                 vec *sum = &to->sum[i][v % chains];
@@ -418,15 +426,13 @@ INLINE void int8_stretch(so_type type, const int M, const int chains, const unsi
         }
         return;
     }
-#else
-    (void)ordered;
 #endif
 #pragma GCC unroll 8
     for (int u = 0; u < SO_STRETCH / UNIT; u++) {
         ivec c = codes(type, w, u);
 #pragma GCC unroll 8
         for (int i = 0; i < M; i++) {
-            const int8_t *q = (const int8_t *)(x + (size_t)i * stride) + s + u * UNIT;
+            const int8_t *q = (const int8_t *)(x->rows + (size_t)i * x->stride) + s + u * UNIT;
             vec *sum = &to->sum[i][u % chains];
             *sum = v_fma(code_products(type, c, q), of_unit(type, &both[i], u), *sum);
         }
@@ -438,8 +444,7 @@ INLINE void int8_dots(so_type type, const int M, const unsigned char *w, int64_t
                       const int8_t *ordered, float *y, int64_t ldy)
 {
     const int chains = M == 1 ? (order_of(type) >= 0 ? 2 : 4) : M == 2 ? 2 : 1;
-    int64_t kp = so_int8_width(k);
-    size_t stride = so_int8_stride(k);
+    const int8_x rows = {x, so_int8_stride(k), ordered, so_int8_width(k)};
     int8_sums to;
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++) {
@@ -449,11 +454,11 @@ INLINE void int8_dots(so_type type, const int M, const unsigned char *w, int64_t
     }
     int64_t s = 0;
     for (; s + SO_STRETCH <= k; s += SO_STRETCH, w += stretch_bytes(type))
-        int8_stretch(type, M, chains, w, x, stride, ordered, kp, s, &to);
+        int8_stretch(type, M, chains, w, &rows, s, &to);
     if (s < k) {
         unsigned char part[8 * 34] = {0};
         memcpy(part, w, so_type_bytes(type, k - s));
-        int8_stretch(type, M, chains, part, x, stride, ordered, kp, s, &to);
+        int8_stretch(type, M, chains, part, &rows, s, &to);
     }
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++) {
@@ -591,11 +596,11 @@ static void linear_int8(so_pool *pool, int count, const so_product *p, int64_t k
     int8_run(pool, &all);
 }
 
-static void gated_int8(so_pool *pool, so_type type, const void *gate, const void *up, int64_t n, int64_t k,
-                       const void *rounded, int64_t m, float *y)
+static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
 {
     int8_jobs all = {.count = m > 0};
-    all.job[0] = (int8_job){type, gate, up, so_type_bytes(type, k), n, k, m, rounded, NULL, y};
+    size_t stride = so_type_bytes(gate->type, k);
+    all.job[0] = (int8_job){gate->type, gate->w, up, stride, gate->n, k, m, rounded, NULL, gate->y};
     int8_run(pool, &all);
 }
 

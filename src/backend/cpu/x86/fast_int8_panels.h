@@ -240,11 +240,16 @@ INLINE void fetch_soon(const int8_soon *soon, int64_t from, int64_t to)
                      _MM_HINT_T1);
 }
 
-/* One panel of weights times rows i0 .. i0 + m, columns l .. l1 of them. `place` says where the sums of the first row
- * are. */
-INLINE void int8_rows(so_type type, const int8_job *g, int8_panel *panel, int64_t i0, int64_t m, int64_t l, int64_t l1,
-                      int8_tile place, const int8_soon *soon)
+/* Rows i0 .. i0 + m of x, numbers l .. l1 of them. */
+typedef struct int8_part {
+    int64_t i0, m, l, l1;
+} int8_part;
+
+/* One panel of weights times a part of x. `place` says where the sums of the first row are. */
+INLINE void int8_rows(so_type type, const int8_job *g, int8_panel *panel, int8_part part, int8_tile place,
+                      const int8_soon *soon)
 {
+    const int64_t i0 = part.i0, m = part.m, l = part.l, l1 = part.l1;
     const int64_t all = ACROSS * soon->lines, tiles = (m + SO_PANEL - 1) / SO_PANEL;
     const int64_t far = (int64_t)so_int8_panel_bytes(g->k); /* from a panel of x to the next */
     const bool ahead = m * far > SO_PANEL << 20;            /* it exceeds the second cache */
@@ -299,7 +304,7 @@ INLINE void int8_columns(so_type type, const int8_job *g, int64_t j0, int64_t j1
                     if (l1 == kp && !g->up) t.to = y, t.stride = g->n;
                     pack_int8(type, g, w, j, l, l1, panel);
                     int8_soon soon = soon_after(type, g, part, j, j0, j1, l, l1);
-                    int8_rows(type, g, panel, i0, m, l, l1, t, &soon);
+                    int8_rows(type, g, panel, (int8_part){i0, m, l, l1}, t, &soon);
                 }
                 for (int64_t i = 0; i < m && g->up && l1 == kp; i++)
                     gate_row(y + i * g->n, gate + i * ACROSS, gate + (m + i) * ACROSS, n);

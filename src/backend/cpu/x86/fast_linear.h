@@ -61,7 +61,7 @@ static void decode_row(so_type type, const unsigned char *w, int64_t n, float *o
     if (i < n) v_store_m(out + i, v_tail(n - i), weights_tail(type, w, i, n - i));
 }
 
-static void (*row_portable)(so_type, const void *, int64_t, int64_t, float *);
+static so_row_fn *row_portable;
 
 static void row(so_type type, const void *w, int64_t row, int64_t k, float *out)
 {
@@ -71,10 +71,23 @@ static void row(so_type type, const void *w, int64_t row, int64_t k, float *out)
         decode_row(type, (const unsigned char *)w + so_type_bytes(type, row * k), k, out);
 }
 
+/* Rows of w, `stride` bytes apart, and rows of x, k numbers each; dots go to y, whose rows lie ldy apart. */
+typedef struct dot_rows {
+    const unsigned char *w;
+    size_t stride;
+    int64_t k, ldy;
+    const float *x;
+    float *y;
+} dot_rows;
+
 /* y[i * ldy + j] for M rows of x and R rows of w, each at a constant M, R and type. */
-static inline __attribute__((always_inline)) void dots(so_type type, const int M, const int R, const unsigned char *w,
-                                                       size_t stride, int64_t k, const float *x, float *y, int64_t ldy)
+static inline __attribute__((always_inline)) void dots(so_type type, const int M, const int R, dot_rows d)
 {
+    const unsigned char *w = d.w;
+    const size_t stride = d.stride;
+    const int64_t k = d.k, ldy = d.ldy;
+    const float *x = d.x;
+    float *y = d.y;
     vec sum[2][8];
 #pragma GCC unroll 2
     for (int r = 0; r < R; r++)
@@ -120,8 +133,7 @@ static inline __attribute__((always_inline)) void dots_alone(so_type type, const
     }
     if (l < k) {
         vec b = v_load_m(x + l, v_tail(k - l));
-        for (int r = 0; r < R; r++)
-            sum[r] = v_fma(weights_tail(type, w + (size_t)r * stride, l, k - l), b, sum[r]);
+        for (int r = 0; r < R; r++) sum[r] = v_fma(weights_tail(type, w + (size_t)r * stride, l, k - l), b, sum[r]);
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) y[r] = v_sum(sum[r]);
@@ -144,8 +156,9 @@ static inline __attribute__((always_inline)) void few_rows(so_type type, const l
         const float *x = g->x + i * g->k;                                                                              \
         int64_t j = j0;                                                                                                \
         for (; j + 2 <= j1; j += 2)                                                                                    \
-            dots(type, M, 2, g->w + (size_t)j * g->stride, g->stride, g->k, x, g->y + i * g->n + j, g->n);             \
-        if (j < j1) dots(type, M, 1, g->w + (size_t)j * g->stride, g->stride, g->k, x, g->y + i * g->n + j, g->n);     \
+            dots(type, M, 2, (dot_rows){g->w + (size_t)j * g->stride, g->stride, g->k, g->n, x, g->y + i * g->n + j}); \
+        if (j < j1)                                                                                                    \
+            dots(type, M, 1, (dot_rows){g->w + (size_t)j * g->stride, g->stride, g->k, g->n, x, g->y + i * g->n + j}); \
     }
     GROUP(8)
     GROUP(4)
@@ -221,18 +234,18 @@ static void linear_tile(void *p, int64_t task, int thread)
     if (g->bias) add_bias(g->bias + j0, m, n, g->y + i0 * g->n + j0, g->n);
 }
 
-static void (*linear_portable)(so_pool *, so_type, const void *, int64_t, int64_t, const float *, int64_t,
-                               const float *, float *);
+static so_linear_fn *linear_portable;
 
-static void linear(so_pool *pool, so_type type, const void *w, int64_t n, int64_t k, const float *x, int64_t m,
-                   const float *bias, float *y)
+static void linear(so_pool *pool, const so_product *p, int64_t k, const float *x, int64_t m)
 {
+    so_type type = p->type;
     if (k == 0 || (type != SO_F32 && type != SO_F16 && type != SO_BF16 && type != SO_Q8_0)) {
-        linear_portable(pool, type, w, n, k, x, m, bias, y);
+        linear_portable(pool, p, k, x, m);
         return;
     }
+    int64_t n = p->n;
     if (m == 0 || n == 0) return;
-    linear_job g = {type, w, so_type_bytes(type, k), n, k, m, 0, 0, 0, x, bias, y};
+    linear_job g = {type, p->w, so_type_bytes(type, k), n, k, m, 0, 0, 0, x, p->bias, p->y};
     if (m <= 16) { /* tasks of 64 KiB of weights, even numbers of rows */
         so_for_rows(pool, n, (int64_t)(1 + (32 << 10) / (g.stride + 1)) * 2, linear_few, &g);
         return;

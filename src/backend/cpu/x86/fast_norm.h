@@ -28,9 +28,10 @@ static void rms_part(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static void rms_norm(so_pool *pool, int64_t rows, int64_t cols, float eps, const float *x, const float *w, float *y)
+static void rms_norm(so_pool *pool, const so_norm *n)
 {
-    so_for_rows(pool, rows, 1 + 8192 / (cols + 1), rms_part, &(norm_job){rows, cols, eps, x, w, .y = y});
+    norm_job job = {n->rows, n->cols, n->eps, n->x, n->w, .y = n->y};
+    so_for_rows(pool, n->rows, 1 + 8192 / (n->cols + 1), rms_part, &job);
 }
 
 static void rms_back_part(void *p, int64_t r0, int64_t r1)
@@ -75,8 +76,9 @@ static void norm_weights_part(void *p, int64_t s0, int64_t s1)
     }
 }
 
-static void norm_back(so_pool *pool, so_rows_fn part, norm_job job, bool centred)
+static void norm_back(so_pool *pool, so_rows_fn part, const so_norm *n, bool centred)
 {
+    const norm_job job = {n->rows, n->cols, n->eps, n->x, n->w, NULL, n->dy, n->dx, n->dw, n->db};
     float scale[SLAB], mean[SLAB];
     for (int64_t r = 0; r < job.rows; r += SLAB) {
         norm_job j = job;
@@ -92,11 +94,7 @@ static void norm_back(so_pool *pool, so_rows_fn part, norm_job job, bool centred
     }
 }
 
-static void rms_norm_back(so_pool *pool, int64_t rows, int64_t cols, float eps, const float *x, const float *w,
-                          const float *dy, float *dx, float *dw)
-{
-    norm_back(pool, rms_back_part, (norm_job){rows, cols, eps, x, w, NULL, dy, dx, dw}, false);
-}
+static void rms_norm_back(so_pool *pool, const so_norm *norm) { norm_back(pool, rms_back_part, norm, false); }
 
 static void moments(const float *x, int64_t n, double eps, double *mean, double *scale)
 {
@@ -125,10 +123,10 @@ static void layer_part(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static void layer_norm(so_pool *pool, int64_t rows, int64_t cols, float eps, const float *x, const float *w,
-                       const float *b, float *y)
+static void layer_norm(so_pool *pool, const so_norm *n)
 {
-    so_for_rows(pool, rows, 1 + 8192 / (cols + 1), layer_part, &(norm_job){rows, cols, eps, x, w, b, .y = y});
+    norm_job job = {n->rows, n->cols, n->eps, n->x, n->w, n->b, .y = n->y};
+    so_for_rows(pool, n->rows, 1 + 8192 / (n->cols + 1), layer_part, &job);
 }
 
 static void layer_back_part(void *p, int64_t r0, int64_t r1)
@@ -154,10 +152,6 @@ static void layer_back_part(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static void layer_norm_back(so_pool *pool, int64_t rows, int64_t cols, float eps, const float *x, const float *w,
-                            const float *dy, float *dx, float *dw, float *db)
-{
-    norm_back(pool, layer_back_part, (norm_job){rows, cols, eps, x, w, NULL, dy, dx, dw, db}, true);
-}
+static void layer_norm_back(so_pool *pool, const so_norm *norm) { norm_back(pool, layer_back_part, norm, true); }
 
 #endif

@@ -39,9 +39,9 @@ static so_status bind_all(so_error *error)
     SO_TRY(so_speech_tokenizer_bind(&ears, &tc, "t.", &binder, error));
     SO_TRY(so_flow_bind(&flow, &fc, "f.", &binder, error));
     SO_TRY(so_hift_bind(&hift, &hc, "h.", &binder, error));
-    SO_TRY(so_hift_fold(&hift, &store.memory, error));
-    SO_TRY(so_store_halve(&store, NULL, NULL, error));
-    return so_hift_halve(&hift, &store.memory, NULL, error);
+    SO_TRY(so_hift_fold(&hift, so_kernels_best(), &store.memory, error));
+    SO_TRY(so_store_lay_bf16(&store, NULL, so_kernels_best(), NULL, error));
+    return so_hift_lay_bf16(&hift, so_kernels_best(), &store.memory, NULL, error);
 }
 
 static int start(void **state)
@@ -94,19 +94,19 @@ static void compare(const char *name, walk_fn walk, double l2)
 {
     so_pass pass;
     so_kernels plain = *so_kernels_best();
-    plain.half_gains = false;
+    plain.bf16_gains = false;
     so_pass_init(&pass, &arena, NULL, &plain);
     so_tensor *want = walk(&pass);
     CHECK_OK(pass.error.status, pass.error);
-    so_pass_init(&pass, &arena, NULL, so_kernels_half());
+    so_pass_init(&pass, &arena, NULL, so_kernels_best()->with_bf16);
     so_tensor *got = walk(&pass);
-    so_pass_init(&pass, &arena, pool, so_kernels_half());
+    so_pass_init(&pass, &arena, pool, so_kernels_best()->with_bf16);
     so_tensor *many = walk(&pass);
     CHECK_OK(pass.error.status, pass.error);
     int64_t n = so_count(want);
     check_close(name, so_data(got), so_data(want), n, 5 * l2, l2);
     assert_memory_equal(so_data(got), so_data(many), (size_t)n * sizeof(float));
-    if (so_kernels_best()->half_gains) assert_memory_not_equal(so_data(got), so_data(want), (size_t)n * sizeof(float));
+    if (so_kernels_best()->bf16_gains) assert_memory_not_equal(so_data(got), so_data(want), (size_t)n * sizeof(float));
     so_arena_release(&arena, 0);
 }
 
@@ -137,7 +137,7 @@ static void recording_is_exact(void **state)
     (void)state;
     so_pass pass;
     so_kernels plain = *so_kernels_best();
-    plain.half_gains = false;
+    plain.bf16_gains = false;
     so_pass_init(&pass, &arena, NULL, &plain);
     so_tensor *want = look(&pass);
     so_pass_init(&pass, &arena, NULL, so_kernels_best());

@@ -9,19 +9,21 @@ static void *layout(trial *t, size_t bytes)
     return p + (64 - (uintptr_t)p % 64) % 64;
 }
 
-static void half_linear_case(trial *t)
+static void bf16_linear_case(trial *t)
 {
     bool large = size(t, 0, 3) == 0;
     int64_t m = size(t, 1, large ? 300 : 60), n = size(t, 1, large ? 600 : 80), k = size(t, 1, large ? 1700 : 90);
     int64_t ldx = size(t, 0, 1) ? k : size(t, 1, k + 3), ldy = n + size(t, 0, 2);
     float *w = in(t, n * k), *x = in(t, (m - 1) * ldx + k), *bias = size(t, 0, 1) ? in(t, n) : NULL,
           *y = out(t, m * ldy);
-    void *packed = layout(t, t->k->half_bytes(n, k));
-    t->k->half_pack(t->pool, n, k, w, packed);
-    t->k->half_linear(t->pool, packed, n, k, x, ldx, m, bias, y, ldy);
+    void *packed = layout(t, t->k->bf16_bytes(n, k));
+    t->k->bf16_pack(t->pool, n, k, w, packed);
+    t->k->bf16_linear(
+        t->pool, &(so_bf16_product){
+                     .layout = packed, .n = n, .k = k, .x = x, .ldx = ldx, .m = m, .bias = bias, .y = y, .ldy = ldy});
 }
 
-static void half_conv_case(trial *t)
+static void bf16_conv_case(trial *t)
 {
     bool large = size(t, 0, 3) == 0;
     int64_t n = size(t, 1, 40), C = size(t, 1, large ? 200 : 40), taps = size(t, 1, 7);
@@ -33,22 +35,24 @@ static void half_conv_case(trial *t)
     c.out[1] = size(t, 1, (most - 1) / c.stride[1] + 1);
     float *w = in(t, n * C * taps), *x = in(t, c.batch * c.in[1] * C), *bias = size(t, 0, 1) ? in(t, n) : NULL;
     float *y = out(t, c.batch * c.out[1] * n);
-    void *packed = layout(t, t->k->half_conv_bytes(n, C, taps));
-    t->k->half_conv_pack(t->pool, n, C, taps, w, packed);
-    assert_true(t->k->half_conv(t->pool, &c, packed, n, x, bias, y));
+    void *packed = layout(t, t->k->bf16_conv_bytes(n, C, taps));
+    t->k->bf16_conv_pack(t->pool, n, C, taps, w, packed);
+    assert_true(
+        t->k->bf16_conv(t->pool, &c, &(so_bf16_product){.layout = packed, .n = n, .x = x, .bias = bias, .y = y}));
     c.out[0] = 2;
-    assert_false(t->k->half_conv(t->pool, &c, packed, n, x, bias, y));
+    assert_false(
+        t->k->bf16_conv(t->pool, &c, &(so_bf16_product){.layout = packed, .n = n, .x = x, .bias = bias, .y = y}));
 }
 
-static void half_attention_case(trial *t)
+static void bf16_attention_case(trial *t)
 {
     attn_trial s = {0};
     attention_shape(t, &s);
     for (int64_t i = 0; s.a.lo && i < s.rows; i++) /* a row that sees nothing has no answer */
         if (s.a.lo[i] > s.a.hi[i]) ((int32_t *)so_mutable(s.a.lo))[i] = s.a.hi[i];
-    t->k->half_attention(t->pool, &s.a, s.q, out(t, s.rows * s.a.heads * s.a.width));
+    t->k->bf16_attention(t->pool, &s.a, s.q, out(t, s.rows * s.a.heads * s.a.width));
 }
 
-CASE(half_linear, 3e-6, 3e-6)
-CASE(half_conv, 3e-6, 3e-6)
-CASE(half_attention, 2.5e-2, 8e-3)
+CASE(bf16_linear, 3e-6, 3e-6)
+CASE(bf16_conv, 3e-6, 3e-6)
+CASE(bf16_attention, 2.5e-2, 8e-3)

@@ -9,45 +9,39 @@
 
 static so_real rounded(so_real x) { return (so_real)so_from_bf16(so_to_bf16((float)x)); }
 
-static size_t half_bytes(int64_t n, int64_t k) { return (size_t)(n * k) * sizeof(uint16_t); }
+static size_t bf16_bytes(int64_t n, int64_t k) { return (size_t)(n * k) * sizeof(uint16_t); }
 
-static void half_pack(so_pool *pool, int64_t n, int64_t k, const so_real *w, void *layout)
+static void bf16_pack(so_pool *pool, int64_t n, int64_t k, const so_real *w, void *layout)
 {
     (void)pool;
     uint16_t *to = layout;
     for (int64_t i = 0; i < n * k; i++) to[i] = so_to_bf16((float)w[i]);
 }
 
-typedef struct half_job {
-    int64_t n, k, ldx, ldy;
-    const uint16_t *w;
-    const so_real *x, *bias;
-    so_real *y;
-} half_job;
-
-static void half_rows(void *p, int64_t r0, int64_t r1)
+static void bf16_rows(void *p, int64_t r0, int64_t r1)
 {
-    const half_job *j = p;
+    const so_bf16_product *j = p;
+    const uint16_t *w = j->layout;
     for (int64_t r = r0; r < r1; r++)
         for (int64_t i = 0; i < j->n; i++) {
             so_real sum = 0;
             for (int64_t l = 0; l < j->k; l++)
-                sum += rounded(j->x[r * j->ldx + l]) * (so_real)so_from_bf16(j->w[i * j->k + l]);
+                sum += rounded(j->x[r * j->ldx + l]) * (so_real)so_from_bf16(w[i * j->k + l]);
             j->y[r * j->ldy + i] = sum + (j->bias ? j->bias[i] : 0);
         }
 }
 
-static void half_linear(so_pool *pool, const void *layout, int64_t n, int64_t k, const so_real *x, int64_t ldx,
-                        int64_t m, const so_real *bias, so_real *y, int64_t ldy)
+static void bf16_linear(so_pool *pool, const so_bf16_product *product)
 {
-    so_for_rows(pool, m, 8, half_rows, &(half_job){n, k, ldx, ldy, layout, x, bias, y});
+    so_bf16_product job = *product;
+    so_for_rows(pool, job.m, 8, bf16_rows, &job);
 }
 
 /* ---- convolutions */
 
-static size_t half_conv_bytes(int64_t n, int64_t channels, int64_t taps) { return half_bytes(n, channels * taps); }
+static size_t bf16_conv_bytes(int64_t n, int64_t channels, int64_t taps) { return bf16_bytes(n, channels * taps); }
 
-static void half_conv_pack(so_pool *pool, int64_t n, int64_t channels, int64_t taps, const so_real *w, void *layout)
+static void bf16_conv_pack(so_pool *pool, int64_t n, int64_t channels, int64_t taps, const so_real *w, void *layout)
 {
     (void)pool;
     uint16_t *to = layout;
@@ -85,11 +79,11 @@ static void conv_rows(void *p, int64_t r0, int64_t r1)
     }
 }
 
-static bool half_conv(so_pool *pool, const so_conv *conv, const void *layout, int64_t n, const so_real *x,
-                      const so_real *bias, so_real *y)
+static bool bf16_conv(so_pool *pool, const so_conv *conv, const so_bf16_product *p)
 {
     if (conv->kernel[0] != 1 || conv->in[0] != 1 || conv->out[0] != 1) return false;
-    so_for_rows(pool, conv->batch * conv->out[1], 8, conv_rows, &(conv_job){conv, n, layout, x, bias, y});
+    so_for_rows(pool, conv->batch * conv->out[1], 8, conv_rows,
+                &(conv_job){conv, p->n, p->layout, p->x, p->bias, p->y});
     return true;
 }
 
@@ -141,18 +135,18 @@ static void attend_task(void *p, int64_t task, int thread)
     for (int64_t r = 0; r < g->q_rows; r++) attend(j, g, task % j->a->heads, r);
 }
 
-static void half_attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out)
+static void bf16_attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out)
 {
     so_pool_for(pool, attn->n_segs * attn->heads, attend_task, &(attn_job){attn, q, out});
 }
 
-void so_fill_half_c(so_kernels *table)
+void so_fill_bf16_c(so_kernels *table)
 {
-    table->half_bytes = half_bytes;
-    table->half_pack = half_pack;
-    table->half_linear = half_linear;
-    table->half_conv_bytes = half_conv_bytes;
-    table->half_conv_pack = half_conv_pack;
-    table->half_conv = half_conv;
-    table->half_attention = half_attention;
+    table->bf16_bytes = bf16_bytes;
+    table->bf16_pack = bf16_pack;
+    table->bf16_linear = bf16_linear;
+    table->bf16_conv_bytes = bf16_conv_bytes;
+    table->bf16_conv_pack = bf16_conv_pack;
+    table->bf16_conv = bf16_conv;
+    table->bf16_attention = bf16_attention;
 }
