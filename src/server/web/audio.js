@@ -15,6 +15,7 @@ export class Sound {
     this.muted = false;
     this.speaking = false;
     this.underruns = 0;
+    this.early = []; /* messages to the player while it is still being loaded */
     this.done = new Set(); /* keys of answers that are complete: running dry behind them is no underrun */
   }
 
@@ -42,6 +43,11 @@ export class Sound {
     this.player = new AudioWorkletNode(this.context, 'play', {numberOfInputs: 0, outputChannelCount: [1]});
     this.player.port.onmessage = e => this.played(e.data);
     this.player.connect(this.context.destination);
+    for (const m of this.early.splice(0)) this.player.port.postMessage(m);
+  }
+  post(m) {
+    if (this.player) this.player.port.postMessage(m);
+    else this.early.push(m);
   }
 
   played(m) {
@@ -78,10 +84,10 @@ export class Sound {
   }
 
   get listening() { return !!this.stream; }
-  begin(key) { if (this.player) this.player.port.postMessage({begin: key}); }
-  play(pcm) { if (this.player) { this.player.port.postMessage(pcm); this.speaking = true; } }
+  begin(key) { this.post({begin: key}); }
+  play(pcm) { this.post(pcm); this.speaking = true; }
   finish(key) { this.done.add(key); }
-  flush() { if (this.player) this.player.port.postMessage('flush'); this.speaking = false; }
+  flush() { this.early = []; this.post('flush'); this.speaking = false; }
 }
 
 /* ---- bytes */
