@@ -1,0 +1,779 @@
+/* Realtime sessions: the client's events, the user's sound, and the conversation as the engine has it.
+ *
+ * The engine holds the first n_given items as they stand. What is appended is given when an answer is asked for, or
+ * when speech begins, whose sound then follows piece by piece, so that it is heard while it is spoken. Whatever changes
+ * an item that was given makes the engine forget, and everything is given anew.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/g711.h"
+#include "server/realtime_session.h"
+
+enum {
+    TRANSCRIPT_WAIT = 300, /* ms that a committed turn waits for its response before it is written down without one */
+    MEANING_LEAST = 300,   /* ms of silence behind a sentence that is complete */
+    MEANING_VAD = 200      /* ms of silence that the detector takes for a pause then */
+};
+
+/* ---- sending */
+
+void so_realtime_new_id(so_realtime *r, const char *prefix, char out[64])
+{
+    /* splitmix64 */
+    uint64_t z = (r->random += 0x9e3779b97f4a7c15u);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    snprintf(out, 64, "%s_%016llx", prefix, (unsigned long long)(z ^ z >> 31));
+}
+
+void so_realtime_send(so_realtime *r, const char *type, json_t *event)
+{
+    char id[64];
+    if (r->closed || !event) {
+        json_decref(event);
+        return;
+    }
+    snprintf(id, sizeof id, "event_%06u", ++r->events);
+    json_object_set_new(event, "type", json_string(type));
+    json_object_set_new(event, "event_id", json_string(id));
+    r->port.send(r->port.context, event);
+}
+
+void so_realtime_error(so_realtime *r, const char *event_id, const so_realtime_fault *f)
+{
+    const char *kind = strcmp(f->code, "server_error") == 0 ? "server_error" : "invalid_request_error";
+    so_realtime_send(r, "error",
+                     json_pack("{s:{s:s, s:s, s:s, s:s?, s:s?}}", "error", "type", kind, "code", f->code, "message",
+                               f->text, "param", f->param[0] ? f->param : NULL, "event_id", event_id));
+}
+
+static void refuse(so_realtime *r, const char *event_id, const char *code, const char *param, const char *text)
+{
+    so_realtime_fault fault;
+    so_realtime_refuse(&fault, code, param, "%s", text);
+    so_realtime_error(r, event_id, &fault);
+}
+
+static const char *instructions(const so_realtime *r)
+{
+    return r->once ? r->once : r->config.instructions ? r->config.instructions : r->own_instructions;
+}
+
+static json_t *session_json(const so_realtime *r)
+{
+    json_t *json =
+        so_realtime_config_json(&r->config, r->config.instructions ? r->config.instructions : r->own_instructions);
+    json_object_set_new(json, "id", json_string(r->id));
+    json_object_set_new(json, "model", json_string(r->model));
+    json_object_set_new(json, "expires_at", json_integer((json_int_t)(r->unix_s + 86400)));
+    return json;
+}
+
+/* ---- samples */
+
+bool so_samples_put(so_samples *s, const int16_t *pcm, size_t n)
+{
+    if (s->n + n > s->room) {
+        size_t room = 2 * (s->n + n);
+        int16_t *all = realloc(s->pcm, room * sizeof *all);
+        if (!all) return false;
+        s->pcm = all;
+        s->room = room;
+    }
+    if (n) memcpy(s->pcm + s->n, pcm, n * sizeof *pcm);
+    s->n += n;
+    return true;
+}
+
+void so_samples_drop(so_samples *s, size_t n)
+{
+    if (n > s->n) n = s->n;
+    if (n) memmove(s->pcm, s->pcm + n, (s->n - n) * sizeof *s->pcm);
+    s->n -= n;
+}
+
+static int rate_in(const so_realtime *r) { return so_realtime_rate(r->config.in); }
+
+/* Milliseconds of sound appended so far. */
+static int64_t sound_ms(const so_realtime *r) { return r->before_ms + r->appended * 1000 / rate_in(r); }
+
+/* ---- items */
+
+so_realtime_item *so_realtime_find(const so_realtime *r, const char *id, int *at)
+{
+    for (int i = 0; id && i < r->n_items; i++)
+        if (strcmp(r->item[i]->id, id) == 0) {
+            if (at) *at = i;
+            return r->item[i];
+        }
+    return NULL;
+}
+
+void so_realtime_forget(so_realtime *r, int at)
+{
+    if (at < r->n_given || at == 0) {
+        r->n_given = 0;
+        r->given_system = false;
+        r->fed = false;
+        r->heard_id[0] = 0;
+    }
+}
+
+/* Old sound and pictures go when too much is kept; of sound its transcript stays. */
+static void keep_less(so_realtime *r)
+{
+    for (int i = 0; i < r->n_items && r->kept > SO_REALTIME_KEPT; i++)
+        for (int k = 0; k < r->item[i]->n_parts; k++) {
+            so_realtime_part *part = &r->item[i]->part[k];
+            if (r->kept <= SO_REALTIME_KEPT || !part->data) continue;
+            r->kept -= part->size;
+            free(part->data);
+            part->data = NULL;
+            part->size = 0;
+        }
+}
+
+bool so_realtime_insert(so_realtime *r, so_realtime_item *item, int at, bool given)
+{
+    so_realtime_item **all =
+        r->n_items < SO_REALTIME_ITEMS ? realloc(r->item, (size_t)(r->n_items + 1) * sizeof *all) : NULL;
+    if (!all) {
+        so_realtime_item_free(item);
+        return false;
+    }
+    r->item = all;
+    memmove(all + at + 1, all + at, (size_t)(r->n_items - at) * sizeof *all);
+    all[at] = item;
+    r->n_items++;
+    if (given && at == r->n_given)
+        r->n_given++;
+    else if (at < r->n_given)
+        so_realtime_forget(r, at);
+    if (r->active && !r->out_of_band && item->role != SO_ROLE_ASSISTANT && at < r->answer_at) r->answer_at++;
+    for (int k = 0; k < item->n_parts; k++) r->kept += item->part[k].size;
+    keep_less(r);
+    const char *before = at > 0 ? all[at - 1]->id : NULL;
+    so_realtime_send(r, "conversation.item.added",
+                     json_pack("{s:s?, s:o}", "previous_item_id", before, "item", so_realtime_item_json(item, false)));
+    if (!item->live)
+        so_realtime_send(
+            r, "conversation.item.done",
+            json_pack("{s:s?, s:o}", "previous_item_id", before, "item", so_realtime_item_json(item, false)));
+    return true;
+}
+
+/* What the engine will tell of is this item's sound from here on. */
+static void hear(so_realtime *r, const char *id, bool added)
+{
+    bool more = r->heard && r->n_given > 0 && r->item[r->n_given - 1]->role == SO_ROLE_USER && r->heard_turn == r->generation;
+    so_realtime_settle(r);
+    r->heard_base = more ? strlen(r->heard) : 0;
+    r->heard_turn = r->generation;
+    snprintf(r->heard_id, sizeof r->heard_id, "%s", id);
+    r->told = 0;
+    r->added = added;
+    r->final = false;
+}
+
+static void give_part(so_realtime *r, const so_realtime_item *item, const so_realtime_part *part)
+{
+    void *to = r->port.context;
+    if (part->kind == SO_PART_PICTURE) {
+        if (part->data) r->port.picture(to, part->data, part->size);
+    } else if (part->kind == SO_PART_AUDIO && part->data) {
+        if (!part->text) hear(r, item->id, true);
+        r->port.audio(to, part->data, part->size / 2, part->rate);
+    } else if (part->text && part->text[0]) {
+        if (item->role == SO_ROLE_ASSISTANT)
+            r->port.answer(to, part->text);
+        else if (item->role == SO_ROLE_SYSTEM)
+            r->port.system(to, part->text);
+        else
+            r->port.text(to, part->text);
+    }
+}
+
+static void give_item(so_realtime *r, const so_realtime_item *item)
+{
+    for (int k = 0; k < item->n_parts; k++) give_part(r, item, &item->part[k]);
+}
+
+static void give_head(so_realtime *r)
+{
+    if (r->given_system) return;
+    r->port.clear(r->port.context);
+    if (instructions(r)) r->port.system(r->port.context, instructions(r));
+    r->given_system = true;
+    r->n_given = 0;
+    free(r->heard);
+    r->heard = NULL;
+}
+
+void so_realtime_give(so_realtime *r)
+{
+    give_head(r);
+    while (r->n_given < r->n_items) {
+        give_item(r, r->item[r->n_given]);
+        r->n_given++;
+    }
+}
+
+void so_realtime_give_only(so_realtime *r, so_realtime_item *const *item, int n)
+{
+    give_head(r);
+    for (int i = 0; i < n; i++)
+        if (item[i]) give_item(r, item[i]);
+}
+
+/* ---- what is heard */
+
+static void told_delta(so_realtime *r, const char *text, size_t to)
+{
+    if (!r->added || to <= r->told) return;
+    json_t *delta = json_stringn(text + r->told, to - r->told);
+    if (!delta) return;
+    so_realtime_send(r, "conversation.item.input_audio_transcription.delta",
+                     json_pack("{s:s, s:i, s:o}", "item_id", r->heard_id, "content_index", 0, "delta", delta));
+    r->told = to;
+}
+
+static void heard_all(so_realtime *r, const char *text)
+{
+    so_realtime_item *item = so_realtime_find(r, r->heard_id, NULL);
+    size_t seconds = 0;
+    for (int k = 0; item && k < item->n_parts; k++) {
+        so_realtime_part *part = &item->part[k];
+        if (part->kind != SO_PART_AUDIO) continue;
+        seconds += part->rate ? part->size / 2 * 1000 / (size_t)part->rate : 0;
+        if (!part->text) part->text = strdup(text);
+    }
+    so_realtime_send(r, "conversation.item.input_audio_transcription.completed",
+                     json_pack("{s:s, s:i, s:s, s:{s:s, s:f}}", "item_id", r->heard_id, "content_index", 0,
+                               "transcript", text, "usage", "type", "duration", "seconds", (double)seconds / 1000));
+    r->heard_id[0] = 0;
+    r->final = true;
+    r->committed_ms = -1;
+}
+
+void so_realtime_heard(so_realtime *r, const so_realtime_transcript *t)
+{
+    if (r->closed || !r->heard_id[0] || t->turn != r->heard_turn) return;
+    char *copy = strdup(t->text);
+    if (!copy) return;
+    free(r->heard);
+    r->heard = copy;
+    size_t n = strlen(copy), base = r->heard_base < n ? r->heard_base : n, stable = t->final || t->stable > n ? n : t->stable;
+    while (copy[base] == ' ') base++;
+    stable = stable > base ? stable - base : 0;
+    if (r->config.live)
+        so_realtime_send(r, "stream_omni.input_transcript",
+                         json_pack("{s:s, s:s, s:I, s:b, s:I}", "item_id", r->heard_id, "text", copy + base, "stable", (json_int_t)stable,
+                                   "final", t->final && r->added, "end_ms", (json_int_t)t->end_ms));
+    told_delta(r, copy + base, stable);
+    if (t->final && r->added) heard_all(r, copy + base);
+}
+
+void so_realtime_settle(so_realtime *r)
+{
+    if (!r->heard_id[0] || !r->added) return;
+    size_t n = r->heard ? strlen(r->heard) : 0, base = r->heard_base < n ? r->heard_base : n;
+    while (n > base && r->heard[base] == ' ') base++;
+    if (r->heard) told_delta(r, r->heard + base, n - base);
+    heard_all(r, r->heard ? r->heard + base : "");
+}
+
+/* ---- the user's sound */
+
+static so_status need_vad(so_realtime *r)
+{
+    so_error error;
+    if (r->vad || r->config.detection == SO_DETECT_NONE) return SO_OK;
+    bool meaning = r->config.detection == SO_DETECT_MEANING;
+    so_vad_options options = {.rate = rate_in(r),
+                              .threshold = r->config.threshold,
+                              .padding_ms = r->config.padding_ms,
+                              .silence_ms = meaning ? MEANING_VAD : r->config.silence_ms};
+    r->before_ms = sound_ms(r);
+    r->appended = 0;
+    return so_vad_open(&r->vad, &options, &error);
+}
+
+/* The engine hears the turn while it is spoken, as soon as it answers nothing any more. */
+static void listen(so_realtime *r)
+{
+    if (r->fed || !r->turn.n || r->active || r->transcribing) return;
+    so_realtime_give(r);
+    hear(r, r->turn_id, false);
+    r->port.audio(r->port.context, r->turn.pcm, r->turn.n, rate_in(r));
+    r->fed = true;
+}
+
+static void no_room(so_realtime *r) { refuse(r, NULL, "server_error", NULL, "no memory for the sound"); }
+
+static void extend_turn(so_realtime *r, const int16_t *pcm, size_t n)
+{
+    bool was_fed = r->fed;
+    if (!r->turn_id[0]) so_realtime_new_id(r, "item", r->turn_id);
+    if (!so_samples_put(&r->turn, pcm, n)) {
+        no_room(r);
+        return;
+    }
+    if (was_fed)
+        r->port.audio(r->port.context, pcm, n, rate_in(r));
+    else
+        listen(r);
+}
+
+static void drop_turn(so_realtime *r)
+{
+    if (r->fed) so_realtime_forget(r, 0);
+    r->turn.n = r->ring.n = 0;
+    r->fed = r->speaking = false;
+    r->turn_id[0] = 0;
+    r->ended_ms = -1;
+}
+
+/* The turn becomes an item. */
+static void commit(so_realtime *r, bool creates, bool answers_silence)
+{
+    so_realtime_item *item = calloc(1, sizeof *item);
+    size_t bytes = r->turn.n * sizeof *r->turn.pcm;
+    void *data = item ? malloc(bytes + 1) : NULL;
+    if (!data) {
+        free(item);
+        no_room(r);
+        return;
+    }
+    if (bytes) memcpy(data, r->turn.pcm, bytes);
+    snprintf(item->id, sizeof item->id, "%s", r->turn_id);
+    item->role = SO_ROLE_USER;
+    item->whole = true;
+    item->heard_ms = -1;
+    so_realtime_part *part = so_realtime_item_part(item, SO_PART_AUDIO, NULL, data, bytes);
+    if (part) part->rate = rate_in(r);
+    bool fed = r->fed;
+    r->turn.n = 0;
+    r->fed = r->speaking = false;
+    r->turn_id[0] = 0;
+    r->ended_ms = -1;
+    so_realtime_send(r, "input_audio_buffer.committed",
+                     json_pack("{s:s?, s:s}", "previous_item_id", r->n_items ? r->item[r->n_items - 1]->id : NULL,
+                               "item_id", item->id));
+    char id[64];
+    strcpy(id, item->id);
+    if (!part || !so_realtime_insert(r, item, r->n_items, fed)) {
+        no_room(r);
+        return;
+    }
+    if (fed && strcmp(r->heard_id, id) == 0) r->added = true;
+    r->committed_ms = r->now_ms;
+    if (r->config.transcription)
+        so_realtime_transcribe(r);
+    else if (creates)
+        so_realtime_respond(r, answers_silence);
+}
+
+static void voice_began(so_realtime *r, int64_t at_ms)
+{
+    if (r->ended_ms >= 0) { /* a pause within a turn */
+        r->ended_ms = -1;
+        return;
+    }
+    int64_t from = at_ms - r->config.padding_ms;
+    so_realtime_new_id(r, "item", r->turn_id);
+    r->speaking = true;
+    r->idle_since = -1;
+    so_realtime_send(
+        r, "input_audio_buffer.speech_started",
+        json_pack("{s:I, s:s}", "audio_start_ms", (json_int_t)(from > 0 ? from : 0), "item_id", r->turn_id));
+    if (r->active && r->config.interrupts) so_realtime_cancel(r, "turn_detected");
+    so_samples before = r->ring;
+    r->ring = (so_samples){0};
+    extend_turn(r, before.pcm, before.n);
+    free(before.pcm);
+}
+
+static void turn_over(so_realtime *r, int64_t at_ms)
+{
+    so_realtime_send(r, "input_audio_buffer.speech_stopped",
+                     json_pack("{s:I, s:s}", "audio_end_ms", (json_int_t)at_ms, "item_id", r->turn_id));
+    commit(r, r->config.creates, false);
+}
+
+static bool sentence_is_complete(const so_realtime *r)
+{
+    static const char *const ends[] = {".", "?", "!", "\xe3\x80\x82", "\xef\xbc\x9f", "\xef\xbc\x81"};
+    size_t n = r->heard && r->fed ? strlen(r->heard) : 0;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t m = strlen(ends[i]);
+        if (n > m && memcmp(r->heard + n - m, ends[i], m) == 0) return true;
+    }
+    return false;
+}
+
+static void voice_ended(so_realtime *r, int64_t at_ms)
+{
+    if (!r->speaking) return;
+    if (r->config.detection == SO_DETECT_MEANING)
+        r->ended_ms = at_ms;
+    else
+        turn_over(r, at_ms);
+}
+
+/* With a detector: pieces up to its next event, one after another. */
+static void detect(so_realtime *r, const int16_t *pcm, size_t n)
+{
+    while (n) {
+        so_vad_event event = {0};
+        size_t used = 0, most = (size_t)r->config.padding_ms * (size_t)rate_in(r) / 1000;
+        so_vad_feed(r->vad, pcm, n, &used, &event);
+        if (used == 0 || used > n) used = n;
+        r->appended += (int64_t)used;
+        if (r->speaking) {
+            extend_turn(r, pcm, used);
+        } else {
+            if (!so_samples_put(&r->ring, pcm, used)) no_room(r);
+            size_t keep = most + used + (size_t)rate_in(r) / 2;
+            if (event.kind != SO_VAD_BEGAN && r->ring.n > keep) so_samples_drop(&r->ring, r->ring.n - keep);
+        }
+        if (event.kind == SO_VAD_BEGAN) {
+            /* Of the ring only the padding precedes the voice. */
+            int64_t since = (sound_ms(r) - r->before_ms - event.at_ms + r->config.padding_ms) * rate_in(r) / 1000;
+            if (!r->speaking && since >= 0 && (size_t)since < r->ring.n)
+                so_samples_drop(&r->ring, r->ring.n - (size_t)since);
+            voice_began(r, r->before_ms + event.at_ms);
+        }
+        if (event.kind == SO_VAD_ENDED) voice_ended(r, r->before_ms + event.at_ms);
+        pcm += used;
+        n -= used;
+    }
+    int64_t silent = r->ended_ms >= 0 ? sound_ms(r) - r->ended_ms : -1;
+    if (silent >= (sentence_is_complete(r) ? MEANING_LEAST : r->config.eagerness_ms)) turn_over(r, r->ended_ms);
+}
+
+static void take_samples(so_realtime *r, const int16_t *pcm, size_t n)
+{
+    if (need_vad(r) != SO_OK) {
+        no_room(r);
+        return;
+    }
+    if (r->config.detection != SO_DETECT_NONE) {
+        detect(r, pcm, n);
+        return;
+    }
+    r->appended += (int64_t)n;
+    extend_turn(r, pcm, n);
+}
+
+/* Bytes as they came into samples; a byte without its other half waits. The caller frees. */
+static int16_t *samples_of(so_realtime *r, const unsigned char *bytes, size_t size, size_t *n)
+{
+    int16_t *pcm = malloc((size + 1) * sizeof *pcm);
+    *n = 0;
+    for (size_t i = 0; pcm && i < size; i++) {
+        if (r->config.in == SO_REALTIME_ULAW)
+            pcm[(*n)++] = so_ulaw_decode(bytes[i]);
+        else if (r->config.in == SO_REALTIME_ALAW)
+            pcm[(*n)++] = so_alaw_decode(bytes[i]);
+        else if (r->has_odd)
+            pcm[(*n)++] = (int16_t)(uint16_t)(r->odd | (unsigned)bytes[i] << 8), r->has_odd = false;
+        else
+            r->odd = bytes[i], r->has_odd = true;
+    }
+    return pcm;
+}
+
+static void on_append(so_realtime *r, const json_t *event, const char *event_id)
+{
+    const json_t *audio = json_object_get(event, "audio");
+    size_t length = json_string_length(audio), size = 0, n = 0;
+    if (!json_is_string(audio)) {
+        refuse(r, event_id, "invalid_value", "audio", "Invalid value for 'audio': expected base64.");
+        return;
+    }
+    if (length / 4 * 3 > SO_REALTIME_APPEND || r->turn.n * 2 + length / 4 * 3 > SO_REALTIME_KEPT) {
+        refuse(r, event_id, "invalid_value", "audio", "Too much sound: at most 15 MiB at a time and 64 MiB in a turn.");
+        return;
+    }
+    unsigned char *bytes = so_realtime_decode(json_string_value(audio), length, &size);
+    if (!bytes) {
+        refuse(r, event_id, "invalid_value", "audio", "Invalid value for 'audio': expected base64.");
+        return;
+    }
+    int16_t *pcm = samples_of(r, bytes, size, &n);
+    free(bytes);
+    if (!pcm)
+        no_room(r);
+    else
+        take_samples(r, pcm, n);
+    free(pcm);
+}
+
+static void on_commit(so_realtime *r, const json_t *event, const char *event_id)
+{
+    (void)event;
+    if (r->turn.n == 0)
+        refuse(r, event_id, "input_audio_buffer_commit_empty", NULL, "The input audio buffer is empty.");
+    else
+        commit(r, false, false);
+}
+
+static void on_clear(so_realtime *r, const json_t *event, const char *event_id)
+{
+    (void)event, (void)event_id;
+    drop_turn(r);
+    r->has_odd = false;
+    so_realtime_send(r, "input_audio_buffer.cleared", json_object());
+}
+
+/* ---- items from the client */
+
+static void on_item_create(so_realtime *r, const json_t *event, const char *event_id)
+{
+    so_realtime_fault fault;
+    so_realtime_item *item;
+    int at = r->n_items;
+    const json_t *previous = json_object_get(event, "previous_item_id");
+    const char *before = json_string_value(previous);
+    if (before && strcmp(before, "root") == 0)
+        at = 0;
+    else if (before && so_realtime_find(r, before, &at))
+        at++;
+    else if (before || (previous && !json_is_null(previous))) {
+        refuse(r, event_id, "item_not_found", "previous_item_id", "The previous item was not found.");
+        return;
+    }
+    if (!so_realtime_item_read(&item, json_object_get(event, "item"), &fault)) {
+        so_realtime_error(r, event_id, &fault);
+        return;
+    }
+    if (!item->id[0]) so_realtime_new_id(r, "item", item->id);
+    if (so_realtime_find(r, item->id, NULL)) {
+        so_realtime_refuse(&fault, "invalid_value", "item.id", "An item '%s' is there already.", item->id);
+        so_realtime_error(r, event_id, &fault);
+        so_realtime_item_free(item);
+        return;
+    }
+    if (!so_realtime_insert(r, item, at, false))
+        refuse(r, event_id, "invalid_value", "item", "The conversation holds as many items as it may (1000).");
+}
+
+static so_realtime_item *asked_item(so_realtime *r, const json_t *event, const char *event_id, int *at)
+{
+    so_realtime_item *item = so_realtime_find(r, json_string_value(json_object_get(event, "item_id")), at);
+    if (!item) refuse(r, event_id, "item_not_found", "item_id", "No such item.");
+    return item;
+}
+
+static void on_retrieve(so_realtime *r, const json_t *event, const char *event_id)
+{
+    so_realtime_item *item = asked_item(r, event, event_id, NULL);
+    if (item)
+        so_realtime_send(r, "conversation.item.retrieved",
+                         json_pack("{s:o}", "item", so_realtime_item_json(item, true)));
+}
+
+static void on_delete(so_realtime *r, const json_t *event, const char *event_id)
+{
+    int at;
+    so_realtime_item *item = asked_item(r, event, event_id, &at);
+    if (!item) return;
+    if (item == r->answer) so_realtime_cancel(r, "client_cancelled");
+    so_realtime_send(r, "conversation.item.deleted", json_pack("{s:s}", "item_id", item->id));
+    for (int k = 0; k < item->n_parts; k++) r->kept -= item->part[k].size;
+    if (strcmp(item->id, r->heard_id) == 0) r->heard_id[0] = 0;
+    so_realtime_item_free(item);
+    memmove(r->item + at, r->item + at + 1, (size_t)(r->n_items - at - 1) * sizeof *r->item);
+    r->n_items--;
+    if (r->active && at < r->answer_at) r->answer_at--;
+    so_realtime_forget(r, at);
+}
+
+/* ---- the session's settings */
+
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+static void on_update(so_realtime *r, const json_t *event, const char *event_id)
+{
+    so_realtime_fault fault;
+    so_realtime_config before = r->config;
+    char *old = before.instructions ? strdup(before.instructions) : NULL;
+    before.kept = NULL;
+    if (!so_realtime_config_update(&r->config, "session", json_object_get(event, "session"), r->speaks, &fault)) {
+        so_realtime_error(r, event_id, &fault);
+        free(old);
+        return;
+    }
+    if (!same_text(old, r->config.instructions)) so_realtime_forget(r, 0);
+    free(old);
+    bool detector = before.detection != r->config.detection || before.threshold != r->config.threshold ||
+                    before.padding_ms != r->config.padding_ms || before.silence_ms != r->config.silence_ms;
+    if (before.in != r->config.in || detector) {
+        int64_t ms = r->before_ms + r->appended * 1000 / so_realtime_rate(before.in);
+        /* Speech that was under way is the client's to commit from here on; in another format it can't go on. */
+        if (before.in != r->config.in) drop_turn(r);
+        if (r->config.detection == SO_DETECT_NONE) r->speaking = false;
+        so_vad_close(&r->vad);
+        r->before_ms = ms;
+        r->appended = 0;
+    }
+    so_realtime_send(r, "session.updated", json_pack("{s:o}", "session", session_json(r)));
+}
+
+static void on_cancel(so_realtime *r, const json_t *event, const char *event_id)
+{
+    const char *id = json_string_value(json_object_get(event, "response_id"));
+    if (!r->active || (id && strcmp(id, r->response_id) != 0))
+        refuse(r, event_id, "response_cancel_not_active", "response_id",
+               "Cancellation failed: no active response found.");
+    else
+        so_realtime_cancel(r, "client_cancelled");
+}
+
+static void on_nothing(so_realtime *r, const json_t *event, const char *event_id)
+{
+    (void)r, (void)event, (void)event_id;
+}
+
+/* ---- messages */
+
+static const struct {
+    const char *type;
+    void (*take)(so_realtime *r, const json_t *event, const char *event_id);
+} messages[] = {{"input_audio_buffer.append", on_append},
+                {"input_audio_buffer.commit", on_commit},
+                {"input_audio_buffer.clear", on_clear},
+                {"output_audio_buffer.clear", on_nothing}, /* the client plays by itself */
+                {"session.update", on_update},
+                {"transcription_session.update", on_update},
+                {"conversation.item.create", on_item_create},
+                {"conversation.item.retrieve", on_retrieve},
+                {"conversation.item.delete", on_delete},
+                {"conversation.item.truncate", so_realtime_truncate},
+                {"response.create", so_realtime_create},
+                {"response.cancel", on_cancel}};
+
+static void take_event(so_realtime *r, const json_t *event)
+{
+    const char *type = json_string_value(json_object_get(event, "type")),
+               *id = json_string_value(json_object_get(event, "event_id"));
+    so_realtime_fault fault;
+    if (id && strlen(id) > 512) id = NULL;
+    if (!type) {
+        refuse(r, id, "missing_required_parameter", "type", "Missing required parameter: 'type'.");
+        return;
+    }
+    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
+        if (strcmp(type, messages[i].type) == 0) {
+            messages[i].take(r, event, id);
+            return;
+        }
+    so_realtime_refuse(&fault, "invalid_value", "type", "Invalid value: '%.60s' is no event that a client sends.",
+                       type);
+    so_realtime_error(r, id, &fault);
+}
+
+void so_realtime_message(so_realtime *r, const char *text, size_t n, int64_t ms)
+{
+    json_error_t where;
+    so_realtime_fault fault;
+    r->now_ms = ms;
+    json_t *event = json_loadb(text, n, 0, &where);
+    if (json_is_object(event)) {
+        take_event(r, event);
+    } else {
+        so_realtime_refuse(&fault, "invalid_json", NULL, "The message is no JSON object: %s",
+                           event ? "another kind of value" : where.text);
+        so_realtime_error(r, NULL, &fault);
+    }
+    json_decref(event);
+    listen(r);
+}
+
+/* The user has said nothing for a long time: he is asked, in whatever way the model does that. */
+static void prompt_user(so_realtime *r)
+{
+    int64_t end = sound_ms(r), begin = end - (int64_t)r->ring.n * 1000 / rate_in(r);
+    r->idle_since = -1;
+    so_realtime_new_id(r, "item", r->turn_id);
+    so_realtime_send(r, "input_audio_buffer.timeout_triggered",
+                     json_pack("{s:I, s:I, s:s}", "audio_start_ms", (json_int_t)begin, "audio_end_ms", (json_int_t)end,
+                               "item_id", r->turn_id));
+    so_samples quiet = r->ring;
+    r->ring = (so_samples){0};
+    extend_turn(r, quiet.pcm, quiet.n);
+    free(quiet.pcm);
+    commit(r, r->config.creates, true);
+}
+
+void so_realtime_tick(so_realtime *r, int64_t ms)
+{
+    r->now_ms = ms;
+    if (r->committed_ms >= 0 && ms - r->committed_ms >= TRANSCRIPT_WAIT && !r->active && !r->turn.n)
+        so_realtime_transcribe(r);
+    bool idle =
+        r->config.idle_ms && r->config.detection == SO_DETECT_VOICE && r->idle_since >= 0 && !r->active && !r->speaking;
+    if (idle && ms - r->idle_since >= r->config.idle_ms && r->ring.n) prompt_user(r);
+    listen(r);
+}
+
+void so_realtime_playing(so_realtime *r, double level)
+{
+    if (r->vad) so_vad_playing(r->vad, level);
+}
+
+/* ---- opening */
+
+so_status so_realtime_open(so_realtime **out, const so_realtime_port *port, const so_realtime_options *options,
+                           so_error *error)
+{
+    *out = NULL;
+    so_realtime *r = calloc(1, sizeof *r);
+    bool fine = r && so_realtime_config_init(&r->config, options->voice, options->speaks);
+    if (fine) {
+        r->port = *port;
+        r->speaks = options->speaks;
+        r->random = options->seed;
+        r->unix_s = options->unix_s;
+        r->ended_ms = r->idle_since = r->committed_ms = -1;
+        r->model = strdup(options->model ? options->model : "stream-omni");
+        r->own_instructions = options->instructions ? strdup(options->instructions) : NULL;
+        fine = r->model && (r->own_instructions || !options->instructions);
+    }
+    if (!fine) {
+        so_realtime_close(&r);
+        if (error) *error = (so_error){SO_ERR_NOMEM, "no memory for a realtime session"};
+        return SO_ERR_NOMEM;
+    }
+    char id[64];
+    so_realtime_new_id(r, "sess", id);
+    snprintf(r->id, sizeof r->id, "%.39s", id);
+    *out = r;
+    so_realtime_send(r, "session.created", json_pack("{s:o}", "session", session_json(r)));
+    return SO_OK;
+}
+
+void so_realtime_close(so_realtime **realtime)
+{
+    if (!realtime || !*realtime) return;
+    so_realtime *r = *realtime;
+    r->closed = true;
+    if (r->active) r->port.stop(r->port.context, r->generation);
+    if (r->out_of_band) so_realtime_item_free(r->answer);
+    for (int i = 0; i < r->n_items; i++) so_realtime_item_free(r->item[i]);
+    free(r->item);
+    so_vad_close(&r->vad);
+    so_realtime_config_clear(&r->config);
+    json_decref(r->metadata);
+    free(r->ring.pcm);
+    free(r->turn.pcm);
+    free(r->heard);
+    free(r->once);
+    free(r->model);
+    free(r->own_instructions);
+    free(r);
+    *realtime = NULL;
+}
