@@ -1,5 +1,6 @@
 /* The kept conversations: keeping, finding, deleting; killed at any moment; files that are none.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
