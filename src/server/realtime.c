@@ -5,6 +5,7 @@
  * an item that was given makes the engine forget, and everything is given anew.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,7 +169,8 @@ bool so_realtime_insert(so_realtime *r, so_realtime_item *item, int at, bool giv
 /* What the engine will tell of is this item's sound from here on. */
 static void hear(so_realtime *r, const char *id, bool added)
 {
-    bool more = r->heard && r->n_given > 0 && r->item[r->n_given - 1]->role == SO_ROLE_USER && r->heard_turn == r->generation;
+    bool more =
+        r->heard && r->n_given > 0 && r->item[r->n_given - 1]->role == SO_ROLE_USER && r->heard_turn == r->generation;
     so_realtime_settle(r);
     r->heard_base = more ? strlen(r->heard) : 0;
     r->heard_turn = r->generation;
@@ -265,13 +267,14 @@ void so_realtime_heard(so_realtime *r, const so_realtime_transcript *t)
     if (!copy) return;
     free(r->heard);
     r->heard = copy;
-    size_t n = strlen(copy), base = r->heard_base < n ? r->heard_base : n, stable = t->final || t->stable > n ? n : t->stable;
+    size_t n = strlen(copy), base = r->heard_base < n ? r->heard_base : n,
+           stable = t->final || t->stable > n ? n : t->stable;
     while (copy[base] == ' ') base++;
     stable = stable > base ? stable - base : 0;
     if (r->config.live)
         so_realtime_send(r, "stream_omni.input_transcript",
-                         json_pack("{s:s, s:s, s:I, s:b, s:I}", "item_id", r->heard_id, "text", copy + base, "stable", (json_int_t)stable,
-                                   "final", t->final && r->added, "end_ms", (json_int_t)t->end_ms));
+                         json_pack("{s:s, s:s, s:I, s:b, s:I}", "item_id", r->heard_id, "text", copy + base, "stable",
+                                   (json_int_t)stable, "final", t->final && r->added, "end_ms", (json_int_t)t->end_ms));
     told_delta(r, copy + base, stable);
     if (t->final && r->added) heard_all(r, copy + base);
 }
@@ -382,13 +385,12 @@ static void voice_began(so_realtime *r, int64_t at_ms)
         r->ended_ms = -1;
         return;
     }
-    int64_t from = at_ms - r->config.padding_ms;
     so_realtime_new_id(r, "item", r->turn_id);
     r->speaking = true;
     r->idle_since = -1;
     so_realtime_send(
         r, "input_audio_buffer.speech_started",
-        json_pack("{s:I, s:s}", "audio_start_ms", (json_int_t)(from > 0 ? from : 0), "item_id", r->turn_id));
+        json_pack("{s:I, s:s}", "audio_start_ms", (json_int_t)(at_ms > 0 ? at_ms : 0), "item_id", r->turn_id));
     if (r->active && r->config.interrupts) so_realtime_cancel(r, "turn_detected");
     so_samples before = r->ring;
     r->ring = (so_samples){0};
@@ -440,8 +442,8 @@ static void detect(so_realtime *r, const int16_t *pcm, size_t n)
             if (event.kind != SO_VAD_BEGAN && r->ring.n > keep) so_samples_drop(&r->ring, r->ring.n - keep);
         }
         if (event.kind == SO_VAD_BEGAN) {
-            /* Of the ring only the padding precedes the voice. */
-            int64_t since = (sound_ms(r) - r->before_ms - event.at_ms + r->config.padding_ms) * rate_in(r) / 1000;
+            /* The detector tells the beginning late, and with the padding. */
+            int64_t since = (sound_ms(r) - r->before_ms - event.at_ms) * rate_in(r) / 1000;
             if (!r->speaking && since >= 0 && (size_t)since < r->ring.n)
                 so_samples_drop(&r->ring, r->ring.n - (size_t)since);
             voice_began(r, r->before_ms + event.at_ms);

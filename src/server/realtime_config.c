@@ -1,5 +1,6 @@
 /* Settings of a Realtime session: read, checked, told again. GA names; the beta's flat ones are read, too.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

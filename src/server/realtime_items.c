@@ -1,5 +1,6 @@
 /* Items of a Realtime conversation: read from a client, told to it.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* Realtime sessions: answers, from response.created to response.done.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 

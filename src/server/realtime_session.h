@@ -43,10 +43,10 @@ struct so_realtime {
     int64_t idle_since; /* -1: no timeout is due */
 
     /* what is heard */
-    char heard_id[64];    /* the item that the engine's transcript is of; "": none */
-    char *heard;          /* the engine's transcript of its turn */
-    size_t heard_base;    /* bytes of it that belong to earlier items */
-    size_t told;          /* bytes of it that went out as deltas */
+    char heard_id[64]; /* the item that the engine's transcript is of; "": none */
+    char *heard;       /* the engine's transcript of its turn */
+    size_t heard_base; /* bytes of it that belong to earlier items */
+    size_t told;       /* bytes of it that went out as deltas */
     unsigned heard_turn;
     bool added, final;    /* the item was told; its transcript is final */
     int64_t committed_ms; /* when, if its transcript is still owed; else -1 */

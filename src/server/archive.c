@@ -1,7 +1,7 @@
 /* Conversations in SQLite. Words are indexed by threes of characters, so that languages without blanks are found, too.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "server/history.h"
+#include "server/archive.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 enum { APPLICATION = 0x736f6869 /* "sohi" */, VERSION = 1, TITLE = 80, BUSY_MS = 5000 };
 
-struct so_history {
+struct so_archive {
     sqlite3 *db;
     char *path;
 };
@@ -44,22 +44,22 @@ static const char schema[] =
 
 /* ---- statements */
 
-static so_status failed(so_history *h, const char *what, so_error *error)
+static so_status failed(so_archive *h, const char *what, so_error *error)
 {
     int code = sqlite3_errcode(h->db);
     so_status status = code == SQLITE_NOMEM                              ? SO_ERR_NOMEM
                        : code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? SO_ERR_FORMAT
                                                                          : SO_ERR_IO;
-    return so_fail(error, status, "history '%s': cannot %s: %s", h->path, what, sqlite3_errmsg(h->db));
+    return so_fail(error, status, "archive '%s': cannot %s: %s", h->path, what, sqlite3_errmsg(h->db));
 }
 
-static so_status run(so_history *h, const char *sql, const char *what, so_error *error)
+static so_status run(so_archive *h, const char *sql, const char *what, so_error *error)
 {
     return sqlite3_exec(h->db, sql, NULL, NULL, NULL) == SQLITE_OK ? SO_OK : failed(h, what, error);
 }
 
 /* Prepares and binds: 's' text, 'i' int64_t. */
-static so_status prepare(so_history *h, sqlite3_stmt **out, so_error *error, const char *sql, const char *kinds, ...)
+static so_status prepare(so_archive *h, sqlite3_stmt **out, so_error *error, const char *sql, const char *kinds, ...)
 {
     va_list args;
     *out = NULL;
@@ -77,7 +77,7 @@ static so_status prepare(so_history *h, sqlite3_stmt **out, so_error *error, con
 }
 
 /* Runs a statement that gives no rows. */
-static so_status finish(so_history *h, sqlite3_stmt *s, const char *what, so_error *error)
+static so_status finish(so_archive *h, sqlite3_stmt *s, const char *what, so_error *error)
 {
     so_status status = sqlite3_step(s) == SQLITE_DONE ? SO_OK : failed(h, what, error);
     sqlite3_finalize(s);
@@ -85,7 +85,7 @@ static so_status finish(so_history *h, sqlite3_stmt *s, const char *what, so_err
 }
 
 /* The first column of the only row; *found 0 when there is none. */
-static so_status number_of(so_history *h, sqlite3_stmt *s, int64_t *number, bool *found, so_error *error)
+static so_status number_of(so_archive *h, sqlite3_stmt *s, int64_t *number, bool *found, so_error *error)
 {
     int code = sqlite3_step(s);
     *found = code == SQLITE_ROW;
@@ -95,7 +95,7 @@ static so_status number_of(so_history *h, sqlite3_stmt *s, int64_t *number, bool
     return status;
 }
 
-static so_status end(so_history *h, so_status status, so_error *error)
+static so_status end(so_archive *h, so_status status, so_error *error)
 {
     if (status == SO_OK) status = run(h, "COMMIT", "keep", error);
     if (status != SO_OK) sqlite3_exec(h->db, "ROLLBACK", NULL, NULL, NULL);
@@ -104,7 +104,7 @@ static so_status end(so_history *h, so_status status, so_error *error)
 
 /* ---- opening */
 
-static so_status pragma(so_history *h, const char *sql, int64_t *value, so_error *error)
+static so_status pragma(so_archive *h, const char *sql, int64_t *value, so_error *error)
 {
     sqlite3_stmt *s;
     bool found;
@@ -112,7 +112,7 @@ static so_status pragma(so_history *h, const char *sql, int64_t *value, so_error
     return number_of(h, s, value, &found, error);
 }
 
-static so_status make_tables(so_history *h, so_error *error)
+static so_status make_tables(so_archive *h, so_error *error)
 {
     char sql[128];
     SO_TRY(run(h, "BEGIN IMMEDIATE", "begin", error));
@@ -122,7 +122,7 @@ static so_status make_tables(so_history *h, so_error *error)
     return end(h, status, error);
 }
 
-static so_status check_file(so_history *h, so_error *error)
+static so_status check_file(so_archive *h, so_error *error)
 {
     int64_t application, version, tables;
     SO_TRY(pragma(h, "PRAGMA application_id", &application, error));
@@ -131,51 +131,51 @@ static so_status check_file(so_history *h, so_error *error)
     if (application == 0 && version == 0 && tables == 0) return make_tables(h, error);
     if (application != APPLICATION)
         return so_fail(error, SO_ERR_FORMAT,
-                       "'%s' is a database of another program, expected a history of conversations", h->path);
+                       "'%s' is a database of another program, expected an archive of conversations", h->path);
     if (version == VERSION) return SO_OK;
-    return so_fail(error, SO_ERR_FORMAT, "history '%s' has version %lld, expected %d", h->path, (long long)version,
+    return so_fail(error, SO_ERR_FORMAT, "archive '%s' has version %lld, expected %d", h->path, (long long)version,
                    VERSION);
 }
 
-static so_status open_file(so_history *h, so_error *error)
+static so_status open_file(so_archive *h, so_error *error)
 {
     /* SQLite would make it readable by everybody. */
     int fd = open(h->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return so_fail(error, SO_ERR_IO, "cannot open the history '%s': %s", h->path, strerror(errno));
+    if (fd < 0) return so_fail(error, SO_ERR_IO, "cannot open the archive '%s': %s", h->path, strerror(errno));
     close(fd);
     if (sqlite3_open_v2(h->path, &h->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        return h->db ? failed(h, "open it", error) : so_fail(error, SO_ERR_NOMEM, "no memory for the history");
+        return h->db ? failed(h, "open it", error) : so_fail(error, SO_ERR_NOMEM, "no memory for the archive");
     sqlite3_busy_timeout(h->db, BUSY_MS);
     SO_TRY(
         run(h, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", "set it up", error));
     return check_file(h, error);
 }
 
-so_status so_history_open(so_history **out, const char *path, so_error *error)
+so_status so_archive_open(so_archive **out, const char *path, so_error *error)
 {
     *out = NULL;
-    so_history *h = calloc(1, sizeof *h);
+    so_archive *h = calloc(1, sizeof *h);
     if (h) h->path = strdup(path);
-    so_status status = h && h->path ? open_file(h, error) : so_fail(error, SO_ERR_NOMEM, "no memory for the history");
+    so_status status = h && h->path ? open_file(h, error) : so_fail(error, SO_ERR_NOMEM, "no memory for the archive");
     if (status == SO_OK)
         *out = h;
     else
-        so_history_close(&h);
+        so_archive_close(&h);
     return status;
 }
 
-void so_history_close(so_history **history)
+void so_archive_close(so_archive **archive)
 {
-    if (!history || !*history) return;
-    sqlite3_close((*history)->db);
-    free((*history)->path);
-    free(*history);
-    *history = NULL;
+    if (!archive || !*archive) return;
+    sqlite3_close((*archive)->db);
+    free((*archive)->path);
+    free(*archive);
+    *archive = NULL;
 }
 
 /* ---- keeping */
 
-static bool is_id(const char *id) { return id && id[0] && strlen(id) < SO_HISTORY_ID; }
+static bool is_id(const char *id) { return id && id[0] && strlen(id) < SO_ARCHIVE_ID; }
 
 /* The first words of a text, cut before a character's middle. */
 static void title_of(const char *text, char title[TITLE + 4])
@@ -190,7 +190,7 @@ static void title_of(const char *text, char title[TITLE + 4])
 }
 
 /* The conversation's row, whose title is the first thing that the user says. */
-static so_status keep_conversation(so_history *h, const so_history_item *item, so_error *error)
+static so_status keep_conversation(so_archive *h, const so_archive_item *item, so_error *error)
 {
     sqlite3_stmt *s;
     char title[TITLE + 4] = "";
@@ -204,7 +204,7 @@ static so_status keep_conversation(so_history *h, const so_history_item *item, s
     return finish(h, s, "keep a conversation", error);
 }
 
-static so_status keep_row(so_history *h, const so_history_item *item, int64_t *number, so_error *error)
+static so_status keep_row(so_archive *h, const so_archive_item *item, int64_t *number, so_error *error)
 {
     sqlite3_stmt *s;
     bool found;
@@ -218,14 +218,14 @@ static so_status keep_row(so_history *h, const so_history_item *item, int64_t *n
     return number_of(h, s, number, &found, error);
 }
 
-static so_status keep_blobs(so_history *h, const so_history_item *item, int64_t number, so_error *error)
+static so_status keep_blobs(so_archive *h, const so_archive_item *item, int64_t number, so_error *error)
 {
     sqlite3_stmt *s;
     if (!item->n_blobs) return SO_OK;
     SO_TRY(prepare(h, &s, error, "DELETE FROM blob WHERE item = ?", "i", number));
     SO_TRY(finish(h, s, "replace sound and pictures", error));
     for (int i = 0; i < item->n_blobs; i++) {
-        const so_history_blob *b = &item->blob[i];
+        const so_archive_blob *b = &item->blob[i];
         SO_TRY(prepare(h, &s, error, "INSERT INTO blob (item, type, data) VALUES (?1, ?2, ?3)", "is", number, b->type));
         int code =
             b->size ? sqlite3_bind_blob64(s, 3, b->data, b->size, SQLITE_STATIC) : sqlite3_bind_zeroblob(s, 3, 0);
@@ -238,12 +238,12 @@ static so_status keep_blobs(so_history *h, const so_history_item *item, int64_t 
     return SO_OK;
 }
 
-so_status so_history_keep(so_history *h, const so_history_item *item, so_error *error)
+so_status so_archive_keep(so_archive *h, const so_archive_item *item, so_error *error)
 {
     int64_t number;
-    if (!is_id(item->conversation) || !is_id(item->id) || item->n_blobs < 0 || item->n_blobs > SO_HISTORY_BLOBS)
+    if (!is_id(item->conversation) || !is_id(item->id) || item->n_blobs < 0 || item->n_blobs > SO_ARCHIVE_BLOBS)
         return so_fail(error, SO_ERR_ARG, "an item to keep needs names of 1 to %d bytes and at most %d blobs",
-                       SO_HISTORY_ID - 1, SO_HISTORY_BLOBS);
+                       SO_ARCHIVE_ID - 1, SO_ARCHIVE_BLOBS);
     SO_TRY(run(h, "BEGIN IMMEDIATE", "begin", error));
     so_status status = keep_conversation(h, item, error);
     if (status == SO_OK) status = keep_row(h, item, &number, error);
@@ -251,27 +251,27 @@ so_status so_history_keep(so_history *h, const so_history_item *item, so_error *
     return end(h, status, error);
 }
 
-static so_status delete_with(so_history *h, sqlite3_stmt *s, const char *what, so_error *error)
+static so_status delete_with(so_archive *h, sqlite3_stmt *s, const char *what, so_error *error)
 {
     SO_TRY(finish(h, s, "delete", error));
     return sqlite3_changes(h->db) ? SO_OK : so_fail(error, SO_ERR_MISSING, "no %s", what);
 }
 
-so_status so_history_delete_item(so_history *h, const char *conversation, const char *id, so_error *error)
+so_status so_archive_delete_item(so_archive *h, const char *conversation, const char *id, so_error *error)
 {
     sqlite3_stmt *s;
     SO_TRY(prepare(h, &s, error, "DELETE FROM item WHERE conversation = ? AND id = ?", "ss", conversation, id));
     return delete_with(h, s, "such item", error);
 }
 
-so_status so_history_delete(so_history *h, const char *conversation, so_error *error)
+so_status so_archive_delete(so_archive *h, const char *conversation, so_error *error)
 {
     sqlite3_stmt *s;
     SO_TRY(prepare(h, &s, error, "DELETE FROM conversation WHERE id = ?", "s", conversation));
     return delete_with(h, s, "such conversation", error);
 }
 
-so_status so_history_delete_all(so_history *h, so_error *error)
+so_status so_archive_delete_all(so_archive *h, so_error *error)
 {
     SO_TRY(run(h, "DELETE FROM conversation", "delete", error));
     return run(h, "PRAGMA wal_checkpoint(TRUNCATE); VACUUM", "give room back", error);
@@ -288,7 +288,7 @@ static json_t *text_at(sqlite3_stmt *s, int column)
 static json_t *number_at(sqlite3_stmt *s, int column) { return json_integer(sqlite3_column_int64(s, column)); }
 
 /* Every row as an object: `names` of its columns, those that begin with '#' are numbers. */
-static so_status rows(so_history *h, sqlite3_stmt *s, const char *const *names, int n, json_t **out, so_error *error)
+static so_status rows(so_archive *h, sqlite3_stmt *s, const char *const *names, int n, json_t **out, so_error *error)
 {
     int code;
     json_t *list = json_array();
@@ -309,9 +309,9 @@ static so_status rows(so_history *h, sqlite3_stmt *s, const char *const *names, 
     return status == SO_OK && !list ? so_fail(error, SO_ERR_NOMEM, "no memory for a list") : status;
 }
 
-static int64_t at_most(int most) { return most > 0 && most < SO_HISTORY_MOST ? most : SO_HISTORY_MOST; }
+static int64_t at_most(int most) { return most > 0 && most < SO_ARCHIVE_MOST ? most : SO_ARCHIVE_MOST; }
 
-so_status so_history_list(so_history *h, int64_t before_ms, int most, json_t **out, so_error *error)
+so_status so_archive_list(so_archive *h, int64_t before_ms, int most, json_t **out, so_error *error)
 {
     static const char *const names[] = {"id", "title", "#made_ms", "#changed_ms", "#items"};
     sqlite3_stmt *s;
@@ -335,7 +335,7 @@ static json_t *blob_data(sqlite3_stmt *s, int column)
     return json;
 }
 
-static so_status blobs_of(so_history *h, int64_t item, bool whole, json_t **out, so_error *error)
+static so_status blobs_of(so_archive *h, int64_t item, bool whole, json_t **out, so_error *error)
 {
     sqlite3_stmt *s;
     int code;
@@ -355,7 +355,7 @@ static so_status blobs_of(so_history *h, int64_t item, bool whole, json_t **out,
     return status;
 }
 
-so_status so_history_get(so_history *h, const char *conversation, bool whole, json_t **out, so_error *error)
+so_status so_archive_get(so_archive *h, const char *conversation, bool whole, json_t **out, so_error *error)
 {
     static const char *const heads[] = {"id", "title", "#made_ms", "#changed_ms"};
     static const char *const names[] = {"id", "role", "text", "#made_ms", "#heard_ms", "#number"};
@@ -411,7 +411,7 @@ static bool match_of(const char *query, char *match, size_t size)
     return used > 0;
 }
 
-so_status so_history_search(so_history *h, const char *query, int most, json_t **out, so_error *error)
+so_status so_archive_search(so_archive *h, const char *query, int most, json_t **out, so_error *error)
 {
     static const char *const names[] = {"conversation", "title", "id", "role", "text", "#made_ms"};
     static const char indexed[] =
@@ -431,7 +431,7 @@ so_status so_history_search(so_history *h, const char *query, int most, json_t *
     return rows(h, s, names, 6, out, error);
 }
 
-so_status so_history_blob_get(so_history *h, int64_t number, void **data, size_t *size, char type[64], so_error *error)
+so_status so_archive_blob_get(so_archive *h, int64_t number, void **data, size_t *size, char type[64], so_error *error)
 {
     sqlite3_stmt *s;
     *data = NULL;
