@@ -13,7 +13,7 @@ static int run_ask(int argc, char **argv)
     const so_option options[] = {
         {"text", SO_OPTION_TEXT, &text, "WORDS", "words, whatever they look like"},
         SO_OUTPUT_OPTIONS(out),
-        SO_WAIT_OPTION,
+        SO_SOUND_OPTIONS,
         SO_MODEL_OPTIONS(setting),
         SO_SESSION_OPTIONS(setting),
         {0},

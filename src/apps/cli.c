@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "apps/cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -63,6 +64,7 @@ static bool take(const so_option *o, const char *text)
         *(const char **)o->value = text;
         return true;
     }
+    if (isspace((unsigned char)text[0])) return false; /* which the functions below skip */
     if (o->kind == SO_OPTION_INT) {
         long long n = strtoll(text, &end, 10);
         if (end == text || *end || errno || !in_range(o, (double)n)) return false;
@@ -205,18 +207,35 @@ void so_bar_end(so_bar *bar)
 }
 
 /* ---- words */
+
+/* Bytes of the UTF-8 character at p; 0 when there is none: names of files may be anything. */
+static int utf8(const unsigned char *p)
+{
+    if (p[0] < 0x80) return 1;
+    int n = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    bool strange = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+                   (p[0] == 0xf4 && p[1] > 0x8f);
+    return strange ? 0 : n;
+}
+
 void so_json_text(FILE *out, const char *text)
 {
     fputc('"', out);
-    for (const unsigned char *p = (const unsigned char *)(text ? text : ""); *p; p++) {
-        if (*p == '"' || *p == '\\')
+    for (const unsigned char *p = (const unsigned char *)(text ? text : ""); *p;) {
+        int n = utf8(p);
+        if (!n)
+            fputs("\\ufffd", out);
+        else if (*p == '"' || *p == '\\')
             fprintf(out, "\\%c", *p);
         else if (*p == '\n')
             fputs("\\n", out);
         else if (*p < 0x20 || *p == 0x7f)
             fprintf(out, "\\u%04x", *p);
         else
-            fputc(*p, out);
+            fwrite(p, 1, (size_t)n, out);
+        p += n ? n : 1;
     }
     fputc('"', out);
 }

@@ -2,7 +2,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "apps/exchange.h"
 #include "apps/verbs.h"
+#include "base/error.h"
+#include "base/writer.h"
 #include "so.h"
 #include "so_eval.h"
 
@@ -91,7 +94,7 @@ static int golden(const char *folder, const so_golden_options *options, telling 
 /* ---- eval tabletop */
 typedef struct measuring {
     so_bar bar;
-    FILE *details;
+    so_writer details;
 } measuring;
 
 static void show_progress(void *context, int64_t done, int64_t total)
@@ -108,7 +111,7 @@ static void print_text(FILE *out, const char *name, const char *text)
 
 static void each_reply(void *context, const so_tabletop_reply *r)
 {
-    FILE *out = ((measuring *)context)->details;
+    FILE *out = ((measuring *)context)->details.file;
     if (!out) return;
     fprintf(out, "{\"mode\": \"%s\", \"right\": %s", r->mode, r->right ? "true" : "false");
     print_text(out, "id", r->id);
@@ -127,10 +130,9 @@ static int tabletop(const char *folder, so_tabletop_eval_options *options, const
     so_error error = {0};
     measuring m = {0};
     char *text = NULL, *json = NULL;
-    if (details && !(m.details = fopen(details, "w"))) {
-        fprintf(stderr, "error: %s: cannot be written\n", details);
-        return SO_EXIT_FAILURE;
-    }
+    if (so_output_settle(&details, &error) != SO_OK ||
+        (details && so_writer_open(&m.details, details, &error) != SO_OK))
+        return so_cli_fail(&error);
     options->progress = show_progress;
     options->each = each_reply;
     options->context = &m;
@@ -139,10 +141,10 @@ static int tabletop(const char *folder, so_tabletop_eval_options *options, const
     so_status status = so_eval_tabletop(folder, options, as_json ? NULL : &text, as_json ? &json : NULL, &error);
     so_bar_end(&m.bar);
     if (status == SO_OK) printf("%s%s", as_json ? json : text, as_json ? "\n" : "");
-    if (m.details && fclose(m.details) != 0 && status == SO_OK) {
-        fprintf(stderr, "error: %s: not all could be written\n", details);
-        return SO_EXIT_FAILURE;
-    }
+    if (status == SO_OK && so_cli_stop)
+        status = so_fail(&error, SO_ERR_STOPPED, "stopped; the tables tell of what was asked until then");
+    if (status == SO_OK && details) status = so_writer_commit(&m.details, &error);
+    so_writer_drop(&m.details);
     so_free(text);
     so_free(json);
     return so_cli_end(status, &error);

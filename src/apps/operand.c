@@ -13,6 +13,7 @@
 
 #include "apps/operand_url.h"
 #include "apps/signals.h"
+#include "base/plain.h"
 #include "media/sniff.h"
 
 /* Names with these endings mean files, whether they exist or not: a mistyped one is not to be answered as words. */
@@ -30,6 +31,7 @@ static const char *const others[] = {"gguf", "safetensors", "pt",  "pth", "onnx"
                                      "odt",  "rtf",         "zip", "tar", "gz",   "xz",  "7z",   "rar",  NULL};
 
 double so_operand_wait = 10;
+int64_t so_operand_channel;
 
 static bool is_one_of(const char *ending, const char *const *list)
 {
@@ -103,7 +105,7 @@ static void put_command(char *out, size_t size, const char *command, const char 
     out[used] = 0;
 }
 
-/* "the command converts it", or "". Where the content says nothing, the name may. */
+/* "; to convert it: COMMAND", or "". Where the content says nothing, the name may. */
 static const char *hint(char *out, size_t size, const so_sniffed *is, const char *argument)
 {
     char command[512];
@@ -115,7 +117,7 @@ static const char *hint(char *out, size_t size, const so_sniffed *is, const char
                                                : NULL;
     if (!template) return out;
     put_command(command, sizeof command, template, strcmp(argument, "-") == 0 ? "file" : argument);
-    snprintf(out, size, "; %s may help", command);
+    snprintf(out, size, "; to %s it: %s", is->content == SO_CONTENT_OTHER ? "get at" : "convert", command);
     return out;
 }
 
@@ -149,21 +151,37 @@ static so_status refuse(const so_operand *o, const so_sniffed *is, const char *a
 
 /* ---- decoding */
 
+static void tell_oddities(const so_operand *o)
+{
+    char name[512], warning[2 * SO_SOUND_WARNING];
+    so_plain(name, sizeof name, o->name, strlen(o->name), false);
+    if (o->kind == SO_OPERAND_PICTURE && o->picture.frames > 1)
+        fprintf(stderr, "note: %s: the first of %d pictures\n", name, o->picture.frames);
+    if (o->kind != SO_OPERAND_SOUND || !o->sound.warning[0]) return;
+    so_plain(warning, sizeof warning, o->sound.warning, strlen(o->sound.warning), false);
+    fprintf(stderr, "warning: %s: %s\n", name, warning);
+}
+
 static so_status decode(so_operand *o, const so_input *in, const so_sniffed *is, const char *argument, so_error *error)
 {
     char more[640];
     bool sound = o->kind == SO_OPERAND_SOUND;
     so_error own = {0};
-    so_status status = sound ? so_audio_decode(&o->sound, in->data, in->size, 0, &own)
+    so_sound_options how = {.channel = (int)so_operand_channel};
+    so_status status = sound ? so_audio_decode_with(&o->sound, in->data, in->size, &how, &own)
                              : so_image_decode(&o->picture, in->data, in->size, 0, &own);
-    if (status == SO_OK && !sound && o->picture.frames > 1)
-        fprintf(stderr, "note: %s: the first of %d pictures\n", o->name, o->picture.frames);
-    if (status == SO_OK) return SO_OK;
+    if (status == SO_OK) return tell_oddities(o), SO_OK;
     bool strange =
         status == SO_ERR_UNSUPPORTED || status == SO_ERR_MISSING || (status == SO_ERR_FORMAT && !is->built_in);
-    return so_fail(error, status, "%s: %s%s%s: %s%s", o->name, is->content == SO_CONTENT_UNKNOWN ? "" : is->what,
-                   is->content == SO_CONTENT_UNKNOWN ? "nothing that is known" : "", " that cannot be read", own.text,
-                   strange ? hint(more, sizeof more, is, argument) : "");
+    if (!strange || !hint(more, sizeof more, is, argument)[0])
+        return so_fail(error, status, "%s: %s", o->name, own.text);
+    /* The readers do not know the file's name. */
+    static const char *const general[] = {"; or convert it", " (other forms: convert"};
+    for (int i = 0; i < 2; i++) {
+        char *at = strstr(own.text, general[i]);
+        if (at) *at = 0;
+    }
+    return so_fail(error, status, "%s: %s%s", o->name, own.text, more);
 }
 
 /* Bytes without a signature are what a reader takes them for, sound first: there are more such formats. */
@@ -173,7 +191,8 @@ static so_status decode_unknown(so_operand *o, const so_input *in, const so_snif
     so_error first = {0};
     if (takes & SO_TAKES_SOUND) {
         o->kind = SO_OPERAND_SOUND;
-        if (so_audio_decode(&o->sound, in->data, in->size, 0, &first) == SO_OK) return SO_OK;
+        so_sound_options how = {.channel = (int)so_operand_channel};
+        if (so_audio_decode_with(&o->sound, in->data, in->size, &how, &first) == SO_OK) return tell_oddities(o), SO_OK;
     }
     if (takes & SO_TAKES_PICTURE) {
         o->kind = SO_OPERAND_PICTURE;

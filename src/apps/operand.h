@@ -43,6 +43,15 @@ extern double so_operand_wait;
         "wait", SO_OPTION_REAL, &so_operand_wait, "S", "seconds to wait for a writer of a named pipe", 0.01, 1e6       \
     }
 
+/* The channel of recordings that is heard, from 1; 0: all, mixed. */
+extern int64_t so_operand_channel;
+#define SO_SOUND_OPTIONS                                                                                               \
+    SO_WAIT_OPTION,                                                                                                    \
+    {                                                                                                                  \
+        "channel", SO_OPTION_INT, &so_operand_channel, "N", "hear this channel of a recording alone", 1,               \
+            SO_SOUND_MAX_CHANNELS                                                                                      \
+    }
+
 /* Whether the argument means something to be opened, not words. */
 bool so_operand_is_path(const char *argument);
 /* The bytes of a file, a pipe, standard input, a data: or http(s): URL. */

@@ -251,7 +251,7 @@ static int run(int argc, char **argv)
         {"microphone", SO_OPTION_TEXT, &t.microphone, "NAME", "a part of its name; the default one when not given"},
         {"speaker-device", SO_OPTION_TEXT, &t.speaker, "NAME", "a part of its name; the default one when not given"},
         {"devices", SO_OPTION_FLAG, &t.list, NULL, "list microphones and speakers"},
-        SO_WAIT_OPTION,
+        SO_SOUND_OPTIONS,
         SO_MODEL_OPTIONS(t.setting),
         SO_SESSION_OPTIONS(t.setting),
         {0},

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "apps/exchange.h"
 #include "apps/samples.h"
 #include "apps/verbs.h"
 #include "base/own.h"
@@ -40,11 +41,12 @@ static int report(const char *folder, const char *html, const so_setting *settin
 {
     so_error error = {0};
     so_samples samples = {0};
-    so_status status = SO_OK;
-    if (setting->model) status = so_samples_make(&samples, setting, n, seed, &error);
+    const char *told = html;
+    so_status status = so_output_settle(&html, &error);
+    if (status == SO_OK && setting->model) status = so_samples_make(&samples, setting, n, seed, &error);
     if (status == SO_OK) status = so_train_report_with(folder, html, samples.part, samples.n, &error);
     so_samples_clear(&samples);
-    if (status == SO_OK) printf("%s\n", html);
+    if (status == SO_OK) printf("%s\n", told);
     return so_cli_end(status, &error);
 }
 

@@ -85,7 +85,7 @@ static int run(int argc, char **argv)
     const so_option options[] = {
         {"words", SO_OPTION_FLAG, &j.words, NULL, "a line per word, with its times in seconds"},
         {"json", SO_OPTION_FLAG, &j.json, NULL, "one JSON object a file"},
-        SO_WAIT_OPTION,
+        SO_SOUND_OPTIONS,
         SO_MODEL_OPTIONS(setting),
         {0},
     };
