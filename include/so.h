@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-#define SO_VERSION "0.1.0"
+#define SO_VERSION "0.2.0"
 #define SO_VOICE_RATE 22050 /* Hz of VOICE events */
 #define SO_UNIT_MS 40       /* milliseconds of speech per unit */
 

@@ -1,160 +1,179 @@
 #!/bin/sh
-# Builds and runs every test of a build folder and adds up: tests/run.sh BUILD [--asan|--tsan] [--thorough] [NAME...]
+# Builds and runs the tests of a build folder, several at a time, and adds up:
+#   tests/run.sh BUILD [quick|--thorough|--asan|--tsan] [NAME...]
 #
-# NAMEs choose: a test is run when one of them is a part of its name. Kinds of tests:
+# NAMEs choose: a test is run when one of them is a part of its name. Kinds of tests, each a job with one line:
 #   floors     laws of the house over #include lines and symbols        tests/floors/check.sh
+#   format     the tree as its .clang-format has it, one version        tests/format/check.sh
 #   headers    each public header alone, as C11 and as C++11            tests/headers/check.sh
 #   neon       the kernels for ARM under qemu, where it is installed    tests/neon/check.sh
-#   programs   tests/<unit|kernels|grad|golden|trained>/*.c, cmocka
+#   unit_, kernels_, grad_, golden_   programs of cmocka                tests/KIND/NAME.c
 #   paths      the reference numbers again with the kernels for AVX2, and with the portable ones
-#   cli        tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
-#   net        the server and its parsers against programs of others   tests/net/check.sh
+#   cli: NAME  tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
 #   install    the examples against an installed copy                   tests/headers/install.sh
-#   fuzz       --thorough only: every fuzzer for a while (needs clang)
-# --tsan runs what has threads in it (base, engine, and a spoken question to the shipped model), or the NAMEs given.
+#   lint       clang-tidy by .clang-tidy (./run lint, --thorough)       tests/format/lint.sh
+#   fuzz: NAME one fuzzer for a while (--thorough; needs clang)         tests/fuzz/check.sh
+#
+# quick takes less than a minute: floors, format, headers, and the programs of unit/ but those that tests/slow names. Without it, all
+# but lint and fuzz run; --thorough runs everything, and tells tests by SO_THOROUGH=1 to take longer. --tsan runs what has threads
+# in it, or the NAMEs given. SO_JOBS says how many at a time, SO_TEST_SECONDS what one may take (900).
 # The last line is "N passed, N failed, N skipped"; the exit status is 1 when something failed.
 # SPDX-License-Identifier: Apache-2.0
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-cd "$root" || exit 2
+cd "$(dirname "$0")/.." || exit 2
 
 build=${1:-build}
 [ $# -eq 0 ] || shift
-thorough=
-tsan=
+tier=default
 names=
 for argument; do
     case $argument in
     --asan) ;;
-    --tsan) tsan=1 ;;
-    --thorough) thorough=1 ;;
+    --tsan) tier=tsan ;;
+    --thorough) tier=thorough SO_THOROUGH=1 && export SO_THOROUGH ;;
+    quick) tier=quick ;;
     -*)
-        echo "tests/run.sh: unknown option $argument (known: --asan, --tsan, --thorough)" >&2
+        echo "tests/run.sh: unknown option $argument (known: quick, --asan, --tsan, --thorough)" >&2
         exit 2
         ;;
     *) names="$names $argument" ;;
     esac
 done
-aloud=
-[ -z "$tsan" ] || [ -n "$names" ] || names="unit_base unit_engine" aloud=1
 jobs=${SO_JOBS:-2}
-[ -z "$thorough" ] || export SO_THOROUGH=1
-# Tests are written for any thread count; two keep a shared machine usable.
-export OMP_NUM_THREADS=1
-
-tap=$(mktemp) || exit 2
-log=$(mktemp) || exit 2
-trap 'rm -f "$tap" "$log"' EXIT
-passed=0 failed=0 skipped=0
+place=$(mktemp -d) || exit 2
+trap 'rm -rf "$place"' EXIT
+trap 'exit 130' INT TERM
+passed=0 failed=0 skipped=0 number=1000
 started=$(date +%s)
+# Networks run on one thread of OpenMP in peers' libraries; our own pools are asked for by the tests themselves.
+OMP_NUM_THREADS=1
+export OMP_NUM_THREADS
+
+# in_tier NAME: whether the tier has it, when no name chooses
+in_tier() {
+    case $tier:$1 in
+    quick:floors | quick:format | quick:headers) return 0 ;;
+    quick:unit_*) ! grep -q "^$1\$" tests/slow ;;
+    quick:*) return 1 ;;
+    tsan:unit_base* | tsan:unit_engine* | "tsan:cli: demo") return 0 ;;
+    tsan:*) return 1 ;;
+    default:lint | default:fuzz*) return 1 ;;
+    esac
+}
 
 wanted() {
-    [ -n "$names" ] || return 0
+    [ -n "$names" ] || {
+        in_tier "$1"
+        return
+    }
     for part in $names; do
         case $1 in *"$part"*) return 0 ;; esac
     done
     return 1
 }
 
-# count NAME STATUS: adds the TAP lines of $tap; a program that died or lost tests is one failure more
-count() {
-    plan=$(sed -n 's/^1\.\.\([0-9][0-9]*\).*/\1/p' "$tap" | awk '{ n += $1 } END { print n + 0 }')
-    s=$(grep -c -E '^(not )?ok [0-9]+.*# SKIP' "$tap")
-    p=$(grep -E '^ok [0-9]+' "$tap" | grep -c -v '# SKIP')
-    f=$(grep -E '^not ok [0-9]+' "$tap" | grep -c -v '# SKIP')
-    note=
-    if [ $((p + f + s)) -lt "$plan" ]; then
-        note=" ($((plan - p - f - s)) of $plan tests never ended, exit status $2)"
-        f=$((f + 1))
-    elif [ "$2" -ne 0 ] && [ "$f" -eq 0 ]; then
-        note=" (exit status $2)"
-        f=1
-    elif [ "$plan" -eq 0 ]; then
-        note=" (no tests in it)"
-        f=$((f + 1))
-    fi
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-    result=ok
-    [ "$f" -eq 0 ] || result=FAILED
-    printf '%-6s %-32s %4d passed %3d failed %3d skipped%s\n' "$result" "$1" "$p" "$f" "$s" "$note"
-    if [ "$f" -ne 0 ]; then
-        grep -v -E '^(ok |1\.\.)' "$tap" | sed 's/^/       | /' | head -60
-        sed 's/^/       | /' "$log" | tail -40
-    elif [ "$s" -ne 0 ]; then
-        sed -n 's/^# SKIP: \(.*\)/\1/p' "$log" | sort | uniq -c | sed 's/^ *\([0-9]*\) /         skipped \1: /' | head -5
-    fi
-}
-
-# script NAME COMMAND...: a checker that writes TAP
-script() {
-    name=$1
-    shift
-    wanted "$name" || return 0
-    "$@" >"$tap" 2>"$log"
-    count "$name" $?
+# add NAME COMMAND: a job
+add() {
+    wanted "$1" || return 0
+    number=$((number + 1))
+    printf '%s\n%s\n' "$1" "$2" >"$place/$number.job"
 }
 
 build_failed() {
     echo "FAILED build: $1"
-    sed 's/^/       | /' "$log" | tail -40
+    sed 's/^/       | /' "$place/log" | tail -40
     failed=$((failed + 1))
 }
 
-if ! ninja -C "$build" -j "$jobs" all >"$log" 2>&1; then
+if ! ninja -C "$build" -j "$jobs" all >"$place/log" 2>&1; then
     build_failed "the program and the library"
     echo "$passed passed, $failed failed, $skipped skipped"
     exit 1
 fi
-grep -q 'warning:' "$log" && build_failed "warnings"
+grep -q 'warning:' "$place/log" && build_failed "warnings"
 targets=
 for source in tests/unit/*.c tests/kernels/*.c tests/grad/*.c tests/golden/*.c; do
     name=$(basename "$(dirname "$source")")_$(basename "$source" .c)
     wanted "$name" && targets="$targets $name"
 done
-wanted cli && targets="$targets make_checkpoint" # what convert and pull are tried on
-# One test program that does not compile must not hide the others.
+for name in tests/cli/*.sh; do
+    wanted "cli: $(basename "$name" .sh)" && targets="$targets make_checkpoint" && break # what convert and pull are tried on
+done
+[ "$tier" = quick ] || [ -n "$names" ] || targets="$targets tools"
 whole=1
+# One test program that does not compile must not hide the others.
 # shellcheck disable=SC2086
-[ -z "$targets" ] || ninja -C "$build" -j "$jobs" -k 0 $targets >"$log" 2>&1 || {
+[ -z "$targets" ] || ninja -C "$build" -j "$jobs" -k 0 $targets >"$place/log" 2>&1 || {
     whole=
-    grep -E 'error:|FAILED:|undefined reference' "$log" | sed 's/^/       | /' | head -40
+    grep -E 'error:|FAILED:|undefined reference' "$place/log" | sed 's/^/       | /' | head -40
 }
-[ -z "$targets" ] || ! grep -q 'warning:' "$log" || build_failed "warnings"
+[ -z "$targets" ] || ! grep -q 'warning:' "$place/log" || build_failed "warnings"
 
-script floors sh tests/floors/check.sh "$build"
-script headers sh tests/headers/check.sh
-script neon sh tests/neon/check.sh
-for kind in unit kernels grad golden trained; do
-    for source in tests/$kind/*.c; do
-        [ -f "$source" ] || continue
-        name=${kind}_$(basename "$source" .c)
-        wanted "$name" || continue
-        program=$build/tests/$name
-        if [ -z "$whole" ] && ! ninja -C "$build" -n "$name" 2>&1 | grep -q 'no work to do'; then
-            : >"$log"
-            build_failed "$name does not build"
-            continue
-        fi
-        CMOCKA_MESSAGE_OUTPUT=TAP timeout "${SO_TEST_SECONDS:-900}" "$program" >"$tap" 2>"$log"
-        count "$name" $?
-    done
+add floors "sh tests/floors/check.sh '$build'"
+add format "sh tests/format/check.sh"
+add headers "sh tests/headers/check.sh"
+add neon "sh tests/neon/check.sh"
+for source in tests/unit/*.c tests/kernels/*.c tests/grad/*.c tests/golden/*.c; do
+    name=$(basename "$(dirname "$source")")_$(basename "$source" .c)
+    wanted "$name" || continue
+    if [ -z "$whole" ] && ! ninja -C "$build" -n "$name" 2>&1 | grep -q 'no work to do'; then
+        : >"$place/log"
+        build_failed "$name does not build"
+        continue
+    fi
+    add "$name" "exec '$build/tests/$name'"
 done
 for cpu in avx2 c; do
     for name in golden_stream_omni golden_session golden_speech; do
-        [ -x "$build/tests/$name" ] || continue
-        script "paths: $name, $cpu" env SO_CPU=$cpu CMOCKA_MESSAGE_OUTPUT=TAP timeout "${SO_TEST_SECONDS:-900}" "$build/tests/$name"
+        [ ! -x "$build/tests/$name" ] || add "paths: $name, $cpu" "SO_CPU=$cpu exec '$build/tests/$name'"
     done
 done
-script cli sh tests/cli/check.sh "$build"
-if [ -n "$aloud" ]; then
-    names=
-    script 'cli: a question, aloud' sh tests/cli/check.sh "$build" demo
+for source in tests/cli/*.sh; do
+    name=$(basename "$source" .sh)
+    [ "$name" = check ] || add "cli: $name" "sh tests/cli/check.sh '$build' $name"
+done
+add install "sh tests/headers/install.sh '$build'"
+add lint "sh tests/format/lint.sh '$build'"
+if wanted fuzz; then
+    for source in tests/fuzz/*.c; do
+        name=$(basename "$source" .c)
+        add "fuzz: $name" "sh tests/fuzz/check.sh $name"
+    done
+    sh tests/fuzz/build.sh >"$place/log" 2>&1 || build_failed "the fuzzers"
 fi
-script net sh tests/net/check.sh "$build"
-script install sh tests/headers/install.sh "$build"
-[ -z "$thorough" ] || script fuzz sh tests/fuzz/check.sh
 
+# Longest first, as the last run in this folder had it, so that the end is not one long job alone.
+[ -f "$build/tests.seconds" ] || : >"$build/tests.seconds"
+for job in "$place"/*.job; do
+    [ -f "$job" ] || continue
+    printf '%s %s\n' "$(basename "$job" .job)" "$(sed -n 1p "$job")"
+done | awk -v file="$build/tests.seconds" '
+    BEGIN { while ((getline line < file) > 0) { split(line, w, " "); seconds = w[1]; sub(/^[^ ]* /, "", line); took[line] = seconds } }
+    { n = $1; sub(/^[^ ]* /, ""); print ($0 in took ? took[$0] : 1), n }' | sort -k1,1rn -k2,2n | cut -d' ' -f2 |
+    xargs -r -P "$jobs" -n 1 sh tests/job.sh "$place"
+
+# The sum, in the order of the list and not of the clock.
+for job in "$place"/*.job; do
+    job=${job%.job}
+    [ -f "$job.sum" ] || continue
+    read -r p f s _ _ name <"$job.sum"
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    if [ "$f" -ne 0 ]; then
+        cat "$job.line"
+        grep -v -E '^(ok |1\.\.)' "$job.tap" | sed 's/^/       | /' | head -60
+        sed 's/^/       | /' "$job.log" | tail -40
+    fi
+done
+for log in "$place"/*.log; do
+    [ ! -f "$log" ] || sed -n 's/^# SKIP: \(.*\)/\1/p' "$log"
+done | sort | uniq -c | sed 's/^ *\([0-9]*\) /skipped \1: /'
+cat "$place"/*.sum 2>/dev/null | awk '{ s = $4; c = $5; for (i = 0; i < 5; i++) sub(/^[^ ]* /, ""); print s, c, $0 }' |
+    sort -rn >"$place/slow"
+if [ "$(wc -l <"$place/slow")" -gt 10 ]; then
+    echo "slowest (seconds by the clock, of the processors):"
+    head -10 "$place/slow" | awk '{ s = $1; c = $2; sub(/^[^ ]* [^ ]* /, ""); printf "  %7.1f %7.1f  %s\n", s, c, $0 }'
+    [ -n "$names" ] || [ "$tier" = quick ] || awk '{ s = $1; sub(/^[^ ]* [^ ]* /, ""); print s, $0 }' "$place/slow" >"$build/tests.seconds"
+fi
 echo "$(($(date +%s) - started)) s"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -68,9 +68,13 @@ static int do_verb(const so_verb *verb, const char *const *arguments)
 
 /* After the last part: the model as one file, the reserved part of the world, how the model does there, and a report.
  */
-static int finish(const char *folder, const char *items)
+static int finish(const char *folder, int64_t questions)
 {
     enum { ROOM = 1100 };
+    char items[24], scenes[24];
+    /* A scene has four questions, and of 500 each mode asks other ones: some stay unasked. */
+    snprintf(items, sizeof items, "%lld", (long long)questions);
+    snprintf(scenes, sizeof scenes, "%lld", (long long)(questions * 3 + 9) / 10);
     static const char *const names[] = {"model", "tabletop.gguf", "reserved", "report.html"};
     char path[4][ROOM];
     for (int i = 0; i < 4; i++)
@@ -79,7 +83,7 @@ static int finish(const char *folder, const char *items)
     int status = do_verb(&so_verb_convert, (const char *[]){path[0], "-o", path[1], "--type", "q8_0", NULL});
     if (status == SO_EXIT_OK)
         status = do_verb(&so_verb_data, (const char *[]){"tabletop", path[2], "--reserved", "--seed", "7", "--scenes",
-                                                         "150", "--turns", "4", "--talk", "500", "--answers", NULL});
+                                                         scenes, "--turns", "4", "--talk", items, "--answers", NULL});
     if (status == SO_EXIT_OK)
         status =
             do_verb(&so_verb_eval, (const char *[]){"tabletop", path[2], "--model", path[1], "--items", items, NULL});
@@ -132,9 +136,7 @@ static int run(int argc, char **argv)
     so_error error = {0};
     status = so_cli_end(so_tabletop_recipe(&recipe, &error), &error);
     if (status != SO_EXIT_OK || recipe.part || !questions) return status;
-    char items[24];
-    snprintf(items, sizeof items, "%lld", (long long)questions);
-    return finish(recipe.folder, items);
+    return finish(recipe.folder, questions);
 }
 
 const so_verb so_verb_train = {
