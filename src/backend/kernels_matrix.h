@@ -48,9 +48,9 @@ typedef size_t so_bf16_bytes_fn(int64_t n, int64_t k); /* of a layout */
 /* Writes a layout (64-byte aligned, sealed: another table does not read it). */
 typedef void so_bf16_pack_fn(so_pool *pool, int64_t n, int64_t k, const so_real *w, void *layout);
 
-/* Rounds rows for products in int8 into so_int8_bytes(m, k) bytes at `out` (64-aligned), in an order of the table's own.
- * Every so_int8_span(m) numbers x of a row become round(x / s), ties to even, with s = max |x| / 127 in float (0 where
- * the largest is below 1e-30); a span with a number that is not finite has s NaN. */
+/* Rounds rows for products in int8 into so_int8_bytes(m, k) bytes at `out` (64-aligned), in an order of the table's
+ * own. Every so_int8_span(m) numbers x of a row become round(x / s), ties to even, with s = max |x| / 127 in float (0
+ * where the largest is below 1e-30); a span with a number that is not finite has s NaN. */
 typedef void so_round_int8_fn(so_pool *pool, int64_t m, int64_t k, const so_real *x, void *out);
 enum { SO_PRODUCTS = 4 };
 /* Products with block types on what so_round_int8_fn made of the same m rows of k: products of whole numbers, exact
