@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "apps/cli.h"
 
+#include "base/plain.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -207,35 +209,30 @@ void so_bar_end(so_bar *bar)
 }
 
 /* ---- words */
-
-/* Bytes of the UTF-8 character at p; 0 when there is none: names of files may be anything. */
-static int utf8(const unsigned char *p)
+void so_cli_put(FILE *out, const char *text, size_t length, bool lines)
 {
-    if (p[0] < 0x80) return 1;
-    int n = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
-    for (int i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    bool strange = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-                   (p[0] == 0xf4 && p[1] > 0x8f);
-    return strange ? 0 : n;
+    char one[8];
+    for (size_t at = 0; at < length;) {
+        at += so_plain_one(text + at, length - at, lines, one);
+        fputs(one, out);
+    }
 }
 
 void so_json_text(FILE *out, const char *text)
 {
+    const char *p = text ? text : "";
     fputc('"', out);
-    for (const unsigned char *p = (const unsigned char *)(text ? text : ""); *p;) {
-        int n = utf8(p);
-        if (!n)
-            fputs("\\ufffd", out);
-        else if (*p == '"' || *p == '\\')
+    for (size_t n = strlen(p), used; n; p += used, n -= used) {
+        char one[8];
+        used = so_plain_one(p, n, false, one);
+        if (*p == '"' || *p == '\\')
             fprintf(out, "\\%c", *p);
-        else if (*p == '\n')
-            fputs("\\n", out);
-        else if (*p < 0x20 || *p == 0x7f)
-            fprintf(out, "\\u%04x", *p);
+        else if (*p == '\n' || *p == '\t' || *p == '\r' || (one[0] == '\\' && one[1] == 'u'))
+            fputs(one, out);
+        else if (one[0] == '\\' && (unsigned char)*p < 0x80)
+            fprintf(out, "\\u%04x", (unsigned)(unsigned char)*p);
         else
-            fwrite(p, 1, (size_t)n, out);
-        p += n ? n : 1;
+            fputs(one[0] == '\\' ? "\\ufffd" : one, out); /* not UTF-8: no byte of it may stand in JSON */
     }
     fputc('"', out);
 }

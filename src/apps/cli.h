@@ -69,6 +69,10 @@ void so_bar_start(so_bar *bar, const char *what, const char *unit);
 void so_bar_step(so_bar *bar, double done, double total);
 void so_bar_end(so_bar *bar);
 
+/* Text of a file, a hub or a model, made plain (base/plain.h): nothing in it commands the terminal. With `lines`, line
+ * breaks and tabs stay. */
+void so_cli_put(FILE *out, const char *text, size_t length, bool lines);
+
 /* JSON text: a string with its quotes and escapes, and a number (null when it is not finite). */
 void so_json_text(FILE *out, const char *text);
 void so_json_number(FILE *out, double x);

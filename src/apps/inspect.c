@@ -1,5 +1,6 @@
 /* The verb inspect: what is in a model file.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 #include "apps/operand.h"
 #include "apps/verbs.h"
 #include "base/file.h"
+#include "base/plain.h"
 #include "formats/gguf.h"
 #include "formats/onnx.h"
 #include "formats/safetensors.h"
@@ -75,11 +77,18 @@ static void close_any(opened *o)
 
 /* ---- families: one shape, and names that differ in a number between dots only */
 typedef struct family {
-    char name[SO_VIEW_NAME_MAX + 1], shape[96];
+    char *key; /* "[64, 64] model.layers.*.weight" */
+    size_t shape;
     int64_t tensors, elements;
     so_type type;
     bool mixed;
 } family;
+
+typedef struct census {
+    so_names names; /* the families' keys */
+    family *family;
+    int64_t capacity;
+} census;
 
 static void family_name(const char *name, char *out)
 {
@@ -99,63 +108,83 @@ static const char *shape_of(const so_view *v, char text[96])
 {
     size_t used = 0;
     text[used++] = '[';
-    for (int d = 0; d < v->n_dims; d++)
+    for (int d = 0; d < v->n_dims && used < 96; d++)
         used += (size_t)snprintf(text + used, 96 - used, "%s%lld", d ? ", " : "", (long long)v->dim[d]);
-    snprintf(text + used, 96 - used, "]");
+    if (used < 96) snprintf(text + used, 96 - used, "]");
     return text;
 }
 
-static int64_t gather(const so_views *views, family *out)
+/* The family of a tensor, found by its key in time that does not grow with their number. */
+static so_status family_of(census *c, const so_view *v, family **out, so_error *error)
 {
-    int64_t n = 0;
+    char key[96 + SO_VIEW_NAME_MAX + 2];
+    size_t shape = strlen(shape_of(v, key));
+    key[shape] = ' ';
+    family_name(v->name, key + shape + 1);
+    int64_t at = so_names_find(&c->names, so_span_of(key));
+    if (at < 0) {
+        at = c->names.count;
+        SO_TRY(so_grow(&c->family, at, &c->capacity, sizeof *c->family, error));
+        family *f = &c->family[at];
+        *f = (family){.key = strdup(key), .shape = shape, .type = v->type};
+        if (!f->key) return so_fail(error, SO_ERR_NOMEM, "no memory for a name");
+        so_status status = so_names_add(&c->names, so_span_of(f->key), error);
+        if (status != SO_OK) free(f->key);
+        if (status != SO_OK) return status;
+    }
+    *out = &c->family[at];
+    return SO_OK;
+}
+
+static so_status count_families(census *c, const so_views *views, so_error *error)
+{
     for (int64_t i = 0; i < views->count; i++) {
         const so_view *v = &views->view[i];
-        char name[SO_VIEW_NAME_MAX + 1], shape[96];
-        family_name(v->name, name);
-        shape_of(v, shape);
-        int64_t k = n;
-        while (k > 0 && (strcmp(out[k - 1].name, name) != 0 || strcmp(out[k - 1].shape, shape) != 0)) k--;
-        family *f = k > 0 ? &out[k - 1] : &out[n++];
-        if (k == 0) {
-            *f = (family){.type = v->type};
-            strcpy(f->name, name);
-            strcpy(f->shape, shape);
-        }
+        family *f;
+        SO_TRY(family_of(c, v, &f, error));
         f->tensors++;
         f->elements += so_view_elements(v);
         f->mixed |= f->type != v->type;
     }
-    return n;
+    return SO_OK;
 }
 
 static so_status families(const so_views *views, so_error *error)
 {
-    family *f = calloc((size_t)views->count + 1, sizeof *f);
-    if (!f) return so_fail(error, SO_ERR_NOMEM, "no memory for the names of %lld tensors", (long long)views->count);
-    int64_t n = gather(views, f);
-    for (int64_t i = 0; i < n; i++) {
+    census c = {0};
+    so_status status = count_families(&c, views, error);
+    for (int64_t i = 0; i < c.names.count; i++) {
+        const family *f = &c.family[i];
         char count[32];
-        printf("  %4lld x %-6s %-18s %-14s %s\n", (long long)f[i].tensors,
-               f[i].mixed ? "mixed" : so_type_about(f[i].type)->name, f[i].shape,
-               so_cli_count((double)f[i].elements, count), f[i].name);
+        if (status == SO_OK) {
+            printf("  %4lld x %-6s %-18.*s %-14s ", (long long)f->tensors,
+                   f->mixed ? "mixed" : so_type_about(f->type)->name, (int)f->shape, f->key,
+                   so_cli_count((double)f->elements, count));
+            so_cli_put(stdout, f->key + f->shape + 1, strlen(f->key + f->shape + 1), false);
+            printf("\n");
+        }
+        free(f->key);
     }
-    free(f);
-    return SO_OK;
+    so_names_clear(&c.names);
+    free(c.family);
+    return status;
 }
 
 /* ---- key-values */
 static void print_span(so_span s, bool json)
 {
-    char text[200];
-    size_t n = s.length < sizeof text - 1 ? s.length : sizeof text - 1;
-    memcpy(text, s.data, n);
-    text[n] = 0;
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)text[i] < 0x20) text[i] = ' ';
-    if (json)
+    enum { SHOWN = 199 };
+    size_t n = s.length < SHOWN ? s.length : SHOWN;
+    while (n < s.length && n && ((unsigned char)s.data[n] & 0xc0) == 0x80) n--; /* never half a character */
+    if (json) {
+        char text[SHOWN + 1];
+        memcpy(text, s.data, n);
+        text[n] = 0;
         so_json_text(stdout, text);
-    else
-        printf("%s%s", text, s.length > n ? "..." : "");
+    } else {
+        so_cli_put(stdout, s.data, n, false);
+        printf("%s", s.length > n ? "..." : "");
+    }
 }
 
 static void print_value(const so_gguf *g, const char *key, bool json)
@@ -185,6 +214,12 @@ static void print_value(const so_gguf *g, const char *key, bool json)
     }
 }
 
+static void print_key(const char *key)
+{
+    char plain[1024];
+    printf("  %-40s ", so_plain(plain, sizeof plain, key, strlen(key), false));
+}
+
 static void keys(const opened *o, bool json)
 {
     int64_t n = o->gguf ? so_gguf_keys(o->gguf) : o->torch ? so_torchzip_scalars(o->torch) : 0;
@@ -200,7 +235,7 @@ static void keys(const opened *o, bool json)
             so_json_text(stdout, key);
             printf(": ");
         } else
-            printf("  %-40s ", key);
+            print_key(key);
         if (o->gguf)
             print_value(o->gguf, key, json);
         else {
@@ -308,8 +343,10 @@ static so_status print_people(const opened *o, bool tensors, so_error *error)
     double bytes;
     char count[32], size[32];
     totals(o->views, elements, &all, &bytes);
-    printf("%s%s%s: %s, %lld tensors, %s elements, %s\n", so_cli_bold(stdout), o->path, so_cli_plain(stdout), o->kind,
-           (long long)o->views->count, so_cli_count((double)all, count), so_cli_size(bytes, size));
+    printf("%s", so_cli_bold(stdout));
+    so_cli_put(stdout, o->path, strlen(o->path), false);
+    printf("%s: %s, %lld tensors, %s elements, %s\n", so_cli_plain(stdout), o->kind, (long long)o->views->count,
+           so_cli_count((double)all, count), so_cli_size(bytes, size));
     for (int t = 0; t < SO_TYPE_COUNT; t++)
         if (elements[t])
             printf("  %-6s %s elements\n", so_type_about((so_type)t)->name, so_cli_count((double)elements[t], count));
@@ -324,7 +361,9 @@ static so_status print_people(const opened *o, bool tensors, so_error *error)
     for (int64_t i = 0; i < o->views->count; i++) {
         const so_view *v = &o->views->view[i];
         char shape[96];
-        printf("  %-6s %-20s %s\n", so_type_about(v->type)->name, shape_of(v, shape), v->name);
+        printf("  %-6s %-20s ", so_type_about(v->type)->name, shape_of(v, shape));
+        so_cli_put(stdout, v->name, strlen(v->name), false);
+        printf("\n");
     }
     return SO_OK;
 }

@@ -4,10 +4,11 @@
 #define _GNU_SOURCE
 #include "base/guess.h"
 
-#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static const char html[] = "an HTML page (of a server's error or login, saved instead of the file)";
 static const char pointer[] = "a git-lfs pointer (the file itself was never fetched: git lfs pull)";
@@ -122,11 +123,33 @@ const char *so_guess(const void *data, size_t size)
     if (size >= 9 && p[8] == '{' && p[7] == 0 && p[6] == 0) return "a safetensors file";
     if (at < size && (p[at] == '{' || p[at] == '[')) return "JSON or another text";
     while (text < look && (p[text] >= 0x20 || (p[text] >= 9 && p[text] <= 13)) && p[text] != 0x7f) text++;
-    return text == look ? "a text" : NULL;
+    return size >= 4 && text == look ? "a text" : NULL;
 }
 
 so_status so_refuse_stranger(const void *data, size_t size, const char *expected, so_error *error)
 {
     const char *what = stranger(data, size);
     return what ? so_fail(error, SO_ERR_FORMAT, "%s, expected %s", what, expected) : SO_OK;
+}
+
+so_status so_refuse_strange_text(const void *data, size_t size, so_error *error)
+{
+    const unsigned char *p = data;
+    SO_TRY(so_refuse_stranger(data, size, "JSON", error));
+    if (size >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+        return so_fail(error, SO_ERR_FORMAT,
+                       "a byte order mark before the text (as some Windows editors write), expected UTF-8 without one");
+    if (size >= 2 && (memcmp(p, "\xff\xfe", 2) == 0 || memcmp(p, "\xfe\xff", 2) == 0 || !p[0] || !p[1]))
+        return so_fail(error, SO_ERR_FORMAT, "UTF-16 text, expected UTF-8");
+    return SO_OK;
+}
+
+bool so_unfinished(const char *path, char *found, size_t size)
+{
+    static const char *const endings[] = {".part", ".incomplete", ".crdownload", ".aria2", ".download", ".tmp", ".!qB"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        int n = snprintf(found, size, "%s%s", path, endings[i]);
+        if (n > 0 && (size_t)n < size && access(found, F_OK) == 0) return true;
+    }
+    return false;
 }

@@ -3,6 +3,7 @@
 #ifndef SO_BASE_GUESS_H
 #define SO_BASE_GUESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -16,5 +17,12 @@ const char *so_guess(const void *data, size_t size);
  * or settings takes: nothing, an HTML page, a git-lfs pointer, zeros, a download that was not finished. SO_OK
  * otherwise. */
 so_status so_refuse_stranger(const void *data, size_t size, const char *expected, so_error *error);
+
+/* The same for a text of settings, which is UTF-8 without a byte order mark: UTF-16 and such a mark are named too. */
+so_status so_refuse_strange_text(const void *data, size_t size, so_error *error);
+
+/* The name of an unfinished download that lies in place of or beside `path` ("model.safetensors.part", ".incomplete",
+ * ".crdownload", ...) in `found`; false when there is none. */
+bool so_unfinished(const char *path, char *found, size_t size);
 
 #endif

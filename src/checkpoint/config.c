@@ -1,7 +1,10 @@
 /* Configurations: config.json and GGUF key-values.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/config.h"
+
+#include "base/guess.h"
 #include "base/own.h"
+#include "checkpoint/config_check.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -28,9 +31,9 @@ typedef struct field {
     {                                                                                                                  \
         section, name, INTEGER, AT(member), 0, required, value, 0, most                                                \
     }
-#define REAL(section, name, member, value, least, most)                                                                \
+#define REAL(section, name, member, required, value, least, most)                                                      \
     {                                                                                                                  \
-        section, name, NUMBER, AT(member), 0, false, value, least, most                                                \
+        section, name, NUMBER, AT(member), 0, required, value, least, most                                             \
     }
 #define WORDS(name, member)                                                                                            \
     {                                                                                                                  \
@@ -47,12 +50,12 @@ static const field fields[] = {
     COUNT(ROOT, "num_hidden_layers", omni.backbone, true, 0, 4096),
     COUNT(ROOT, "num_bottom_audio_layers", omni.bottom, false, 3, 4096),
     COUNT(ROOT, "num_top_audio_layers", omni.top, false, 5, 4096),
-    REAL(ROOT, "rms_norm_eps", omni.llama.rms_eps, 1e-5, 0, 1),
-    REAL(ROOT, "rope_theta", omni.llama.rope_theta, 500000, 1, 1e12),
-    REAL(ROPE, "factor", omni.llama.rope_factor, 1, 1, 1e6),
-    REAL(ROPE, "low_freq_factor", omni.llama.rope_low, 1, 1e-6, 1e6),
-    REAL(ROPE, "high_freq_factor", omni.llama.rope_high, 4, 1e-6, 1e6),
-    REAL(ROPE, "original_max_position_embeddings", omni.llama.rope_original, 8192, 1, 1e9),
+    REAL(ROOT, "rms_norm_eps", omni.llama.rms_eps, true, 1e-5, 0, 1),
+    REAL(ROOT, "rope_theta", omni.llama.rope_theta, true, 500000, 1, 1e12),
+    REAL(ROPE, "factor", omni.llama.rope_factor, false, 1, 1, 1e6),
+    REAL(ROPE, "low_freq_factor", omni.llama.rope_low, false, 1, 1e-6, 1e6),
+    REAL(ROPE, "high_freq_factor", omni.llama.rope_high, false, 4, 1e-6, 1e6),
+    REAL(ROPE, "original_max_position_embeddings", omni.llama.rope_original, false, 8192, 1, 1e9),
     COUNT(ROOT, "max_position_embeddings", context, false, 131072, 1 << 30),
     COUNT(ROOT, "tokenizer_model_max_length", length_limit, false, 0, 1 << 30),
     COUNT(ROOT, "audio_vocab_size", audio_vocab, false, 0, 1 << 24),
@@ -73,7 +76,7 @@ static const field fields[] = {
     COUNT(VISION, "num_hidden_layers", omni.siglip.layers, false, 27, 4096),
     COUNT(VISION, "image_size", omni.siglip.image, false, 384, 4096),
     COUNT(VISION, "patch_size", omni.siglip.patch, false, 14, 4096),
-    REAL(VISION, "layer_norm_eps", omni.siglip.norm_eps, 1e-6, 0, 1),
+    REAL(VISION, "layer_norm_eps", omni.siglip.norm_eps, false, 1e-6, 0, 1),
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -131,9 +134,12 @@ static so_status read_stops(so_setup *setup, const json_t *root, so_error *error
 static so_status read_json(so_setup *setup, const json_t *root, const field *f, so_error *error)
 {
     const json_t *object = f->section == ROOT   ? root
-                           : f->section == ROPE ? json_object_get(root, "rope_scaling")
+                           : f->section == ROPE ? so_config_rope(root)
                                                 : json_object_get(root, "vision_config");
-    const json_t *value = json_object_get(object, f->name);
+    const json_t *value =
+        f->offset == AT(omni.llama.rope_theta) ? so_config_theta(root) : json_object_get(object, f->name);
+    if ((!value || json_is_null(value)) && f->section == VISION)
+        return put_number(setup, f, so_config_tower_default(root, f->name, f->value), error);
     if (!value || json_is_null(value)) return absent(setup, f, error);
     if (f->kind != TEXT) {
         if (f->kind == INTEGER ? !json_is_integer(value) : !json_is_number(value))
@@ -146,31 +152,6 @@ static so_status read_json(so_setup *setup, const json_t *root, const field *f, 
     so_status status = put_text(setup, f, text, strlen(text), error);
     free(text);
     return status;
-}
-
-static bool says(const json_t *root, const char *key) { return json_is_true(json_object_get(root, key)); }
-
-/* What the published code can be configured to and this program does not do. */
-static so_status refuse(const json_t *root, so_error *error)
-{
-    static const char *const refused[] = {"attention_bias", "mlp_bias", "tie_word_embeddings", "mm_use_im_start_end",
-                                          "mm_use_im_patch_token"};
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (says(root, refused[i]))
-            return so_fail(error, SO_ERR_UNSUPPORTED, "configuration: '%s' is not supported", refused[i]);
-    const char *act = json_string_value(json_object_get(root, "hidden_act"));
-    const char *projector = json_string_value(json_object_get(root, "mm_projector_type"));
-    const json_t *scaling = json_object_get(root, "rope_scaling");
-    const char *rope = json_string_value(json_object_get(scaling, "rope_type"));
-    if (act && strcmp(act, "silu") != 0)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "configuration: hidden_act '%.40s', expected 'silu'", act);
-    if (projector && strcmp(projector, "mlp2x_gelu") != 0)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "configuration: mm_projector_type '%.40s', expected 'mlp2x_gelu'",
-                       projector);
-    if (json_is_object(scaling) && (!rope || strcmp(rope, "llama3") != 0))
-        return so_fail(error, SO_ERR_UNSUPPORTED, "configuration: rope_type '%.40s', expected 'llama3'",
-                       rope ? rope : "none");
-    return SO_OK;
 }
 
 static so_status settle(so_setup *setup, so_error *error)
@@ -207,7 +188,7 @@ static so_status read_root(so_setup *setup, const json_t *root, so_error *error)
     if (type && strcmp(type, "stream_omni_llama") != 0)
         return so_fail(error, SO_ERR_UNSUPPORTED, "configuration: model_type '%.60s', expected 'stream_omni_llama'",
                        type);
-    SO_TRY(refuse(root, error));
+    SO_TRY(so_config_check(root, error));
     for (int i = 0; i < FIELDS; i++) SO_TRY(read_json(setup, root, &fields[i], error));
     SO_TRY(read_stops(setup, root, error));
     if (setup->omni.siglip.layers > 0) setup->omni.siglip.layers--; /* the last layer's output is never used */
@@ -217,6 +198,8 @@ static so_status read_root(so_setup *setup, const json_t *root, so_error *error)
 static so_status parse(json_t **root, const char *text, const char *what, so_error *error)
 {
     json_error_t where;
+    *root = NULL;
+    if (so_refuse_strange_text(text, strlen(text), error) != SO_OK) return so_fail_in(error, "%s", what);
     *root = json_loads(text, JSON_REJECT_DUPLICATES, &where);
     if (!*root || !json_is_object(*root)) {
         json_decref(*root);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 #include "checkpoint/tokenizer_gguf.h"
 
 enum { PATH = 4096, TEXT_MAX = 16 << 20 };
@@ -89,6 +90,8 @@ static so_status merge(so_source *s, const so_views *views, const char *prefix, 
 static so_status parse(const char *text, const char *what, json_t **root, so_error *error)
 {
     json_error_t where;
+    *root = NULL;
+    if (so_refuse_strange_text(text, strlen(text), error) != SO_OK) return so_fail_in(error, "%s", what);
     *root = json_loads(text, JSON_REJECT_DUPLICATES, &where);
     if (json_is_object(*root)) return SO_OK;
     json_decref(*root);
@@ -200,7 +203,12 @@ static so_status open_model_folder(so_source *s, const char *folder, const char 
     for (int i = 0; i < SO_SOURCE_TEXTS; i++)
         if (there(path, folder, so_source_text_name[i]))
             SO_TRY(so_file_read(path, TEXT_MAX, &s->text[i], &size, error));
-    SO_TRY(so_setup_parse(&s->setup, s->text[CONFIG], s->text[GENERATION], error));
+    if (!s->text[CONFIG])
+        return so_fail(error, SO_ERR_MISSING,
+                       "'%s' has weights and no config.json, which says what they are (part of every published model)",
+                       folder);
+    if (so_setup_parse(&s->setup, s->text[CONFIG], s->text[GENERATION], error) != SO_OK)
+        return so_fail_in(error, "'%.300s'", folder);
     SO_TRY(take_template(s, error));
     SO_TRY(check_preprocessor(s, error));
     if (!s->setup.name[0]) {
@@ -326,6 +334,31 @@ static const char *model_type(const char *folder, char out[64])
     return out;
 }
 
+/* Says what is wrong with a folder that seems to hold nothing: a config.json that cannot be read, a download that broke
+ * off. */
+static so_status check_remains(const char *folder, so_error *error)
+{
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json", "flow.pt", "hift.pt",
+                                        "speech_tokenizer_v1.onnx"};
+    char path[PATH], found[PATH + 16], *text;
+    size_t size;
+    if (there(path, folder, "config.json")) {
+        json_t *root;
+        SO_TRY(so_file_read(path, TEXT_MAX, &text, &size, error));
+        so_status status = parse(text, path, &root, error);
+        free(text);
+        SO_TRY(status);
+        json_decref(root);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%.4000s/%s", folder, names[i]);
+        if (so_unfinished(path, found, sizeof found))
+            return so_fail(error, SO_ERR_MISSING, "'%s' is a download that was not finished, expected '%s'", found,
+                           path);
+    }
+    return SO_OK;
+}
+
 static so_status open_folder(so_source *s, const char *folder, const char *tokenizer, so_error *error)
 {
     char type[64], path[PATH], below[PATH];
@@ -340,6 +373,7 @@ static so_status open_folder(so_source *s, const char *folder, const char *token
     if (there(below, folder, "codec")) SO_TRY(open_codec_folder(s, below, &any, error));
     SO_TRY(open_codec_folder(s, folder, &any, error));
     if (any) return SO_OK;
+    SO_TRY(check_remains(folder, error));
     return so_fail(error, SO_ERR_MISSING,
                    "'%s' holds neither a model (config.json, *.safetensors) nor a part of the speech codec "
                    "(speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt)",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 
 enum { KEY_MAX = 65535, ALIGNMENT_MAX = 1 << 16, PARTS_MAX = 9999 };
 
@@ -61,8 +62,10 @@ int so_gguf_type_number(so_type type)
 static so_status take(cursor *c, void *out, size_t bytes, so_error *error)
 {
     if (bytes > c->size - c->at)
-        return so_fail(error, SO_ERR_FORMAT, "the file ends at byte %zu, expected %zu more at byte %zu", c->size, bytes,
-                       c->at);
+        return so_fail(error, SO_ERR_FORMAT,
+                       "the file ends at byte %zu, expected %zu more at byte %zu: it was cut (a download that was not "
+                       "finished?)",
+                       c->size, bytes, c->at);
     memcpy(out, c->data + c->at, bytes);
     c->at += bytes;
     return SO_OK;
@@ -203,8 +206,11 @@ static so_status place_tensors(so_gguf *gguf, place *places, so_span data, size_
             return so_fail(error, SO_ERR_FORMAT, "tensor '%.200s' lies at %llu of the data, expected a multiple of %zu",
                            view->name, (unsigned long long)offset, alignment);
         if (view->bytes && (offset > data.length || view->bytes > data.length - offset))
-            return so_fail(error, SO_ERR_FORMAT, "tensor '%.200s' has %zu bytes at %llu of %zu bytes of data",
-                           view->name, view->bytes, (unsigned long long)offset, data.length);
+            return so_fail(
+                error, SO_ERR_FORMAT,
+                "tensor '%.200s' has %zu bytes at %llu of %zu bytes of data: the file was cut (a download that was not "
+                "finished?)",
+                view->name, view->bytes, (unsigned long long)offset, data.length);
         if (view->bytes) view->data = data.data + offset;
     }
     if (n) qsort(places, (size_t)n, sizeof *places, by_offset);
@@ -223,6 +229,8 @@ static so_status take_header(cursor *c, uint64_t *tensors, uint64_t *keys, so_er
 {
     char magic[4] = {0};
     uint32_t version = 0;
+    const char *what = c->size >= 4 && memcmp(c->data, "GGUF", 4) == 0 ? NULL : so_guess(c->data, c->size);
+    if (what) return so_fail(error, SO_ERR_FORMAT, "%s, expected a GGUF file", what);
     SO_TRY(take(c, magic, 4, error));
     if (memcmp(magic, "GGUF", 4) != 0) return so_fail(error, SO_ERR_FORMAT, "the file does not begin with 'GGUF'");
     SO_TRY(take(c, &version, 4, error));

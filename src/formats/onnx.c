@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 
 struct so_onnx {
     so_map map;
@@ -298,6 +299,9 @@ static so_status read_model(so_onnx *onnx, const void *data, size_t size, so_err
     message m = {bytes, size ? bytes + size : bytes, bytes};
     field f;
     int graphs = 0;
+    const char *what =
+        size && ((const unsigned char *)data)[0] == 8 ? NULL : so_guess(data, size); /* field 1: version */
+    if (what) return so_fail(error, SO_ERR_FORMAT, "%s, expected an ONNX file", what);
     while (m.at < m.end) {
         SO_TRY(next(&m, &f, error));
         if (f.number != MODEL_GRAPH) continue;

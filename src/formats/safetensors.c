@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 
 enum { HEADER_MAX = 100000000 };
 
@@ -71,6 +72,12 @@ static so_status read_entry(const char *name, json_t *entry, size_t data_size, s
     }
     SO_TRY(so_view_measure(view, text, error));
     int64_t from = json_integer_value(begin), to = json_integer_value(end);
+    if (from >= 0 && to >= from && (uint64_t)to > data_size)
+        return so_fail(
+            error, SO_ERR_FORMAT,
+            "tensor '%.200s' lies at [%lld, %lld) of %zu bytes of data: the file was cut (a download that was not "
+            "finished?)",
+            name, (long long)from, (long long)to, data_size);
     if (from < 0 || to < from || (uint64_t)to > data_size)
         return so_fail(error, SO_ERR_FORMAT, "tensor '%.200s' lies at [%lld, %lld) of %zu bytes of data", name,
                        (long long)from, (long long)to, data_size);
@@ -147,13 +154,18 @@ static so_status read_shard(so_safetensors *file, shard *into, const void *bytes
 {
     const char *data = bytes;
     uint64_t length;
+    SO_TRY(so_refuse_stranger(bytes, size, "a safetensors file", error));
     if (size < 8) return so_fail(error, SO_ERR_FORMAT, "%zu bytes, expected at least the 8 of a header length", size);
     memcpy(&length, data, 8);
+    const char *what = length > HEADER_MAX || length > size - 8 || data[8] != '{' ? so_guess(bytes, size) : NULL;
+    if (what) return so_fail(error, SO_ERR_FORMAT, "%s, expected a safetensors file", what);
     if (length > HEADER_MAX)
         return so_fail(error, SO_ERR_LIMIT, "header of %llu bytes, expected at most %d", (unsigned long long)length,
                        HEADER_MAX);
     if (length > size - 8)
-        return so_fail(error, SO_ERR_FORMAT, "header of %llu bytes in a file of %zu", (unsigned long long)length, size);
+        return so_fail(error, SO_ERR_FORMAT,
+                       "header of %llu bytes in a file of %zu: it was cut (a download that was not finished?)",
+                       (unsigned long long)length, size);
     if (length < 2 || data[8] != '{') return so_fail(error, SO_ERR_FORMAT, "the header does not begin with '{'");
     json_error_t why;
     json_t *header = json_loadb(data + 8, length, JSON_REJECT_DUPLICATES, &why);
@@ -202,10 +214,14 @@ static so_status open_named_shard(so_safetensors *file, const char *index, const
     char *path = sibling(index, name);
     if (!path) return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
     so_status status;
-    if (access(path, F_OK) != 0)
-        status = so_fail(error, SO_ERR_MISSING, "the shard '%.300s' that the index names does not exist", path);
-    else
+    char found[4096];
+    if (access(path, F_OK) == 0)
         status = open_shard(file, path, error);
+    else if (so_unfinished(path, found, sizeof found))
+        status = so_fail(error, SO_ERR_MISSING,
+                         "the shard '%.300s' is not there, its download was not finished ('%.300s')", path, found);
+    else
+        status = so_fail(error, SO_ERR_MISSING, "the shard '%.300s' that the index names does not exist", path);
     free(path);
     return status;
 }
@@ -254,8 +270,10 @@ static so_status open_index(so_safetensors *file, const char *path, so_error *er
     size_t size;
     json_error_t why;
     SO_TRY(so_file_read(path, HEADER_MAX, &text, &size, error));
-    json_t *index = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
+    so_status known = so_refuse_strange_text(text, size, error);
+    json_t *index = known == SO_OK ? json_loadb(text, size, JSON_REJECT_DUPLICATES, &why) : NULL;
     free(text);
+    if (known != SO_OK) return so_fail_in(error, "'%.300s'", path);
     if (!index) return so_fail(error, SO_ERR_FORMAT, "'%.300s': byte %d: %.200s", path, why.position, why.text);
     json_t *map = json_object_get(index, "weight_map");
     so_status status;
@@ -270,15 +288,19 @@ static so_status open_index(so_safetensors *file, const char *path, so_error *er
 static so_status open_folder(so_safetensors *file, const char *path, so_error *error)
 {
     static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
+    char unfinished[4096] = "";
     for (int i = 0; i < 2; i++) {
         char *inside;
         if (asprintf(&inside, "%s/%s", path, names[i]) < 0) return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
         so_status status = SO_ERR_MISSING;
         int found = access(inside, F_OK) == 0;
         if (found) status = i ? open_index(file, inside, error) : open_shard(file, inside, error);
+        if (!found && !unfinished[0] && !so_unfinished(inside, unfinished, sizeof unfinished)) unfinished[0] = 0;
         free(inside);
         if (found) return status;
     }
+    if (unfinished[0])
+        return so_fail(error, SO_ERR_MISSING, "'%.300s' is a download that was not finished", unfinished);
     return so_fail(error, SO_ERR_MISSING, "'%s' holds neither %s nor %s", path, names[0], names[1]);
 }
 

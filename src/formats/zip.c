@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/guess.h"
+
 enum { END_SIZE = 22, LOCATOR_SIZE = 20, END64_SIZE = 56, CENTRAL_SIZE = 46, LOCAL_SIZE = 30, COMMENT_MAX = 65535 };
 
 static uint16_t u16(const unsigned char *p)
@@ -52,6 +54,12 @@ static so_status find_directory(const so_zip *zip, directory *d, so_error *error
         end = zip->size - back;
         found = u32(zip->data + end) == 0x06054b50 && u16(zip->data + end + 20) == back - END_SIZE;
     }
+    if (!found && zip->size >= 4 && u32(zip->data) == 0x04034b50)
+        return so_fail(error, SO_ERR_FORMAT,
+                       "zip: no end record in %zu bytes: the file was cut (a download that was not finished?)",
+                       zip->size);
+    const char *what = found ? NULL : so_guess(zip->data, zip->size);
+    if (what) return so_fail(error, SO_ERR_FORMAT, "%s, expected a zip archive, as PyTorch writes", what);
     if (!found) return so_fail(error, SO_ERR_FORMAT, "not a zip archive: no end record in %zu bytes", zip->size);
     const unsigned char *p = zip->data + end;
     *d = (directory){u16(p + 10), u32(p + 12), u32(p + 16)};

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 #include "text/build.h"
 #include "text/json_scan.h"
 #include "text/table.h"
@@ -383,6 +384,7 @@ so_status so_tokenizer_parse_json(so_tokenizer **out, const char *json, size_t s
     so_scan scan = {json, json + size, false};
     so_status status;
     *out = NULL;
+    if (so_refuse_strange_text(json, size, error) != SO_OK) return so_fail_in(error, "tokenizer.json");
     if (size == 0 || !so_utf8_valid(json, size))
         return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: %zu bytes that are not UTF-8 text", size);
     if (read_layout(&scan, &file, &key))

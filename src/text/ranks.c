@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 #include "text/build.h"
 #include "text/table.h"
 
@@ -147,7 +148,8 @@ so_status so_tokenizer_load_ranks(so_tokenizer **out, const char *path, int32_t 
     size_t size;
     *out = NULL;
     SO_TRY(so_file_read(path, RANK_FILE_MAX, &data, &size, error));
-    so_status status = so_tokenizer_parse_ranks(out, data, size, units, error);
+    so_status status = so_refuse_stranger(data, size, "a file of ranks (tokenizer.model)", error);
+    if (status == SO_OK) status = so_tokenizer_parse_ranks(out, data, size, units, error);
     free(data);
     return status == SO_OK ? SO_OK : so_fail_in(error, "%s", path);
 }

@@ -370,7 +370,9 @@ static void bad_files_are_refused_by_name(void **state)
         so_status status;
         const char *says;
     } cases[] = {
-        {"", SO_ERR_FORMAT, "not UTF-8"},
+        {"", SO_ERR_FORMAT, "an empty file"},
+        {"\xef\xbb\xbf{}", SO_ERR_FORMAT, "a byte order mark"},
+        {"<html></html>", SO_ERR_FORMAT, "an HTML page"},
         {"{\"a\":1,}", SO_ERR_FORMAT, "not a JSON object"},
         {"{\"model\":{\"type\":\"BPE\"}} x", SO_ERR_FORMAT, "not a JSON object"},
         {"{}", SO_ERR_UNSUPPORTED, "model.type"},
