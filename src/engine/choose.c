@@ -1,9 +1,10 @@
-/* From a row to an id. See engine/choose.h.
+/* From rows to ids. See engine/choose.h.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/choose.h"
 
 #include <math.h>
 
+#include "nn/ops.h"
 #include "nn/screen.h"
 
 /* A head, what its rows reach (nn/screen.h; NULL: unknown), and the name of its logits. */
@@ -23,34 +24,6 @@ static head head_of(const so_model *m, so_head which)
     default:
         return (head){m->net.unit_head, m->unit_reach, "unit_logits"};
     }
-}
-
-static so_tensor *logits(so_talk *talk, so_tensor *row, const head *h)
-{
-    so_tensor *z = so_linear(&talk->pass, row, h->w, NULL);
-    so_label(&talk->pass, z, "%s", h->name);
-    return z;
-}
-
-int32_t so_likeliest(so_talk *talk, so_tensor *row, so_head which)
-{
-    so_pass *pass = &talk->pass;
-    head h = head_of(talk->model, which);
-    bool screened = h.reach && !pass->watch; /* the same answer, without most of the logits */
-    int32_t id = 0;
-    if (pass->dry || screened) id = so_best_row(pass, row, h.w, h.reach, NULL);
-    if (!pass->dry && screened) return id;
-    so_tensor *z = logits(talk, row, &h);
-    return z && so_ok(pass) && !pass->dry ? so_argmax(so_data(z), so_cols(z)) : 0;
-}
-
-int32_t so_choose(so_talk *talk, so_tensor *row, so_head which, bool greedy)
-{
-    if (greedy || talk->pass.dry || talk->options.sampling.temperature <= 0) return so_likeliest(talk, row, which);
-    head h = head_of(talk->model, which);
-    so_tensor *z = logits(talk, row, &h);
-    if (!z || !so_ok(&talk->pass)) return 0;
-    return so_sample(&talk->sampler, &talk->options.sampling, so_data(z), so_cols(z), &talk->rng);
 }
 
 static so_token_logprob odd(const so_model *model, int32_t id, double logprob)
@@ -91,21 +64,6 @@ static void note_odds(so_talk *talk, const so_real *z, int64_t n, int32_t chosen
     c->n_likeliest = found;
 }
 
-int32_t so_choose_text(so_talk *talk, so_tensor *row)
-{
-    so_pass *pass = &talk->pass;
-    const so_sampling *how = &talk->options.sampling;
-    if (!talk->odds || pass->dry) return so_choose(talk, row, SO_HEAD_TEXT, talk->voice);
-    head h = head_of(talk->model, SO_HEAD_TEXT);
-    so_tensor *z = logits(talk, row, &h);
-    if (!z || !so_ok(pass)) return 0;
-    bool greedy = talk->voice || how->temperature <= 0;
-    int64_t n = so_cols(z);
-    int32_t id = greedy ? so_argmax(so_data(z), n) : so_sample(&talk->sampler, how, so_data(z), n, &talk->rng);
-    note_odds(talk, so_data(z), n, id);
-    return id;
-}
-
 /* Rows first .. first + n of a head, as a tensor of their own. */
 static so_tensor some_rows(const so_tensor *w, int64_t first, int64_t n)
 {
@@ -126,38 +84,38 @@ static int32_t voice_end(const so_model *model, int64_t i)
 }
 
 /* The likeliest of the units and of what ends a voice; the lowest among equals. */
-static int32_t likeliest_unit(so_talk *talk, so_tensor *row)
+static void likeliest_units(so_pass *pass, const so_model *model, so_tensor *rows, int32_t *id)
 {
-    so_pass *pass = &talk->pass;
-    const so_model *model = talk->model;
     so_tensor units = some_rows(model->net.unit_head, model->first_unit, model->units);
     const float *reach = model->unit_reach ? model->unit_reach + model->first_unit : NULL;
-    int32_t best = model->first_unit + so_best_row(pass, row, &units, reach, NULL);
-    so_real most = -INFINITY;
-    if (pass->dry || !so_ok(pass)) return best;
-    for (int64_t i = -1; i < model->setup.n_stop; i++) { /* -1: that unit itself */
-        int32_t id = i < 0 ? best : voice_end(model, i);
-        so_real z;
-        if (id < 0) continue;
-        so_tensor one = some_rows(model->net.unit_head, id, 1);
-        pass->k->linear(NULL, &(so_product){.type = one.type, .w = one.data, .n = 1, .y = &z}, one.dim[1], so_data(row),
-                        1);
-        if (z > most || (z == most && id < best)) most = z, best = id;
+    so_best_rows(pass, rows, &units, reach, id, NULL);
+    if (pass->dry || !so_ok(pass)) return;
+    for (int64_t r = 0; r < so_rows(rows); r++) {
+        int32_t best = model->first_unit + id[r];
+        so_real most = -INFINITY;
+        for (int64_t i = -1; i < model->setup.n_stop; i++) { /* -1: that unit itself */
+            int32_t other = i < 0 ? best : voice_end(model, i);
+            so_real z;
+            if (other < 0) continue;
+            so_tensor one = some_rows(model->net.unit_head, other, 1);
+            pass->k->linear(NULL, &(so_product){.type = one.type, .w = one.data, .n = 1, .y = &z}, one.dim[1],
+                            so_data(rows) + r * so_cols(rows), 1);
+            if (z > most || (z == most && other < best)) most = z, best = other;
+        }
+        id[r] = best;
     }
-    return best;
 }
 
-int32_t so_choose_unit(so_talk *talk, so_tensor *row)
+/* The same, sampled. */
+static int32_t sample_unit(so_pass *pass, so_talk *talk, so_tensor *row)
 {
-    so_pass *pass = &talk->pass;
     const so_model *model = talk->model;
-    if (pass->dry || talk->options.sampling.temperature <= 0) return likeliest_unit(talk, row);
     int64_t n = 0, most = model->setup.n_stop + model->units;
     so_real *z = so_take(pass, (size_t)most * sizeof *z, false);
     int32_t *ids = so_take(pass, (size_t)most * sizeof *ids, false);
     so_tensor part = some_rows(model->net.unit_head, model->first_unit, model->units),
               *y = so_linear(pass, row, &part, NULL);
-    if (!z || !ids || !y || !so_ok(pass)) return 0;
+    if (!z || !ids || !y || pass->dry) return 0;
     for (int64_t i = 0; i < model->units; i++, n++) z[n] = so_data(y)[i], ids[n] = model->first_unit + (int32_t)i;
     for (int64_t i = 0; i < model->setup.n_stop; i++) {
         int32_t id = voice_end(model, i);
@@ -169,4 +127,67 @@ int32_t so_choose_unit(so_talk *talk, so_tensor *row)
         ids[n++] = id;
     }
     return ids[so_sample(&talk->sampler, &talk->options.sampling, z, n, &talk->rng)];
+}
+
+static int32_t read_logits(so_talk *talk, so_head which, const so_real *z, int64_t n)
+{
+    const so_sampling *how = &talk->options.sampling;
+    bool greedy = which == SO_HEAD_CTC || how->temperature <= 0 || (which == SO_HEAD_TEXT && talk->voice);
+    int32_t id = greedy ? so_argmax(z, n) : so_sample(&talk->sampler, how, z, n, &talk->rng);
+    if (which == SO_HEAD_TEXT && talk->odds) note_odds(talk, z, n, id);
+    return id;
+}
+
+/* How a row's id is found: among all logits; among those that a screening leaves; among units alone. */
+typedef enum way { ALL, SCREENED, UNITS, SAMPLED_UNITS, WAYS } way;
+
+static way way_of(const so_pass *pass, const so_talk *talk, so_head which)
+{
+    bool sampled = talk->options.sampling.temperature > 0 && which != SO_HEAD_CTC;
+    if (which == SO_HEAD_UNIT && talk->options.only_units) return sampled ? SAMPLED_UNITS : UNITS;
+    if (which == SO_HEAD_TEXT) sampled = (sampled && !talk->voice) || talk->odds;
+    /* The same answer, without most of the logits; a watcher wants to see them all. */
+    return !sampled && head_of(talk->model, which).reach && !pass->watch ? SCREENED : ALL;
+}
+
+static void choose_by(so_pass *pass, way how, so_talk *const *talk, so_tensor *rows, so_head which, int32_t *id)
+{
+    const so_model *model = talk[0]->model;
+    head h = head_of(model, which);
+    int64_t n = so_rows(rows);
+    if (how == UNITS) {
+        likeliest_units(pass, model, rows, id);
+    } else if (how == SCREENED) {
+        so_best_rows(pass, rows, h.w, h.reach, id, NULL);
+    } else if (how == SAMPLED_UNITS) {
+        for (int32_t i = 0; i < n; i++) {
+            so_tensor *row = so_take_rows(pass, rows, 1, &i);
+            id[i] = row ? sample_unit(pass, talk[i], row) : 0;
+        }
+    } else {
+        so_tensor *z = so_linear(pass, rows, h.w, NULL);
+        so_label(pass, z, "%s", h.name);
+        for (int64_t i = 0; z && i < n && !pass->dry; i++)
+            id[i] = read_logits(talk[i], which, so_data(z) + i * so_cols(z), so_cols(z));
+    }
+}
+
+void so_choose(so_pass *pass, so_talk *const *talk, int64_t n, so_tensor *rows, so_head which, int32_t *id)
+{
+    int32_t *index = so_take(pass, (size_t)n * sizeof *index, false),
+            *found = so_take(pass, (size_t)n * sizeof *id, true);
+    so_talk **some = so_take(pass, (size_t)n * sizeof(so_talk *), false);
+    if (!rows || !index || !found || !some) return;
+    for (int how = 0; how < WAYS && so_ok(pass); how++) {
+        int64_t m = 0;
+        size_t mark = so_arena_mark(pass->arena);
+        for (int32_t i = 0; i < n; i++)
+            if (pass->dry || way_of(pass, talk[i], which) == (way)how) {
+                some[m] = talk[i];
+                index[m++] = i;
+            }
+        if (m) choose_by(pass, (way)how, some, m < n ? so_take_rows(pass, rows, m, index) : rows, which, found);
+        for (int64_t i = 0; i < m && !pass->dry; i++) id[index[i]] = found[i];
+        so_arena_release(pass->arena, mark);
+    }
 }

@@ -1,21 +1,18 @@
-/* From a row of a stack to the id that a head reads in it.
+/* From rows of a stack to the ids that a head reads in them.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_CHOOSE_H
 #define SO_ENGINE_CHOOSE_H
 
-#include "engine/generate.h"
+#include "engine/stacks.h"
 
 /* The heads: a label of a row of the bottom layers, the next text token, the next unit. */
 typedef enum so_head { SO_HEAD_CTC, SO_HEAD_TEXT, SO_HEAD_UNIT } so_head;
 
-/* The likeliest id of a row [1, D] under a head [V, D]. */
-int32_t so_likeliest(so_talk *talk, so_tensor *row, so_head head);
-/* The likeliest, or, unless `greedy`, one that is sampled as the talk's options say. */
-int32_t so_choose(so_talk *talk, so_tensor *row, so_head head, bool greedy);
-/* The next text token from the backbone's row; where the talk has odds, its log-probability goes there. */
-int32_t so_choose_text(so_talk *talk, so_tensor *row);
-/* The same among the units and what ends a voice, whatever else the unit head has rows for. */
-int32_t so_choose_unit(so_talk *talk, so_tensor *row);
+/* id[i] for row i of rows[n, D], which is talk[i]'s, under a head [V, D]: the likeliest, or one that is sampled as the
+ * talk's options say. Labels are the likeliest always, text beside a voice too. Log-probabilities of text go where the
+ * talk has odds. A voice of only units is chosen among these and what ends it, whatever else the head has rows for. In
+ * a dry pass, what any of these ways takes. */
+void so_choose(so_pass *pass, so_talk *const *talk, int64_t n, so_tensor *rows, so_head head, int32_t *id);
 
 #endif

@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 
 #include "engine/ear.h"
-#include "engine/generate.h"
 #include "engine/mouth.h"
+#include "engine/step.h"
 #include "engine/stops.h"
 #include "engine/worker.h"
 

@@ -83,14 +83,6 @@ static int32_t largest(const so_real *z, int64_t n)
     return (int32_t)best;
 }
 
-static int32_t all_exactly(so_pass *pass, const so_tensor *x, const so_tensor *w, so_real *z, int64_t *exact)
-{
-    pass->k->linear(pass->pool, &(so_product){.type = w->type, .w = w->data, .n = w->dim[0], .y = z}, w->dim[1],
-                    so_data(x), 1);
-    if (exact) *exact += w->dim[0];
-    return largest(z, w->dim[0]);
-}
-
 typedef struct rescore_job {
     so_pass *pass;
     const so_tensor *x, *w;
@@ -121,35 +113,52 @@ static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, co
     }
     for (int64_t j = 0; j < n; j++)
         if ((double)z[j] + error * (double)reach[j] >= floor) row[left++] = (int32_t)j;
-    if (!finite || left > n / 4) return all_exactly(pass, x, w, z, exact);
+    if (!finite || left > n / 4) {
+        pass->k->linear(pass->pool, &(so_product){.type = w->type, .w = w->data, .n = n, .y = z}, w->dim[1], so_data(x),
+                        1);
+        if (exact) *exact += n;
+        return largest(z, n);
+    }
     if (exact) *exact += left;
     so_pool_for(pass->pool, left, rescore_row, &(rescore_job){pass, x, w, row, z});
     return row[largest(z, left)];
 }
 
-int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int64_t *exact)
+void so_best_rows(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int32_t *best,
+                  int64_t *exact)
 {
-    if (!so_ok(pass) || !x || so_rows(x) != 1 || w->n_dims != 2 || so_cols(x) != w->dim[1] || w->dim[0] < 1) {
+    if (!so_ok(pass) || !x || w->n_dims != 2 || so_cols(x) != w->dim[1] || w->dim[0] < 1) {
         if (so_ok(pass) && x)
-            so_pass_fail(pass, SO_ERR_SHAPE, "best row: one row of %lld columns is expected", (long long)w->dim[1]);
-        return 0;
+            so_pass_fail(pass, SO_ERR_SHAPE, "best rows: %lld columns are expected", (long long)w->dim[1]);
+        return;
     }
-    int64_t n = w->dim[0], k = w->dim[1];
+    int64_t n = w->dim[0], k = w->dim[1], m = so_rows(x);
     size_t mark = so_arena_mark(pass->arena);
-    so_real *z = so_take(pass, (size_t)n * sizeof *z, false);
+    so_real *z = so_take(pass, (size_t)(m * n) * sizeof *z, false);
     int32_t *row = so_take(pass, (size_t)n * sizeof *row, false);
-    void *rounded = so_take(pass, so_int8_bytes(1, k), false);
-    int32_t best = 0;
+    void *rounded = so_take(pass, so_int8_bytes(m, k), false);
     if (rounded && !pass->dry && reach) {
-        double norm, off = rounding_error(so_data(x), k, &norm);
-        pass->k->round_int8(pass->pool, 1, k, so_data(x), rounded);
-        pass->k->linear_int8(pass->pool, 1, &(so_product){w->type, w->data, n, NULL, z}, k, rounded, 1);
-        /* Sums in float: k terms within the reach, exactly; two for each 32 within three times the reach, screened. */
-        double sums = (double)(k + 64 + 3 * (k / 16 + 64)) * 0x1p-24;
-        best = rescore(pass, x, w, reach, off * 1.0001 + norm * sums, z, row, exact);
+        pass->k->round_int8(pass->pool, m, k, so_data(x), rounded);
+        pass->k->linear_int8(pass->pool, 1, &(so_product){w->type, w->data, n, NULL, z}, k, rounded, m);
     } else if (rounded && !pass->dry) {
-        best = all_exactly(pass, x, w, z, exact);
+        pass->k->linear(pass->pool, &(so_product){.type = w->type, .w = w->data, .n = n, .y = z}, k, so_data(x), m);
+        if (exact) *exact += n * m;
+    }
+    /* Sums in float: k terms within the reach, exactly; two for each 32 within three times the reach, screened. */
+    double sums = (double)(k + 64 + 3 * (k / 16 + 64)) * 0x1p-24;
+    for (int64_t i = 0; rounded && !pass->dry && i < m; i++) {
+        so_tensor one = {.data = so_data(x) + i * k, .type = SO_F32, .n_dims = 2, .dim = {1, k}};
+        double norm, off = reach ? rounding_error(so_data(&one), k, &norm) : 0;
+        best[i] = !reach ? largest(z + i * n, n)
+                         : rescore(pass, &one, w, reach, off * 1.0001 + norm * sums, z + i * n, row, exact);
     }
     so_arena_release(pass->arena, mark);
+}
+
+int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int64_t *exact)
+{
+    int32_t best = 0;
+    if (x && so_rows(x) != 1) so_pass_fail(pass, SO_ERR_SHAPE, "best row: one row is expected");
+    so_best_rows(pass, x, w, reach, &best, exact);
     return best;
 }

@@ -17,5 +17,8 @@ void so_row_reach(so_pool *pool, const so_tensor *w, float *reach);
  * among equals. `reach` of the rows as above; with NULL all products are exact. Adds the number of exact products to
  * *exact when that is not NULL. 0 in a dry pass or after an error. */
 int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int64_t *exact);
+/* The same for every row of x[m, D]: best[i]. The screening reads w once for all. */
+void so_best_rows(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int32_t *best,
+                  int64_t *exact);
 
 #endif

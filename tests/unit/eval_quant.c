@@ -88,7 +88,7 @@ static void keys_and_values_in_fewer_bits(void **state)
     so_talk_options options = {.speaks = true, .sees = true};
     for (int i = 0; i < 2; i++) {
         options.kv = i ? SO_F16 : SO_F32;
-        CHECK_OK(so_talk_plan(model, &options, &bytes[i], &scratch, &error), error);
+        CHECK_OK(so_talk_plan(model, &options, 1, &bytes[i], &scratch, &error), error);
     }
     int64_t numbers = 2 * (2 + 3 + 2) * 16 * 512; /* keys and values of all layers, 16 wide, 512 positions */
     assert_true(llabs((long long)(bytes[0] - bytes[1]) - (long long)numbers * 2) < 4096);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/generate.h"
+#include "engine/step.h"
 #include "engine/transcript.h"
 #include "eval/golden/golden.h"
 #include "eval/golden/golden_omni.h"

@@ -3,7 +3,7 @@
 #ifndef SO_EVAL_GOLDEN_GOLDEN_OMNI_H
 #define SO_EVAL_GOLDEN_GOLDEN_OMNI_H
 
-#include "engine/generate.h"
+#include "engine/step.h"
 #include "eval/golden/golden.h"
 
 /* The picture `name` of golden.json, from its decoded file if there is one. */

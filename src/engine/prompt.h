@@ -1,0 +1,48 @@
+/* Prompts into the stores.
+ *
+ * A prompt is a row of slots. Every slot says which stacks it enters: the speech side (bottom layers, whose output the
+ * top layers read), and the backbone, as the expected text embedding of the speech side, as a text embedding, or as a
+ * picture's vector. So-called modes differ in slots only. so_talk_want says which slots the stores shall hold; every
+ * so_talk_more computes at most `rows` of those that are not there yet.
+ *
+ * Source: docs/model.md; spec/stream-omni.md sections 4.3, 4.4; paper, algorithm 1.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_ENGINE_PROMPT_H
+#define SO_ENGINE_PROMPT_H
+
+#include "engine/stacks.h"
+
+/* Rows of slots being listed. Start from a zeroed struct; `capacity` slots are lent by the owner. */
+typedef struct so_slots {
+    so_slot *slot;
+    int64_t n, capacity;
+} so_slots;
+
+/* Appends ids with the given flags; SO_IMAGE_ID stands for all vectors of the next picture: picture k is vectors
+ * first[k] .. first[k + 1]. With more places than pictures the last picture is used again; without pictures the places
+ * vanish. SO_ERR_LIMIT when the capacity is passed. */
+so_status so_slots_add(so_slots *slots, const int32_t *ids, int64_t n, uint32_t where, const int64_t *first,
+                       int64_t pictures, so_error *error);
+/* Cuts the row so that at most `limit` slots enter the backbone (0: no limit), as tokenizer_model_max_length does. */
+void so_slots_limit(so_slots *slots, int64_t limit);
+
+/* Encodes a picture and appends its vectors; *first is the number of the first. */
+so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t *first, int64_t *n, so_error *error);
+/* Forgets pictures from vector `first` on. */
+void so_talk_forget(so_talk *talk, int64_t first);
+
+/* Says which slots the stores shall hold, lent until they do or others are wanted: the common beginning with what they
+ * hold is kept. SO_ERR_LIMIT when they are too many. */
+so_status so_talk_want(so_talk *talk, const so_slot *slot, int64_t n, so_error *error);
+/* Computes some of them; *done once all are there. SO_ERR_STOPPED leaves what was computed before in place. */
+so_status so_talk_more(so_talk *talk, bool *done, so_error *error);
+/* Both, until all are there. */
+so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *error);
+/* Positions of the backbone that these slots, wanted now, would find in place. */
+int64_t so_talk_shared(const so_talk *talk, const so_slot *slot, int64_t n);
+
+/* For the dry run: a prompt and a picture at their largest. */
+so_status so_talk_rehearse_prompt(so_talk *talk, so_error *error);
+
+#endif

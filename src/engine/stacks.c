@@ -1,0 +1,120 @@
+/* The memory of a conversation inside the networks. See stacks.h.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/stacks.h"
+
+#include <stdlib.h>
+
+#include "engine/step.h"
+
+/* Takes the session's parts from talk->memory; with `dry` memory only sizes count. */
+static bool take_parts(so_talk *talk)
+{
+    const so_omni_config *c = &talk->model->setup.omni;
+    const so_talk_options *o = &talk->options;
+    so_arena *a = &talk->memory;
+    int64_t width = c->llama.width, kv = c->llama.kv_heads * c->llama.head_width, n = o->context;
+    so_kv *store[] = {&talk->bottom, &talk->backbone, &talk->top};
+    int64_t layers[] = {c->speech ? c->bottom : 0, c->backbone, o->speaks ? c->top : 0};
+    for (int i = 0; i < 3; i++) {
+        *store[i] = (so_kv){NULL, o->kv, layers[i], kv, layers[i] || i == 0 ? n : 0, 0};
+        store[i]->data = so_arena_alloc(a, so_kv_bytes(o->kv, layers[i], kv, store[i]->capacity) + 1);
+    }
+    size_t row = (size_t)width * sizeof(so_real);
+    talk->heard = so_arena_alloc(a, (size_t)n * sizeof *talk->heard);
+    talk->label = so_arena_alloc(a, (size_t)n * sizeof *talk->label);
+    talk->read = so_arena_alloc(a, (size_t)n * sizeof *talk->read);
+    talk->h = so_arena_alloc(a, row);
+    talk->thought = so_arena_alloc(a, row);
+    talk->vectors = so_arena_alloc(a, row * (size_t)talk->max_vectors + 1);
+    talk->text = so_arena_alloc(a, (size_t)o->max_text * sizeof *talk->text);
+    talk->memory_ids = so_arena_alloc(a, (size_t)o->max_text * sizeof *talk->memory_ids);
+    int64_t most = c->text_rows > c->audio_rows ? c->text_rows : c->audio_rows;
+    return so_sampler_init(&talk->sampler, a, most) && talk->memory_ids;
+}
+
+static void set_options(so_talk *talk, const so_model *model, const so_talk_options *options)
+{
+    *talk = (so_talk){.model = model, .options = *options};
+    so_talk_options *o = &talk->options;
+    const so_setup *s = &model->setup;
+    if (o->lookahead <= 0) o->lookahead = s->lookahead > 0 ? s->lookahead : 3;
+    if (o->window == 0) o->window = s->window > 0 ? s->window : 5;
+    if (o->max_text <= 0) o->max_text = 1024;
+    if (o->max_units <= 0) o->max_units = 1024;
+    if (o->rows <= 0) o->rows = SO_PROMPT_ROWS;
+    if (o->context <= 0) o->context = model->context;
+    o->sees = o->sees && s->omni.vision;
+    o->speaks = o->speaks && s->omni.speech;
+    if (o->sees) talk->max_vectors = so_picture_most(s, &model->pictures, &talk->max_views);
+}
+
+size_t so_talk_per_position(const so_model *model, const so_talk_options *options)
+{
+    const so_omni_config *c = &model->setup.omni;
+    so_talk talk;
+    set_options(&talk, model, options);
+    int64_t layers = (c->speech ? c->bottom : 0) + c->backbone + (talk.options.speaks ? c->top : 0);
+    size_t lists = sizeof *talk.heard + sizeof *talk.label + sizeof *talk.read;
+    return so_kv_bytes(talk.options.kv, layers, c->llama.kv_heads * c->llama.head_width, 1) + lists;
+}
+
+/* Everything a conversation may do, dry, in a worker's arena. */
+static so_status rehearse(so_talk *talk, int64_t steps, so_error *error)
+{
+    SO_TRY(so_talk_rehearse_prompt(talk, error));
+    return so_talk_rehearse_steps(talk, steps > 0 ? steps : 1, error);
+}
+
+so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, size_t *session,
+                       size_t *scratch, so_error *error)
+{
+    so_talk talk;
+    set_options(&talk, model, options);
+    SO_TRY(so_arena_dry(&talk.memory, error));
+    so_status status = so_worker_open_dry(&talk.own, model->kernels, error);
+    talk.worker = &talk.own;
+    if (status == SO_OK && !take_parts(&talk)) status = so_fail(error, SO_ERR_NOMEM, "a session is too large");
+    if (status == SO_OK) status = rehearse(&talk, steps, error);
+    *session = talk.memory.peak;
+    *scratch = talk.own.scratch.peak;
+    so_arena_clear(&talk.memory);
+    so_worker_clear(&talk.own);
+    return status;
+}
+
+static so_status open_talk(so_talk *talk, const so_model *model, const so_talk_options *options, so_error *error)
+{
+    size_t session = 0, scratch = 0;
+    set_options(talk, model, options);
+    SO_TRY(so_talk_plan(model, options, 1, &session, &scratch, error));
+    SO_TRY(so_arena_init(&talk->memory, session, error));
+    talk->worker = options->worker ? options->worker : &talk->own;
+    if (!options->worker) SO_TRY(so_worker_open(&talk->own, scratch, model->pool, model->kernels, error));
+    if (!take_parts(talk)) return so_fail(error, SO_ERR_NOMEM, "a session of %zu bytes", session);
+    so_rng_init(&talk->rng, talk->options.sampling.seed, 0);
+    return SO_OK;
+}
+
+so_status so_talk_open(so_talk **out, const so_model *model, const so_talk_options *options, so_error *error)
+{
+    *out = NULL;
+    so_talk *talk = malloc(sizeof *talk);
+    if (!talk) return so_fail(error, SO_ERR_NOMEM, "no memory for a conversation");
+    so_status status = open_talk(talk, model, options, error);
+    if (status == SO_OK)
+        *out = talk;
+    else
+        so_talk_close(&talk);
+    return status;
+}
+
+void so_talk_close(so_talk **talk)
+{
+    if (!talk || !*talk) return;
+    so_arena_clear(&(*talk)->memory);
+    so_worker_clear(&(*talk)->own);
+    free(*talk);
+    *talk = NULL;
+}
+
+void so_talk_watch(so_talk *talk, const so_watch *watch) { talk->worker->pass.watch = watch; }

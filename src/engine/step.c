@@ -1,0 +1,399 @@
+/* Answers out of the stores. See step.h.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/step.h"
+
+#include <string.h>
+
+#include "engine/choose.h"
+
+/* ---- the state of an answer */
+
+so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
+{
+    if (talk->backbone.len == 0) return so_fail(error, SO_ERR_STATE, "an answer to nothing");
+    if (voice && !talk->pending)
+        return so_fail(error, SO_ERR_STATE, "a spoken answer without a prompt on the speech side");
+    so_worker_begin(talk->worker);
+    so_arena_trim(&talk->worker->scratch); /* an answer's rows need less than the prompt's */
+    talk->n_text = talk->n_read = talk->n_memory = talk->n_units = 0;
+    talk->voice = voice;
+    talk->typed = talk->read[talk->backbone.len - 1].where != (SO_SLOT_SPEECH | SO_SLOT_EXPECT);
+    talk->target = talk->options.lookahead;
+    talk->last_label = talk->last_symbol = talk->model->blank;
+    talk->n_spoken = talk->idle = 0;
+    talk->spoke = false;
+    talk->script = NULL;
+    talk->n_ready = talk->n_given = 0;
+    talk->watched = talk->cut = false;
+    talk->repeat = (so_repeat){0};
+    talk->end = SO_END_NONE;
+    return SO_OK;
+}
+
+void so_talk_sampling(so_talk *talk, const so_sampling *how, bool anew)
+{
+    talk->options.sampling = *how;
+    if (anew) so_rng_init(&talk->rng, how->seed, 0);
+}
+
+void so_talk_recite(so_talk *talk, const int32_t *ids, int64_t n)
+{
+    talk->script = ids;
+    talk->n_script = n;
+}
+
+/* Ready tokens go to where the top layers see them: as many as are due, or all. */
+static void give(so_talk *talk, bool all)
+{
+    while (talk->n_given < talk->n_ready && (all || talk->n_memory < talk->target)) {
+        int32_t id = talk->text[talk->n_given++];
+        if (so_model_spoken(talk->model, id) || talk->options.loop == SO_LOOP_PAPER)
+            talk->memory_ids[talk->n_memory++] = id;
+    }
+}
+
+void so_talk_ready(so_talk *talk, int64_t n) { talk->n_ready = n; }
+
+void so_talk_cut(so_talk *talk, int64_t n)
+{
+    talk->n_text = talk->n_ready = n;
+    talk->cut = true;
+    bool words = false;
+    for (int64_t i = 0; i < n; i++) words |= so_model_spoken(talk->model, talk->text[i]);
+    if (!talk->voice || !words) talk->end = SO_END_STOP_TEXT;
+}
+
+static so_made take_text(so_talk *talk, int32_t id)
+{
+    talk->text[talk->n_text++] = id;
+    if (!talk->watched || talk->cut) talk->n_ready = talk->n_text;
+    bool stop = talk->voice ? id == talk->model->eot : so_model_stops(talk->model, id);
+    if (stop && (!talk->voice || talk->options.loop == SO_LOOP_PAPER)) talk->end = SO_END_STOP;
+    if (!talk->voice && !stop && talk->n_text == talk->options.max_text) talk->end = SO_END_LENGTH;
+    bool circles = so_repeat_add(&talk->repeat, talk->text, talk->n_text);
+    if (!talk->voice && !talk->end && circles && !talk->options.circles) talk->end = SO_END_RUN_AWAY;
+    return (so_made){SO_STEP_TEXT, id, stop, talk->backbone.len - 1};
+}
+
+/* Beside units: whether one more text token is due. */
+static bool text_is_due(so_talk *talk)
+{
+    give(talk, false);
+    if (talk->n_memory >= talk->target || talk->n_text == talk->options.max_text) return false;
+    if (talk->n_text && talk->backbone.len == talk->backbone.capacity) return false;
+    int32_t last = talk->n_text ? talk->text[talk->n_text - 1] : -1;
+    if ((talk->script || talk->cut) && last == talk->model->eot) return false;
+    if (talk->n_memory == 0) return true;
+    int32_t remembered = talk->memory_ids[talk->n_memory - 1];
+    /* The published code asks for the last token in one mode, for the last remembered one in the other. */
+    if (talk->typed && talk->options.loop == SO_LOOP_RELEASED)
+        return remembered != talk->model->eot && remembered != talk->model->blank;
+    return last != talk->model->eot;
+}
+
+/* A voice that has gone through its text, or that gets no further in it, may go on for ever. Words beyond those of the
+ * text are repetitions and count as no progress. */
+static void watch_progress(so_talk *talk, bool new_word)
+{
+    int64_t most = talk->options.units_per_token;
+    talk->n_spoken += new_word;
+    talk->idle = new_word && talk->n_spoken <= talk->n_memory ? 0 : talk->idle + 1;
+    if (most > 0 && talk->idle >= most) talk->end = SO_END_RUN_AWAY;
+}
+
+static so_made take_unit(so_talk *talk, int32_t id)
+{
+    talk->pending = false;
+    talk->last_unit = id;
+    talk->spoke = true;
+    talk->n_units++;
+    bool stop = so_model_stops(talk->model, id);
+    if (stop)
+        talk->end = SO_END_STOP;
+    else if (talk->n_units == talk->options.max_units)
+        talk->end = SO_END_LENGTH;
+    return (so_made){SO_STEP_UNIT, id, stop, talk->top.len - 1};
+}
+
+static so_made take(so_talk *talk, so_step_kind kind, int32_t id)
+{
+    return kind == SO_STEP_TEXT ? take_text(talk, id) : take_unit(talk, id);
+}
+
+/* ---- batches */
+
+/* Some of the conversations that are stepped, and what is computed for each. */
+typedef struct group {
+    so_talk *talk[SO_STEP_MOST];
+    int32_t id[SO_STEP_MOST]; /* of the row that goes in; of what comes out */
+    int64_t n;
+} group;
+
+static so_batch *batch_of(so_pass *pass, const group *g, size_t store)
+{
+    int64_t rows[SO_STEP_MOST];
+    so_kv *kv[SO_STEP_MOST];
+    for (int64_t i = 0; i < g->n; i++) {
+        rows[i] = 1;
+        kv[i] = (so_kv *)(void *)((char *)g->talk[i] + store);
+    }
+    return so_batch_many(pass, g->n, rows, kv);
+}
+
+/* Rows [n, D] that the conversations keep at `field`. */
+static so_tensor *rows_of(so_pass *pass, const group *g, size_t field)
+{
+    int64_t width = g->talk[0]->model->setup.omni.llama.width;
+    so_tensor *x = so_new2(pass, g->n, width);
+    for (int64_t i = 0; x && i < g->n && !pass->dry; i++)
+        memcpy(so_data(x) + i * width, *(so_real **)(void *)((char *)g->talk[i] + field),
+               (size_t)width * sizeof(so_real));
+    return x;
+}
+
+static void keep_rows(const group *g, const so_tensor *x, size_t field)
+{
+    int64_t width = so_cols(x);
+    for (int64_t i = 0; i < g->n; i++)
+        memcpy(*(so_real **)(void *)((char *)g->talk[i] + field), so_data(x) + i * width,
+               (size_t)width * sizeof(so_real));
+}
+
+/* The speech side hears the units made last; their labels are what the voice has said. */
+static void hear_rows(so_pass *pass, group *g)
+{
+    const so_model *model = g->talk[0]->model;
+    int32_t label[SO_STEP_MOST];
+    so_batch *batch = batch_of(pass, g, offsetof(so_talk, bottom));
+    so_tensor *h = so_omni_hear(pass, &model->net, g->n, g->id, batch);
+    so_choose(pass, g->talk, g->n, h, SO_HEAD_CTC, label);
+    if (!so_ok(pass) || pass->dry) return;
+    keep_rows(g, h, offsetof(so_talk, h));
+    for (int64_t i = 0; i < g->n; i++) {
+        so_talk *talk = g->talk[i];
+        talk->heard[talk->bottom.len] = g->id[i];
+        talk->label[talk->bottom.len] = label[i];
+        talk->pending = true;
+    }
+    so_batch_advance(batch);
+    memcpy(g->id, label, sizeof label);
+}
+
+/* The backbone reads its own last tokens. */
+static void read_rows(so_pass *pass, const group *g)
+{
+    const so_model *model = g->talk[0]->model;
+    so_batch *batch = batch_of(pass, g, offsetof(so_talk, backbone));
+    so_tensor *y = so_omni_think(pass, &model->net, so_omni_read(pass, &model->net, g->n, g->id), batch);
+    if (!so_ok(pass) || pass->dry) return;
+    keep_rows(g, y, offsetof(so_talk, thought));
+    for (int64_t i = 0; i < g->n; i++) {
+        so_talk *talk = g->talk[i];
+        talk->read[talk->backbone.len] = (so_slot){g->id[i], SO_SLOT_TEXT};
+        talk->thought_at = talk->backbone.len + 1;
+        talk->n_read++;
+    }
+    so_batch_advance(batch);
+}
+
+/* And names the next ones. */
+static void write_rows(so_pass *pass, group *g)
+{
+    so_tensor *hidden = rows_of(pass, g, offsetof(so_talk, thought));
+    so_choose(pass, g->talk, g->n, hidden, SO_HEAD_TEXT, g->id);
+}
+
+/* Text tokens that a conversation's top layers see now; in a dry pass, the most they ever may. */
+static int64_t visible(const so_pass *pass, const so_talk *talk)
+{
+    int64_t n = pass->dry ? talk->options.max_text : talk->n_memory, window = talk->options.window;
+    return window < 0 || window > n ? n : window;
+}
+
+/* The text windows of all, one behind the other. Those that see nothing yet are not listed. */
+static so_fusion *windows(so_pass *pass, const group *g)
+{
+    int64_t all = 0, s = 0, at = 0;
+    for (int64_t i = 0; i < g->n; i++) all += visible(pass, g->talk[i]);
+    so_fusion *u = so_take(pass, sizeof *u, true);
+    int32_t *ids = so_take(pass, (size_t)(2 * all + 1) * sizeof *ids, true), *pos = ids ? ids + all : NULL;
+    int32_t *row = so_take(pass, 4 * SO_STEP_MOST * sizeof *row, true);
+    int64_t *seq = so_take(pass, 3 * SO_STEP_MOST * sizeof *seq, true);
+    if (!u || !ids || !row || !seq) return NULL;
+    int32_t *at_row = row + SO_STEP_MOST, *lo = row + 2 * SO_STEP_MOST, *hi = row + 3 * SO_STEP_MOST;
+    int64_t *memory0 = seq + SO_STEP_MOST, *memory_rows = seq + 2 * SO_STEP_MOST;
+    for (int64_t i = 0; i < g->n; i++) {
+        const so_talk *talk = g->talk[i];
+        int64_t m = visible(pass, talk), first = pass->dry ? 0 : talk->n_memory - m;
+        if (m == 0) continue;
+        for (int64_t j = 0; j < m; j++) {
+            ids[at + j] = pass->dry ? 0 : talk->memory_ids[first + j];
+            pos[at + j] = (int32_t)(first + j);
+        }
+        row[s] = (int32_t)i;
+        at_row[s] = (int32_t)talk->top.len;
+        hi[s] = (int32_t)m;
+        lo[s] = 0;
+        seq[s] = 1;
+        memory0[s] = at;
+        memory_rows[s++] = m;
+        at += m;
+    }
+    *u = (so_fusion){.memory_rows = all, .memory_ids = ids, .memory_pos = pos, .rows = s, .row = row, .pos = at_row};
+    u->n_seqs = s;
+    u->seq_rows = seq;
+    u->ranges = (so_memory){memory0, memory_rows, lo, hi};
+    return u;
+}
+
+/* The waiting rows go through the top layers together with the text windows; the ids they say. */
+static void speak_rows(so_pass *pass, group *g)
+{
+    const so_model *model = g->talk[0]->model;
+    so_fusion *u = windows(pass, g);
+    so_batch *batch = batch_of(pass, g, offsetof(so_talk, top));
+    so_tensor *y = u ? so_omni_speak(pass, &model->net, rows_of(pass, g, offsetof(so_talk, h)), batch, u) : NULL;
+    so_choose(pass, g->talk, g->n, y, SO_HEAD_UNIT, g->id);
+    if (so_ok(pass) && !pass->dry) so_batch_advance(batch);
+}
+
+/* ---- steps */
+
+/* After the speech side has heard a unit: a new word in it calls for one more text token. */
+static void heard_unit(so_talk *talk, int32_t label)
+{
+    int32_t against = talk->options.loop == SO_LOOP_PAPER ? talk->last_symbol : talk->last_label;
+    bool new_word = label != talk->model->blank && label != against;
+    if (new_word && talk->target < talk->n_memory + 1) talk->target = talk->n_memory + 1;
+    if (label != talk->model->blank) talk->last_label = label;
+    talk->last_symbol = label;
+    talk->spoke = false;
+    watch_progress(talk, new_word);
+}
+
+static so_status hear_units(so_worker *worker, so_talk *const *talk, int64_t n, so_error *error)
+{
+    group g = {.n = 0};
+    for (int64_t i = 0; i < n; i++) {
+        if (talk[i]->end || !talk[i]->spoke) continue;
+        if (talk[i]->bottom.len == talk[i]->bottom.capacity) {
+            talk[i]->end = SO_END_CONTEXT;
+            continue;
+        }
+        g.id[g.n] = talk[i]->last_unit;
+        g.talk[g.n++] = talk[i];
+    }
+    if (!g.n) return SO_OK;
+    hear_rows(so_worker_begin(worker), &g);
+    SO_TRY(so_worker_end(worker, error));
+    for (int64_t i = 0; i < g.n; i++) heard_unit(g.talk[i], g.id[i]);
+    return SO_OK;
+}
+
+/* What is due next, after the last unit was heard. */
+static so_step_kind next_kind(so_talk *talk)
+{
+    if (talk->end) return SO_STEP_END;
+    if (!talk->voice && talk->n_text && talk->backbone.len == talk->backbone.capacity) {
+        talk->end = SO_END_CONTEXT;
+        return SO_STEP_END;
+    }
+    return !talk->voice || text_is_due(talk) ? SO_STEP_TEXT : SO_STEP_UNIT;
+}
+
+/* Text that is not the backbone's own: one that is recited, or the end of one that was cut. */
+static bool given_text(const so_talk *talk, int32_t *id)
+{
+    if (!talk->cut && !talk->script) return false;
+    *id = !talk->cut && talk->n_text < talk->n_script ? talk->script[talk->n_text] : talk->model->eot;
+    return true;
+}
+
+/* id[i] for every i whose kind is TEXT. */
+static so_status choose_texts(so_worker *worker, so_talk *const *talk, int64_t n, const so_step_kind *kind, int32_t *id,
+                              so_error *error)
+{
+    group reads = {.n = 0}, writes = {.n = 0};
+    int64_t at[SO_STEP_MOST];
+    for (int64_t i = 0; i < n; i++) {
+        if (kind[i] != SO_STEP_TEXT || given_text(talk[i], &id[i])) continue;
+        if (talk[i]->n_text > talk[i]->n_read) {
+            reads.id[reads.n] = talk[i]->text[talk[i]->n_text - 1];
+            reads.talk[reads.n++] = talk[i];
+        }
+        at[writes.n] = i;
+        writes.talk[writes.n++] = talk[i];
+    }
+    if (!writes.n) return SO_OK;
+    so_pass *pass = so_worker_begin(worker);
+    if (reads.n) read_rows(pass, &reads);
+    write_rows(pass, &writes);
+    for (int64_t i = 0; i < writes.n; i++) id[at[i]] = writes.id[i];
+    return so_worker_end(worker, error);
+}
+
+static so_status choose_units(so_worker *worker, so_talk *const *talk, int64_t n, const so_step_kind *kind, int32_t *id,
+                              so_error *error)
+{
+    group g = {.n = 0};
+    int64_t at[SO_STEP_MOST];
+    for (int64_t i = 0; i < n; i++) {
+        if (kind[i] != SO_STEP_UNIT) continue;
+        at[g.n] = i;
+        g.talk[g.n++] = talk[i];
+    }
+    if (!g.n) return SO_OK;
+    speak_rows(so_worker_begin(worker), &g);
+    for (int64_t i = 0; i < g.n; i++) id[at[i]] = g.id[i];
+    return so_worker_end(worker, error);
+}
+
+so_status so_talks_step(so_worker *worker, so_talk *const *talk, int64_t n, so_made *made, so_error *error)
+{
+    so_step_kind kind[SO_STEP_MOST];
+    int32_t id[SO_STEP_MOST] = {0};
+    if (n > SO_STEP_MOST) return so_fail(error, SO_ERR_LIMIT, "%lld conversations stepped together", (long long)n);
+    for (int64_t i = 0; i < n; i++) made[i] = (so_made){.kind = SO_STEP_END};
+    SO_TRY(hear_units(worker, talk, n, error));
+    for (int64_t i = 0; i < n; i++) kind[i] = next_kind(talk[i]);
+    SO_TRY(choose_texts(worker, talk, n, kind, id, error));
+    for (int64_t i = 0; i < n; i++)
+        if (kind[i] == SO_STEP_TEXT) made[i] = take(talk[i], kind[i], id[i]);
+    SO_TRY(choose_units(worker, talk, n, kind, id, error));
+    for (int64_t i = 0; i < n; i++)
+        if (kind[i] == SO_STEP_UNIT) made[i] = take(talk[i], kind[i], id[i]);
+    return SO_OK;
+}
+
+so_status so_talk_step(so_talk *talk, so_made *made, so_error *error)
+{
+    return so_talks_step(talk->worker, &talk, 1, made, error);
+}
+
+so_status so_talk_take(so_talk *talk, const so_made *given, so_error *error)
+{
+    int32_t id;
+    SO_TRY(hear_units(talk->worker, &talk, 1, error));
+    next_kind(talk);
+    if (talk->end == SO_END_RUN_AWAY) talk->end = SO_END_NONE;
+    if (talk->end || given->kind == SO_STEP_END) return SO_OK;
+    give(talk, true);
+    SO_TRY(choose_texts(talk->worker, &talk, 1, &given->kind, &id, error));
+    SO_TRY(choose_units(talk->worker, &talk, 1, &given->kind, &id, error));
+    take(talk, given->kind, given->id);
+    return SO_OK;
+}
+
+so_status so_talk_rehearse_steps(so_talk *talk, int64_t n, so_error *error)
+{
+    group g = {.n = n < SO_STEP_MOST ? n : SO_STEP_MOST};
+    for (int64_t i = 0; i < g.n; i++) g.talk[i] = talk;
+    so_pass *pass = so_worker_begin(talk->worker);
+    read_rows(pass, &g);
+    write_rows(pass, &g);
+    SO_TRY(so_worker_end(talk->worker, error));
+    if (talk->model->setup.omni.speech) hear_rows(so_worker_begin(talk->worker), &g);
+    SO_TRY(so_worker_end(talk->worker, error));
+    if (talk->options.speaks) speak_rows(so_worker_begin(talk->worker), &g);
+    return so_worker_end(talk->worker, error);
+}
