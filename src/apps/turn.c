@@ -41,26 +41,33 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
     return so_model_open(model, so_cli_model(s->model), &options, error);
 }
 
-so_status so_setting_session(const so_setting *s, so_model *model, so_session **session, so_error *error)
+so_status so_setting_options(const so_setting *s, so_session_options *options, so_error *error)
 {
-    so_session_options options = {.lookahead = (int)s->lookahead,
-                                  .window = (int)s->window,
-                                  .max_text = (int)s->max_text,
-                                  .max_units = (int)s->max_units,
-                                  .temperature = s->temperature,
-                                  .top_p = s->top_p,
-                                  .top_k = (int)s->top_k,
-                                  .seed = (uint64_t)s->seed,
-                                  .system = s->system,
-                                  .units_per_token = (int)s->units_per_token,
-                                  .first_units = (int)s->first_units,
-                                  .only_units = s->only_units,
-                                  .patience = s->patience,
-                                  .kv = s->kv};
+    *options = (so_session_options){.lookahead = (int)s->lookahead,
+                                    .window = (int)s->window,
+                                    .max_text = (int)s->max_text,
+                                    .max_units = (int)s->max_units,
+                                    .temperature = s->temperature,
+                                    .top_p = s->top_p,
+                                    .top_k = (int)s->top_k,
+                                    .seed = (uint64_t)s->seed,
+                                    .system = s->system,
+                                    .units_per_token = (int)s->units_per_token,
+                                    .first_units = (int)s->first_units,
+                                    .only_units = s->only_units,
+                                    .patience = s->patience,
+                                    .kv = s->kv};
     if (s->loop && strcmp(s->loop, "paper") == 0)
-        options.loop = SO_LOOP_PAPER;
+        options->loop = SO_LOOP_PAPER;
     else if (s->loop && strcmp(s->loop, "released") != 0)
         return so_fail(error, SO_ERR_ARG, "--loop is 'released' or 'paper', found '%s'", s->loop);
+    return SO_OK;
+}
+
+so_status so_setting_session(const so_setting *s, so_model *model, so_session **session, so_error *error)
+{
+    so_session_options options;
+    SO_TRY(so_setting_options(s, &options, error));
     return so_session_open(session, model, &options, error);
 }
 

@@ -56,6 +56,8 @@ typedef struct so_setting {
     }
 
 so_status so_setting_open(const so_setting *setting, so_model **model, so_error *error);
+/* What they say about a session; strings are lent by the setting. */
+so_status so_setting_options(const so_setting *setting, so_session_options *options, so_error *error);
 so_status so_setting_session(const so_setting *setting, so_model *model, so_session **session, so_error *error);
 
 /* A word of the transcript, and a piece of the answer, with their times in seconds. */

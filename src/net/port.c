@@ -124,7 +124,11 @@ so_conn *so_port_find(so_port *p, uint64_t id)
     return c && c->id == id && !c->dead ? c : NULL;
 }
 
-void so_port_about(const so_port *p, so_port_stats *stats) { *stats = p->stats; }
+void so_port_about(const so_port *p, so_port_stats *stats)
+{
+    *stats = p->stats;
+    for (int i = 0; i < p->options.connections; i++) stats->closing += p->slot[i] && p->slot[i]->shut;
+}
 
 void so_port_each(so_port *p, void (*fn)(void *context, so_conn *conn), void *context)
 {

@@ -69,7 +69,8 @@ typedef struct so_port_options {
 } so_port_options;
 
 typedef struct so_port_stats {
-    int open;
+    int open;    /* connections, those counted that only wait to be closed by the other side */
+    int closing; /* these: all that was given is sent */
     uint64_t accepted, refused_full, refused_address, given_up, stalled;
 } so_port_stats;
 

@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11
+[ $# -gt 0 ] || set -- h11 raw openai openai_2
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not
@@ -30,6 +30,31 @@ wants() {
 h11() {
     wants h11==0.16.0 || return 77
     ninja -C "$build" net_verdict >&2 && "$build/clients/bin/python" tests/net/h11_compare.py "$build/tests/net_verdict" >&2
+}
+
+raw() {
+    command -v python3 >/dev/null 2>&1 || {
+        echo "# SKIP: python3 is absent" >&2
+        return 77
+    }
+    PYTHONDONTWRITEBYTECODE=1 python3 tests/net/server_raw.py "$build/stream-omni" . >&2
+}
+
+openai() {
+    wants openai==3.57.0 || return 77
+    PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/openai_client.py "$build/stream-omni" . >&2
+}
+
+# The version before it told delta.audio in another form: in an environment of its own.
+openai_2() {
+    own=$build
+    build=$build/clients_2
+    mkdir -p "$build"
+    wants openai==2.8.0 || return 77
+    PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/openai_client.py "$own/stream-omni" . >&2
+    result=$?
+    build=$own
+    return $result
 }
 
 n=0

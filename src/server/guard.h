@@ -1,0 +1,39 @@
+/* Who may ask: hosts, origins, keys. Pure functions over what the options say.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_SERVER_GUARD_H
+#define SO_SERVER_GUARD_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+enum { SO_KEYS_MOST = 256, SO_KEY_NAME_MOST = 64 };
+
+/* Against DNS rebinding, where a page's own name leads to this server: an address written as a number is accepted,
+ * "localhost" and names below it, and the given names (`names` ends with NULL; "*" accepts all). The port does not
+ * count. */
+bool so_guard_host(const char *host, const char *const *names);
+/* Whether a page from `origin` may send requests that do something: an absent origin (NULL: no browser) and the one of
+ * `host` itself may, and those of the list ("*": all). */
+bool so_guard_origin(const char *origin, const char *host, const char *const *list);
+
+typedef struct so_key {
+    char name[SO_KEY_NAME_MOST];
+    unsigned char digest[32];
+} so_key;
+
+typedef struct so_keys {
+    int n;
+    so_key key[SO_KEYS_MOST];
+} so_keys;
+
+/* Adds a key by its text. */
+so_status so_keys_add(so_keys *keys, const char *name, const char *key, so_error *error);
+/* Adds those of a file: lines "name:SHA-256 in hexadecimal" or "name:key"; empty lines and those that begin with '#'
+ * are left out. SO_ERR_FORMAT names the line. */
+so_status so_keys_read(so_keys *keys, const char *path, so_error *error);
+/* The name of the key, NULL when it is none of them. Takes the same time for every text of the same length: digests are
+ * compared, all of them, whole. */
+const char *so_keys_find(const so_keys *keys, const char *key);
+
+#endif

@@ -1,0 +1,163 @@
+/* The inside of the server, for its files.
+ *
+ * An ask is one HTTP request on its way. It lives until its answer is complete or its client has left, and until no
+ * chore works for it. All of this is the network thread's, but for what a chore's work touches: ask->own and ask->body.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_SERVER_INSIDE_H
+#define SO_SERVER_INSIDE_H
+
+#include <jansson.h>
+
+#include "net/web.h"
+#include "server/chores.h"
+#include "server/desk.h"
+#include "server/guard.h"
+#include "server/server.h"
+
+typedef struct so_server so_server;
+typedef struct so_ask so_ask;
+
+enum { SO_JSON_DEPTH = 64, SO_BODY_SMALL = 1 << 20, SO_BODY_LARGE = 48 << 20, SO_PENDING_MOST = 1 << 18 };
+
+/* Why a request is refused. */
+typedef struct so_fault {
+    int status;       /* of HTTP; 0: it is not */
+    const char *code; /* NULL: null */
+    char param[160];  /* "": null */
+    char message[1024];
+} so_fault;
+/* Fills it and returns false. */
+bool so_fault_set(so_fault *fault, const char *param, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The fault that an engine's failure is. */
+void so_fault_of(so_fault *fault, so_status status, const char *text);
+
+typedef struct so_route {
+    const char *method, *path; /* a path that ends with "/" takes what follows it */
+    void (*answer)(so_ask *ask);
+    size_t most;      /* bytes of a body; 0: none is read */
+    bool open;        /* without a key */
+    bool ready;       /* needs the model */
+    bool socket;      /* a WebSocket */
+    const char *type; /* what the body must be; NULL: anything */
+} so_route;
+
+struct so_ask {
+    so_server *server;
+    so_web *web; /* NULL: the client has left or the answer is complete */
+    const so_route *route;
+    char id[40];
+    char path[256];
+    const char *query; /* lives with web */
+    char *type;        /* the body's Content-Type */
+    so_bytes body;
+    const char *key; /* its name, NULL: none */
+    double began;
+    uint64_t seat;
+    bool working; /* a chore has it */
+    bool begun;   /* the head of a streamed answer is on its way */
+    bool paused;
+    /* of the route */
+    void *own;
+    void (*told)(so_ask *ask, so_told *told);
+    void (*over)(so_ask *ask); /* the client left, or the answer is complete: web is NULL, own still there */
+    void (*free)(void *own);
+};
+
+/* Whoever hears what the desk tells of a seat. */
+typedef struct so_hearer {
+    uint64_t seat;
+    void (*told)(void *context, so_told *told);
+    void *context;
+} so_hearer;
+
+typedef struct so_counts {
+    uint64_t requests[6]; /* by the first digit of their status */
+    uint64_t refused_key, refused_host, refused_origin, refused_full, lost;
+    uint64_t realtime, barge_ins;
+} so_counts;
+
+/* Times in classes, as Prometheus counts them. */
+enum { SO_TIMES = 12 };
+typedef struct so_times {
+    uint64_t n, class[SO_TIMES];
+    double sum;
+} so_times;
+void so_times_add(so_times *times, double seconds);
+
+struct so_server {
+    const so_server_options *options;
+    so_poll *loop;
+    so_port *port;
+    so_web_host *host;
+    so_desk *desk;
+    so_chores *chores;
+    so_tls_context *tls;
+    so_keys keys;
+    so_hearer *hearer; /* by the seat's slot */
+    uint32_t hearers;
+    uint64_t random[2], asks;
+    double started;
+    time_t started_at;
+    bool draining, ready_told;
+    char https[128]; /* this server's address with TLS; "": none */
+    so_counts counts;
+    so_times queue, first_text, first_audio, request;
+    struct so_keeper *answers; /* spoken answers by their ids */
+};
+
+/* ---- listen.c */
+so_status so_server_keys(so_server *server, so_error *error);
+so_status so_server_tls(so_server *server, so_error *error);
+/* Listens at all addresses and tells people where. */
+so_status so_server_listen(so_server *server, so_error *error);
+
+/* ---- ask.c */
+void so_ask_fault(so_ask *ask, const so_fault *fault);
+void so_ask_error(so_ask *ask, int status, const char *code, const char *param, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* Answers with the object, which it takes. */
+void so_ask_json(so_ask *ask, int status, json_t *json);
+void so_ask_text(so_ask *ask, int status, const char *type, const char *text);
+/* Lines for every answer: the request's id, what browsers may read. */
+const char *so_ask_fields(so_ask *ask, const char *more);
+/* A streamed answer: of `type`, or of events. False when the client has left. */
+bool so_ask_begin(so_ask *ask, const char *type);
+bool so_ask_piece(so_ask *ask, const void *data, size_t size);
+/* One event, which it takes; `name` NULL: no "event:" line. */
+bool so_ask_event(so_ask *ask, const char *name, json_t *json);
+void so_ask_end(so_ask *ask);
+/* Has `work` done on ask->own by another thread, then `done` called if the client is still there. */
+void so_ask_work(so_ask *ask, void (*work)(void *own), void (*done)(so_ask *ask));
+/* A seat for the request: false, and answered, when there is none. */
+bool so_ask_sit(so_ask *ask);
+void so_ask_order(so_ask *ask, so_order *order);
+/* What came of a failed order, as an answer or, in a stream, an event. */
+void so_ask_failed(so_ask *ask, const so_told *told);
+void so_ask_release(so_ask *ask);
+
+/* "chatcmpl-" and 24 digits; `out` has room for 64. */
+void so_server_id(so_server *server, const char *prefix, char *out);
+const char *so_server_model(so_server *server, so_model_info *info);
+void so_server_hear(so_server *server, uint64_t seat, void (*told)(void *context, so_told *told), void *context);
+void so_server_log(so_server *server, so_ask *ask, int status, bool lost);
+
+/* Reads JSON that others wrote: depth and UTF-8 are checked. NULL with the fault. */
+json_t *so_json_read(const void *data, size_t size, so_fault *fault);
+/* Base64 of a text of the JSON; false without memory. */
+json_t *so_json_base64(const void *data, size_t size);
+/* Bytes of a base64 text or a data URI; the caller frees *data. */
+bool so_json_bytes(const char *text, size_t size, unsigned char **data, size_t *n);
+
+/* ---- routes */
+void so_answer_health(so_ask *ask);
+void so_answer_models(so_ask *ask);
+void so_answer_model(so_ask *ask);
+void so_answer_props(so_ask *ask);
+void so_answer_metrics(so_ask *ask);
+void so_answer_voices(so_ask *ask);
+void so_answer_chat(so_ask *ask);
+void so_answer_transcription(so_ask *ask);
+void so_answer_speech(so_ask *ask);
+
+#endif

@@ -1,0 +1,57 @@
+/* The inside of the desk, for its files.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_SERVER_WORKER_SEAT_H
+#define SO_SERVER_WORKER_SEAT_H
+
+#include "media/resample.h"
+#include "server/desk.h"
+
+/* What others than the engine thread may know of a seat. */
+typedef struct so_seat_shown {
+    bool session, answering, voice;
+    bool busy; /* an answer's order is carried out, or the answer is made; `turn` is its */
+    uint32_t turn;
+} so_seat_shown;
+
+typedef struct so_seat {
+    /* guarded by the desk's lock */
+    uint64_t id, number; /* number: the order in which seats came to wait */
+    so_order *first, *last;
+    bool gone, paused, stop;
+    double waits_since; /* of its first order without a session; 0: it does not wait */
+    so_seat_shown shown;
+    /* the engine thread's */
+    so_session *session;
+    char *system;
+    bool answering, listening, voice;
+    uint32_t turn;
+    so_outlet *outlet;
+    so_resample_stream *resample;
+    float *resampled;
+    int16_t *samples;
+    size_t room;
+    so_bytes sound;
+} so_seat;
+
+struct so_desk;
+
+/* Carries an order out; what comes of it is told. */
+void so_seat_order(struct so_desk *desk, so_seat *seat, so_order *order);
+/* One step of an answer. */
+void so_seat_answer(struct so_desk *desk, so_seat *seat);
+/* Lets go of session and voice. */
+void so_seat_clear(so_seat *seat);
+
+/* ---- what desk.c does for them */
+so_model *so_desk_model(struct so_desk *desk);
+const so_session_options *so_desk_session(struct so_desk *desk);
+/* Kernel from the model's rate to `rate`, which lives as long as the desk. */
+so_status so_desk_resampler(struct so_desk *desk, int rate, const so_resampler **out, so_error *error);
+/* Takes a told that was filled; the seat and the turn are added. NULL: there was no memory for it. */
+void so_desk_tell(struct so_desk *desk, const so_seat *seat, so_told *told);
+so_told *so_told_new(so_told_kind kind, const char *text);
+void so_desk_tell_failure(struct so_desk *desk, const so_seat *seat, const so_error *error);
+void so_desk_count(struct so_desk *desk, const so_usage *usage);
+double so_desk_now(void);
+
+#endif

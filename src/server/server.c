@@ -1,0 +1,403 @@
+/* The server's network thread: who may ask what, and where it goes.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "server/server.h"
+
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/inside.h"
+#include "server/keeper.h"
+
+static const so_route routes[] = {
+    {"GET", "/health", so_answer_health, .open = true},
+    {"GET", "/healthz", so_answer_health, .open = true},
+    {"GET", "/v1/health", so_answer_health, .open = true},
+    {"GET", "/v1/models", so_answer_models, .ready = true},
+    {"GET", "/v1/models/", so_answer_model, .ready = true},
+    {"GET", "/props", so_answer_props, .open = true, .ready = true},
+    {"GET", "/metrics", so_answer_metrics},
+    {"GET", "/v1/audio/voices", so_answer_voices, .ready = true},
+    {"POST", "/v1/chat/completions", so_answer_chat, .most = SO_BODY_LARGE, .ready = true, .type = "application/json"},
+    {"POST", "/v1/audio/transcriptions", so_answer_transcription, .most = SO_BODY_LARGE, .ready = true,
+     .type = "multipart/form-data"},
+    {"POST", "/v1/audio/speech", so_answer_speech, .most = SO_BODY_SMALL, .ready = true, .type = "application/json"},
+};
+enum { ROUTES = sizeof routes / sizeof *routes };
+
+/* ---- small things */
+void so_server_id(so_server *s, const char *prefix, char *out)
+{
+    unsigned char bytes[12];
+    if (RAND_bytes(bytes, sizeof bytes) != 1) memcpy(bytes, &s->asks, sizeof s->asks);
+    s->asks++;
+    int n = snprintf(out, 40, "%.14s", prefix);
+    for (size_t i = 0; i < sizeof bytes; i++) n += snprintf(out + n, (size_t)(40 - n), "%02x", bytes[i]);
+}
+
+void so_times_add(so_times *t, double seconds)
+{
+    static const double upto[SO_TIMES] = {0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+    for (int i = 0; i < SO_TIMES; i++) t->class[i] += seconds <= upto[i];
+    t->n++;
+    t->sum += seconds;
+}
+
+const char *so_server_model(so_server *s, so_model_info *info)
+{
+    *info = (so_model_info){0};
+    so_desk_about(s->desk, info, NULL, NULL);
+    return s->options->model_name ? s->options->model_name : info->name ? info->name : "stream-omni";
+}
+
+void so_server_hear(so_server *s, uint64_t seat, void (*told)(void *context, so_told *told), void *context)
+{
+    uint32_t slot = (uint32_t)seat;
+    if (slot >= s->hearers) {
+        uint32_t n = slot + slot / 2 + 64;
+        so_hearer *more = realloc(s->hearer, n * sizeof *more);
+        if (!more) return;
+        memset(more + s->hearers, 0, (n - s->hearers) * sizeof *more);
+        s->hearer = more;
+        s->hearers = n;
+    }
+    s->hearer[slot] = (so_hearer){seat, told, context};
+}
+
+/* One line of JSON; neither what was asked nor what was answered is in it. */
+void so_server_log(so_server *s, so_ask *ask, int status, bool lost)
+{
+    char when[40];
+    time_t now = time(NULL);
+    struct tm parts;
+    double seconds = so_poll_now() - ask->began;
+    so_times_add(&s->request, seconds);
+    s->counts.requests[status / 100 < 6 ? status / 100 : 0]++;
+    s->counts.lost += lost;
+    if (!s->options->log) return;
+    gmtime_r(&now, &parts);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    json_t *line = json_pack("{s:s,s:s,s:s,s:s,s:i,s:b,s:f,s:s,s:s?}", "time", when, "id", ask->id, "method",
+                             ask->route ? ask->route->method : "", "path", ask->route ? ask->route->path : "", "status",
+                             status, "lost", (int)lost, "ms", 1000 * seconds, "address",
+                             ask->web ? ask->web->conn->address : "", "key", ask->key);
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    if (text) fprintf(s->options->log, "%s\n", text);
+    fflush(s->options->log);
+    free(text);
+    json_decref(line);
+}
+
+/* ---- who may ask */
+static const char *given_key(const so_ask *ask, char room[512])
+{
+    const char *header = so_http_field_of(&ask->web->head, "authorization");
+    const char *offered = so_http_field_of(&ask->web->head, "sec-websocket-protocol");
+    const char *marked = offered ? strstr(offered, "openai-insecure-api-key.") : NULL;
+    if (header && strncasecmp(header, "Bearer ", 7) == 0) return header + 7 + strspn(header + 7, " ");
+    if (marked && ask->route && ask->route->socket) {
+        marked += 24;
+        snprintf(room, 512, "%.*s", (int)strcspn(marked, ", \t"), marked);
+        return room;
+    }
+    if (ask->server->options->query_key && so_http_query(ask->query, "api_key", room, 512)) return room;
+    return NULL;
+}
+
+static bool allowed(so_ask *ask)
+{
+    so_server *s = ask->server;
+    const so_http_head *head = &ask->web->head;
+    const char *origin = so_http_field_of(head, "origin");
+    char room[512];
+    bool acts = ask->route->socket || strcmp(ask->route->method, "GET");
+    if (acts && !so_guard_origin(origin, head->host, s->options->origins)) {
+        s->counts.refused_origin++;
+        so_ask_error(ask, 403, "origin_not_allowed", NULL, "pages of another origin may not ask this server (--cors)");
+        return false;
+    }
+    if (ask->route->open || s->keys.n == 0) return true;
+    const char *key = given_key(ask, room);
+    ask->key = key ? so_keys_find(&s->keys, key) : NULL;
+    if (ask->key) return true;
+    s->counts.refused_key++;
+    so_ask_error(ask, 401, "invalid_api_key", NULL,
+                 key ? "the API key is not one of this server's" : "an API key is wanted: Authorization: Bearer KEY");
+    return false;
+}
+
+/* ---- routing */
+static const so_route *find_route(const char *method, const char *path, char allow[64])
+{
+    allow[0] = 0;
+    for (int i = 0; i < ROUTES; i++) {
+        const so_route *r = &routes[i];
+        size_t n = strlen(r->path);
+        bool open = r->path[n - 1] == '/' && n > 1;
+        if (open ? strncmp(path, r->path, n) || !path[n] : strcmp(path, r->path)) continue;
+        if (strcmp(method, r->method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(r->method, "GET") == 0)) return r;
+        snprintf(allow, 64, "%s%s, OPTIONS", r->method, strcmp(r->method, "GET") ? "" : ", HEAD");
+    }
+    return NULL;
+}
+
+static void answer_options(so_ask *ask, const char *allow)
+{
+    char more[512];
+    const char *origin = so_http_field_of(&ask->web->head, "origin");
+    bool foreign = origin && so_guard_origin(origin, NULL, ask->server->options->origins);
+    snprintf(more, sizeof more, "Allow: %s\r\n%s", allow,
+             foreign ? "Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+                       "Access-Control-Allow-Headers: authorization, content-type, openai-beta, openai-organization, "
+                       "openai-project\r\nAccess-Control-Max-Age: 600\r\n"
+                     : "");
+    so_web_reply(ask->web, 204, NULL, so_ask_fields(ask, more), "", 0);
+}
+
+/* What is wrong with a head, told; false: it was answered. */
+static bool check_head(so_ask *ask, const so_http_head *head)
+{
+    so_server *s = ask->server;
+    char allow[64];
+    if (!so_guard_host(head->host, s->options->hosts)) {
+        s->counts.refused_host++;
+        so_ask_error(ask, 421, "host_not_allowed", NULL,
+                     "this server does not answer for the host '%.100s' (--host NAME allows it)", head->host);
+        return false;
+    }
+    if (!so_http_path(head->target, ask->path, sizeof ask->path, &ask->query)) {
+        so_ask_error(ask, 400, NULL, NULL, "a path that cannot be");
+        return false;
+    }
+    ask->route = find_route(head->method, ask->path, allow);
+    if (!ask->route && strcmp(head->method, "OPTIONS") == 0) {
+        answer_options(ask, allow[0] ? allow : "GET, HEAD, POST, OPTIONS");
+        return false;
+    }
+    if (!ask->route && allow[0]) {
+        char more[96];
+        snprintf(more, sizeof more, "Allow: %s\r\n", allow);
+        const char *text = "{\"error\":{\"message\":\"this method is not for this path\",\"type\":"
+                           "\"invalid_request_error\",\"param\":null,\"code\":null}}";
+        so_web_reply(ask->web, 405, "application/json", so_ask_fields(ask, more), text, strlen(text));
+        return false;
+    }
+    if (!ask->route) {
+        so_ask_error(ask, 404, "not_found", NULL, "nothing is at '%.100s'", ask->path);
+        return false;
+    }
+    return allowed(ask);
+}
+
+static bool is_ready(so_ask *ask)
+{
+    so_error why = {0};
+    if (!ask->route->ready) return true;
+    so_desk_state state = so_desk_about(ask->server->desk, NULL, &why, NULL);
+    if (ask->server->draining)
+        so_ask_error(ask, 503, "draining", NULL, "the server goes down");
+    else if (state == SO_DESK_LOADING)
+        so_ask_error(ask, 503, "loading", NULL, "Loading model");
+    else
+        return true;
+    return false;
+}
+
+static bool right_type(so_ask *ask, const so_http_head *head)
+{
+    const char *type = so_http_field_of(head, "content-type"), *coding = so_http_field_of(head, "content-encoding");
+    const char *wanted = ask->route->type;
+    if (coding && strcasecmp(coding, "identity")) {
+        so_ask_error(ask, 415, NULL, NULL, "a body in Content-Encoding '%.60s'; send it as it is", coding);
+        return false;
+    }
+    size_t n = wanted ? strlen(wanted) : 0;
+    if (!wanted || (type && strncasecmp(type, wanted, n) == 0 && (!type[n] || strchr("; \t", type[n])))) {
+        ask->type = strdup(type ? type : "");
+        return ask->type != NULL;
+    }
+    so_ask_error(ask, 415, NULL, NULL, "a body of type '%.100s', expected %s", type ? type : "", wanted);
+    return false;
+}
+
+static void on_head(void *context, so_web *web, const so_http_head *head)
+{
+    so_server *s = context;
+    so_ask *ask = calloc(1, sizeof *ask);
+    if (!ask) {
+        so_web_abort(web);
+        return;
+    }
+    *ask = (so_ask){.server = s, .web = web, .query = "", .began = so_poll_now()};
+    web->user = ask;
+    so_server_id(s, "req_", ask->id);
+    if (!check_head(ask, head) || !is_ready(ask)) return;
+    if (ask->route->socket) {
+        ask->route->answer(ask);
+        return;
+    }
+    if (strcmp(ask->route->method, "POST") == 0 && !right_type(ask, head)) return;
+    so_web_collect(web, ask->route->most);
+}
+
+static void on_request(void *context, so_web *web, const void *body, size_t size)
+{
+    so_ask *ask = web->user;
+    (void)context;
+    if (!so_bytes_put(&ask->body, body, size))
+        so_ask_error(ask, 503, NULL, NULL, "no memory for the request");
+    else
+        ask->route->answer(ask);
+}
+
+static void on_room(void *context, so_web *web)
+{
+    so_ask *ask = web->user;
+    (void)context;
+    if (!ask || !ask->paused) return;
+    ask->paused = false;
+    so_desk_pause(ask->server->desk, ask->seat, false);
+}
+
+static void on_over(void *context, so_web *web, bool lost)
+{
+    so_ask *ask = web->user;
+    if (!ask) return;
+    so_server_log(context, ask, web->status ? web->status : 499, lost);
+    ask->web = NULL;
+    ask->query = "";
+    if (ask->over) ask->over(ask);
+    so_ask_release(ask);
+}
+
+static void on_message(void *context, so_web *web, bool text, const void *data, size_t size)
+{
+    (void)context, (void)text, (void)data, (void)size;
+    so_web_close(web, SO_WS_CLOSE_DATA, "");
+}
+
+static void on_refused(void *context, so_web *web, int status)
+{
+    so_server *s = context;
+    (void)web;
+    s->counts.requests[status / 100]++;
+}
+
+/* ---- running */
+static void wake(void *context) { so_poll_wake(((so_server *)context)->loop); }
+
+static void hear(so_server *s)
+{
+    for (so_told *t = so_desk_hear(s->desk), *next; t; t = next) {
+        next = t->next;
+        uint32_t slot = (uint32_t)t->seat;
+        if (slot < s->hearers && s->hearer[slot].seat == t->seat) s->hearer[slot].told(s->hearer[slot].context, t);
+        so_told_free(t);
+    }
+    so_chores_collect(s->chores);
+}
+
+static void wind_down(void *context, so_conn *conn)
+{
+    (void)context;
+    so_web_wind_down(so_web_of(conn));
+}
+
+/* Turns until `stop`, then until nothing is asked any more or time is up. */
+static so_status turn(so_server *s, volatile sig_atomic_t *stop, so_error *error)
+{
+    double drain = s->options->drain_s > 0 ? s->options->drain_s : 10, until = 0;
+    for (;;) {
+        so_port_stats stats;
+        so_error why;
+        hear(s);
+        if (*stop && !s->draining) {
+            s->draining = true;
+            until = so_poll_now() + drain;
+            so_port_deaf(s->port);
+            so_port_each(s->port, wind_down, s);
+        }
+        double wait = so_port_tend(s->port);
+        so_port_about(s->port, &stats);
+        if (s->draining && (stats.open == stats.closing || so_poll_now() > until)) return SO_OK;
+        if (so_desk_about(s->desk, NULL, &why, NULL) == SO_DESK_FAILED)
+            return so_fail(error, why.status, "%s", why.text);
+        if (wait < 0 || wait > 0.25) wait = 0.25; /* a signal that came just before */
+        SO_TRY(so_poll_turn(s->loop, wait, error));
+    }
+}
+
+static so_status open_model(void *context, so_model **model, so_error *error)
+{
+    const so_server_options *o = ((so_server *)context)->options;
+    return o->open(o->context, model, error);
+}
+
+static void close_parts(so_server *s)
+{
+    so_port_close(&s->port); /* every ask ends */
+    so_chores_close(&s->chores);
+    so_desk_close(&s->desk);
+    so_web_host_close(&s->host);
+    so_poll_close(&s->loop);
+    so_tls_context_close(&s->tls);
+    so_keeper_close(&s->answers);
+    free(s->hearer);
+    s->hearer = NULL;
+}
+
+static so_status open_parts(so_server *s, so_error *error)
+{
+    const so_server_options *o = s->options;
+    const so_web_handler handler = {s, on_head, on_request, on_message, on_room, on_over, on_refused};
+    const so_desk_options desk = {.open = open_model,
+                                  .wake = wake,
+                                  .context = s,
+                                  .session = o->session,
+                                  .sessions = o->sessions,
+                                  .waiting = o->waiting,
+                                  .speaking = o->speaking};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    so_port_options port = {.connections = o->connections, .per_address = o->per_address};
+    SO_TRY(so_server_keys(s, error));
+    SO_TRY(so_server_tls(s, error));
+    port.tls = s->tls;
+    SO_TRY(so_keeper_open(&s->answers, error));
+    SO_TRY(so_poll_open(&s->loop, error));
+    SO_TRY(so_port_open(&s->port, s->loop, &port, error));
+    SO_TRY(so_web_host_open(&s->host, &handler, NULL, error));
+    SO_TRY(so_server_listen(s, error));
+    SO_TRY(so_chores_open(&s->chores, cores > 1 ? (int)cores : 1, wake, s, error));
+    return so_desk_open(&s->desk, &desk, error);
+}
+
+/* As many descriptors as the system grants. */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+so_status so_server_run(const so_server_options *options, volatile sig_atomic_t *stop, so_error *error)
+{
+    so_server *s = calloc(1, sizeof *s);
+    if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for a server");
+    s->options = options;
+    s->started = so_poll_now();
+    s->started_at = time(NULL);
+    signal(SIGPIPE, SIG_IGN); /* a client that hangs up is no reason to end */
+    raise_limit();
+    so_status status = open_parts(s, error);
+    if (status == SO_OK) status = turn(s, stop, error);
+    close_parts(s);
+    free(s);
+    return status;
+}

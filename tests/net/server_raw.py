@@ -1,0 +1,218 @@
+"""The server with raw requests: who may ask, what is refused, clients that leave, many at once, going down.
+Needs nothing but Python. Usage: server_raw.py PROGRAM CHECKOUT
+SPDX-License-Identifier: Apache-2.0"""
+import base64
+import concurrent.futures
+import hashlib
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+
+from serving import Server
+
+PROGRAM, ROOT = sys.argv[1], sys.argv[2]
+CHAT = "/v1/chat/completions"
+HI = {"messages": [{"role": "user", "content": "Good morning."}]}
+
+
+def expect(answer, status, *parts):
+    text = answer[2].decode(errors="replace")
+    if answer[0] != status or any(p not in text for p in parts):
+        raise SystemExit(f"expected {status} with {parts}, found {answer[0]}: {text[:400]}")
+    if status >= 400:
+        error = json.loads(text)["error"]
+        assert set(error) == {"message", "type", "param", "code"}, error
+    return answer
+
+
+def who_may_ask():
+    with tempfile.NamedTemporaryFile("w", suffix=".keys") as keys:
+        keys.write("# of this test\nann:" + hashlib.sha256(b"sk-ann").hexdigest() + "\nbob:sk-bob\n")
+        keys.flush()
+        s = Server(PROGRAM, "--api-key-file", keys.name, "--cors", "https://page.example", "--allow-host", "box.example")
+        bearer = {"Authorization": "Bearer sk-ann"}
+        expect(s.ask("GET", "/health"), 200, '"ok"')
+        expect(s.ask("GET", "/v1/models"), 401, "invalid_api_key", "Authorization")
+        expect(s.ask("POST", CHAT, HI, {"Authorization": "Bearer sk-eve"}), 401, "invalid_api_key")
+        expect(s.ask("GET", "/v1/models?api_key=sk-bob"), 401)
+        expect(s.ask("GET", "/metrics"), 401)
+        expect(s.ask("GET", "/v1/models", headers={"Authorization": "bearer sk-bob"}), 200, "tabletop")
+        # names that lead here from elsewhere
+        expect(s.ask("GET", "/health", headers={"Host": "evil.example"}), 421, "host_not_allowed")
+        expect(s.ask("GET", "/health", headers={"Host": "box.example:99"}), 200)
+        # pages of others
+        expect(s.ask("POST", CHAT, HI, {**bearer, "Origin": "https://evil.example"}), 403, "origin_not_allowed")
+        expect(s.ask("POST", CHAT, HI, {**bearer, "Origin": "null"}), 403)
+        expect(s.ask("POST", CHAT, HI, {**bearer, "Origin": s.url}), 200)
+        answer = expect(s.ask("POST", CHAT, HI, {**bearer, "Origin": "https://page.example"}), 200)
+        assert answer[1]["Access-Control-Allow-Origin"] == "https://page.example"
+        answer = s.ask("OPTIONS", CHAT, headers={"Origin": "https://page.example"})
+        assert answer[0] == 204 and "POST" in answer[1]["Access-Control-Allow-Methods"], answer
+        assert "Access-Control-Allow-Methods" not in s.ask("OPTIONS", CHAT, headers={"Origin": "https://evil.example"})[1]
+        # what a form of a foreign page can send is not taken
+        expect(s.ask("POST", CHAT, json.dumps(HI), {**bearer, "Content-Type": "text/plain"}), 415)
+        expect(s.ask("POST", CHAT, json.dumps(HI), bearer), 415)
+        assert s.metric('rejected_total{reason="key"}', bearer) == 4
+        status, told = s.end()
+        assert status == 143, (status, told)
+    s = Server(PROGRAM, "--api-key", "sk-1", "--allow-query-key")
+    expect(s.ask("GET", "/v1/models?api_key=sk-1"), 200)
+    s.end()
+    # the environment's twin of an option
+    s = Server(PROGRAM, env={**os.environ, "STREAM_OMNI_API_KEY": "sk-env", "STREAM_OMNI_MODEL_NAME": "mine"})
+    expect(s.ask("GET", "/v1/models"), 401)
+    expect(s.ask("GET", "/v1/models/mine", headers={"Authorization": "Bearer sk-env"}), 200, '"mine"')
+    s.end()
+
+
+def what_is_refused(s):
+    expect(s.ask("GET", "/nothing"), 404, "not_found")
+    answer = expect(s.ask("GET", CHAT), 405)
+    assert "POST" in answer[1]["Allow"]
+    expect(s.ask("GET", "/v1/models/../props"), 400)
+    expect(s.ask("GET", "/%2e%2e/etc/passwd"), 400)
+    expect(s.ask("GET", "/v1/models/other"), 404, "model_not_found")
+    expect(s.ask("POST", CHAT, "{", {"Content-Type": "application/json"}), 400, "no JSON")
+    expect(s.ask("POST", CHAT, "[" * 100000, {"Content-Type": "application/json"}), 400, "nested")
+    expect(s.ask("POST", CHAT, HI, {"Content-Encoding": "gzip"}), 415, "Content-Encoding")
+    expect(s.ask("POST", CHAT, {"messages": [{"role": "user", "content": "x" * 10000}]}), 400, "10000 tokens")
+    expect(s.ask("POST", "/v1/audio/speech", b'{"input":"' + b"x" * (1 << 20) + b'"}', {"Content-Type": "application/json"}),
+           413)
+    expect(s.ask("POST", "/v1/audio/speech", {"input": "a", "response_format": "aac"}), 400, "response_format")
+    expect(s.ask("POST", "/v1/audio/speech", {"input": "a" * 4097}), 400, "4097 characters")
+    expect(s.ask("POST", "/v1/audio/speech", {"input": "a", "speed": 2}), 400, "speed")
+    form = "--b\r\nContent-Disposition: form-data; name=\"{}\"{}\r\n\r\n{}\r\n--b--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    expect(s.ask("POST", "/v1/audio/transcriptions", form.format("model", "", "x"), kind), 400, '"file"')
+    expect(s.ask("POST", "/v1/audio/transcriptions", form.format("no_such", "", "x"), kind), 400, "no_such")
+    expect(s.ask("POST", "/v1/audio/transcriptions", form.format("file", "; filename=\"a.wav\"", "RIFFnothing"), kind), 400,
+           '"file"')
+    expect(s.ask("POST", "/v1/audio/transcriptions", form.format("file", "", "x")[:-10], kind), 400, "form")
+    answer = s.ask("HEAD", "/health")
+    assert answer[0] == 200 and answer[2] == b""
+    assert s.ask("GET", "/health")[1]["x-request-id"].startswith("req_")
+
+
+def answers(s):
+    with open(ROOT + "/examples/table.png", "rb") as f:
+        picture = base64.b64encode(f.read()).decode()
+    with open(ROOT + "/examples/question.wav", "rb") as f:
+        wav = f.read()
+    content = [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture}},
+               {"type": "input_audio", "input_audio": {"data": base64.b64encode(wav).decode(), "format": "wav"}}]
+    asked = {"messages": [{"role": "user", "content": content}], "logprobs": True, "top_logprobs": 2}
+    answer = json.loads(expect(s.ask("POST", CHAT, asked), 200)[2])
+    choice = answer["choices"][0]
+    text = choice["message"]["content"]
+    assert answer["stream_omni"]["input_transcript"] == "What shape is the red object?", answer
+    tokens = choice["logprobs"]["content"]
+    assert "".join(t["token"] for t in tokens).strip() == text.strip(), (text, tokens)
+    assert all(len(t["top_logprobs"]) == 2 and t["logprob"] <= 0 for t in tokens), tokens
+    usage = answer["usage"]
+    details = usage["prompt_tokens_details"]
+    assert details["image_tokens"] > 0 and details["audio_tokens"] > 0, usage
+    assert sum(details[k] for k in ("image_tokens", "audio_tokens", "text_tokens")) == usage["prompt_tokens"], usage
+    # the same seed, the same answer; a stop string is not told; a limit is kept
+    warm = {**HI, "temperature": 1.5, "seed": 5}
+    first, second = [json.loads(s.ask("POST", CHAT, warm)[2])["choices"][0]["message"]["content"] for _ in range(2)]
+    assert first == second, (first, second)
+    plain = json.loads(s.ask("POST", CHAT, HI)[2])["choices"][0]
+    assert plain["finish_reason"] == "stop"
+    cut = json.loads(s.ask("POST", CHAT, {**HI, "stop": plain["message"]["content"][4:8]})[2])["choices"][0]
+    assert cut["message"]["content"] == plain["message"]["content"][:4] and cut["finish_reason"] == "stop", cut
+    short = json.loads(s.ask("POST", CHAT, {**HI, "max_tokens": 2})[2])["choices"][0]
+    assert short["finish_reason"] == "length" and plain["message"]["content"].startswith(short["message"]["content"]), short
+    # streamed: the same words, the order of chunks, usage at the end
+    raw = s.ask("POST", CHAT, {**HI, "stream": True, "stream_options": {"include_usage": True}})
+    assert raw[1]["Content-Type"] == "text/event-stream" and raw[2].endswith(b"data: [DONE]\n\n")
+    chunks = [json.loads(x[6:]) for x in raw[2].decode().split("\n\n") if x.startswith("data: {")]
+    assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"]) == plain["message"]["content"]
+    assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["completion_tokens"] > 0
+    assert all(c["usage"] is None for c in chunks[:-1])
+    # HTTP/1.0: no chunks, the end is the connection's
+    with socket.create_connection(("127.0.0.1", s.port)) as c:
+        body = json.dumps({**HI, "stream": True}).encode()
+        c.sendall(b"POST %s HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (CHAT.encode(), len(body)))
+        expect((421, {}, read_all(c).split(b"\r\n\r\n", 1)[1]), 421)  # without a Host it is for nobody
+    with socket.create_connection(("127.0.0.1", s.port)) as c:
+        c.sendall(b"POST %s HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" %
+                  (CHAT.encode(), len(body), body))
+        head, body = read_all(c).split(b"\r\n\r\n", 1)
+        assert b"chunked" not in head and body.startswith(b"data: {") and body.endswith(b"data: [DONE]\n\n"), body
+
+
+def read_all(connection):
+    data = b""
+    while True:
+        piece = connection.recv(65536)
+        if not piece:
+            return data
+        data += piece
+
+
+def clients_that_leave(s):
+    """A client that leaves in the middle costs its answer, and its session is free again."""
+    before = s.metric("lost_total")
+    for wait in (0, 0.01, 0.05, 0.2):
+        c = socket.create_connection(("127.0.0.1", s.port))
+        body = json.dumps({"model": "x", "input": "The red star is left of the blue circle. " * 5, "response_format": "pcm"}).encode()
+        c.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                  b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        time.sleep(wait)
+        c.close()
+    for _ in range(200):
+        if s.metric("sessions") == 0 and s.metric("lost_total") == before + 4:
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"{s.metric('sessions')} sessions are not free, {s.metric('lost_total') - before} of 4 were noticed")
+
+
+def many_at_once(s):
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        got = list(pool.map(lambda _: s.ask("POST", CHAT, HI), range(24)))
+    texts = {json.loads(expect(a, 200)[2])["choices"][0]["message"]["content"] for a in got}
+    assert len(texts) == 1, texts
+
+
+def going_down(s):
+    """What is being answered is answered; nothing new is taken."""
+    c = socket.create_connection(("127.0.0.1", s.port))
+    body = json.dumps({"input": "The red star is left of the blue circle.", "response_format": "wav"}).encode()
+    c.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+              b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+    idle = socket.create_connection(("127.0.0.1", s.port))
+    time.sleep(0.1)
+    started = time.time()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(s.end)
+        data = read_all(c)
+        assert b"200 OK" in data and data.endswith(b"0\r\n\r\n") and len(data) > 20000, data[-200:]
+        assert read_all(idle) == b""
+        status, told = ended.result()
+    assert status == 143 and not told, (status, told)
+    try:
+        socket.create_connection(("127.0.0.1", s.port), 1).close()
+        raise SystemExit("still listening")
+    except OSError:
+        print(f"down {time.time() - started:.2f} s after the signal", file=sys.stderr)
+
+
+who_may_ask()
+with tempfile.TemporaryDirectory() as place:
+    log = place + "/log"
+    server = Server(PROGRAM, "--sessions", "3", "--log", log)
+    what_is_refused(server)
+    answers(server)
+    clients_that_leave(server)
+    many_at_once(server)
+    going_down(server)
+    with open(log) as f:
+        lines = [json.loads(line) for line in f]
+    assert len(lines) > 50 and all(set(x) >= {"time", "id", "path", "status", "ms"} for x in lines)
+    with open(log) as f:
+        whole = f.read()
+    assert "Good morning" not in whole and "star" not in whole and "sk-" not in whole  # nothing of what was said
