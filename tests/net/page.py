@@ -1,0 +1,201 @@
+"""The page in headless Chromium, with a fake microphone and camera, against a running server.
+
+    page.py URL PROGRAM-TO-RESTART... [--shots DIR]
+
+It asks the shipped question aloud about the shipped picture, sees words before the end of the utterance, hears and reads the
+answer (samples counted in the page), interrupts one, loses the server and finds it again, takes a photograph, and is held
+against axe-core in six states. URL is plain http on the loopback. Sounds and the camera's film are made here.
+SPDX-License-Identifier: Apache-2.0"""
+import json, pathlib, struct, subprocess, sys, tempfile, time, wave
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+URL = sys.argv[1]
+SHOTS = pathlib.Path(sys.argv[sys.argv.index("--shots") + 1]) if "--shots" in sys.argv else None
+SERVER = sys.argv[2:sys.argv.index("--shots")] if SHOTS else sys.argv[2:]
+place = pathlib.Path(tempfile.mkdtemp())
+STATS = "(({client, ...rest}) => rest)(window.stats)"
+
+
+def microphone():
+    """The shipped question at 48 kHz, with quiet before and behind it: playback begins when the page asks for the microphone."""
+    with wave.open(str(ROOT / "examples/question.wav")) as w:
+        rate, n = w.getframerate(), w.getnframes()
+        x = struct.unpack(f"<{n}h", w.readframes(n))
+    at = [i * rate / 48000 for i in range(int(n * 48000 / rate) - 1)]
+    y = [int(x[int(t)] + (x[int(t) + 1] - x[int(t)]) * (t - int(t))) for t in at if t < n - 1]
+    y = [0] * 48000 + y + [0] * 48000 * 40
+    with wave.open(str(place / "mic.wav"), "wb") as w:
+        w.setnchannels(1), w.setsampwidth(2), w.setframerate(48000), w.writeframes(struct.pack(f"<{len(y)}h", *y))
+    return place / "mic.wav"
+
+
+def camera():
+    """A film of one colour: Y4M, 4:2:0."""
+    w, h = 320, 240
+    with open(place / "film.y4m", "wb") as f:
+        f.write(f"YUV4MPEG2 W{w} H{h} F5:1 Ip A1:1 C420jpeg\n".encode())
+        for _ in range(10):
+            f.write(b"FRAME\n" + bytes([81]) * (w * h) + bytes([90]) * (w * h // 4) + bytes([240]) * (w * h // 4))
+    return place / "film.y4m"
+
+
+def until(page, what, limit=40):
+    end = time.time() + limit
+    while not page.evaluate(what):
+        assert time.time() < end, f"never true: {what}\n{json.dumps(page.evaluate(STATS))}\n{page.log[-5:]}"
+        time.sleep(0.02)
+
+
+def axe(page, name):
+    found = [(v["id"], [n["html"][:100] for n in v["nodes"][:3]]) for v in Axe().run(page).response["violations"]]
+    assert not found, f"axe-core in state '{name}': {found}"
+    if SHOTS:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(SHOTS / f"{name}.png"))
+
+
+def open_page(browser, url, **context):
+    page = browser.new_context(permissions=["microphone", "camera"], **context).new_page()
+    page.log = []
+    page.on("console", lambda m: page.log.append(m.text))
+    page.on("pageerror", lambda e: page.log.append("ERROR " + str(e)))
+    page.on("request", lambda r: page.log.append("ELSEWHERE " + r.url) if not r.url.startswith((url, url.replace("http", "ws"), "data:", "blob:")) else None)
+    page.goto(url)
+    until(page, "stats.state === 'open'")
+    return page
+
+
+def talk(page):
+    """Aloud, about the picture."""
+    page.click("#example")
+    until(page, "document.querySelector('.thumb')")
+    page.fill("#text", "")
+    axe(page, "picture")
+    page.click("#talk")
+    until(page, "stats.sent > 24000")
+    axe(page, "talking")
+    # Words are seen while they are spoken: before the end of the turn was told.
+    until(page, "stats.client.turns.some(t => t.role === 'user' && t.spoken && t.text && !t.final)")
+    assert page.evaluate("stats.client.hearing"), "the first words came after the end of the turn"
+    until(page, "stats.client.turns.some(t => t.role === 'assistant' && t.final && t.audio.length)")
+    until(page, "stats.played > 12000")
+    page.click("#talk")
+    turns = page.evaluate("stats.client.turns.map(t => [t.role, t.text])")
+    print("heard and answered:", turns)
+    heard, answer = turns[-2][1], turns[-1][1]
+    assert "shape" in heard and "red" in heard, heard
+    assert "star" in answer, answer
+    until(page, "document.querySelectorAll('.assistant .said').length > 2")
+    until(page, "stats.now === 'ready'")
+    samples = page.evaluate("stats.client.turns.at(-1).audio.reduce((n, p) => n + p.length, 0)")
+    played = page.evaluate("stats.played")
+    assert abs(samples - played) < 2400, (samples, played)
+    print("samples made", samples, "played", played, "facts", page.evaluate("document.querySelector('.assistant .facts').textContent"))
+    page.click(".assistant .tools button:nth-child(3)")
+    axe(page, "answer")
+
+
+def interrupt(page):
+    page.fill("#text", "What shape is the red object?")
+    page.click("#send")
+    until(page, "stats.now === 'speaking'")
+    page.keyboard.press("Escape")
+    until(page, "stats.cuts >= 1")
+    until(page, "stats.client.turns.at(-1).heard !== null")
+    until(page, "document.querySelectorAll('.unheard').length > 0")
+
+
+def come_back(page, server):
+    before = page.evaluate("stats.links")
+    server.terminate()
+    server.wait(15)
+    until(page, "stats.state === 'lost'")
+    server = start()
+    until(page, f"stats.links > {before} && stats.state === 'open'")
+    n = page.evaluate("stats.answers")
+    page.fill("#text", "What color is the star?")
+    page.click("#send")
+    until(page, f"stats.answers > {n}")
+    answer = page.evaluate("stats.client.turns.at(-1).text")
+    print("after the restart:", answer)
+    assert "red" in answer, answer
+    return server
+
+
+def photograph(page):
+    page.click("#newtalk")
+    page.click("#camera")
+    until(page, "document.getElementById('video').videoWidth > 0")
+    axe(page, "camera")
+    page.click("#snap")
+    until(page, "document.querySelector('.thumb img')")
+    assert page.evaluate("document.getElementById('video').srcObject === null"), "the camera stays on"
+    page.click(".thumb button")
+
+
+def settings(page):
+    page.click("#events")
+    axe(page, "events")
+    page.keyboard.press("Escape")
+    page.click("#settings")
+    axe(page, "settings")
+    page.select_option("#o-language", "zh")
+    page.click("#options button[type=submit]")
+    assert page.evaluate("document.documentElement.lang") == "zh"
+
+
+def start():
+    return subprocess.Popen(SERVER, stdout=subprocess.DEVNULL)
+
+
+def main():
+    server = start()
+    try:
+        with sync_playwright() as p:
+            browser = p.chromium.launch(executable_path="/usr/bin/chromium", headless=True, args=[
+                "--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--disable-gpu",
+                f"--use-file-for-fake-audio-capture={microphone()}%noloop", f"--use-file-for-fake-video-capture={camera()}",
+                "--autoplay-policy=user-gesture-required", "--host-resolver-rules=MAP so.test 127.0.0.1"])
+            wait_for_server(browser)
+            page = open_page(browser, URL, viewport={"width": 1280, "height": 860})
+            axe(page, "idle")
+            talk(page)
+            interrupt(page)
+            server = come_back(page, server)
+            photograph(page)
+            settings(page)
+            phone = open_page(browser, URL, viewport={"width": 390, "height": 844}, color_scheme="dark", locale="zh-CN")
+            phone.click("#example")
+            until(phone, "document.querySelector('.thumb')")
+            phone.click("#send")
+            until(phone, "stats.answers >= 1")
+            axe(phone, "phone")
+            insecure = open_page(browser, URL.replace("127.0.0.1", "so.test"), viewport={"width": 390, "height": 844})
+            insecure.click("#talk")
+            until(insecure, "!document.getElementById('notice').hidden")
+            axe(insecure, "insecure")
+            for one in (page, phone, insecure):
+                bad = [m for m in one.log if m.startswith(("ERROR", "ELSEWHERE")) or "Content Security" in m]
+                assert not bad, bad
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(15)
+    print("PASS")
+
+
+def wait_for_server(browser):
+    page, end = browser.new_page(), time.time() + 20
+    while True:
+        try:
+            page.goto(URL)
+            return page.close()
+        except Exception:
+            assert time.time() < end, "the server does not answer"
+            time.sleep(0.1)
+
+
+main()
