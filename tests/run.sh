@@ -11,6 +11,7 @@
 #   paths      the reference numbers again with the kernels for AVX2, and with the portable ones
 #   cli: NAME  tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
 #   install    the examples against an installed copy                   tests/headers/install.sh
+#   package    the program out of its packages, and its units           tests/headers/package.sh
 #   lint       clang-tidy by .clang-tidy (./run lint, --thorough)       tests/format/lint.sh
 #   fuzz: NAME one fuzzer for a while (--thorough; needs clang)         tests/fuzz/check.sh
 #
@@ -133,6 +134,7 @@ for source in tests/cli/*.sh; do
     [ "$name" = check ] || add "cli: $name" "sh tests/cli/check.sh '$build' $name"
 done
 add install "sh tests/headers/install.sh '$build'"
+add package "sh tests/headers/package.sh '$build'"
 add lint "sh tests/format/lint.sh '$build'"
 if wanted fuzz; then
     for source in tests/fuzz/*.c; do
