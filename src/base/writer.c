@@ -320,7 +320,7 @@ static void sync_folder(const char *path)
 so_status so_writer_commit(so_writer *w, so_error *error)
 {
     /* Devices and pipes have nothing to sync. */
-    bool failed = fflush(w->file) != 0 || ferror(w->file) || (w->temporary && fsync(fileno(w->file)) != 0);
+    bool failed = fflush(w->file) != 0 || ferror(w->file) || (w->temporary && !w->quick && fsync(fileno(w->file)) != 0);
     int why = errno;
     if (!failed && w->temporary && rename(w->temporary, w->target) != 0) {
         failed = true;
@@ -330,7 +330,7 @@ so_status so_writer_commit(so_writer *w, so_error *error)
         forget(w->temporary);
         free(w->temporary);
         w->temporary = NULL;
-        sync_folder(w->target);
+        if (!w->quick) sync_folder(w->target);
     }
     if (fclose(w->file) != 0 && !failed) {
         failed = true;

@@ -22,6 +22,7 @@ typedef struct so_writer {
     char *target;    /* what the path's links lead to */
     char *temporary; /* NULL: written through */
     long begin;      /* of what is written through: where the writer began; -1 where one cannot go back */
+    bool quick;      /* to be set after open: one of very many files, not worth the wait for the disk on commit */
 } so_writer;
 
 /* SO_ERR_IO: it cannot be made, is a folder, may not be written, or is a FIFO that nobody reads within ten seconds. */

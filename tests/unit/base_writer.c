@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/input.h"
 #include "base/part.h"
 #include "place.h"
@@ -283,6 +284,26 @@ static void streams_are_limited(void **state)
     free(data);
 }
 
+static void ends_of_children_are_told(void **state)
+{
+    (void)state;
+    so_error error;
+    static const struct {
+        int code, number;
+        const char *text;
+    } cases[] = {{0, 0, NULL}, {3, 0, "it ended with status 3"}, {0, SIGKILL, "it was ended by signal 9 (Killed)"}};
+    for (int i = 0; i < 3; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (cases[i].number) raise(cases[i].number);
+            _exit(cases[i].code);
+        }
+        assert_int_equal(so_child_wait(child, "it", &error), cases[i].text ? SO_ERR_STATE : SO_OK);
+        if (cases[i].text) assert_string_equal(error.text, cases[i].text);
+        assert_int_equal(so_child_wait(child, "it", &error), SO_ERR_STATE); /* gone */
+    }
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -296,6 +317,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sockets_are_connected_to, setup, teardown),
         cmocka_unit_test_setup_teardown(descriptors_are_not_opened_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(temporaries_go, setup, teardown),
+        cmocka_unit_test(ends_of_children_are_told),
         cmocka_unit_test_setup_teardown(streams_are_limited, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ static int same_folder(const char *a, const char *b)
     for (struct dirent *entry; (entry = readdir(folder));) {
         char x[600], y[600];
         if (entry->d_name[0] == '.') continue;
-        assert_null(strstr(entry->d_name, ".tmp."));
+        assert_null(strstr(entry->d_name, "tmp"));
         snprintf(x, sizeof x, "%s/%s", a, entry->d_name);
         snprintf(y, sizeof y, "%s/%s", b, entry->d_name);
         if (entry->d_type == DT_DIR) {

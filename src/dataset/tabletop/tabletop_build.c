@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sndfile.h>
@@ -18,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/file.h"
 #include "dataset/tabletop/tabletop_corpus.h"
 #include "media/image.h"
@@ -121,18 +123,21 @@ static bool picture_is_whole(const char *path, const uint8_t *rgb)
 
 static so_status write_sound(const char *path, bool wav, const float *samples, int64_t count, so_error *error)
 {
-    char temporary[PATH_MAX + 32];
     SF_INFO info = {.samplerate = SO_ESPEAK_RATE,
                     .channels = 1,
                     .format = (wav ? SF_FORMAT_WAV : SF_FORMAT_FLAC) | SF_FORMAT_PCM_16};
-    snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
-    SNDFILE *file = sf_open(temporary, SFM_WRITE, &info);
-    if (!file) return so_fail(error, SO_ERR_IO, "cannot create '%s': %s", temporary, sf_strerror(NULL));
-    sf_command(file, SFC_SET_CLIPPING, NULL, SF_TRUE);
-    bool whole = sf_writef_float(file, samples, count) == count;
-    whole = sf_close(file) == 0 && whole && rename(temporary, path) == 0;
-    if (whole) return SO_OK;
-    unlink(temporary);
+    so_writer writer;
+    SO_TRY(so_writer_open(&writer, path, error));
+    writer.quick = true; /* the next run looks whether it is whole */
+    SNDFILE *file = sf_open_fd(fileno(writer.file), SFM_WRITE, &info, SF_FALSE);
+    bool whole = false;
+    if (file) {
+        sf_command(file, SFC_SET_CLIPPING, NULL, SF_TRUE);
+        whole = sf_writef_float(file, samples, count) == count;
+        whole = sf_close(file) == 0 && whole;
+    }
+    if (whole) return so_writer_commit(&writer, error);
+    so_writer_drop(&writer);
     return so_fail(error, SO_ERR_IO, "cannot write %lld samples to '%s'", (long long)count, path);
 }
 
@@ -209,10 +214,19 @@ typedef struct report {
     so_error error;
 } report;
 
+/* A worker that is to end leaves no temporary. */
+static void end_worker(int number)
+{
+    so_writer_abandon();
+    _exit(128 + number);
+}
+
 _Noreturn static void work(const so_tabletop_options *options, int process, int processes, int fd)
 {
     int64_t pieces = options->scenes + options->talk;
     signal(SIGPIPE, SIG_IGN); /* a report that nobody reads means: stop, with every file whole */
+    signal(SIGINT, SIG_IGN);  /* of the terminal, meant for all: the parent tells when to end */
+    signal(SIGTERM, end_worker);
     for (int64_t piece = process; piece < pieces; piece += processes) {
         report r = {.error = {.status = SO_OK}};
         r.error.status = make_piece(options, piece, &r.error);
@@ -221,20 +235,61 @@ _Noreturn static void work(const so_tabletop_options *options, int process, int 
     _exit(0);
 }
 
-static so_status follow(const so_tabletop_options *options, int fd, so_error *error)
+/* The workers: their processes, 0 for those that have ended. */
+typedef struct crew {
+    pid_t process[MOST_PROCESSES];
+    int count;
+} crew;
+
+/* Fails for a worker that has ended before its work was done. `flags` of waitpid. */
+static so_status look_after(crew *c, int flags, so_error *error)
+{
+    so_status status = SO_OK;
+    for (int i = 0; i < c->count; i++) {
+        int end = 0;
+        char name[64];
+        pid_t pid = c->process[i];
+        if (!pid) continue;
+        pid_t ended = waitpid(pid, &end, flags);
+        while (ended < 0 && errno == EINTR) ended = waitpid(pid, &end, flags);
+        if (ended != pid) continue;
+        snprintf(name, sizeof name, "worker %d of %d", i + 1, c->count);
+        c->process[i] = 0;
+        if (status == SO_OK) status = so_child_status(end, name, error);
+    }
+    return status;
+}
+
+/* A report into *r, or after a while none. A worker's own report goes before the way in which it ended. */
+static so_status next_report(crew *c, int fd, report *r, bool *got, so_error *error)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    so_status status = SO_OK;
+    *got = false;
+    if (poll(&ready, 1, 100) <= 0) status = look_after(c, WNOHANG, error);
+    if (poll(&ready, 1, 0) <= 0) return status;
+    ssize_t n = read(fd, r, sizeof *r);
+    if (n < 0 && errno == EINTR) return status;
+    *got = n == (ssize_t)sizeof *r;
+    if (*got) return SO_OK;
+    SO_TRY(status);
+    SO_TRY(look_after(c, 0, error));
+    return so_fail(error, SO_ERR_STATE, "the workers ended before their work was done");
+}
+
+static so_status follow(const so_tabletop_options *options, crew *c, int fd, so_error *error)
 {
     int64_t pieces = options->scenes + options->talk;
     for (int64_t done = 0; done < pieces;) {
         report r;
-        ssize_t n = read(fd, &r, sizeof r);
-        if (n < 0 && errno == EINTR) continue;
-        if (n != (ssize_t)sizeof r)
-            return so_fail(error, SO_ERR_STATE, "a worker ended after %lld of %lld pieces", (long long)done,
-                           (long long)pieces);
-        if (r.error.status != SO_OK) return so_fail(error, r.error.status, "%s", r.error.text);
+        bool got;
+        SO_TRY(next_report(c, fd, &r, &got, error));
+        if (got && r.error.status != SO_OK) return so_fail(error, r.error.status, "%s", r.error.text);
+        if (!got) continue;
         done++;
         if (options->progress && !options->progress(options->context, done, pieces))
-            return so_fail(error, SO_ERR_STOPPED, "stopped after %lld of %lld pieces", (long long)done,
+            return so_fail(error, SO_ERR_STOPPED,
+                           "stopped after %lld of %lld pieces; the same command goes on from there", (long long)done,
                            (long long)pieces);
     }
     return SO_OK;
@@ -248,26 +303,28 @@ static int cores(void)
 
 static so_status make_files(const so_tabletop_options *options, so_error *error)
 {
-    pid_t workers[MOST_PROCESSES];
-    int ends[2], processes = options->processes ? options->processes : cores(), started = 0;
+    crew c = {.count = 0};
+    int ends[2], processes = options->processes ? options->processes : cores();
+    so_status status = SO_OK;
     if (processes > MOST_PROCESSES) processes = MOST_PROCESSES;
     if (pipe2(ends, O_CLOEXEC) != 0) return so_fail(error, SO_ERR_IO, "cannot open a pipe: %s", strerror(errno));
-    for (; started < processes; started++) {
-        workers[started] = fork();
-        if (workers[started] == 0) {
+    for (; c.count < processes; c.count++) {
+        c.process[c.count] = fork();
+        if (c.process[c.count] == 0) {
             close(ends[0]);
-            work(options, started, processes, ends[1]);
+            work(options, c.count, processes, ends[1]);
         }
-        if (workers[started] < 0) break;
+        if (c.process[c.count] < 0) {
+            status = so_fail(error, SO_ERR_IO, "cannot start a worker: %s", strerror(errno));
+            break;
+        }
     }
-    so_status status = SO_OK;
-    if (started < processes) status = so_fail(error, SO_ERR_IO, "cannot start a worker: %s", strerror(errno));
     close(ends[1]);
-    if (status == SO_OK) status = follow(options, ends[0], error);
+    if (status == SO_OK) status = follow(options, &c, ends[0], error);
     close(ends[0]);
-    for (int i = 0; i < started; i++)
-        while (waitpid(workers[i], NULL, 0) < 0 && errno == EINTR) {
-        }
+    for (int i = 0; i < c.count && status != SO_OK; i++)
+        if (c.process[i]) kill(c.process[i], SIGTERM);
+    (void)look_after(&c, 0, NULL);
     return status;
 }
 

@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "dataset/voices/espeak.h"
 
 enum {
@@ -314,14 +314,19 @@ static so_status speak_apart(const char *text, const so_voice *voice, int16_t **
     SO_TRY(need_library(error));
     if (pipe2(ends, O_CLOEXEC) != 0) return so_fail(error, SO_ERR_IO, "cannot open a pipe: %s", strerror(errno));
     pid_t child = fork();
+    int why = errno;
     if (child == 0) speak_in_child(ends[1], text, voice);
     close(ends[1]);
-    so_status status = child > 0 ? hear(ends[0], samples, count, error)
-                                 : so_fail(error, SO_ERR_IO, "cannot start a speaking process: %s", strerror(errno));
-    close(ends[0]);
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+    if (child < 0) {
+        close(ends[0]);
+        return so_fail(error, SO_ERR_IO, "cannot start a speaking process: %s", strerror(why));
     }
-    return status;
+    so_error heard = {0}, end = {0};
+    so_status status = hear(ends[0], samples, count, &heard);
+    close(ends[0]);
+    /* How it ended says more than that it was cut short. */
+    if (so_child_wait(child, "the speaking process", &end) != SO_OK && status == SO_ERR_STATE) heard = end;
+    return status == SO_OK ? SO_OK : so_fail(error, heard.status, "%s", heard.text);
 }
 
 /* Samples up to `TAIL` behind the last one that stands out of a thousandth of the peak; 0 for silence. */
