@@ -1,7 +1,8 @@
-/* An arena: one block of memory given out front to back, released to a mark.
+/* An arena: memory given out front to back, released to a mark.
  *
- * The block is address space reserved from the system and touched only as it is used, so that a generous capacity costs
- * nothing. In a dry arena nothing is backed by memory and only the peak is counted.
+ * As a rule it is one block of address space, reserved from the system and touched only as it is used. One that grows
+ * takes chunks as they are needed: for what is kept until the end. A dry one grows, too, and only counts what numbers
+ * would take.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BASE_ARENA_H
@@ -12,16 +13,24 @@
 
 #include "base/error.h"
 
+typedef struct so_chunk so_chunk;
+
 typedef struct so_arena {
-    char *base;
+    char *base;                  /* NULL where it grows */
     size_t capacity, used, peak; /* bytes */
     size_t top;                  /* the most in use since the arena was trimmed */
+    so_chunk *last;
+    bool grows, dry, large;
 } so_arena;
 
-/* Reserves `capacity` bytes (rounded up to a page); of more than 32 GiB, a quarter, a sixteenth and so on where that
- * much address space cannot be had (arena->capacity tells). SO_ERR_NOMEM when there is none. */
+/* Reserves `capacity` bytes (rounded up to a page). SO_ERR_NOMEM when that much address space cannot be had. */
 so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error);
-/* An arena to count in: as many addresses as can be had, of which only what is written takes memory. */
+/* Reserves as many bytes as can be had, at most `most`, for work of unknown size: half, a quarter and so on down to
+ * 64 MiB where address space is limited (arena->capacity tells). */
+so_status so_arena_reserve(so_arena *arena, size_t most, so_error *error);
+/* An arena that grows by chunks. Memory that was released may go back to the system at once. */
+void so_arena_grow(so_arena *arena);
+/* An arena to count in: it holds what so_arena_alloc gives, but not what so_arena_numbers gives. Gives SO_OK. */
 so_status so_arena_dry(so_arena *arena, so_error *error);
 /* Asks for large pages (2 MiB), for what is read from end to end again and again: fewer steps from one page to the
  * next. */
@@ -34,6 +43,10 @@ void so_arena_clear(so_arena *arena);
 /* `bytes` aligned to 64, not zeroed; NULL when the capacity is passed (the peak then says how much was asked for). */
 void *so_arena_alloc(so_arena *arena, size_t bytes);
 void *so_arena_zalloc(so_arena *arena, size_t bytes);
+/* The same for numbers that a dry arena has no memory for: there the result must not be read or written. */
+void *so_arena_numbers(so_arena *arena, size_t bytes);
+/* Whether what `p` points to is no part of what the arena gave out behind the mark. */
+bool so_arena_before(const so_arena *arena, const void *p, size_t mark);
 
 static inline size_t so_arena_mark(const so_arena *arena) { return arena->used; }
 static inline void so_arena_release(so_arena *arena, size_t mark) { arena->used = mark; }

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { SPINS = 4000, MAX_THREADS = 256, OPEN = 1 << 16, INSIDE = OPEN - 1 };
+enum { SPINS = 4000, MAX_THREADS = 256, OPEN = 1 << 16, INSIDE = OPEN - 1, STACK = 2 << 20 };
 
 /* Tasks that one thread takes first. */
 typedef struct lane {
@@ -25,10 +25,18 @@ typedef struct lane {
     int64_t end;
 } lane;
 
+/* A thread of the pool. It allocates and frees nothing by itself: the first such call would give it a heap of its own,
+ * 64 MB of addresses with glibc. */
+typedef struct worker {
+    pthread_t thread;
+    so_pool *pool;
+    int index;
+} worker;
+
 struct so_pool {
     int threads;
-    lane *lanes; /* [threads] */
-    pthread_t *workers;
+    lane *lanes;     /* [threads] */
+    worker *workers; /* [threads], the first not used */
     pthread_mutex_t turn, lock;
     pthread_cond_t wake, done;
     atomic_uint_fast64_t state; /* loop number << 32 | open? OPEN : 0 | workers inside */
@@ -37,11 +45,6 @@ struct so_pool {
     so_pool_fn fn;
     void *context;
 };
-
-typedef struct worker_arg {
-    so_pool *pool;
-    int index;
-} worker_arg;
 
 static _Thread_local so_pool *inside;
 
@@ -101,17 +104,16 @@ static void leave(so_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
-static void *worker(void *p)
+static void *work(void *p)
 {
-    worker_arg arg = *(worker_arg *)p;
-    free(p);
+    const worker *arg = p;
     uint64_t seen = 0;
     for (;;) {
-        seen = wait_for_loop(arg.pool, seen);
-        if (atomic_load(&arg.pool->quit)) return NULL;
-        if (!enter(arg.pool, seen)) continue;
-        run_tasks(arg.pool, arg.index);
-        leave(arg.pool);
+        seen = wait_for_loop(arg->pool, seen);
+        if (atomic_load(&arg->pool->quit)) return NULL;
+        if (!enter(arg->pool, seen)) continue;
+        run_tasks(arg->pool, arg->index);
+        leave(arg->pool);
     }
 }
 
@@ -140,16 +142,17 @@ so_status so_pool_open(so_pool **out, int threads, so_error *error)
     pthread_cond_init(&pool->done, NULL);
     pool->threads = 1;
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK); /* the system's own choice is four times as much */
     for (int i = 1; i < threads && pool->workers; i++) {
-        worker_arg *arg = malloc(sizeof *arg);
-        if (!arg) break;
-        *arg = (worker_arg){pool, i};
-        if (pthread_create(&pool->workers[i], NULL, worker, arg) != 0) {
-            free(arg);
-            break;
-        }
+        worker *w = &pool->workers[i];
+        w->pool = pool;
+        w->index = i;
+        if (pthread_create(&w->thread, &attributes, work, w) != 0) break;
         pool->threads++;
     }
+    pthread_attr_destroy(&attributes);
     if (pool->threads < threads) {
         int got = pool->threads;
         so_pool_close(&pool);
@@ -190,7 +193,7 @@ void so_pool_close(so_pool **p)
     if (!pool) return;
     atomic_store(&pool->quit, true);
     open_loop(pool);
-    for (int i = 1; i < pool->threads; i++) pthread_join(pool->workers[i], NULL);
+    for (int i = 1; i < pool->threads; i++) pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_cond_destroy(&pool->done);
     pthread_mutex_destroy(&pool->lock);

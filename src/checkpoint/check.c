@@ -31,7 +31,7 @@ so_status so_source_roll(const so_setup *setup, const so_codec *codec, const so_
     so_store store;
     so_omni *net = calloc(1, sizeof *net);
     if (!net) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of weights");
-    so_status status = so_store_open(&store, (size_t)1 << 30, error); /* layer arrays only */
+    so_status status = so_store_open(&store, 0, error); /* layer arrays only */
     so_binder binder = {.store = &store, .source = found, .roll = roll};
     if (status == SO_OK) status = so_omni_bind(net, &setup->omni, &binder, error);
     binder.group = NULL;

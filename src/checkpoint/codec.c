@@ -284,7 +284,7 @@ static const so_kernels *kernels_of(const so_codec_source *source)
 static so_status start_part(so_codec_part *part, so_binder *binder, const so_codec_source *source,
                             const so_views *views, so_error *error)
 {
-    SO_TRY(so_store_open(&part->store, (size_t)16 << 30, error));
+    SO_TRY(so_store_open(&part->store, 0, error));
     /* Convolutions and everything small want f32; these networks are small. */
     *binder = (so_binder){.store = &part->store,
                           .source = views,

@@ -247,7 +247,7 @@ void so_ear_reset(so_ear *ear)
 /* A dry run of the longest block says what tokenising takes. */
 static so_status measure(so_ear *ear, so_error *error)
 {
-    SO_TRY(so_arena_init(&ear->scratch, (size_t)1 << 40, error));
+    SO_TRY(so_arena_dry(&ear->scratch, error));
     ear->pass.dry = true;
     so_status status = tokenize(ear, 0, SO_CODEC_BLOCK / 160, error);
     ear->pass.dry = false;

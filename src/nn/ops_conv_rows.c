@@ -8,11 +8,11 @@
 so_tensor *so_keep(so_pass *pass, size_t mark, so_tensor *x)
 {
     if (!so_ok(pass) || !x || pass->recording) return x;
-    const char *edge = pass->arena->base + mark;
+    bool kept = so_arena_before(pass->arena, x, mark), kept_data = so_arena_before(pass->arena, x->data, mark);
     so_tensor old = *x;
     so_arena_release(pass->arena, mark);
-    if ((const char *)x < edge) return x;
-    if ((const char *)old.data < edge) { /* another view of what came before */
+    if (kept) return x;
+    if (kept_data) { /* another view of what came before */
         x = so_take(pass, sizeof *x, false);
         if (x) *x = old;
         return x;

@@ -44,15 +44,27 @@ void so_label(so_pass *pass, const so_tensor *t, const char *format, ...)
     pass->watch->tensor(pass->watch->context, name, t);
 }
 
-void *so_take(so_pass *pass, size_t bytes, bool zero)
+static void *took(so_pass *pass, void *p)
 {
-    if (!so_ok(pass)) return NULL;
-    void *p = so_arena_alloc(pass->arena, bytes ? bytes : 1);
     if (!p)
         return so_pass_fail(pass, SO_ERR_NOMEM, "a pass needs more than the %zu bytes set aside for it",
                             pass->arena->capacity);
-    if (zero && !pass->dry) memset(p, 0, bytes);
     return p;
+}
+
+void *so_take(so_pass *pass, size_t bytes, bool zero)
+{
+    if (!so_ok(pass)) return NULL;
+    void *p = took(pass, so_arena_alloc(pass->arena, bytes ? bytes : 1));
+    if (p && zero && !pass->dry) memset(p, 0, bytes);
+    return p;
+}
+
+/* n numbers, which a dry pass has no memory for. */
+static so_real *take_numbers(so_pass *pass, int64_t n)
+{
+    if (!so_ok(pass)) return NULL;
+    return took(pass, so_arena_numbers(pass->arena, n ? (size_t)n * sizeof(so_real) : 1));
 }
 
 static so_tensor *make(so_pass *pass, int n_dims, const int64_t *dim)
@@ -68,7 +80,7 @@ static so_tensor *make(so_pass *pass, int n_dims, const int64_t *dim)
             return so_pass_fail(pass, SO_ERR_LIMIT, "a tensor with an axis of %lld elements", (long long)dim[i]);
         count *= dim[i];
     }
-    t->data = so_take(pass, (size_t)count * sizeof(so_real), false);
+    t->data = take_numbers(pass, count);
     return t->data ? t : NULL;
 }
 
@@ -111,7 +123,7 @@ so_real *so_grad_beta(so_pass *pass, so_tensor *t, so_real *beta)
     *beta = 1;
     if (!t || !t->wants_grad || !so_ok(pass)) return NULL;
     if (!t->grad) {
-        t->grad = so_take(pass, (size_t)so_count(t) * sizeof(so_real), false);
+        t->grad = take_numbers(pass, so_count(t));
         *beta = 0;
     }
     return t->grad;

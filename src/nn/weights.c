@@ -15,7 +15,8 @@
 so_status so_store_open(so_store *store, size_t capacity, so_error *error)
 {
     memset(store, 0, sizeof *store);
-    SO_TRY(so_arena_init(&store->memory, capacity ? capacity : (size_t)256 << 30, error));
+    so_arena_grow(&store->memory);
+    if (capacity) SO_TRY(so_arena_reserve(&store->memory, capacity, error));
     so_arena_large(&store->memory);
     return SO_OK;
 }

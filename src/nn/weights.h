@@ -30,8 +30,8 @@ typedef struct so_store {
     so_names names;
 } so_store;
 
-/* `capacity` bytes of address space for converted weights, gradients and moments; 0 means 256 GiB (only what is used is
- * backed by memory). */
+/* Memory for converted weights, gradients and moments: grows as it is needed; or, where all of it must lie in one
+ * piece, at most `capacity` bytes of address space, of which only what is used is backed by memory. */
 so_status so_store_open(so_store *store, size_t capacity, so_error *error);
 void so_store_close(so_store *store);
 /* NULL when absent. */

@@ -413,7 +413,8 @@ static so_status begin(loop *l, so_error *error)
     l->before = t->elapsed;
     l->first_step = t->step;
     l->started = l->report_clock = clock_seconds();
-    return so_arena_init(&l->arena, t->plan.arena_bytes ? t->plan.arena_bytes : (size_t)64 << 30, error);
+    return t->plan.arena_bytes ? so_arena_init(&l->arena, t->plan.arena_bytes, error)
+                               : so_arena_reserve(&l->arena, (size_t)64 << 30, error);
 }
 
 so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *kernels, so_error *error)

@@ -54,6 +54,90 @@ static void a_trimmed_arena_gives_memory_back(void **state)
     so_arena_clear(&arena);
 }
 
+/* The same sequence in each kind of arena: sizes and peaks agree, and what is given stays whole until it is released.
+ */
+static void arenas_count_alike(void **state)
+{
+    (void)state;
+    so_error error;
+    so_arena arena[3];
+    so_rng rng;
+    struct {
+        unsigned char *p[3];
+        size_t size, mark;
+        unsigned char fill;
+    } held[64];
+    int n = 0;
+    CHECK_OK(so_arena_init(&arena[0], (size_t)256 << 20, &error), error);
+    so_arena_grow(&arena[1]);
+    CHECK_OK(so_arena_dry(&arena[2], &error), error);
+    so_rng_init(&rng, 1, 1);
+    for (int step = 0; step < 4000; step++) {
+        if (n == 64 || (n && so_rng_below(&rng, 3) == 0)) { /* back to somewhere */
+            n = (int)so_rng_below(&rng, n);
+            for (int a = 0; a < 3; a++) so_arena_release(&arena[a], held[n].mark);
+        } else {
+            size_t size = (size_t)so_rng_below(&rng, so_rng_below(&rng, 20) ? 3000 : 3 << 20);
+            held[n].mark = so_arena_mark(&arena[0]);
+            held[n].size = size;
+            held[n].fill = (unsigned char)step;
+            for (int a = 0; a < 3; a++) {
+                held[n].p[a] = so_arena_alloc(&arena[a], size);
+                assert_non_null(held[n].p[a]);
+                assert_int_equal((uintptr_t)held[n].p[a] % 64, 0);
+                memset(held[n].p[a], step & 255, size);
+            }
+            n++;
+        }
+        for (int a = 1; a < 3; a++) {
+            assert_int_equal(arena[a].used, arena[0].used);
+            assert_int_equal(arena[a].peak, arena[0].peak);
+        }
+        for (int i = step % 16; i < n; i += 16)
+            for (int a = 0; a < 3; a++)
+                for (size_t k = 0; k < held[i].size; k += held[i].size / 7 + 1)
+                    assert_int_equal(held[i].p[a][k], held[i].fill);
+        if (n > 1 && step % 100 == 0)
+            for (int a = 0; a < 3; a++) {
+                int cut = n / 2;
+                assert_true(so_arena_before(&arena[a], held[cut - 1].p[a], held[cut].mark));
+                assert_true(!held[cut].size || !so_arena_before(&arena[a], held[cut].p[a], held[cut].mark));
+                assert_true(so_arena_before(&arena[a], &rng, held[cut].mark) || a == 0);
+            }
+    }
+    for (int a = 0; a < 3; a++) so_arena_clear(&arena[a]);
+}
+
+/* Kilobytes of address space that this process has. */
+static long address_space(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%ld", &pages) != 1) pages = -1;
+    if (f) fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void a_dry_arena_takes_no_addresses(void **state)
+{
+    (void)state;
+    so_error error;
+    so_arena arena;
+    long before = address_space();
+    CHECK_OK(so_arena_dry(&arena, &error), error);
+    for (int i = 0; i < 4000; i++) {
+        assert_non_null(so_arena_numbers(&arena, (size_t)1 << 30));
+        memset(so_arena_alloc(&arena, 100), 1, 100);
+    }
+    assert_true(arena.peak >= (size_t)4000 << 30);
+    assert_true(address_space() - before < 16 << 10);
+    assert_null(so_arena_numbers(&arena, SIZE_MAX));
+    assert_null(so_arena_alloc(&arena, SIZE_MAX / 2));
+    so_arena_clear(&arena);
+    assert_int_equal(so_arena_init(&arena, SIZE_MAX, &error), SO_ERR_NOMEM);
+    so_arena_clear(&arena);
+}
+
 static void add_task(void *context, int64_t task, int thread)
 {
     (void)thread;
@@ -192,6 +276,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_gives_aligned_blocks_and_counts_the_peak),
         cmocka_unit_test(a_trimmed_arena_gives_memory_back),
+        cmocka_unit_test(arenas_count_alike),
+        cmocka_unit_test(a_dry_arena_takes_no_addresses),
         cmocka_unit_test(pool_runs_every_task_once),
         cmocka_unit_test(writer_is_whole_or_absent),
         cmocka_unit_test(f16_and_bf16_round_trip),

@@ -721,7 +721,7 @@ so_status so_golden_codec(so_golden *g, so_error *error)
     SO_TRY_GO(so_kernels_choose(&b.kernels, error));
     so_codec_source source = {.folder = g->folder, .kernels = b.kernels, .pool = b.pool};
     SO_TRY_GO(so_codec_open(&b.codec, &source, error));
-    SO_TRY_GO(so_arena_init(&b.arena, (size_t)1 << 38, error));
+    SO_TRY_GO(so_arena_reserve(&b.arena, (size_t)1 << 38, error));
     json_array_foreach(json_object_get(g->root, "cases"), i, json) SO_TRY_GO(so_bench_case(&b, json, error));
     status = so_bench_real(&b, error);
 done:

@@ -123,7 +123,7 @@ static so_status one(so_bench *b, const json_t *json, const json_t *config, so_e
     so_codec_part part = {0};
     b->codec = (so_codec){0};
     so_status status = so_codec_sizes(&b->codec, config, error);
-    if (status == SO_OK) status = so_store_open(&part.store, (size_t)64 << 30, error);
+    if (status == SO_OK) status = so_store_open(&part.store, 0, error);
     so_binder binder = {.store = &part.store, .rng = &rng};
     if (status == SO_OK) status = bind(b, kind + 1, &binder, error);
     for (int64_t i = 0; status == SO_OK && i < part.store.count; i++) fill(&part.store.weight[i]->tensor);

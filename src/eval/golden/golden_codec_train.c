@@ -18,7 +18,7 @@ static so_status open_part(so_bench *b, so_codec_part *part, const char *name, s
     const so_views *views;
     SO_TRY(so_codec_part_open(part, b->g->folder, name, &views, error));
     if (!views) return so_fail(error, SO_ERR_MISSING, "the folder holds no %s.safetensors", name);
-    SO_TRY(so_store_open(&part->store, (size_t)16 << 30, error));
+    SO_TRY(so_store_open(&part->store, 0, error));
     *binder =
         (so_binder){.store = &part->store, .source = views, .pool = b->pool, .expand = true, .check_finite = true};
     return SO_OK;

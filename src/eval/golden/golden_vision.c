@@ -23,7 +23,7 @@ typedef struct desk {
 
 static so_status open_desk(desk *d, const so_model *model, so_error *error)
 {
-    SO_TRY(so_arena_init(&d->arena, (size_t)1 << 38, error));
+    SO_TRY(so_arena_reserve(&d->arena, (size_t)1 << 38, error));
     so_pass_init(&d->pass, &d->arena, model->pool, model->kernels);
     return SO_OK;
 }

@@ -27,8 +27,8 @@ typedef struct stand {
 static so_status stand_open(stand *s, const so_bench *b, int64_t numbers, so_error *error)
 {
     memset(s, 0, sizeof *s);
-    SO_TRY(so_store_open(&s->store, (size_t)16 << 30, error));
-    SO_TRY(so_arena_init(&s->arena, (size_t)16 << 30, error));
+    SO_TRY(so_store_open(&s->store, 0, error));
+    SO_TRY(so_arena_reserve(&s->arena, (size_t)16 << 30, error));
     so_rng_init(&s->rng, 1, 0);
     s->binder = (so_binder){.store = &s->store, .pool = b->pool, .rng = &s->rng, .quick = true};
     so_pass_init(&s->pass, &s->arena, b->pool, so_bench_kernels(b));

@@ -104,8 +104,8 @@ static so_status stand_open(stand *s, so_bench *b, const struct size *size, so_e
     so_rng_init(&rng, 1, 0);
     *s = (stand){.bench = b, .layers = size->backbone};
     if (!find_type(b->type, &s->type)) return so_fail(error, SO_ERR_ARG, "'%s' is no type of weights", b->type);
-    SO_TRY(so_store_open(&s->store, 0, error));
-    SO_TRY(so_arena_init(&s->arena, (size_t)32 << 30, error));
+    SO_TRY(so_store_open(&s->store, (size_t)256 << 30, error));
+    SO_TRY(so_arena_reserve(&s->arena, (size_t)32 << 30, error));
     int64_t layers = fit_layers(s, size);
     if (layers < size->backbone)
         snprintf(s->note, sizeof s->note, "%lld of %lld layers, scaled", (long long)layers, (long long)size->backbone);

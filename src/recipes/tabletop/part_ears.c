@@ -427,7 +427,7 @@ so_status so_tt_units(so_tt *tt, so_error *error)
     so_arena arena;
     SO_TRY(so_tt_ears_open(tt, false, &store, &s.net, error));
     SO_TRY(so_tt_overlay(tt, &store, "ears", error));
-    SO_TRY(so_arena_init(&arena, (size_t)4 << 30, error));
+    SO_TRY(so_arena_reserve(&arena, (size_t)4 << 30, error));
     so_pass_init(&s.pass, &arena, tt->pool, tt->kernels);
     SO_TRY(so_writer_open(&s.units, so_tt_path(tt, "units.u16", path), error));
     SO_TRY(so_writer_open(&s.index, so_tt_path(tt, "units.index", path), error));
