@@ -17,7 +17,7 @@ static bool take_parts(so_talk *talk)
     int64_t layers[] = {c->speech ? c->bottom : 0, c->backbone, o->speaks ? c->top : 0};
     for (int i = 0; i < 3; i++) {
         *store[i] = (so_kv){NULL, o->kv, layers[i], kv, layers[i] || i == 0 ? n : 0, 0};
-        store[i]->data = so_arena_alloc(a, so_kv_bytes(o->kv, layers[i], kv, store[i]->capacity) + 1);
+        store[i]->data = so_arena_numbers(a, so_kv_bytes(o->kv, layers[i], kv, store[i]->capacity) + 1);
     }
     size_t row = (size_t)width * sizeof(so_real);
     talk->heard = so_arena_alloc(a, (size_t)n * sizeof *talk->heard);
