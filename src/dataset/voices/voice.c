@@ -214,7 +214,7 @@ static so_status speak(const char *text, const so_voice *voice, so_error *error)
 {
     spoken.count = 0;
     spoken.full = spoken.nomem = false;
-    srand(1); /* breath */
+    srand(1); /* breath; NOLINT(cert-msc32-c,cert-msc51-cpp): the same speech for the same words */
     SO_TRY(choose(voice, error));
     espeak->set_parameter(SO_ESPEAK_PARAMETER_RATE, voice->speed, 0);
     espeak->set_parameter(SO_ESPEAK_PARAMETER_PITCH, voice->pitch, 0);

@@ -225,7 +225,7 @@ INLINE ivec nibbles_of_two(const unsigned char *a, const unsigned char *b) /* 16
     __m512i all = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)a));
     all = _mm512_mask_broadcast_i32x4(all, 0xff00, _mm_loadu_si128((const __m128i *)b));
     __m512i down =
-        _mm512_setr_epi64(0, 0, 0x4000400040004ll, 0x4000400040004ll, 0, 0, 0x4000400040004ll, 0x4000400040004ll);
+        _mm512_setr_epi64(0, 0, 0x4000400040004LL, 0x4000400040004LL, 0, 0, 0x4000400040004LL, 0x4000400040004LL);
     return _mm512_and_si512(_mm512_srlv_epi16(all, down), _mm512_set1_epi8(15));
 }
 
@@ -292,7 +292,7 @@ INLINE ivec fifth_bits(const unsigned char *p)
 {
     int32_t word;
     memcpy(&word, p, 4);
-    __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101ll, 0x0202020202020202ll, 0x0303030303030303ll);
+    __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101LL, 0x0202020202020202LL, 0x0303030303030303LL);
     __m256i byte = _mm256_shuffle_epi8(_mm256_set1_epi32(word), spread),
             bit = _mm256_set1_epi64x((long long)0x8040201008040201ull);
     return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(byte, bit), bit), _mm256_set1_epi8(16));

@@ -77,7 +77,7 @@ INLINE void codes_across(so_type type, const unsigned char *w, __m512i c[4])
     __m512i f[2] = {_mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1), fifth),
                     _mm512_permutexvar_epi64(_mm512_setr_epi64(2, 2, 2, 2, 3, 3, 3, 3), fifth)};
     __m512i bit = _mm512_broadcast_i64x4(
-        _mm256_setr_epi64x(0x0101010101010101ll, 0x0404040404040404ll, 0x1010101010101010ll, 0x4040404040404040ll));
+        _mm256_setr_epi64x(0x0101010101010101LL, 0x0404040404040404LL, 0x1010101010101010LL, 0x4040404040404040LL));
     __m512i next = _mm512_add_epi8(bit, bit);
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++)
