@@ -1,5 +1,5 @@
 /* speech_tokenizer_v1.onnx, written: initialisers and the nodes that consume them, nothing that could run.
- * Source: spec/speech-codec.md 1.4; the protobuf wire format.
+ * Source: docs/files.md 4; the protobuf wire format.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  *     speech_tokenizer_v1.onnx or .safetensors        hearing
  *     flow.pt or .safetensors, hift.pt or .safetensors, spk2info.pt or .safetensors    speaking
  * or from the tensors "codec.*" of a GGUF file. Parts that are absent are absent; a part that is there must be whole.
- * Source: spec/speech-codec.md.
+ * Source: docs/model.md 7.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_CHECKPOINT_CODEC_H

@@ -1,7 +1,7 @@
 /* What a model is: its sizes, ids and habits, read from config.json or from the key-values of a GGUF file.
  *
  * One table names every field once, for both formats. Row counts of the tables and the parts that exist are taken from
- * the tensors, never from the configuration. Source: spec/stream-omni.md sections 1.1, 1.3, 1.4 and 2.5.
+ * the tensors, never from the configuration. Source: docs/model.md 2 and 3.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_CHECKPOINT_CONFIG_H

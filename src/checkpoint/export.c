@@ -1,7 +1,7 @@
 /* Exporting: the backbone and the vision tower as llama.cpp opens them.
  *
  * llama.cpp rotates neighbouring pairs where the published weights rotate halves, so that rows of query and key
- * matrices are reordered within each head. Source: spec/interfaces.md C.4; the key names of ggml's GGUF documentation.
+ * matrices are reordered within each head. Source: docs/files.md 2; the key names of ggml's GGUF documentation.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE

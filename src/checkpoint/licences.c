@@ -1,5 +1,5 @@
 /* What the licences of published weights ask to be said.
- * Source: spec/interfaces.md D.
+ * Source: the licences themselves (llama.com/llama3_1/license, and the model cards of the others).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "so_checkpoint.h"
 

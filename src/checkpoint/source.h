@@ -5,7 +5,7 @@
  * codec (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt, or the same as safetensors; also as codec/ below the
  * model), the vision tower where the model's files lack it (google/siglip-so400m-patch14-384); or from one GGUF file
  * written here. Nothing is copied: tensors lie in maps of the files, codec tensors under "codec.tokenizer.",
- * "codec.flow.", "codec.hift.". Source: spec/stream-omni.md 1 and 2, spec/speech-codec.md 1, 3 and 4.
+ * "codec.flow.", "codec.hift.". Source: docs/model.md 3, docs/files.md.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_CHECKPOINT_SOURCE_H

@@ -1,5 +1,5 @@
 /* From a picture's views to the vectors that stand for it in the backbone: the merge rules of several views.
- * Source: spec/stream-omni.md sections 3.4 and 3.5.
+ * Source: docs/model.md 4.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_PICTURE_H
 #define SO_ENGINE_PICTURE_H

@@ -1,5 +1,5 @@
 /* What was heard, from CTC labels.
- * Source: spec/stream-omni.md section 4.5.
+ * Source: docs/model.md 6.2.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_TRANSCRIPT_H
 #define SO_ENGINE_TRANSCRIPT_H

@@ -2,7 +2,7 @@
  *
  * Layout: "GGUF", version, counts, key-values, tensor infos, then the data, each tensor on a multiple of
  * general.alignment. GGUF lists dimensions fastest first; here they are row-major, dim[0] slowest, as everywhere.
- * Source: spec/interfaces.md C.4.
+ * Source: docs/files.md 2.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_FORMATS_GGUF_H

@@ -1,6 +1,6 @@
 /* ONNX files: weights and the graph's wiring, as far as it takes to know which weight is which.
  *
- * Source: the field numbers in spec/speech-codec.md 1.4; onnx.proto of ONNX 1.13 for the others; the protobuf wire
+ * Source: docs/files.md 4; onnx.proto of ONNX 1.13 for the others; the protobuf wire
  * format.
  *
  * SPDX-License-Identifier: Apache-2.0 */

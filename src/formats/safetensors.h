@@ -1,7 +1,7 @@
 /* safetensors: reading one file or a sharded folder, and writing one file.
  *
  * Layout: u64 length of the header, the header as JSON {"name": {"dtype", "shape", "data_offsets"}, "__metadata__":
- * {string: string}}, then the data without holes. Source: spec/interfaces.md C.2.
+ * {string: string}}, then the data without holes. Source: docs/files.md 1.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_FORMATS_SAFETENSORS_H

@@ -1,7 +1,7 @@
 /* The weights of CosyVoice's speech_tokenizer_v1.onnx under the names that S3Tokenizer gives them.
  *
  * The exporter names most weights by number, so that they are known by the node that consumes them; linear weights and
- * code vectors are stored transposed. Source: spec/speech-codec.md 1.4.
+ * code vectors are stored transposed. Source: docs/files.md 4.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_FORMATS_SPEECH_TOKENIZER_H

@@ -1,6 +1,6 @@
 /* PyTorch's zip files (.pt): the tensors and plain values of a saved dictionary, without running its pickle.
  *
- * Source: spec/speech-codec.md 3 and 4 (flow.pt, hift.pt, spk2info.pt), the files themselves.
+ * Source: docs/files.md 3.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_FORMATS_TORCHZIP_H

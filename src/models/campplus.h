@@ -3,10 +3,10 @@
  *     features [T, 80] ─ 2-D head: conv, 2 × 2 residual blocks, conv (frequency 80 to 10) ─ conv, stride 2 in time
  *         ─ 3 × (dense layers with context-aware masks, a layer that halves the channels) ─ mean and deviation ─ vector
  *
- * Features are Kaldi filterbanks less their mean over time (spec/speech-codec.md 2). For inference: batch norms use
+ * Features are Kaldi filterbanks less their mean over time (docs/model.md 7.5). For inference: batch norms use
  * their stored statistics.
  *
- * Source: spec/speech-codec.md 2; Wang et al. 2023, "CAM++".
+ * Source: docs/model.md 7.5; Wang et al. 2023, "CAM++".
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_CAMPPLUS_H

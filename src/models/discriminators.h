@@ -4,7 +4,7 @@
  *     waveform ─ complex spectrum of 2048, 1024, 512 samples ─ per band { 5 × (conv, leaky) } ─ bands joined ─ conv ─
  * verdicts
  *
- * Source: spec/speech-codec.md 7.2.
+ * Source: docs/model.md 7.6.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_DISCRIMINATORS_H

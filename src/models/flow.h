@@ -7,7 +7,7 @@
  *
  * Channels last everywhere: mels are [T, M] or [B, T, M].
  *
- * Source: spec/speech-codec.md 3, 7.1.
+ * Source: docs/model.md 7.2, 7.6.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_FLOW_H

@@ -3,7 +3,7 @@
  *     x ──┬─ RMSNorm ─ Q,K,V ─ RoPE ─ attention ─ O ─┬─(+)─┬─ RMSNorm ─ down(silu(gate) * up) ─┬─(+)── x'
  *         └──────────────────────────────────────────┘     └─────────────────────────────────┘
  *
- * Rows [R, D] belong to the sequences of an so_batch. Source: spec/stream-omni.md 2.1, 5.6.
+ * Rows [R, D] belong to the sequences of an so_batch. Source: docs/model.md 2, 5.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_LLAMA_H

@@ -1,5 +1,5 @@
 /* The projector between vision tower and backbone (mlp2x_gelu): Linear, exact GELU, Linear.
- * Source: spec/stream-omni.md 2.5, 3.3.
+ * Source: docs/model.md 4.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_PROJECTOR_H
 #define SO_MODELS_PROJECTOR_H

@@ -2,7 +2,7 @@
  *
  *     pixels [B, 3, S, S] ─ patches ─(+ positions)─ n × { x += attn(LN x); x += fc2(gelu_tanh(fc1(LN x))) } ─ [B P, D]
  *
- * Source: spec/stream-omni.md 2.5, 3.3.
+ * Source: docs/model.md 4.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_SIGLIP_H

@@ -7,7 +7,7 @@
  *
  * Rows behind the convolutions are packed: the frames of all recordings one after another, described by a so_batch.
  *
- * Source: spec/speech-codec.md 1.3, 7.3.
+ * Source: docs/model.md 7.1, 7.6.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_SPEECH_TOKENIZER_H

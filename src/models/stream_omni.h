@@ -7,7 +7,7 @@
  *
  * Each stack has its own key/value store and its own positions. Layer order of a top layer: self-attention,
  * alignment-based fusion (cross-attention into the last W text tokens), feed-forward. Source: paper figures 2 and 3;
- * spec/stream-omni.md 2-5.
+ * docs/model.md 3 to 6.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_STREAM_OMNI_H

@@ -1,6 +1,6 @@
 /* Alignment of speech units and text: forced alignment on CTC posteriors, and the windows of text that each unit sees.
  *
- * Source: paper section 3.1.2 and eq. 6; spec/stream-omni.md 5.3 and 7.2: with N units' text heard, generation has
+ * Source: paper section 3.1.2 and eq. 6; docs/model.md 6.3 and 8: with N units' text heard, generation has
  * produced N + K text tokens and the top layers see the last W of them.
  *
  * SPDX-License-Identifier: Apache-2.0 */

@@ -6,7 +6,7 @@
  *      prompt and answer's units ─ BOTTOM ─ TOP (windows of the answer's text by forced alignment) ─ units
  *
  * All samples of a micro-batch stand in one ragged batch: no row is padding. Heads are applied only to rows that have
- * something to learn. Source: paper 3.2; spec/stream-omni.md 4, 5, 7.
+ * something to learn. Source: paper 3.2; docs/model.md 6, 8.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_LESSON_H

@@ -2,7 +2,7 @@
  *
  * Forward results may be off by ten times the reference's own rounding noise, which golden.json tells for every tensor
  * (at least 2e-6 of the largest value); ids not at all.
- * Source: README of the reference folder; spec/speech-codec.md.
+ * Source: README of the reference folder; docs/model.md 7.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>

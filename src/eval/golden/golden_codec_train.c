@@ -2,7 +2,7 @@
  *
  * Gradients of weights are compared in relative L2, the worst of them against ten times what a float32 run of the
  * reference was off; the others in absolute terms, as results are.
- * Source: README of the reference folder; spec/speech-codec.md 7.
+ * Source: README of the reference folder; docs/model.md 7.6.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>

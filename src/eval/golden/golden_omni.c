@@ -1,5 +1,5 @@
 /* A checkpoint of Stream-Omni against reference numbers: every case, every stage.
- * Source: README of the reference folder; spec/stream-omni.md 3-5.
+ * Source: README of the reference folder; docs/model.md 4 to 6.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Speed of the encoders and of the codec at their published sizes, with random weights.
  *
- * Source of the sizes: spec/stream-omni.md 2.5, spec/speech-codec.md 1.3, 3, 4.
+ * Source of the sizes: docs/model.md 4, 7.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Speed of the language model and of the speech layers at published sizes, with random weights of any stored type.
  *
- * Source of the sizes: spec/stream-omni.md 1.1, 2; Llama 3.1 8B and 3.2 1B.
+ * Source of the sizes: docs/model.md 2; Llama 3.1 8B and 3.2 1B.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE

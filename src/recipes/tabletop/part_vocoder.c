@@ -280,7 +280,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     return loss;
 }
 
-/* Player 0 sings, player 1 judges (spec/speech-codec.md 7.2). */
+/* Player 0 sings, player 1 judges (docs/model.md 7.6). */
 static so_tensor *contest(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
