@@ -40,15 +40,30 @@ so_status so_transfer_check(int n, char *const *from, const char *to, int64_t sp
     return SO_OK;
 }
 
+/* Whether a model lacks nothing and only holds more than is known. */
+static bool only_extra(const char *report)
+{
+    for (const char *line = report; *line; line += strcspn(line, "\n"), line += *line == '\n')
+        if (strncmp(line, "extra:", 6) != 0) return false;
+    return *report != 0;
+}
+
 void so_transfer_report(const so_convert_result *r, so_status status, bool dropped)
 {
     char size[32], count[32];
     if (r->report && status != SO_OK && strchr(r->report, '\n') != strrchr(r->report, '\n'))
-        fprintf(stderr, "%s", r->report);
+        so_cli_put(stderr, r->report, strlen(r->report), true);
+    if (r->report && status == SO_ERR_FORMAT && only_extra(r->report))
+        fprintf(stderr, "note: --drop-extra leaves out tensors that no network uses\n");
     if (status != SO_OK) return;
-    if (r->report && dropped) fprintf(stderr, "left out, used by no network:\n%s", r->report);
-    printf("%s: %s, %s parameters, %s", r->path, r->name, so_cli_count((double)r->parameters, count),
-           so_cli_size(r->bytes, size));
+    if (r->report && dropped) {
+        fprintf(stderr, "left out, used by no network:\n");
+        so_cli_put(stderr, r->report, strlen(r->report), true);
+    }
+    so_cli_put(stdout, r->path, strlen(r->path), false);
+    printf(": ");
+    so_cli_put(stdout, r->name, strlen(r->name), false);
+    printf(", %s parameters, %s", so_cli_count((double)r->parameters, count), so_cli_size(r->bytes, size));
     if (r->files > 1) printf(" in %lld files", (long long)r->files);
     printf("\n");
 }
@@ -56,7 +71,9 @@ void so_transfer_report(const so_convert_result *r, so_status status, bool dropp
 static void note(void *context, const char *line)
 {
     (void)context;
-    fprintf(stderr, "note: %s\n", line);
+    fprintf(stderr, "note: ");
+    so_cli_put(stderr, line, strlen(line), true);
+    fprintf(stderr, "\n");
 }
 
 static bool is_gguf(const char *path)

@@ -12,12 +12,14 @@ static int run(int argc, char **argv)
     const char *out = NULL, *split = NULL, *form_name = NULL;
     so_convert_options o = {.step = so_transfer_step};
     int64_t threads = 0;
+    bool drop = false;
     const so_option options[] = {
         {"output", SO_OPTION_TEXT, &out, "PATH", "the GGUF file or the folder to write; also -o"},
         {"as", SO_OPTION_TEXT, &form_name, "FORM", "llama, mmproj or safetensors"},
         {"type", SO_OPTION_TEXT, &o.type, "TYPE", "of matrices: f32, f16, bf16, q8_0; as they are when not given"},
         {"tokenizer", SO_OPTION_TEXT, &o.tokenizer, "PATH", "the model's tokenizer, when that lies elsewhere"},
         {"split", SO_OPTION_TEXT, &split, "SIZE", "files of at most this size each: 4G, 500M"},
+        {"drop-extra", SO_OPTION_FLAG, &drop, NULL, "leave out tensors that no network uses"},
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
         {0},
     };
@@ -31,6 +33,7 @@ static int run(int argc, char **argv)
     so_convert_result result = {0};
     so_bar bar;
     o.threads = (int)threads;
+    o.drop_extra = drop;
     o.context = &bar;
     so_bar_start(&bar, "exporting", "MB");
     so_status s = so_transfer_bytes(split, &o.split, &error);
@@ -38,7 +41,7 @@ static int run(int argc, char **argv)
     if (s == SO_OK) s = so_transfer_check(n, argv, out, o.split, &error);
     if (s == SO_OK) s = so_export((const char *const *)argv, n, out, (so_export_form)form, &o, &result, &error);
     so_bar_end(&bar);
-    so_transfer_report(&result, s, false);
+    so_transfer_report(&result, s, drop);
     so_convert_result_clear(&result);
     return so_cli_end(s, &error);
 }

@@ -47,7 +47,7 @@ static so_status open_any(opened *o, const char *path, so_error *error)
     *o = (opened){.path = path};
     SO_TRY(so_operand_check_model(path, error));
     if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) SO_TRY(first_bytes(path, magic, error));
-    if (memcmp(magic, "GGUF", 4) == 0) {
+    if (memcmp(magic, "GGUF", 4) == 0 || ends(path, ".gguf")) {
         o->kind = "GGUF";
         SO_TRY(so_gguf_open(&o->gguf, path, error));
         o->views = so_gguf_views(o->gguf);

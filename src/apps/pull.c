@@ -9,6 +9,7 @@
 #include "apps/transfer.h"
 #include "apps/verbs.h"
 #include "base/file.h"
+#include "base/plain.h"
 #include "formats/safetensors.h"
 #include "net/hub.h"
 
@@ -99,6 +100,7 @@ static so_status room(const char *cache, double bytes, so_error *error)
 static so_status get_all(pull *p, const so_hub *hub, so_fetcher *fetcher, so_hub_list *list, so_error *error)
 {
     char size[32];
+    int64_t bare = 0; /* files without a hash */
     p->before = p->total = 0;
     for (int64_t i = 0; i < list->count; i++)
         if (so_hub_wants(list->file[i].path)) p->total += (double)list->file[i].size;
@@ -114,10 +116,17 @@ static so_status get_all(pull *p, const so_hub *hub, so_fetcher *fetcher, so_hub
         if (!so_hub_wants(file->path)) continue;
         status = so_hub_get(hub, fetcher, list, file, &fetched, error);
         p->before += (double)file->size;
-        if (status == SO_OK && !p->quiet)
-            printf("  %-40s %10s  %s\n", file->path, so_cli_size((double)file->size, size),
-                   fetched ? "fetched" : "there already");
+        if (status == SO_OK && !p->quiet) {
+            char plain[1100];
+            so_plain(plain, sizeof plain, file->path, strlen(file->path), false);
+            printf("  %-40s %10s  %s%s\n", plain, so_cli_size((double)file->size, size),
+                   fetched ? "fetched" : "there already", file->hash[0] ? "" : ", no hash listed");
+        }
+        bare += status == SO_OK && !file->hash[0];
     }
+    if (bare)
+        fprintf(stderr, "note: %s lists no hash for %lld of its files; only their sizes were checked\n", hub->repo,
+                (long long)bare);
     so_bar_end(&p->bar);
     return status == SO_OK ? so_hub_finish(hub, list, error) : status;
 }
@@ -159,7 +168,12 @@ static void show_card(const char *folder)
     snprintf(path, sizeof path, "%s/README.md", folder);
     if (so_file_read(path, 16 << 20, &text, &size, NULL) != SO_OK) return;
     char *line = strncmp(text, "license:", 8) == 0 ? text : strstr(text, "\nlicense:");
-    if (line) printf("its model card says: %.*s\n", (int)strcspn(line + (*line == '\n'), "\n"), line + (*line == '\n'));
+    if (line) {
+        line += *line == '\n';
+        printf("its model card says: ");
+        so_cli_put(stdout, line, strcspn(line, "\r\n"), false);
+        printf("\n");
+    }
     free(text);
 }
 

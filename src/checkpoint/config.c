@@ -329,13 +329,30 @@ static int64_t rows_of(const so_views *views, const char *name)
     return view && view->n_dims == 2 ? view->dim[0] : 0;
 }
 
+/* Trainers leave words before every name: the one before the name that is missing is told. */
+static so_status no_table(const so_views *views, so_error *error)
+{
+    static const char name[] = "model.embed_tokens.weight";
+    size_t n = sizeof name - 1;
+    for (int64_t i = 0; i < views->count; i++) {
+        const char *found = views->view[i].name;
+        size_t length = strlen(found);
+        if (length > n && strcmp(found + length - n, name) == 0)
+            return so_fail(error, SO_ERR_MISSING,
+                           "'%s' is missing, there is '%.200s': the checkpoint was saved from within a wrapper "
+                           "(DistributedDataParallel, torch.compile or PEFT); save the model inside it",
+                           name, found);
+    }
+    return so_fail(error, SO_ERR_MISSING, "'%s' is missing", name);
+}
+
 so_status so_setup_measure(so_setup *setup, const so_views *views, so_error *error)
 {
     so_omni_config *c = &setup->omni;
     c->text_rows = rows_of(views, "model.embed_tokens.weight");
     c->audio_rows = rows_of(views, "model.audio_embed_tokens.weight");
     c->speech = c->audio_rows > 0;
-    if (!c->text_rows) return so_fail(error, SO_ERR_MISSING, "'model.embed_tokens.weight' is missing");
+    if (!c->text_rows) return no_table(views, error);
     /* A file without any tensor of the tower is one for text and speech. */
     if (c->vision && !so_views_find(views, "model.mm_projector.0.weight")) c->vision = false;
     return SO_OK;

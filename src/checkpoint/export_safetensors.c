@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "checkpoint/export.h"
 
@@ -201,12 +203,63 @@ static so_status write_texts(so_convert_job *job, const char *out, so_error *err
     return status;
 }
 
+static const group groups[] = {{"codec.tokenizer.", "/codec", "speech_tokenizer_v1", false},
+                               {"codec.flow.", "/codec", "flow", false},
+                               {"codec.hift.", "/codec", "hift", false},
+                               {"", "", "model", true}};
+
+/* SO_ERR_IO unless the disk below which `out` will lie has room for so many bytes. */
+static so_status check_room(const char *out, double bytes, so_error *error)
+{
+    char at[PATH];
+    struct statvfs disk;
+    snprintf(at, sizeof at, "%.4000s", out);
+    while (statvfs(at, &disk) != 0) { /* the nearest folder that is there already */
+        char *slash = strrchr(at, '/');
+        if (!slash && statvfs(".", &disk) != 0) return SO_OK; /* not told: found out by writing */
+        if (!slash) break;
+        slash[slash == at] = 0;
+        if (slash == at && statvfs("/", &disk) != 0) return SO_OK;
+        if (slash == at) break;
+    }
+    double left = (double)disk.f_bavail * (double)disk.f_frsize;
+    if (bytes <= left) return SO_OK;
+    return so_fail(error, SO_ERR_IO, "'%s' wants %.2f GB and the disk has %.2f GB left", out, bytes / 1e9, left / 1e9);
+}
+
+/* Everything that can be known before the first byte is written: every tensor has a type that the format knows, and the
+ * whole has room. */
+static so_status check_all(so_convert_job *job, const char *out, so_error *error)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        so_copy_clear(&job->list);
+        SO_TRY(add_group(job, &groups[i], error));
+        for (int64_t k = 0; k < job->list.count; k++) bytes += (double)job->list.item[k].bytes;
+    }
+    so_copy_clear(&job->list);
+    return check_room(out, bytes, error);
+}
+
+/* Files of the target would take the place of those that are being read. */
+static so_status check_apart(const char *const *in, int n, const char *out, so_error *error)
+{
+    static const char *const below[] = {"", "/codec"};
+    for (int i = 0; i < n * 4; i++) {
+        char from[PATH + 8], to[PATH + 8];
+        struct stat a, b;
+        snprintf(from, sizeof from, "%.4000s%s", in[i / 4], below[i & 1]);
+        snprintf(to, sizeof to, "%.4000s%s", out, below[i >> 1 & 1]);
+        if (stat(from, &a) == 0 && stat(to, &b) == 0 && S_ISDIR(a.st_mode) && a.st_dev == b.st_dev &&
+            a.st_ino == b.st_ino)
+            return so_fail(error, SO_ERR_ARG, "'%s' is what is read, expected another folder to write to", to);
+    }
+    return SO_OK;
+}
+
 so_status so_export_safetensors(so_convert_job *job, const char *out, so_error *error)
 {
-    static const group groups[] = {{"codec.tokenizer.", "/codec", "speech_tokenizer_v1", false},
-                                   {"codec.flow.", "/codec", "flow", false},
-                                   {"codec.hift.", "/codec", "hift", false},
-                                   {"", "", "model", true}};
+    SO_TRY(check_all(job, out, error));
     SO_TRY(so_make_folder(out, error));
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) SO_TRY(write_group(job, &groups[i], out, error));
     if (job->source.codec.speaks) SO_TRY(write_voices(job, out, error));
@@ -229,6 +282,8 @@ so_status so_export(const char *const *in, int n, const char *out, so_export_for
                     const so_convert_options *options, so_convert_result *result, so_error *error)
 {
     so_convert_job job;
+    *result = (so_convert_result){0};
+    if (form == SO_EXPORT_SAFETENSORS) SO_TRY(check_apart(in, n, out, error));
     so_status status = so_convert_job_open(&job, in, n, options, result, error);
     if (status == SO_OK)
         status = form == SO_EXPORT_SAFETENSORS ? so_export_safetensors(&job, out, error)

@@ -129,6 +129,12 @@ static so_status open_codec(so_model *model, const char *path, const so_model_op
     if (!source.folder && !model->gguf) source.folder = beside(below, path, "codec")[0] ? below : path;
     SO_TRY(so_codec_open(&model->codec, &source, error));
     const so_codec *c = &model->codec;
+    if (options->codec && !c->hears && !c->speaks)
+        return so_fail(
+            error, SO_ERR_MISSING,
+            "'%s' holds no part of a speech codec (speech_tokenizer_v1.onnx, flow.pt with hift.pt, or the same as "
+            ".safetensors)",
+            options->codec);
     if (c->hears && model->setup.omni.speech && c->tokenizer.config.codes > model->units)
         return so_fail(error, SO_ERR_FORMAT, "the codec hears %lld units, the model knows %lld",
                        (long long)c->tokenizer.config.codes, (long long)model->units);

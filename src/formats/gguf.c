@@ -76,7 +76,8 @@ static so_status take_text(cursor *c, so_span *text, so_error *error)
     uint64_t length = 0;
     SO_TRY(take(c, &length, 8, error));
     if (length > c->size - c->at)
-        return so_fail(error, SO_ERR_FORMAT, "a string of %llu bytes at byte %zu of a file of %zu",
+        return so_fail(error, SO_ERR_FORMAT,
+                       "a string of %llu bytes at byte %zu of a file of %zu: it was cut, or is damaged",
                        (unsigned long long)length, c->at, c->size);
     *text = (so_span){(const char *)c->data + c->at, (size_t)length};
     c->at += (size_t)length;
@@ -105,8 +106,9 @@ static so_status take_items(so_gguf *gguf, cursor *c, so_gguf_array *array, so_e
 {
     size_t least = array->type == SO_GGUF_STRING ? 8 : type_sizes[array->type];
     if ((uint64_t)array->n > (c->size - c->at) / least)
-        return so_fail(error, SO_ERR_FORMAT, "%lld items of type %s at byte %zu of a file of %zu", (long long)array->n,
-                       type_names[array->type], c->at, c->size);
+        return so_fail(error, SO_ERR_FORMAT,
+                       "%lld items of type %s at byte %zu of a file of %zu: it was cut, or is damaged",
+                       (long long)array->n, type_names[array->type], c->at, c->size);
     array->data = c->data + c->at;
     if (array->type == SO_GGUF_STRING) return take_strings(gguf, c, array, error);
     if (array->type == SO_GGUF_BOOL)

@@ -91,7 +91,8 @@ static so_status next(message *m, field *f, so_error *error)
                        (size_t)(m->at - m->file));
     }
     if (length > (size_t)(m->end - m->at))
-        return so_fail(error, SO_ERR_FORMAT, "protobuf: a field of %llu bytes at byte %zu, %zu are left",
+        return so_fail(error, SO_ERR_FORMAT,
+                       "protobuf: a field of %llu bytes at byte %zu, %zu are left: the file was cut, or is damaged",
                        (unsigned long long)length, (size_t)(m->at - m->file), (size_t)(m->end - m->at));
     f->bytes = (so_span){(const char *)m->at, (size_t)length};
     m->at += length;

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "formats/safetensors.h"
 
+#include <dirent.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,7 +158,7 @@ static so_status read_shard(so_safetensors *file, shard *into, const void *bytes
     SO_TRY(so_refuse_stranger(bytes, size, "a safetensors file", error));
     if (size < 8) return so_fail(error, SO_ERR_FORMAT, "%zu bytes, expected at least the 8 of a header length", size);
     memcpy(&length, data, 8);
-    const char *what = length > HEADER_MAX || length > size - 8 || data[8] != '{' ? so_guess(bytes, size) : NULL;
+    const char *what = size > 8 && data[8] != '{' ? so_guess(bytes, size) : NULL;
     if (what) return so_fail(error, SO_ERR_FORMAT, "%s, expected a safetensors file", what);
     if (length > HEADER_MAX)
         return so_fail(error, SO_ERR_LIMIT, "header of %llu bytes, expected at most %d", (unsigned long long)length,
@@ -285,6 +286,26 @@ static so_status open_index(so_safetensors *file, const char *path, so_error *er
     return status;
 }
 
+static int ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* The first file of a folder, by name, that holds weights under another name. */
+static bool other_weights(const char *path, char found[256])
+{
+    static const char *const endings[] = {".safetensors", ".bin", ".pth", ".gguf"};
+    DIR *folder = opendir(path);
+    found[0] = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+            if (ends_with(entry->d_name, endings[i]) && (!found[0] || strcmp(entry->d_name, found) < 0))
+                snprintf(found, 256, "%s", entry->d_name);
+    if (folder) closedir(folder);
+    return found[0] != 0;
+}
+
 static so_status open_folder(so_safetensors *file, const char *path, so_error *error)
 {
     static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
@@ -301,13 +322,11 @@ static so_status open_folder(so_safetensors *file, const char *path, so_error *e
     }
     if (unfinished[0])
         return so_fail(error, SO_ERR_MISSING, "'%.300s' is a download that was not finished", unfinished);
+    char other[256];
+    if (other_weights(path, other))
+        return so_fail(error, SO_ERR_MISSING, "'%.300s' holds neither %s nor %s; there is '%s'%s", path, names[0],
+                       names[1], other, strstr(other, "-of-") ? ", a shard without the index" : "");
     return so_fail(error, SO_ERR_MISSING, "'%s' holds neither %s nor %s", path, names[0], names[1]);
-}
-
-static int ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
 }
 
 static so_status open_path(so_safetensors **out, const char *path, int align, so_error *error)

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "net/hub.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -39,9 +40,14 @@ static bool decent(const char *path)
     return true;
 }
 
-static bool hexadecimal(const char *text, size_t length)
+/* A hash of so many digits into `out`, in lower case; "sha256:" and the like before it are left out. */
+static bool hexadecimal(const char *text, size_t length, char out[65])
 {
-    return text && strlen(text) == length && strspn(text, "0123456789abcdef") == length;
+    const char *colon = text ? strchr(text, ':') : NULL;
+    if (colon) text = colon + 1;
+    if (!text || strlen(text) != length || strspn(text, "0123456789abcdefABCDEF") != length) return false;
+    for (size_t i = 0; i <= length; i++) out[i] = (char)tolower((unsigned char)text[i]);
+    return true;
 }
 
 static so_status add(so_hub_list *list, const char *path, const json_t *size, const char *sha256, const char *sha1,
@@ -64,11 +70,8 @@ static so_status add(so_hub_list *list, const char *path, const json_t *size, co
     *file = (so_hub_file){.path = strdup(path), .size = json_integer_value(size)};
     if (!file->path) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of files");
     list->count++;
-    file->lfs = hexadecimal(sha256, 64);
-    if (file->lfs)
-        strcpy(file->hash, sha256);
-    else if (hexadecimal(sha1, 40))
-        strcpy(file->hash, sha1);
+    file->lfs = hexadecimal(sha256, 64, file->hash);
+    if (!file->lfs && !hexadecimal(sha1, 40, file->hash)) file->hash[0] = 0;
     return SO_OK;
 }
 
@@ -101,9 +104,9 @@ so_status so_hub_read_tree(so_hub_list *list, const char *json, so_error *error)
         const char *type = json_string_value(json_object_get(one, "type"));
         const json_t *lfs = json_object_get(one, "lfs");
         const char *sha256 = json_string_value(json_object_get(lfs, "oid"));
+        if (!sha256) sha256 = json_string_value(json_object_get(lfs, "sha256"));
         const json_t *size = json_is_object(lfs) ? json_object_get(lfs, "size") : json_object_get(one, "size");
         if (status != SO_OK || !type || strcmp(type, "file") != 0) continue;
-        if (sha256 && strncmp(sha256, "sha256:", 7) == 0) sha256 += 7;
         status = add(list, json_string_value(json_object_get(one, "path")), size, sha256,
                      json_is_object(lfs) ? NULL : json_string_value(json_object_get(one, "oid")), error);
     }
@@ -125,8 +128,11 @@ so_status so_hub_read_files(so_hub_list *list, const char *json, so_error *error
     {
         const char *type = json_string_value(json_object_get(one, "Type"));
         if (status != SO_OK || (type && strcmp(type, "tree") == 0)) continue;
+        /* "Id" is git's name of the blob, of large files that of a pointer to them */
+        bool large = json_is_true(json_object_get(one, "IsLFS"));
         status = add(list, json_string_value(json_object_get(one, "Path")), json_object_get(one, "Size"),
-                     json_string_value(json_object_get(one, "Sha256")), NULL, error);
+                     json_string_value(json_object_get(one, "Sha256")),
+                     large ? NULL : json_string_value(json_object_get(one, "Id")), error);
     }
     json_decref(root);
     return status;
@@ -280,6 +286,57 @@ static bool whole(const char *path, const so_hub_file *file)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == file->size;
 }
 
+/* What is known of a file on disk: one line of the list "<repository>/.stream-omni-checked" for each that was hashed.
+ */
+static bool mark_of(const char *path, const so_hub_file *file, char mark[1300])
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return false;
+    snprintf(mark, 1300, "%s %lld %lld.%09ld %s\n", file->hash, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+             st.st_mtim.tv_nsec, file->path);
+    return true;
+}
+
+static const char *list_of(const char *folder, char path[PATH + 64])
+{
+    snprintf(path, PATH + 64, "%s/.stream-omni-checked", folder);
+    return path;
+}
+
+static void note_checked(const char *folder, const char *path, const so_hub_file *file)
+{
+    char mark[1300], list[PATH + 64];
+    FILE *out = mark_of(path, file, mark) ? fopen(list_of(folder, list), "ae") : NULL;
+    if (!out) return; /* it is hashed again next time */
+    fputs(mark, out);
+    fclose(out);
+}
+
+static bool was_checked(const char *folder, const char *path, const so_hub_file *file)
+{
+    char mark[1300], list[PATH + 64], *text = NULL;
+    size_t size;
+    if (!mark_of(path, file, mark) || so_file_read(list_of(folder, list), 16 << 20, &text, &size, NULL) != SO_OK)
+        return false;
+    const char *found = strstr(text, mark);
+    bool known = found && (found == text || found[-1] == '\n');
+    free(text);
+    return known;
+}
+
+/* Whether a file that lies under its own name, not under that of its hash, is the one listed: another version may have
+ * as many bytes. */
+static bool is_listed(const char *folder, const char *path, const so_hub_file *file)
+{
+    char hex[65];
+    so_fetch_file want = {.hash = file->hash, .kind = file->lfs ? SO_SHA256 : SO_SHA1, .git = !file->lfs};
+    if (!whole(path, file)) return false;
+    if (!file->hash[0] || was_checked(folder, path, file)) return true;
+    if (so_fetch_hash(path, &want, hex, NULL) != SO_OK || strcmp(hex, file->hash) != 0) return false;
+    note_checked(folder, path, file);
+    return true;
+}
+
 static so_status get_to(const so_hub *hub, so_fetcher *fetcher, const so_hub_list *list, const so_hub_file *file,
                         const char *path, so_error *error)
 {
@@ -320,9 +377,14 @@ so_status so_hub_get(const so_hub *hub, so_fetcher *fetcher, const so_hub_list *
     *fetched = false;
     SO_TRY(so_hub_folder(hub, list, folder, error));
     snprintf(place, sizeof place, "%s/%s", folder, file->path);
-    if (whole(place, file)) return SO_OK;
+    bool named = hub->kind == SO_HUB_MODELSCOPE || !file->hash[0]; /* else the blob is called by its hash */
+    if (named ? is_listed(folder, place, file) : whole(place, file)) return SO_OK;
     *fetched = true;
-    if (hub->kind == SO_HUB_MODELSCOPE || !file->hash[0]) return get_to(hub, fetcher, list, file, place, error);
+    if (named) {
+        SO_TRY(get_to(hub, fetcher, list, file, place, error));
+        if (file->hash[0]) note_checked(folder, place, file);
+        return SO_OK;
+    }
     repo_folder(hub, repo);
     snprintf(blob, sizeof blob, "%s/blobs/%s", repo, file->hash);
     if (whole(blob, file))

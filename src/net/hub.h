@@ -17,7 +17,7 @@ typedef enum so_hub_kind { SO_HUB_HUGGINGFACE, SO_HUB_MODELSCOPE } so_hub_kind;
 typedef struct so_hub_file {
     char *path; /* in the repository: relative, without "..", checked */
     int64_t size;
-    char hash[65]; /* "" when the hub tells none */
+    char hash[65]; /* lower case; "" when the hub tells none, and only the size can be checked */
     bool lfs;      /* the hash is SHA-256 of the bytes, else git's SHA-1 of the blob */
 } so_hub_file;
 
@@ -48,7 +48,7 @@ so_status so_hub_ask(const so_hub *hub, so_fetcher *fetcher, so_hub_list *list, 
 bool so_hub_wants(const char *path);
 /* Folder that holds the repository's files once they are fetched; "" when the hub was never asked (offline). */
 so_status so_hub_folder(const so_hub *hub, const so_hub_list *list, char out[4096], so_error *error);
-/* Fetches one file into the cache unless it is there, whole. *fetched says which. */
+/* Fetches one file into the cache unless it is there, whole and with the listed hash. *fetched says which. */
 so_status so_hub_get(const so_hub *hub, so_fetcher *fetcher, const so_hub_list *list, const so_hub_file *file,
                      bool *fetched, so_error *error);
 /* After all files: notes which commit the revision stood for. */

@@ -12,6 +12,7 @@ the real hubs' do. FAULTS is a list of words joined by commas:
   token=T     requests without "Authorization: Bearer T" are answered 401
   short       sizes in the list are one byte larger than the files
   climb       the list holds "../../outside"
+  bare        the lists hold no hashes
 Every request is a line of LOG: address, method, path, range, whether a token came along.
 
 SPDX-License-Identifier: Apache-2.0
@@ -50,7 +51,9 @@ def listed(repo, path):
     size = len(data) + ("short" in FAULTS)
     entry = {"type": "file", "path": path, "size": size,
              "oid": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()}
-    if len(data) > 65536:
+    if "bare" in FAULTS:
+        del entry["oid"]
+    elif len(data) > 65536:
         entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": size, "pointerSize": 130}
     return entry
 
@@ -134,7 +137,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
             if path == f"/api/v1/models/{repo}/repo/files":
                 return self.json({"Code": 200, "Data": {"Files": [
                     {"Path": p, "Name": os.path.basename(p), "Type": "blob", "Size": len(content(repo, p)),
-                     "Sha256": hashlib.sha256(content(repo, p)).hexdigest()} for p in sorted(files(repo))]}})
+                     **({} if "bare" in FAULTS else {"Sha256": hashlib.sha256(content(repo, p)).hexdigest()})}
+                    for p in sorted(files(repo))]}})
             name = query.get("FilePath", [""])[0]
             prefix = f"/{repo}/resolve/{COMMIT}/"
             if path.startswith(prefix):

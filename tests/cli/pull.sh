@@ -36,6 +36,18 @@ pull --quiet
 grep -c -E 'resolve|FilePath|cdn' log
 kill $hub
 
+echo "== a file of another version with as many bytes is fetched anew; hashes that are not listed are told"
+serve none
+place=.cache/modelscope/hub/models/b/codec
+for f in config.json flow.pt; do printf x | dd of=$place/$f bs=1 seek=100 conv=notrunc 2>/dev/null; done
+pull | grep -E 'config.json|\.pt|speech_tok'
+for f in config.json flow.pt; do cmp there/codec/$f $place/$f; done
+kill $hub
+serve bare
+pull --quiet --cache bare
+pull --cache bare | grep -c 'there already, no hash listed'
+kill $hub
+
 echo "== licences come first"
 serve busy
 pull --cache fresh | sed -n 1,2p

@@ -40,6 +40,39 @@ static void trees_are_read(void **state)
     so_hub_list_clear(&list);
 }
 
+/* Both hubs, every place and spelling; the name of a pointer is no hash of the file. */
+static void hashes_of_every_kind(void **state)
+{
+    (void)state;
+    static const char upper[] = "ABCDEF0123456789012345678901234567890123456789012345678901234567";
+    static const char lower[] = "abcdef0123456789012345678901234567890123456789012345678901234567";
+    so_hub_list list = {0};
+    so_error error;
+    char text[2000];
+    snprintf(text, sizeof text,
+             "[{\"type\": \"file\", \"path\": \"a\", \"size\": 1, \"lfs\": {\"oid\": \"sha256:%s\", \"size\": 2}},"
+             " {\"type\": \"file\", \"path\": \"b\", \"size\": 1, \"oid\": \"" GIT "\", \"lfs\": {\"sha256\": \"%s\", "
+             "\"size\": 2}},"
+             " {\"type\": \"file\", \"path\": \"c\", \"size\": 1, \"oid\": \"" GIT "\", \"lfs\": {\"size\": 2}}]",
+             upper, lower);
+    CHECK_OK(so_hub_read_tree(&list, text, &error), error);
+    assert_string_equal(list.file[0].hash, lower);
+    assert_string_equal(list.file[1].hash, lower);
+    assert_true(list.file[0].lfs && list.file[1].lfs);
+    assert_string_equal(list.file[2].hash, "");
+    so_hub_list_clear(&list);
+    CHECK_OK(so_hub_read_files(&list,
+                               "{\"Data\": {\"Files\": [{\"Path\": \"a\", \"Size\": 7, \"Id\": \"" GIT
+                               "\", \"IsLFS\": false},"
+                               " {\"Path\": \"b\", \"Size\": 7, \"Id\": \"" GIT "\", \"IsLFS\": true}]}}",
+                               &error),
+             error);
+    assert_string_equal(list.file[0].hash, GIT);
+    assert_false(list.file[0].lfs);
+    assert_string_equal(list.file[1].hash, "");
+    so_hub_list_clear(&list);
+}
+
 static void bad_answers_are_refused(void **state)
 {
     (void)state;
@@ -137,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trees_are_read),
+        cmocka_unit_test(hashes_of_every_kind),
         cmocka_unit_test(bad_answers_are_refused),
         cmocka_unit_test(wanted_files),
         cmocka_unit_test(caches_are_the_usual_ones),
