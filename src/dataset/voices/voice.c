@@ -315,7 +315,10 @@ static so_status speak_apart(const char *text, const so_voice *voice, int16_t **
     if (pipe2(ends, O_CLOEXEC) != 0) return so_fail(error, SO_ERR_IO, "cannot open a pipe: %s", strerror(errno));
     pid_t child = fork();
     int why = errno;
-    if (child == 0) speak_in_child(ends[1], text, voice);
+    if (child == 0) {
+        close(ends[0]); /* else it would never learn that nobody listens any more */
+        speak_in_child(ends[1], text, voice);
+    }
     close(ends[1]);
     if (child < 0) {
         close(ends[0]);
