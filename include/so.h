@@ -67,8 +67,8 @@ typedef struct so_model_info {
     const char *name, *path;
     int64_t parameters, text_rows, audio_rows, units;
     int width, bottom, backbone, top;
-    int hears, sees, speaks;           /* takes speech units; takes pictures; gives audio (speech layers and a codec) */
-    int has_ears;                      /* takes audio: the codec has a speech tokenizer */
+    int takes_units, sees, speaks;     /* takes speech units; takes pictures; gives audio (speech layers and a codec) */
+    int takes_audio;                   /* takes audio: the codec has a speech tokenizer */
     const char *voice;                 /* name of the voice it speaks with; "" when it has none */
     int picture_side, picture_vectors; /* pixels; backbone positions per picture */
     const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
@@ -80,7 +80,7 @@ typedef struct so_save_options {
                                they are in memory */
     const char *types;      /* file of rules "PATTERN TYPE", asked before those of `type`; NULL: none */
     const char *importance; /* file that so_calibration_save wrote, for types below q8_0; NULL: none */
-    void (*note)(void *context, const char *line); /* hears of matrices that could not have their type; may be NULL */
+    void (*note)(void *context, const char *line); /* is told of matrices that could not have their type; may be NULL */
     void *context;
 } so_save_options;
 /* Writes the whole model (configuration, tokenizer, weights) as one GGUF file, which appears whole or not at all.

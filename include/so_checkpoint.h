@@ -20,7 +20,7 @@ typedef struct so_convert_options {
     const char *type;       /* of matrices, as so_save_options has it; NULL: as they are stored */
     const char *types;      /* file of rules "PATTERN TYPE", asked before those of `type`; NULL: none */
     const char *importance; /* file that so_calibration_save wrote, for types below q8_0; NULL: none */
-    void (*note)(void *context, const char *line); /* hears of matrices that could not have their type; may be NULL */
+    void (*note)(void *context, const char *line); /* is told of matrices that could not have their type; may be NULL */
     const char *tokenizer;                         /* folder or file of the tokenizer; NULL: where the model is */
     const char *name;                              /* general.name; NULL: the configuration's, else the folder's */
     const char *speaker; /* the voice to speak with; NULL: the codec's English woman, else the first */

@@ -43,7 +43,7 @@ typedef void (*so_golden_fn)(void *context, const so_golden_check *check);
 
 /* Runs everything that a folder of reference numbers holds: one laid out like stream-omni-tiny (a checkpoint in model/,
  * golden.json, golden.safetensors, optionally golden-f64.safetensors, whose tighter bars are then used) or like
- * cosyvoice-tiny; told apart by their contents. `each` (may be NULL) hears of every comparison. A status other than
+ * cosyvoice-tiny; told apart by their contents. `each` (may be NULL) is told of every comparison. A status other than
  * SO_OK means that the comparison itself could not be made; deviations are counted in result->failed. `options` may be
  * NULL. */
 so_status so_golden_run(const char *folder, const so_golden_options *options, so_golden_fn each, void *context,

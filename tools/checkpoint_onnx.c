@@ -113,7 +113,7 @@ static const char prefix[] = "codec.tokenizer.";
 /* Lengths come before what they measure: one walk counts, the next writes. */
 static int walk_tensors(const made *m, FILE *out, size_t *total)
 {
-    const so_views *views = &m->roll->views;
+    const so_views *views = &m->manifest->views;
     for (int64_t i = 0; i < views->count; i++) {
         const so_view *v = &views->view[i];
         stored s;
@@ -140,8 +140,8 @@ int so_write_onnx(const char *path, const made *m)
     size_t node_bytes, bytes = 0;
     FILE *f = open_memstream(&nodes, &node_bytes);
     if (!f) return -1;
-    for (int64_t i = 0; i < m->roll->views.count; i++) {
-        const char *name = m->roll->views.view[i].name;
+    for (int64_t i = 0; i < m->manifest->views.count; i++) {
+        const char *name = m->manifest->views.view[i].name;
         stored s;
         if (strncmp(name, prefix, sizeof prefix - 1) != 0) continue;
         place(name + sizeof prefix - 1, i, &s);

@@ -153,7 +153,7 @@ int so_write_torch(const char *path, const made *m, const char *prefix)
 {
     archive a;
     bytes pickle = {0};
-    const so_views *views = &m->roll->views;
+    const so_views *views = &m->manifest->views;
     size_t length = strlen(prefix);
     if (open_archive(&a, path) != 0 || !(pickle.out = open_memstream(&pickle.data, &pickle.size))) return -1;
     fputs("\x80\x02"

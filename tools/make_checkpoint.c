@@ -47,8 +47,8 @@ static const float *normals(void)
 
 void so_made_numbers(const made *m, int64_t i, int64_t at, int64_t n, float *out)
 {
-    const so_view *v = &m->roll->views.view[i];
-    const so_bind_row *row = &m->roll->row[i];
+    const so_view *v = &m->manifest->views.view[i];
+    const so_bind_row *row = &m->manifest->row[i];
     const float *table = normals();
     int64_t fan = v->n_dims > 1 ? so_view_elements(v) / v->dim[0] : 1;
     float scale = (float)(row->init == SO_INIT_FAN_IN ? row->scale / sqrt((double)fan) : row->scale);
@@ -65,7 +65,7 @@ int so_made_write(const made *m, int64_t i, int half, FILE *out, uint32_t *crc)
 {
     static float numbers[PIECE];
     static uint16_t halves[PIECE];
-    int64_t elements = so_view_elements(&m->roll->views.view[i]);
+    int64_t elements = so_view_elements(&m->manifest->views.view[i]);
     for (int64_t at = 0; at < elements; at += PIECE) {
         int64_t n = elements - at < PIECE ? elements - at : PIECE;
         so_made_numbers(m, i, at, n, numbers);
@@ -233,7 +233,7 @@ static int write_shard(const made *m, const char *path, int64_t first, int64_t e
     so_error error = {0};
     so_status status = so_safetensors_create(&w, NULL, &error);
     for (int64_t i = first; i < end && status == SO_OK; i++) {
-        const so_view *v = &m->roll->views.view[i];
+        const so_view *v = &m->manifest->views.view[i];
         if (is_model(v)) status = so_safetensors_declare(w, v->name, SO_BF16, v->n_dims, v->dim, &error);
     }
     if (status == SO_OK) status = so_safetensors_head(w, &head, &bytes, &error);
@@ -241,7 +241,7 @@ static int write_shard(const made *m, const char *path, int64_t first, int64_t e
     FILE *f = status == SO_OK ? fopen(path, "wb") : NULL;
     int bad = !f || fwrite(head, 1, bytes, f) != bytes;
     for (int64_t i = first; i < end && !bad; i++)
-        if (is_model(&m->roll->views.view[i])) bad = so_made_write(m, i, 1, f, NULL);
+        if (is_model(&m->manifest->views.view[i])) bad = so_made_write(m, i, 1, f, NULL);
     free(head);
     if (f && fclose(f) != 0) bad = 1;
     if (bad) fprintf(stderr, "%s: %s\n", path, status == SO_OK ? "cannot be written" : error.text);
@@ -250,7 +250,7 @@ static int write_shard(const made *m, const char *path, int64_t first, int64_t e
 
 static int write_model(const made *m, const char *model, int64_t limit)
 {
-    const so_views *views = &m->roll->views;
+    const so_views *views = &m->manifest->views;
     int64_t cut[1024], shards = 0, used = 0, total = 0;
     for (int64_t i = 0; i < views->count; i++) {
         int64_t bytes = is_model(&views->view[i]) ? (int64_t)views->view[i].bytes / 2 : 0;
@@ -285,10 +285,10 @@ static int write_model(const made *m, const char *model, int64_t limit)
 
 /* ---- all of it */
 
-static so_status make_roll(const plan *p, so_roll *roll, char *config, size_t size, so_error *error)
+static so_status make_manifest(const plan *p, so_manifest *manifest, char *config, size_t size, so_error *error)
 {
     so_setup setup;
-    so_codec codec = {.hears = true, .speaks = true};
+    so_codec codec = {.has_tokenizer = true, .has_vocoder = true};
     json_t *json = p->tiny ? json_loads(tiny_codec, 0, NULL) : NULL;
     config_text(p, config, size);
     so_status status = so_setup_parse(&setup, config, NULL, error);
@@ -296,7 +296,7 @@ static so_status make_roll(const plan *p, so_roll *roll, char *config, size_t si
     setup.omni.audio_rows = p->pieces + 256 + p->units;
     setup.omni.speech = setup.omni.vision = true;
     if (status == SO_OK) status = so_codec_sizes(&codec, json, error);
-    if (status == SO_OK) status = so_source_roll(&setup, &codec, NULL, roll, error);
+    if (status == SO_OK) status = so_source_manifest(&setup, &codec, NULL, manifest, error);
     json_decref(json);
     return status;
 }
@@ -305,12 +305,12 @@ static int make(const plan *p, const char *folder, uint64_t seed)
 {
     static const char *const voices[] = {"中文女", "英文女", "英文男"};
     char config[4096], model[2048], codec[2048], path[4096];
-    so_roll roll = {0};
+    so_manifest manifest = {0};
     so_error error = {0};
-    made m = {&roll, seed};
+    made m = {&manifest, seed};
     snprintf(model, sizeof model, "%s/model", folder);
     snprintf(codec, sizeof codec, "%s/codec", folder);
-    if (make_roll(p, &roll, config, sizeof config, &error) != SO_OK || so_make_folder(model, &error) != SO_OK ||
+    if (make_manifest(p, &manifest, config, sizeof config, &error) != SO_OK || so_make_folder(model, &error) != SO_OK ||
         so_make_folder(codec, &error) != SO_OK) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
@@ -326,7 +326,7 @@ static int make(const plan *p, const char *folder, uint64_t seed)
     snprintf(path, sizeof path, "%s/spk2info.pt", codec);
     bad = bad || so_write_voices(path, voices, 3, 192, seed);
     bad = bad || write_text(model, "config.json", config);
-    so_roll_clear(&roll);
+    so_manifest_clear(&manifest);
     return bad;
 }
 

@@ -41,7 +41,7 @@ static double x_of(double seconds) { return LEFT + seconds * PER_SECOND; }
 static void draw_wave(so_canvas *c, const band *b, int top)
 {
     double middle = top + WAVE / 2.0, largest = 0.05;
-    so_draw_line(c, &(so_line){LEFT, middle, c->w - LEFT, middle, 1}, 200, 205, 215);
+    so_draw_line(c, &(so_stroke){LEFT, middle, c->w - LEFT, middle, 1}, 200, 205, 215);
     for (int64_t i = 0; i < b->samples; i++) largest = fmax(largest, fabs((double)b->pcm[i]));
     for (int x = LEFT; x < c->w - LEFT; x++) {
         int64_t from = (int64_t)((x - LEFT) / (double)PER_SECOND * b->rate);
@@ -94,7 +94,7 @@ static int draw_band(so_canvas *c, const band *b, int top)
     for (int tick = 0; x_of(tick * 0.5) < c->w - LEFT; tick++) {
         char label[16];
         snprintf(label, sizeof label, "%.1f s", tick * 0.5);
-        so_draw_line(c, &(so_line){x_of(tick * 0.5), top + TITLE, x_of(tick * 0.5), top + TITLE + WAVE, 1}, 225, 228,
+        so_draw_line(c, &(so_stroke){x_of(tick * 0.5), top + TITLE, x_of(tick * 0.5), top + TITLE + WAVE, 1}, 225, 228,
                      235);
         if (tick) so_draw_text(c, (int)x_of(tick * 0.5) + 3, top + TITLE, 1, label, 150, 155, 165);
     }

@@ -272,9 +272,9 @@ static so_status run_all(bench *b, so_error *error)
         so_status (*run)(bench *b, double *x, so_error *error);
     } part[] = {
         {"see", b->info.sees, bench_see},
-        {"hear", b->info.has_ears, bench_hear},
+        {"hear", b->info.takes_audio, bench_hear},
         {"text", 1, bench_text},
-        {"units", b->info.hears, bench_units},
+        {"units", b->info.takes_units, bench_units},
         {"voice", b->info.speaks, bench_voice},
         {"synthesize", b->info.speaks, bench_synthesize},
     };

@@ -35,7 +35,7 @@ static void clear_sample(sample *s)
 }
 
 /* Takes text and data over, also when it fails. */
-static so_status add(so_samples *all, so_report_part part, so_error *error)
+static so_status add(so_sample_list *all, so_report_part part, so_error *error)
 {
     so_report_part *grown = realloc(all->part, (size_t)(all->n + 1) * sizeof *grown);
     if (!grown || !part.text) {
@@ -49,17 +49,18 @@ static so_status add(so_samples *all, so_report_part part, so_error *error)
     return SO_OK;
 }
 
-void so_samples_clear(so_samples *samples)
+void so_samples_clear(so_sample_list *samples)
 {
     for (int i = 0; i < samples->n; i++) {
         free(so_mutable(samples->part[i].text));
         free(so_mutable(samples->part[i].data));
     }
     free(samples->part);
-    *samples = (so_samples){0};
+    *samples = (so_sample_list){0};
 }
 
-static so_status add_picture(so_samples *all, const char *caption, const so_image *image, int width, so_error *error)
+static so_status add_picture(so_sample_list *all, const char *caption, const so_image *image, int width,
+                             so_error *error)
 {
     so_report_part part = {.kind = SO_REPORT_PICTURE, .type = "image/png", .width = width};
     unsigned char *png;
@@ -69,7 +70,8 @@ static so_status add_picture(so_samples *all, const char *caption, const so_imag
     return add(all, part, error);
 }
 
-static so_status add_sound(so_samples *all, const char *caption, const float *x, size_t n, int rate, so_error *error)
+static so_status add_sound(so_sample_list *all, const char *caption, const float *x, size_t n, int rate,
+                           so_error *error)
 {
     so_report_part part = {.kind = SO_REPORT_SOUND, .type = "audio/flac"};
     unsigned char *flac;
@@ -79,7 +81,7 @@ static so_status add_sound(so_samples *all, const char *caption, const float *x,
     return add(all, part, error);
 }
 
-static so_status add_rows(so_samples *all, const sample *s, so_error *error)
+static so_status add_rows(so_sample_list *all, const sample *s, so_error *error)
 {
     const so_answer *a = &s->answer;
     so_report_part part = {.kind = SO_REPORT_ROWS};
@@ -96,7 +98,7 @@ static so_status add_rows(so_samples *all, const sample *s, so_error *error)
     return add(all, part, error);
 }
 
-static so_status add_sample(so_samples *all, const sample *s, int64_t number, so_error *error)
+static so_status add_sample(so_sample_list *all, const sample *s, int64_t number, so_error *error)
 {
     char name[32], caption[128];
     const so_answer *a = &s->answer;
@@ -156,7 +158,7 @@ done:
     return status;
 }
 
-so_status so_samples_make(so_samples *all, const so_setting *setting, int64_t n, uint64_t seed, so_error *error)
+so_status so_samples_make(so_sample_list *all, const so_setting *setting, int64_t n, uint64_t seed, so_error *error)
 {
     so_model *model = NULL;
     so_report_part about = {.kind = SO_REPORT_TEXT};

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "apps/exchange.h"
-#include "apps/speaker.h"
+#include "apps/loudspeaker.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"
 #include "base/error.h"

@@ -40,7 +40,7 @@ static int stages(void)
 static int report(const char *folder, const char *html, const so_setting *setting, int64_t n, uint64_t seed)
 {
     so_error error = {0};
-    so_samples samples = {0};
+    so_sample_list samples = {0};
     const char *told = html;
     so_status status = so_output_settle(&html, &error);
     if (status == SO_OK && setting->model) status = so_samples_make(&samples, setting, n, seed, &error);

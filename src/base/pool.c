@@ -2,10 +2,10 @@
  *
  * A loop is open while tasks are left. Workers that are awake enter it; the caller works too, closes it, and waits only
  * for those who are inside: on a busy machine a worker that the system has not yet run costs nothing. Each thread has a
- * lane, a run of neighbouring tasks, so that it reads memory in one stream (two threads that take tasks in turn read a
- * tenth to a fifth less of it); who is done with his own takes from the lanes of others. Workers spin for a short while
- * after a loop (the next op usually follows within microseconds) and then sleep on a condition variable; so does the
- * caller when somebody inside takes long.
+ * range, a run of neighbouring tasks, so that it reads memory in one stream (two threads that take tasks in turn read a
+ * tenth to a fifth less of it); who is done with his own takes from the ranges of others. Workers spin for a short
+ * while after a loop (the next op usually follows within microseconds) and then sleep on a condition variable; so does
+ * the caller when somebody inside takes long.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
@@ -20,10 +20,10 @@
 enum { SPINS = 4000, MAX_THREADS = 256, OPEN = 1 << 16, INSIDE = OPEN - 1, STACK = 2 << 20 };
 
 /* Tasks that one thread takes first. */
-typedef struct lane {
+typedef struct range {
     _Alignas(64) atomic_int_fast64_t next;
     int64_t end;
-} lane;
+} range;
 
 /* A thread of the pool. It allocates and frees nothing by itself: the first such call would give it a heap of its own,
  * 64 MB of addresses with glibc. */
@@ -35,7 +35,7 @@ typedef struct worker {
 
 struct so_pool {
     int threads;
-    lane *lanes;     /* [threads] */
+    range *ranges;   /* [threads] */
     worker *workers; /* [threads], the first not used */
     pthread_mutex_t turn, lock;
     pthread_cond_t wake, done;
@@ -59,7 +59,7 @@ static void run_tasks(so_pool *pool, int thread)
 {
     inside = pool;
     for (int i = 0; i < pool->threads; i++) {
-        lane *from = &pool->lanes[(thread + i) % pool->threads];
+        range *from = &pool->ranges[(thread + i) % pool->threads];
         while (atomic_load_explicit(&from->next, memory_order_relaxed) < from->end) {
             int64_t task = atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed);
             if (task < from->end) pool->fn(pool->context, task, thread);
@@ -131,8 +131,8 @@ so_status so_pool_open(so_pool **out, int threads, so_error *error)
         return so_fail(error, SO_ERR_ARG, "%d threads asked for, expected 0 (all cores) to %d", threads, MAX_THREADS);
     if (threads == 0) threads = cores();
     so_pool *pool = calloc(1, sizeof *pool);
-    if (pool) pool->lanes = aligned_alloc(64, (size_t)threads * sizeof *pool->lanes);
-    if (!pool || !pool->lanes) {
+    if (pool) pool->ranges = aligned_alloc(64, (size_t)threads * sizeof *pool->ranges);
+    if (!pool || !pool->ranges) {
         free(pool);
         return so_fail(error, SO_ERR_NOMEM, "no memory for a thread pool");
     }
@@ -199,7 +199,7 @@ void so_pool_close(so_pool **p)
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->turn);
     free(pool->workers);
-    free(pool->lanes);
+    free(pool->ranges);
     free(pool);
     *p = NULL;
 }
@@ -216,8 +216,8 @@ void so_pool_for(so_pool *pool, int64_t tasks, so_pool_fn fn, void *context)
     pool->fn = fn;
     pool->context = context;
     for (int i = 0; i < pool->threads; i++) {
-        atomic_store_explicit(&pool->lanes[i].next, tasks * i / pool->threads, memory_order_relaxed);
-        pool->lanes[i].end = tasks * (i + 1) / pool->threads;
+        atomic_store_explicit(&pool->ranges[i].next, tasks * i / pool->threads, memory_order_relaxed);
+        pool->ranges[i].end = tasks * (i + 1) / pool->threads;
     }
     open_loop(pool);
     run_tasks(pool, 0);

@@ -8,34 +8,34 @@
 #include "base/quantise.h"
 #include "checkpoint/source.h"
 
-static so_status roll_codec(const so_codec *codec, so_binder *binder, so_error *error)
+static so_status list_codec(const so_codec *codec, so_binder *binder, so_error *error)
 {
     so_speech_tokenizer ears;
     so_flow *flow = calloc(1, sizeof *flow);
     so_hift *hift = calloc(1, sizeof *hift);
     so_status status = flow && hift ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a list of weights");
-    if (status == SO_OK && codec->hears)
+    if (status == SO_OK && codec->has_tokenizer)
         status = so_speech_tokenizer_bind(&ears, &codec->tokenizer.config, "codec.tokenizer.", binder, error);
-    if (status == SO_OK && codec->speaks)
+    if (status == SO_OK && codec->has_vocoder)
         status = so_flow_bind(flow, &codec->flow.config, "codec.flow.", binder, error);
-    if (status == SO_OK && codec->speaks)
+    if (status == SO_OK && codec->has_vocoder)
         status = so_hift_bind(hift, &codec->hift.config, "codec.hift.", binder, error);
     free(flow);
     free(hift);
     return status;
 }
 
-so_status so_source_roll(const so_setup *setup, const so_codec *codec, const so_views *found, so_roll *roll,
-                         so_error *error)
+so_status so_source_manifest(const so_setup *setup, const so_codec *codec, const so_views *found, so_manifest *manifest,
+                             so_error *error)
 {
     so_store store;
     so_omni *net = calloc(1, sizeof *net);
     if (!net) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of weights");
     so_status status = so_store_open(&store, 0, error); /* layer arrays only */
-    so_binder binder = {.store = &store, .source = found, .roll = roll};
+    so_binder binder = {.store = &store, .source = found, .manifest = manifest};
     if (status == SO_OK) status = so_omni_bind(net, &setup->omni, &binder, error);
     binder.group = NULL;
-    if (status == SO_OK) status = roll_codec(codec, &binder, error);
+    if (status == SO_OK) status = list_codec(codec, &binder, error);
     so_store_close(&store);
     free(net);
     return status;
@@ -102,15 +102,15 @@ static void hold(list *l, const so_view *found, const so_view *expected, bool bl
     }
 }
 
-static void compare(list *l, const so_source *s, const so_roll *roll)
+static void compare(list *l, const so_source *s, const so_manifest *manifest)
 {
-    const so_views *want = &roll->views;
+    const so_views *want = &manifest->views;
     char text[160];
     for (int64_t i = 0; i < want->count; i++) {
         const so_view *expected = &want->view[i], *found = so_views_find(&s->views, expected->name);
         if (found) {
             hold(l, found, expected, s->gguf != NULL);
-        } else if (!roll->row[i].optional) {
+        } else if (!manifest->row[i].optional) {
             l->missing++;
             fprintf(l->out, "missing: %s %s\n", expected->name, shape_text(expected, text, sizeof text));
         }
@@ -125,18 +125,18 @@ static void compare(list *l, const so_source *s, const so_roll *roll)
 
 so_status so_source_check(const so_source *source, bool drop_extra, char **report, so_error *error)
 {
-    so_roll roll = {0};
+    so_manifest manifest = {0};
     list l = {0};
     size_t size = 0;
     *report = NULL;
-    so_status status = so_source_roll(&source->setup, &source->codec, &source->views, &roll, error);
+    so_status status = so_source_manifest(&source->setup, &source->codec, &source->views, &manifest, error);
     if (status == SO_OK && !(l.out = open_memstream(report, &size)))
         status = so_fail(error, SO_ERR_NOMEM, "no memory for a report");
     if (status == SO_OK) {
-        compare(&l, source, &roll);
+        compare(&l, source, &manifest);
         fclose(l.out);
     }
-    so_roll_clear(&roll);
+    so_manifest_clear(&manifest);
     if (status != SO_OK) return status;
     int64_t wrong = l.missing + l.shapes + l.types + (drop_extra ? 0 : l.extra);
     if (*report && size == 0) {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "formats/speech_tokenizer.h"
+#include "formats/onnx_tokenizer.h"
 
 enum { PATH = 4096 };
 
@@ -305,7 +305,7 @@ static so_status bind_ears(so_codec *codec, const so_codec_source *source, const
     SO_TRY(so_binder_finish(&binder, "the speech tokenizer", error));
     if (source->bf16) SO_TRY(so_store_lay_bf16(&codec->ears.store, NULL, kernels_of(source), source->pool, error));
     if (source->gguf) so_store_forget(&codec->ears.store, s->ears);
-    codec->hears = true;
+    codec->has_tokenizer = true;
     SO_TRY(so_mel_open(&codec->mel, SO_MEL_WHISPER, error));
     if (so_mel_bins(codec->mel) != config.mels)
         return so_fail(error, SO_ERR_UNSUPPORTED, "a speech tokenizer of %lld mel bins, expected %d",
@@ -331,7 +331,7 @@ static so_status bind_mouth(so_codec *codec, const so_codec_source *source, cons
     SO_TRY(so_hift_fold(&codec->hift, kernels_of(source), &codec->hift_part.store.memory, error));
     if (source->bf16)
         SO_TRY(so_hift_lay_bf16(&codec->hift, kernels_of(source), &codec->hift_part.store.memory, source->pool, error));
-    codec->speaks = true;
+    codec->has_vocoder = true;
     return SO_OK;
 }
 

@@ -1,4 +1,4 @@
-/* The speech codec of a model: the tokenizer that hears, the flow and the vocoder that speak.
+/* The speech codec of a model: the tokenizer of what is heard, the flow and the vocoder of what is said.
  *
  * Read from a folder with config.json (sizes; absent: the published ones) and
  *     speech_tokenizer_v1.onnx or .safetensors        hearing
@@ -33,9 +33,9 @@ typedef struct so_codec_part {
 } so_codec_part;
 
 typedef struct so_codec {
-    bool hears, speaks;
-    bool trims;   /* the tokenizer wants speech without silence before and after it */
-    char *config; /* the text of config.json; NULL: published sizes */
+    bool has_tokenizer, has_vocoder; /* the speech tokenizer; flow and vocoder */
+    bool trims;                      /* the tokenizer wants speech without silence before and after it */
+    char *config;                    /* the text of config.json; NULL: published sizes */
     so_codec_part ears, flow_part, hift_part;
     so_speech_tokenizer tokenizer;
     so_flow flow;
@@ -62,7 +62,7 @@ void so_codec_part_close(so_codec_part *part);
 /* The networks' sizes from a config.json (NULL: the published ones). */
 so_status so_codec_sizes(so_codec *codec, const json_t *json, so_error *error);
 
-/* A folder or file without any part gives a codec that neither hears nor speaks. */
+/* A folder or file without any part gives a codec with neither tokenizer nor vocoder. */
 so_status so_codec_open(so_codec *codec, const so_codec_source *source, so_error *error);
 /* Accepts a zeroed codec. */
 void so_codec_close(so_codec *codec);

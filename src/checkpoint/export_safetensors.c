@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include "checkpoint/export.h"
+#include "checkpoint/export_gguf.h"
 
 enum { PATH = 4096 };
 
@@ -21,14 +21,14 @@ typedef struct group {
 static so_status add_group(so_convert_job *job, const group *g, so_error *error)
 {
     so_source *s = &job->source;
-    so_roll roll = {0};
-    so_status status = so_source_roll(&s->setup, &s->codec, &s->views, &roll, error);
+    so_manifest manifest = {0};
+    so_status status = so_source_manifest(&s->setup, &s->codec, &s->views, &manifest, error);
     size_t length = strlen(g->prefix);
     for (int64_t i = 0; i < s->views.count && status == SO_OK; i++) {
         const so_view *v = &s->views.view[i];
         bool codec = strncmp(v->name, "codec.", 6) == 0;
         if (strncmp(v->name, g->prefix, length) != 0 || (codec && !length)) continue;
-        if (!so_views_find(&roll.views, v->name)) continue;
+        if (!so_views_find(&manifest.views, v->name)) continue;
         so_type type = codec ? v->type : so_convert_type(job, v);
         if (so_type_about(type)->block > 1)
             status = so_fail(error, SO_ERR_UNSUPPORTED,
@@ -37,7 +37,7 @@ static so_status add_group(so_convert_job *job, const group *g, so_error *error)
         else
             status = so_convert_add(job, v->name + length, v, type, 0, error);
     }
-    so_roll_clear(&roll);
+    so_manifest_clear(&manifest);
     return status;
 }
 
@@ -194,7 +194,8 @@ static so_status write_texts(so_convert_job *job, const char *out, so_error *err
     char path[PATH], *config = NULL;
     snprintf(path, sizeof path, "%.3900s/tokenizer.json", out);
     SO_TRY(so_tokenizer_save_json(s->tokenizer, path, error));
-    if (s->codec.hears || s->codec.speaks) SO_TRY(write_text(out, "codec/config.json", s->codec.config, error));
+    if (s->codec.has_tokenizer || s->codec.has_vocoder)
+        SO_TRY(write_text(out, "codec/config.json", s->codec.config, error));
     for (int i = SO_SOURCE_TEXTS - 1; i > 0; i--) SO_TRY(write_text(out, so_source_text_name[i], s->text[i], error));
     if (s->text[0]) return write_text(out, so_source_text_name[0], s->text[0], error);
     SO_TRY(so_setup_print(&s->setup, &config, error));
@@ -262,7 +263,7 @@ so_status so_export_safetensors(so_convert_job *job, const char *out, so_error *
     SO_TRY(check_all(job, out, error));
     SO_TRY(so_make_folder(out, error));
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) SO_TRY(write_group(job, &groups[i], out, error));
-    if (job->source.codec.speaks) SO_TRY(write_voices(job, out, error));
+    if (job->source.codec.has_vocoder) SO_TRY(write_voices(job, out, error));
     SO_TRY(write_texts(job, out, error));
     snprintf(job->result->path, sizeof job->result->path, "%.4000s", out);
     return SO_OK;

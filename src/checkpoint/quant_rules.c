@@ -21,7 +21,7 @@
 
 static const struct {
     const char *name, *table;
-} mixes[] = {
+} rule_sets[] = {
     {"f32", "* f32\n"},
     {"bf16", "codec.* f16\n* bf16\n"},
     {"f16", "* f16\n"},
@@ -34,7 +34,7 @@ static const struct {
     {"q4_0", HEADS("q6_k", "q5_k") PARTS("q8_0") "* q4_0\n"},
     {"q5_0", HEADS("q6_k", "q6_k") PARTS("q8_0") "* q5_0\n"},
 };
-enum { MIXES = sizeof mixes / sizeof *mixes, TABLE_MAX = 1 << 20 };
+enum { RULE_SETS = sizeof rule_sets / sizeof *rule_sets, TABLE_MAX = 1 << 20 };
 
 typedef struct rule {
     char *pattern;
@@ -52,7 +52,7 @@ typedef struct fall {
     int64_t width, count;
 } fall;
 
-struct so_mixture {
+struct so_quant_rules {
     bool keep;
     rule *rules;
     int64_t n_rules, rules_capacity;
@@ -63,9 +63,12 @@ struct so_mixture {
     so_safetensors *importance;
 };
 
-const char *so_mixture_names(void) { return "f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0 or q5_0"; }
+const char *so_quant_rules_names(void)
+{
+    return "f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0 or q5_0";
+}
 
-static so_status add_rule(so_mixture *m, char *line, const char *where, int number, so_error *error)
+static so_status add_rule(so_quant_rules *m, char *line, const char *where, int number, so_error *error)
 {
     char *save, *pattern = strtok_r(line, " \t\r", &save);
     if (!pattern || *pattern == '#') return SO_OK;
@@ -87,7 +90,7 @@ static so_status add_rule(so_mixture *m, char *line, const char *where, int numb
     return SO_OK;
 }
 
-static so_status add_table(so_mixture *m, const char *text, size_t size, const char *where, so_error *error)
+static so_status add_table(so_quant_rules *m, const char *text, size_t size, const char *where, so_error *error)
 {
     if (memchr(text, 0, size)) return so_fail(error, SO_ERR_FORMAT, "%s is not text", where);
     char *copy = strndup(text, size), *next = copy;
@@ -101,7 +104,7 @@ static so_status add_table(so_mixture *m, const char *text, size_t size, const c
     return status;
 }
 
-static so_status add_file(so_mixture *m, const char *path, so_error *error)
+static so_status add_file(so_quant_rules *m, const char *path, so_error *error)
 {
     char *text;
     size_t size;
@@ -111,14 +114,15 @@ static so_status add_file(so_mixture *m, const char *path, so_error *error)
     return status;
 }
 
-static so_status add_mix(so_mixture *m, const char *name, so_error *error)
+static so_status add_mix(so_quant_rules *m, const char *name, so_error *error)
 {
-    for (int i = 0; i < MIXES; i++)
-        if (strcmp(mixes[i].name, name) == 0) return add_table(m, mixes[i].table, strlen(mixes[i].table), name, error);
-    return so_fail(error, SO_ERR_ARG, "type '%.40s', expected %s", name, so_mixture_names());
+    for (int i = 0; i < RULE_SETS; i++)
+        if (strcmp(rule_sets[i].name, name) == 0)
+            return add_table(m, rule_sets[i].table, strlen(rule_sets[i].table), name, error);
+    return so_fail(error, SO_ERR_ARG, "type '%.40s', expected %s", name, so_quant_rules_names());
 }
 
-static so_status check_importance(const so_mixture *m, const char *path, so_error *error)
+static so_status check_importance(const so_quant_rules *m, const char *path, so_error *error)
 {
     const so_views *views = so_safetensors_views(m->importance);
     for (int64_t i = 0; i < views->count; i++)
@@ -127,7 +131,7 @@ static so_status check_importance(const so_mixture *m, const char *path, so_erro
     return SO_OK;
 }
 
-static so_status open_mixture(so_mixture *m, const so_save_options *o, so_error *error)
+static so_status open_rules(so_quant_rules *m, const so_save_options *o, so_error *error)
 {
     m->keep = !o->type && !o->types;
     if (o->types) SO_TRY(add_file(m, o->types, error));
@@ -137,24 +141,24 @@ static so_status open_mixture(so_mixture *m, const so_save_options *o, so_error 
     return check_importance(m, o->importance, error);
 }
 
-so_status so_mixture_open(so_mixture **out, const so_save_options *options, so_error *error)
+so_status so_quant_rules_open(so_quant_rules **out, const so_save_options *options, so_error *error)
 {
     static const so_save_options none;
     *out = NULL;
-    so_mixture *m = calloc(1, sizeof *m);
+    so_quant_rules *m = calloc(1, sizeof *m);
     if (!m) return so_fail(error, SO_ERR_NOMEM, "no memory for a table of types");
-    so_status status = open_mixture(m, options ? options : &none, error);
+    so_status status = open_rules(m, options ? options : &none, error);
     if (status == SO_OK)
         *out = m;
     else
-        so_mixture_close(&m);
+        so_quant_rules_close(&m);
     return status;
 }
 
-void so_mixture_close(so_mixture **mixture)
+void so_quant_rules_close(so_quant_rules **rules)
 {
-    if (!mixture || !*mixture) return;
-    so_mixture *m = *mixture;
+    if (!rules || !*rules) return;
+    so_quant_rules *m = *rules;
     for (int64_t i = 0; i < m->n_rules; i++) free(m->rules[i].pattern);
     for (int64_t i = 0; i < m->n_stacks; i++) free(m->stacks[i].prefix);
     so_safetensors_close(&m->importance);
@@ -162,7 +166,7 @@ void so_mixture_close(so_mixture **mixture)
     free(m->stacks);
     free(m->falls);
     free(m);
-    *mixture = NULL;
+    *rules = NULL;
 }
 
 /* "model.layers.12.mlp..." is layer 12 of the stack "model.layers."; false where there is no number. */
@@ -176,7 +180,7 @@ static bool layer_of(const char *name, size_t *prefix, int64_t *layer)
     return *end == '.' && *layer < 1 << 20;
 }
 
-static stack *stack_of(const so_mixture *m, const char *name, size_t prefix)
+static stack *stack_of(const so_quant_rules *m, const char *name, size_t prefix)
 {
     for (int64_t i = 0; i < m->n_stacks; i++)
         if (strlen(m->stacks[i].prefix) == prefix && strncmp(m->stacks[i].prefix, name, prefix) == 0)
@@ -184,7 +188,7 @@ static stack *stack_of(const so_mixture *m, const char *name, size_t prefix)
     return NULL;
 }
 
-so_status so_mixture_learn(so_mixture *m, const char *name, so_error *error)
+so_status so_quant_rules_learn(so_quant_rules *m, const char *name, so_error *error)
 {
     size_t prefix;
     int64_t layer;
@@ -202,7 +206,7 @@ so_status so_mixture_learn(so_mixture *m, const char *name, so_error *error)
 }
 
 /* Whether a layer is one of the `some`: the first and last eighth, and every third between. */
-static bool is_some(const so_mixture *m, const char *name)
+static bool is_some(const so_quant_rules *m, const char *name)
 {
     size_t prefix;
     int64_t layer;
@@ -213,7 +217,7 @@ static bool is_some(const so_mixture *m, const char *name)
     return layer < edge || layer >= s->layers - edge || (layer - edge) % 3 == 2 || s->layers < 3;
 }
 
-static void note_fall(so_mixture *m, so_type wanted, so_type got, int64_t width)
+static void note_fall(so_quant_rules *m, so_type wanted, so_type got, int64_t width)
 {
     so_error ignored;
     for (int64_t i = 0; i < m->n_falls; i++)
@@ -225,7 +229,7 @@ static void note_fall(so_mixture *m, so_type wanted, so_type got, int64_t width)
     m->falls[m->n_falls++] = (fall){wanted, got, width, 1};
 }
 
-static so_type that_fits(so_mixture *m, so_type wanted, int64_t width)
+static so_type that_fits(so_quant_rules *m, so_type wanted, int64_t width)
 {
     so_type got = wanted;
     if (width % so_type_about(got)->block) got = wanted == SO_Q4_K ? SO_Q5_0 : SO_Q8_0;
@@ -234,7 +238,7 @@ static so_type that_fits(so_mixture *m, so_type wanted, int64_t width)
     return got;
 }
 
-so_type so_mixture_type(so_mixture *m, const char *name, so_type stored, int n_dims, const int64_t *dim)
+so_type so_quant_rules_type(so_quant_rules *m, const char *name, so_type stored, int n_dims, const int64_t *dim)
 {
     so_type type = stored;
     if (n_dims < 2) return SO_F32;
@@ -249,13 +253,13 @@ so_type so_mixture_type(so_mixture *m, const char *name, so_type stored, int n_d
     return strncmp(name, "codec.", 6) != 0 && so_type_about(stored)->block == 1 ? stored : SO_F16;
 }
 
-const float *so_mixture_importance(const so_mixture *m, const char *name, int64_t k)
+const float *so_quant_rules_importance(const so_quant_rules *m, const char *name, int64_t k)
 {
     const so_view *view = m->importance ? so_views_find(so_safetensors_views(m->importance), name) : NULL;
     return view && view->dim[0] == k ? view->data : NULL;
 }
 
-void so_mixture_tell(const so_mixture *m, void (*note)(void *context, const char *line), void *context)
+void so_quant_rules_tell(const so_quant_rules *m, void (*note)(void *context, const char *line), void *context)
 {
     for (int64_t i = 0; i < m->n_falls && note; i++) {
         const fall *f = &m->falls[i];

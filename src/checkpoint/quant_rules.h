@@ -21,21 +21,21 @@
 #include "base/type.h"
 #include "so.h"
 
-typedef struct so_mixture so_mixture;
+typedef struct so_quant_rules so_quant_rules;
 
 /* From options->type, ->types and ->importance (see so.h); NULL: everything keeps its type. A table's rules come before
  * the mix's. SO_ERR_ARG for an unknown name, SO_ERR_FORMAT names the line of a table that cannot be read. */
-so_status so_mixture_open(so_mixture **out, const so_save_options *options, so_error *error);
-void so_mixture_close(so_mixture **mixture);
-/* Tells the mixture of a tensor before any type is asked for, so that it knows how many layers a stack has. */
-so_status so_mixture_learn(so_mixture *mixture, const char *name, so_error *error);
+so_status so_quant_rules_open(so_quant_rules **out, const so_save_options *options, so_error *error);
+void so_quant_rules_close(so_quant_rules **rules);
+/* Tells the rules of a tensor before any type is asked for, so that it knows how many layers a stack has. */
+so_status so_quant_rules_learn(so_quant_rules *rules, const char *name, so_error *error);
 /* The type to store the tensor in; `stored` is the type it has. Vectors are f32. */
-so_type so_mixture_type(so_mixture *mixture, const char *name, so_type stored, int n_dims, const int64_t *dim);
+so_type so_quant_rules_type(so_quant_rules *rules, const char *name, so_type stored, int n_dims, const int64_t *dim);
 /* The importance of the columns of a matrix of k columns, or NULL; lives until close. */
-const float *so_mixture_importance(const so_mixture *mixture, const char *name, int64_t k);
+const float *so_quant_rules_importance(const so_quant_rules *rules, const char *name, int64_t k);
 /* Tells `note`, a line at a time, what became of tensors that could not have the type they were to have. */
-void so_mixture_tell(const so_mixture *mixture, void (*note)(void *context, const char *line), void *context);
+void so_quant_rules_tell(const so_quant_rules *rules, void (*note)(void *context, const char *line), void *context);
 /* "f32, bf16, ..., q4_0": what `type` may be. */
-const char *so_mixture_names(void);
+const char *so_quant_rules_names(void);
 
 #endif

@@ -313,8 +313,8 @@ static so_status open_codec_folder(so_source *s, const char *folder, bool *any, 
         SO_TRY(note_part(s, folder, parts[i].name, error));
         if (parts[i].prefix) SO_TRY(merge(s, views[i], parts[i].prefix, error));
     }
-    s->codec.hears |= views[0] != NULL;
-    s->codec.speaks |= views[1] != NULL || views[2] != NULL;
+    s->codec.has_tokenizer |= views[0] != NULL;
+    s->codec.has_vocoder |= views[1] != NULL || views[2] != NULL;
     /* A model's folder has a config.json of its own, which says nothing about codecs. */
     if ((views[0] || views[1] || views[2]) && !s->codec.config && there(path, folder, "config.json"))
         SO_TRY(so_file_read(path, 1 << 20, &s->codec.config, &size, error));
@@ -426,8 +426,8 @@ static so_status open_gguf(so_source *s, const char *path, const char *tokenizer
     }
     SO_TRY(take_text(s->gguf, "tokenizer.chat_template", &s->chat_template, error));
     SO_TRY(take_text(s->gguf, "stream_omni.codec", &s->codec.config, error));
-    s->codec.hears = so_views_find(&s->views, "codec.tokenizer.encoder.conv1.weight") != NULL;
-    s->codec.speaks = so_views_find(&s->views, "codec.flow.input_embedding.weight") != NULL;
+    s->codec.has_tokenizer = so_views_find(&s->views, "codec.tokenizer.encoder.conv1.weight") != NULL;
+    s->codec.has_vocoder = so_views_find(&s->views, "codec.flow.input_embedding.weight") != NULL;
     SO_TRY(codec_sizes(s, error));
     SO_TRY(gguf_voices(s, error));
     if (tokenizer) return open_tokenizer(s, path, tokenizer, error);

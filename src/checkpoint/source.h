@@ -23,9 +23,9 @@ extern const char *const so_source_text_name[SO_SOURCE_TEXTS]; /* "config.json",
 typedef struct so_source {
     so_setup setup; /* measured */
     so_tokenizer *tokenizer;
-    so_codec codec;              /* sizes and config text only; hears and speaks say which parts are there */
-    so_views views;              /* all tensors but voices; data may be unaligned */
-    so_names copied;             /* of those tensors whose data is a copy in memory, not in a map */
+    so_codec codec;  /* sizes and config text only; has_tokenizer and has_vocoder say which parts are there */
+    so_views views;  /* all tensors but voices; data may be unaligned */
+    so_names copied; /* of those tensors whose data is a copy in memory, not in a map */
     char *text[SO_SOURCE_TEXTS]; /* NULL: absent */
     char *chat_template;         /* NULL: none */
     char **voice_name;           /* [n_voices] */
@@ -47,8 +47,8 @@ so_status so_source_unchanged(const so_source *source, so_error *error);
 
 /* Everything the networks of these sizes expect, under the names of so_source. With `found`, the form that the stored
  * names show is taken (weight norm of three kinds). */
-so_status so_source_roll(const so_setup *setup, const so_codec *codec, const so_views *found, so_roll *roll,
-                         so_error *error);
+so_status so_source_manifest(const so_setup *setup, const so_codec *codec, const so_views *found, so_manifest *manifest,
+                             so_error *error);
 
 /* Holds what is stored against what is expected. Every difference is one line of *report (missing, not expected, of
  * another shape, of another type), which the caller frees with free(); NULL when there is none. SO_ERR_FORMAT counts

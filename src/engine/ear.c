@@ -280,7 +280,8 @@ so_status so_ear_open(so_ear **out, const so_codec *codec, so_pool *pool, const 
                       so_error *error)
 {
     *out = NULL;
-    if (!codec->hears) return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not hear: it has no speech tokenizer");
+    if (!codec->has_tokenizer)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not hear: it has no speech tokenizer");
     so_ear *ear = calloc(1, sizeof *ear);
     if (!ear) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
     ear->codec = codec;

@@ -129,13 +129,13 @@ static so_status open_codec(so_model *model, const char *path, const so_model_op
     if (!source.folder && !model->gguf) source.folder = beside(below, path, "codec")[0] ? below : path;
     SO_TRY(so_codec_open(&model->codec, &source, error));
     const so_codec *c = &model->codec;
-    if (options->codec && !c->hears && !c->speaks)
+    if (options->codec && !c->has_tokenizer && !c->has_vocoder)
         return so_fail(
             error, SO_ERR_MISSING,
             "'%s' holds no part of a speech codec (speech_tokenizer_v1.onnx, flow.pt with hift.pt, or the same as "
             ".safetensors)",
             options->codec);
-    if (c->hears && model->setup.omni.speech && c->tokenizer.config.codes > model->units)
+    if (c->has_tokenizer && model->setup.omni.speech && c->tokenizer.config.codes > model->units)
         return so_fail(error, SO_ERR_FORMAT, "the codec hears %lld units, the model knows %lld",
                        (long long)c->tokenizer.config.codes, (long long)model->units);
     return SO_OK;
@@ -279,9 +279,9 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->bottom = (int)c->bottom;
     info->backbone = (int)c->backbone;
     info->top = (int)c->top;
-    info->hears = c->speech;
-    info->has_ears = codec->hears;
-    info->speaks = c->speech && codec->speaks;
+    info->takes_units = c->speech;
+    info->takes_audio = codec->has_tokenizer;
+    info->speaks = c->speech && codec->has_vocoder;
     info->voice = codec->speaker_name;
     info->sees = c->vision;
     info->picture_side = c->vision ? (int)c->siglip.image : 0;

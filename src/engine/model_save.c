@@ -50,7 +50,7 @@ static so_status convert(const so_model *model, const convert_job *given, so_err
     return status;
 }
 
-static so_status put_weight(const so_model *model, const so_mixture *mixture, so_gguf_writer *writer,
+static so_status put_weight(const so_model *model, const so_quant_rules *rules, so_gguf_writer *writer,
                             const so_tensor *t, const char *name, so_type type, so_error *error)
 {
     size_t bytes = so_type_bytes(type, so_count(t));
@@ -60,7 +60,7 @@ static so_status put_weight(const so_model *model, const so_mixture *mixture, so
     convert_job job = {.t = t,
                        .type = type,
                        .out = out,
-                       .importance = so_mixture_importance(mixture, name, so_cols(t)),
+                       .importance = so_quant_rules_importance(rules, name, so_cols(t)),
                        .k = so_kernels_c()};
     so_status status = convert(model, &job, error);
     if (status == SO_OK) status = so_gguf_put(writer, name, out, bytes, error);
@@ -103,7 +103,7 @@ static so_status each_weight(const so_model *model, each_fn each, void *context,
 
 typedef struct saving {
     const so_model *model;
-    so_mixture *mixture;
+    so_quant_rules *rules;
     so_gguf_writer *writer;
     so_type *type; /* of each weight, as declared */
     int64_t n, capacity, put;
@@ -112,13 +112,13 @@ typedef struct saving {
 static so_status learn(void *context, const so_tensor *t, const char *name, so_error *error)
 {
     (void)t;
-    return so_mixture_learn(((saving *)context)->mixture, name, error);
+    return so_quant_rules_learn(((saving *)context)->rules, name, error);
 }
 
 static so_status declare(void *context, const so_tensor *t, const char *name, so_error *error)
 {
     saving *s = context;
-    so_type type = so_mixture_type(s->mixture, name, t->type, t->n_dims, t->dim);
+    so_type type = so_quant_rules_type(s->rules, name, t->type, t->n_dims, t->dim);
     SO_TRY(so_grow(&s->type, s->n, &s->capacity, sizeof *s->type, error));
     s->type[s->n++] = type;
     return so_gguf_declare(s->writer, name, type, t->n_dims, t->dim, error);
@@ -127,7 +127,7 @@ static so_status declare(void *context, const so_tensor *t, const char *name, so
 static so_status put(void *context, const so_tensor *t, const char *name, so_error *error)
 {
     saving *s = context;
-    return put_weight(s->model, s->mixture, s->writer, t, name, s->type[s->put++], error);
+    return put_weight(s->model, s->rules, s->writer, t, name, s->type[s->put++], error);
 }
 
 static so_status write_all(saving *s, so_error *error)
@@ -150,14 +150,14 @@ so_status so_model_save(const so_model *model, const char *path, const so_save_o
 {
     saving s = {.model = model};
     so_status status;
-    SO_TRY_GO(so_mixture_open(&s.mixture, options, error));
+    SO_TRY_GO(so_quant_rules_open(&s.rules, options, error));
     SO_TRY_GO(so_gguf_create(&s.writer, path, error));
     SO_TRY_GO(write_all(&s, error));
     SO_TRY_GO(so_gguf_commit(&s.writer, error));
-    if (options) so_mixture_tell(s.mixture, options->note, options->context);
+    if (options) so_quant_rules_tell(s.rules, options->note, options->context);
 done:
     so_gguf_drop(&s.writer);
-    so_mixture_close(&s.mixture);
+    so_quant_rules_close(&s.rules);
     free(s.type);
     return status;
 }

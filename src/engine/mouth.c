@@ -384,7 +384,7 @@ static so_status rehearse(so_mouth *m, so_pass *pass, so_error *error)
 
 static so_status check_options(const so_codec *codec, const so_mouth_options *options, so_error *error)
 {
-    if (!codec->speaks)
+    if (!codec->has_vocoder)
         return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not speak: it has no flow and vocoder");
     if (options->first < 1 || options->hop < 1 || options->left < 0 || options->right < 0 || options->max_units < 1)
         return so_fail(error, SO_ERR_ARG, "chunks of %lld and %lld units", (long long)options->first,

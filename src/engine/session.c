@@ -105,9 +105,9 @@ static so_status open_codec(so_session *s, so_error *error)
 {
     const so_model *m = s->model;
     if (!s->speech) return SO_OK;
-    if (m->codec.hears) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->encoders, AUDIO_S, error));
+    if (m->codec.has_tokenizer) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->encoders, AUDIO_S, error));
     if (s->ear && !ponders(s)) s->ear->step = LARGE_STEP;
-    if (!m->codec.speaks) return SO_OK;
+    if (!m->codec.has_vocoder) return SO_OK;
     so_mouth_options options = {.first = s->options.first_units > 0 ? s->options.first_units : 12,
                                 .hop = 25,
                                 .left = 25,

@@ -112,7 +112,7 @@ void so_draw_cross(so_canvas *canvas, double cx, double cy, double diameter, uin
     fill(canvas, &s, (colour){{r, g, b}});
 }
 
-void so_draw_line(so_canvas *canvas, const so_line *line, uint8_t r, uint8_t g, uint8_t b)
+void so_draw_line(so_canvas *canvas, const so_stroke *line, uint8_t r, uint8_t g, uint8_t b)
 {
     double x0 = line->x0, y0 = line->y0, x1 = line->x1, y1 = line->y1, width = line->width;
     double dx = x1 - x0, dy = y1 - y0, length = sqrt(dx * dx + dy * dy);

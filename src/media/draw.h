@@ -28,10 +28,10 @@ void so_draw_star(so_canvas *canvas, double cx, double cy, double diameter, uint
 void so_draw_cross(so_canvas *canvas, double cx, double cy, double diameter, uint8_t r, uint8_t g, uint8_t b);
 
 /* A line from (x0, y0) to (x1, y1) of the given width with square ends. */
-typedef struct so_line {
+typedef struct so_stroke {
     double x0, y0, x1, y1, width;
-} so_line;
-void so_draw_line(so_canvas *canvas, const so_line *line, uint8_t r, uint8_t g, uint8_t b);
+} so_stroke;
+void so_draw_line(so_canvas *canvas, const so_stroke *line, uint8_t r, uint8_t g, uint8_t b);
 /* The filled rectangle from (x0, y0) to (x1, y1). */
 void so_draw_rect(so_canvas *canvas, double x0, double y0, double x1, double y1, uint8_t r, uint8_t g, uint8_t b);
 

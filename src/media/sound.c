@@ -170,7 +170,7 @@ static so_status listen_ahead(so_sound *s, so_error *error)
 
 /* ---- lengths */
 
-static void judge_lengths(so_sound *s)
+static void weigh_lengths(so_sound *s)
 {
     so_sound_wav wav;
     bool ends;
@@ -193,7 +193,7 @@ static void judge_lengths(so_sound *s)
 static so_status open_sound(so_sound *s, so_error *error)
 {
     if (s->size == 0) return so_fail(error, SO_ERR_FORMAT, "the sound file is empty");
-    judge_lengths(s);
+    weigh_lengths(s);
     if (s->cut && s->options.strict) return so_fail(error, SO_ERR_FORMAT, "truncated sound file: %s", s->warning);
     so_status status = open_source(s, error);
     if (status != SO_OK && s->cut) return so_fail_in(error, "%s", s->warning);

@@ -71,7 +71,7 @@ static so_tensor *context_mask(so_pass *pass, const so_cam_dense *d, so_tensor *
         for (int64_t t = 0; t < T; t++)
             so_data(share)[s * T + t] = (so_real)(1 / (double)T + (t >= from && t < to ? 1 / (double)(to - from) : 0));
     }
-    so_tensor *context = so_mix(pass, share, x);
+    so_tensor *context = so_matmul(pass, share, x);
     context = so_conv1d(pass, context, d->mask1_w, d->mask1_b, so_conv_same(1, 1));
     context = so_conv1d(pass, so_apply(pass, SO_RELU, context), d->mask2_w, d->mask2_b, so_conv_same(1, 1));
     return so_take_rows(pass, so_apply(pass, SO_SIGMOID, context), T, index);

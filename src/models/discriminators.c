@@ -1,4 +1,4 @@
-/* The vocoder's judges. See discriminators.h for the figure.
+/* The vocoder's discriminators. See discriminators.h for the figure.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "models/discriminators.h"
 
@@ -6,26 +6,26 @@
 #include <stddef.h>
 #include <stdio.h>
 
-so_judges_config so_judges_published(void)
+so_discriminators_config so_discriminators_published(void)
 {
-    return (so_judges_config){5, {2, 3, 5, 7, 11}, {32, 128, 512, 1024, 1024}, 3, {2048, 1024, 512}, 32};
+    return (so_discriminators_config){5, {2, 3, 5, 7, 11}, {32, 128, 512, 1024, 1024}, 3, {2048, 1024, 512}, 32};
 }
 
-static so_tensor *conv(so_pass *pass, const so_judge_conv *c, so_tensor *x, const int64_t stride[2],
+static so_tensor *conv(so_pass *pass, const so_discriminator_conv *c, so_tensor *x, const int64_t stride[2],
                        const int64_t pad[2])
 {
     return so_conv2d(pass, x, so_weight_norm(pass, c->v, c->g), c->bias, stride, pad);
 }
 
-static void note(so_verdict *v, so_tensor *feature)
+static void note(so_discrimination *v, so_tensor *feature)
 {
-    if (v->n_features < SO_JUDGE_FEATURES) v->feature[v->n_features++] = feature;
+    if (v->n_features < SO_DISCRIMINATOR_FEATURES) v->feature[v->n_features++] = feature;
 }
 
-static void decide(so_verdict *v, so_tensor *out)
+static void decide(so_discrimination *v, so_tensor *out)
 {
     note(v, out);
-    if (v->n < SO_JUDGES) v->out[v->n++] = out;
+    if (v->n < SO_DISCRIMINATORS) v->out[v->n++] = out;
 }
 
 /* wave[B, N], mirrored at its end to whole periods ->
@@ -33,7 +33,7 @@ static void decide(so_verdict *v, so_tensor *out)
 static so_tensor *fold(so_pass *pass, so_tensor *wave, int64_t period)
 {
     int64_t B = wave->dim[0], N = wave->dim[1], H = (N + period - 1) / period, whole = H * period;
-    if (N < period + 1) return so_pass_fail(pass, SO_ERR_ARG, "judges: %lld samples", (long long)N);
+    if (N < period + 1) return so_pass_fail(pass, SO_ERR_ARG, "discriminators: %lld samples", (long long)N);
     so_tensor *x = so_reshape(pass, wave, 2, (int64_t[]){B * N, 1});
     if (whole != N) {
         int32_t *index = so_take(pass, (size_t)(B * whole) * sizeof *index, false);
@@ -46,12 +46,12 @@ static so_tensor *fold(so_pass *pass, so_tensor *wave, int64_t period)
     return x ? so_reshape(pass, x, 4, (int64_t[]){B, H, period, 1}) : NULL;
 }
 
-static void judge_period(so_pass *pass, const so_judges *net, int64_t p, so_tensor *wave, so_verdict *v)
+static void run_period(so_pass *pass, const so_discriminators *net, int64_t p, so_tensor *wave, so_discrimination *v)
 {
     static const int64_t fast[2] = {3, 1}, slow[2] = {1, 1}, pad[2] = {2, 0}, post[2] = {1, 0};
     so_tensor *x = fold(pass, wave, net->config.period[p]);
-    for (int i = 0; i < SO_JUDGE_LAYERS; i++) {
-        x = conv(pass, &net->by_period[p].conv[i], x, i < SO_JUDGE_LAYERS - 1 ? fast : slow, pad);
+    for (int i = 0; i < SO_DISCRIMINATOR_LAYERS; i++) {
+        x = conv(pass, &net->by_period[p].conv[i], x, i < SO_DISCRIMINATOR_LAYERS - 1 ? fast : slow, pad);
         x = so_apply(pass, SO_LRELU_0_1, x);
         note(v, x);
     }
@@ -77,36 +77,36 @@ static so_tensor *flat_rows(so_pass *pass, so_tensor *x)
     return x ? so_reshape(pass, x, 2, (int64_t[]){x->dim[0] * x->dim[1], x->dim[2] * x->dim[3]}) : NULL;
 }
 
-static void judge_window(so_pass *pass, const so_judges *net, int64_t w, so_tensor *wave, so_verdict *v)
+static void run_window(so_pass *pass, const so_discriminators *net, int64_t w, so_tensor *wave, so_discrimination *v)
 {
-    static const double edge[SO_JUDGE_BANDS + 1] = {0, 0.1, 0.25, 0.5, 0.75, 1};
+    static const double edge[SO_DISCRIMINATOR_BANDS + 1] = {0, 0.1, 0.25, 0.5, 0.75, 1};
     static const int64_t same[2] = {1, 1}, coarser[2] = {1, 2}, wide[2] = {1, 4}, narrow[2] = {1, 1};
     int64_t n = net->config.window[w], bins = n / 2 + 1, C = net->config.window_channels;
     so_frames frames = {n, n / 4, n / 2, so_hann(pass, n)};
-    so_tensor *spec = so_stft(pass, so_peak_normalise(pass, wave, 0.8), &frames), *part[SO_JUDGE_BANDS];
-    for (int b = 0; b < SO_JUDGE_BANDS; b++) {
+    so_tensor *spec = so_stft(pass, so_peak_normalise(pass, wave, 0.8), &frames), *part[SO_DISCRIMINATOR_BANDS];
+    for (int b = 0; b < SO_DISCRIMINATOR_BANDS; b++) {
         int64_t from = (int64_t)(edge[b] * (double)bins), to = (int64_t)(edge[b + 1] * (double)bins);
         so_tensor *x = band(pass, spec, from, to - from);
-        for (int i = 0; i < SO_JUDGE_LAYERS; i++) {
-            bool last = i == SO_JUDGE_LAYERS - 1;
+        for (int i = 0; i < SO_DISCRIMINATOR_LAYERS; i++) {
+            bool last = i == SO_DISCRIMINATOR_LAYERS - 1;
             x = conv(pass, &net->by_window[w].conv[b][i], x, i && !last ? coarser : same, last ? narrow : wide);
             x = so_apply(pass, SO_LRELU_0_1, x);
             if (i) note(v, x);
         }
         part[b] = flat_rows(pass, x);
     }
-    so_tensor *x = so_join_cols(pass, SO_JUDGE_BANDS, part);
+    so_tensor *x = so_join_cols(pass, SO_DISCRIMINATOR_BANDS, part);
     if (!x) return;
     x = so_reshape(pass, x, 4, (int64_t[]){spec->dim[0], spec->dim[1], so_cols(x) / C, C});
     decide(v, conv(pass, &net->by_window[w].post, x, same, narrow));
 }
 
-bool so_judge(so_pass *pass, const so_judges *net, so_tensor *wave, so_verdict *v)
+bool so_discriminate(so_pass *pass, const so_discriminators *net, so_tensor *wave, so_discrimination *v)
 {
-    *v = (so_verdict){0};
-    if (!so_want_dims(pass, "judges", wave, 2)) return false;
-    for (int64_t p = 0; p < net->config.periods; p++) judge_period(pass, net, p, wave, v);
-    for (int64_t w = 0; w < net->config.windows; w++) judge_window(pass, net, w, wave, v);
+    *v = (so_discrimination){0};
+    if (!so_want_dims(pass, "discriminators", wave, 2)) return false;
+    for (int64_t p = 0; p < net->config.periods; p++) run_period(pass, net, p, wave, v);
+    for (int64_t w = 0; w < net->config.windows; w++) run_window(pass, net, w, wave, v);
     return so_ok(pass);
 }
 
@@ -127,14 +127,14 @@ static so_tensor *toward(so_pass *pass, so_tensor *x, so_real goal)
     return so_mse(pass, x, g, NULL);
 }
 
-so_tensor *so_fooling_loss(so_pass *pass, const so_verdict *made)
+so_tensor *so_fooling_loss(so_pass *pass, const so_discrimination *made)
 {
     so_tensor *sum = NULL;
     for (int i = 0; i < made->n; i++) sum = plus(pass, sum, toward(pass, made->out[i], 1), 1);
     return sum;
 }
 
-so_tensor *so_judging_loss(so_pass *pass, const so_verdict *real, const so_verdict *made)
+so_tensor *so_judging_loss(so_pass *pass, const so_discrimination *real, const so_discrimination *made)
 {
     so_tensor *sum = NULL;
     for (int i = 0; i < made->n; i++) {
@@ -144,7 +144,7 @@ so_tensor *so_judging_loss(so_pass *pass, const so_verdict *real, const so_verdi
     return sum;
 }
 
-so_tensor *so_feature_loss(so_pass *pass, const so_verdict *real, const so_verdict *made)
+so_tensor *so_feature_loss(so_pass *pass, const so_discrimination *real, const so_discrimination *made)
 {
     so_tensor *sum = NULL;
     for (int i = 0; i < made->n_features; i++)
@@ -152,7 +152,7 @@ so_tensor *so_feature_loss(so_pass *pass, const so_verdict *real, const so_verdi
     return sum;
 }
 
-so_tensor *so_relative_loss(so_pass *pass, const so_verdict *real, const so_verdict *made, double tau)
+so_tensor *so_relative_loss(so_pass *pass, const so_discrimination *real, const so_discrimination *made, double tau)
 {
     so_tensor *sum = NULL;
     for (int i = 0; i < made->n; i++) sum = plus(pass, sum, so_median_loss(pass, real->out[i], made->out[i], tau), 1);
@@ -163,7 +163,7 @@ so_tensor *so_relative_loss(so_pass *pass, const so_verdict *real, const so_verd
 
 #define CONV(field, name, axes, init, scale)                                                                           \
     {                                                                                                                  \
-        offsetof(so_judge_conv, field), name, axes, NULL, init, scale, false                                           \
+        offsetof(so_discriminator_conv, field), name, axes, NULL, init, scale, false                                   \
     }
 static const so_bind_row conv_table[] = {
     CONV(v, "weight_v", "O I a b", SO_INIT_FAN_IN, 1),
@@ -171,7 +171,7 @@ static const so_bind_row conv_table[] = {
     CONV(bias, "bias", "O", SO_INIT_VALUE, 0),
 };
 
-static so_status bind_conv(so_judge_conv *c, const char *name, int64_t out, int64_t in, int64_t kh, int64_t kw,
+static so_status bind_conv(so_discriminator_conv *c, const char *name, int64_t out, int64_t in, int64_t kh, int64_t kw,
                            so_binder *binder, so_error *error)
 {
     int64_t *of = binder->sizes.of;
@@ -189,11 +189,11 @@ static so_status bind_conv(so_judge_conv *c, const char *name, int64_t out, int6
     return SO_OK;
 }
 
-static so_status bind_period(so_judges *net, int64_t p, const char *prefix, so_binder *binder, so_error *error)
+static so_status bind_period(so_discriminators *net, int64_t p, const char *prefix, so_binder *binder, so_error *error)
 {
     char name[320];
     int64_t in = 1;
-    for (int i = 0; i < SO_JUDGE_LAYERS; i++) {
+    for (int i = 0; i < SO_DISCRIMINATOR_LAYERS; i++) {
         int64_t out = net->config.period_channels[i];
         snprintf(name, sizeof name, "%smpd.discriminators.%lld.convs.%d.", prefix, (long long)p, i);
         SO_TRY(bind_conv(&net->by_period[p].conv[i], name, out, in, 5, 1, binder, error));
@@ -203,29 +203,29 @@ static so_status bind_period(so_judges *net, int64_t p, const char *prefix, so_b
     return bind_conv(&net->by_period[p].post, name, 1, in, 3, 1, binder, error);
 }
 
-static so_status bind_window(so_judges *net, int64_t w, const char *prefix, so_binder *binder, so_error *error)
+static so_status bind_window(so_discriminators *net, int64_t w, const char *prefix, so_binder *binder, so_error *error)
 {
     char name[320];
     int64_t C = net->config.window_channels;
-    for (int b = 0; b < SO_JUDGE_BANDS; b++)
-        for (int i = 0; i < SO_JUDGE_LAYERS; i++) {
+    for (int b = 0; b < SO_DISCRIMINATOR_BANDS; b++)
+        for (int i = 0; i < SO_DISCRIMINATOR_LAYERS; i++) {
             snprintf(name, sizeof name, "%smrd.discriminators.%lld.band_convs.%d.%d.", prefix, (long long)w, b, i);
-            int64_t width = i == SO_JUDGE_LAYERS - 1 ? 3 : 9;
+            int64_t width = i == SO_DISCRIMINATOR_LAYERS - 1 ? 3 : 9;
             SO_TRY(bind_conv(&net->by_window[w].conv[b][i], name, C, i ? C : 2, 3, width, binder, error));
         }
     snprintf(name, sizeof name, "%smrd.discriminators.%lld.conv_post.", prefix, (long long)w);
     return bind_conv(&net->by_window[w].post, name, 1, C, 3, 3, binder, error);
 }
 
-so_status so_judges_bind(so_judges *net, const so_judges_config *config, const char *prefix, so_binder *binder,
-                         so_error *error)
+so_status so_discriminators_bind(so_discriminators *net, const so_discriminators_config *config, const char *prefix,
+                                 so_binder *binder, so_error *error)
 {
-    *net = (so_judges){.config = *config};
-    if (config->periods < 0 || config->periods > SO_JUDGE_LAYERS || config->windows < 0 || config->windows > 3)
-        return so_fail(error, SO_ERR_ARG, "judges: %lld periods, %lld windows", (long long)config->periods,
+    *net = (so_discriminators){.config = *config};
+    if (config->periods < 0 || config->periods > SO_DISCRIMINATOR_LAYERS || config->windows < 0 || config->windows > 3)
+        return so_fail(error, SO_ERR_ARG, "discriminators: %lld periods, %lld windows", (long long)config->periods,
                        (long long)config->windows);
     const char *group = binder->group;
-    if (!group) binder->group = "judges";
+    if (!group) binder->group = "discriminators";
     so_status status = SO_OK;
     for (int64_t p = 0; p < config->periods && status == SO_OK; p++)
         status = bind_period(net, p, prefix, binder, error);

@@ -93,14 +93,14 @@ void so_hift_harmonics(const so_hift_config *c, int64_t T, const so_real *f0, co
     int64_t H = c->harmonics + 1, each = so_hift_samples(c);
     for (int64_t t = 0; t < T; t++) {
         bool voiced = (double)f0[t] > c->voiced;
-        double loud = voiced ? c->loud : 0, rough = voiced ? c->noise : c->loud / 3, step[SO_HIFT_HARMONICS];
+        double loud = voiced ? c->loud : 0, amplitude = voiced ? c->noise : c->loud / 3, step[SO_HIFT_HARMONICS];
         for (int64_t h = 0; h < H; h++) step[h] = (double)f0[t] * (double)(h + 1) / (double)c->rate;
         for (int64_t i = 0; i < each; i++, out += H, noise += H)
             for (int64_t h = 0; h < H; h++) {
                 double turn = phase->turn[h] + step[h];
                 phase->turn[h] = turn -= floor(turn);
                 double tone = voiced ? loud * sin(TWO_PI * turn + (double)offset[h]) : 0;
-                out[h] = (so_real)(tone + rough * (double)noise[h]);
+                out[h] = (so_real)(tone + amplitude * (double)noise[h]);
             }
     }
 }

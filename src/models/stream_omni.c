@@ -51,7 +51,7 @@ so_tensor *so_omni_ctc(so_pass *pass, const so_omni *net, so_tensor *h) { return
 
 so_tensor *so_omni_expect(so_pass *pass, const so_omni *net, so_tensor *ctc_logits)
 {
-    so_tensor *e = so_mix(pass, so_softmax(pass, ctc_logits), net->text_embed);
+    so_tensor *e = so_matmul(pass, so_softmax(pass, ctc_logits), net->text_embed);
     so_label(pass, e, "expect");
     return e;
 }

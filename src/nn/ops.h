@@ -18,7 +18,7 @@ void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tens
 /* silu(x gate^T) * (x up^T), gate and up [N, K]. */
 so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up);
 /* y[R, N] = x[R, K] w[K, N]: rows of w weighted and summed (expected embeddings). */
-so_tensor *so_mix(so_pass *pass, so_tensor *x, so_tensor *w);
+so_tensor *so_matmul(so_pass *pass, so_tensor *x, so_tensor *w);
 /* out[n, D] = rows ids[0..n) of table[V, D]. An id outside 0..V-1 is an error. Copies ids. */
 so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *ids);
 

@@ -185,7 +185,7 @@ so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
     return y;
 }
 
-static void mix_back(so_pass *pass, const so_step *step)
+static void matmul_back(so_pass *pass, const so_step *step)
 {
     so_tensor *x = step->in[0], *w = step->in[1];
     int64_t m = so_rows(x), k = so_cols(x), n = so_cols(w);
@@ -254,7 +254,7 @@ static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int
 }
 
 /* A vocabulary has so many rows that a plain float sum loses four digits: blocks join in double. */
-static void mix(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y)
+static void matmul(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y)
 {
     int64_t k = so_cols(x), count = so_count(y);
     size_t mark = so_arena_mark(pass->arena);
@@ -269,13 +269,13 @@ static void mix(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor
     so_arena_release(pass->arena, mark);
 }
 
-so_tensor *so_mix(so_pass *pass, so_tensor *x, so_tensor *w)
+so_tensor *so_matmul(so_pass *pass, so_tensor *x, so_tensor *w)
 {
-    if (!so_want_dims(pass, "mix", w, 2) || !so_want_cols(pass, "mix", x, w->dim[0])) return NULL;
+    if (!so_want_dims(pass, "matmul", w, 2) || !so_want_cols(pass, "matmul", x, w->dim[0])) return NULL;
     so_tensor *y = so_new2(pass, so_rows(x), so_cols(w));
     if (!y) return NULL;
-    mix(pass, x, w, y);
-    so_record(pass, "mix", w->type == SO_F32 ? mix_back : NULL, y, 2, (so_tensor *[]){x, w}, 0);
+    matmul(pass, x, w, y);
+    so_record(pass, "matmul", w->type == SO_F32 ? matmul_back : NULL, y, 2, (so_tensor *[]){x, w}, 0);
     return so_ok(pass) ? y : NULL;
 }
 

@@ -31,7 +31,7 @@ typedef struct entropy {
     int32_t *label;
     so_real *weight; /* NULL: 1 each */
     double divide;
-    smooth mix;
+    smooth smoothing;
 } entropy;
 
 static smooth smooth_of(const so_ce *ce, int64_t classes)
@@ -63,7 +63,7 @@ static void smooth_rows(void *p, int64_t task, int thread)
 {
     (void)thread;
     const entropy_job *j = p;
-    const smooth *m = &j->e->mix;
+    const smooth *m = &j->e->smoothing;
     int64_t end = (task + 1) * ROWS_AT_ONCE < j->rows ? (task + 1) * ROWS_AT_ONCE : j->rows;
     for (int64_t r = task * ROWS_AT_ONCE; r < end; r++) {
         if (j->e->label[r] < 0) continue;
@@ -79,7 +79,7 @@ static void smooth_rows_back(void *p, int64_t task, int thread)
 {
     (void)thread;
     const entropy_job *j = p;
-    const smooth *m = &j->e->mix;
+    const smooth *m = &j->e->smoothing;
     int64_t end = (task + 1) * ROWS_AT_ONCE < j->rows ? (task + 1) * ROWS_AT_ONCE : j->rows;
     for (int64_t r = task * ROWS_AT_ONCE; r < end; r++) {
         if (j->e->label[r] < 0) continue;
@@ -114,7 +114,7 @@ static void cross_entropy_back(so_pass *pass, const so_step *step)
                                                             .loss = scratch,
                                                             .dx = dx + r * cols});
     }
-    if (e->mix.each != 0) {
+    if (e->smoothing.each != 0) {
         entropy_job job = {e, so_data(x), NULL, dx, scale, rows, cols};
         so_pool_for(pass->pool, (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, smooth_rows_back, &job);
     }
@@ -131,7 +131,7 @@ static bool entropy_init(so_pass *pass, entropy *e, const so_tensor *x, const in
     if (!(ce->smoothing >= 0 && ce->smoothing <= 1) || (ce->smoothing > 0 && cols < 2))
         return so_pass_fail(pass, SO_ERR_ARG, "cross_entropy: smoothing %g over %lld classes", ce->smoothing,
                             (long long)cols);
-    e->mix = smooth_of(ce, cols);
+    e->smoothing = smooth_of(ce, cols);
     e->label = copied(pass, label, rows, sizeof *label);
     e->weight = copied(pass, ce->weight, rows, sizeof *ce->weight);
     e->divide = ce->divide;
@@ -155,7 +155,7 @@ so_tensor *so_cross_entropy_with(so_pass *pass, so_tensor *logits, const int32_t
             pass->pool,
             &(so_label_loss){.rows = rows, .cols = cols, .x = so_data(logits), .label = label, .loss = loss});
         entropy_job job = {&e, so_data(logits), loss, NULL, 0, rows, cols};
-        if (e.mix.each != 0) so_pool_for(pass->pool, (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, smooth_rows, &job);
+        if (e.smoothing.each != 0) so_pool_for(pass->pool, (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, smooth_rows, &job);
         double sum = 0;
         for (int64_t r = 0; r < rows; r++)
             if (label[r] >= 0) sum += row_weight(&e, r) * (double)loss[r];

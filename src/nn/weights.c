@@ -203,23 +203,23 @@ static bool same_shape(const so_view *view, const so_tensor *t)
     return na == nb && memcmp(a, b, (size_t)na * sizeof *a) == 0;
 }
 
-void so_roll_clear(so_roll *roll)
+void so_manifest_clear(so_manifest *manifest)
 {
-    so_views_clear(&roll->views);
-    free(roll->row);
-    *roll = (so_roll){0};
+    so_views_clear(&manifest->views);
+    free(manifest->row);
+    *manifest = (so_manifest){0};
 }
 
-static so_status enrol(so_binder *binder, const char *name, const so_bind_row *row, so_error *error)
+static so_status list_weight(so_binder *binder, const char *name, const so_bind_row *row, so_error *error)
 {
-    so_roll *roll = binder->roll;
-    if (so_views_find(&roll->views, name)) return SO_OK;
+    so_manifest *manifest = binder->manifest;
+    if (so_views_find(&manifest->views, name)) return SO_OK;
     so_view view = {.type = SO_F32};
     view.n_dims = shape_of(&binder->sizes, row->axes, view.dim);
     SO_TRY(so_view_measure(&view, so_span_of(name), error));
-    SO_TRY(so_grow(&roll->row, roll->views.count, &roll->capacity, sizeof *roll->row, error));
-    SO_TRY(so_views_add(&roll->views, so_span_of(name), &view, error));
-    roll->row[roll->views.count - 1] = *row;
+    SO_TRY(so_grow(&manifest->row, manifest->views.count, &manifest->capacity, sizeof *manifest->row, error));
+    SO_TRY(so_views_add(&manifest->views, so_span_of(name), &view, error));
+    manifest->row[manifest->views.count - 1] = *row;
     return SO_OK;
 }
 
@@ -229,7 +229,7 @@ static so_status bind_one(so_binder *binder, const char *name, const so_bind_row
     so_weight *w = so_store_find(binder->store, name);
     const so_view *view = binder->source ? so_views_find(binder->source, name) : NULL;
     *field = NULL;
-    if (binder->roll) return enrol(binder, name, row, error);
+    if (binder->manifest) return list_weight(binder, name, row, error);
     if (w) {
         *field = &w->tensor;
         return SO_OK;

@@ -76,13 +76,13 @@ so_status so_store_lay_bf16(so_store *store, const char *group, const so_kernels
 void so_store_forget(const so_store *store, const so_views *source);
 
 /* What networks expect: names and shapes in the order of their tables, collected instead of weights. `row` tells what
- * is optional and how it starts; only the numbers in it live on. Zeroed before, cleared with so_roll_clear. */
-typedef struct so_roll {
+ * is optional and how it starts; only the numbers in it live on. Zeroed before, cleared with so_manifest_clear. */
+typedef struct so_manifest {
     so_views views; /* type SO_F32, no data */
     so_bind_row *row;
     int64_t capacity;
-} so_roll;
-void so_roll_clear(so_roll *roll);
+} so_manifest;
+void so_manifest_clear(so_manifest *manifest);
 
 /* One walk over a network's tables. Problems (missing, wrong shape, wrong type) are all collected, then reported by
  * so_binder_finish, so that a file's defects are listed together. */
@@ -97,10 +97,10 @@ typedef struct so_binder {
     so_pool *pool;             /* for conversion, may be NULL */
     bool expand;               /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
     const so_kernels *kernels; /* decode what is expanded; NULL: the portable ones */
-    bool bf16;         /* matrices of products keep their type although others expand, if the kernels gain by bf16:
-                          so_store_lay_bf16 is going to lay them out */
-    bool check_finite; /* NaN or infinity in a loaded weight is a problem */
-    so_roll *roll;     /* not NULL: weights are listed there, fields stay NULL, nothing is loaded or made */
+    bool bf16;             /* matrices of products keep their type although others expand, if the kernels gain by bf16:
+                              so_store_lay_bf16 is going to lay them out */
+    bool check_finite;     /* NaN or infinity in a loaded weight is a problem */
+    so_manifest *manifest; /* not NULL: weights are listed there, fields stay NULL, nothing is loaded or made */
     int problems;
     char text[900]; /* the first problems, one a line */
 } so_binder;

@@ -461,7 +461,7 @@ static so_tensor *mean_rows(so_pass *pass, so_tensor *x, int64_t n, const int64_
     memset(w->data, 0, (size_t)so_count(w) * sizeof(so_real));
     for (int64_t i = 0, at = 0; i < n; at += lengths[i++])
         for (int64_t k = 0; k < lengths[i]; k++) so_data(w)[i * so_rows(x) + at + k] = 1 / (so_real)lengths[i];
-    return so_mix(pass, w, x);
+    return so_matmul(pass, w, x);
 }
 
 static void match_captions(plan *p, so_pass *pass, double weight)

@@ -14,13 +14,13 @@
 
 #include "models/stream_omni.h"
 #include "train/align.h"
-#include "train/sample.h"
+#include "train/example.h"
 #include "train/stages.h"
 
 typedef struct so_lesson {
     const so_omni *net;
     const so_stage *stage;
-    so_source source;
+    so_sample_source source;
     int32_t blank, eot;        /* text ids: CTC blank; end of turn, also what the top layers end with */
     int32_t first_unit, units; /* unit ids first_unit .. first_unit + units - 1 */
     so_window window;          /* zeroed: W = 5, K = 3 */

@@ -1,11 +1,12 @@
 #!/bin/sh
-# The law of the house: which floor may include which (docs/design.md, "Floors"), and what no library file may call.
+# The law of the house: which floor may include which (docs/design.md, "Floors"), how long a function and its list of
+# parameters may be, that a name means one thing, and what no library file may call.
 # Writes TAP. Usage: tests/floors/check.sh BUILD
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 library=${1:-build}/libstreamomni.a
-echo 1..5
+echo 1..9
 
 # A row: a folder of src/, then the folders whose headers it may include besides its own and include/. The longest row that fits
 # counts, so that a folder in a folder may have laws of its own; what is named opens everything below it.
@@ -85,21 +86,37 @@ if [ -z "$leaks" ]; then echo "ok 3 - instruction sets stay in backend/"; else
     echo "not ok 3 - instruction sets stay in backend/"
 fi
 
+# Every file of sources and headers, once for each rule below.
+sources() { find "$@" -name '*.[ch]' | LC_ALL=C sort; }
+rule() { # NUMBER TITLE FINDINGS
+    if [ -z "$3" ]; then echo "ok $1 - $2"; else
+        printf '%s\n' "$3" >&2
+        echo "not ok $1 - $2"
+    fi
+}
+here=tests/floors
+rule 4 'no function has over 80 lines or 8 parameters' \
+    "$(sources src include tests tools examples | xargs awk -v LINES=80 -v PARAMETERS=8 -f $here/shape.awk)"
+rule 5 'no two files of src/ and include/ have one name' "$(sources src include | sed 's/.*\///' | LC_ALL=C sort | uniq -d)"
+rule 6 'no type has two definitions' "$(sources src include | xargs awk -f $here/names.awk)"
+rule 7 'no file includes itself by way of others' "$(grep -rnoE '^ *# *include +"[^"]+"' src --include='*.c' --include='*.h' |
+    sed -E 's/^src\///; s/:[0-9]+: *# *include +"([^"]+)"/ \1/' | awk -f $here/circles.awk)"
+
 if [ ! -f "$library" ]; then
     echo "# SKIP: $library is absent" >&2
-    echo "not ok 4 # SKIP the library neither exits nor prints"
-    echo "not ok 5 # SKIP every external symbol begins so_"
+    echo "not ok 8 # SKIP the library neither exits nor prints"
+    echo "not ok 9 # SKIP every external symbol begins so_"
     exit 0
 fi
 calls=$(nm -A -u "$library" 2>/dev/null | awk '
     $NF ~ /^(exit|abort|printf|vprintf|puts|putchar|perror|__printf_chk|__vprintf_chk)$/ { print $1 " calls " $NF }')
-if [ -z "$calls" ]; then echo "ok 4 - the library neither exits nor prints"; else
+if [ -z "$calls" ]; then echo "ok 8 - the library neither exits nor prints"; else
     printf '%s\n' "$calls" >&2
-    echo "not ok 4 - the library neither exits nor prints"
+    echo "not ok 8 - the library neither exits nor prints"
 fi
 alien=$(nm -A --defined-only -g "$library" 2>/dev/null | awk '
     NF >= 3 && $(NF - 1) ~ /^[A-Z]$/ && $NF !~ /^(so_|__asan|__odr_asan|__ubsan|_?_start)/ { print $1 " defines " $NF }')
-if [ -z "$alien" ]; then echo "ok 5 - every external symbol begins so_"; else
+if [ -z "$alien" ]; then echo "ok 9 - every external symbol begins so_"; else
     printf '%s\n' "$alien" >&2
-    echo "not ok 5 - every external symbol begins so_"
+    echo "not ok 9 - every external symbol begins so_"
 fi

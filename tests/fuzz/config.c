@@ -29,12 +29,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (so_codec_sizes(&codec, root, &error) == SO_OK && setup.omni.backbone < 64 && setup.omni.bottom < 64 &&
         setup.omni.top < 64 && setup.omni.siglip.layers < 64 && codec.flow.config.layers < 64 &&
         codec.flow.config.est_blocks < 64 && codec.flow.config.mid < 64 && codec.tokenizer.config.layers < 64) {
-        so_roll roll = {0};
-        codec.hears = codec.speaks = true;
+        so_manifest manifest = {0};
+        codec.has_tokenizer = codec.has_vocoder = true;
         setup.omni.text_rows = setup.omni.audio_rows = 8;
         setup.omni.speech = true;
-        so_source_roll(&setup, &codec, NULL, &roll, &error);
-        so_roll_clear(&roll);
+        so_source_manifest(&setup, &codec, NULL, &manifest, &error);
+        so_manifest_clear(&manifest);
     }
     json_decref(root);
     free(text);

@@ -35,20 +35,20 @@ static void ask(const so_save_options *options)
                                         "model.layers.99999999999999.x",
                                         ""};
     static const int64_t dims[4][4] = {{64}, {3, 256}, {2, 3, 7}, {1, 1, 1, 33}}, widths[] = {4, 64, 256};
-    so_mixture *m;
-    if (so_mixture_open(&m, options, &error) != SO_OK) {
+    so_quant_rules *m;
+    if (so_quant_rules_open(&m, options, &error) != SO_OK) {
         if (m || !error.text[0]) abort();
         return;
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) so_mixture_learn(m, names[i], &error);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) so_quant_rules_learn(m, names[i], &error);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         for (int n = 1; n <= 4; n++) {
-            so_type type = so_mixture_type(m, names[i], SO_BF16, n, dims[n - 1]);
+            so_type type = so_quant_rules_type(m, names[i], SO_BF16, n, dims[n - 1]);
             if (type >= SO_TYPE_COUNT || (n > 1 && dims[n - 1][n - 1] % so_type_about(type)->block)) abort();
-            const float *x = n < 4 ? so_mixture_importance(m, names[i], widths[n - 1]) : NULL;
+            const float *x = n < 4 ? so_quant_rules_importance(m, names[i], widths[n - 1]) : NULL;
             if (x) touch(x, (size_t)widths[n - 1] * sizeof *x);
         }
-    so_mixture_close(&m);
+    so_quant_rules_close(&m);
 }
 
 /* The first byte says how long the part is; the rest is its journal. What a run goes on from lies in the part. */

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "formats/onnx.h"
 
-#include "formats/speech_tokenizer.h"
+#include "formats/onnx_tokenizer.h"
 #include "touch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

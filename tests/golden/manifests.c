@@ -12,20 +12,20 @@ static const char config[] = "{\"model_type\": \"stream_omni_llama\", \"hidden_s
                              " \"num_key_value_heads\": 8, \"num_hidden_layers\": 32, \"mm_vision_tower\": "
                              "\"google/siglip-so400m-patch14-384\"}";
 
-static void published(so_roll *roll)
+static void published(so_manifest *manifest)
 {
     so_setup setup;
-    so_codec codec = {.hears = true, .speaks = true};
+    so_codec codec = {.has_tokenizer = true, .has_vocoder = true};
     so_error error;
     CHECK_OK(so_setup_parse(&setup, config, NULL, &error), error);
     setup.omni.text_rows = 128256;
     setup.omni.audio_rows = 132352;
     setup.omni.speech = setup.omni.vision = true;
     CHECK_OK(so_codec_sizes(&codec, NULL, &error), error);
-    CHECK_OK(so_source_roll(&setup, &codec, NULL, roll, &error), error);
+    CHECK_OK(so_source_manifest(&setup, &codec, NULL, manifest, &error), error);
 }
 
-static void one_line(const so_roll *roll, const char *prefix, char *line, bool *seen)
+static void one_line(const so_manifest *manifest, const char *prefix, char *line, bool *seen)
 {
     char name[600], *type = strchr(line, '\t'), *shape = type ? strchr(type + 1, '\t') : NULL;
     int64_t dim[8], n = 0;
@@ -36,9 +36,9 @@ static void one_line(const so_roll *roll, const char *prefix, char *line, bool *
         if (*p != ',') break;
     }
     snprintf(name, sizeof name, "%s%s", prefix, line);
-    const so_view *v = so_views_find(&roll->views, name);
+    const so_view *v = so_views_find(&manifest->views, name);
     if (!v) fail_msg("%s is not expected by any network", name);
-    seen[v - roll->views.view] = true;
+    seen[v - manifest->views.view] = true;
     int i = 0, k = 0;
     for (;; i++, k++) {
         while (i < v->n_dims && v->dim[i] == 1) i++;
@@ -51,33 +51,33 @@ static void one_line(const so_roll *roll, const char *prefix, char *line, bool *
 }
 
 /* Both ways: the file holds nothing that is not expected, and everything that is. */
-static void hold(const char *manifest, const char *prefix, int64_t tensors)
+static void hold(const char *file, const char *prefix, int64_t tensors)
 {
     char path[200], *text;
     size_t size;
     so_error error;
-    so_roll roll = {0};
+    so_manifest manifest = {0};
     int64_t lines = 0;
-    snprintf(path, sizeof path, "reference/manifests/%s", manifest);
+    snprintf(path, sizeof path, "reference/manifests/%s", file);
     CHECK_OK(so_file_read(check_shared(path), 1 << 20, &text, &size, &error), error);
-    published(&roll);
-    bool *seen = calloc((size_t)roll.views.count, sizeof *seen);
+    published(&manifest);
+    bool *seen = calloc((size_t)manifest.views.count, sizeof *seen);
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
         *end = 0;
         if (*line == '#' || !*line) continue;
-        one_line(&roll, prefix, line, seen);
+        one_line(&manifest, prefix, line, seen);
         lines++;
     }
     assert_int_equal(lines, tensors);
-    for (int64_t i = 0; i < roll.views.count; i++) {
-        const char *name = roll.views.view[i].name;
+    for (int64_t i = 0; i < manifest.views.count; i++) {
+        const char *name = manifest.views.view[i].name;
         bool codec = strncmp(name, "codec.", 6) == 0;
         if (*prefix ? strncmp(name, prefix, strlen(prefix)) != 0 : codec) continue;
-        if (!seen[i] && !roll.row[i].optional) fail_msg("%s is expected, and the file has none", name);
+        if (!seen[i] && !manifest.row[i].optional) fail_msg("%s is expected, and the file has none", name);
     }
     free(seen);
     free(text);
-    so_roll_clear(&roll);
+    so_manifest_clear(&manifest);
 }
 
 static void the_model(void **state)

@@ -115,7 +115,7 @@ static void check_all(const problem *p)
 
 static so_tensor *linear(so_pass *s, so_tensor **x) { return so_linear(s, x[0], x[1], x[2]); }
 static so_tensor *bare(so_pass *s, so_tensor **x) { return so_linear(s, x[0], x[1], NULL); }
-static so_tensor *mix(so_pass *s, so_tensor **x) { return so_mix(s, so_softmax(s, x[0]), x[1]); }
+static so_tensor *mix(so_pass *s, so_tensor **x) { return so_matmul(s, so_softmax(s, x[0]), x[1]); }
 static so_tensor *embed(so_pass *s, so_tensor **x) { return so_embed(s, x[0], 5, (int32_t[]){2, 0, 2, 4, 2}); }
 
 static void products(void **state)

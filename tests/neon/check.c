@@ -9,13 +9,15 @@
 #include "backend/cpu/ref/portable.h"
 #include "base/rng.h"
 
-static float *multiply(const so_kernels *k, so_pool *pool, so_type type, const void *w, int64_t n, int64_t len,
-                       const float *x, int64_t m, const float *bias)
+/* What product->y would hold, in memory of its own. */
+static float *multiply(const so_kernels *k, so_pool *pool, const so_product *product, int64_t len, const float *x,
+                       int64_t m)
 {
+    so_product p = *product;
     void *rounded = aligned_alloc(64, so_int8_bytes(m, len));
-    float *y = malloc((size_t)(m * n) * sizeof *y);
+    float *y = p.y = malloc((size_t)(m * p.n) * sizeof *y);
     k->round_int8(pool, m, len, x, rounded);
-    k->linear_int8(pool, 1, &(so_product){type, w, n, bias, y}, len, rounded, m);
+    k->linear_int8(pool, 1, &p, len, rounded, m);
     free(rounded);
     return y;
 }
@@ -59,8 +61,9 @@ static double distance(const so_kernels *arm, so_pool *pool, so_type type, so_rn
     float *x = malloc((size_t)(m * k) * sizeof *x), *bias = malloc((size_t)n * sizeof *bias);
     for (int64_t i = 0; i < m * k; i++) x[i] = (float)so_rng_normal(rng);
     for (int64_t i = 0; i < n; i++) bias[i] = (float)so_rng_normal(rng);
-    float *want = multiply(so_kernels_c(), NULL, type, w, n, k, x, m, bias);
-    float *got = multiply(arm, NULL, type, w, n, k, x, m, bias), *two = multiply(arm, pool, type, w, n, k, x, m, bias);
+    const so_product p = {type, w, n, bias, NULL};
+    float *want = multiply(so_kernels_c(), NULL, &p, k, x, m);
+    float *got = multiply(arm, NULL, &p, k, x, m), *two = multiply(arm, pool, &p, k, x, m);
     bool same = memcmp(got, two, (size_t)(m * n) * sizeof *got) == 0;
     double d = apart(got, want, m * n);
     free(want), free(got), free(two);

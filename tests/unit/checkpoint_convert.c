@@ -13,7 +13,7 @@
 #include "backend/kernels.h"
 #include "base/part.h"
 #include "base/rng.h"
-#include "checkpoint/convert.h"
+#include "checkpoint/convert_gguf.h"
 #include "place.h"
 
 static const char config[] =
@@ -54,7 +54,7 @@ static void write_weights(const char *path, const defect *defects, int n, const 
     so_error error;
     so_setup setup;
     so_codec none = {0};
-    so_roll roll = {0};
+    so_manifest manifest = {0};
     so_safetensors_writer *w;
     so_rng rng;
     so_rng_init(&rng, 5, 6);
@@ -62,15 +62,15 @@ static void write_weights(const char *path, const defect *defects, int n, const 
     setup.omni.text_rows = TEXT_ROWS;
     setup.omni.audio_rows = TEXT_ROWS + UNITS;
     setup.omni.speech = setup.omni.vision = true;
-    CHECK_OK(so_source_roll(&setup, &none, NULL, &roll, &error), error);
+    CHECK_OK(so_source_manifest(&setup, &none, NULL, &manifest, &error), error);
     CHECK_OK(so_safetensors_create(&w, path, &error), error);
     for (int pass = 0; pass < 2; pass++)
-        for (int64_t i = 0; i < roll.views.count + (extra != NULL); i++) {
-            bool more = i == roll.views.count;
-            const so_view *v = &roll.views.view[more ? 0 : i];
+        for (int64_t i = 0; i < manifest.views.count + (extra != NULL); i++) {
+            bool more = i == manifest.views.count;
+            const so_view *v = &manifest.views.view[more ? 0 : i];
             const char *name = more ? extra : v->name;
             int64_t elements = so_view_elements(v), dim[4] = {v->dim[0], v->dim[1], v->dim[2], v->dim[3]};
-            int what = roll.row[more ? 0 : i].optional ? DROP : NONE;
+            int what = manifest.row[more ? 0 : i].optional ? DROP : NONE;
             for (int d = 0; d < n; d++)
                 if (strcmp(defects[d].name, name) == 0) what = defects[d].what;
             so_type type = what == RETYPE ? SO_I64 : i % 7 == 3 ? SO_F32 : SO_BF16;
@@ -96,7 +96,7 @@ static void write_weights(const char *path, const defect *defects, int n, const 
             free(data);
         }
     CHECK_OK(so_safetensors_commit(&w, &error), error);
-    so_roll_clear(&roll);
+    so_manifest_clear(&manifest);
 }
 
 static void write_model(const defect *defects, int n, const char *extra)

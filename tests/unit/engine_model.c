@@ -243,7 +243,7 @@ static void about_tells_the_parts(void **state)
     assert_int_equal(info.audio_rows, 132352);
     assert_int_equal(info.units, 4096);
     assert_int_equal(info.picture_vectors, 729);
-    assert_true(info.hears && info.sees);
+    assert_true(info.takes_units && info.sees);
     assert_null(info.unused);
     assert_int_equal(model->eot, 128009);
     so_model_close(&model);

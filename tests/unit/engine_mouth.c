@@ -47,7 +47,7 @@ static int open_world(void **state)
     CHECK_OK(so_hift_bind(&w.codec.hift, &hift, "hift.", &binder, &error), error);
     for (int i = 0; i < 16; i++) w.speaker[i] = (float)so_rng_normal(&rng);
     for (int i = 0; i < UNITS; i++) w.units[i] = (int32_t)so_rng_below(&rng, 64);
-    w.codec.speaks = true;
+    w.codec.has_vocoder = true;
     w.codec.speaker = w.speaker;
     *state = &w;
     return 0;

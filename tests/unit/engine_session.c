@@ -118,7 +118,7 @@ static void one_file_answers_alike(void **state)
     CHECK_OK(so_model_open(&copy, path, &(so_model_options){.threads = 1, .context = 1024}, &error), error);
     so_model_info info;
     so_model_about(copy, &info);
-    assert_true(info.speaks && info.has_ears && info.sees && info.hears);
+    assert_true(info.speaks && info.takes_audio && info.sees && info.takes_units);
     assert_string_equal(info.name, "toy");
     for (int i = 0; i < 2; i++) {
         so_session *s;

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include "formats/onnx_tokenizer.h"
 #include "formats/safetensors.h"
-#include "formats/speech_tokenizer.h"
 
 /* A message in the making. */
 typedef struct bytes {

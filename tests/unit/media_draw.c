@@ -62,7 +62,7 @@ static void nothing_is_drawn_outside(void **state)
     for (size_t a = 0; a < 11; a++)
         for (size_t b = 0; b < 11; b++) {
             for (int s = 0; s < 5; s++) draw[s](&c, places[a], places[b], 12, 1, 2, 3);
-            so_draw_line(&c, &(so_line){places[a], places[b], 5, 5, 2}, 1, 2, 3);
+            so_draw_line(&c, &(so_stroke){places[a], places[b], 5, 5, 2}, 1, 2, 3);
             so_draw_rect(&c, places[a], 3, places[b], 9, 1, 2, 3);
         }
     for (int x = -50; x < 60; x += 7) so_draw_text(&c, x, x / 2, 1 + (x & 3), "Wide ~ \x80 text", 4, 5, 6);

@@ -148,11 +148,11 @@ static void grey_and_cmyk_jpegs_become_rgb(void **state)
     free(data);
 }
 
-static unsigned char *png(const void *samples, size_t bytes, int w, int h, uint8_t type, uint8_t depth,
-                          struct spng_plte *plte, struct spng_trns *trns, size_t *size)
+static unsigned char *png(const void *samples, size_t bytes, const struct spng_ihdr *head, struct spng_plte *plte,
+                          struct spng_trns *trns, size_t *size)
 {
     spng_ctx *ctx = spng_ctx_new(SPNG_CTX_ENCODER);
-    struct spng_ihdr header = {.width = (uint32_t)w, .height = (uint32_t)h, .bit_depth = depth, .color_type = type};
+    struct spng_ihdr header = *head;
     int failed = 0;
     spng_set_option(ctx, SPNG_ENCODE_TO_BUFFER, 1);
     assert_int_equal(spng_set_ihdr(ctx, &header), 0);
@@ -171,7 +171,10 @@ static void check_png(const void *samples, size_t bytes, int n, uint8_t type, ui
     so_error error;
     so_image got;
     size_t size;
-    unsigned char *data = png(samples, bytes, n, 1, type, depth, plte, trns, &size);
+    unsigned char *data = png(
+        samples, bytes,
+        &(struct spng_ihdr){.width = (uint32_t)(n), .height = (uint32_t)(1), .bit_depth = depth, .color_type = type},
+        plte, trns, &size);
     CHECK_OK(so_image_decode(&got, data, size, 0, &error), error);
     assert_int_equal(got.w, n);
     assert_memory_equal(got.rgb, expected, (size_t)n * 3);

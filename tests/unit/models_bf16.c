@@ -81,7 +81,7 @@ static so_tensor *draw(so_pass *pass)
     return so_flow_mel(pass, &flow, &request, NULL);
 }
 
-static so_tensor *sing(so_pass *pass)
+static so_tensor *vocode(so_pass *pass)
 {
     int64_t T = 20, n = T * so_hift_samples(&hift.config);
     so_tensor *mel = so_constant(pass, 3, (int64_t[]){1, T, 40}, numbers),
@@ -128,7 +128,7 @@ static void flow_agrees(void **state)
 static void vocoder_agrees(void **state)
 {
     (void)state;
-    compare("vocoder", sing, 8e-3);
+    compare("vocoder", vocode, 8e-3);
 }
 
 /* Training never meets the layouts: what records computes with the numbers themselves. */

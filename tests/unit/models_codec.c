@@ -13,7 +13,7 @@ static so_rng rng;
 static so_speech_tokenizer tokenizer;
 static so_flow flow;
 static so_hift hift;
-static so_judges judges;
+static so_discriminators discriminators;
 static float numbers[1 << 18];
 
 static int start(void **state)
@@ -29,11 +29,12 @@ static int start(void **state)
     fc.head_width = 8, fc.est_blocks = 1, fc.mid = 1, fc.speaker = 12, fc.mels = 20, fc.steps = 3;
     so_hift_config hc = so_hift_published();
     hc.channels = hc.f0_channels = 8, hc.mels = 20;
-    so_judges_config jc = {2, {2, 3}, {2, 2, 2, 2, 2}, 1, {64}, 2};
+    so_discriminators_config jc = {2, {2, 3}, {2, 2, 2, 2, 2}, 1, {64}, 2};
     if (so_store_open(&store, (size_t)1 << 30, &error) || so_arena_init(&arena, (size_t)2 << 30, &error)) return 1;
     return so_speech_tokenizer_bind(&tokenizer, &tc, "t.", &binder, &error) ||
            so_flow_bind(&flow, &fc, "f.", &binder, &error) || so_hift_bind(&hift, &hc, "h.", &binder, &error) ||
-           so_judges_bind(&judges, &jc, "j.", &binder, &error) || so_binder_finish(&binder, "random weights", &error);
+           so_discriminators_bind(&discriminators, &jc, "j.", &binder, &error) ||
+           so_binder_finish(&binder, "random weights", &error);
 }
 
 static int stop(void **state)
@@ -98,8 +99,9 @@ static so_tensor *game(so_pass *pass)
 {
     so_tensor *real = noise(pass, 2, 1024, 0), *source = so_hift_source(pass, &hift, noise(pass, 2, 1024, 9));
     so_tensor *made = so_hift_wave(pass, &hift, noise(pass, 2, 4, 20), source);
-    so_verdict vr, vm;
-    if (!so_judge(pass, &judges, real, &vr) || !so_judge(pass, &judges, made, &vm)) return NULL;
+    so_discrimination vr, vm;
+    if (!so_discriminate(pass, &discriminators, real, &vr) || !so_discriminate(pass, &discriminators, made, &vm))
+        return NULL;
     so_wave_mel mel = {22050, 256, 64, 20, 0, 8000};
     so_tensor *part[6] = {so_fooling_loss(pass, &vm),
                           so_feature_loss(pass, &vr, &vm),

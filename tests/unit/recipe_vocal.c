@@ -132,7 +132,7 @@ static void vocoder_learns_and_resumes(void **state)
 }
 
 /* The contest begins with what the vocoder left; one report is enough to see both players. */
-static void polish_plays(void **state)
+static void adversarial_training_runs(void **state)
 {
     (void)state;
     char folder[] = "/tmp/so-vocal-XXXXXX", remove[128];
@@ -145,7 +145,7 @@ static void polish_plays(void **state)
     CHECK_OK(so_tt_vocoder_open(&tt, &store, &net, &error), error);
     CHECK_OK(so_tt_keep(&tt, &store, NULL, "vocoder", &error), error);
     so_store_close(&store);
-    assert_true(run_until(folder, "polish", so_tt_polish, "20") > 0);
+    assert_true(run_until(folder, "adversarial", so_tt_adversarial, "20") > 0);
     snprintf(remove, sizeof remove, "rm -r %s", folder);
     assert_int_equal(system(remove), 0);
 }
@@ -160,7 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vocoder_learns_and_resumes),
-        cmocka_unit_test(polish_plays),
+        cmocka_unit_test(adversarial_training_runs),
         cmocka_unit_test(flow_learns_and_resumes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

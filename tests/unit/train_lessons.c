@@ -218,7 +218,7 @@ static seen teach(school *s, const char *stage, int64_t steps, double rate)
     uint64_t before[5];
     s->lesson.stage = so_stage_find(stage);
     assert_non_null(s->lesson.stage);
-    s->lesson.source = (so_source){NULL, next_sample};
+    s->lesson.source = (so_sample_source){NULL, next_sample};
     for (int i = 0; i < 5; i++) before[i] = hash_group(&s->store, groups[i]);
     CHECK_OK(so_stage_ready(s->lesson.stage, &s->store, &optim, &error), error);
     void *context[] = {&s->lesson, &result};

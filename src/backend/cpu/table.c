@@ -37,16 +37,16 @@ so_scratch *so_scratch_take(void)
 }
 #endif
 
-typedef struct rows_job {
+typedef struct chunk_job {
     int64_t rows, grain;
     so_rows_fn fn;
     void *context;
-} rows_job;
+} chunk_job;
 
 static void rows_task(void *p, int64_t task, int thread)
 {
     (void)thread;
-    const rows_job *job = p;
+    const chunk_job *job = p;
     int64_t row0 = task * job->grain, row1 = row0 + job->grain;
     job->fn(job->context, row0, row1 < job->rows ? row1 : job->rows);
 }
@@ -55,7 +55,7 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
 {
     if (rows <= 0) return;
     if (grain < 1) grain = 1;
-    rows_job job = {rows, grain, fn, context};
+    chunk_job job = {rows, grain, fn, context};
     so_pool_for(pool, (rows + grain - 1) / grain, rows_task, &job);
 }
 

@@ -106,7 +106,7 @@ static void look(const so_program *p, child *c)
     if (polled[2].revents) read_some(&c->fd[2], c->first, sizeof c->first, &c->said);
 }
 
-static so_status judge(const so_program *p, child *c, int state, so_error *error)
+static so_status check_end(const so_program *p, child *c, int state, so_error *error)
 {
     c->first[strcspn(c->first, "\n")] = 0;
     if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return SO_OK;
@@ -156,7 +156,7 @@ so_status so_program_run(const so_program *p, so_error *error)
     for (int i = 0; i < 3; i++) shut(&c.fd[i]);
     sigtimedwait(&pipes, NULL, &(struct timespec){0, 0});
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return status == SO_OK ? judge(p, &c, state, error) : status;
+    return status == SO_OK ? check_end(p, &c, state, error) : status;
 }
 
 /* ---- command lines */

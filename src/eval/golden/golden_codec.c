@@ -15,29 +15,29 @@
 
 /* ---- reading the reference */
 
-const so_view *so_bench_view(const so_bench *b, const char *tensor)
+const so_view *so_codec_golden_view(const so_codec_golden *b, const char *tensor)
 {
     return so_golden_view(b->g, b->name, tensor, NULL);
 }
 
-const float *so_bench_floats(const so_bench *b, const char *tensor)
+const float *so_codec_golden_floats(const so_codec_golden *b, const char *tensor)
 {
-    const so_view *v = so_bench_view(b, tensor);
+    const so_view *v = so_codec_golden_view(b, tensor);
     return v && v->type == SO_F32 ? v->data : NULL;
 }
 
-int64_t so_bench_length(const so_bench *b, const char *tensor)
+int64_t so_codec_golden_length(const so_codec_golden *b, const char *tensor)
 {
-    const so_view *v = so_bench_view(b, tensor);
+    const so_view *v = so_codec_golden_view(b, tensor);
     return v ? so_view_elements(v) : 0;
 }
 
-int64_t so_bench_parameter(const so_bench *b, const char *key)
+int64_t so_codec_golden_parameter(const so_codec_golden *b, const char *key)
 {
     return json_integer_value(json_object_get(json_object_get(b->json, "params"), key));
 }
 
-double so_bench_bar(const so_bench *b, const char *tensor)
+double so_codec_golden_bar(const so_codec_golden *b, const char *tensor)
 {
     char name[256];
     double noise = 0, scale = 0;
@@ -54,27 +54,27 @@ double so_bench_bar(const so_bench *b, const char *tensor)
     return fmax(10 * noise, 2e-6 * scale);
 }
 
-const float *so_bench_exactly(so_bench *b, const char *tensor, int64_t n)
+const float *so_codec_golden_exactly(so_codec_golden *b, const char *tensor, int64_t n)
 {
-    const so_view *v = so_bench_view(b, tensor);
+    const so_view *v = so_codec_golden_view(b, tensor);
     if (v && v->type == SO_F32 && so_view_elements(v) == n) return v->data;
     return so_pass_fail(&b->pass, SO_ERR_MISSING, "no %s of %lld numbers", tensor, (long long)n);
 }
 
-const int32_t *so_bench_ids(so_bench *b, const char *tensor, int64_t n)
+const int32_t *so_codec_golden_ids(so_codec_golden *b, const char *tensor, int64_t n)
 {
-    const so_view *v = so_bench_view(b, tensor);
+    const so_view *v = so_codec_golden_view(b, tensor);
     if (v && v->type == SO_I32 && so_view_elements(v) == n) return v->data;
     return so_pass_fail(&b->pass, SO_ERR_MISSING, "no %s of %lld integers", tensor, (long long)n);
 }
 
-double so_bench_number(const so_bench *b, const char *key, double otherwise)
+double so_codec_golden_number(const so_codec_golden *b, const char *key, double otherwise)
 {
     const json_t *v = json_object_get(json_object_get(b->json, "params"), key);
     return json_is_number(v) ? json_number_value(v) : otherwise;
 }
 
-void so_bench_expect_value(so_bench *b, const char *key, double found)
+void so_codec_golden_expect_value(so_codec_golden *b, const char *key, double found)
 {
     const json_t *v = json_object_get(json_object_get(b->json, "values"), key);
     double value = json_number_value(json_object_get(v, "value"));
@@ -84,9 +84,9 @@ void so_bench_expect_value(so_bench *b, const char *key, double found)
     so_golden_value(b->g, b->name, key, found, value, fmax(10 * noise, 2e-6 * fabs(value)));
 }
 
-so_tensor *so_bench_read(so_bench *b, const char *tensor, bool turned)
+so_tensor *so_codec_golden_read(so_codec_golden *b, const char *tensor, bool turned)
 {
-    const so_view *v = so_bench_view(b, tensor);
+    const so_view *v = so_codec_golden_view(b, tensor);
     if (!v || v->type != SO_F32 || v->n_dims < 1 || v->n_dims > 3)
         return so_pass_fail(&b->pass, SO_ERR_MISSING, "no tensor %s", tensor);
     int64_t cols = v->dim[v->n_dims - 1], rows = v->n_dims > 1 ? v->dim[v->n_dims - 2] : 1, each = rows * cols;
@@ -100,9 +100,9 @@ so_tensor *so_bench_read(so_bench *b, const char *tensor, bool turned)
     return t;
 }
 
-so_tensor *so_bench_leaf(so_bench *b, const char *tensor)
+so_tensor *so_codec_golden_leaf(so_codec_golden *b, const char *tensor)
 {
-    const so_view *v = so_bench_view(b, tensor);
+    const so_view *v = so_codec_golden_view(b, tensor);
     if (!v || v->type != SO_F32 || v->n_dims < 1 || v->n_dims > SO_MAX_DIMS)
         return so_pass_fail(&b->pass, SO_ERR_MISSING, "no tensor %s", tensor);
     so_tensor *t = so_constant(&b->pass, v->n_dims, v->dim, v->data);
@@ -110,14 +110,14 @@ so_tensor *so_bench_leaf(so_bench *b, const char *tensor)
     return t;
 }
 
-so_tensor *so_bench_batched(so_bench *b, so_tensor *t)
+so_tensor *so_codec_golden_batched(so_codec_golden *b, so_tensor *t)
 {
     return t ? so_reshape(&b->pass, t, 3, (int64_t[]){1, so_rows(t), so_cols(t)}) : NULL;
 }
 
-void so_bench_expect_bar(so_bench *b, const char *tensor, const so_tensor *found, bool turned, double bar)
+void so_codec_golden_expect_bar(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned, double bar)
 {
-    const so_view *v = so_bench_view(b, tensor);
+    const so_view *v = so_codec_golden_view(b, tensor);
     if (!v || !found || !so_ok(&b->pass)) return;
     int64_t n = so_count(found), cols = so_cols(found), items = found->n_dims == 3 ? found->dim[0] : 1;
     int64_t each = n / (items ? items : 1), rows = each / (cols ? cols : 1);
@@ -130,36 +130,36 @@ void so_bench_expect_bar(so_bench *b, const char *tensor, const so_tensor *found
     free(copy);
 }
 
-void so_bench_expect(so_bench *b, const char *tensor, const so_tensor *found, bool turned)
+void so_codec_golden_expect(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned)
 {
-    so_bench_expect_bar(b, tensor, found, turned, so_bench_bar(b, tensor));
+    so_codec_golden_expect_bar(b, tensor, found, turned, so_codec_golden_bar(b, tensor));
 }
 
-void so_bench_expect_floats(so_bench *b, const char *tensor, const float *found, int64_t n)
+void so_codec_golden_expect_floats(so_codec_golden *b, const char *tensor, const float *found, int64_t n)
 {
-    double bar = so_bench_bar(b, tensor);
+    double bar = so_codec_golden_bar(b, tensor);
     so_golden_numbers(b->g, b->name, tensor, found, n, (so_bars){bar, bar});
 }
 
 /* ---- sound and features */
 
-static so_status one_rate(so_bench *b, int from, int to, const char *in, const char *out, so_error *error)
+static so_status one_rate(so_codec_golden *b, int from, int to, const char *in, const char *out, so_error *error)
 {
     so_resampler *r;
-    int64_t n = so_bench_length(b, in);
-    if (!so_bench_floats(b, in) || !so_bench_floats(b, out)) return SO_OK;
+    int64_t n = so_codec_golden_length(b, in);
+    if (!so_codec_golden_floats(b, in) || !so_codec_golden_floats(b, out)) return SO_OK;
     SO_TRY(so_resampler_open(&r, from, to, error));
     int64_t m = so_resampler_length(r, n);
     float *y = malloc((size_t)m * sizeof *y + 1);
     so_status status =
-        y ? so_resample(r, so_bench_floats(b, in), n, y, error) : so_fail(error, SO_ERR_NOMEM, "no memory");
-    if (status == SO_OK) so_bench_expect_floats(b, out, y, m);
+        y ? so_resample(r, so_codec_golden_floats(b, in), n, y, error) : so_fail(error, SO_ERR_NOMEM, "no memory");
+    if (status == SO_OK) so_codec_golden_expect_floats(b, out, y, m);
     free(y);
     so_resampler_close(&r);
     return status;
 }
 
-static so_status resample_case(so_bench *b, so_error *error)
+static so_status resample_case(so_codec_golden *b, so_error *error)
 {
     size_t i;
     json_t *t;
@@ -177,21 +177,21 @@ static so_status resample_case(so_bench *b, so_error *error)
 }
 
 /* Features of `audio` against `tensor`, stored [bins, frames] or, when not turned, [frames, bins]. */
-static so_status features(so_bench *b, so_mel_kind kind, const char *audio, const char *tensor, bool turned,
+static so_status features(so_codec_golden *b, so_mel_kind kind, const char *audio, const char *tensor, bool turned,
                           bool centred, so_error *error)
 {
     so_mel *mel;
-    int64_t n = so_bench_length(b, audio);
-    if (!so_bench_floats(b, audio) || !so_bench_floats(b, tensor)) return SO_OK;
+    int64_t n = so_codec_golden_length(b, audio);
+    if (!so_codec_golden_floats(b, audio) || !so_codec_golden_floats(b, tensor)) return SO_OK;
     SO_TRY(so_mel_open(&mel, kind, error));
     int64_t F = so_mel_frames(mel, n), M = so_mel_bins(mel);
     float *x = malloc((size_t)(F * M) * sizeof *x + 1), *y = malloc((size_t)(F * M) * sizeof *y + 1);
-    so_status status = x && y ? so_mel_compute(mel, so_bench_floats(b, audio), n, x, b->pool, error)
+    so_status status = x && y ? so_mel_compute(mel, so_codec_golden_floats(b, audio), n, x, b->pool, error)
                               : so_fail(error, SO_ERR_NOMEM, "no memory");
     if (status == SO_OK) {
         if (centred) so_mel_subtract_mean(x, F, (int)M);
         if (turned) so_mel_transpose(x, F, (int)M, y);
-        so_bench_expect_floats(b, tensor, turned ? y : x, F * M);
+        so_codec_golden_expect_floats(b, tensor, turned ? y : x, F * M);
     }
     free(x);
     free(y);
@@ -199,7 +199,7 @@ static so_status features(so_bench *b, so_mel_kind kind, const char *audio, cons
     return status;
 }
 
-static so_status feature_case(so_bench *b, so_error *error)
+static so_status feature_case(so_codec_golden *b, so_error *error)
 {
     SO_TRY(features(b, SO_MEL_VOCODER, "audio_22050", "mel_8000", true, false, error));
     SO_TRY(features(b, SO_MEL_VOCODER_GAN, "audio_22050", "mel_11025", true, false, error));
@@ -210,7 +210,7 @@ static so_status feature_case(so_bench *b, so_error *error)
 /* ---- networks */
 
 /* How far each frame at unit length is from its code, and how much farther from the second best. */
-static void compare_distances(so_bench *b, const so_tensor *hidden, const int32_t *ids)
+static void compare_distances(so_codec_golden *b, const so_tensor *hidden, const int32_t *ids)
 {
     const so_tensor *codes = b->codec.tokenizer.codes;
     int64_t T = so_rows(hidden), D = so_cols(hidden), K = so_rows(codes);
@@ -239,18 +239,18 @@ static void compare_distances(so_bench *b, const so_tensor *hidden, const int32_
     }
     if (!margin) return;
     /* What the noise of a frame does to a squared distance: twice the code's length, of about 1, times it. */
-    double bar = 4 * sqrt((double)D) * so_bench_bar(b, "hidden") / shortest;
+    double bar = 4 * sqrt((double)D) * so_codec_golden_bar(b, "hidden") / shortest;
     so_golden_numbers(b->g, b->name, "best_distance", best, T, (so_bars){bar, bar});
     so_golden_numbers(b->g, b->name, "margin", margin, T, (so_bars){bar, bar});
 }
 
 /* Features of the case's recording, [1, F, M]. */
-static so_tensor *heard_features(so_bench *b, so_error *error)
+static so_tensor *heard_features(so_codec_golden *b, so_error *error)
 {
-    const float *audio = so_bench_floats(b, "audio_16k");
-    int64_t n = so_bench_length(b, "audio_16k");
+    const float *audio = so_codec_golden_floats(b, "audio_16k");
+    int64_t n = so_codec_golden_length(b, "audio_16k");
     so_mel *mel;
-    if (so_bench_view(b, "logmel")) return so_bench_batched(b, so_bench_read(b, "logmel", true));
+    if (so_codec_golden_view(b, "logmel")) return so_codec_golden_batched(b, so_codec_golden_read(b, "logmel", true));
     if (!audio) return so_pass_fail(&b->pass, SO_ERR_MISSING, "neither logmel nor audio_16k");
     if (so_mel_open(&mel, SO_MEL_WHISPER, error) != SO_OK)
         return so_pass_fail(&b->pass, error->status, "%s", error->text);
@@ -261,16 +261,16 @@ static so_tensor *heard_features(so_bench *b, so_error *error)
     return x;
 }
 
-static so_status tokenizer_case(so_bench *b, so_error *error)
+static so_status tokenizer_case(so_codec_golden *b, so_error *error)
 {
-    if (!b->codec.hears) return SO_OK;
+    if (!b->codec.has_tokenizer) return SO_OK;
     SO_TRY(one_rate(b, 22050, 16000, "audio_22050", "audio_16k", error));
     SO_TRY(features(b, SO_MEL_WHISPER, "audio_16k", "logmel", true, false, error));
     so_tensor *mel = heard_features(b, error);
     if (!mel) return SO_OK;
     so_batch *batch;
     so_tensor *hidden = so_speech_tokenizer_encode(&b->pass, &b->codec.tokenizer, mel, &mel->dim[1], &batch, NULL);
-    so_bench_expect(b, "hidden", hidden, false);
+    so_codec_golden_expect(b, "hidden", hidden, false);
     int64_t n = so_speech_tokenizer_units(&b->codec.tokenizer.config, mel->dim[1]);
     int32_t *ids = so_take(&b->pass, (size_t)(n + 1) * sizeof *ids, true);
     so_speech_tokenizer_ids(&b->pass, &b->codec.tokenizer, so_reshape(&b->pass, mel, 2, mel->dim + 1), ids);
@@ -281,25 +281,27 @@ static so_status tokenizer_case(so_bench *b, so_error *error)
 }
 
 /* A case's inputs as a request; false when one is missing. */
-static bool flow_request(so_bench *b, so_flow_request *r)
+static bool flow_request(so_codec_golden *b, so_flow_request *r)
 {
-    int64_t N = so_bench_length(b, "tokens"), P = so_bench_length(b, "prompt_tokens"), M = b->codec.flow.config.mels;
+    int64_t N = so_codec_golden_length(b, "tokens"), P = so_codec_golden_length(b, "prompt_tokens"),
+            M = b->codec.flow.config.mels;
     int32_t *ids = so_take(&b->pass, (size_t)(N + P + 1) * sizeof *ids, false);
-    so_tensor *z = so_bench_read(b, "z", true);
+    so_tensor *z = so_codec_golden_read(b, "z", true);
     if (!z || !N || !ids) return false;
-    if (!so_bench_ids(b, "tokens", N) || (P && !so_bench_ids(b, "prompt_tokens", P))) return false;
-    if (P) memcpy(ids, so_bench_ids(b, "prompt_tokens", P), (size_t)P * sizeof *ids);
-    memcpy(ids + P, so_bench_ids(b, "tokens", N), (size_t)N * sizeof *ids);
-    *r = (so_flow_request){.N = N, .P = P, .ids = ids, .vector = so_bench_floats(b, "embedding"), .z = so_data(z)};
-    r->M1 = so_bench_length(b, "prompt_feat") / M;
+    if (!so_codec_golden_ids(b, "tokens", N) || (P && !so_codec_golden_ids(b, "prompt_tokens", P))) return false;
+    if (P) memcpy(ids, so_codec_golden_ids(b, "prompt_tokens", P), (size_t)P * sizeof *ids);
+    memcpy(ids + P, so_codec_golden_ids(b, "tokens", N), (size_t)N * sizeof *ids);
+    *r = (so_flow_request){
+        .N = N, .P = P, .ids = ids, .vector = so_codec_golden_floats(b, "embedding"), .z = so_data(z)};
+    r->M1 = so_codec_golden_length(b, "prompt_feat") / M;
     r->frames = so_rows(z) - r->M1;
-    r->prompt = so_bench_floats(b, "prompt_feat");
+    r->prompt = so_codec_golden_floats(b, "prompt_feat");
     if (so_cols(z) != M || r->frames < 1)
         return so_pass_fail(&b->pass, SO_ERR_MISSING, "no z of %lld bins", (long long)M);
-    r->K = so_bench_parameter(b, "cache_frames");
-    const float *cache = so_bench_floats(b, "cache_in"); /* [M, K, 2] */
+    r->K = so_codec_golden_parameter(b, "cache_frames");
+    const float *cache = so_codec_golden_floats(b, "cache_in"); /* [M, K, 2] */
     if (!r->K || !cache) return r->K == 0;
-    if (r->K > so_rows(z) || !so_bench_exactly(b, "cache_in", 2 * r->K * M)) return false;
+    if (r->K > so_rows(z) || !so_codec_golden_exactly(b, "cache_in", 2 * r->K * M)) return false;
     so_real *before = so_take(&b->pass, (size_t)(2 * r->K * M) * sizeof *before, false);
     for (int64_t i = 0; before && i < 2 * r->K * M; i++)
         before[i] = cache[(i % M * r->K + i / M % r->K) * 2 + i / (r->K * M)];
@@ -309,14 +311,14 @@ static bool flow_request(so_bench *b, so_flow_request *r)
 }
 
 /* The first Euler step, and when each begins. */
-static void compare_steps(so_bench *b, so_tensor *z, const so_flow_ask *asked)
+static void compare_steps(so_codec_golden *b, so_tensor *z, const so_flow_ask *asked)
 {
     const so_flow *net = &b->codec.flow;
     int64_t steps = net->config.steps;
     so_real *at = so_take(&b->pass, (size_t)(steps + 1) * sizeof *at, false), zero = 0;
-    if (!at || !so_bench_view(b, "x_step1")) return;
+    if (!at || !so_codec_golden_view(b, "x_step1")) return;
     for (int64_t i = 0; i <= steps; i++) at[i] = (so_real)(1 - cos(acos(0) * (double)i / (double)steps));
-    so_bench_expect_floats(b, "t_steps", at, steps);
+    so_codec_golden_expect_floats(b, "t_steps", at, steps);
     so_flow_ask ask = *asked, none = {.t = &zero};
     ask.t = &zero;
     so_real g = (so_real)net->config.guidance;
@@ -324,13 +326,13 @@ static void compare_steps(so_bench *b, so_tensor *z, const so_flow_ask *asked)
     if (!v || !w) return;
     for (int64_t i = 0; i < so_count(v); i++)
         so_data(v)[i] = so_data(z)[i] + at[1] * ((1 + g) * so_data(v)[i] - g * so_data(w)[i]);
-    so_bench_expect(b, "x_step1", v, true);
+    so_codec_golden_expect(b, "x_step1", v, true);
 }
 
 /* What a call hands on: the first M1 and the last 34 columns of z and mu. */
-static void compare_cache(so_bench *b, const so_flow_request *r, const so_real *mu)
+static void compare_cache(so_codec_golden *b, const so_flow_request *r, const so_real *mu)
 {
-    const so_view *view = so_bench_view(b, "cache_out");
+    const so_view *view = so_codec_golden_view(b, "cache_out");
     if (!view || view->n_dims != 3 || view->dim[2] != 2 || view->dim[1] < r->M1 || view->dim[1] > r->M1 + r->frames)
         return;
     int64_t M = b->codec.flow.config.mels, n = view->dim[1], all = r->M1 + r->frames;
@@ -340,14 +342,14 @@ static void compare_cache(so_bench *b, const so_flow_request *r, const so_real *
         out[2 * i] = from < r->K ? r->z_before[from * M + m] : r->z[from * M + m];
         out[2 * i + 1] = mu[from * M + m];
     }
-    if (out) so_bench_expect_floats(b, "cache_out", out, 2 * M * n);
+    if (out) so_codec_golden_expect_floats(b, "cache_out", out, 2 * M * n);
 }
 
 /* The stages inside, from a recording of the encoder and one question to the estimator. */
-static so_status trace_flow(so_bench *b, const so_flow_request *r, so_error *error)
+static so_status trace_flow(so_codec_golden *b, const so_flow_request *r, so_error *error)
 {
-    if (!so_bench_untold(b)) return SO_OK;
-    SO_TRY(so_bench_learn_flow(b, error));
+    if (!so_codec_golden_untold(b)) return SO_OK;
+    SO_TRY(so_codec_golden_learn_flow(b, error));
     so_pass *pass = &b->pass;
     const so_flow *net = &b->learners.flow;
     int64_t dim[3] = {1, r->M1 + r->frames, net->config.mels};
@@ -359,31 +361,31 @@ static so_status trace_flow(so_bench *b, const so_flow_request *r, so_error *err
     so_tensor *mu = so_flow_regulate(pass, net, h, r->P, r->M1, r->frames);
     so_flow_ask ask = {mu ? so_reshape(pass, mu, 3, dim) : NULL, speaker, NULL, &t};
     if (mu) so_flow_velocity(pass, net, so_constant(pass, 3, dim, r->z), &ask);
-    so_bench_trace(b);
+    so_codec_golden_trace(b);
     pass->recording = false;
     return SO_OK;
 }
 
-static so_status flow_case(so_bench *b, so_error *error)
+static so_status flow_case(so_codec_golden *b, so_error *error)
 {
     const so_flow *net = &b->codec.flow;
     so_pass *pass = &b->pass;
     so_flow_request r;
     int64_t M = net->config.mels;
-    if (!b->codec.speaks || !flow_request(b, &r)) return SO_OK;
-    if (!(r.vector = so_bench_exactly(b, "embedding", net->config.speaker))) return SO_OK;
+    if (!b->codec.has_vocoder || !flow_request(b, &r)) return SO_OK;
+    if (!(r.vector = so_codec_golden_exactly(b, "embedding", net->config.speaker))) return SO_OK;
     so_golden_value(b->g, b->name, "frames", (double)so_flow_frames(&net->config, r.N),
-                    (double)so_bench_parameter(b, "frames"), 0);
+                    (double)so_codec_golden_parameter(b, "frames"), 0);
     so_tensor *vector = so_constant(pass, 2, (int64_t[]){1, net->config.speaker}, r.vector);
     so_tensor *speaker = so_flow_speaker(pass, net, vector);
-    so_bench_expect(b, "spks", speaker, false);
+    so_codec_golden_expect(b, "spks", speaker, false);
     so_tensor *h = so_flow_encoder(pass, net, 1, r.P + r.N, r.ids, NULL);
-    so_bench_expect(b, "encoder", h, false);
+    so_codec_golden_expect(b, "encoder", h, false);
     h = so_flow_project(pass, net, h);
-    so_bench_expect(b, "encoder_proj", h, false);
+    so_codec_golden_expect(b, "encoder_proj", h, false);
     so_tensor *mu = so_flow_regulate(pass, net, h, r.P, r.M1, r.frames), *cond = NULL;
     if (!mu) return SO_OK;
-    so_bench_expect(b, "mu", mu, true);
+    so_codec_golden_expect(b, "mu", mu, true);
     if (r.K) memcpy(mu->data, r.mu_before, (size_t)(r.K * M) * sizeof(so_real));
     compare_cache(b, &r, so_data(mu));
     int64_t dim[3] = {1, r.M1 + r.frames, M};
@@ -396,17 +398,17 @@ static so_status flow_case(so_bench *b, so_error *error)
     so_real t = (so_real)0.3;
     so_tensor *z = so_constant(pass, 3, dim, r.z);
     so_flow_ask ask = {so_reshape(pass, mu, 3, dim), speaker, cond, &t}, none = {.t = &t};
-    so_bench_expect(b, "estimator", so_flow_velocity(pass, net, z, &ask), true);
-    if (so_bench_view(b, "estimator_uncond"))
-        so_bench_expect(b, "estimator_uncond", so_flow_velocity(pass, net, z, &none), true);
+    so_codec_golden_expect(b, "estimator", so_flow_velocity(pass, net, z, &ask), true);
+    if (so_codec_golden_view(b, "estimator_uncond"))
+        so_codec_golden_expect(b, "estimator_uncond", so_flow_velocity(pass, net, z, &none), true);
     compare_steps(b, z, &ask);
-    so_bench_expect(b, "mel", so_flow_mel(pass, net, &r, NULL), true);
+    so_codec_golden_expect(b, "mel", so_flow_mel(pass, net, &r, NULL), true);
     return trace_flow(b, &r, error);
 }
 
-static so_status lengths_case(so_bench *b, so_error *error)
+static so_status lengths_case(so_codec_golden *b, so_error *error)
 {
-    const so_view *v = so_bench_view(b, "frames");
+    const so_view *v = so_codec_golden_view(b, "frames");
     if (!v) return SO_OK;
     int64_t n = so_view_elements(v);
     int32_t *found = malloc((size_t)n * sizeof *found + 1);
@@ -418,12 +420,12 @@ static so_status lengths_case(so_bench *b, so_error *error)
 }
 
 /* Harmonics [1, L, H] of a case's pitch, phase and noise. */
-static so_tensor *harmonics_of(so_bench *b, const so_real *f0, int64_t T)
+static so_tensor *harmonics_of(so_codec_golden *b, const so_real *f0, int64_t T)
 {
     const so_hift_config *c = &b->codec.hift.config;
     int64_t L = T * so_hift_samples(c), H = c->harmonics + 1;
-    so_tensor *noise = so_bench_read(b, "noise", true), *h = so_new3(&b->pass, 1, L, H);
-    const float *phase = so_bench_exactly(b, "phase", H);
+    so_tensor *noise = so_codec_golden_read(b, "noise", true), *h = so_new3(&b->pass, 1, L, H);
+    const float *phase = so_codec_golden_exactly(b, "phase", H);
     if (!noise || !h || !phase || !f0 || so_rows(noise) != L || so_cols(noise) != H) return NULL;
     so_hift_phase at = {0};
     so_hift_harmonics(c, T, f0, phase, so_data(noise), &at, so_data(h));
@@ -432,24 +434,24 @@ static so_tensor *harmonics_of(so_bench *b, const so_real *f0, int64_t T)
 
 /* "source" rounds the running phase to float32, "source_exact" does not, and we do not: where only the first is given,
  * or apart from the second, the distance between both is allowed. */
-static void compare_source(so_bench *b, const so_tensor *source)
+static void compare_source(so_codec_golden *b, const so_tensor *source)
 {
     const json_t *apart = json_object_get(json_object_get(b->json, "values"), "source_minus_exact_max_abs");
     double more = json_number_value(json_object_get(apart, "value"));
-    so_bench_expect(b, "source_exact", source, false);
-    double bar = fmax(so_bench_bar(b, "source"), json_is_object(apart) ? 0 : 1e-4);
-    so_bench_expect_bar(b, "source", source, false, bar + more);
+    so_codec_golden_expect(b, "source_exact", source, false);
+    double bar = fmax(so_codec_golden_bar(b, "source"), json_is_object(apart) ? 0 : 1e-4);
+    so_codec_golden_expect_bar(b, "source", source, false, bar + more);
 }
 
-static so_status istft_case(so_bench *b)
+static so_status istft_case(so_codec_golden *b)
 {
     const so_hift_config *c = &b->codec.hift.config;
-    const so_view *v = so_bench_view(b, "magnitude");
+    const so_view *v = so_codec_golden_view(b, "magnitude");
     int64_t bins = c->n_fft / 2 + 1;
     if (!v || v->n_dims != 2 || v->dim[0] != bins) return SO_OK;
     int64_t F = v->dim[1];
-    const float *magnitude = so_bench_exactly(b, "magnitude", bins * F);
-    const float *phase = so_bench_exactly(b, "phase", bins * F);
+    const float *magnitude = so_codec_golden_exactly(b, "magnitude", bins * F);
+    const float *phase = so_codec_golden_exactly(b, "phase", bins * F);
     so_tensor *spec = so_new3(&b->pass, 1, F, 2 * bins);
     for (int64_t i = 0; spec && magnitude && phase && i < bins * F; i++) {
         double a = fmin((double)magnitude[i], 100), p = (double)phase[i];
@@ -457,64 +459,64 @@ static so_status istft_case(so_bench *b)
         so_data(spec)[i % F * 2 * bins + bins + i / F] = (so_real)(a * sin(p));
     }
     so_frames frames = {c->n_fft, c->hop, c->n_fft / 2, so_hann(&b->pass, c->n_fft)};
-    so_bench_expect(b, "wave", so_istft(&b->pass, spec, &frames), false);
+    so_codec_golden_expect(b, "wave", so_istft(&b->pass, spec, &frames), false);
     return SO_OK;
 }
 
-static so_status hift_case(so_bench *b, so_error *error)
+static so_status hift_case(so_codec_golden *b, so_error *error)
 {
     so_pass *pass = &b->pass;
     const so_hift *net = &b->codec.hift;
-    if (!b->codec.speaks) return SO_OK;
-    if (!so_bench_view(b, "mel")) return istft_case(b);
-    so_tensor *mel = so_bench_batched(b, so_bench_read(b, "mel", true));
+    if (!b->codec.has_vocoder) return SO_OK;
+    if (!so_codec_golden_view(b, "mel")) return istft_case(b);
+    so_tensor *mel = so_codec_golden_batched(b, so_codec_golden_read(b, "mel", true));
     if (!mel) return SO_OK;
     int64_t T = mel->dim[1], L = T * so_hift_samples(&net->config);
-    so_bench_expect(b, "f0", so_hift_f0(pass, net, mel), false);
-    so_tensor *harmonics = harmonics_of(b, so_bench_exactly(b, "f0", T), T);
-    so_bench_expect_bar(b, "harmonics", harmonics, true, fmax(so_bench_bar(b, "harmonics"), 1e-5));
+    so_codec_golden_expect(b, "f0", so_hift_f0(pass, net, mel), false);
+    so_tensor *harmonics = harmonics_of(b, so_codec_golden_exactly(b, "f0", T), T);
+    so_codec_golden_expect_bar(b, "harmonics", harmonics, true, fmax(so_codec_golden_bar(b, "harmonics"), 1e-5));
     so_tensor *source = harmonics ? so_hift_source(pass, net, harmonics) : NULL;
-    if (source && so_bench_view(b, "cache_source")) {
-        int64_t n = so_bench_length(b, "cache_source");
-        if (n > L || !so_bench_exactly(b, "cache_source", n)) return SO_OK;
-        memcpy(source->data, so_bench_floats(b, "cache_source"), (size_t)n * sizeof(float));
+    if (source && so_codec_golden_view(b, "cache_source")) {
+        int64_t n = so_codec_golden_length(b, "cache_source");
+        if (n > L || !so_codec_golden_exactly(b, "cache_source", n)) return SO_OK;
+        memcpy(source->data, so_codec_golden_floats(b, "cache_source"), (size_t)n * sizeof(float));
     }
     compare_source(b, source);
-    if (!so_bench_exactly(b, "source", L)) return SO_OK;
-    so_tensor *given = so_constant(pass, 2, (int64_t[]){1, L}, so_bench_floats(b, "source"));
+    if (!so_codec_golden_exactly(b, "source", L)) return SO_OK;
+    so_tensor *given = so_constant(pass, 2, (int64_t[]){1, L}, so_codec_golden_floats(b, "source"));
     so_frames frames = {net->config.n_fft, net->config.hop, net->config.n_fft / 2, so_hann(pass, net->config.n_fft)};
-    so_bench_expect(b, "source_stft", so_stft(pass, given, &frames), true);
-    so_bench_expect(b, "conv_post", so_hift_spectrum(pass, net, mel, given), true);
-    so_bench_expect(b, "wave", so_hift_wave(pass, net, mel, given), false);
-    if (!so_bench_untold(b)) return SO_OK;
-    SO_TRY(so_bench_learn_hift(b, error));
+    so_codec_golden_expect(b, "source_stft", so_stft(pass, given, &frames), true);
+    so_codec_golden_expect(b, "conv_post", so_hift_spectrum(pass, net, mel, given), true);
+    so_codec_golden_expect(b, "wave", so_hift_wave(pass, net, mel, given), false);
+    if (!so_codec_golden_untold(b)) return SO_OK;
+    SO_TRY(so_codec_golden_learn_hift(b, error));
     pass->recording = true;
     so_hift_wave(pass, &b->learners.hift, mel, given);
-    so_bench_trace(b);
+    so_codec_golden_trace(b);
     pass->recording = false;
     return SO_OK;
 }
 
-static so_status end_to_end(so_bench *b, so_error *error)
+static so_status end_to_end(so_codec_golden *b, so_error *error)
 {
     (void)error;
     so_pass *pass = &b->pass;
     const so_hift *net = &b->codec.hift;
     so_flow_request r;
-    if (!b->codec.speaks || !flow_request(b, &r)) return SO_OK;
+    if (!b->codec.has_vocoder || !flow_request(b, &r)) return SO_OK;
     r.vector = b->codec.speaker;
     so_tensor *mel = so_flow_mel(pass, &b->codec.flow, &r, NULL);
-    so_bench_expect(b, "mel", mel, true);
-    mel = so_bench_batched(b, mel);
+    so_codec_golden_expect(b, "mel", mel, true);
+    mel = so_codec_golden_batched(b, mel);
     so_tensor *f0 = so_hift_f0(pass, net, mel);
-    so_bench_expect(b, "f0", f0, false);
-    so_tensor *harmonics = harmonics_of(b, so_bench_exactly(b, "f0", r.frames), r.frames);
-    so_bench_expect(b, "source", so_hift_source(pass, net, harmonics), false);
-    so_bench_expect(b, "wave", so_hift_wave(pass, net, mel, so_bench_read(b, "source", false)), false);
+    so_codec_golden_expect(b, "f0", f0, false);
+    so_tensor *harmonics = harmonics_of(b, so_codec_golden_exactly(b, "f0", r.frames), r.frames);
+    so_codec_golden_expect(b, "source", so_hift_source(pass, net, harmonics), false);
+    so_codec_golden_expect(b, "wave", so_hift_wave(pass, net, mel, so_codec_golden_read(b, "source", false)), false);
     return SO_OK;
 }
 
-static so_status voices_case(so_bench *b, so_error *error)
+static so_status voices_case(so_codec_golden *b, so_error *error)
 {
     size_t i;
     json_t *name;
@@ -572,7 +574,7 @@ static void try_likeness(likeness *best, const so_view *v, const so_tensor *t)
 }
 
 /* The case's tensor's name without that of the case; NULL for one that is an input or was compared. */
-static const char *untold(const so_bench *b, const json_t *tensor)
+static const char *untold(const so_codec_golden *b, const json_t *tensor)
 {
     const char *name = json_string_value(json_object_get(tensor, "name"));
     const char *role = json_string_value(json_object_get(tensor, "role"));
@@ -581,7 +583,7 @@ static const char *untold(const so_bench *b, const json_t *tensor)
     return json_object_get(b->g->told, name + n + 1) ? NULL : name + n + 1;
 }
 
-bool so_bench_untold(const so_bench *b)
+bool so_codec_golden_untold(const so_codec_golden *b)
 {
     size_t i;
     json_t *t;
@@ -589,14 +591,14 @@ bool so_bench_untold(const so_bench *b)
     return false;
 }
 
-void so_bench_trace(so_bench *b)
+void so_codec_golden_trace(so_codec_golden *b)
 {
     size_t i;
     json_t *t;
     json_array_foreach(json_object_get(b->json, "tensors"), i, t)
     {
         const char *name = untold(b, t), *role = json_string_value(json_object_get(t, "role"));
-        const so_view *v = name && strcmp(role, "intermediate") == 0 ? so_bench_view(b, name) : NULL;
+        const so_view *v = name && strcmp(role, "intermediate") == 0 ? so_codec_golden_view(b, name) : NULL;
         if (!v || v->type != SO_F32) continue;
         likeness best = {.deviation = INFINITY};
         for (const so_step *s = b->pass.tape; s; s = s->before) {
@@ -608,7 +610,7 @@ void so_bench_trace(so_bench *b)
         for (int64_t j = 0; copy && j < n; j++) copy[j] = (float)so_data(best.t)[place(v, best.layout, j)];
         /* Twice the bar of a result: the rates of the time's sines come from an exp whose last place differs between
          * libraries, and angles reach 1000 times that. */
-        double bar = 2 * so_bench_bar(b, name);
+        double bar = 2 * so_codec_golden_bar(b, name);
         if (copy) so_golden_numbers(b->g, b->name, name, copy, n, (so_bars){bar, bar});
         free(copy);
     }
@@ -618,7 +620,7 @@ void so_bench_trace(so_bench *b)
 
 typedef struct kind {
     const char *prefix;
-    so_bench_fn run;
+    so_codec_golden_fn run;
 } kind;
 
 static const kind *kind_of(const char *name)
@@ -632,16 +634,16 @@ static const kind *kind_of(const char *name)
                                  {"e2e", end_to_end},
                                  {"mel22050", feature_case},
                                  {"kaldi", feature_case},
-                                 {"ctc.", so_bench_ctc},
-                                 {"label_smoothing.", so_bench_smoothing},
-                                 {"cfm.", so_bench_flow_matching},
-                                 {"flow_train.", so_bench_flow_training},
-                                 {"vq.", so_bench_codebook},
-                                 {"relpos.", so_bench_relative_attention},
-                                 {"gan.disc", so_bench_judges},
-                                 {"gan.train", so_bench_generator},
-                                 {"tpr.", so_bench_relative_loss},
-                                 {"campplus", so_bench_speaker},
+                                 {"ctc.", so_codec_golden_ctc},
+                                 {"label_smoothing.", so_codec_golden_smoothing},
+                                 {"cfm.", so_codec_golden_flow_matching},
+                                 {"flow_train.", so_codec_golden_flow_training},
+                                 {"vq.", so_codec_golden_codebook},
+                                 {"relpos.", so_codec_golden_relative_attention},
+                                 {"gan.disc", so_codec_golden_discriminators},
+                                 {"gan.train", so_codec_golden_generator},
+                                 {"tpr.", so_codec_golden_relative_loss},
+                                 {"campplus", so_codec_golden_speaker},
                                  {"real.tok", tokenizer_case},
                                  {"real.flow", flow_case},
                                  {"real.hift", hift_case}};
@@ -651,7 +653,7 @@ static const kind *kind_of(const char *name)
 }
 
 /* Names what of the case was not compared. */
-static void tell_rest(so_bench *b)
+static void tell_rest(so_codec_golden *b)
 {
     size_t i;
     json_t *t;
@@ -659,13 +661,13 @@ static void tell_rest(so_bench *b)
     {
         const char *name = untold(b, t);
         if (!name) continue;
-        bool there = so_bench_view(b, name) || strchr(name, '*');
+        bool there = so_codec_golden_view(b, name) || strchr(name, '*');
         so_golden_skip(b->g, b->name, name,
                        there ? "no result of this program corresponds to it" : "not in the file of tensors");
     }
 }
 
-so_status so_bench_case(so_bench *b, const json_t *json, so_error *error)
+so_status so_codec_golden_case(so_codec_golden *b, const json_t *json, so_error *error)
 {
     b->json = json;
     b->name = json_string_value(json_object_get(json, "name"));
@@ -701,10 +703,10 @@ so_status so_bench_case(so_bench *b, const json_t *json, so_error *error)
     return SO_OK;
 }
 
-static void close_bench(so_bench *b)
+static void close_all(so_codec_golden *b)
 {
     so_learners *l = &b->learners;
-    so_codec_part *part[] = {&l->flow_part, &l->hift_part, &l->judges_part, &l->cam_part};
+    so_codec_part *part[] = {&l->flow_part, &l->hift_part, &l->disc_part, &l->cam_part};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) so_codec_part_close(part[i]);
     so_codec_close(&b->codec);
     so_arena_clear(&b->arena);
@@ -713,7 +715,7 @@ static void close_bench(so_bench *b)
 
 so_status so_golden_codec(so_golden *g, so_error *error)
 {
-    so_bench b = {.g = g};
+    so_codec_golden b = {.g = g};
     so_status status;
     size_t i;
     json_t *json;
@@ -722,9 +724,9 @@ so_status so_golden_codec(so_golden *g, so_error *error)
     so_codec_source source = {.folder = g->folder, .kernels = b.kernels, .pool = b.pool};
     SO_TRY_GO(so_codec_open(&b.codec, &source, error));
     SO_TRY_GO(so_arena_reserve(&b.arena, (size_t)1 << 38, error));
-    json_array_foreach(json_object_get(g->root, "cases"), i, json) SO_TRY_GO(so_bench_case(&b, json, error));
-    status = so_bench_real(&b, error);
+    json_array_foreach(json_object_get(g->root, "cases"), i, json) SO_TRY_GO(so_codec_golden_case(&b, json, error));
+    status = so_codec_golden_real(&b, error);
 done:
-    close_bench(&b);
+    close_all(&b);
     return status;
 }

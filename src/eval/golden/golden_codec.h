@@ -15,14 +15,14 @@
 
 /* The networks as training holds them: every weight learns. Opened when first asked for. */
 typedef struct so_learners {
-    so_codec_part flow_part, hift_part, judges_part, cam_part;
+    so_codec_part flow_part, hift_part, disc_part, cam_part;
     so_flow flow;
     so_hift hift;
-    so_judges judges;
+    so_discriminators discriminators;
     so_cam cam;
 } so_learners;
 
-typedef struct so_bench {
+typedef struct so_codec_golden {
     so_golden *g;
     const json_t *json; /* the case */
     const char *name;
@@ -32,61 +32,62 @@ typedef struct so_bench {
     const so_kernels *kernels;
     so_arena arena;
     so_pass pass;
-} so_bench;
+} so_codec_golden;
 
 /* ---- the numbers of the case; NULL or 0 for what it lacks */
 
-const so_view *so_bench_view(const so_bench *b, const char *tensor);
-const float *so_bench_floats(const so_bench *b, const char *tensor);
+const so_view *so_codec_golden_view(const so_codec_golden *b, const char *tensor);
+const float *so_codec_golden_floats(const so_codec_golden *b, const char *tensor);
 /* The same when there are exactly n of them; otherwise the pass fails with SO_ERR_MISSING. */
-const float *so_bench_exactly(so_bench *b, const char *tensor, int64_t n);
-const int32_t *so_bench_ids(so_bench *b, const char *tensor, int64_t n);
-int64_t so_bench_length(const so_bench *b, const char *tensor);
-int64_t so_bench_parameter(const so_bench *b, const char *key);
-double so_bench_number(const so_bench *b, const char *key, double otherwise);
+const float *so_codec_golden_exactly(so_codec_golden *b, const char *tensor, int64_t n);
+const int32_t *so_codec_golden_ids(so_codec_golden *b, const char *tensor, int64_t n);
+int64_t so_codec_golden_length(const so_codec_golden *b, const char *tensor);
+int64_t so_codec_golden_parameter(const so_codec_golden *b, const char *key);
+double so_codec_golden_number(const so_codec_golden *b, const char *key, double otherwise);
 /* Scalars of the case: "values" holds {"value": .., "fp32_run": ..}. Found against it, when it is there. */
-void so_bench_expect_value(so_bench *b, const char *key, double found);
+void so_codec_golden_expect_value(so_codec_golden *b, const char *key, double found);
 /* Ten times the reference's own rounding noise, at least 2e-6 of the largest value. */
-double so_bench_bar(const so_bench *b, const char *tensor);
+double so_codec_golden_bar(const so_codec_golden *b, const char *tensor);
 /* A constant from a stored [a, b] or [b] tensor, or its transpose; from [n, a, b] with each item turned for itself. */
-so_tensor *so_bench_read(so_bench *b, const char *tensor, bool turned);
+so_tensor *so_codec_golden_read(so_codec_golden *b, const char *tensor, bool turned);
 /* As stored, and its gradient is wanted. */
-so_tensor *so_bench_leaf(so_bench *b, const char *tensor);
+so_tensor *so_codec_golden_leaf(so_codec_golden *b, const char *tensor);
 /* [a, b] as [1, a, b]. */
-so_tensor *so_bench_batched(so_bench *b, so_tensor *t);
+so_tensor *so_codec_golden_batched(so_codec_golden *b, so_tensor *t);
 /* found against the tensor, stored alike or turned. */
-void so_bench_expect(so_bench *b, const char *tensor, const so_tensor *found, bool turned);
-void so_bench_expect_bar(so_bench *b, const char *tensor, const so_tensor *found, bool turned, double bar);
-void so_bench_expect_floats(so_bench *b, const char *tensor, const float *found, int64_t n);
+void so_codec_golden_expect(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned);
+void so_codec_golden_expect_bar(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned,
+                                double bar);
+void so_codec_golden_expect_floats(so_codec_golden *b, const char *tensor, const float *found, int64_t n);
 
 /* Is an intermediate of the case still to be compared? */
-bool so_bench_untold(const so_bench *b);
+bool so_codec_golden_untold(const so_codec_golden *b);
 /* Compares every intermediate not compared so far with the step on the pass's tape that comes closest, in the layout it
  * has there. A wrong network has no step that agrees in all numbers. */
-void so_bench_trace(so_bench *b);
+void so_codec_golden_trace(so_codec_golden *b);
 
-so_status so_bench_learn_flow(so_bench *b, so_error *error);
-so_status so_bench_learn_hift(so_bench *b, so_error *error);
+so_status so_codec_golden_learn_flow(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_learn_hift(so_codec_golden *b, so_error *error);
 
 /* ---- cases */
 
-typedef so_status (*so_bench_fn)(so_bench *b, so_error *error);
+typedef so_status (*so_codec_golden_fn)(so_codec_golden *b, so_error *error);
 /* One case, then what of it was left. */
-so_status so_bench_case(so_bench *b, const json_t *json, so_error *error);
+so_status so_codec_golden_case(so_codec_golden *b, const json_t *json, so_error *error);
 
-so_status so_bench_ctc(so_bench *b, so_error *error);
-so_status so_bench_smoothing(so_bench *b, so_error *error);
-so_status so_bench_flow_matching(so_bench *b, so_error *error);
-so_status so_bench_flow_training(so_bench *b, so_error *error);
-so_status so_bench_codebook(so_bench *b, so_error *error);
-so_status so_bench_relative_attention(so_bench *b, so_error *error);
-so_status so_bench_judges(so_bench *b, so_error *error);
-so_status so_bench_generator(so_bench *b, so_error *error);
-so_status so_bench_relative_loss(so_bench *b, so_error *error);
-so_status so_bench_speaker(so_bench *b, so_error *error);
-void so_bench_forget(so_bench *b);
+so_status so_codec_golden_ctc(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_smoothing(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_flow_matching(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_flow_training(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_codebook(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_relative_attention(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_discriminators(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_generator(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_relative_loss(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_speaker(so_codec_golden *b, so_error *error);
+void so_codec_golden_forget(so_codec_golden *b);
 
 /* The cases of real_shape.json, if the folder holds it. */
-so_status so_bench_real(so_bench *b, so_error *error);
+so_status so_codec_golden_real(so_codec_golden *b, so_error *error);
 
 #endif

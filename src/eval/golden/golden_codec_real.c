@@ -68,7 +68,7 @@ static void fill(so_tensor *t)
 }
 
 /* The weights of which the reference tells the first values and sums. */
-static void compare_weights(so_bench *b, const so_store *store)
+static void compare_weights(so_codec_golden *b, const so_store *store)
 {
     const char *name;
     json_t *told;
@@ -89,7 +89,7 @@ static void compare_weights(so_bench *b, const so_store *store)
     }
 }
 
-static so_status bind(so_bench *b, const char *kind, so_binder *binder, so_error *error)
+static so_status bind(so_codec_golden *b, const char *kind, so_binder *binder, so_error *error)
 {
     so_codec *c = &b->codec;
     so_speech_tokenizer_config ears = c->tokenizer.config;
@@ -97,19 +97,19 @@ static so_status bind(so_bench *b, const char *kind, so_binder *binder, so_error
     so_hift_config hift = c->hift.config;
     if (strcmp(kind, "tok") == 0) {
         SO_TRY(so_speech_tokenizer_bind(&c->tokenizer, &ears, "", binder, error));
-        c->hears = true;
+        c->has_tokenizer = true;
     } else if (strcmp(kind, "flow") == 0) {
         SO_TRY(so_flow_bind(&c->flow, &flow, "", binder, error));
-        c->speaks = true;
+        c->has_vocoder = true;
     } else {
         SO_TRY(so_hift_bind(&c->hift, &hift, "", binder, error));
-        c->speaks = true;
+        c->has_vocoder = true;
     }
     return so_binder_finish(binder, kind, error);
 }
 
 /* A case named "<something>.tok", ".flow" or ".hift" with a network of its own. */
-static so_status one(so_bench *b, const json_t *json, const json_t *config, so_error *error)
+static so_status one(so_codec_golden *b, const json_t *json, const json_t *config, so_error *error)
 {
     const char *name = json_string_value(json_object_get(json, "name")), *kind = name ? strrchr(name, '.') : NULL;
     if (!name || !so_golden_wants(b->g, name)) return SO_OK;
@@ -130,13 +130,13 @@ static so_status one(so_bench *b, const json_t *json, const json_t *config, so_e
     b->json = json;
     b->name = name;
     if (status == SO_OK) compare_weights(b, &part.store);
-    if (status == SO_OK) status = so_bench_case(b, json, error);
+    if (status == SO_OK) status = so_codec_golden_case(b, json, error);
     so_codec_part_close(&part);
     b->codec = kept;
     return status;
 }
 
-so_status so_bench_real(so_bench *b, so_error *error)
+so_status so_codec_golden_real(so_codec_golden *b, so_error *error)
 {
     char path[4096];
     if (access(so_golden_path(b->g, "real_shape.json", path), R_OK) != 0) return SO_OK;

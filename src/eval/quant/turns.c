@@ -177,7 +177,7 @@ static so_status from_corpus(so_turns *t, int64_t i, bool speech, so_turn *turn,
         *turn = (so_turn){.rgb = t->image.rgb, .width = t->image.w, .height = t->image.h};
     }
     turn->voice = speech;
-    if (speech && item->speech && t->model->codec.hears) return hear(t, item->speech, turn, error);
+    if (speech && item->speech && t->model->codec.has_tokenizer) return hear(t, item->speech, turn, error);
     turn->text = item->question;
     return SO_OK;
 }

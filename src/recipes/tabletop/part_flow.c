@@ -19,7 +19,7 @@ enum {
     SPEAKER = 192,
     ROWS = 1600,
     MOST = 48, /* frames and recordings of a step, with padding */
-    JUDGED = 12,
+    EVALUATED = 12,
     SAMPLES = 4,
 };
 
@@ -183,7 +183,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     int64_t item[MOST], B = draw(c, &m->rng, item);
-    pass->k = so_tt_rough(c->tt);
+    pass->k = so_tt_bf16_kernels(c->tt);
     sheet *s = write_sheet(c, pass, &m->rng, B, item);
     if (!s) return NULL;
     for (int64_t b = 0; b < B; b++) m->tokens += s->frames[b];
@@ -249,7 +249,8 @@ static so_tensor *speak(const context *c, so_pass *pass, int64_t item, so_tensor
     return so_flow_mel(pass, &c->net, &r, mu);
 }
 
-static so_status judge(const context *c, so_pass *pass, int64_t item, bool keep, so_notes *notes, so_error *error)
+static so_status evaluate_one(const context *c, so_pass *pass, int64_t item, bool keep, so_notes *notes,
+                              so_error *error)
 {
     size_t mark = so_arena_mark(pass->arena);
     int64_t T = frames_of(c, item);
@@ -285,8 +286,8 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
     const context *c = p;
     pass->k = c->tt->kernels;
     int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
-    for (int64_t i = 0; i < JUDGED; i++)
-        SO_TRY(judge(c, pass, first + i * (SO_TT_HELD_OUT / JUDGED), i < SAMPLES, notes, error));
+    for (int64_t i = 0; i < EVALUATED; i++)
+        SO_TRY(evaluate_one(c, pass, first + i * (SO_TT_HELD_OUT / EVALUATED), i < SAMPLES, notes, error));
     return SO_OK;
 }
 

@@ -129,7 +129,7 @@ static so_status write_codec(const so_tt *tt, const char *folder, so_error *erro
         so_tt_say(tt, "model: without 'ears', which is not trained yet");
     SO_TRY(write_voice(folder, error));
     SO_TRY(take_part(tt, "flow", "flow", folder, error));
-    SO_TRY(take_part(tt, so_tt_done(tt, "polish") ? "polish" : "vocoder", "hift", folder, error));
+    SO_TRY(take_part(tt, so_tt_done(tt, "adversarial") ? "adversarial" : "vocoder", "hift", folder, error));
     return write_codec_config(folder, error);
 }
 

@@ -14,7 +14,7 @@ so_status so_tt_vocoder_open(const so_tt *tt, so_store *store, so_hift *net, so_
 so_status so_tt_flow_open(const so_tt *tt, so_store *store, so_flow *net, so_error *error);
 
 /* Kernels with products in bf16 where this machine has instructions for them, else the recipe's own. */
-const so_kernels *so_tt_rough(const so_tt *tt);
+const so_kernels *so_tt_bf16_kernels(const so_tt *tt);
 /* SO_ERR_FORMAT unless every answer lies within the corpus and at least one in ten of those learned from lasts
  * `frames`. */
 so_status so_tt_check_answers(const so_tt *tt, int64_t frames, so_error *error);

@@ -2,7 +2,7 @@
  *
  * A small HiFT learns from random crops of the answers by spectral losses alone: the harmonic source gives the phases,
  * so that magnitudes are enough for a synthetic voice. Its pitch predictor learns from measured pitch, kept in f0.f32.
- * The part "polish", run only when named, goes on against small judges.
+ * The part "adversarial", run only when named, goes on against small discriminators.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
@@ -27,7 +27,7 @@ enum {
     AROUND = 4,           /* frames on either side that the mel of a crop sees */
     PITCHED = 4000,       /* answers that are learned from, their pitch is measured */
     OWN_PITCH_FROM = 800, /* steps until the source follows the predicted pitch */
-    JUDGED = 12,
+    EVALUATED = 12,
     SAMPLES = 4,
 };
 
@@ -53,7 +53,7 @@ so_status so_tt_vocoder_open(const so_tt *tt, so_store *store, so_hift *net, so_
     return SO_OK;
 }
 
-const so_kernels *so_tt_rough(const so_tt *tt)
+const so_kernels *so_tt_bf16_kernels(const so_tt *tt)
 {
     const so_kernels *k = tt->kernels;
     return k->bf16_gains && k->train_bf16 ? k->train_bf16 : k;
@@ -183,7 +183,7 @@ static void close_pitch(pitch *p)
 typedef struct context {
     const so_tt *tt;
     so_hift net;
-    so_judges judges;
+    so_discriminators discriminators;
     pitch pitch;
 } context;
 
@@ -276,18 +276,20 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     if (!play(c, pass, &m->rng, m->step >= OWN_PITCH_FROM, &s)) return NULL;
     m->tokens = CROPS * FRAMES;
     so_tensor *loss = losses(pass, s.f0, s.guess, s.wave, s.real, m->notes);
-    pass->k = so_tt_rough(c->tt); /* forward, its rounding raised the mel loss by a tenth */
+    pass->k = so_tt_bf16_kernels(c->tt); /* forward, its rounding raised the mel loss by a tenth */
     return loss;
 }
 
-/* Player 0 sings, player 1 judges (docs/model.md 7.6). */
+/* Player 0 is the vocoder, player 1 the discriminators (docs/model.md 7.6). */
 static so_tensor *contest(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     scene s;
-    so_verdict real, made;
+    so_discrimination real, made;
     if (!play(c, pass, &m->rng, true, &s)) return NULL;
-    if (!so_judge(pass, &c->judges, s.real, &real) || !so_judge(pass, &c->judges, s.wave, &made)) return NULL;
+    if (!so_discriminate(pass, &c->discriminators, s.real, &real) ||
+        !so_discriminate(pass, &c->discriminators, s.wave, &made))
+        return NULL;
     so_tensor *loss[4] = {NULL};
     if (m->player == 0) {
         m->tokens = CROPS * FRAMES;
@@ -300,14 +302,14 @@ static so_tensor *contest(void *p, so_pass *pass, so_micro *m)
         loss[1] = so_relative_loss(pass, &real, &made, 0.04);
     }
     if (!so_ok(pass)) return NULL;
-    static const char *const name[2][4] = {{"all", "fooling", "features", "relative"}, {"judging", "judged"}};
+    static const char *const name[2][4] = {{"all", "fooling", "features", "relative"}, {"discriminating", "judged"}};
     int losses_made = m->player == 0 ? 4 : 2;
     for (int i = 0; i < losses_made; i++) so_notes_add(m->notes, name[m->player][i], so_data(loss[i])[0], 1);
-    pass->k = so_tt_rough(c->tt);
+    pass->k = so_tt_bf16_kernels(c->tt);
     return so_weighted_sum(pass, losses_made, loss,
-                           (so_real[]){1, so_tt_weight("polish", "fooling"),
-                                       m->player == 0 ? so_tt_weight("polish", "features") : 0,
-                                       so_tt_weight("polish", "relative")});
+                           (so_real[]){1, so_tt_weight("adversarial", "fooling"),
+                                       m->player == 0 ? so_tt_weight("adversarial", "features") : 0,
+                                       so_tt_weight("adversarial", "relative")});
 }
 
 /* ---- judging */
@@ -337,7 +339,8 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static so_status judge(const context *c, so_pass *pass, int64_t item, bool keep, so_notes *notes, so_error *error)
+static so_status evaluate_one(const context *c, so_pass *pass, int64_t item, bool keep, so_notes *notes,
+                              so_error *error)
 {
     const so_tt *tt = c->tt;
     float *pcm;
@@ -377,8 +380,8 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
     context *c = p;
     pass->k = c->tt->kernels;
     int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
-    for (int64_t i = 0; i < JUDGED; i++)
-        SO_TRY(judge(c, pass, first + i * (SO_TT_HELD_OUT / JUDGED), i < SAMPLES, notes, error));
+    for (int64_t i = 0; i < EVALUATED; i++)
+        SO_TRY(evaluate_one(c, pass, first + i * (SO_TT_HELD_OUT / EVALUATED), i < SAMPLES, notes, error));
     return SO_OK;
 }
 
@@ -397,28 +400,28 @@ so_status so_tt_vocoder(so_tt *tt, so_error *error)
     return status;
 }
 
-/* ---- polishing against judges */
+/* ---- adversarial training */
 
-so_status so_tt_polish(so_tt *tt, so_error *error)
+so_status so_tt_adversarial(so_tt *tt, so_error *error)
 {
-    if (so_tt_done(tt, "polish")) return SO_OK;
+    if (so_tt_done(tt, "adversarial")) return SO_OK;
     context c = {.tt = tt};
-    so_store store, judges;
+    so_store store, discriminators;
     so_rng rng;
     so_rng_init(&rng, tt->seed, 10);
-    so_binder binder = {.store = &judges, .rng = &rng};
-    so_judges_config config = {5, {2, 3, 5, 7, 11}, {8, 16, 32, 64, 64}, 3, {2048, 1024, 512}, 8};
-    SO_TRY(so_store_open(&judges, 0, error));
-    SO_TRY(so_judges_bind(&c.judges, &config, "", &binder, error));
+    so_binder binder = {.store = &discriminators, .rng = &rng};
+    so_discriminators_config config = {5, {2, 3, 5, 7, 11}, {8, 16, 32, 64, 64}, 3, {2048, 1024, 512}, 8};
+    SO_TRY(so_store_open(&discriminators, 0, error));
+    SO_TRY(so_discriminators_bind(&c.discriminators, &config, "", &binder, error));
     SO_TRY(so_tt_vocoder_open(tt, &store, &c.net, error));
     SO_TRY(so_tt_overlay(tt, &store, "vocoder", error));
     SO_TRY(open_pitch(tt, &c.pitch, error));
-    so_tt_job job = {.part = "polish",
+    so_tt_job job = {.part = "adversarial",
                      .store = &store,
-                     .against = &judges,
+                     .against = &discriminators,
                      .hooks = {.context = &c, .micro = contest, .evaluate = evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
-    so_store_close(&judges);
+    so_store_close(&discriminators);
     so_store_close(&store);
     close_pitch(&c.pitch);
     return status;

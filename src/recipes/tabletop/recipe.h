@@ -97,8 +97,9 @@ so_status so_tt_bottom(so_tt *tt, so_error *error);
 so_status so_tt_top(so_tt *tt, so_error *error);
 so_status so_tt_flow(so_tt *tt, so_error *error);
 so_status so_tt_vocoder(so_tt *tt, so_error *error);
-/* Optional: goes on from vocoder.safetensors in the contest of 7.2, with small judges; leaves polish.safetensors. */
-so_status so_tt_polish(so_tt *tt, so_error *error);
+/* Optional: goes on from vocoder.safetensors with the adversarial losses of 7.2 and small discriminators; leaves
+ * adversarial.safetensors. */
+so_status so_tt_adversarial(so_tt *tt, so_error *error);
 so_status so_tt_omni(so_tt *tt, so_error *error);
 
 /* Puts all parts together as <folder>/model, in the published layout; parts that are absent stay random and are named.

@@ -104,7 +104,7 @@ INLINE void read_group(so_type type, const unsigned char *row, int64_t at, stret
     }
 }
 
-typedef struct int8_job {
+typedef struct neon_job {
     so_type type;
     const unsigned char *w, *up; /* up: of gated_int8, or NULL */
     size_t stride;
@@ -112,10 +112,10 @@ typedef struct int8_job {
     const void *rounded;
     const float *bias;
     float *y;
-} int8_job;
+} neon_job;
 
 /* One row of weights times M rows of x from row i0 on. */
-INLINE void dots(so_type type, const int M, const int8_job *j, const unsigned char *w, int64_t i0, float *out)
+INLINE void dots(so_type type, const int M, const neon_job *j, const unsigned char *w, int64_t i0, float *out)
 {
     float32x4_t sum[4];
     float least[4] = {0};
@@ -140,7 +140,7 @@ INLINE void dots(so_type type, const int M, const int8_job *j, const unsigned ch
     for (int i = 0; i < M; i++) out[i] = vaddvq_f32(sum[i]) - least[i];
 }
 
-INLINE void column(so_type type, const int M, const int8_job *j, int64_t col, int64_t i0)
+INLINE void column(so_type type, const int M, const neon_job *j, int64_t col, int64_t i0)
 {
     float gate[4], up[4];
     dots(type, M, j, j->w + (size_t)col * j->stride, i0, gate);
@@ -150,7 +150,7 @@ INLINE void column(so_type type, const int M, const int8_job *j, int64_t col, in
             j->up ? gate[i] / (1 + expf(-gate[i])) * up[i] : gate[i] + (j->bias ? j->bias[col] : 0);
 }
 
-INLINE void columns_of(so_type type, const int8_job *j, int64_t col0, int64_t col1)
+INLINE void columns_of(so_type type, const neon_job *j, int64_t col0, int64_t col1)
 {
     int64_t i = 0;
     for (; i + 4 <= j->m; i += 4)
@@ -161,7 +161,7 @@ INLINE void columns_of(so_type type, const int8_job *j, int64_t col0, int64_t co
 
 static void columns(void *p, int64_t col0, int64_t col1)
 {
-    const int8_job *j = p;
+    const neon_job *j = p;
     switch (j->type) {
     case SO_Q8_0:
         columns_of(SO_Q8_0, j, col0, col1);
@@ -187,14 +187,14 @@ static void columns(void *p, int64_t col0, int64_t col1)
 static void linear_int8(so_pool *pool, int count, const so_product *p, int64_t k, const void *rounded, int64_t m)
 {
     for (int i = 0; i < count; i++, p++) {
-        int8_job job = {p->type, p->w, NULL, so_type_bytes(p->type, k), p->n, k, m, rounded, p->bias, p->y};
+        neon_job job = {p->type, p->w, NULL, so_type_bytes(p->type, k), p->n, k, m, rounded, p->bias, p->y};
         so_for_rows(pool, p->n, (int64_t)(1 + (64 << 10) / (job.stride + 1)), columns, &job);
     }
 }
 
 static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
 {
-    int8_job job = {gate->type, gate->w, up, so_type_bytes(gate->type, k), gate->n, k, m, rounded, NULL, gate->y};
+    neon_job job = {gate->type, gate->w, up, so_type_bytes(gate->type, k), gate->n, k, m, rounded, NULL, gate->y};
     so_for_rows(pool, gate->n, (int64_t)(1 + (32 << 10) / (job.stride + 1)), columns, &job);
 }
 

@@ -34,13 +34,13 @@ static void rope(so_pool *pool, const so_rotation *rotation)
     so_for_rows(pool, job.rows, 16, rope_part, &job);
 }
 
-typedef struct attn_job {
+typedef struct attn_rows {
     const so_attn *a;
     const so_real *q;
     so_real *y, *lse;
     so_attn_back back;
     bool in_turn; /* several sequences share keys: one task does them all */
-} attn_job;
+} attn_rows;
 
 /* Keys that query row `row` (the r-th of its sequence) sees. */
 static void visible(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t *lo, int64_t *hi, bool *mean)
@@ -85,7 +85,7 @@ static so_real score(const so_attn *a, const so_attn_seg *g, const so_real *q, i
 }
 
 /* One pass with a running maximum. */
-static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const attn_job *j)
+static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const attn_rows *j)
 {
     int64_t lo, hi, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads);
     bool mean;
@@ -117,7 +117,7 @@ static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_
 static void attention_task(void *p, int64_t task, int thread)
 {
     (void)thread;
-    const attn_job *j = p;
+    const attn_rows *j = p;
     const so_attn *a = j->a;
     const so_attn_seg *g = &a->seg[task / a->heads];
     for (int64_t r = 0; r < g->q_rows; r++) attend_row(a, g, r, task % a->heads, j);
@@ -125,10 +125,11 @@ static void attention_task(void *p, int64_t task, int thread)
 
 static void attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
 {
-    so_pool_for(pool, attn->n_segs * attn->heads, attention_task, &(attn_job){.a = attn, .q = q, .y = out, .lse = lse});
+    so_pool_for(pool, attn->n_segs * attn->heads, attention_task,
+                &(attn_rows){.a = attn, .q = q, .y = out, .lse = lse});
 }
 
-static void attend_row_back(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const attn_job *j)
+static void attend_row_back(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t h, const attn_rows *j)
 {
     const so_attn_back *b = &j->back;
     int64_t lo, hi, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads), at = (row * a->heads + h) * a->width;
@@ -164,7 +165,7 @@ bool so_attn_shares_keys(const so_attn *a)
 static void attention_back_task(void *p, int64_t task, int thread)
 {
     (void)thread;
-    const attn_job *j = p;
+    const attn_rows *j = p;
     const so_attn *a = j->a;
     int64_t group = a->heads / a->kv_heads, kv = task % a->kv_heads, s0 = j->in_turn ? 0 : task / a->kv_heads;
     for (int64_t s = s0; s < (j->in_turn ? a->n_segs : s0 + 1); s++)
@@ -176,7 +177,7 @@ static void attention_back(so_pool *pool, const so_attn *attn, const so_attn_bac
 {
     bool shared = so_attn_shares_keys(attn);
     so_pool_for(pool, (shared ? 1 : attn->n_segs) * attn->kv_heads, attention_back_task,
-                &(attn_job){.a = attn, .back = *back, .in_turn = shared});
+                &(attn_rows){.a = attn, .back = *back, .in_turn = shared});
 }
 
 void so_fill_attention_c(so_kernels *table)

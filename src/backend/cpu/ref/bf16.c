@@ -50,17 +50,17 @@ static void bf16_conv_pack(so_pool *pool, int64_t n, int64_t channels, int64_t t
             for (int64_t c = 0; c < channels; c++) *to++ = so_to_bf16((float)w[(i * channels + c) * taps + j]);
 }
 
-typedef struct conv_job {
+typedef struct bf16_conv_rows {
     const so_conv *conv;
     int64_t n;
     const uint16_t *w;
     const so_real *x, *bias;
     so_real *y;
-} conv_job;
+} bf16_conv_rows;
 
 static void conv_rows(void *p, int64_t r0, int64_t r1)
 {
-    const conv_job *j = p;
+    const bf16_conv_rows *j = p;
     const so_conv *c = j->conv;
     int64_t C = c->channels;
     for (int64_t r = r0; r < r1; r++) {
@@ -83,20 +83,20 @@ static bool bf16_conv(so_pool *pool, const so_conv *conv, const so_bf16_product 
 {
     if (conv->kernel[0] != 1 || conv->in[0] != 1 || conv->out[0] != 1) return false;
     so_for_rows(pool, conv->batch * conv->out[1], 8, conv_rows,
-                &(conv_job){conv, p->n, p->layout, p->x, p->bias, p->y});
+                &(bf16_conv_rows){conv, p->n, p->layout, p->x, p->bias, p->y});
     return true;
 }
 
 /* ---- attention */
 
-typedef struct attn_job {
+typedef struct bf16_attn_rows {
     const so_attn *a;
     const so_real *q;
     so_real *y;
-} attn_job;
+} bf16_attn_rows;
 
 /* One row of one head: scores twice, so that none is kept; the first time for their maximum. */
-static void attend(const attn_job *j, const so_attn_seg *g, int64_t h, int64_t r)
+static void attend(const bf16_attn_rows *j, const so_attn_seg *g, int64_t h, int64_t r)
 {
     const so_attn *a = j->a;
     int64_t d = a->width, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads) * d, lo = 0, hi = g->kv_rows;
@@ -130,14 +130,14 @@ static void attend(const attn_job *j, const so_attn_seg *g, int64_t h, int64_t r
 static void attend_task(void *p, int64_t task, int thread)
 {
     (void)thread;
-    const attn_job *j = p;
+    const bf16_attn_rows *j = p;
     const so_attn_seg *g = &j->a->seg[task / j->a->heads];
     for (int64_t r = 0; r < g->q_rows; r++) attend(j, g, task % j->a->heads, r);
 }
 
 static void bf16_attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out)
 {
-    so_pool_for(pool, attn->n_segs * attn->heads, attend_task, &(attn_job){attn, q, out});
+    so_pool_for(pool, attn->n_segs * attn->heads, attend_task, &(bf16_attn_rows){attn, q, out});
 }
 
 void so_fill_bf16_c(so_kernels *table)

@@ -172,11 +172,11 @@ static void sum_rows(so_pool *pool, int64_t rows, int64_t cols, const so_real *x
         for (int64_t c = 0; c < cols; c++) out[c] += x[r * cols + c];
 }
 
-typedef struct rows_job {
+typedef struct softmax_rows {
     int64_t cols;
     const so_real *x, *dy;
     so_real *out;
-} rows_job;
+} softmax_rows;
 
 static double log_sum_exp(const so_real *x, int64_t n, so_real *max)
 {
@@ -190,7 +190,7 @@ static double log_sum_exp(const so_real *x, int64_t n, so_real *max)
 
 static void softmax_part(void *p, int64_t r0, int64_t r1)
 {
-    const rows_job *j = p;
+    const softmax_rows *j = p;
     for (int64_t r = r0; r < r1 && j->cols; r++) {
         const so_real *x = j->x + r * j->cols;
         so_real max, *y = j->out + r * j->cols;
@@ -201,12 +201,12 @@ static void softmax_part(void *p, int64_t r0, int64_t r1)
 
 static void softmax(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, so_real *y)
 {
-    so_for_rows(pool, rows, 1 + GRAIN / (cols + 1), softmax_part, &(rows_job){.cols = cols, .x = x, .out = y});
+    so_for_rows(pool, rows, 1 + GRAIN / (cols + 1), softmax_part, &(softmax_rows){.cols = cols, .x = x, .out = y});
 }
 
 static void softmax_back_part(void *p, int64_t r0, int64_t r1)
 {
-    const rows_job *j = p;
+    const softmax_rows *j = p;
     for (int64_t r = r0; r < r1; r++) {
         const so_real *y = j->x + r * j->cols, *dy = j->dy + r * j->cols;
         double dot = 0;
@@ -218,7 +218,7 @@ static void softmax_back_part(void *p, int64_t r0, int64_t r1)
 static void softmax_back(so_pool *pool, int64_t rows, int64_t cols, const so_real *y, const so_real *dy, so_real *dx)
 {
     so_for_rows(pool, rows, 1 + GRAIN / (cols + 1), softmax_back_part,
-                &(rows_job){.cols = cols, .x = y, .dy = dy, .out = dx});
+                &(softmax_rows){.cols = cols, .x = y, .dy = dy, .out = dx});
 }
 
 static void cross_entropy_part(void *p, int64_t r0, int64_t r1)

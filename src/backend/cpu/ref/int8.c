@@ -78,11 +78,11 @@ static void read_group(so_type type, const unsigned char *row, int64_t g, group 
 
 /* ---- rounding */
 
-typedef struct round_job {
+typedef struct round_part {
     int64_t k, span;
     const so_real *x;
     void *out;
-} round_job;
+} round_part;
 
 /* The span at columns `from` to `to`, of which n numbers are there. */
 static void round_span(const so_real *x, int64_t n, const so_int8_row *row, int64_t from, int64_t to)
@@ -109,7 +109,7 @@ static void round_span(const so_real *x, int64_t n, const so_int8_row *row, int6
 
 static void round_rows(void *p, int64_t row0, int64_t row1)
 {
-    const round_job *j = p;
+    const round_part *j = p;
     for (int64_t i = row0; i < row1; i++) {
         so_int8_row row = so_int8_row_at(j->out, i, j->k);
         for (int64_t c = 0; c < so_int8_width(j->k); c += j->span) {
@@ -121,18 +121,18 @@ static void round_rows(void *p, int64_t row0, int64_t row1)
 
 static void round_int8(so_pool *pool, int64_t m, int64_t k, const so_real *x, void *out)
 {
-    round_job job = {k, so_int8_span(m), x, out};
+    round_part job = {k, so_int8_span(m), x, out};
     so_for_rows(pool, m, 4, round_rows, &job);
 }
 
 /* ---- products */
 
-typedef struct int8_job {
+typedef struct int8_part_job {
     so_product of;
     int64_t k, m;
     const void *rounded;
     const unsigned char *up; /* of gated_int8 */
-} int8_job;
+} int8_part_job;
 
 static so_real group_dot(const group *w, const so_int8_row *x, int64_t g)
 {
@@ -145,7 +145,7 @@ static so_real group_dot(const group *w, const so_int8_row *x, int64_t g)
 enum { SOME = 32 };
 
 /* out[i] += row `col` of w times row i0 + i of x, for n <= SOME rows. */
-static void dots(const int8_job *j, const unsigned char *w, int64_t col, int64_t i0, int64_t n, so_real *out)
+static void dots(const int8_part_job *j, const unsigned char *w, int64_t col, int64_t i0, int64_t n, so_real *out)
 {
     w += (size_t)col * so_type_bytes(j->of.type, j->k);
     for (int64_t g = 0; g < j->k / 32; g++) {
@@ -160,7 +160,7 @@ static void dots(const int8_job *j, const unsigned char *w, int64_t col, int64_t
 
 static void int8_cols(void *p, int64_t col0, int64_t col1)
 {
-    const int8_job *j = p;
+    const int8_part_job *j = p;
     for (int64_t c = col0; c < col1; c++)
         for (int64_t i0 = 0; i0 < j->m; i0 += SOME) {
             int64_t n = j->m - i0 < SOME ? j->m - i0 : SOME;
@@ -177,12 +177,12 @@ static void int8_cols(void *p, int64_t col0, int64_t col1)
 static void linear_int8(so_pool *pool, int count, const so_product *product, int64_t k, const void *rounded, int64_t m)
 {
     for (int i = 0; i < count; i++)
-        so_for_rows(pool, product[i].n, 32, int8_cols, &(int8_job){product[i], k, m, rounded, NULL});
+        so_for_rows(pool, product[i].n, 32, int8_cols, &(int8_part_job){product[i], k, m, rounded, NULL});
 }
 
 static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
 {
-    so_for_rows(pool, gate->n, 32, int8_cols, &(int8_job){*gate, k, m, rounded, up});
+    so_for_rows(pool, gate->n, 32, int8_cols, &(int8_part_job){*gate, k, m, rounded, up});
 }
 
 void so_fill_int8_c(so_kernels *table)

@@ -85,18 +85,18 @@ static void row(so_type type, const void *w, int64_t row, int64_t k, so_real *ou
     }
 }
 
-typedef struct linear_job {
+typedef struct linear_part {
     so_type type;
     const void *w;
     int64_t n, k, m;
     const so_real *x, *bias;
     so_real *y;
-} linear_job;
+} linear_part;
 
 /* One weight row at a time: decoded once (into at most 4096 numbers a piece), used for every row of x. */
 static void linear_cols(void *p, int64_t col0, int64_t col1)
 {
-    const linear_job *l = p;
+    const linear_part *l = p;
     enum { PIECE = 4096 };
     so_real buffer[PIECE];
     for (int64_t j = col0; j < col1; j++) {
@@ -122,7 +122,7 @@ static void linear_cols(void *p, int64_t col0, int64_t col1)
 
 static void linear(so_pool *pool, const so_product *p, int64_t k, const so_real *x, int64_t m)
 {
-    linear_job job = {p->type, p->w, p->n, k, m, x, p->bias, p->y};
+    linear_part job = {p->type, p->w, p->n, k, m, x, p->bias, p->y};
     so_for_rows(pool, p->n, 32, linear_cols, &job);
 }
 

@@ -1,7 +1,7 @@
 /* Microphone and speaker through PortAudio.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_APPS_SPEAKER_H
-#define SO_APPS_SPEAKER_H
+#ifndef SO_APPS_LOUDSPEAKER_H
+#define SO_APPS_LOUDSPEAKER_H
 
 #include <stddef.h>
 

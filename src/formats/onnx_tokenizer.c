@@ -1,6 +1,6 @@
 /* The weights of CosyVoice's speech_tokenizer_v1.onnx.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "formats/speech_tokenizer.h"
+#include "formats/onnx_tokenizer.h"
 
 #include <stdio.h>
 #include <string.h>

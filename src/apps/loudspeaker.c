@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "apps/speaker.h"
+#include "apps/loudspeaker.h"
 
 #include <fcntl.h>
 #include <portaudio.h>

@@ -4,8 +4,8 @@
  * code vectors are stored transposed. Source: docs/files.md 4.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_FORMATS_SPEECH_TOKENIZER_H
-#define SO_FORMATS_SPEECH_TOKENIZER_H
+#ifndef SO_FORMATS_ONNX_TOKENIZER_H
+#define SO_FORMATS_ONNX_TOKENIZER_H
 
 #include "formats/onnx.h"
 

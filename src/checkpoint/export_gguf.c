@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "checkpoint/export.h"
+#include "checkpoint/export_gguf.h"
 
 #include <math.h>
 #include <stdio.h>

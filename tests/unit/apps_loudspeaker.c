@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "apps/speaker.c"
+#include "apps/loudspeaker.c"
 
 enum { HELD = 1 << 20 };
 

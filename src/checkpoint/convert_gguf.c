@@ -1,7 +1,7 @@
 /* Converting models into GGUF.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "checkpoint/convert.h"
+#include "checkpoint/convert_gguf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +18,10 @@ so_type so_convert_type(const so_convert_job *job, const so_view *view)
 {
     int64_t dim[SO_VIEW_DIMS];
     int n = 0;
-    if (!job->mixture) return view->type;
+    if (!job->rules) return view->type;
     for (int i = 0; i < view->n_dims; i++)
         if (view->dim[i] != 1) dim[n++] = view->dim[i];
-    so_type type = so_mixture_type(job->mixture, view->name, view->type, n, dim);
+    so_type type = so_quant_rules_type(job->rules, view->name, view->type, n, dim);
     if (so_type_about(type)->block > 1 && view->dim[view->n_dims - 1] == 1) type = SO_F16;
     /* Halves that stay halves go out as they came in, vectors too. */
     const char *wanted = job->options->type;
@@ -29,15 +29,15 @@ so_type so_convert_type(const so_convert_job *job, const so_view *view)
     return n < 2 && half && so_type_about(view->type)->bytes == 2 ? view->type : type;
 }
 
-/* Rules look at places among a stack's layers: the mixture hears of all names first. */
-static so_status open_mixture(so_convert_job *job, so_error *error)
+/* Rules look at places among a stack's layers: the rules are told of all names first. */
+static so_status open_rules(so_convert_job *job, so_error *error)
 {
     const so_convert_options *o = job->options;
     const so_views *views = &job->source.views;
     so_save_options save = {.type = o->type, .types = o->types, .importance = o->importance};
     if (!o->type && !o->types) return SO_OK;
-    SO_TRY(so_mixture_open(&job->mixture, &save, error));
-    for (int64_t i = 0; i < views->count; i++) SO_TRY(so_mixture_learn(job->mixture, views->view[i].name, error));
+    SO_TRY(so_quant_rules_open(&job->rules, &save, error));
+    for (int64_t i = 0; i < views->count; i++) SO_TRY(so_quant_rules_learn(job->rules, views->view[i].name, error));
     return SO_OK;
 }
 
@@ -73,14 +73,14 @@ so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n,
     if (job->options->name) snprintf(setup->name, sizeof setup->name, "%s", job->options->name);
     snprintf(result->name, sizeof result->name, "%s", setup->name);
     SO_TRY(so_source_check(&job->source, job->options->drop_extra, &result->report, error));
-    SO_TRY(open_mixture(job, error));
+    SO_TRY(open_rules(job, error));
     return so_pool_open(&job->pool, job->options->threads, error);
 }
 
 void so_convert_job_close(so_convert_job *job)
 {
     so_copy_clear(&job->list);
-    so_mixture_close(&job->mixture);
+    so_quant_rules_close(&job->rules);
     so_pool_close(&job->pool);
     so_source_close(&job->source);
     for (int i = 0; i < 2; i++) free(job->numbers[i]);
@@ -107,8 +107,8 @@ so_status so_convert_add(so_convert_job *job, const char *name, const so_view *v
     SO_TRY(so_copy_add(&job->list, name, view, type, heads, error));
     so_copy_item *item = &job->list.item[job->list.count - 1];
     item->mapped = so_names_find(&job->source.copied, so_span_of(view->name)) < 0;
-    if (job->mixture && view->n_dims == 2)
-        item->importance = so_mixture_importance(job->mixture, view->name, view->dim[1]);
+    if (job->rules && view->n_dims == 2)
+        item->importance = so_quant_rules_importance(job->rules, view->name, view->dim[1]);
     return SO_OK;
 }
 
@@ -264,7 +264,7 @@ so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_w
         goto done;
     }
     count(job, &s, &work);
-    if (job->mixture) so_mixture_tell(job->mixture, job->options->note, job->options->context);
+    if (job->rules) so_quant_rules_tell(job->rules, job->options->note, job->options->context);
     SO_TRY_GO(name_file(path, 0, s.files, job->result->path, error));
     SO_TRY_GO(s.files == 1 ? write_file(job, *keys, &s, 0, path, &work, error)
                            : write_split(job, *keys, &s, path, &work, error));
@@ -330,7 +330,7 @@ static so_status add_voices(so_convert_job *job, so_gguf_writer *w, so_error *er
     if (i < 0 && job->options->speaker)
         return so_fail(error, SO_ERR_MISSING, "no voice '%.60s' among those of the codec", job->options->speaker);
     if (i < 0) i = 0;
-    if (!s->n_voices || !s->codec.speaks) return SO_OK;
+    if (!s->n_voices || !s->codec.has_vocoder) return SO_OK;
     so_span *names = calloc((size_t)s->n_voices, sizeof *names);
     if (!names) return so_fail(error, SO_ERR_NOMEM, "no memory for voices");
     for (int64_t k = 0; k < s->n_voices; k++) names[k] = so_span_of(s->voice_name[k]);
@@ -347,14 +347,14 @@ done:
 static so_status add_tensors(so_convert_job *job, so_error *error)
 {
     so_source *s = &job->source;
-    so_roll roll = {0};
-    so_status status = so_source_roll(&s->setup, &s->codec, &s->views, &roll, error);
+    so_manifest manifest = {0};
+    so_status status = so_source_manifest(&s->setup, &s->codec, &s->views, &manifest, error);
     for (int64_t i = 0; i < s->views.count && status == SO_OK; i++) {
         const so_view *v = &s->views.view[i];
-        if (!so_views_find(&roll.views, v->name)) continue;
+        if (!so_views_find(&manifest.views, v->name)) continue;
         status = so_convert_add(job, v->name, v, so_convert_type(job, v), 0, error);
     }
-    so_roll_clear(&roll);
+    so_manifest_clear(&manifest);
     return status;
 }
 

@@ -1,9 +1,9 @@
 /* The forms a model is exported in.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_CHECKPOINT_EXPORT_H
-#define SO_CHECKPOINT_EXPORT_H
+#ifndef SO_CHECKPOINT_EXPORT_GGUF_H
+#define SO_CHECKPOINT_EXPORT_GGUF_H
 
-#include "checkpoint/convert.h"
+#include "checkpoint/convert_gguf.h"
 
 /* Fill keys and items of a job that is open. SO_ERR_MISSING, SO_ERR_UNSUPPORTED (a tokenizer that llama.cpp cannot be).
  */

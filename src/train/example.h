@@ -4,8 +4,8 @@
  * the corpus itself) until the micro-batch is done.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_TRAIN_SAMPLE_H
-#define SO_TRAIN_SAMPLE_H
+#ifndef SO_TRAIN_EXAMPLE_H
+#define SO_TRAIN_EXAMPLE_H
 
 #include "base/arena.h"
 #include "base/rng.h"
@@ -33,10 +33,10 @@ typedef struct so_sample {
 } so_sample;
 
 /* Fills *sample with a sample of `task` (a name from the stage's table), drawn with `rng` only. */
-typedef struct so_source {
+typedef struct so_sample_source {
     void *context;
     so_status (*next)(void *context, const char *task, so_rng *rng, so_arena *memory, so_sample *sample,
                       so_error *error);
-} so_source;
+} so_sample_source;
 
 #endif

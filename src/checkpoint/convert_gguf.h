@@ -1,7 +1,7 @@
 /* What converting and exporting share.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_CHECKPOINT_CONVERT_H
-#define SO_CHECKPOINT_CONVERT_H
+#ifndef SO_CHECKPOINT_CONVERT_GGUF_H
+#define SO_CHECKPOINT_CONVERT_GGUF_H
 
 #include "checkpoint/copy.h"
 #include "checkpoint/quant_rules.h"
@@ -14,7 +14,7 @@ typedef struct so_convert_job {
     so_convert_result *result;
     so_source source;
     so_copy_list list;
-    so_mixture *mixture; /* NULL: types stay as they are */
+    so_quant_rules *rules; /* NULL: types stay as they are */
     so_pool *pool;
     so_view made[2]; /* tensors that no file holds */
     void *numbers[2];
