@@ -27,7 +27,7 @@ static json_t *model_json(so_ask *ask)
     const char *name = so_server_model(ask->server, &info);
     json_t *in = json_pack("[s]", "text"), *out = json_pack("[s]", "text");
     if (info.sees) json_array_append_new(in, json_string("image"));
-    if (info.has_ears) json_array_append_new(in, json_string("audio"));
+    if (info.takes_audio) json_array_append_new(in, json_string("audio"));
     if (info.speaks) json_array_append_new(out, json_string("audio"));
     return json_pack("{s:s,s:s,s:I,s:s,s:{s:o,s:o},s:{s:I,s:I}}", "id", name, "object", "model", "created",
                      (json_int_t)ask->server->started_at, "owned_by", "stream-omni", "architecture", "input_modalities",
@@ -57,7 +57,7 @@ void so_answer_props(so_ask *ask)
     const char *name = so_server_model(ask->server, &info), *https = ask->server->https;
     so_ask_json(ask, 200,
                 json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:s?}", "model", name, "version", SO_VERSION, "voice",
-                          info.voice ? info.voice : "", "hears", info.has_ears, "sees", info.sees, "speaks",
+                          info.voice ? info.voice : "", "hears", info.takes_audio, "sees", info.sees, "speaks",
                           info.speaks, "https_url", https[0] ? https : NULL));
 }
 

@@ -237,7 +237,7 @@ static void on_read(so_ask *ask)
     transcription *t = ask->own;
     so_model_info info;
     so_server_model(ask->server, &info);
-    if (t->fault.status == 0 && !info.has_ears) so_fault_set(&t->fault, "file", "this model takes no audio");
+    if (t->fault.status == 0 && !info.takes_audio) so_fault_set(&t->fault, "file", "this model takes no audio");
     if (t->fault.status) {
         so_ask_fault(ask, &t->fault);
         return;
