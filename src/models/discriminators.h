@@ -1,4 +1,4 @@
-/* The vocoder's discriminators: networks that tell real waveforms from made ones, and the losses of the game.
+/* The vocoder's discriminators: networks that tell real waveforms from made ones.
  *
  *     waveform folded at 2, 3, 5, 7, 11 samples ─ 5 × (conv (5,1), leaky) ─ conv (3,1) ─ verdicts
  *     waveform ─ complex spectrum of 2048, 1024, 512 samples ─ per band { 5 × (conv, leaky) } ─ bands joined ─ conv ─
@@ -48,14 +48,5 @@ so_status so_discriminators_bind(so_discriminators *net, const so_discriminators
                                  so_binder *binder, so_error *error);
 /* wave[B, N] */
 bool so_discriminate(so_pass *pass, const so_discriminators *net, so_tensor *wave, so_discrimination *verdict);
-
-/* Sum over discriminators of mean((1 - D(made))^2). */
-so_tensor *so_fooling_loss(so_pass *pass, const so_discrimination *made);
-/* Sum over discriminators of mean((1 - D(real))^2) + mean(D(made)^2). */
-so_tensor *so_judging_loss(so_pass *pass, const so_discrimination *real, const so_discrimination *made);
-/* Twice the sum over features of mean|real - made|. */
-so_tensor *so_feature_loss(so_pass *pass, const so_discrimination *real, const so_discrimination *made);
-/* Sum over discriminators of so_median_loss. */
-so_tensor *so_relative_loss(so_pass *pass, const so_discrimination *real, const so_discrimination *made, double tau);
 
 #endif

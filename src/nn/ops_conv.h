@@ -51,6 +51,8 @@ so_tensor *so_column_stats(so_pass *pass, so_tensor *x);
 so_tensor *so_swap(so_pass *pass, so_tensor *x);
 /* Brought into -limit .. limit; no gradient passes outside. */
 so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit);
+/* [B, T] of 1 within each length and 0 behind it, for so_scale_rows. */
+so_real *so_length_mask(so_pass *pass, int64_t B, int64_t T, const int64_t *lengths);
 /* x[B, ..., C] + row[B, C]: each item of the batch its own row. */
 so_tensor *so_add_each(so_pass *pass, so_tensor *x, so_tensor *row);
 /* Row i of the result [n, C] is (1 - weight[i]) x[index[i]] + weight[i] x[index[i] + 1]; where weight is 0 the second

@@ -317,3 +317,10 @@ void so_lerp_index(int64_t first, int64_t from, int64_t to, int32_t *index, so_r
         weight[i] = i0 < from - 1 ? (so_real)(at - (double)i0) : 0;
     }
 }
+
+so_real *so_length_mask(so_pass *pass, int64_t B, int64_t T, const int64_t *lengths)
+{
+    so_real *mask = so_take(pass, (size_t)(B * T) * sizeof *mask, false);
+    for (int64_t i = 0; mask && i < B * T; i++) mask[i] = i % T < lengths[i / T];
+    return mask;
+}

@@ -11,6 +11,7 @@
 #include "models/flow.h"
 #include "models/hift.h"
 #include "models/speech_tokenizer.h"
+#include "nn/ops_wave.h"
 
 #define FOLDER "reference/cosyvoice-tiny/"
 

@@ -6,6 +6,9 @@
 #include "models/flow.h"
 #include "models/hift.h"
 #include "models/speech_tokenizer.h"
+#include "nn/ops_wave.h"
+#include "train/loss_adversarial.h"
+#include "train/loss_flow.h"
 
 static so_store store;
 static so_arena arena;
@@ -103,12 +106,12 @@ static so_tensor *game(so_pass *pass)
     if (!so_discriminate(pass, &discriminators, real, &vr) || !so_discriminate(pass, &discriminators, made, &vm))
         return NULL;
     so_wave_mel mel = {22050, 256, 64, 20, 0, 8000};
-    so_tensor *part[6] = {so_fooling_loss(pass, &vm),
+    so_tensor *part[6] = {so_generator_loss(pass, &vm),
                           so_feature_loss(pass, &vr, &vm),
                           so_relative_loss(pass, &vr, &vm, 0.04),
                           so_l1(pass, so_wave_log_mel(pass, made, &mel), so_wave_log_mel(pass, real, &mel), NULL),
                           so_wave_stft_loss(pass, made, real, 128),
-                          so_judging_loss(pass, &vr, &vm)};
+                          so_discriminator_loss(pass, &vr, &vm)};
     return so_weighted_sum(pass, 6, part, (so_real[]){1, 1, 1, 1, 1, 1});
 }
 

@@ -10,6 +10,9 @@
 #include <string.h>
 
 #include "eval/golden/golden_codec.h"
+#include "nn/ops_wave.h"
+#include "train/loss_adversarial.h"
+#include "train/loss_flow.h"
 
 /* ---- networks that learn */
 
@@ -548,7 +551,7 @@ static void play(so_codec_golden *b, enum game game)
     if (!real || !made || !so_discriminate(pass, net, real, &vr) || !so_discriminate(pass, net, made, &vm)) return;
     switch (game) {
     case FOOLING:
-        loss = so_fooling_loss(pass, &vm);
+        loss = so_generator_loss(pass, &vm);
         break;
     case FEATURES:
         loss = so_feature_loss(pass, &vr, &vm);
@@ -585,7 +588,7 @@ so_status so_codec_golden_discriminators(so_codec_golden *b, so_error *error)
     if (!so_discriminate(pass, &b->learners.discriminators, real, &vr) ||
         !so_discriminate(pass, &b->learners.discriminators, made, &vm))
         return SO_OK;
-    so_tensor *loss = so_judging_loss(pass, &vr, &vm);
+    so_tensor *loss = so_discriminator_loss(pass, &vr, &vm);
     so_codec_golden_expect(b, "loss_disc", loss, false);
     so_tensor *total = so_add(pass, loss, so_relative_loss(pass, &vr, &vm, so_codec_golden_number(b, "tau", 0.04)));
     so_codec_golden_trace(b);
@@ -615,7 +618,7 @@ so_status so_codec_golden_generator(so_codec_golden *b, so_error *error)
     if (!real || !made || !so_discriminate(pass, discriminators, real, &vr) ||
         !so_discriminate(pass, discriminators, made, &vm))
         return SO_OK;
-    so_tensor *loss[5] = {so_fooling_loss(pass, &vm), so_feature_loss(pass, &vr, &vm), mel_loss(b, made, real),
+    so_tensor *loss[5] = {so_generator_loss(pass, &vm), so_feature_loss(pass, &vr, &vm), mel_loss(b, made, real),
                           so_relative_loss(pass, &vr, &vm, tau),
                           so_l1(pass, f0, so_codec_golden_read(b, "pitch", false), NULL)};
     so_tensor *total = so_weighted_sum(pass, 5, loss, (so_real[]){1, 2, 45, 1, 1});
@@ -627,7 +630,7 @@ so_status so_codec_golden_generator(so_codec_golden *b, so_error *error)
         so_golden_value(b->g, b->name, "losses", found, (double)expected[i], 1e-5 * fabs((double)expected[i]));
         so_codec_golden_expect_value(b, names[i], found);
     }
-    so_codec_golden_expect_value(b, "disc_turn.loss_disc", scalar(so_judging_loss(pass, &vr, &vm)));
+    so_codec_golden_expect_value(b, "disc_turn.loss_disc", scalar(so_discriminator_loss(pass, &vr, &vm)));
     so_codec_golden_expect_value(b, "disc_turn.loss_tpr", scalar(loss[3]));
     if (so_backward(pass, total, 1) == SO_OK) compare_gradients(b, &b->learners.hift_part.store);
     return SO_OK;

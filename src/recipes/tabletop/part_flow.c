@@ -13,6 +13,7 @@
 #include "recipes/tabletop/part_stages.h"
 #include "recipes/tabletop/part_units.h"
 #include "recipes/tabletop/part_vocal.h"
+#include "train/loss_flow.h"
 
 enum {
     MELS = 80,

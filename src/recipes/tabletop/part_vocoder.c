@@ -15,8 +15,10 @@
 #include "media/audio.h"
 #include "media/f0.h"
 #include "models/discriminators.h"
+#include "nn/ops_wave.h"
 #include "recipes/tabletop/part_stages.h"
 #include "recipes/tabletop/part_vocal.h"
+#include "train/loss_adversarial.h"
 
 enum {
     HOP = 256,
@@ -294,11 +296,11 @@ static so_tensor *contest(void *p, so_pass *pass, so_micro *m)
     if (m->player == 0) {
         m->tokens = CROPS * FRAMES;
         loss[0] = losses(pass, s.f0, s.guess, s.wave, s.real, m->notes);
-        loss[1] = so_fooling_loss(pass, &made);
+        loss[1] = so_generator_loss(pass, &made);
         loss[2] = so_feature_loss(pass, &real, &made);
         loss[3] = so_relative_loss(pass, &made, &real, 0.04);
     } else {
-        loss[0] = so_judging_loss(pass, &real, &made);
+        loss[0] = so_discriminator_loss(pass, &real, &made);
         loss[1] = so_relative_loss(pass, &real, &made, 0.04);
     }
     if (!so_ok(pass)) return NULL;
