@@ -107,7 +107,7 @@ void so_desk_tell(so_desk *w, const so_seat *seat, so_told *t)
 {
     if (!t) return;
     t->seat = seat->id;
-    t->turn = seat->turn;
+    t->turn = t->kind == SO_TOLD_HEARD ? seat->said : seat->turn;
     pthread_mutex_lock(&w->lock);
     bool first = w->first == NULL;
     if (w->last)
@@ -119,10 +119,11 @@ void so_desk_tell(so_desk *w, const so_seat *seat, so_told *t)
     if (first) w->options.wake(w->options.context);
 }
 
-void so_desk_tell_failure(so_desk *w, const so_seat *seat, const so_error *error)
+void so_desk_tell_failure(so_desk *w, const so_seat *seat, const so_error *error, bool answer)
 {
     so_told *t = so_told_new(SO_TOLD_FAILED, error->text);
     if (t) t->status = error->status;
+    if (t) t->answer = answer;
     so_desk_tell(w, seat, t);
 }
 

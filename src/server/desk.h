@@ -81,6 +81,7 @@ typedef struct so_told {
     size_t text_begin, text_end;
     so_usage usage;
     so_status status;
+    bool answer; /* FAILED: of an answer, `turn`; else of what was fed: the answer after it fails by it */
     double queue_s;
     struct so_told *next;
 } so_told;

@@ -17,6 +17,7 @@
 
 typedef struct so_server so_server;
 typedef struct so_ask so_ask;
+typedef struct so_live so_live; /* a realtime session */
 
 enum { SO_JSON_DEPTH = 64, SO_BODY_SMALL = 1 << 20, SO_BODY_LARGE = 48 << 20, SO_PENDING_MOST = 1 << 18 };
 
@@ -60,6 +61,7 @@ struct so_ask {
     /* of the route */
     void *own;
     void (*told)(so_ask *ask, so_told *told);
+    void (*message)(so_ask *ask, bool text, const void *data, size_t size); /* of a WebSocket */
     void (*over)(so_ask *ask); /* the client left, or the answer is complete: web is NULL, own still there */
     void (*free)(void *own);
 };
@@ -74,7 +76,7 @@ typedef struct so_hearer {
 typedef struct so_counts {
     uint64_t requests[6]; /* by the first digit of their status */
     uint64_t refused_key, refused_host, refused_origin, refused_full, lost;
-    uint64_t realtime, barge_ins;
+    uint64_t realtime, live; /* sessions in all, and now */
 } so_counts;
 
 /* Times in classes, as Prometheus counts them. */
@@ -103,6 +105,7 @@ struct so_server {
     char https[128]; /* this server's address with TLS; "": none */
     so_counts counts;
     so_times queue, first_text, first_audio, request;
+    so_live *lives;
     struct so_keeper *answers; /* spoken answers by their ids */
 };
 
@@ -138,6 +141,9 @@ void so_ask_release(so_ask *ask);
 
 /* "chatcmpl-" and 24 digits; `out` has room for 64. */
 void so_server_id(so_server *server, const char *prefix, char *out);
+uint64_t so_server_random(so_server *server);
+/* Time has passed for the realtime sessions. */
+void so_live_tick(so_server *server);
 const char *so_server_model(so_server *server, so_model_info *info);
 void so_server_hear(so_server *server, uint64_t seat, void (*told)(void *context, so_told *told), void *context);
 void so_server_log(so_server *server, so_ask *ask, int status, bool lost);
@@ -159,5 +165,7 @@ void so_answer_voices(so_ask *ask);
 void so_answer_chat(so_ask *ask);
 void so_answer_transcription(so_ask *ask);
 void so_answer_speech(so_ask *ask);
+void so_answer_realtime(so_ask *ask);
+void so_answer_asset(so_ask *ask);
 
 #endif

@@ -21,7 +21,7 @@ void so_seat_clear(so_seat *seat)
     seat->resampled = NULL;
     seat->samples = NULL;
     seat->room = 0;
-    seat->answering = seat->listening = seat->voice = false;
+    seat->answering = seat->listening = seat->voice = seat->hearing = false;
 }
 
 static so_status need_session(so_desk *w, so_seat *seat, so_error *error)
@@ -170,7 +170,7 @@ static so_status take(so_desk *w, so_seat *seat, const so_event *e, so_error *er
         return seat->voice ? voice(w, seat, e, error) : SO_OK;
     case SO_EVENT_DONE:
         if (seat->voice) SO_TRY(voice(w, seat, NULL, error));
-        seat->answering = seat->listening = seat->voice = false;
+        seat->answering = seat->listening = seat->voice = seat->hearing = false;
         so_desk_count(w, &e->usage);
         tell_done(w, seat, &e->usage);
         return SO_OK;
@@ -187,7 +187,7 @@ void so_seat_answer(so_desk *w, so_seat *seat)
     if (status == SO_OK) status = take(w, seat, &event, &error);
     if (status == SO_OK) return;
     so_seat_clear(seat); /* nobody knows what a session is like after a failure: its next order begins a new one */
-    so_desk_tell_failure(w, seat, &error);
+    so_desk_tell_failure(w, seat, &error, true);
 }
 
 /* What feeding made known. */
@@ -214,6 +214,8 @@ static so_status feed_picture(so_seat *seat, const so_order *o, so_error *error)
 
 static so_status feed_audio(so_desk *w, so_seat *seat, const so_order *o, so_error *error)
 {
+    if (!seat->hearing) seat->said = o->turn;
+    seat->hearing = true;
     size_t step = (size_t)o->rate / 5 + 1; /* pieces of 200 ms, so that what is heard is told as it would be live */
     for (size_t at = 0; at < o->samples; at += step) {
         size_t n = o->samples - at < step ? o->samples - at : step;
@@ -272,17 +274,28 @@ static so_status carry_out(so_desk *w, so_seat *seat, const so_order *o, so_erro
     case SO_ORDER_HEARD:
         return so_session_heard(seat->session, (double)o->ms / 1000, error);
     case SO_ORDER_CLEAR:
+        seat->hearing = false;
+        seat->failure.status = SO_OK;
         return so_session_clear(seat->session, error);
     default:
         return begin(w, seat, o, error);
     }
 }
 
+static bool answers(const so_order *o)
+{
+    return o->kind == SO_ORDER_REPLY || o->kind == SO_ORDER_LISTEN || o->kind == SO_ORDER_SAY;
+}
+
 void so_seat_order(so_desk *w, so_seat *seat, so_order *order)
 {
-    so_error error = {0};
-    so_status status = carry_out(w, seat, order, &error);
-    bool answers = order->kind == SO_ORDER_REPLY || order->kind == SO_ORDER_LISTEN || order->kind == SO_ORDER_SAY;
-    if (status != SO_OK && answers) seat->turn = order->turn;
-    if (status != SO_OK) so_desk_tell_failure(w, seat, &error);
+    so_error error = seat->failure;
+    bool answer = answers(order), spoilt = answer && error.status != SO_OK;
+    so_status status = spoilt ? error.status : carry_out(w, seat, order, &error);
+    if (answer) {
+        seat->turn = order->turn;
+        seat->failure.status = SO_OK;
+    } else if (status != SO_OK)
+        seat->failure = error;
+    if (status != SO_OK) so_desk_tell_failure(w, seat, &error, answer);
 }

@@ -24,7 +24,9 @@ typedef struct so_seat {
     so_session *session;
     char *system;
     bool answering, listening, voice;
-    uint32_t turn;
+    bool hearing;        /* the user's turn has sound */
+    uint32_t turn, said; /* of the answer; the number that came with the turn's first sound */
+    so_error failure;    /* of what was fed: the next answer fails by it; status 0: none */
     so_outlet *outlet;
     so_resample_stream *resample;
     float *resampled;
@@ -50,7 +52,7 @@ so_status so_desk_resampler(struct so_desk *desk, int rate, const so_resampler *
 /* Takes a told that was filled; the seat and the turn are added. NULL: there was no memory for it. */
 void so_desk_tell(struct so_desk *desk, const so_seat *seat, so_told *told);
 so_told *so_told_new(so_told_kind kind, const char *text);
-void so_desk_tell_failure(struct so_desk *desk, const so_seat *seat, const so_error *error);
+void so_desk_tell_failure(struct so_desk *desk, const so_seat *seat, const so_error *error, bool answer);
 void so_desk_count(struct so_desk *desk, const so_usage *usage);
 double so_desk_now(void);
 

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/assets.h"
 #include "server/inside.h"
 #include "server/keeper.h"
 
@@ -28,7 +29,9 @@ static const so_route routes[] = {
     {"POST", "/v1/audio/transcriptions", so_answer_transcription, .most = SO_BODY_LARGE, .ready = true,
      .type = "multipart/form-data"},
     {"POST", "/v1/audio/speech", so_answer_speech, .most = SO_BODY_SMALL, .ready = true, .type = "application/json"},
+    {"GET", "/v1/realtime", so_answer_realtime, .ready = true, .socket = true},
 };
+static const so_route asset = {"GET", "/", so_answer_asset, .open = true};
 enum { ROUTES = sizeof routes / sizeof *routes };
 
 /* ---- small things */
@@ -39,6 +42,13 @@ void so_server_id(so_server *s, const char *prefix, char *out)
     s->asks++;
     int n = snprintf(out, 40, "%.14s", prefix);
     for (size_t i = 0; i < sizeof bytes; i++) n += snprintf(out + n, (size_t)(40 - n), "%02x", bytes[i]);
+}
+
+uint64_t so_server_random(so_server *s)
+{
+    uint64_t number;
+    if (RAND_bytes((unsigned char *)&number, sizeof number) != 1) number = s->asks++;
+    return number;
 }
 
 void so_times_add(so_times *t, double seconds)
@@ -144,6 +154,9 @@ static const so_route *find_route(const char *method, const char *path, char all
         if (strcmp(method, r->method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(r->method, "GET") == 0)) return r;
         snprintf(allow, 64, "%s%s, OPTIONS", r->method, strcmp(r->method, "GET") ? "" : ", HEAD");
     }
+    if (!so_asset_find(path)) return NULL;
+    if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) return &asset;
+    snprintf(allow, 64, "GET, HEAD, OPTIONS");
     return NULL;
 }
 
@@ -278,8 +291,9 @@ static void on_over(void *context, so_web *web, bool lost)
 
 static void on_message(void *context, so_web *web, bool text, const void *data, size_t size)
 {
-    (void)context, (void)text, (void)data, (void)size;
-    so_web_close(web, SO_WS_CLOSE_DATA, "");
+    so_ask *ask = web->user;
+    (void)context;
+    if (ask && ask->message) ask->message(ask, text, data, size);
 }
 
 static void on_refused(void *context, so_web *web, int status)
@@ -328,7 +342,9 @@ static so_status turn(so_server *s, volatile sig_atomic_t *stop, so_error *error
         if (s->draining && (stats.open == stats.closing || so_poll_now() > until)) return SO_OK;
         if (so_desk_about(s->desk, NULL, &why, NULL) == SO_DESK_FAILED)
             return so_fail(error, why.status, "%s", why.text);
-        if (wait < 0 || wait > 0.25) wait = 0.25; /* a signal that came just before */
+        so_live_tick(s);
+        double most = s->lives ? 0.1 : 0.25; /* a signal that came just before is seen after this */
+        if (wait < 0 || wait > most) wait = most;
         SO_TRY(so_poll_turn(s->loop, wait, error));
     }
 }

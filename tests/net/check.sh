@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 raw openai openai_2
+[ $# -gt 0 ] || set -- h11 raw websocket openai openai_2 realtime node
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not
@@ -32,12 +32,28 @@ h11() {
     ninja -C "$build" net_verdict >&2 && "$build/clients/bin/python" tests/net/h11_compare.py "$build/tests/net_verdict" >&2
 }
 
-raw() {
+# plain SCRIPT: with Python alone
+plain() {
     command -v python3 >/dev/null 2>&1 || {
         echo "# SKIP: python3 is absent" >&2
         return 77
     }
-    PYTHONDONTWRITEBYTECODE=1 python3 tests/net/server_raw.py "$build/stream-omni" . >&2
+    PYTHONDONTWRITEBYTECODE=1 python3 "tests/net/$1" "$build/stream-omni" . >&2
+}
+raw() { plain server_raw.py; }
+websocket() { plain websocket_raw.py; }
+
+realtime() {
+    wants 'openai==3.57.0' 'websockets==15.0.1' || return 77
+    PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/realtime_client.py "$build/stream-omni" . >&2
+}
+
+node() {
+    command -v node >/dev/null 2>&1 || {
+        echo "# SKIP: node is absent" >&2
+        return 77
+    }
+    plain node_clients.py
 }
 
 openai() {

@@ -1,0 +1,269 @@
+/* GET /v1/realtime: a WebSocket joined to a realtime session (realtime.h) and a conversation at the desk.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/inside.h"
+#include "server/realtime.h"
+
+enum { LEVELS = 64, LIVE_PENDING = 1 << 20 };
+
+/* Sound that the client has got, and when it plays it, as far as the server can know. */
+typedef struct playing {
+    double until;
+    double level; /* root of the mean square, 0 to 1 */
+} playing;
+
+struct so_live {
+    so_ask *ask;
+    so_realtime *session;
+    unsigned generation; /* of the last reply */
+    int rate;            /* Hz of its voice */
+    double queue_s;
+    playing level[LEVELS];
+    int levels;
+    double plays_until;
+    struct so_live *before, *after; /* all of the server's */
+};
+
+static int64_t now_ms(void) { return (int64_t)(so_poll_now() * 1000); }
+
+/* ---- what the session sends and orders */
+static void on_send(void *context, json_t *event)
+{
+    so_live *l = context;
+    char *text = event ? json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(event);
+    so_ask *ask = l->ask;
+    if (text && ask->web) so_web_send(ask->web, true, text, strlen(text));
+    free(text);
+    if (ask->web && !ask->paused && so_conn_pending(ask->web->conn) > LIVE_PENDING) {
+        ask->paused = true;
+        so_desk_pause(ask->server->desk, ask->seat, true);
+    }
+}
+
+static void order(so_live *l, so_order *o)
+{
+    if (o && o->turn == 0) o->turn = l->generation;
+    so_ask_order(l->ask, o);
+}
+
+static void on_clear(void *context) { order(context, so_order_new(SO_ORDER_CLEAR, NULL)); }
+static void on_system(void *context, const char *utf8) { order(context, so_order_new(SO_ORDER_SYSTEM, utf8)); }
+static void on_text(void *context, const char *utf8) { order(context, so_order_new(SO_ORDER_TEXT, utf8)); }
+static void on_answer(void *context, const char *utf8) { order(context, so_order_new(SO_ORDER_ANSWER, utf8)); }
+
+static void on_picture(void *context, const void *file, size_t bytes)
+{
+    so_order *o = so_order_new(SO_ORDER_PICTURE, NULL);
+    if (o && (o->data = malloc(bytes + 1)) != NULL) {
+        memcpy(o->data, file, bytes);
+        o->size = bytes;
+    }
+    order(context, o);
+}
+
+static void on_audio(void *context, const int16_t *pcm, size_t n, int rate)
+{
+    so_order *o = so_order_new(SO_ORDER_AUDIO, NULL);
+    if (o && (o->pcm = malloc((n + 1) * sizeof *o->pcm)) != NULL) {
+        for (size_t i = 0; i < n; i++) o->pcm[i] = (float)pcm[i] / 32768;
+        o->samples = n;
+        o->rate = rate;
+    }
+    order(context, o);
+}
+
+static void on_reply(void *context, const so_realtime_reply *reply)
+{
+    so_live *l = context;
+    so_order *o = so_order_new(reply->transcript_only ? SO_ORDER_LISTEN : SO_ORDER_REPLY, NULL);
+    l->generation = reply->generation;
+    if (!o) return;
+    o->turn = reply->generation;
+    o->want = SO_WANT_TEXT | (reply->voice ? SO_WANT_VOICE | SO_WANT_UNITS : 0);
+    o->own = true;
+    o->reply.max_text = reply->most;
+    o->reply.max_units = reply->voice ? reply->most : 0;
+    o->reply.temperature = reply->temperature > 0 ? reply->temperature : 0;
+    o->reply.forget = !reply->remembered;
+    o->sound = SO_OUTLET_PCM;
+    o->sound_rate = l->rate = reply->rate;
+    order(l, o);
+}
+
+static void on_stop(void *context, unsigned generation)
+{
+    so_live *l = context;
+    l->levels = 0;
+    l->plays_until = 0;
+    so_desk_stop(l->ask->server->desk, l->ask->seat, generation);
+}
+
+static void on_heard(void *context, int64_t ms)
+{
+    so_order *o = so_order_new(SO_ORDER_HEARD, NULL);
+    if (o) o->ms = ms > 0 ? ms : 0;
+    order(context, o);
+}
+
+/* ---- what the desk tells */
+static void note_level(so_live *l, const int16_t *pcm, size_t n)
+{
+    double sum = 0, now = so_poll_now();
+    for (size_t i = 0; i < n; i++) sum += (double)pcm[i] * pcm[i];
+    if (l->plays_until < now) l->plays_until = now;
+    l->plays_until += (double)n / l->rate;
+    if (l->levels == LEVELS) memmove(l->level, l->level + 1, (size_t)(--l->levels) * sizeof *l->level);
+    l->level[l->levels++] = (playing){l->plays_until, n ? sqrt(sum / (double)n) / 32768 : 0};
+}
+
+static void take_sound(so_live *l, const so_told *t)
+{
+    const int16_t *pcm = (const int16_t *)(const void *)t->data; /* taken by malloc: aligned for anything */
+    so_realtime_voice_piece piece = {.pcm = pcm,
+                                     .samples = t->size / 2,
+                                     .text_begin = t->text_begin,
+                                     .text_end = t->text_end,
+                                     .begin_ms = (int64_t)(t->begin_s * 1000 + 0.5),
+                                     .end_ms = (int64_t)(t->end_s * 1000 + 0.5)};
+    note_level(l, pcm, t->size / 2);
+    so_realtime_voice(l->session, t->turn, &piece);
+}
+
+static int64_t ms_of(double seconds) { return (int64_t)(seconds * 1000 + 0.5); }
+
+static void take_done(so_live *l, const so_told *t)
+{
+    const so_usage *u = &t->usage;
+    so_realtime_end end = {.cut_short =
+                               u->end == SO_END_LENGTH || u->end == SO_END_CONTEXT || u->end == SO_END_RUN_AWAY,
+                           .text_in = u->text_in,
+                           .audio_in = u->audio_in,
+                           .image_in = u->image_in,
+                           .cached = u->cached_positions,
+                           .text_out = u->text_tokens,
+                           .audio_out = u->units,
+                           .queue_ms = ms_of(l->queue_s),
+                           .first_text_ms = ms_of(u->first_text_s),
+                           .first_audio_ms = ms_of(u->first_voice_s),
+                           .audio_ms = ms_of(u->voice_s),
+                           .total_ms = ms_of(u->total_s)};
+    if (t->kind == SO_TOLD_FAILED) end.failure = t->text ? t->text : "the engine failed";
+    l->queue_s = 0;
+    so_realtime_done(l->session, t->turn, &end);
+}
+
+static void on_told(so_ask *ask, so_told *t)
+{
+    so_live *l = ask->own;
+    so_realtime_transcript heard = {.turn = t->turn, .text = t->text, .final = t->final, .end_ms = ms_of(t->end_s)};
+    switch (t->kind) {
+    case SO_TOLD_SEATED:
+        l->queue_s = t->queue_s;
+        return;
+    case SO_TOLD_HEARD:
+        so_realtime_heard(l->session, &heard);
+        return;
+    case SO_TOLD_TEXT:
+        so_realtime_text(l->session, t->turn, t->text);
+        return;
+    case SO_TOLD_UNITS:
+        so_realtime_units(l->session, t->turn, t->units, t->n_units);
+        return;
+    case SO_TOLD_SOUND:
+        take_sound(l, t);
+        return;
+    case SO_TOLD_DONE:
+        take_done(l, t);
+        return;
+    case SO_TOLD_FAILED:
+        if (t->answer) take_done(l, t); /* what a failed order before it says, too */
+        return;
+    }
+}
+
+/* ---- the connection */
+static void on_message(so_ask *ask, bool text, const void *data, size_t size)
+{
+    so_live *l = ask->own;
+    if (text)
+        so_realtime_message(l->session, data, size, now_ms());
+    else
+        so_web_close(ask->web, SO_WS_CLOSE_DATA, "messages are JSON text");
+}
+
+static void on_over(so_ask *ask)
+{
+    so_live *l = ask->own;
+    if (l->before) l->before->after = l->after;
+    if (l->after) l->after->before = l->before;
+    if (ask->server->lives == l) ask->server->lives = l->after;
+    so_realtime_close(&l->session);
+    ask->server->counts.live--;
+}
+
+static void free_live(void *own) { free(own); }
+
+void so_live_tick(so_server *s)
+{
+    double now = so_poll_now();
+    for (so_live *l = s->lives, *next; l; l = next) {
+        next = l->after;
+        int at = 0;
+        while (at < l->levels && l->level[at].until < now) at++;
+        so_realtime_playing(l->session, at < l->levels ? l->level[at].level : 0);
+        so_realtime_tick(l->session, now_ms());
+    }
+}
+
+static bool open_session(so_live *l, so_error *error)
+{
+    so_ask *ask = l->ask;
+    so_model_info info;
+    const char *name = so_server_model(ask->server, &info);
+    char asked[128];
+    const so_realtime_port port = {l,        on_send,   on_clear, on_system, on_text, on_picture,
+                                   on_audio, on_answer, on_reply, on_stop,   on_heard};
+    so_realtime_options options = {.model = so_http_query(ask->query, "model", asked, sizeof asked) ? asked : name,
+                                   .voice = info.voice ? info.voice : "",
+                                   .instructions = ask->server->options->session.system,
+                                   .speaks = info.speaks,
+                                   .seed = so_server_random(ask->server),
+                                   .unix_s = time(NULL)};
+    return so_realtime_open(&l->session, &port, &options, error) == SO_OK;
+}
+
+void so_answer_realtime(so_ask *ask)
+{
+    so_error error = {0};
+    const char *offered = so_http_field_of(&ask->web->head, "sec-websocket-protocol");
+    so_live *l = calloc(1, sizeof *l);
+    if (!ask->web->head.websocket || !l) {
+        free(l);
+        so_ask_error(ask, 426, NULL, NULL, "this is a WebSocket: ask for an upgrade");
+        return;
+    }
+    *l = (so_live){.ask = ask, .rate = SO_SPEECH_RATE};
+    ask->own = l;
+    ask->free = free_live;
+    ask->told = on_told;
+    if (!so_ask_sit(ask)) return;
+    if (so_web_upgrade(ask->web, so_http_lists(offered, "realtime") ? "realtime" : NULL, so_ask_fields(ask, ""),
+                       &error) != SO_OK) {
+        so_web_abort(ask->web);
+        return;
+    }
+    l->after = ask->server->lives;
+    if (l->after) l->after->before = l;
+    ask->server->lives = l;
+    ask->server->counts.realtime++;
+    ask->server->counts.live++;
+    ask->over = on_over;
+    ask->message = on_message;
+    if (!open_session(l, &error)) so_web_close(ask->web, SO_WS_CLOSE_ERROR, "no memory for a session");
+}

@@ -1,0 +1,175 @@
+"""/v1/realtime with raw frames: who may open it, the subprotocol, wrong messages, floods, many idle ones, going down.
+Needs nothing but Python. Usage: websocket_raw.py PROGRAM CHECKOUT
+SPDX-License-Identifier: Apache-2.0"""
+import json
+import os
+import socket
+import struct
+import sys
+import time
+
+from serving import Server
+
+PROGRAM = sys.argv[1]
+
+
+class Socket:
+    def __init__(self, port, headers="", path="/v1/realtime"):
+        self.socket = socket.create_connection(("127.0.0.1", port), 20)
+        self.socket.sendall((f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                             f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n").encode())
+        self.data = b""
+        while b"\r\n\r\n" not in self.data:
+            self.fill()
+        head, self.data = self.data.split(b"\r\n\r\n", 1)
+        self.head = head.decode()
+        self.status = int(self.head.split()[1])
+
+    def fill(self):
+        piece = self.socket.recv(65536)
+        if not piece:
+            raise EOFError(self.data)
+        self.data += piece
+
+    def send(self, data, opcode=1, fin=True):
+        if isinstance(data, (dict, list)):
+            data = json.dumps(data)
+        if isinstance(data, str):
+            data = data.encode()
+        n = len(data)
+        head = bytes([opcode | (0x80 if fin else 0)])
+        head += bytes([0x80 | n]) if n < 126 else (bytes([0xfe]) + struct.pack(">H", n) if n < 65536 else
+                                                   bytes([0xff]) + struct.pack(">Q", n))
+        self.socket.sendall(head + b"\0\0\0\0" + data)
+
+    def frame(self):
+        """Opcode and payload."""
+        while True:
+            if len(self.data) >= 2:
+                n, at = self.data[1] & 127, 2
+                if n == 126 and len(self.data) >= 4:
+                    n, at = struct.unpack(">H", self.data[2:4])[0], 4
+                elif n == 127 and len(self.data) >= 10:
+                    n, at = struct.unpack(">Q", self.data[2:10])[0], 10
+                elif n > 125:
+                    n = 1 << 62
+                if len(self.data) >= at + n:
+                    opcode, payload = self.data[0] & 15, self.data[at:at + n]
+                    self.data = self.data[at + n:]
+                    return opcode, payload
+            self.fill()
+
+    def event(self):
+        while True:
+            opcode, payload = self.frame()
+            if opcode == 8:
+                raise EOFError(struct.unpack(">H", payload[:2])[0])
+            if opcode == 1:
+                return json.loads(payload)
+
+    def closed(self):
+        """The code it is closed with."""
+        try:
+            while True:
+                self.event()
+        except EOFError as e:
+            return e.args[0]
+
+
+def opening():
+    s = Server(PROGRAM, "--api-key", "sk-1", "--cors", "https://page.example")
+    key = "Authorization: Bearer sk-1\r\n"
+    assert Socket(s.port).status == 401
+    assert Socket(s.port, key + "Origin: https://evil.example\r\n").status == 403
+    w = Socket(s.port, key + "Origin: https://page.example\r\n")
+    assert w.status == 101 and "Sec-WebSocket-Protocol" not in w.head and w.event()["type"] == "session.created"
+    w = Socket(s.port, "Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk-1, openai-beta.realtime-v1\r\n")
+    assert w.status == 101 and "Sec-WebSocket-Protocol: realtime\r\n" in w.head + "\r\n", w.head
+    assert Socket(s.port, "Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk-2\r\n").status == 401
+    assert s.ask("GET", "/v1/realtime", headers={"Authorization": "Bearer sk-1"})[0] == 426
+    s.end()
+
+
+def wrong_messages(s):
+    w = Socket(s.port, path="/v1/realtime?model=mine")
+    assert w.event()["session"]["model"] == "mine"
+    for text in ("", "{", "[]", "5", "{}", '{"type": 7}', '{"type": "no.such"}', '{"type": "session.update"}', "[" * 100000,
+                 '{"type": "input_audio_buffer.append", "audio": "?"}', '{"type": "conversation.item.delete", "item_id": "x"}'):
+        w.send(text)
+        event = w.event()
+        assert event["type"] == "error" and event["error"]["message"], (text[:50], event)
+    w.send({"type": "response.cancel", "event_id": "mine"})
+    assert w.event()["error"]["event_id"] == "mine"
+    w.send(b"\0\1", opcode=2)  # binary
+    assert w.closed() == 1003
+    w = Socket(s.port)
+    w.send(b"\xff\xfe")
+    assert w.closed() == 1007
+    w = Socket(s.port)
+    w.socket.sendall(b"\x81\xff" + struct.pack(">Q", (20 << 20) + 1) + b"\0\0\0\0")
+    assert w.closed() == 1009
+    w = Socket(s.port)
+    try:
+        for _ in range(5000):
+            w.send(b"a", opcode=1 if _ == 0 else 0, fin=False)
+    except OSError:
+        pass
+    assert w.closed() == 1009
+    w = Socket(s.port)
+    w.send(struct.pack(">H", 1000) + b"bye", opcode=8)
+    assert w.closed() == 1000
+
+
+def answered(s):
+    """A whole turn by text, over fragments."""
+    w = Socket(s.port)
+    w.event()
+    w.send({"type": "session.update", "session": {"type": "realtime", "output_modalities": ["text"]}})
+    text = json.dumps({"type": "conversation.item.create", "item": {
+        "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Good morning."}]}}).encode()
+    for i in range(0, len(text), 7):
+        w.send(text[i:i + 7], opcode=0 if i else 1, fin=i + 7 >= len(text))
+        if i == 70:
+            w.send(b"ping", opcode=9)
+    w.send({"type": "response.create"})
+    kinds = []
+    while not kinds or kinds[-1] != "response.done":
+        kinds.append(w.event()["type"])
+    assert kinds[0] == "session.updated" and "response.output_text.delta" in kinds, kinds
+    return w
+
+
+def many_idle(s):
+    """More idle sessions than the engine holds: none of them costs one, and requests are served beside them."""
+    idle = [Socket(s.port) for _ in range(200)]
+    assert all(w.status == 101 and w.event()["type"] == "session.created" for w in idle)
+    assert s.metric("sessions") <= 1
+    body = {"messages": [{"role": "user", "content": "Good morning."}]}
+    assert s.ask("POST", "/v1/chat/completions", body)[0] == 200
+    with open(f"/proc/{s.process.pid}/stat") as f:
+        ticks = f.read().rsplit(")", 1)[1].split()[11:13]
+    time.sleep(1)
+    with open(f"/proc/{s.process.pid}/stat") as f:
+        after = f.read().rsplit(")", 1)[1].split()[11:13]
+    used = (sum(map(int, after)) - sum(map(int, ticks))) / os.sysconf("SC_CLK_TCK")
+    print(f"200 idle sessions: {used:.2f} s of processor time in a second", file=sys.stderr)
+    for w in idle:
+        w.socket.close()
+
+
+opening()
+server = Server(PROGRAM, "--sessions", "2")
+wrong_messages(server)
+last = answered(server)
+many_idle(server)
+descriptors = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+for _ in range(100):
+    Socket(server.port).socket.close()
+for _ in range(100):
+    if len(os.listdir(f"/proc/{server.process.pid}/fd")) <= descriptors:
+        break
+    time.sleep(0.05)
+else:
+    sys.exit("descriptors are not given back")
+status, told = server.end()
+assert last.closed() == 1001 and status == 143 and not told, (status, told)
