@@ -12,7 +12,9 @@ static void show_progress(void *context, int64_t done, int64_t total)
 static void note(void *context, const char *line)
 {
     (void)context;
-    fprintf(stderr, "note: %s\n", line);
+    fprintf(stderr, "note: ");
+    so_cli_put(stderr, line, strlen(line), true);
+    fprintf(stderr, "\n");
 }
 
 int so_quant_run(so_quant_options *options, bool as_json)

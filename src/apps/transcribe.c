@@ -12,6 +12,8 @@ typedef struct job {
     bool json, words, name; /* name: before every transcript */
 } job;
 
+static void put_line(const char *text) { so_cli_put(stdout, text, strlen(text), false); }
+
 static void print(const job *j, const char *path, const so_answer *answer)
 {
     if (j->json) {
@@ -21,10 +23,16 @@ static void print(const job *j, const char *path, const so_answer *answer)
         so_answer_json(stdout, answer);
         printf("}\n");
     } else if (j->words) {
-        for (size_t i = 0; i < answer->words; i++)
-            printf("%8.2f %8.2f  %s\n", answer->word[i].begin, answer->word[i].end, answer->word[i].text);
+        for (size_t i = 0; i < answer->words; i++) {
+            printf("%8.2f %8.2f  ", answer->word[i].begin, answer->word[i].end);
+            put_line(answer->word[i].text);
+            printf("\n");
+        }
     } else if (j->name) {
-        printf("%s\t%s\n", path, answer->heard ? answer->heard : "");
+        put_line(path);
+        printf("\t");
+        put_line(answer->heard ? answer->heard : "");
+        printf("\n");
     }
     fflush(stdout);
 }

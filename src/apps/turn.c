@@ -102,14 +102,9 @@ static void show_heard(so_show *show, const so_event *e)
     if (!live && !e->final) return;
     if (live) printf("\r\033[K");
     if (show->labels) printf("%sheard:%s  ", so_cli_dim(stdout), so_cli_plain(stdout));
-    printf("%s%s", e->text, e->final ? "\n" : "");
+    so_cli_put(stdout, e->text, strlen(e->text), true); /* no model is trusted with a terminal */
+    if (e->final) printf("\n");
     fflush(stdout);
-}
-
-/* What a model says is not trusted with a terminal's control sequences. */
-static void print_harmless(const char *text)
-{
-    for (; *text; text++) putchar((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t' ? '?' : *text);
 }
 
 static void show_text(so_show *show, const so_event *e)
@@ -117,7 +112,7 @@ static void show_text(so_show *show, const so_event *e)
     if (!show || !show->text) return;
     if (!show->in_text && show->labels) printf("%sanswer:%s ", so_cli_dim(stdout), so_cli_plain(stdout));
     show->in_text = true;
-    print_harmless(e->text);
+    so_cli_put(stdout, e->text, strlen(e->text), true);
     fflush(stdout);
 }
 
