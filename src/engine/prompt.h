@@ -5,7 +5,7 @@
  * picture's vector. So-called modes differ in slots only. so_talk_want says which slots the stores shall hold; every
  * so_talk_more computes at most `rows` of those that are not there yet.
  *
- * Source: docs/model.md; spec/stream-omni.md sections 4.3, 4.4; paper, algorithm 1.
+ * Source: docs/model.md 6.1, 6.3; paper, algorithm 1.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_PROMPT_H

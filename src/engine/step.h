@@ -4,7 +4,7 @@
  * conversations of one model are stepped together: what they want of a stack goes through it as one batch, so that its
  * weights are read once. A conversation's answer does not depend on those beside it.
  *
- * Source: docs/model.md; spec/stream-omni.md section 5; paper, algorithm 1.
+ * Source: docs/model.md 6.3; paper, algorithm 1.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_STEP_H
