@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains the top speech layers once for each way of fusion, window W and lookahead K on the same bottom layers and prints how
-# well the model's own ears understand what it says: the table in docs/training.md (after Table 6 of the paper).
+# well the model's own ears understand what it says: the table in docs/lab/training.md (after Table 6 of the paper).
 # usage: tools/fusion_table.sh RECIPE-FOLDER RESERVED-FOLDER [STEPS [ITEMS [FUSION:W:K...]]]
 # RECIPE-FOLDER: where `stream-omni train tabletop` has finished bottom, flow, vocoder. RESERVED-FOLDER: what
 # `stream-omni data tabletop DIR --reserved --answers` wrote.

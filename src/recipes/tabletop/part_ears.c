@@ -1,7 +1,7 @@
 /* The ears: a speech tokenizer learned as the first half of a phoneme recogniser, its units taken in the middle.
  *
  * Two CTC losses: an inner one before the quantiser and the main one behind it. Short utterances come first, and the
- * quantiser is switched on only once the encoder hears (docs/training.md). Then the corpus
+ * quantiser is switched on only once the encoder hears (docs/lab/training.md). Then the corpus
  * becomes units.
  *
  * SPDX-License-Identifier: Apache-2.0 */

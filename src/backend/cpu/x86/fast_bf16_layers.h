@@ -5,7 +5,7 @@
  * flops a weight. A convolution turns it round: x becomes pairs of channels with time along the lanes, so that a tap is
  * an unaligned load and nothing is packed once per tap; weights are broadcast. Attention does the same with queries
  * along the lanes: scores come out key by key, so that maximum, sum and probabilities are vertical and need no
- * transposition. Measured in docs/speed.md.
+ * transposition. Measured in docs/lab/speed.md.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BACKEND_CPU_X86_FAST_BF16_LAYERS_H

@@ -4,7 +4,7 @@
  * columns; read in place where it is not transposed and its rows lie near), KC deep, into buffers of its thread that
  * fit the second-level cache. The microkernel
  * keeps MR x NR sums in registers: 2 MR NR flops for (MR + NR) loads of 4 bytes. Sums of KC products are added to C
- * block by block, so that the error grows with KC + k / KC, not with k. Measured in docs/speed.md.
+ * block by block, so that the error grows with KC + k / KC, not with k. Measured in docs/lab/speed.md.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BACKEND_CPU_X86_FAST_GEMM_H

@@ -5,7 +5,7 @@
  * and its 12 sums in float live in registers for a span of 128 numbers, which share a scale of x. For 384 vpdpbusd the
  * same two pipes execute 12 multiply-adds for each of 4 groups with a scale of w (8 of q6_k) and 12 with the scale of
  * x; with minima 24 vpdpwssd and 12 multiplications more. So at most 86 % of the rate of vpdpbusd can be had (q6_k 78
- * %, with minima 80 %); 82 to 86 % (75, 77 %) was measured. See docs/speed.md.
+ * %, with minima 80 %); 82 to 86 % (75, 77 %) was measured. See docs/lab/speed.md.
  *
  * A part of fast_int8.h, which includes it where its names are known.
  *
