@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "base/writer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -174,15 +175,17 @@ so_status so_output_find(const char *path, char **target, int *through, so_error
 
 /* ---- temporaries */
 
+static const char ending[] = ".so-tmp";
+
 /* "<folder>/<name>.so-tmp", with a number of this process where `unlike` is not 0. */
 static char *name_temporary(const char *target, int unlike)
 {
     const char *slash = strrchr(target, '/');
     int folder = slash ? (int)(slash - target) + 1 : 0;
     char *name = NULL;
-    int n = unlike ? asprintf(&name, "%.*s%.*s.so-tmp.%ld-%d", folder, target, NAME_MOST, target + folder,
-                              (long)getpid(), unlike)
-                   : asprintf(&name, "%.*s%.*s.so-tmp", folder, target, NAME_MOST, target + folder);
+    int n = unlike ? asprintf(&name, "%.*s%.*s.%ld-%d%s", folder, target, NAME_MOST, target + folder, (long)getpid(),
+                              unlike, ending)
+                   : asprintf(&name, "%.*s%.*s%s", folder, target, NAME_MOST, target + folder, ending);
     return n < 0 ? NULL : name;
 }
 
@@ -206,6 +209,21 @@ static bool remove_stale(const char *name)
     if (stale && same_file(fd, name)) unlink(name);
     close(fd);
     return stale;
+}
+
+void so_writer_sweep(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    if (!dir) return;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        size_t n = strlen(entry->d_name), m = strlen(ending);
+        char *name;
+        if (n <= m || strcmp(entry->d_name + n - m, ending) != 0) continue;
+        if (asprintf(&name, "%s/%s", folder, entry->d_name) < 0) break;
+        (void)remove_stale(name);
+        free(name);
+    }
+    closedir(dir);
 }
 
 static int create_one(const char *name)

@@ -40,6 +40,9 @@ void so_writer_drop(so_writer *writer);
 /* Removes the temporaries of all writers that this process has open. For signal handlers, before _exit. */
 void so_writer_abandon(void);
 
+/* Removes the temporaries in a folder that no process has open: those of processes that were killed. */
+void so_writer_sweep(const char *folder);
+
 /* What a path leads to when it is to be written. *target is allocated: the path with its last links followed. *through
  * is a descriptor where it is nothing that may be replaced, else -1. */
 so_status so_output_find(const char *path, char **target, int *through, so_error *error);

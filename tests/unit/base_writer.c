@@ -251,6 +251,13 @@ static void temporaries_go(void **state)
     waitpid(child, &status, 0);
     assert_int_equal(status, 0);
     assert_int_equal(files_here(), 1);
+    CHECK_OK(so_writer_open(&writer, at("more"), &error), error);
+    CHECK_OK(so_file_write(at("left.so-tmp"), "", 0, &error), error);
+    assert_int_equal(files_here(), 3);
+    so_writer_sweep(place);
+    assert_int_equal(files_here(), 2);
+    so_writer_drop(&writer);
+    assert_int_equal(files_here(), 1);
     /* somebody's own file or link of that name is not a temporary of ours to write through */
     CHECK_OK(so_file_write(at("mine"), "mine", 4, &error), error);
     assert_int_equal(symlink("mine", at("whole.so-tmp")), 0);

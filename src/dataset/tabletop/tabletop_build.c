@@ -266,12 +266,13 @@ static so_status next_report(crew *c, int fd, report *r, bool *got, so_error *er
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     so_status status = SO_OK;
     *got = false;
-    if (poll(&ready, 1, 100) <= 0) status = look_after(c, WNOHANG, error);
+    (void)poll(&ready, 1, 100);
+    status = look_after(c, WNOHANG, error);
     if (poll(&ready, 1, 0) <= 0) return status;
     ssize_t n = read(fd, r, sizeof *r);
     if (n < 0 && errno == EINTR) return status;
     *got = n == (ssize_t)sizeof *r;
-    if (*got) return SO_OK;
+    if (*got && (status == SO_OK || r->error.status != SO_OK)) return SO_OK;
     SO_TRY(status);
     SO_TRY(look_after(c, 0, error));
     return so_fail(error, SO_ERR_STATE, "the workers ended before their work was done");
@@ -526,6 +527,7 @@ so_status so_tabletop_build(const so_tabletop_options *options, so_error *error)
     for (int i = 0; i < 3; i++) {
         SO_TRY(path_of(options, folders[i], path, error));
         if (wanted[i]) SO_TRY(so_make_folder(path, error));
+        so_writer_sweep(path);
     }
     SO_TRY(make_files(options, error));
     return make_lists(options, error);
