@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "engine/model.h"
+#include "checkpoint/save.h"
 #include "checkpoint/tokenizer_gguf.h"
 
 #include <stdio.h>
@@ -289,4 +290,10 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->unused = model->n_unused ? model->unused : NULL;
     info->n_unused = model->n_unused;
     info->int8 = model->kernels->int8;
+}
+
+so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error)
+{
+    const so_save_parts all = {&model->setup, model->tokenizer, &model->store, &model->codec, model->pool};
+    return so_save_parts_to(&all, path, options, error);
 }

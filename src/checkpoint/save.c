@@ -1,5 +1,7 @@
 /* Saving a model as one GGUF file: configuration, tokenizer and every weight.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "checkpoint/save.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +9,6 @@
 #include "base/quantise.h"
 #include "checkpoint/quant_rules.h"
 #include "checkpoint/tokenizer_gguf.h"
-#include "engine/model.h"
 
 typedef struct convert_job {
     const so_tensor *t;
@@ -31,15 +32,15 @@ static void convert_rows(void *p, int64_t task, int thread)
     }
 }
 
-static so_status convert(const so_model *model, const convert_job *given, so_error *error)
+static so_status convert(const so_save_parts *all, const convert_job *given, so_error *error)
 {
     convert_job job = *given;
-    int threads = so_pool_threads(model->pool);
+    int threads = so_pool_threads(all->pool);
     job.row = malloc((size_t)(threads * so_cols(job.t)) * sizeof *job.row + 1);
     job.errors = calloc((size_t)threads, sizeof *job.errors);
     so_status status = SO_OK;
     if (job.row && job.errors)
-        so_pool_for(model->pool, (so_rows(job.t) + 63) / 64, convert_rows, &job);
+        so_pool_for(all->pool, (so_rows(job.t) + 63) / 64, convert_rows, &job);
     else
         status = so_fail(error, SO_ERR_NOMEM, "no memory to convert '%s'", job.t->name);
     for (int i = 0; status == SO_OK && i < threads; i++)
@@ -50,7 +51,7 @@ static so_status convert(const so_model *model, const convert_job *given, so_err
     return status;
 }
 
-static so_status put_weight(const so_model *model, const so_quant_rules *rules, so_gguf_writer *writer,
+static so_status put_weight(const so_save_parts *all, const so_quant_rules *rules, so_gguf_writer *writer,
                             const so_tensor *t, const char *name, so_type type, so_error *error)
 {
     size_t bytes = so_type_bytes(type, so_count(t));
@@ -62,7 +63,7 @@ static so_status put_weight(const so_model *model, const so_quant_rules *rules, 
                        .out = out,
                        .importance = so_quant_rules_importance(rules, name, so_cols(t)),
                        .k = so_kernels_c()};
-    so_status status = convert(model, &job, error);
+    so_status status = convert(all, &job, error);
     if (status == SO_OK) status = so_gguf_put(writer, name, out, bytes, error);
     free(out);
     return status;
@@ -81,15 +82,15 @@ static void saved_name(const codec_part *part, const char *name, char *out, size
 
 /* Everything that is stored, in order: the model's weights, then the codec's. */
 typedef so_status (*each_fn)(void *context, const so_tensor *t, const char *name, so_error *error);
-static so_status each_weight(const so_model *model, each_fn each, void *context, so_error *error)
+static so_status each_weight(const so_save_parts *all, each_fn each, void *context, so_error *error)
 {
-    const so_codec *c = &model->codec;
+    const so_codec *c = all->codec;
     const codec_part parts[] = {{&c->ears.store, "codec.tokenizer."},
                                 {&c->flow_part.store, "codec.flow."},
                                 {&c->hift_part.store, "codec.hift."}};
     char name[512];
-    for (int64_t i = 0; i < model->store.count; i++) {
-        const so_tensor *t = &model->store.weight[i]->tensor;
+    for (int64_t i = 0; i < all->store->count; i++) {
+        const so_tensor *t = &all->store->weight[i]->tensor;
         SO_TRY(each(context, t, t->name, error));
     }
     for (size_t p = 0; p < 3; p++)
@@ -102,7 +103,7 @@ static so_status each_weight(const so_model *model, each_fn each, void *context,
 }
 
 typedef struct saving {
-    const so_model *model;
+    const so_save_parts *all;
     so_quant_rules *rules;
     so_gguf_writer *writer;
     so_type *type; /* of each weight, as declared */
@@ -127,28 +128,29 @@ static so_status declare(void *context, const so_tensor *t, const char *name, so
 static so_status put(void *context, const so_tensor *t, const char *name, so_error *error)
 {
     saving *s = context;
-    return put_weight(s->model, s->rules, s->writer, t, name, s->type[s->put++], error);
+    return put_weight(s->all, s->rules, s->writer, t, name, s->type[s->put++], error);
 }
 
 static so_status write_all(saving *s, so_error *error)
 {
-    const so_model *model = s->model;
-    const so_codec *c = &model->codec;
+    const so_save_parts *all = s->all;
+    const so_codec *c = all->codec;
     int64_t width = c->flow.config.speaker;
-    SO_TRY(so_setup_save(&model->setup, s->writer, error));
-    SO_TRY(so_tokenizer_to_gguf(model->tokenizer, s->writer, error));
+    SO_TRY(so_setup_save(all->setup, s->writer, error));
+    SO_TRY(so_tokenizer_to_gguf(all->tokenizer, s->writer, error));
     if (c->config) SO_TRY(so_gguf_set_string(s->writer, "stream_omni.codec", c->config, error));
-    SO_TRY(each_weight(model, learn, s, error));
-    SO_TRY(each_weight(model, declare, s, error));
+    SO_TRY(each_weight(all, learn, s, error));
+    SO_TRY(each_weight(all, declare, s, error));
     if (c->speaker) SO_TRY(so_gguf_declare(s->writer, "codec.speaker", SO_F32, 1, &width, error));
-    SO_TRY(each_weight(model, put, s, error));
+    SO_TRY(each_weight(all, put, s, error));
     if (!c->speaker) return SO_OK;
     return so_gguf_put(s->writer, "codec.speaker", c->speaker, (size_t)width * sizeof *c->speaker, error);
 }
 
-so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error)
+so_status so_save_parts_to(const so_save_parts *parts, const char *path, const so_save_options *options,
+                           so_error *error)
 {
-    saving s = {.model = model};
+    saving s = {.all = parts};
     so_status status;
     SO_TRY_GO(so_quant_rules_open(&s.rules, options, error));
     SO_TRY_GO(so_gguf_create(&s.writer, path, error));
