@@ -1,0 +1,432 @@
+/* The front end of hearing.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "media/front.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FRAME = 160,   /* samples of a frame: 10 ms; the numbers below are frames */
+    HISTORY = 300, /* that the noise floor is taken from */
+    EARLY = 100,   /* at the beginning, while the floor is not known: nothing is dropped yet */
+    LEAD = 20,     /* kept before the first loud one */
+    TAIL = 20,     /* kept behind the last loud one */
+    ONSET = 10,    /* of which ONSET_LOUD must be loud for speech to begin */
+    ONSET_LOUD = 6,
+    GATHER = 30, /* of a segment before it comes out: its level is taken from them */
+    KEEP = 30,   /* of a pause inside a segment at most */
+    WAIT = EARLY + GATHER + 2 * ONSET,
+    LEVELS = 140, /* bins of 1 dB of the history's histogram, from LOWEST up */
+    LOWEST = -120,
+    RUNS = 64
+};
+
+static const double PI = 3.14159265358979323846;
+static const double OFFSET = 5;                /* Hz: what is lower never comes out */
+static const double VOICE = 70;                /* Hz: what is lower is no speech, and left out where it hums */
+static const double ABOVE = 9, ON = 7;         /* dB above the floor: speech begins; and goes on */
+static const double FAINTEST = -72;            /* dB below full scale: what is less is no speech */
+static const double RANGE = 35;                /* dB below the segment's level: what is less is quiet */
+static const double TARGET = -20;              /* dB of speech as the gain wants it */
+static const double ZONE = 4;                  /* dB around it that are left alone */
+static const double MOST = 40, LEAST = -20;    /* dB of gain */
+static const double NOISE = -45;               /* dB that the floor is not raised above */
+static const double SLEW = 0.06;               /* dB that the gain moves in a frame */
+static const double HUM = -50, HUM_BELOW = 25; /* dB of steady sound below VOICE that is hum; and so far below speech */
+
+typedef enum state { IDLE, GATHERING, SPEAKING } state;
+
+typedef struct biquad {
+    double b[3], a[2], z[2];
+} biquad;
+
+typedef struct frame {
+    float db;  /* of what is above VOICE */
+    float low; /* mean square of what is below */
+} frame;
+
+struct so_front {
+    so_front_options options;
+    int64_t pause, longest; /* frames */
+    biquad offset, high[2], low[2];
+    bool primed;
+
+    float plain[FRAME], sifted[FRAME]; /* the frame being gathered: as it comes out, and above VOICE */
+    double low_energy;
+    int part_n;
+    int64_t frames; /* whole ones so far */
+
+    float history[HISTORY]; /* dB of the last frames */
+    int count[LEVELS];
+    double lowest;    /* the quietest smoothed frame of the beginning */
+    double energy[3]; /* of the last frames */
+
+    state state;
+    float *wait, *sifted_wait; /* [WAIT, FRAME] frames not decided; the last one is frame number frames - 1 */
+    frame about[WAIT];
+    int waiting;
+    int64_t quiet;     /* frames since the last loud one of the segment */
+    int64_t spoken;    /* frames of the segment that came out */
+    int64_t heard;     /* loud frames in all */
+    int64_t last_loud; /* number of the last loud frame; -1 */
+    double level;      /* dB of the segment's speech */
+    double gain;       /* dB */
+    bool hums;         /* the segment comes out without what is below VOICE */
+    bool begin;        /* the next run begins a segment */
+
+    float *out; /* [(WAIT + pieces), FRAME] */
+    int64_t out_n;
+    so_front_run run[RUNS];
+    int runs, taken;
+};
+
+enum { OUT = (WAIT + SO_FRONT_PIECE / FRAME + 2) * FRAME };
+
+/* ---- filters */
+
+/* One section of second order (bilinear transform); `pass` of the low or of the high. */
+static biquad section(double hertz, double q, bool low)
+{
+    double k = tan(PI * hertz / SO_FRONT_RATE), norm = 1 / (1 + k / q + k * k), gain = low ? k * k * norm : norm;
+    return (biquad){.b = {gain, low ? 2 * gain : -2 * gain, gain},
+                    .a = {2 * (k * k - 1) * norm, (1 - k / q + k * k) * norm}};
+}
+
+static void design(so_front *f)
+{
+    static const double q[2] = {0.54119610, 1.30656296}; /* Butterworth of order 4 */
+    f->offset = section(OFFSET, 0.70710678, false);
+    for (int i = 0; i < 2; i++) {
+        f->high[i] = section(VOICE, q[i], false);
+        f->low[i] = section(VOICE, q[i], true);
+    }
+}
+
+static double filter(biquad *s, double x)
+{
+    double y = s->b[0] * x + s->z[0];
+    s->z[0] = s->b[1] * x - s->a[0] * y + s->z[1];
+    s->z[1] = s->b[2] * x - s->a[1] * y;
+    return y;
+}
+
+static void filter_sample(so_front *f, float x)
+{
+    if (!f->primed) { /* as if the first sample had always been there: an offset makes no click */
+        f->offset.z[0] = -f->offset.b[0] * (double)x;
+        f->offset.z[1] = f->offset.b[0] * (double)x;
+        f->primed = true;
+    }
+    double clean = filter(&f->offset, (double)x), low = filter(&f->low[1], filter(&f->low[0], clean));
+    f->plain[f->part_n] = f->options.plain ? x : (float)clean;
+    f->sifted[f->part_n] = (float)filter(&f->high[1], filter(&f->high[0], clean));
+    f->low_energy += low * low;
+}
+
+/* ---- levels */
+
+static int bin_of(double db)
+{
+    int bin = (int)floor(db) - LOWEST;
+    return bin < 0 ? 0 : bin >= LEVELS ? LEVELS - 1 : bin;
+}
+
+static void remember(so_front *f, double db)
+{
+    float *slot = &f->history[f->frames % HISTORY];
+    if (f->frames >= HISTORY) f->count[bin_of((double)*slot)]--;
+    *slot = (float)db;
+    f->count[bin_of((double)*slot)]++;
+}
+
+/* The level that a tenth of the last frames do not reach; at the beginning the quietest of all. */
+static double floor_of(const so_front *f)
+{
+    int64_t known = f->frames < HISTORY ? f->frames : HISTORY, least = known / 10, below = 0;
+    if (known < EARLY) return f->lowest;
+    int bin = 0;
+    for (; bin < LEVELS - 1; bin++) {
+        below += f->count[bin];
+        if (below > least) break;
+    }
+    return bin + LOWEST + 0.5;
+}
+
+static frame measure(so_front *f)
+{
+    double energy = 0;
+    for (int i = 0; i < FRAME; i++) energy += (double)f->sifted[i] * (double)f->sifted[i];
+    energy = energy / FRAME + 1e-12;
+    f->energy[2] = f->energy[1];
+    f->energy[1] = f->energy[0];
+    f->energy[0] = energy;
+    int64_t n = f->frames < 2 ? f->frames + 1 : 3;
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += f->energy[i];
+    frame now = {(float)(10 * log10(energy)), (float)(f->low_energy / FRAME)};
+    f->low_energy = 0;
+    remember(f, (double)now.db);
+    if (n == 3) f->lowest = fmin(f->lowest, 10 * log10(sum / (double)n));
+    return now;
+}
+
+/* ---- what comes out */
+
+static so_front_run *add_run(so_front *f, int64_t at)
+{
+    so_front_run *last = f->runs ? &f->run[f->runs - 1] : NULL;
+    if (last && !last->last && !f->begin && last->at + last->n == at) return last;
+    if (f->runs == RUNS) return last; /* a piece has fewer frames than there are runs */
+    f->run[f->runs] = (so_front_run){.pcm = f->out + f->out_n, .at = at, .first = f->begin};
+    f->begin = false;
+    return &f->run[f->runs++];
+}
+
+/* Lets `n` waiting frames out, from number `from` of them on. */
+static void let_out(so_front *f, int from, int n)
+{
+    if (n <= 0) return;
+    so_front_run *run = add_run(f, (f->frames - f->waiting + from) * FRAME);
+    float gain = f->options.plain ? 1 : (float)pow(10, f->gain / 20);
+    const float *x = (f->hums && !f->options.plain ? f->sifted_wait : f->wait) + (int64_t)from * FRAME;
+    for (int i = 0; i < n * FRAME; i++) f->out[f->out_n + i] = gain * x[i];
+    f->out_n += n * FRAME;
+    run->n += n * FRAME;
+    f->spoken += n;
+}
+
+static void drop(so_front *f, int n)
+{
+    f->waiting -= n;
+    memmove(f->wait, f->wait + (int64_t)n * FRAME, (size_t)f->waiting * FRAME * sizeof *f->wait);
+    memmove(f->sifted_wait, f->sifted_wait + (int64_t)n * FRAME, (size_t)f->waiting * FRAME * sizeof *f->sifted_wait);
+    memmove(f->about, f->about + n, (size_t)f->waiting * sizeof *f->about);
+}
+
+/* ---- gain */
+
+static double wanted(const so_front *f)
+{
+    double away = TARGET - f->level;
+    double gain = away > ZONE ? away - ZONE : away < -ZONE ? away + ZONE : 0;
+    gain = fmin(gain, fmax(0, NOISE - floor_of(f)));
+    return fmax(LEAST, fmin(MOST, gain));
+}
+
+/* Level, gain and hum of a segment that begins. The level: the mean power of the waiting frames that are within 15 dB
+ * of the loudest. */
+static void set_level(so_front *f)
+{
+    double most = LOWEST, sum = 0;
+    int n = 0;
+    for (int i = 0; i < f->waiting; i++) most = fmax(most, (double)f->about[i].db);
+    for (int i = 0; i < f->waiting; i++)
+        if ((double)f->about[i].db > most - 15) {
+            sum += pow(10, (double)f->about[i].db / 10);
+            n++;
+        }
+    f->level = 10 * log10(sum / (n ? n : 1) + 1e-12);
+    f->gain = wanted(f);
+    double hum = 1;
+    for (int i = 0; i + 2 < f->waiting; i++)
+        hum = fmin(hum, (double)(f->about[i].low + f->about[i + 1].low + f->about[i + 2].low) / 3);
+    f->hums = 10 * log10(hum + 1e-12) > fmax(HUM, f->level - HUM_BELOW);
+}
+
+/* Loud frames move the level, a little each; the gain follows. */
+static void follow(so_front *f, double db)
+{
+    if (db < f->level - 15) return;
+    double power = pow(10, f->level / 10);
+    power += 0.01 * (pow(10, db / 10) - power);
+    f->level = 10 * log10(power);
+    double away = wanted(f) - f->gain;
+    f->gain += fmax(-SLEW, fmin(SLEW, away));
+}
+
+/* ---- segments */
+
+static void end_segment(so_front *f)
+{
+    so_front_run *run = add_run(f, (f->frames - f->waiting) * FRAME);
+    run->last = true;
+    f->state = IDLE;
+    f->quiet = f->spoken = 0;
+}
+
+/* The first waiting frame at which ONSET_LOUD of ONSET are loud; -1: none. */
+static int find_onset(const so_front *f)
+{
+    double quiet = fmax(floor_of(f) + ABOVE, FAINTEST);
+    for (int i = 0; i + ONSET <= f->waiting; i++) {
+        int loud = 0, first = -1;
+        double most = LOWEST;
+        for (int k = 0; k < ONSET; k++) most = fmax(most, (double)f->about[i + k].db);
+        double least = fmax(quiet, most - RANGE); /* a click rings on far below itself */
+        for (int k = 0; k < ONSET; k++)
+            if ((double)f->about[i + k].db > least) {
+                if (first < 0) first = i + k;
+                loud++;
+            }
+        if (loud >= ONSET_LOUD) return first;
+    }
+    return -1;
+}
+
+static void release(so_front *f)
+{
+    set_level(f);
+    f->begin = true;
+    f->state = SPEAKING;
+    let_out(f, 0, f->waiting);
+    f->quiet = 0;
+    double least = fmax(floor_of(f) + ON, f->level - RANGE);
+    while (f->quiet < f->waiting && (double)f->about[f->waiting - 1 - f->quiet].db <= least) f->quiet++;
+    drop(f, f->waiting);
+}
+
+static void idle(so_front *f)
+{
+    int onset = find_onset(f);
+    if (onset < 0) {
+        int most = f->frames < EARLY ? EARLY : LEAD + ONSET;
+        if (f->waiting > most) drop(f, f->waiting - most);
+        return;
+    }
+    if (onset > LEAD) drop(f, onset - LEAD);
+    f->heard += ONSET_LOUD;
+    f->last_loud = f->frames - 1;
+    f->state = GATHERING;
+}
+
+/* A frame of a segment: loud ones come out with the pause before them, shortened; quiet ones wait once TAIL are out. */
+static void speak(so_front *f)
+{
+    frame now = f->about[f->waiting - 1];
+    double least = fmax(floor_of(f) + ON, f->level - RANGE);
+    bool hurry = f->spoken > f->longest * 3 / 4;
+    if ((double)now.db > least) {
+        follow(f, (double)now.db);
+        f->heard++;
+        f->last_loud = f->frames - 1;
+        f->quiet = 0;
+        int keep = f->waiting - 1 > KEEP - TAIL ? KEEP - TAIL + 1 : f->waiting;
+        let_out(f, f->waiting - keep, keep);
+        drop(f, f->waiting);
+    } else {
+        f->quiet++;
+        if (f->quiet <= TAIL) {
+            let_out(f, 0, f->waiting);
+            drop(f, f->waiting);
+        } else if (f->quiet >= f->pause || hurry) {
+            end_segment(f);
+        }
+    }
+    if (f->state == SPEAKING && f->spoken >= f->longest) end_segment(f);
+}
+
+static void end_frame(so_front *f)
+{
+    frame now = measure(f);
+    if (f->waiting == WAIT) drop(f, 1); /* cannot be: every state keeps fewer */
+    memcpy(f->wait + (int64_t)f->waiting * FRAME, f->plain, sizeof f->plain);
+    memcpy(f->sifted_wait + (int64_t)f->waiting * FRAME, f->sifted, sizeof f->sifted);
+    f->about[f->waiting++] = now;
+    f->frames++;
+    f->part_n = 0;
+    if (f->state == IDLE)
+        idle(f);
+    else if (f->state == SPEAKING)
+        speak(f);
+    else if (f->waiting >= LEAD + GATHER)
+        release(f);
+}
+
+/* ---- public */
+
+so_status so_front_open(so_front **out, const so_front_options *options, so_error *error)
+{
+    *out = NULL;
+    so_front *f = calloc(1, sizeof *f);
+    if (f) f->wait = malloc((size_t)WAIT * FRAME * sizeof *f->wait);
+    if (f) f->sifted_wait = malloc((size_t)WAIT * FRAME * sizeof *f->sifted_wait);
+    if (f) f->out = malloc((size_t)OUT * sizeof *f->out);
+    if (!f || !f->wait || !f->sifted_wait || !f->out) {
+        so_front_close(&f);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for the front end of hearing");
+    }
+    if (options) f->options = *options;
+    f->pause = (int64_t)lround((f->options.pause > 0 ? f->options.pause : 0.45) * 100);
+    f->longest = (int64_t)lround((f->options.longest > 0 ? f->options.longest : 28) * 100);
+    if (f->pause <= TAIL) f->pause = TAIL + 1;
+    if (f->pause > EARLY) f->pause = EARLY;
+    so_front_reset(f);
+    *out = f;
+    return SO_OK;
+}
+
+void so_front_close(so_front **front)
+{
+    if (!front || !*front) return;
+    free((*front)->wait);
+    free((*front)->sifted_wait);
+    free((*front)->out);
+    free(*front);
+    *front = NULL;
+}
+
+void so_front_reset(so_front *f)
+{
+    float *wait = f->wait, *sifted = f->sifted_wait, *out = f->out;
+    int64_t pause = f->pause, longest = f->longest;
+    so_front_options options = f->options;
+    memset(f, 0, sizeof *f);
+    f->options = options;
+    f->pause = pause;
+    f->longest = longest;
+    f->wait = wait;
+    f->sifted_wait = sifted;
+    f->out = out;
+    f->lowest = 0;
+    f->last_loud = -1;
+    design(f);
+}
+
+void so_front_feed(so_front *f, const float *x, int64_t n)
+{
+    f->runs = f->taken = 0;
+    f->out_n = 0;
+    for (int64_t i = 0; i < n; i++) {
+        filter_sample(f, x[i]);
+        if (++f->part_n == FRAME) end_frame(f);
+    }
+}
+
+void so_front_finish(so_front *f)
+{
+    f->runs = f->taken = 0;
+    f->out_n = 0;
+    if (f->part_n) { /* the last frame is filled up with nothing */
+        int n = FRAME - f->part_n;
+        memset(f->plain + f->part_n, 0, (size_t)n * sizeof *f->plain);
+        memset(f->sifted + f->part_n, 0, (size_t)n * sizeof *f->sifted);
+        end_frame(f);
+    }
+    if (f->state == GATHERING) release(f);
+    if (f->state == SPEAKING) end_segment(f);
+}
+
+bool so_front_next(so_front *f, so_front_run *run)
+{
+    if (f->taken == f->runs) return false;
+    *run = f->run[f->taken++];
+    return true;
+}
+
+bool so_front_heard(const so_front *f) { return f->heard > 0; }
+
+double so_front_quiet(const so_front *f)
+{
+    return f->last_loud < 0 ? 0 : (double)(f->frames - 1 - f->last_loud) * FRAME / SO_FRONT_RATE;
+}
