@@ -29,6 +29,7 @@ extern "C" {
 
 #define SO_VERSION "0.2.0"
 #define SO_VOICE_RATE 22050 /* Hz of VOICE events */
+#define SO_TURN_S 120       /* seconds of audio that one turn takes at most */
 #define SO_UNIT_MS 40       /* milliseconds of speech per unit */
 
 typedef struct so_model so_model;
@@ -73,7 +74,8 @@ typedef struct so_model_info {
     int picture_side, picture_vectors; /* pixels; backbone positions per picture */
     const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
     int64_t n_unused;
-    int int8; /* products with quantised weights round activations to int8 */
+    int front; /* what the codec says of the front end of hearing: 1 on, -1 off, 0 nothing */
+    int int8;  /* products with quantised weights round activations to int8 */
 } so_model_info;
 typedef struct so_save_options {
     const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as
@@ -113,8 +115,11 @@ typedef struct so_session_options {
     int only_units;  /* 1: a voice chooses among units and what ends it. 0: among all rows of the head, text ids too, as
                       * the  published code does; they take a fifth of the time of a unit of the published model */
     double patience; /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
-    const char *kv;  /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16
-                      * where the  precision is int8, else f32 */
+    int front; /* the front end of hearing: offset, hum and silence taken away, quiet speech made louder, speech cut
+                * at pauses, each segment heard on its own. 1: on; -1: off, so that units are those of the
+                * reference; 0: as the model's codec says, which published models do not, and then off */
+    const char *kv; /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16
+                     * where the  precision is int8, else f32 */
 } so_session_options;
 
 so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error);
@@ -210,6 +215,12 @@ typedef struct so_usage {
     int ran_away;                                /* 1 when the answer was ended because of units_per_token */
 } so_usage;
 
+/* A word of a transcript: its bytes, and when it was said, in seconds of the turn's audio. */
+typedef struct so_word {
+    size_t text_begin, text_end;
+    double begin_s, end_s;
+} so_word;
+
 typedef struct so_event {
     so_event_kind kind;
     const char *text;                 /* HEARD: whole transcript; TEXT: the new piece, valid UTF-8 */
@@ -223,6 +234,8 @@ typedef struct so_event {
     size_t samples;
     size_t text_begin, text_end; /* VOICE: bytes of the answer text that this piece speaks */
     so_usage usage;              /* DONE */
+    const so_word *words;        /* HEARD: of the whole transcript */
+    size_t n_words;
 } so_event;
 
 /* The next event; pointers live until the next call on the session. Computes at most about one unit of speech per call.

@@ -14,6 +14,7 @@ static int run_ask(int argc, char **argv)
         {"text", SO_OPTION_TEXT, &text, "WORDS", "words, whatever they look like"},
         SO_OUTPUT_OPTIONS(out),
         SO_SOUND_OPTIONS,
+        SO_FRONT_OPTION(setting),
         SO_MODEL_OPTIONS(setting),
         SO_SESSION_OPTIONS(setting),
         {0},

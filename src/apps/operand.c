@@ -32,6 +32,7 @@ static const char *const others[] = {"gguf", "safetensors", "pt",  "pth", "onnx"
 
 double so_operand_wait = 10;
 int64_t so_operand_channel;
+double so_operand_seconds;
 
 static bool is_one_of(const char *ending, const char *const *list)
 {
@@ -167,7 +168,7 @@ static so_status decode(so_operand *o, const so_input *in, const so_sniffed *is,
     char more[640];
     bool sound = o->kind == SO_OPERAND_SOUND;
     so_error own = {0};
-    so_sound_options how = {.channel = (int)so_operand_channel};
+    so_sound_options how = {.channel = (int)so_operand_channel, .max_seconds = so_operand_seconds};
     so_status status = sound ? so_audio_decode_with(&o->sound, in->data, in->size, &how, &own)
                              : so_image_decode(&o->picture, in->data, in->size, 0, &own);
     if (status == SO_OK) return tell_oddities(o), SO_OK;
@@ -191,7 +192,7 @@ static so_status decode_unknown(so_operand *o, const so_input *in, const so_snif
     so_error first = {0};
     if (takes & SO_TAKES_SOUND) {
         o->kind = SO_OPERAND_SOUND;
-        so_sound_options how = {.channel = (int)so_operand_channel};
+        so_sound_options how = {.channel = (int)so_operand_channel, .max_seconds = so_operand_seconds};
         if (so_audio_decode_with(&o->sound, in->data, in->size, &how, &first) == SO_OK) return tell_oddities(o), SO_OK;
     }
     if (takes & SO_TAKES_PICTURE) {

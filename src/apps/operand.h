@@ -45,6 +45,8 @@ extern double so_operand_wait;
 
 /* The channel of recordings that is heard, from 1; 0: all, mixed. */
 extern int64_t so_operand_channel;
+/* Seconds of the longest recording that is taken; 0: SO_SOUND_MAX_SECONDS. */
+extern double so_operand_seconds;
 #define SO_SOUND_OPTIONS                                                                                               \
     SO_WAIT_OPTION,                                                                                                    \
     {                                                                                                                  \

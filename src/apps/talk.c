@@ -252,6 +252,7 @@ static int run(int argc, char **argv)
         {"speaker-device", SO_OPTION_TEXT, &t.speaker, "NAME", "a part of its name; the default one when not given"},
         {"devices", SO_OPTION_FLAG, &t.list, NULL, "list microphones and speakers"},
         SO_SOUND_OPTIONS,
+        SO_FRONT_OPTION(t.setting),
         SO_MODEL_OPTIONS(t.setting),
         SO_SESSION_OPTIONS(t.setting),
         {0},

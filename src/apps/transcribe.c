@@ -3,12 +3,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "apps/listen.h"
 #include "apps/operand.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"
+#include "base/plain.h"
 
 typedef struct job {
     so_session *session;
+    bool front;
     bool json, words, name; /* name: before every transcript */
 } job;
 
@@ -37,16 +40,23 @@ static void print(const job *j, const char *path, const so_answer *answer)
     fflush(stdout);
 }
 
+static void tell_silence(const so_operand *o)
+{
+    char name[512];
+    so_plain(name, sizeof name, o->name, strlen(o->name), false);
+    fprintf(stderr, "note: %s: nothing was heard\n", name);
+}
+
 static so_status transcribe(const job *j, const char *path, so_error *error)
 {
     so_answer answer = {.first_heard_s = NAN};
-    so_show show = {.transcript = !j->json && !j->name && !j->words};
     so_operand o;
     so_status status;
     SO_TRY_GO(so_operand_read(&o, path, SO_TAKES_SOUND, error));
-    so_question q = {.said = &o.sound, .said_name = o.name};
-    SO_TRY_GO(so_turn_feed(j->session, &q, &answer, &show, error));
-    SO_TRY_GO(so_turn_transcript(j->session, &answer, &show, error));
+    status = so_listen(j->session, &o.sound, j->front, !j->json && !j->name && !j->words, &answer, error);
+    if (status != SO_OK) status = so_fail_in(error, "%s", o.name);
+    if (status != SO_OK) goto done;
+    if (!answer.heard[0]) tell_silence(&o);
     print(j, path, &answer);
 done:
     so_operand_clear(&o);
@@ -94,6 +104,7 @@ static int run(int argc, char **argv)
         {"words", SO_OPTION_FLAG, &j.words, NULL, "a line per word, with its times in seconds"},
         {"json", SO_OPTION_FLAG, &j.json, NULL, "one JSON object a file"},
         SO_SOUND_OPTIONS,
+        SO_FRONT_OPTION(setting),
         SO_MODEL_OPTIONS(setting),
         {0},
     };
@@ -102,8 +113,11 @@ static int run(int argc, char **argv)
     if (n < 1) return so_cli_usage(&so_verb_transcribe, "expected recordings, found nothing");
     so_error error = {0};
     so_model *model = NULL;
+    so_operand_seconds = SO_LISTEN_S;
     j.name = n > 1;
     so_status s = so_setting_open(&setting, &model, &error);
+    if (s == SO_OK) s = so_setting_front(&setting, model, &j.front, &error);
+    setting.front = "off"; /* pieces come from a front end of their own */
     if (s == SO_OK) s = so_setting_session(&setting, model, &j.session, &error);
     if (s == SO_OK) s = each(&j, n, argv, &error);
     so_session_close(&j.session);
@@ -113,6 +127,7 @@ static int run(int argc, char **argv)
 
 const so_verb so_verb_transcribe = {
     "transcribe", "writes down what is said in recordings", "transcribe RECORDING... [options]",
+    "Recordings of up to four hours are cut where nobody speaks and heard piece by piece.\n"
     "A recording is a file, - (standard input), or a data:, http: or https: URL. One that cannot be read is told and\n"
     "does not stop the others; the exit status is then 1.\n\n"
     "examples:\n"

@@ -41,6 +41,18 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
     return so_model_open(model, so_cli_model(s->model), &options, error);
 }
 
+so_status so_setting_front(const so_setting *s, const so_model *model, bool *on, so_error *error)
+{
+    enum { SMALL = 300000000 };
+    so_model_info info;
+    so_model_about(model, &info);
+    if (s->front && strcmp(s->front, "on") && strcmp(s->front, "off") && strcmp(s->front, "auto"))
+        return so_fail(error, SO_ERR_ARG, "--front is 'on', 'off' or 'auto', found '%s'", s->front);
+    *on = info.front ? info.front > 0 : info.parameters < SMALL;
+    if (s->front && strcmp(s->front, "auto")) *on = strcmp(s->front, "on") == 0;
+    return SO_OK;
+}
+
 so_status so_setting_options(const so_setting *s, so_session_options *options, so_error *error)
 {
     *options = (so_session_options){.lookahead = (int)s->lookahead,
@@ -68,6 +80,9 @@ so_status so_setting_session(const so_setting *s, so_model *model, so_session **
 {
     so_session_options options;
     SO_TRY(so_setting_options(s, &options, error));
+    bool front;
+    SO_TRY(so_setting_front(s, model, &front, error));
+    options.front = front ? 1 : -1;
     return so_session_open(session, model, &options, error);
 }
 
@@ -117,34 +132,14 @@ static void show_text(so_show *show, const so_event *e)
 }
 
 /* ---- collecting */
-/* The words of the transcript keep their times while it grows. Of several words that are new at once the last one's
- * time is known; those before it share what lies between. */
-static so_status time_words(so_answer *a, const so_event *e, so_error *error)
+static so_status take_words(so_answer *a, const so_event *e, so_error *error)
 {
-    size_t n = 0;
-    for (const char *p = a->heard; *p;) {
-        size_t length = strcspn(p, " ");
-        so_timed t = {0};
-        snprintf(t.text, sizeof t.text, "%.*s", (int)length, p);
-        if (length && n < a->words)
-            memcpy(a->word[n].text, t.text, sizeof t.text);
-        else if (length) {
-            t.begin = t.end = -1;
-            SO_TRY(append(&a->word, &a->words, sizeof t, &t, 1, error));
-        }
-        n += length > 0;
-        p += length + (p[length] == ' ');
-    }
-    a->words = n;
-    if (n == 0) return SO_OK;
-    a->word[n - 1].begin = e->begin_s;
-    a->word[n - 1].end = e->end_s;
-    size_t known = n - 1;
-    while (known > 0 && a->word[known - 1].begin < 0) known--;
-    double from = known ? a->word[known - 1].end : 0, gap = (e->begin_s - from) / (double)(n - known);
-    for (size_t i = known; i + 1 < n; i++) {
-        a->word[i].begin = from + gap * (double)(i - known);
-        a->word[i].end = from + gap * (double)(i - known + 1);
+    a->words = 0;
+    for (size_t i = 0; i < e->n_words; i++) {
+        const so_word *w = &e->words[i];
+        so_timed t = {.begin = w->begin_s, .end = w->end_s};
+        snprintf(t.text, sizeof t.text, "%.*s", (int)(w->text_end - w->text_begin), a->heard + w->text_begin);
+        SO_TRY(append(&a->word, &a->words, sizeof t, &t, 1, error));
     }
     return SO_OK;
 }
@@ -156,7 +151,7 @@ static so_status take_heard(so_answer *a, const so_event *e, so_error *error)
     if (!a->heard || isnan(a->first_heard_s)) a->first_heard_s = a->asked_at != 0 ? so_cli_now() - a->asked_at : -1;
     free(a->heard);
     a->heard = copy;
-    SO_TRY(time_words(a, e, error));
+    SO_TRY(take_words(a, e, error));
     if (a->asked_at == 0) a->early_words = a->words;
     return SO_OK;
 }
@@ -215,6 +210,10 @@ so_status so_turn_stopped(so_error *error) { return so_cli_stop ? so_fail(error,
 static so_status feed_speech(so_session *session, const so_audio *audio, so_answer *answer, so_show *show,
                              so_error *error)
 {
+    if ((double)audio->n > (double)SO_TURN_S * audio->rate)
+        return so_fail(error, SO_ERR_LIMIT,
+                       "%.0f s of audio, a turn takes %d s (transcribe takes recordings of any length)",
+                       (double)audio->n / audio->rate, SO_TURN_S);
     int64_t step = audio->rate / 5 + 1; /* pieces of 200 ms, as a microphone would bring them */
     for (int64_t at = 0; at < audio->n; at += step) {
         SO_TRY(so_turn_stopped(error));

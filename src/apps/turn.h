@@ -11,7 +11,7 @@
 
 /* What options say about the model and the session; start from so_setting_defaults. */
 typedef struct so_setting {
-    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv;
+    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv, *front;
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
     bool keep_types, prefault, bf16, only_units;
@@ -55,9 +55,17 @@ typedef struct so_setting {
         "window", SO_OPTION_INT, &(s).window, "W", "text tokens the top layers see; -1: all", -1, 1000                 \
     }
 
+#define SO_FRONT_OPTION(s)                                                                                             \
+    {                                                                                                                  \
+        "front", SO_OPTION_TEXT, &(s).front, "on|off|auto",                                                            \
+            "level, offset, hum and silence put right before hearing; auto: as the model says, on for small ones"      \
+    }
+
 so_status so_setting_open(const so_setting *setting, so_model **model, so_error *error);
 /* What they say about a session; strings are lent by the setting. */
 so_status so_setting_options(const so_setting *setting, so_session_options *options, so_error *error);
+/* Whether the front end of hearing is on: as --front says, else as the model does. */
+so_status so_setting_front(const so_setting *setting, const so_model *model, bool *on, so_error *error);
 so_status so_setting_session(const so_setting *setting, so_model *model, so_session **session, so_error *error);
 
 /* A word of the transcript, and a piece of the answer, with their times in seconds. */

@@ -118,6 +118,8 @@ so_status so_codec_sizes(so_codec *codec, const json_t *json, so_error *error)
 {
     codec->tokenizer.config = tokenizer_sizes(json_object_get(json, "tokenizer"));
     codec->trims = json_integer_value(json_object_get(json_object_get(json, "tokenizer"), "trim_silence")) != 0;
+    const json_t *front = json_object_get(json_object_get(json, "tokenizer"), "front");
+    codec->front = json_is_integer(front) ? (json_integer_value(front) ? 1 : -1) : 0;
     codec->flow.config = flow_sizes(json_object_get(json, "flow"));
     codec->hift.config = hift_sizes(json_object_get(json, "hift"));
     return check_sizes(codec, error);

@@ -35,6 +35,7 @@ typedef struct so_codec_part {
 typedef struct so_codec {
     bool has_tokenizer, has_vocoder; /* the speech tokenizer; flow and vocoder */
     bool trims;                      /* the tokenizer wants speech without silence before and after it */
+    int front;                       /* 1: it wants the front end of hearing, -1: it does not, 0: it does not say */
     char *config;                    /* the text of config.json; NULL: published sizes */
     so_codec_part ears, flow_part, hift_part;
     so_speech_tokenizer tokenizer;

@@ -63,11 +63,10 @@ static size_t bytes_by(const so_session *s, int64_t units)
 static void tell_heard(so_session *s, so_event *event)
 {
     *event = (so_event){.kind = SO_EVENT_HEARD, .text = s->heard.data, .final = s->heard_final};
-    double lead = s->audio ? (double)s->ear->lead / SO_CODEC_RATE_IN : 0;
-    event->begin_s = lead + (double)(s->heard_first - s->content_at) / UNITS_PER_S;
-    event->end_s = lead + (double)(s->heard_last + 1 - s->content_at) / UNITS_PER_S;
-    if (event->begin_s < 0) event->begin_s = 0;
-    if (event->end_s < 0) event->end_s = 0;
+    event->words = s->words;
+    event->n_words = s->n_words;
+    event->begin_s = s->n_words ? s->words[s->n_words - 1].begin_s : 0;
+    event->end_s = s->n_words ? s->words[s->n_words - 1].end_s : 0;
     s->heard_news = false;
 }
 

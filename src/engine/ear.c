@@ -156,10 +156,68 @@ static so_status gate(so_ear *ear, so_error *error)
     return look(ear, 0, error);
 }
 
+/* ---- the front end */
+
+/* Notes where the next samples of the segment lie in the recording. */
+static void note_span(so_ear *ear, int64_t at)
+{
+    if (ear->spans && ear->span[ear->spans - 1].at + ear->released - ear->span[ear->spans - 1].out == at) return;
+    if (ear->spans == SO_EAR_SPANS) ear->spans--;
+    ear->span[ear->spans].out = ear->released;
+    ear->span[ear->spans].at = at;
+    ear->spans++;
+}
+
+/* Runs of the front end, up to where another segment begins. */
+static so_status take_runs(so_ear *ear, so_error *error)
+{
+    while (!ear->ended && (ear->waits || so_front_next(ear->front, &ear->run))) {
+        const so_front_run *run = &ear->run;
+        ear->waits = run->first && ear->released;
+        ear->ended = ear->waits;
+        if (ear->ended) break;
+        note_span(ear, run->at);
+        SO_TRY(take(ear, run->pcm, run->n, error));
+        ear->released += run->n;
+        if (run->last && !ear->whole) SO_TRY(look(ear, 0, error));
+    }
+    return SO_OK;
+}
+
+so_status so_ear_use_front(so_ear *ear, so_error *error)
+{
+    ear->held = NULL; /* the front end does what the gate does */
+    return ear->front ? SO_OK : so_front_open(&ear->front, NULL, error);
+}
+
+so_status so_ear_end_segment(so_ear *ear, so_error *error) { return end_block(ear, error); }
+
+void so_ear_begin_segment(so_ear *ear)
+{
+    ear->ended = false;
+    ear->n = ear->block_first = ear->released = 0;
+    ear->spans = 0;
+}
+
+double so_ear_time(const so_ear *ear, double s)
+{
+    int64_t sample = (int64_t)llround(s * SO_CODEC_RATE_IN), at = sample + ear->lead;
+    for (int i = 0; i < ear->spans && (i == 0 || ear->span[i].out <= sample); i++)
+        at = ear->span[i].at + sample - ear->span[i].out;
+    at = at < 0 ? 0 : at > ear->samples ? ear->samples : at;
+    return (double)at / SO_CODEC_RATE_IN;
+}
+
+bool so_ear_heard(const so_ear *ear) { return ear->front ? so_front_heard(ear->front) : ear->loudest > 1e-3; }
+
 static so_status arrive(so_ear *ear, const float *x, int64_t n, so_error *error)
 {
     listen(ear, x, n);
     ear->samples += n;
+    if (ear->front) {
+        so_front_feed(ear->front, x, n);
+        return take_runs(ear, error);
+    }
     if (!ear->held) return take(ear, x, n, error);
     memcpy(ear->held + ear->held_n, x, (size_t)n * sizeof *x);
     ear->held_n += n;
@@ -190,6 +248,13 @@ static so_status set_rate(so_ear *ear, int rate, so_error *error)
     return SO_OK;
 }
 
+/* Samples taken at once: no more than the front end takes once they are resampled. */
+static int64_t piece_of(const so_ear *ear)
+{
+    if (!ear->front || ear->rate >= SO_CODEC_RATE_IN) return PIECE;
+    return (int64_t)SO_FRONT_PIECE * ear->rate / SO_CODEC_RATE_IN - 64;
+}
+
 so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *news, so_error *error)
 {
     *news = false;
@@ -202,10 +267,12 @@ so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *n
     for (size_t i = 0; i < n; i++)
         if (!isfinite(pcm[i])) return so_fail(error, SO_ERR_NUMBER, "sample %zu is not a finite number", i);
     SO_TRY(set_rate(ear, rate, error));
-    int64_t before = ear->n, revised = ear->revised;
-    for (size_t at = 0; at < n; at += PIECE) {
-        int64_t now = n - at < PIECE ? (int64_t)(n - at) : PIECE;
-        const float *x = pcm + at;
+    int64_t before = ear->n, revised = ear->revised, most = piece_of(ear);
+    if (ear->front) SO_TRY(take_runs(ear, error));
+    for (ear->taken = 0; ear->taken < n && !ear->ended;) {
+        const float *x = pcm + ear->taken;
+        int64_t now = n - ear->taken < (size_t)most ? (int64_t)(n - ear->taken) : most;
+        ear->taken += (size_t)now;
         if (ear->stream) {
             now = so_resample_stream_feed(ear->stream, x, now, ear->piece);
             x = ear->piece;
@@ -220,10 +287,18 @@ so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *n
 so_status so_ear_finish(so_ear *ear, so_error *error)
 {
     if (ear->finished) return SO_OK;
-    if (ear->stream) {
+    if (ear->front) SO_TRY(take_runs(ear, error));
+    if (ear->stream && !ear->ended && ear->flushed < 1) {
         int64_t n = so_resample_stream_finish(ear->stream, ear->piece);
+        ear->flushed = 1;
         SO_TRY(arrive(ear, ear->piece, n, error));
     }
+    if (ear->front && !ear->ended && ear->flushed < 2) {
+        so_front_finish(ear->front);
+        ear->flushed = 2;
+        SO_TRY(take_runs(ear, error));
+    }
+    if (ear->ended) return SO_OK;
     /* Nothing loud at all: the little that is held stands for the turn. */
     if (ear->held && !ear->open && ear->held_n) SO_TRY(release(ear, ear->held_n, error));
     SO_TRY(end_block(ear, error));
@@ -242,6 +317,10 @@ void so_ear_reset(so_ear *ear)
     ear->level_n = ear->held_n = ear->checked = ear->quiet_n = ear->lead = 0;
     ear->quietest = 1;
     ear->open = ear->paused = ear->finished = false;
+    ear->waits = ear->ended = false;
+    ear->flushed = ear->spans = 0;
+    ear->released = 0;
+    if (ear->front) so_front_reset(ear->front);
 }
 
 /* A dry run of the longest block says what tokenising takes. */
@@ -299,6 +378,7 @@ void so_ear_close(so_ear **ear)
     if (!ear || !*ear) return;
     so_ear *e = *ear;
     so_mel_stream_close(&e->mel);
+    so_front_close(&e->front);
     so_resample_stream_close(&e->stream);
     so_resampler_close(&e->resampler);
     so_arena_clear(&e->memory);

@@ -7,12 +7,18 @@
  * A tokenizer that was trained on speech without silence around it (so_codec.trims) gets it so: sound begins with
  * the first 10 ms that are loud, and silence at the end waits in front of the gate until speech goes on.
  *
+ * With the front end (media/front.h) units are those of one segment of speech, and times lead back to the recording.
+ * When a second segment begins, feeding stops there: the caller takes the units of the one that ended.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_ENGINE_EAR_H
 #define SO_ENGINE_EAR_H
 
 #include "checkpoint/codec.h"
+#include "media/front.h"
 #include "media/resample.h"
+
+enum { SO_EAR_SPANS = 64 };
 
 typedef struct so_ear {
     const so_codec *codec;
@@ -37,7 +43,17 @@ typedef struct so_ear {
     int64_t held_n, checked; /* of which `checked` have been looked at */
     int64_t quiet_n, lead;   /* quiet samples let through lately; samples dropped before the first sound */
     bool open, paused;       /* something loud was heard; the pause was tokenised */
-    float *piece;            /* resampled */
+    so_front *front;         /* NULL: none */
+    so_front_run run;        /* waits while `ended` */
+    bool waits, ended;       /* a run waits; it begins another segment */
+    int flushed;             /* 1: the resampler has ended, 2: the front end too */
+    size_t taken;            /* samples of the last feed */
+    int64_t released;        /* samples of this segment */
+    struct {
+        int64_t out, at; /* sample of the segment, and of the recording */
+    } span[SO_EAR_SPANS];
+    int spans;
+    float *piece; /* resampled */
     int64_t piece_size;
 } so_ear;
 
@@ -45,11 +61,22 @@ typedef struct so_ear {
 so_status so_ear_open(so_ear **out, const so_codec *codec, so_pool *pool, const so_kernels *kernels, double seconds,
                       so_error *error);
 void so_ear_close(so_ear **ear);
+/* From now on sound goes through the front end of hearing. */
+so_status so_ear_use_front(so_ear *ear, so_error *error);
 /* A new turn. */
 void so_ear_reset(so_ear *ear);
-/* Takes mono samples; *news says whether units changed. SO_ERR_LIMIT: the turn would be too long, nothing is taken. */
+/* Takes mono samples; *news says whether units changed. Where another segment begins (ear->ended) it stops: ear->taken
+ * says how many samples were taken. SO_ERR_LIMIT: the turn would be too long, nothing is taken. */
 so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *news, so_error *error);
-/* The turn ends: all units are final. */
+/* The turn ends: all units are final. Where another segment begins before, ear->ended says so and ear->finished does
+ * not: to be called again. */
 so_status so_ear_finish(so_ear *ear, so_error *error);
+/* The units of the segment that ended become final; then the one that begins replaces them. */
+so_status so_ear_end_segment(so_ear *ear, so_error *error);
+void so_ear_begin_segment(so_ear *ear);
+/* Seconds of the recording at a second of the units' time. */
+double so_ear_time(const so_ear *ear, double s);
+/* Whether there was anything loud in the turn. */
+bool so_ear_heard(const so_ear *ear);
 
 #endif

@@ -283,6 +283,7 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->takes_units = c->speech;
     info->takes_audio = codec->has_tokenizer;
     info->speaks = c->speech && codec->has_vocoder;
+    info->front = codec->front;
     info->voice = codec->speaker_name;
     info->sees = c->vision;
     info->picture_side = c->vision ? (int)c->siglip.image : 0;

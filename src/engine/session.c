@@ -14,7 +14,6 @@
 
 enum {
     UNITS_PER_S = 1000 / SO_UNIT_MS,
-    AUDIO_S = 120,
     SAY_UNITS = 50,
     TEXT_BYTES = 64 /* per text token, reserved */,
     LARGE_STEP = 200 /* frames between looks of an ear that a large model hears with: 2 s */
@@ -105,8 +104,10 @@ static so_status open_codec(so_session *s, so_error *error)
 {
     const so_model *m = s->model;
     if (!s->speech) return SO_OK;
-    if (m->codec.has_tokenizer) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->encoders, AUDIO_S, error));
+    if (m->codec.has_tokenizer) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->encoders, SO_TURN_S, error));
     if (s->ear && !ponders(s)) s->ear->step = LARGE_STEP;
+    int front = s->options.front ? s->options.front : m->codec.front;
+    if (s->ear && front > 0) SO_TRY(so_ear_use_front(s->ear, error));
     if (!m->codec.has_vocoder) return SO_OK;
     so_mouth_options options = {.first = s->options.first_units > 0 ? s->options.first_units : 12,
                                 .hop = 25,
@@ -145,7 +146,8 @@ static so_status take_lists(so_session *s, so_error *error)
     SO_TRY(reserve(&s->answer, (size_t)text * TEXT_BYTES, error));
     SO_TRY(reserve(&s->piece, (size_t)text * TEXT_BYTES, error));
     memset(s->units, 0, (size_t)context * sizeof *s->units);
-    SO_TRY(so_ids_add(&s->kept, s->units, (size_t)context, error));
+    s->words = malloc((size_t)context * sizeof *s->words);
+    if (!s->words) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld words", (long long)context);
     SO_TRY(reserve(&s->heard, 1 << 16, error));
     return reserve(&s->heard_before, 1 << 16, error);
 }
@@ -192,10 +194,12 @@ void so_session_close(so_session **session)
     so_ids_clear(&s->typed_ids);
     so_ids_clear(&s->heard_ids);
     so_ids_clear(&s->script);
-    so_ids_clear(&s->kept);
     so_string_clear(&s->typed);
     so_string_clear(&s->heard);
     so_string_clear(&s->heard_before);
+    so_string_clear(&s->settled);
+    so_ids_clear(&s->settled_ids);
+    free(s->words);
     so_string_clear(&s->answer);
     so_string_clear(&s->piece);
     so_ids_clear(&s->rest);
@@ -216,7 +220,8 @@ static void new_turn(so_session *s)
     s->n_units = 0;
     s->audio = s->fed = false;
     s->picture_vectors = 0;
-    s->heard.size = s->heard_before.size = 0;
+    s->heard.size = s->heard_before.size = s->settled.size = 0;
+    s->settled_ids.n = s->n_words = s->n_settled = 0;
     s->heard_news = s->heard_final = false;
     s->revised = 0;
     s->cached = INT64_MAX;
@@ -294,6 +299,7 @@ static so_status lay_out(so_session *s, bool whole, so_error *error)
     s->content_at = speech_slots(s);
     SO_TRY(so_session_lay_picture(s, where, error));
     SO_TRY(add_ids(s, &s->typed_ids, SO_SLOT_TEXT, error));
+    SO_TRY(add_ids(s, &s->settled_ids, SO_SLOT_TEXT, error));
     if (s->audio) SO_TRY(add_units(s, s->ear->units, s->ear->n, whole, error));
     SO_TRY(add_units(s, s->units, s->n_units, whole, error));
     return whole ? add_ids(s, &s->reply, where, error) : SO_OK;
@@ -323,31 +329,62 @@ static int words_withdrawn(const char *before, const char *after)
     return words;
 }
 
+/* Seconds in place of positions. */
+static void time_words(so_session *s, int64_t first)
+{
+    double end = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)INFINITY;
+    for (size_t i = s->n_settled; i < s->n_words; i++) {
+        so_word *w = &s->words[i];
+        double before = i ? s->words[i - 1].end_s : 0, at[2] = {w->begin_s, w->end_s};
+        for (int k = 0; k < 2; k++) {
+            at[k] = fmax(0, (at[k] + (double)(first - s->content_at)) / UNITS_PER_S);
+            if (s->audio) at[k] = so_ear_time(s->ear, at[k]);
+        }
+        w->begin_s = fmin(fmax(at[0], before), end);
+        w->end_s = fmin(fmax(at[1], w->begin_s), end);
+    }
+}
+
 static so_status transcribe(so_session *s, bool final, so_error *error)
 {
     const so_talk *t = s->talk;
     int64_t first = s->content_at - s->break_ids - 1, last = t->bottom.len;
+    size_t n = 0;
     /* As the reference does, up to the second id behind the user's speech. */
     if (final) last -= (int64_t)s->reply.n - 2;
     if (first < 0 || last < first) return SO_OK;
-    const int32_t *label = t->label;
-    s->kept.n = 0;
-    SO_TRY(so_collapse(label + first, last - first, s->model->blank, &s->kept, error));
     so_string swap = s->heard_before;
     s->heard_before = s->heard;
     s->heard = swap;
     s->heard.size = 0;
-    SO_TRY(so_transcript_text(s->model->tokenizer, s->kept.data, s->kept.n, &s->heard, error));
-    if (!s->heard.data) SO_TRY(so_string_add(&s->heard, "", 0, error));
-    for (int64_t i = first; i < last; i++)
-        if (label[i] >= 0 && label[i] != s->model->blank) {
-            if (s->heard_last + 1 != i || label[i] != label[i - 1]) s->heard_first = i;
-            s->heard_last = i;
-        }
+    SO_TRY(so_string_add(&s->heard, s->settled.data ? s->settled.data : "", s->settled.size, error));
+    if (s->settled.size) SO_TRY(so_string_add(&s->heard, " ", 1, error));
+    size_t room = (size_t)s->max_units_in - s->n_settled;
+    SO_TRY(so_transcript_words(s->model->tokenizer, t->label + first, last - first, s->model->blank, &s->heard,
+                               s->words + s->n_settled, room, &n, error));
+    if (!n && s->settled.size) s->heard.data[--s->heard.size] = 0;
+    s->n_words = s->n_settled + n;
+    time_words(s, first);
     const char *before = s->heard_before.data && s->heard_before.size ? s->heard_before.data : "";
     s->revised += words_withdrawn(before, s->heard.data);
     if (final || strcmp(before, s->heard.data) != 0) s->heard_news = true;
     s->heard_final = final;
+    return SO_OK;
+}
+
+/* A segment of speech has ended and another begins: what was heard of the first becomes words for good, and the speech
+ * side begins anew, as it learned to hear: one utterance at a time. */
+static so_status close_segment(so_session *s, so_error *error)
+{
+    SO_TRY(so_ear_end_segment(s->ear, error));
+    SO_TRY(bring(s, true, error));
+    SO_TRY(transcribe(s, true, error));
+    s->heard_final = false;
+    s->settled.size = s->settled_ids.n = 0;
+    SO_TRY(so_string_add(&s->settled, s->heard.data, s->heard.size, error));
+    SO_TRY(so_tokenizer_encode(s->model->tokenizer, s->settled.data, s->settled.size, 0, &s->settled_ids, error));
+    s->n_settled = s->n_words;
+    so_ear_begin_segment(s->ear);
     return SO_OK;
 }
 
@@ -437,9 +474,15 @@ so_status so_feed_audio(so_session *s, const float *pcm, size_t samples, int rat
     bool news;
     if (!s->ear) return so_fail(error, SO_ERR_UNSUPPORTED, "the model takes no audio: it has no speech tokenizer");
     SO_TRY(open_turn(s, error));
-    SO_TRY(so_ear_feed(s->ear, pcm, samples, rate, &news, error));
-    s->audio = s->audio || samples > 0;
-    s->fed = s->fed || samples > 0;
+    for (;;) {
+        SO_TRY(so_ear_feed(s->ear, pcm, samples, rate, &news, error));
+        s->audio = s->audio || samples > 0;
+        s->fed = s->fed || samples > 0;
+        if (!s->ear->ended) break;
+        SO_TRY(close_segment(s, error));
+        pcm += s->ear->taken;
+        samples -= s->ear->taken;
+    }
     if (!news) return SO_OK;
     SO_TRY(bring(s, false, error));
     return transcribe(s, false, error);
@@ -453,6 +496,7 @@ int so_heard_end(const so_session *s)
     for (; at >= s->content_at && t->label[at] == s->model->blank; at--) blanks++;
     bool words = s->heard.size > 0;
     double patience = s->options.patience;
+    if (s->audio && s->ear->front) return words && so_front_quiet(s->ear->front) >= patience;
     /* A gate keeps silence from the tokenizer: then the level alone tells. */
     if (s->audio && s->ear->held) return words && s->ear->quiet_s >= patience;
     /* The last units are not given out yet; the level knows of them. */
@@ -545,7 +589,10 @@ static so_status begin_answer(so_session *s, unsigned want, so_error *error)
     if (want & SO_WANT_VOICE && !s->mouth)
         return so_fail(error, SO_ERR_UNSUPPORTED, "the model gives no audio: it has no flow and vocoder");
     s->started = now();
-    if (s->audio) SO_TRY(so_ear_finish(s->ear, error));
+    while (s->audio && !s->ear->finished) {
+        SO_TRY(so_ear_finish(s->ear, error));
+        if (s->ear->ended) SO_TRY(close_segment(s, error));
+    }
     SO_TRY(bring(s, true, error));
     if (spoken(s)) SO_TRY(transcribe(s, true, error));
     SO_TRY(so_talk_begin(s->talk, voice, error));

@@ -43,10 +43,14 @@ struct so_session {
     int64_t content_at;               /* position on the speech side where the turn's content begins */
 
     /* what was heard */
-    so_ids kept;
     so_string heard, heard_before;
+    so_word *words; /* [context] of the transcript */
+    size_t n_words;
     bool heard_news, heard_final;
-    int64_t heard_first, heard_last; /* speech positions of the last word's labels */
+    /* Segments of speech before the current one: words by now, which the backbone reads as text. */
+    so_string settled;
+    so_ids settled_ids;
+    size_t n_settled;
     int revised;
 
     /* the answer */

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/transcript.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *kept, so_error *error)
@@ -9,6 +10,58 @@ so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *ke
     for (int64_t i = 0; i < n; i++)
         if (label[i] != blank && label[i] >= 0 && (i == 0 || label[i] != label[i - 1]))
             SO_TRY(so_ids_put(kept, label[i], error));
+    return SO_OK;
+}
+
+/* Bytes from..to of the text belong to labels first..last. */
+static void place(const so_string *text, size_t from, int64_t first, so_word *word, size_t most, size_t *n, bool *open)
+{
+    for (size_t i = from; i < text->size; i++) {
+        if (strchr(" \t\n\r", text->data[i])) {
+            *open = false;
+            continue;
+        }
+        if (!*open && *n == most) return;
+        if (!*open) word[(*n)++] = (so_word){.text_begin = i, .begin_s = (double)first};
+        *open = true;
+        word[*n - 1].text_end = i + 1;
+        word[*n - 1].end_s = (double)first + 1;
+    }
+}
+
+so_status so_transcript_words(const so_tokenizer *tokenizer, const int32_t *label, int64_t n, int32_t blank,
+                              so_string *text, so_word *word, size_t most, size_t *n_words, so_error *error)
+{
+    size_t begin = text->size, from;
+    bool open = false;
+    so_decoder decoder;
+    so_decoder_init(&decoder, tokenizer, SO_DECODE_SKIP_SPECIAL);
+    *n_words = 0;
+    for (int64_t i = 0; i < n; i++) {
+        from = text->size;
+        if (label[i] < 0 || label[i] == blank) continue;
+        if (i && label[i] == label[i - 1]) {
+            if (open && *n_words) word[*n_words - 1].end_s = (double)i + 1;
+            continue;
+        }
+        SO_TRY(so_decoder_feed(&decoder, label[i], text, error));
+        place(text, from, i, word, most, n_words, &open);
+    }
+    from = text->size;
+    SO_TRY(so_decoder_flush(&decoder, text, error));
+    place(text, from, n - 1, word, most, n_words, &open);
+    if (text->size == begin) return SO_OK;
+    const char *bytes = text->data + begin;
+    size_t size = text->size - begin, cut;
+    so_strip(&bytes, &size);
+    cut = (size_t)(bytes - (text->data + begin));
+    memmove(text->data + begin, bytes, size);
+    text->size = begin + size;
+    text->data[text->size] = 0;
+    for (size_t i = 0; i < *n_words; i++) {
+        word[i].text_begin -= cut;
+        word[i].text_end -= cut;
+    }
     return SO_OK;
 }
 

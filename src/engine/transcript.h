@@ -4,6 +4,7 @@
 #ifndef SO_ENGINE_TRANSCRIPT_H
 #define SO_ENGINE_TRANSCRIPT_H
 
+#include "so.h"
 #include "text/tokenizer.h"
 
 /* Appends the labels that are not blank and not equal to the label right before (a blank counts as one). */
@@ -11,5 +12,9 @@ so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *ke
 /* Their text, without specials and without white space at the ends, appended. */
 so_status so_transcript_text(const so_tokenizer *tokenizer, const int32_t *ids, size_t n, so_string *text,
                              so_error *error);
+/* The text of n labels, appended, and its words: bytes of `text`, and in place of seconds the positions of the first
+ * label and behind the last one. At most `most` words are kept, *n_words is their number. */
+so_status so_transcript_words(const so_tokenizer *tokenizer, const int32_t *label, int64_t n, int32_t blank,
+                              so_string *text, so_word *word, size_t most, size_t *n_words, so_error *error);
 
 #endif

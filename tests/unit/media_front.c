@@ -1,0 +1,275 @@
+/* media/front: what is heard of made-up speech under silence, noise, hum, offsets and levels, and where it lies.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include "base/rng.h"
+#include "media/front.h"
+
+enum { RATE = SO_FRONT_RATE, MOST = 60 * RATE };
+
+/* Everything that came out of one recording. */
+typedef struct heard {
+    float *pcm;
+    int64_t n;
+    struct {
+        int64_t begin, end, n; /* in the recording; samples that came out */
+    } segment[32];
+    int segments;
+} heard;
+
+static float x[MOST];
+
+static void quiet(int64_t from, int64_t to)
+{
+    for (int64_t i = from; i < to; i++) x[i] = 0;
+}
+
+/* Syllables of 200 ms, voiced at 120 Hz with harmonics, with gaps of 60 ms. */
+static void speech(int64_t from, int64_t to, double height)
+{
+    for (int64_t i = from; i < to; i++) {
+        double t = (double)(i - from) / RATE, place = fmod(t, 0.26) / 0.2, sum = 0;
+        double shape = place < 1 ? sin(M_PI * place) : 0;
+        for (int h = 1; h <= 12; h++) sum += sin(2 * M_PI * 120 * h * t) / h;
+        x[i] = (float)(height * 0.5 * shape * sum);
+    }
+}
+
+static void noise(int64_t from, int64_t to, double height)
+{
+    so_rng rng;
+    so_rng_init(&rng, 5, 0);
+    for (int64_t i = from; i < to; i++) x[i] += (float)(height * (so_rng_uniform(&rng) * 2 - 1));
+}
+
+static void tone(int64_t from, int64_t to, double hertz, double height)
+{
+    for (int64_t i = from; i < to; i++) x[i] += (float)(height * sin(2 * M_PI * hertz * (double)i / RATE));
+}
+
+static void take(so_front *front, heard *h)
+{
+    so_front_run run;
+    while (so_front_next(front, &run)) {
+        if (run.first) {
+            assert_true(h->segments < 32);
+            h->segment[h->segments].begin = run.at;
+            h->segment[h->segments].n = 0;
+            h->segments++;
+        }
+        assert_true(h->segments > 0);
+        if (run.n) {
+            memcpy(h->pcm + h->n, run.pcm, (size_t)run.n * sizeof *run.pcm);
+            h->n += run.n;
+            h->segment[h->segments - 1].end = run.at + run.n;
+            h->segment[h->segments - 1].n += run.n;
+        }
+    }
+}
+
+/* `step` 0: pieces of random lengths. */
+static heard hear(int64_t n, int64_t step, const so_front_options *options)
+{
+    heard h = {.pcm = malloc((size_t)(n + RATE) * sizeof *h.pcm)};
+    so_front *front;
+    so_error error;
+    so_rng rng;
+    so_rng_init(&rng, 9, 1);
+    CHECK_OK(so_front_open(&front, options, &error), error);
+    for (int64_t at = 0, now; at < n; at += now) {
+        now = step ? step : so_rng_range(&rng, 0, SO_FRONT_PIECE);
+        if (now > n - at) now = n - at;
+        so_front_feed(front, x + at, now);
+        take(front, &h);
+    }
+    so_front_finish(front);
+    take(front, &h);
+    assert_int_equal(so_front_heard(front), h.segments > 0);
+    so_front_close(&front);
+    return h;
+}
+
+static double level(const float *pcm, int64_t n)
+{
+    double energy = 0;
+    for (int64_t i = 0; i < n; i++) energy += (double)pcm[i] * (double)pcm[i];
+    return 10 * log10(energy / (double)n + 1e-12);
+}
+
+static void silence_around_speech_is_left_out(void **state)
+{
+    (void)state;
+    int64_t lead = 10 * RATE, n = 2 * RATE, behind = 5 * RATE;
+    quiet(0, lead);
+    speech(lead, lead + n, 0.3);
+    quiet(lead + n, lead + n + behind);
+    heard h = hear(lead + n + behind, 3200, NULL);
+    assert_int_equal(h.segments, 1);
+    assert_true(llabs(lead - h.segment[0].begin - 3200) <= 800); /* 200 ms before */
+    assert_true(llabs(h.segment[0].end - lead - n - 3200) <= 1600);
+    free(h.pcm);
+    /* The same in steady noise far below. */
+    noise(0, lead + n + behind, 0.002);
+    h = hear(lead + n + behind, 3200, NULL);
+    assert_int_equal(h.segments, 1);
+    assert_true(llabs(lead - h.segment[0].begin - 3200) <= 800);
+    free(h.pcm);
+}
+
+static void speech_that_begins_at_once_is_whole(void **state)
+{
+    (void)state;
+    speech(0, 2 * RATE, 0.3);
+    heard h = hear(2 * RATE, 160, NULL);
+    assert_int_equal(h.segments, 1);
+    assert_int_equal(h.segment[0].begin, 0);
+    assert_true(h.n >= 2 * RATE - 3200);
+    for (int64_t i = 1600; i < h.n; i++) assert_true(fabsf(h.pcm[i] - x[i]) < 0.02f); /* of a usual level: untouched */
+    free(h.pcm);
+}
+
+static void pauses_end_segments(void **state)
+{
+    (void)state;
+    int64_t at = 0, end[4], begin[4];
+    for (int i = 0; i < 4; i++) {
+        begin[i] = at;
+        speech(at, at + RATE, 0.3);
+        end[i] = at + RATE;
+        at = end[i] + (i == 0 ? RATE / 10 : RATE); /* the first pause is short */
+        quiet(end[i], at);
+    }
+    heard h = hear(at, 999, NULL);
+    assert_int_equal(h.segments, 3);
+    assert_true(h.segment[0].end >= end[1] - 1600 && h.segment[0].end <= end[1] + 4800);
+    for (int i = 1; i < 3; i++) {
+        assert_true(llabs(begin[i + 1] - h.segment[i].begin) <= 4000);
+        assert_true(llabs(h.segment[i].end - end[i + 1]) <= 4800);
+    }
+    free(h.pcm);
+    /* A pause that ends no segment is shortened; places in the recording stay right. */
+    speech(0, RATE, 0.3);
+    int64_t second = RATE * 17 / 10, all = second + RATE;
+    quiet(RATE, second);
+    speech(second, all, 0.3);
+    so_front_options patient = {.pause = 1};
+    h = hear(all, 999, &patient);
+    assert_int_equal(h.segments, 1);
+    assert_true(h.n < all - RATE / 4 && h.n > 2 * RATE);
+    assert_true(h.segment[0].end >= all - 3200);
+    free(h.pcm);
+}
+
+static void one_speaker_without_end_is_cut(void **state)
+{
+    (void)state;
+    speech(0, MOST, 0.3);
+    so_front_options options = {.longest = 10};
+    heard h = hear(MOST, 4096, &options);
+    assert_true(h.segments >= 6);
+    for (int i = 0; i < h.segments; i++) assert_true(h.segment[i].n <= 11 * RATE);
+    assert_true(h.n > MOST - 4 * RATE);
+    free(h.pcm);
+}
+
+static void levels_and_offsets_are_put_right(void **state)
+{
+    (void)state;
+    static const double heights[] = {0.003, 0.01, 0.03, 0.3, 1};
+    for (int i = 0; i < 5; i++) {
+        quiet(0, 3 * RATE);
+        speech(RATE / 2, 5 * RATE / 2, heights[i]);
+        for (int64_t k = 0; k < 3 * RATE; k++) x[k] += 0.2f;
+        heard h = hear(3 * RATE, 1234, NULL);
+        assert_int_equal(h.segments, 1);
+        double sum = 0;
+        for (int64_t k = 0; k < h.n; k++) sum += (double)h.pcm[k];
+        assert_true(fabs(sum / (double)h.n) < 0.005);
+        double now = level(h.pcm, h.n);
+        if (!(now > -31 && now < -12)) fail_msg("height %g comes out at %.1f dB", heights[i], now);
+        free(h.pcm);
+    }
+}
+
+static void what_is_no_speech_is_not_heard(void **state)
+{
+    (void)state;
+    int64_t n = 5 * RATE;
+    quiet(0, n);
+    heard h = hear(n, 0, NULL);
+    assert_int_equal(h.segments, 0);
+    free(h.pcm);
+    noise(0, n, 0.3);
+    h = hear(n, 0, NULL);
+    assert_int_equal(h.segments, 0);
+    free(h.pcm);
+    quiet(0, n);
+    tone(0, n, 50, 0.3);
+    h = hear(n, 0, NULL);
+    assert_int_equal(h.segments, 0);
+    free(h.pcm);
+    quiet(0, n);
+    tone(n / 2, n / 2 + 320, 1000, 0.8); /* a click */
+    h = hear(n, 0, NULL);
+    assert_int_equal(h.segments, 0);
+    free(h.pcm);
+    h = hear(100, 0, NULL); /* less than a frame */
+    assert_int_equal(h.segments, 0);
+    free(h.pcm);
+}
+
+static void hum_is_taken_away_where_there_is_any(void **state)
+{
+    (void)state;
+    quiet(0, 3 * RATE);
+    speech(RATE / 2, 5 * RATE / 2, 0.3);
+    tone(0, 3 * RATE, 50, 0.1);
+    heard h = hear(3 * RATE, 500, NULL);
+    assert_int_equal(h.segments, 1);
+    double re = 0, im = 0;
+    for (int64_t i = 0; i < h.n; i++) {
+        re += (double)h.pcm[i] * cos(2 * M_PI * 50 * (double)i / RATE);
+        im += (double)h.pcm[i] * sin(2 * M_PI * 50 * (double)i / RATE);
+    }
+    assert_true(2 * sqrt(re * re + im * im) / (double)h.n < 0.035);
+    free(h.pcm);
+}
+
+static void pieces_make_no_difference(void **state)
+{
+    (void)state;
+    quiet(0, 8 * RATE);
+    speech(RATE, 3 * RATE, 0.05);
+    speech(4 * RATE, 6 * RATE + 77, 0.4);
+    noise(0, 8 * RATE, 0.001);
+    heard a = hear(8 * RATE - 33, 0, NULL), b = hear(8 * RATE - 33, 160, NULL), c = hear(8 * RATE - 33, 4096, NULL);
+    assert_int_equal(a.segments, 2);
+    assert_int_equal(a.n, b.n);
+    assert_int_equal(a.n, c.n);
+    assert_memory_equal(a.pcm, b.pcm, (size_t)a.n * sizeof *a.pcm);
+    assert_memory_equal(a.pcm, c.pcm, (size_t)a.n * sizeof *a.pcm);
+    for (int i = 0; i < a.segments; i++) assert_int_equal(a.segment[i].begin, b.segment[i].begin);
+    free(a.pcm);
+    free(b.pcm);
+    free(c.pcm);
+    so_front_options plain = {.plain = true};
+    a = hear(8 * RATE, 4096, &plain);
+    assert_int_equal(a.segments, 2);
+    assert_memory_equal(a.pcm, x + a.segment[0].begin, (size_t)a.segment[0].n * sizeof *a.pcm);
+    free(a.pcm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(silence_around_speech_is_left_out),
+        cmocka_unit_test(speech_that_begins_at_once_is_whole),
+        cmocka_unit_test(pauses_end_segments),
+        cmocka_unit_test(one_speaker_without_end_is_cut),
+        cmocka_unit_test(levels_and_offsets_are_put_right),
+        cmocka_unit_test(what_is_no_speech_is_not_heard),
+        cmocka_unit_test(hum_is_taken_away_where_there_is_any),
+        cmocka_unit_test(pieces_make_no_difference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
