@@ -216,10 +216,10 @@ typedef struct so_usage {
 } so_usage;
 
 /* A word of a transcript: its bytes, and when it was said, in seconds of the turn's audio. */
-typedef struct so_word {
+typedef struct so_heard_word {
     size_t text_begin, text_end;
     double begin_s, end_s;
-} so_word;
+} so_heard_word;
 
 typedef struct so_event {
     so_event_kind kind;
@@ -234,7 +234,7 @@ typedef struct so_event {
     size_t samples;
     size_t text_begin, text_end; /* VOICE: bytes of the answer text that this piece speaks */
     so_usage usage;              /* DONE */
-    const so_word *words;        /* HEARD: of the whole transcript */
+    const so_heard_word *words;  /* HEARD: of the whole transcript */
     size_t n_words;
 } so_event;
 

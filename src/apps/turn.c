@@ -136,7 +136,7 @@ static so_status take_words(so_answer *a, const so_event *e, so_error *error)
 {
     a->words = 0;
     for (size_t i = 0; i < e->n_words; i++) {
-        const so_word *w = &e->words[i];
+        const so_heard_word *w = &e->words[i];
         so_timed t = {.begin = w->begin_s, .end = w->end_s};
         snprintf(t.text, sizeof t.text, "%.*s", (int)(w->text_end - w->text_begin), a->heard + w->text_begin);
         SO_TRY(append(&a->word, &a->words, sizeof t, &t, 1, error));

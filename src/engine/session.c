@@ -334,7 +334,7 @@ static void time_words(so_session *s, int64_t first)
 {
     double end = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)INFINITY;
     for (size_t i = s->n_settled; i < s->n_words; i++) {
-        so_word *w = &s->words[i];
+        so_heard_word *w = &s->words[i];
         double before = i ? s->words[i - 1].end_s : 0, at[2] = {w->begin_s, w->end_s};
         for (int k = 0; k < 2; k++) {
             at[k] = fmax(0, (at[k] + (double)(first - s->content_at)) / UNITS_PER_S);

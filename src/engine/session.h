@@ -44,7 +44,7 @@ struct so_session {
 
     /* what was heard */
     so_string heard, heard_before;
-    so_word *words; /* [context] of the transcript */
+    so_heard_word *words; /* [context] of the transcript */
     size_t n_words;
     bool heard_news, heard_final;
     /* Segments of speech before the current one: words by now, which the backbone reads as text. */

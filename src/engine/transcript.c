@@ -14,7 +14,8 @@ so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *ke
 }
 
 /* Bytes from..to of the text belong to labels first..last. */
-static void place(const so_string *text, size_t from, int64_t first, so_word *word, size_t most, size_t *n, bool *open)
+static void place(const so_string *text, size_t from, int64_t first, so_heard_word *word, size_t most, size_t *n,
+                  bool *open)
 {
     for (size_t i = from; i < text->size; i++) {
         if (strchr(" \t\n\r", text->data[i])) {
@@ -22,7 +23,7 @@ static void place(const so_string *text, size_t from, int64_t first, so_word *wo
             continue;
         }
         if (!*open && *n == most) return;
-        if (!*open) word[(*n)++] = (so_word){.text_begin = i, .begin_s = (double)first};
+        if (!*open) word[(*n)++] = (so_heard_word){.text_begin = i, .begin_s = (double)first};
         *open = true;
         word[*n - 1].text_end = i + 1;
         word[*n - 1].end_s = (double)first + 1;
@@ -30,7 +31,7 @@ static void place(const so_string *text, size_t from, int64_t first, so_word *wo
 }
 
 so_status so_transcript_words(const so_tokenizer *tokenizer, const int32_t *label, int64_t n, int32_t blank,
-                              so_string *text, so_word *word, size_t most, size_t *n_words, so_error *error)
+                              so_string *text, so_heard_word *word, size_t most, size_t *n_words, so_error *error)
 {
     size_t begin = text->size, from;
     bool open = false;

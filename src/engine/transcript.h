@@ -15,6 +15,6 @@ so_status so_transcript_text(const so_tokenizer *tokenizer, const int32_t *ids, 
 /* The text of n labels, appended, and its words: bytes of `text`, and in place of seconds the positions of the first
  * label and behind the last one. At most `most` words are kept, *n_words is their number. */
 so_status so_transcript_words(const so_tokenizer *tokenizer, const int32_t *label, int64_t n, int32_t blank,
-                              so_string *text, so_word *word, size_t most, size_t *n_words, so_error *error);
+                              so_string *text, so_heard_word *word, size_t most, size_t *n_words, so_error *error);
 
 #endif
