@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "apps/listen.h"
+#include "apps/recording.h"
 #include "apps/operand.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"

@@ -349,7 +349,6 @@ static so_status transcribe(so_session *s, bool final, so_error *error)
 {
     const so_talk *t = s->talk;
     int64_t first = s->content_at - s->break_ids - 1, last = t->bottom.len;
-    size_t n = 0;
     /* As the reference does, up to the second id behind the user's speech. */
     if (final) last -= (int64_t)s->reply.n - 2;
     if (first < 0 || last < first) return SO_OK;
@@ -359,11 +358,11 @@ static so_status transcribe(so_session *s, bool final, so_error *error)
     s->heard.size = 0;
     SO_TRY(so_string_add(&s->heard, s->settled.data ? s->settled.data : "", s->settled.size, error));
     if (s->settled.size) SO_TRY(so_string_add(&s->heard, " ", 1, error));
-    size_t room = (size_t)s->max_units_in - s->n_settled;
-    SO_TRY(so_transcript_words(s->model->tokenizer, t->label + first, last - first, s->model->blank, &s->heard,
-                               s->words + s->n_settled, room, &n, error));
-    if (!n && s->settled.size) s->heard.data[--s->heard.size] = 0;
-    s->n_words = s->n_settled + n;
+    so_words_found found = {s->words, (size_t)s->max_units_in, s->n_settled};
+    SO_TRY(so_transcript_words(s->model->tokenizer, t->label + first, last - first, s->model->blank, &s->heard, &found,
+                               error));
+    if (found.n == s->n_settled && s->settled.size) s->heard.data[--s->heard.size] = 0;
+    s->n_words = found.n;
     time_words(s, first);
     const char *before = s->heard_before.data && s->heard_before.size ? s->heard_before.data : "";
     s->revised += words_withdrawn(before, s->heard.data);

@@ -12,9 +12,15 @@ so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *ke
 /* Their text, without specials and without white space at the ends, appended. */
 so_status so_transcript_text(const so_tokenizer *tokenizer, const int32_t *ids, size_t n, so_string *text,
                              so_error *error);
+/* Words found, behind those that are there already. */
+typedef struct so_words_found {
+    so_heard_word *word; /* [most] */
+    size_t most, n;
+} so_words_found;
+
 /* The text of n labels, appended, and its words: bytes of `text`, and in place of seconds the positions of the first
- * label and behind the last one. At most `most` words are kept, *n_words is their number. */
+ * label and behind the last one. Words beyond `most` are left out. */
 so_status so_transcript_words(const so_tokenizer *tokenizer, const int32_t *label, int64_t n, int32_t blank,
-                              so_string *text, so_heard_word *word, size_t most, size_t *n_words, so_error *error);
+                              so_string *text, so_words_found *words, so_error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* Recordings of any length: the front end of hearing cuts them, each piece is one turn of a session.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "apps/listen.h"
+#include "apps/recording.h"
 
 #include <math.h>
 #include <stdlib.h>

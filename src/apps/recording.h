@@ -1,7 +1,7 @@
 /* Recordings of any length, heard piece by piece.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_APPS_LISTEN_H
-#define SO_APPS_LISTEN_H
+#ifndef SO_APPS_RECORDING_H
+#define SO_APPS_RECORDING_H
 
 #include "apps/turn.h"
 
