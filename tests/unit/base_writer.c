@@ -311,6 +311,48 @@ static void ends_of_children_are_told(void **state)
     }
 }
 
+static so_status one_of_three(void *context, int number, so_error *error)
+{
+    const char *how = context;
+    so_writer writer;
+    char name[32];
+    if (strcmp(how, "well") == 0) return SO_OK;
+    if (number == 1 && strcmp(how, "fail") == 0) return so_fail(error, SO_ERR_FORMAT, "why");
+    if (number == 1 && strcmp(how, "killed") == 0) raise(SIGKILL);
+    snprintf(name, sizeof name, "of %d", number);
+    if (strcmp(how, "all fail") == 0) return so_fail(error, SO_ERR_FORMAT, "why");
+    SO_TRY(so_writer_open(&writer, at(name), error));
+    for (;;) pause();
+}
+
+static volatile sig_atomic_t asked;
+
+static void ask_to_stop(int number)
+{
+    (void)number;
+    asked = 1;
+}
+
+/* Whoever fails is named once, the others are ended and leave nothing. */
+static void children_are_run(void **state)
+{
+    (void)state;
+    so_error error;
+    CHECK_OK(so_children_run(3, "child", one_of_three, "well", NULL, &error), error);
+    assert_int_equal(so_children_run(3, "child", one_of_three, "fail", NULL, &error), SO_ERR_FORMAT);
+    assert_string_equal(error.text, "child 2 of 3: why");
+    assert_int_equal(so_children_run(3, "child", one_of_three, "killed", NULL, &error), SO_ERR_STATE);
+    assert_string_equal(error.text, "child 2 of 3 was ended by signal 9 (Killed)");
+    assert_int_equal(so_children_run(3, "child", one_of_three, "all fail", NULL, &error), SO_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "of 3: why"));
+    signal(SIGALRM, ask_to_stop);
+    alarm(1);
+    assert_int_equal(so_children_run(3, "child", one_of_three, "stay", &asked, &error), SO_ERR_STOPPED);
+    assert_int_equal(so_children_run(0, "child", one_of_three, "well", NULL, &error), SO_ERR_ARG);
+    assert_int_equal(files_here(), 0);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* none is left */
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -325,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(descriptors_are_not_opened_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(temporaries_go, setup, teardown),
         cmocka_unit_test(ends_of_children_are_told),
+        cmocka_unit_test_setup_teardown(children_are_run, setup, teardown),
         cmocka_unit_test_setup_teardown(streams_are_limited, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/file.h"
 #include "dataset/voices/voice.h"
 #include "recipes/tabletop/recipe.h"
@@ -137,6 +137,8 @@ static so_status put_samples(so_writer *w, const float *x, int64_t n, so_error *
     return status;
 }
 
+static const char *const slice_kinds[] = {"index", "q16", "a22"};
+
 typedef struct slice {
     so_writer index, q, a;
     int64_t q_at, a_at;
@@ -200,10 +202,9 @@ static so_status speak_slice(const so_tt *tt, int part, int64_t from, int64_t to
     slice s = {0};
     char name[64], path[1024];
     so_status status = SO_OK;
-    const char *kinds[] = {"index", "q16", "a22"};
     so_writer *w[] = {&s.index, &s.q, &s.a};
     for (int k = 0; k < 3 && status == SO_OK; k++) {
-        snprintf(name, sizeof name, "corpus.%s.%d", kinds[k], part);
+        snprintf(name, sizeof name, "corpus.%s.%d", slice_kinds[k], part);
         status = so_writer_open(w[k], so_tt_path(tt, name, path), error);
     }
     for (int64_t i = from; i < to && status == SO_OK; i++) {
@@ -216,78 +217,93 @@ static so_status speak_slice(const so_tt *tt, int part, int64_t from, int64_t to
     return status;
 }
 
-/* Appends the slices' files into one, shifting positions and adding phonemes. */
-static so_status join(const so_tt *tt, int parts, so_error *error)
+/* The whole corpus while it is put together of its slices. */
+typedef struct whole {
+    so_writer index, q, a;
+    int64_t q_at, a_at;
+    phone_table phones;
+} whole;
+
+static so_status join_index(whole *w, const so_map *map, so_error *error)
+{
+    for (size_t i = 0; i < map->size / sizeof(so_tt_item); i++) {
+        so_tt_item item = ((const so_tt_item *)(const void *)map->data)[i];
+        item.q_at += w->q_at;
+        item.a_at += w->a_at;
+        SO_TRY(phones_of(&w->phones, item.question, item.q_phone, &item.q_phones, error));
+        SO_TRY(phones_of(&w->phones, item.answer, item.a_phone, &item.a_phones, error));
+        SO_TRY(so_writer_put(&w->index, &item, sizeof item, error));
+    }
+    return SO_OK;
+}
+
+/* Appends one slice, shifting positions and adding phonemes. */
+static so_status join_slice(const so_tt *tt, whole *w, int part, so_error *error)
 {
     char name[64], path[1024];
-    so_writer index, q, a;
-    int64_t q_at = 0, a_at = 0;
-    phone_table table = {.count = 1};
-    SO_TRY(so_writer_open(&q, so_tt_path(tt, "corpus.q16", path), error));
-    SO_TRY(so_writer_open(&a, so_tt_path(tt, "corpus.a22", path), error));
-    SO_TRY(so_writer_open(&index, so_tt_path(tt, "corpus.index", path), error));
-    for (int p = 0; p < parts; p++) {
-        so_map mi, mq, ma;
-        snprintf(name, sizeof name, "corpus.index.%d", p);
-        SO_TRY(so_map_open(&mi, so_tt_path(tt, name, path), error));
-        snprintf(name, sizeof name, "corpus.q16.%d", p);
-        SO_TRY(so_map_open(&mq, so_tt_path(tt, name, path), error));
-        snprintf(name, sizeof name, "corpus.a22.%d", p);
-        SO_TRY(so_map_open(&ma, so_tt_path(tt, name, path), error));
-        for (size_t i = 0; i < mi.size / sizeof(so_tt_item); i++) {
-            so_tt_item item = ((const so_tt_item *)mi.data)[i];
-            item.q_at += q_at;
-            item.a_at += a_at;
-            SO_TRY(phones_of(&table, item.question, item.q_phone, &item.q_phones, error));
-            SO_TRY(phones_of(&table, item.answer, item.a_phone, &item.a_phones, error));
-            SO_TRY(so_writer_put(&index, &item, sizeof item, error));
-        }
-        SO_TRY(so_writer_put(&q, mq.data, mq.size, error));
-        SO_TRY(so_writer_put(&a, ma.data, ma.size, error));
-        q_at += (int64_t)(mq.size / 2);
-        a_at += (int64_t)(ma.size / 2);
-        so_map_close(&mi);
-        so_map_close(&mq);
-        so_map_close(&ma);
+    so_map map[3] = {{0}, {0}, {0}};
+    so_status status = SO_OK;
+    for (int k = 0; k < 3; k++) {
+        snprintf(name, sizeof name, "corpus.%s.%d", slice_kinds[k], part);
+        SO_TRY_GO(so_map_open(&map[k], so_tt_path(tt, name, path), error));
     }
-    SO_TRY(so_writer_commit(&q, error));
-    SO_TRY(so_writer_commit(&a, error));
-    so_tt_say(tt, "corpus: %d phoneme classes, %.1f h of questions, %.1f h of answers", table.count - 1,
-              (double)q_at / 16000 / 3600, (double)a_at / 22050 / 3600);
-    return so_writer_commit(&index, error);
+    SO_TRY_GO(join_index(w, &map[0], error));
+    SO_TRY_GO(so_writer_put(&w->q, map[1].data, map[1].size, error));
+    SO_TRY_GO(so_writer_put(&w->a, map[2].data, map[2].size, error));
+    w->q_at += (int64_t)(map[1].size / 2);
+    w->a_at += (int64_t)(map[2].size / 2);
+done:
+    for (int k = 0; k < 3; k++) so_map_close(&map[k]);
+    return status;
+}
+
+static so_status join(const so_tt *tt, int parts, so_error *error)
+{
+    char path[1024];
+    whole w = {.phones.count = 1};
+    so_status status;
+    SO_TRY_GO(so_writer_open(&w.q, so_tt_path(tt, "corpus.q16", path), error));
+    SO_TRY_GO(so_writer_open(&w.a, so_tt_path(tt, "corpus.a22", path), error));
+    SO_TRY_GO(so_writer_open(&w.index, so_tt_path(tt, "corpus.index", path), error));
+    for (int p = 0; p < parts; p++) SO_TRY_GO(join_slice(tt, &w, p, error));
+    SO_TRY_GO(so_writer_commit(&w.q, error));
+    SO_TRY_GO(so_writer_commit(&w.a, error));
+    so_tt_say(tt, "corpus: %d phoneme classes, %.1f h of questions, %.1f h of answers", w.phones.count - 1,
+              (double)w.q_at / 16000 / 3600, (double)w.a_at / 22050 / 3600);
+    SO_TRY_GO(so_writer_commit(&w.index, error));
+done:
+    so_writer_drop(&w.q);
+    so_writer_drop(&w.a);
+    so_writer_drop(&w.index);
+    return status;
+}
+
+typedef struct speaking {
+    const so_tt *tt;
+    int64_t items;
+    int processes;
+} speaking;
+
+static so_status speak_part(void *context, int number, so_error *error)
+{
+    const speaking *s = context;
+    return speak_slice(s->tt, number, s->items * number / s->processes, s->items * (number + 1) / s->processes,
+                       s->items - SO_TT_HELD_OUT, error);
 }
 
 so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *error)
 {
+    enum { MOST = 64 };
     if (tt->corpus.count) return SO_OK;
-    items += SO_TT_HELD_OUT;
-    pid_t child[64];
-    if (processes < 1) processes = 1;
-    if (processes > 64) processes = 64;
-    for (int p = 0; p < processes; p++) {
-        child[p] = fork();
-        if (child[p] == 0) {
-            so_error e;
-            so_status s =
-                speak_slice(tt, p, items * p / processes, items * (p + 1) / processes, items - SO_TT_HELD_OUT, &e);
-            if (s != SO_OK) so_tt_say(tt, "corpus: %s", e.text);
-            _exit(s != SO_OK);
-        }
-        if (child[p] < 0) return so_fail(error, SO_ERR_NOMEM, "cannot start a process for the corpus");
-    }
-    int failed = 0;
-    for (int p = 0; p < processes; p++) {
-        int state;
-        waitpid(child[p], &state, 0);
-        failed |= state;
-    }
-    if (failed) return so_fail(error, SO_ERR_IO, "a process that spoke the corpus failed; its message stands above");
-    so_status status = join(tt, processes, error);
-    const char *kinds[] = {"index", "q16", "a22"};
+    processes = processes < 1 ? 1 : processes > MOST ? MOST : processes;
+    speaking all = {tt, items + SO_TT_HELD_OUT, processes};
+    so_writer_sweep(tt->folder);
+    so_status status = so_children_run(processes, "corpus: process", speak_part, &all, tt->stop, error);
+    if (status == SO_OK) status = join(tt, processes, error);
     for (int p = 0; p < processes; p++)
         for (int k = 0; k < 3; k++) {
             char name[64], path[1024];
-            snprintf(name, sizeof name, "corpus.%s.%d", kinds[k], p);
+            snprintf(name, sizeof name, "corpus.%s.%d", slice_kinds[k], p);
             unlink(so_tt_path(tt, name, path));
         }
     SO_TRY(status);
