@@ -31,7 +31,8 @@ enum {
     PITCH_HIGH = 400 /* Hz */
 };
 
-static const double LOWEST = -75; /* dB: below it there is nothing to hear */
+static const double LOWEST = -75;   /* dB: below it there is nothing to hear */
+static const double AT_FIRST = -30; /* dB of noise while nothing quieter was heard: who speaks at once is no noise */
 static const double GUARD = 6;  /* dB that the speaker's own level must be passed by, after the way through the room */
 static const double ROOM = -12; /* dB from the speaker to the microphone, a near one at that */
 
@@ -102,7 +103,8 @@ so_status so_vad_open(so_vad **out, const so_vad_options *options, so_error *err
     if (v->silence < 1) v->silence = 1;
     if (v->least < 1) v->least = 1;
     v->begin = -1;
-    for (int i = 0; i <= BLOCKS; i++) v->lowest[i] = INFINITY;
+    v->lowest[0] = INFINITY;
+    for (int i = 1; i <= BLOCKS; i++) v->lowest[i] = AT_FIRST;
     set_high_pass(v, 100);
     *out = v;
     return SO_OK;

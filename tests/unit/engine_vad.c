@@ -260,6 +260,22 @@ static void a_recording_that_begins_with_speech(void **state)
     free(x);
 }
 
+/* A steady voice from the first sample on, as test clients send it, is no noise; it ends where it ends. */
+static void a_tone_without_anything_before_it(void **state)
+{
+    (void)state;
+    static float x[2 * 24000];
+    found f = {0};
+    for (int i = 0; i < 28800; i++) x[i] = (float)(0.27 * sin(6.283185307 * 220 * i / 24000));
+    so_vad *vad = open_vad((so_vad_options){.rate = 24000, .silence_ms = 300});
+    feed(vad, x, sizeof x / sizeof *x, 480, &f);
+    so_vad_close(&vad);
+    assert_int_equal(f.n, 2);
+    assert_int_equal(f.event[0].kind, SO_VAD_BEGAN);
+    near_ms(f.event[0].at_ms, 0, 30);
+    near_ms(f.event[1].at_ms, 1200, 30);
+}
+
 static void bad_calls(void **state)
 {
     (void)state;
@@ -300,6 +316,7 @@ int main(void)
         cmocka_unit_test(the_speaker_raises_the_threshold),
         cmocka_unit_test(people_are_found_in_silence_and_noise),
         cmocka_unit_test(a_recording_that_begins_with_speech),
+        cmocka_unit_test(a_tone_without_anything_before_it),
         cmocka_unit_test(bad_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
