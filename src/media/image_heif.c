@@ -132,6 +132,34 @@ static so_status decode(so_image *out, const heif_handle *handle, so_error *erro
     return status;
 }
 
+static uint32_t u32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Pictures of the longest track of an animation, which libheif does not tell: the count in
+ * moov/trak/mdia/minf/stbl/stsz (ISO/IEC 14496-12). 0 without tracks. */
+static int samples(const uint8_t *p, size_t size, int depth)
+{
+    static const char path[][5] = {"moov", "trak", "mdia", "minf", "stbl", "stsz"};
+    enum { BOX = 8, LAST = 5 };
+    int most = 0;
+    while (size >= BOX) {
+        size_t n = u32(p);
+        if (n == 0) n = size; /* to the end */
+        if (n < BOX || n > size) break;
+        if (!memcmp(p + 4, path[depth], 4)) {
+            int found = depth < LAST    ? samples(p + BOX, n - BOX, depth + 1)
+                        : n >= BOX + 12 ? (int)(u32(p + BOX + 8) & 0xffffff)
+                                        : 0;
+            if (found > most) most = found;
+        }
+        p += n;
+        size -= n;
+    }
+    return most;
+}
+
 static so_status read_primary(so_image *out, heif_context *context, const so_image_source *s, so_error *error)
 {
     heif_handle *handle = NULL;
@@ -144,6 +172,8 @@ static so_status read_primary(so_image *out, heif_context *context, const so_ima
     if (status == SO_OK) status = decode(out, handle, error);
     lib.handle_release(handle);
     out->frames = lib.count(context);
+    int moving = samples(s->data, s->size, 0);
+    if (moving > out->frames) out->frames = moving;
     if (out->frames < 1) out->frames = 1;
     return status;
 }

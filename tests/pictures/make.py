@@ -218,6 +218,9 @@ exif[0x112] = 6
 put('photo.heic', saved(even, 'HEIF', quality=90, chroma=444), bar=4)
 put('turn6.heic', saved(even.transpose(Image.ROTATE_90), 'HEIF', quality=90, chroma=444, exif=exif), bar=4)
 put('photo.avif', saved(even, 'AVIF', quality=95, subsampling='4:4:4'), bar=4)
+square = even.resize((16, 16))
+put('animation.avif', saved(square, 'AVIF', save_all=True, append_images=[ImageOps.mirror(square)] * 4, duration=100, quality=95,
+                            subsampling='4:4:4'), frames=5, bar=4)
 put('alpha.heic', saved(rgba.resize((32, 32)), 'HEIF', quality=100, chroma=444), bar=12)
 
 open('list.txt', 'w').writelines(lines)
