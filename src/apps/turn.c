@@ -11,6 +11,7 @@
 
 #include "apps/operand.h"
 #include "base/error.h"
+#include "base/grow.h"
 
 /* A path that was named must be there; the reader of models would go on without. */
 static so_status check_named(const char *option, const char *path, so_error *error)
@@ -97,18 +98,6 @@ void so_answer_clear(so_answer *a)
     *a = (so_answer){0};
 }
 
-/* Appends n items of `size` bytes to the array *items that holds *count. */
-static so_status append(void *items, size_t *count, size_t size, const void *more, size_t n, so_error *error)
-{
-    char **at = items;
-    char *grown = realloc(*at, (*count + n) * size + 1);
-    if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for an answer");
-    memcpy(grown + *count * size, more, n * size);
-    *at = grown;
-    *count += n;
-    return SO_OK;
-}
-
 /* ---- showing */
 static void show_heard(so_show *show, const so_event *e)
 {
@@ -139,7 +128,7 @@ static so_status take_words(so_answer *a, const so_event *e, so_error *error)
         const so_heard_word *w = &e->words[i];
         so_timed t = {.begin = w->begin_s, .end = w->end_s};
         snprintf(t.text, sizeof t.text, "%.*s", (int)(w->text_end - w->text_begin), a->heard + w->text_begin);
-        SO_TRY(append(&a->word, &a->words, sizeof t, &t, 1, error));
+        SO_TRY(so_append(&a->word, &a->words, sizeof t, &t, 1, error));
     }
     return SO_OK;
 }
@@ -164,8 +153,8 @@ static so_status take_voice(so_answer *a, so_show *show, const so_event *e, so_e
     if (from < a->placed) from = a->placed;
     if (to > a->placed) a->placed = to;
     if (to > from) snprintf(t.text, sizeof t.text, "%.*s", (int)(to - from), a->text + from);
-    SO_TRY(append(&a->pcm, &a->samples, sizeof *e->pcm, e->pcm, e->samples, error));
-    SO_TRY(append(&a->piece, &a->pieces, sizeof t, &t, 1, error));
+    SO_TRY(so_append(&a->pcm, &a->samples, sizeof *e->pcm, e->pcm, e->samples, error));
+    SO_TRY(so_append(&a->piece, &a->pieces, sizeof t, &t, 1, error));
     if (show && show->wav) SO_TRY(so_sound_writer_put(show->wav, e->pcm, (int64_t)e->samples, error));
     if (show && show->voice) show->voice(show->context, e->pcm, e->samples);
     return SO_OK;
@@ -181,9 +170,9 @@ static so_status take(so_answer *a, so_show *show, const so_event *e, so_error *
     case SO_EVENT_TEXT:
         show_text(show, e);
         length = a->text ? strlen(a->text) : 0;
-        return append(&a->text, &length, 1, e->text, strlen(e->text) + 1, error);
+        return so_append(&a->text, &length, 1, e->text, strlen(e->text) + 1, error);
     case SO_EVENT_UNITS:
-        return append(&a->units, &a->n_units, sizeof *e->units, e->units, e->n_units, error);
+        return so_append(&a->units, &a->n_units, sizeof *e->units, e->units, e->n_units, error);
     case SO_EVENT_VOICE:
         return take_voice(a, show, e, error);
     case SO_EVENT_DONE:

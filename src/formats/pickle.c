@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 enum { SIZE_LIMIT = 1 << 24, MARK = -1, UNSET = -2 };
 
 /* Things a pickle may name. Storages follow the two callables, their element type beside them. */
@@ -166,13 +168,7 @@ static so_status stack_global(machine *m)
 /* Moves the top `n` of the stack into a container. */
 static so_status append(machine *m, so_pickle_items *items, int64_t n)
 {
-    if (n > items->capacity - items->n) {
-        int64_t capacity = items->capacity * 2 > items->n + n ? items->capacity * 2 : items->n + n;
-        int32_t *grown = realloc(items->item, (size_t)capacity * sizeof *grown);
-        if (!grown) return so_fail(m->error, SO_ERR_NOMEM, "pickle: no memory for %lld items", (long long)capacity);
-        items->item = grown;
-        items->capacity = capacity;
-    }
+    SO_TRY(so_grow_by(&items->item, items->n, n, &items->capacity, sizeof *items->item, m->error));
     if (n) memcpy(items->item + items->n, m->stack + m->n_stack - n, (size_t)n * sizeof *items->item);
     items->n += n;
     m->n_stack -= n;

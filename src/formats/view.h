@@ -12,21 +12,11 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/grow.h"
+#include "base/names.h"
 #include "base/type.h"
 
 enum { SO_VIEW_DIMS = 8, SO_VIEW_NAME_MAX = 1023 /* bytes */ };
-
-/* Bytes of text inside a file: not terminated, may be empty. (The name so_span belongs to text/buffer.h.) */
-typedef struct so_span {
-    const char *data;
-    size_t length; /* bytes */
-} so_span;
-
-/* A text from a terminated string, which must outlive it. */
-so_span so_span_of(const char *string);
-
-/* A text as arguments of "%.*s", cut so that it fits an error. */
-#define SO_SPAN_ARGS(text) (int)((text).length < 200 ? (text).length : 200), (text).data
 
 typedef struct so_view {
     const char *name; /* terminated UTF-8 without control characters */
@@ -36,20 +26,6 @@ typedef struct so_view {
     const void *data; /* little-endian; NULL only if bytes is 0 */
     size_t bytes;
 } so_view;
-
-/* Names to numbers 0, 1, ... in the order of adding. Keys are lent: they must outlive the table. */
-typedef struct so_names {
-    so_span *key;
-    int64_t count, capacity;
-    uint32_t *slot; /* number + 1, 0 for empty */
-    size_t slots;   /* a power of two */
-} so_names;
-
-/* The number of `key`, or -1. Accepts a zeroed table. */
-int64_t so_names_find(const so_names *names, so_span key);
-/* Adds a key that is not there yet; its number is the count before. SO_ERR_NOMEM, SO_ERR_LIMIT (2^30 names). */
-so_status so_names_add(so_names *names, so_span key, so_error *error);
-void so_names_clear(so_names *names);
 
 /* Views in the order of their file. Read `view` and `count`; the rest is private. */
 typedef struct so_views {
@@ -82,8 +58,5 @@ so_status so_view_measure(so_view *view, so_span name, so_error *error);
 so_status so_name_check(so_span name, so_error *error);
 /* Writes "bf16 [128, 64]" into `text` for an error; returns `text`. */
 const char *so_view_describe(const so_view *view, char *text, size_t size);
-
-/* Makes room for one more item of `size` bytes in the array *items with `count` of *capacity used. */
-so_status so_grow(void *items, int64_t count, int64_t *capacity, size_t size, so_error *error);
 
 #endif

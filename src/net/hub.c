@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/grow.h"
 
 enum { PATH = 4096, ANSWER_MAX = 64 << 20, FILES_MAX = 100000, PAGES_MAX = 1000 };
 
@@ -59,13 +60,7 @@ static so_status add(so_hub_list *list, const char *path, const json_t *size, co
     if (!json_is_integer(size) || json_integer_value(size) < 0)
         return so_fail(error, SO_ERR_FORMAT, "the hub lists '%.200s' without a size", path);
     if (list->count == FILES_MAX) return so_fail(error, SO_ERR_LIMIT, "a repository of more than %d files", FILES_MAX);
-    if (list->count == list->capacity) {
-        int64_t capacity = list->capacity * 2 + 64;
-        so_hub_file *longer = realloc(list->file, (size_t)capacity * sizeof *longer);
-        if (!longer) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of files");
-        list->file = longer;
-        list->capacity = capacity;
-    }
+    SO_TRY(so_grow(&list->file, list->count, &list->capacity, sizeof *list->file, error));
     so_hub_file *file = &list->file[list->count];
     *file = (so_hub_file){.path = strdup(path), .size = json_integer_value(size)};
     if (!file->path) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of files");

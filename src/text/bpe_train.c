@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/grow.h"
 #include "text/build.h"
 #include "text/intern.h"
 #include "text/table.h"
@@ -110,7 +111,7 @@ static so_status count_piece(void *context, const char *bytes, size_t size, so_e
     int32_t index;
     size_t known = b->pieces.n;
     SO_TRY(so_intern_add(&b->pieces, bytes, size, &index, error));
-    int64_t *counts = so_buffer_grow(b->counts, &b->counts_capacity, b->pieces.n, sizeof *counts);
+    int64_t *counts = so_grow_to(b->counts, &b->counts_capacity, b->pieces.n, sizeof *counts);
     if (!counts) return no_memory(error);
     b->counts = counts;
     if (b->pieces.n > known) counts[index] = 0;
@@ -136,7 +137,7 @@ static bool more(const ranked *a, const ranked *b)
 
 static so_status heap_push(so_bpe_trainer *b, ranked r, so_error *error)
 {
-    ranked *heap = so_buffer_grow(b->heap, &b->heap_capacity, b->heap_n + 1, sizeof *heap);
+    ranked *heap = so_grow_to(b->heap, &b->heap_capacity, b->heap_n + 1, sizeof *heap);
     if (!heap) return no_memory(error);
     b->heap = heap;
     size_t i = b->heap_n++;
@@ -194,7 +195,7 @@ static so_status change(so_bpe_trainer *b, int32_t left, int32_t right, int32_t 
     }
     p->count += by;
     if (by < 0 || (p->n && p->pieces[p->n - 1] == piece)) return SO_OK;
-    int32_t *pieces = so_buffer_grow(p->pieces, &p->capacity, p->n + 1, sizeof *pieces);
+    int32_t *pieces = so_grow_to(p->pieces, &p->capacity, p->n + 1, sizeof *pieces);
     if (!pieces) return no_memory(error);
     p->pieces = pieces;
     pieces[p->n++] = piece;
@@ -264,7 +265,7 @@ static so_status join(so_bpe_trainer *b, int32_t left, int32_t right, so_error *
     memcpy(bytes + x, second, y);
     int32_t joined;
     SO_TRY(so_intern_add(&b->tokens, bytes, x + y, &joined, error));
-    int32_t(*merges)[2] = so_buffer_grow(b->merges, &b->merges_capacity, b->n_merges + 1, sizeof *merges);
+    int32_t(*merges)[2] = so_grow_to(b->merges, &b->merges_capacity, b->n_merges + 1, sizeof *merges);
     if (!merges) return no_memory(error);
     b->merges = merges;
     merges[b->n_merges][0] = left;

@@ -1,51 +1,16 @@
-/* Growing arrays and UTF-8.
+/* Token ids and UTF-8.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text/buffer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void *so_buffer_grow(void *array, size_t *capacity, size_t need, size_t width)
-{
-    if (need <= *capacity && array) return array;
-    size_t next = *capacity < 16 ? 16 : *capacity;
-    while (next < need) {
-        if (next > SIZE_MAX / 2 / width) return NULL;
-        next *= 2;
-    }
-    void *grown = realloc(array, next * width);
-    if (grown) *capacity = next;
-    return grown;
-}
-
-so_status so_string_add(so_string *text, const char *bytes, size_t size, so_error *error)
-{
-    if (size > SIZE_MAX - text->size - 1) return so_fail(error, SO_ERR_LIMIT, "text of more than the address space");
-    char *grown = so_buffer_grow(text->data, &text->capacity, text->size + size + 1, 1);
-    if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu bytes of text", text->size + size);
-    text->data = grown;
-    if (size) memcpy(grown + text->size, bytes, size);
-    text->size += size;
-    grown[text->size] = 0;
-    return SO_OK;
-}
-
-so_status so_string_put(so_string *text, const char *string, so_error *error)
-{
-    return so_string_add(text, string, strlen(string), error);
-}
-
-void so_string_clear(so_string *text)
-{
-    free(text->data);
-    *text = (so_string){0};
-}
+#include "base/grow.h"
 
 so_status so_ids_add(so_ids *ids, const int32_t *from, size_t n, so_error *error)
 {
     if (n == 0) return SO_OK;
-    int32_t *grown =
-        n > SIZE_MAX - ids->n ? NULL : so_buffer_grow(ids->data, &ids->capacity, ids->n + n, sizeof *grown);
+    int32_t *grown = n > SIZE_MAX - ids->n ? NULL : so_grow_to(ids->data, &ids->capacity, ids->n + n, sizeof *grown);
     if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu ids after %zu", n, ids->n);
     ids->data = grown;
     memcpy(grown + ids->n, from, n * sizeof *from);

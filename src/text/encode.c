@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "base/grow.h"
 #include "text/table.h"
 
 #define TEXT_BYTES_MAX ((size_t)1 << 30)
@@ -72,9 +73,9 @@ static void consider(encoder *e, const char *bytes, int32_t size, int32_t at)
 
 static so_status reserve(encoder *e, size_t size, so_error *error)
 {
-    symbol *symbols = so_buffer_grow(e->symbols, &e->symbols_capacity, size + 1, sizeof *symbols);
+    symbol *symbols = so_grow_to(e->symbols, &e->symbols_capacity, size + 1, sizeof *symbols);
     if (symbols) e->symbols = symbols;
-    candidate *heap = so_buffer_grow(e->heap, &e->heap_capacity, 2 * size, sizeof *heap);
+    candidate *heap = so_grow_to(e->heap, &e->heap_capacity, 2 * size, sizeof *heap);
     if (heap) e->heap = heap;
     if (!symbols || !heap) return so_fail(error, SO_ERR_NOMEM, "no memory for the merges of %zu bytes", size);
     return SO_OK;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "text/table.h"
 
 const char *so_intern_get(const so_intern *set, int32_t index, size_t *size)
@@ -54,7 +55,7 @@ so_status so_intern_add(so_intern *set, const char *bytes, size_t size, int32_t 
     SO_TRY(make_room(set, error));
     size_t slot = slot_of(set, bytes, size);
     if ((*index = set->slots[slot]) >= 0) return SO_OK;
-    size_t *ends = so_buffer_grow(set->ends, &set->ends_capacity, set->n + 1, sizeof *ends);
+    size_t *ends = so_grow_to(set->ends, &set->ends_capacity, set->n + 1, sizeof *ends);
     if (!ends) return so_fail(error, SO_ERR_NOMEM, "no memory for a set of %zu strings", set->n + 1);
     set->ends = ends;
     SO_TRY(so_string_add(&set->bytes, bytes, size, error));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/grow.h"
 #include "base/guess.h"
 #include "text/build.h"
 #include "text/json_scan.h"
@@ -88,7 +89,7 @@ static so_status put_token(tokens *t, int64_t id, const char *bytes, size_t size
                        SO_TOKENS_MAX - 1);
     if (size == 0) return so_fail(error, SO_ERR_FORMAT, "tokenizer.json: token %lld has no text", (long long)id);
     if ((size_t)id >= t->n) {
-        entry *grown = so_buffer_grow(t->list, &t->capacity, (size_t)id + 1, sizeof *grown);
+        entry *grown = so_grow_to(t->list, &t->capacity, (size_t)id + 1, sizeof *grown);
         if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld tokens", (long long)id + 1);
         t->list = grown;
         memset(grown + t->n, 0, ((size_t)id + 1 - t->n) * sizeof *grown);
@@ -209,7 +210,7 @@ static so_status read_merges(so_tokenizer *t, so_scan scan, so_error *error)
     bool first = true;
     so_scan_take(&scan, '[');
     do {
-        int32_t(*grown)[2] = n >= SO_MERGES_MAX ? NULL : so_buffer_grow(merges, &capacity, n + 1, sizeof *grown);
+        int32_t(*grown)[2] = n >= SO_MERGES_MAX ? NULL : so_grow_to(merges, &capacity, n + 1, sizeof *grown);
         if (!grown) {
             status = so_fail(error, SO_ERR_LIMIT, "tokenizer.json: no memory for %zu merges, or too many", n + 1);
             goto done;

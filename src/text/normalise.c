@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/grow.h"
 #include "text/intern.h"
 #include "text/nfkd.h"
 #include "text/numbers.h"
@@ -141,7 +142,7 @@ static so_status add_spelling(so_normaliser *n, const char *british, const json_
     size_t known = n->british.n;
     SO_TRY(so_intern_add(&n->british, british, strlen(british), &index, error));
     if (n->british.n == known) return SO_OK;
-    so_string *grown = so_buffer_grow(n->american, &n->capacity, n->british.n, sizeof *grown);
+    so_string *grown = so_grow_to(n->american, &n->capacity, n->british.n, sizeof *grown);
     if (!grown) {
         n->british.n = known; /* the arrays stay of one length */
         return so_fail(error, SO_ERR_NOMEM, "no memory for %zu spellings", known + 1);
@@ -225,7 +226,7 @@ static so_status apply(so_normaliser *n, const pcre2_code *code, const char *rep
         PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_EXTENDED | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH | PCRE2_NO_UTF_CHECK;
     size_t need = n->text.size + 64;
     for (int attempt = 0; attempt < 2; attempt++) {
-        char *room = so_buffer_grow(n->next.data, &n->next.capacity, need, 1);
+        char *room = so_grow_to(n->next.data, &n->next.capacity, need, 1);
         if (!room) return so_fail(error, SO_ERR_NOMEM, "no memory for a text of %zu bytes", need);
         n->next.data = room;
         PCRE2_SIZE size = n->next.capacity;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/grow.h"
 #include "base/guess.h"
 #include "text/build.h"
 #include "text/table.h"
@@ -17,9 +18,9 @@ so_status so_token_list_add(so_token_list *list, const char *bytes, size_t size,
 {
     if (list->n >= SO_TOKENS_MAX || list->bytes.size + size > UINT32_MAX)
         return so_fail(error, SO_ERR_LIMIT, "more than %d tokens or 4 GiB of them", SO_TOKENS_MAX);
-    uint32_t *ends = so_buffer_grow(list->ends, &list->ends_capacity, list->n + 1, sizeof *ends);
+    uint32_t *ends = so_grow_to(list->ends, &list->ends_capacity, list->n + 1, sizeof *ends);
     if (ends) list->ends = ends;
-    uint8_t *kinds = so_buffer_grow(list->kinds, &list->kinds_capacity, list->n + 1, sizeof *kinds);
+    uint8_t *kinds = so_grow_to(list->kinds, &list->kinds_capacity, list->n + 1, sizeof *kinds);
     if (kinds) list->kinds = kinds;
     if (!ends || !kinds) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu tokens", list->n + 1);
     SO_TRY(so_string_add(&list->bytes, bytes, size, error));

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/grow.h"
 #include "text/build.h"
 #include "text/table.h"
 
@@ -45,7 +46,7 @@ static so_status hash_add(so_tokenizer *t, so_token_hash *hash, int32_t id, so_e
 
 static so_status trie_node(so_tokenizer *t, int32_t *out, so_error *error)
 {
-    so_trie_node *grown = so_buffer_grow(t->trie, &t->trie_capacity, t->trie_n + 1, sizeof *grown);
+    so_trie_node *grown = so_grow_to(t->trie, &t->trie_capacity, t->trie_n + 1, sizeof *grown);
     if (!grown) return no_memory(error);
     t->trie = grown;
     *out = (int32_t)t->trie_n++;
@@ -282,7 +283,7 @@ static int by_left(const void *a, const void *b)
 so_status so_tokenizer_list_merges(const so_tokenizer *t, int32_t (**merges)[2], int32_t *n, so_error *error)
 {
     size_t count = 0, capacity = 0;
-    int32_t(*list)[2] = so_buffer_grow(NULL, &capacity, (size_t)t->n_merges + 1, sizeof *list);
+    int32_t(*list)[2] = so_grow_to(NULL, &capacity, (size_t)t->n_merges + 1, sizeof *list);
     if (!list) return no_memory(error);
     if (t->merges) {
         count = (size_t)t->n_merges;
@@ -296,7 +297,7 @@ so_status so_tokenizer_list_merges(const so_tokenizer *t, int32_t (**merges)[2],
             int32_t left = so_token_lookup(t, &t->normal, bytes, cut);
             int32_t right = left < 0 ? -1 : so_token_lookup(t, &t->normal, bytes + cut, size - cut);
             if (right < 0) continue;
-            int32_t(*grown)[2] = so_buffer_grow(list, &capacity, count + 1, sizeof *list);
+            int32_t(*grown)[2] = so_grow_to(list, &capacity, count + 1, sizeof *list);
             if (!grown) {
                 free(list);
                 return no_memory(error);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 static const char MAGIC[8] = {'S', 'O', 'T', 'R', 'A', 'I', 'N', '1'};
 enum { NAME_MAX_BYTES = 1000 };
 
@@ -93,13 +95,7 @@ static bool next_block(cursor *c, so_block *block, bool *end)
 
 static so_status add_block(so_loader *loader, const so_block *block, so_error *error)
 {
-    if (loader->count == loader->capacity) {
-        int64_t capacity = loader->capacity ? 2 * loader->capacity : 64;
-        so_block *grown = realloc(loader->block, (size_t)capacity * sizeof *grown);
-        if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for the blocks of a checkpoint");
-        loader->block = grown;
-        loader->capacity = capacity;
-    }
+    SO_TRY(so_grow(&loader->block, loader->count, &loader->capacity, sizeof *loader->block, error));
     loader->block[loader->count++] = *block;
     return SO_OK;
 }

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/grow.h"
 #include "base/guess.h"
 #include "base/plain.h"
 #include "base/pool.h"
@@ -271,6 +272,31 @@ static void strangers_are_named(void **state)
     assert_null(so_guess("\1\2\3\0\5\6\7\10", 8));
 }
 
+static void arrays_grow_and_keep(void **state)
+{
+    (void)state;
+    so_error error;
+    int32_t *a = NULL, *b = NULL;
+    int64_t capacity = 0;
+    size_t n = 0;
+    for (int32_t i = 0; i < 1000; i++) {
+        CHECK_OK(so_grow(&a, i, &capacity, sizeof *a, &error), error);
+        a[i] = i;
+    }
+    CHECK_OK(so_grow_by(&a, 1000, 5000, &capacity, sizeof *a, &error), error);
+    assert_true(capacity >= 6000);
+    for (int32_t i = 0; i < 1000; i++) assert_int_equal(a[i], i);
+    assert_int_equal(so_grow_by(&a, 1000, INT64_MAX / 8, &capacity, 1 << 10, &error), SO_ERR_NOMEM);
+    assert_true(capacity < INT64_MAX / 16);
+    for (size_t step = 0; step < 40; step++) CHECK_OK(so_append(&b, &n, sizeof *b, a, step, &error), error);
+    assert_int_equal(n, 39 * 40 / 2);
+    for (size_t at = 0, step = 0; step < 40; at += step++) assert_memory_equal(b + at, a, step * sizeof *a);
+    assert_int_equal(so_append(&b, &n, sizeof *b, a, SIZE_MAX / 2, &error), SO_ERR_NOMEM);
+    assert_int_equal(n, 39 * 40 / 2);
+    free(a);
+    free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_dry_arena_takes_no_addresses),
         cmocka_unit_test(pool_runs_every_task_once),
         cmocka_unit_test(writer_is_whole_or_absent),
+        cmocka_unit_test(arrays_grow_and_keep),
         cmocka_unit_test(f16_and_bf16_round_trip),
         cmocka_unit_test(random_streams_are_fixed_and_sane),
         cmocka_unit_test(foreign_text_becomes_plain),

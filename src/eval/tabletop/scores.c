@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "eval/wer.h"
 
 typedef struct match_count {
@@ -142,33 +143,31 @@ static mode_rows *mode_of(so_tabletop_score *score, const char *name)
 {
     for (int i = 0; i < score->count; i++)
         if (strcmp(score->modes[i].name, name) == 0) return &score->modes[i];
-    mode_rows *modes = realloc(score->modes, (size_t)(score->count + 1) * sizeof *modes);
-    if (!modes) return NULL;
-    score->modes = modes;
-    modes[score->count] = (mode_rows){.name = strdup(name)};
-    return modes[score->count].name ? &modes[score->count++] : NULL;
+    const mode_rows fresh = {.name = strdup(name)};
+    size_t count = (size_t)score->count;
+    if (!fresh.name || so_append(&score->modes, &count, sizeof fresh, &fresh, 1, NULL) != SO_OK) {
+        free(fresh.name);
+        return NULL;
+    }
+    return &score->modes[score->count++];
 }
 
 static kind_row *kind_of(mode_rows *mode, const char *name)
 {
     for (int i = 0; i < mode->kind_count; i++)
         if (strcmp(mode->kinds[i].name, name) == 0) return &mode->kinds[i];
-    kind_row *kinds = realloc(mode->kinds, (size_t)(mode->kind_count + 1) * sizeof *kinds);
-    if (!kinds) return NULL;
-    mode->kinds = kinds;
-    kinds[mode->kind_count] = (kind_row){.name = strdup(name)};
-    return kinds[mode->kind_count].name ? &kinds[mode->kind_count++] : NULL;
+    const kind_row fresh = {.name = strdup(name)};
+    size_t count = (size_t)mode->kind_count;
+    if (!fresh.name || so_append(&mode->kinds, &count, sizeof fresh, &fresh, 1, NULL) != SO_OK) {
+        free(fresh.name);
+        return NULL;
+    }
+    return &mode->kinds[mode->kind_count++];
 }
 
 static bool put_value(series *s, double value)
 {
-    if (s->count == s->capacity) {
-        int64_t capacity = s->capacity ? 2 * s->capacity : 64;
-        double *values = realloc(s->values, (size_t)capacity * sizeof *values);
-        if (!values) return false;
-        s->values = values;
-        s->capacity = capacity;
-    }
+    if (so_grow(&s->values, s->count, &s->capacity, sizeof *s->values, NULL) != SO_OK) return false;
     s->values[s->count++] = value;
     return true;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/grow.h"
 #include "dataset/tabletop/tabletop_corpus.h"
 #include "eval/tabletop/scores.h"
 #include "eval/tabletop/warp.h"
@@ -123,16 +124,6 @@ static int64_t count_words(const char *text)
     return n;
 }
 
-static so_status grow(void *items, size_t *count, size_t size, const void *more, size_t n, so_error *error)
-{
-    char **at = items, *grown = realloc(*at, (*count + n) * size + 1);
-    if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for an answer");
-    memcpy(grown + *count * size, more, n * size);
-    *at = grown;
-    *count += n;
-    return SO_OK;
-}
-
 static so_status take(worker *w, const so_event *e, so_error *error)
 {
     tick(w);
@@ -144,14 +135,15 @@ static so_status take(worker *w, const so_event *e, so_error *error)
     }
     if (e->kind == SO_EVENT_TEXT) {
         if (isnan(w->first_text)) w->first_text = w->clock;
-        SO_TRY(grow(&w->got, &w->got_length, 1, e->text, strlen(e->text), error));
+        SO_TRY(so_append(&w->got, &w->got_length, 1, e->text, strlen(e->text), error));
         w->got[w->got_length] = 0;
     }
     if (e->kind == SO_EVENT_VOICE) {
         if (isnan(w->first_voice)) w->first_voice = w->clock;
-        return grow(&w->pcm, &w->samples, sizeof *e->pcm, e->pcm, e->samples, error);
+        return so_append(&w->pcm, &w->samples, sizeof *e->pcm, e->pcm, e->samples, error);
     }
-    if (e->kind == SO_EVENT_UNITS) return grow(&w->units, &w->n_units, sizeof *e->units, e->units, e->n_units, error);
+    if (e->kind == SO_EVENT_UNITS)
+        return so_append(&w->units, &w->n_units, sizeof *e->units, e->units, e->n_units, error);
     if (e->kind == SO_EVENT_DONE) w->usage = e->usage;
     return SO_OK;
 }
