@@ -9,7 +9,8 @@
  *     while (so_next(session, &event, &error) == SO_OK && event.kind != SO_EVENT_DONE) ...
  *     so_session_close(&session);  so_model_close(&model);
  *
- * Nothing here calls back, starts threads of its own beyond the model's pool, or keeps globals. A model may be shared
+ * Nothing here calls back, starts threads of its own beyond the model's pool, or keeps globals (a thread's first
+ * computation maps a megabyte of scratch, which goes with the thread). A model may be shared
  * by sessions; one session is used by one thread at a time, except so_session_stop, which any thread may call. Every
  * function that returns so_status writes `error` (which may be NULL) when it fails; a failed feed leaves the session as
  * it was.
@@ -98,6 +99,10 @@ typedef enum so_loop {
     SO_LOOP_PAPER     /* algorithm 1 of the paper as printed */
 } so_loop;
 
+/* A full context. FORGET: the oldest turns leave, each with its pictures, never the system text, until half of the
+ * context is free; an event says how many. ERROR: the turn is refused with SO_ERR_LIMIT. */
+enum { SO_FULL_FORGET, SO_FULL_ERROR };
+
 typedef struct so_session_options {
     so_loop loop;
     int lookahead;             /* K, text tokens before the first unit; 0: 3 */
@@ -115,9 +120,12 @@ typedef struct so_session_options {
     int only_units;  /* 1: a voice chooses among units and what ends it. 0: among all rows of the head, text ids too, as
                       * the  published code does; they take a fifth of the time of a unit of the published model */
     double patience; /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
-    int front; /* the front end of hearing: offset, hum and silence taken away, quiet speech made louder, speech cut
-                * at pauses, each segment heard on its own. 1: on; -1: off, so that units are those of the
-                * reference; 0: as the model's codec says, which published models do not, and then off */
+    int front;   /* the front end of hearing: offset, hum and silence taken away, quiet speech made louder, speech cut
+                  * at pauses, each segment heard on its own. 1: on; -1: off, so that units are those of the
+                  * reference; 0: as the model's codec says, which published models do not, and then off */
+    int on_full; /* what a full context does: SO_FULL_FORGET (0), SO_FULL_ERROR */
+    int think; /* whether the backbone reads what is heard while it is being heard: 1 always, -1 never (it reads all of
+                * it when the turn ends), 0: if it is fast enough, as measured once for a model */
     const char *kv; /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16
                      * where the  precision is int8, else f32 */
 } so_session_options;
@@ -129,11 +137,14 @@ so_status so_session_clear(so_session *session, so_error *error);
 
 /* ---- feed: what the user gives in this turn, in any order and combination */
 so_status so_feed_text(so_session *session, const char *utf8, so_error *error);
-/* width x height pixels, 3 bytes each, rows top to bottom. At most one picture per conversation stands before the first
- * question, as the model was trained. */
+/* width x height pixels, 3 bytes each, rows top to bottom. Published models were trained with one picture, before the
+ * first question; more are taken, up to 8 in a turn, and what they do then is the model's own affair. A conversation
+ * remembers as many vectors as 4 pictures have at most; with more, its oldest turns leave (so_session_options.on_full).
+ */
 so_status so_feed_image(so_session *session, const uint8_t *rgb, int width, int height, so_error *error);
 /* Mono samples in [-1, 1] at any rate from 4 to 384 kHz; the rate must stay the same within a turn. HEARD events become
- * available through so_next while feeding. */
+ * available through so_next while feeding. While an answer is given, samples wait, up to 33 s at 48 kHz: they are the
+ * beginning of the next turn. SO_ERR_LIMIT when there is no room for them. */
 so_status so_feed_audio(so_session *session, const float *pcm, size_t samples, int rate, so_error *error);
 /* Speech units instead of audio (0 .. units - 1). */
 so_status so_feed_units(so_session *session, const int32_t *units, size_t n, so_error *error);
@@ -183,12 +194,14 @@ so_status so_reply(so_session *session, unsigned want, so_error *error);
 so_status so_say(so_session *session, const char *utf8, unsigned want, so_error *error);
 
 typedef enum so_event_kind {
-    SO_EVENT_NONE,  /* nothing new: feed more, or reply */
-    SO_EVENT_HEARD, /* transcript of the user so far */
-    SO_EVENT_TEXT,  /* new answer text */
-    SO_EVENT_UNITS, /* new speech units (SO_WANT_UNITS) */
-    SO_EVENT_VOICE, /* new answer audio */
-    SO_EVENT_DONE   /* the answer is complete */
+    SO_EVENT_NONE,   /* nothing new: feed more, or reply */
+    SO_EVENT_HEARD,  /* transcript of the user so far */
+    SO_EVENT_TEXT,   /* new answer text */
+    SO_EVENT_UNITS,  /* new speech units (SO_WANT_UNITS) */
+    SO_EVENT_VOICE,  /* new answer audio */
+    SO_EVENT_DONE,   /* the answer is complete */
+    SO_EVENT_FORGOT, /* the context was full: `text` is the number of turns, the oldest ones, that have left it */
+    SO_EVENT_FAILED  /* of a crew's session: what went wrong is `text`; the turn is forgotten, the session goes on */
 } so_event_kind;
 
 /* Why an answer ended. */
@@ -238,10 +251,12 @@ typedef struct so_event {
     size_t n_words;
 } so_event;
 
-/* The next event; pointers live until the next call on the session. Computes at most about one unit of speech per call.
- */
+/* The next event; pointers live until the next call on the session. A session of no crew computes here, in every call
+ * at most one text token or unit, or one piece of its voice (an evaluation of the flow's network): NONE while it
+ * answers means that there is more to come. */
 so_status so_next(so_session *session, so_event *event, so_error *error);
-/* Ends the answer within one unit; from any thread. */
+/* Ends the answer, also while so_reply reads its prompt; from any thread. No more than what is being computed, one
+ * layer of a prompt or one piece of a voice, is finished. */
 void so_session_stop(so_session *session);
 /* After a stop: only the first `seconds` of the answer's audio were heard; the history keeps the text spoken until
  * then. */
@@ -274,6 +289,43 @@ void so_vad_feed(so_vad *vad, const int16_t *pcm, size_t samples, size_t *used, 
 /* How loud the speaker is from now on (root mean square, 0 to 1; 0: silent): while it plays, and 250 ms longer, speech
  * must stand out of what may come back from it. */
 void so_vad_playing(so_vad *vad, double level);
+
+/* ---- memory */
+/* Bytes of a session: `fixed` + `per_position` for each position of the model's context + `voice` of its own, and
+ * `scratch` to compute with, which the sessions of a crew share. All are taken when it is opened; a page of them
+ * becomes memory when it is first used. */
+typedef struct so_forecast {
+    size_t fixed, per_position, scratch, voice;
+} so_forecast;
+so_status so_session_forecast(so_model *model, const so_session_options *options, so_forecast *out, so_error *error);
+
+/* ---- many sessions: a crew computes for all of them together
+ *
+ * One thread works a crew: it opens and closes the crew's sessions, feeds them, asks for replies, and calls
+ * so_crew_step and so_next. Calls on a session only take note (so_feed_image scales the picture); so_next gives what is
+ * ready, SO_EVENT_NONE when nothing is, and never computes. Only so_session_stop and so_crew_speak come from other
+ * threads. */
+typedef struct so_crew so_crew;
+typedef struct so_crew_options {
+    int sessions;    /* most at a time; 0: 8 */
+    int voices;      /* most that speak at a time, further replies with a voice wait; 0: one per core */
+    int prompt_rows; /* positions of a prompt that one step takes; 0: 128, for models above 1 GiB 64 */
+    size_t memory;   /* bytes for sessions; 0: half of what is free */
+} so_crew_options;
+/* `options` may be NULL. */
+so_status so_crew_open(so_crew **out, so_model *model, const so_crew_options *options, so_error *error);
+/* Its sessions must be closed before. Accepts NULL and a null crew. */
+void so_crew_close(so_crew **crew);
+/* Opens a session of the crew, which so_session_close closes. SO_ERR_LIMIT, with what is missing in the text, when the
+ * crew is full or the session does not fit its memory: nothing of a session fails for memory later. */
+so_status so_crew_session(so_crew *crew, so_session **out, const so_session_options *options, so_error *error);
+/* One text token or unit for every session that answers, computed together, and one piece of the other work of one of
+ * them: a slice of a prompt, a picture, a stretch of what was heard. *busy (may be NULL): sessions with such work left.
+ * What goes wrong for one session is its event, SO_EVENT_FAILED; the status is the crew's. */
+so_status so_crew_step(so_crew *crew, int *busy, so_error *error);
+/* Makes the next piece of the voice that would run dry first, no more than one evaluation of the flow's network, on the
+ * calling thread alone. From any thread, from up to `voices` at a time. *made is 0 when nothing is due. */
+so_status so_crew_speak(so_crew *crew, int *made, so_error *error);
 
 /* ---- abilities on their own */
 /* Speech to units: out gets at most `capacity`; *n is the true number. */

@@ -1,6 +1,7 @@
 /* Sessions: the answer, event by event, and what of it becomes history.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -96,10 +97,11 @@ static bool tell_text(so_session *s, so_event *event)
     return true;
 }
 
-static void tell_unit(so_session *s, so_event *event)
+static void tell_units(so_session *s, so_event *event)
 {
-    *event = (so_event){.kind = SO_EVENT_UNITS, .units = &s->said, .n_units = 1};
-    s->unit_news = false;
+    *event = (so_event){.kind = SO_EVENT_UNITS, .units = s->said + s->said_told};
+    event->n_units = (size_t)(s->n_said - s->said_told);
+    s->said_told = s->n_said;
 }
 
 static void tell_voice(so_session *s, const float *pcm, int64_t samples, so_event *event)
@@ -123,7 +125,7 @@ static so_status reword_turn(so_session *s, so_error *error)
 {
     s->slots.n = s->history;
     SO_TRY(add_words(s, s->history ? &s->header : &s->head, error));
-    SO_TRY(so_session_lay_picture(s, SO_SLOT_TEXT, error));
+    SO_TRY(so_session_lay_pictures(s, SO_SLOT_TEXT, error));
     SO_TRY(add_words(s, &s->typed_ids, error));
     s->heard_ids.n = 0;
     SO_TRY(so_tokenizer_encode(s->model->tokenizer, s->heard.data, s->heard.size, 0, &s->heard_ids, error));
@@ -220,9 +222,7 @@ static so_status took_unit(so_session *s, const so_made *made, so_error *error)
     int32_t unit = so_tokenizer_unit_of(s->model->tokenizer, made->id);
     /* The top layers may emit an id of text; it is fed back like any other and has no sound. */
     if (unit < 0 || unit >= s->model->units) return SO_OK;
-    s->said = unit;
-    s->n_said++;
-    s->unit_news = s->want & SO_WANT_UNITS;
+    s->said[s->n_said++] = unit;
     s->usage.units++;
     return s->want & SO_WANT_VOICE ? so_mouth_put(s->mouth, unit, error) : SO_OK;
 }
@@ -244,37 +244,79 @@ static so_status complete(so_session *s, so_event *event, so_error *error)
     return SO_OK;
 }
 
-static so_status advance(so_session *s, bool *ended, so_error *error)
+so_status so_session_took(so_session *s, const so_made *made, so_error *error)
 {
-    so_made made;
-    *ended = true;
-    if (atomic_load(&s->stop)) {
-        s->usage.stopped = 1;
-        return SO_OK;
-    }
-    SO_TRY(so_talk_step(s->talk, &made, error));
-    if (made.kind == SO_STEP_END) {
-        s->usage.ran_away = s->talk->end == SO_END_RUN_AWAY;
-        if (s->mouth) so_mouth_end(s->mouth);
-        return SO_OK;
-    }
-    *ended = false;
-    return made.kind == SO_STEP_TEXT ? took_text(s, &made, error) : took_unit(s, &made, error);
+    if (made->kind == SO_STEP_TEXT) return took_text(s, made, error);
+    if (made->kind == SO_STEP_UNIT) return took_unit(s, made, error);
+    s->usage.ran_away = s->talk->end == SO_END_RUN_AWAY;
+    s->ended = true;
+    if (s->want & SO_WANT_VOICE) so_mouth_end(s->mouth);
+    return SO_OK;
 }
 
-/* What there is to tell, text first. */
+static void drop_unseen(so_session *s)
+{
+    if (s->seen < s->pictures) so_talk_forget(s->talk, s->picture[s->seen]);
+    while (s->pictures > s->seen) so_image_views_clear(&s->views[--s->pictures]);
+}
+
+/* An answer that was stopped before it began: the turn is remembered as it is, with an empty answer. */
+static void give_up(so_session *s)
+{
+    s->stage = SO_BEGUN;
+    s->talk->wanted.slot = NULL;
+    s->talk->voice = s->talk->cut = false;
+    s->talk->end = SO_END_NONE;
+    s->usage.revised = s->revised;
+    drop_unseen(s);
+    if (so_session_lay_out(s, true, NULL) != SO_OK) s->slots.n = s->history;
+    s->answer_at = s->slots.n;
+    s->answer_speech = s->talk->bottom.len;
+}
+
+bool so_session_halt(so_session *s)
+{
+    if (s->phase != SO_ANSWERING || !atomic_load(&s->stop)) return false;
+    if (s->stage < SO_BEGUN) give_up(s);
+    s->usage.stopped = 1;
+    s->ended = true;
+    if (s->mouth) so_mouth_quiet(s->mouth);
+    return true;
+}
+
+/* ---- what there is to tell */
+
+static void tell_note(so_session *s, so_event *event)
+{
+    snprintf(s->note, sizeof s->note, "%d", s->left - s->left_told);
+    s->left_told = s->left;
+    *event = (so_event){.kind = SO_EVENT_FORGOT, .text = s->note};
+}
+
+/* What a crew met on this session's behalf; the turn is lost. */
+static void tell_failure(so_session *s, so_event *event)
+{
+    so_string_clear(&s->piece);
+    if (so_string_put(&s->piece, s->failure.text, NULL) != SO_OK) s->piece.size = 0;
+    *event = (so_event){.kind = SO_EVENT_FAILED, .text = s->piece.size ? s->piece.data : "out of memory"};
+    s->failure = (so_error){0};
+    s->slots.n = s->history;
+    so_session_new_turn(s);
+}
+
+/* Text first. */
 static so_status tell(so_session *s, so_event *event, bool *told, so_error *error)
 {
     const float *pcm;
     int64_t samples;
     *told = true;
     if (s->want & SO_WANT_TEXT && tell_text(s, event)) return SO_OK;
-    if (s->unit_news) {
-        tell_unit(s, event);
+    if (s->want & SO_WANT_UNITS && s->said_told < s->n_said) {
+        tell_units(s, event);
         return SO_OK;
     }
     *told = false;
-    if (!(s->want & SO_WANT_VOICE) || s->usage.stopped) return SO_OK;
+    if (!(s->want & SO_WANT_VOICE) || s->stage < SO_BEGUN || s->usage.stopped) return SO_OK;
     SO_TRY(so_mouth_take(s->mouth, &pcm, &samples, error));
     if (!samples) return SO_OK;
     tell_voice(s, pcm, samples, event);
@@ -283,30 +325,40 @@ static so_status tell(so_session *s, so_event *event, bool *told, so_error *erro
 }
 
 /* A step of the voice, if one is due, else of the text and the units. */
-static so_status compute(so_session *s, bool *ended, so_error *error)
+static so_status compute(so_session *s, so_error *error)
 {
-    bool made = false, voice = s->want & SO_WANT_VOICE && !s->usage.stopped;
-    *ended = false;
-    if (voice) SO_TRY(so_mouth_step(s->mouth, &s->voice.pass, &made, error));
-    if (made) return SO_OK;
-    SO_TRY(advance(s, ended, error));
-    *ended = *ended && !(voice && so_mouth_due(s->mouth));
-    return SO_OK;
+    so_made made;
+    bool spoke = false;
+    if (s->want & SO_WANT_VOICE && !s->usage.stopped) SO_TRY(so_mouth_step(s->mouth, &s->voice.pass, &spoke, error));
+    if (spoke || s->ended) return SO_OK;
+    SO_TRY(so_talk_step(s->talk, &made, error));
+    return so_session_took(s, &made, error);
+}
+
+static bool all_is_told(const so_session *s)
+{
+    return s->ended && (!(s->want & SO_WANT_VOICE) || s->usage.stopped || so_mouth_complete(s->mouth));
 }
 
 so_status so_next(so_session *s, so_event *event, so_error *error)
 {
-    bool told, ended;
+    bool told = true;
     *event = (so_event){.kind = SO_EVENT_NONE};
-    if (s->heard_news) {
+    if (s->failure.status != SO_OK)
+        tell_failure(s, event);
+    else if (s->left_told < s->left)
+        tell_note(s, event);
+    else if (s->heard_news)
         tell_heard(s, event);
-        return SO_OK;
-    }
-    if (s->phase != SO_ANSWERING) return SO_OK;
-    if (atomic_load(&s->stop)) s->usage.stopped = 1;
+    else
+        told = false;
+    if (told || s->phase != SO_ANSWERING) return SO_OK;
+    so_session_halt(s);
     SO_TRY(tell(s, event, &told, error));
     if (told) return SO_OK;
-    SO_TRY(compute(s, &ended, error));
-    SO_TRY(tell(s, event, &told, error));
-    return told || !ended ? SO_OK : complete(s, event, error);
+    if (!s->crew && !all_is_told(s)) {
+        SO_TRY(compute(s, error));
+        SO_TRY(tell(s, event, &told, error));
+    }
+    return told || !all_is_told(s) ? SO_OK : complete(s, event, error);
 }

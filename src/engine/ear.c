@@ -308,6 +308,11 @@ so_status so_ear_finish(so_ear *ear, so_error *error)
     return SO_OK;
 }
 
+size_t so_ear_bytes(const so_ear *ear)
+{
+    return sizeof *ear + ear->memory.capacity + ear->scratch.capacity + (size_t)ear->piece_size * sizeof *ear->piece;
+}
+
 void so_ear_reset(so_ear *ear)
 {
     if (ear->stream) so_resample_stream_reset(ear->stream);

@@ -63,6 +63,8 @@ so_status so_ear_open(so_ear **out, const so_codec *codec, so_pool *pool, const 
 void so_ear_close(so_ear **ear);
 /* From now on sound goes through the front end of hearing. */
 so_status so_ear_use_front(so_ear *ear, so_error *error);
+/* Bytes that it has taken. */
+size_t so_ear_bytes(const so_ear *ear);
 /* A new turn. */
 void so_ear_reset(so_ear *ear);
 /* Takes mono samples; *news says whether units changed. Where another segment begins (ear->ended) it stops: ear->taken

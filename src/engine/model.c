@@ -298,3 +298,5 @@ so_status so_model_save(const so_model *model, const char *path, const so_save_o
     const so_save_parts all = {&model->setup, model->tokenizer, &model->store, &model->codec, model->pool};
     return so_save_parts_to(&all, path, options, error);
 }
+
+int64_t so_model_prompt_rows(const so_model *model) { return small(so_model_views(model)) ? 128 : 64; }

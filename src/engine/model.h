@@ -3,6 +3,8 @@
 #ifndef SO_ENGINE_MODEL_H
 #define SO_ENGINE_MODEL_H
 
+#include <stdatomic.h>
+
 #include "checkpoint/codec.h"
 #include "checkpoint/config.h"
 #include "formats/safetensors.h"
@@ -29,8 +31,12 @@ struct so_model {
     so_gguf *gguf;
     char *unused; /* names of tensors of the file that no network uses, one a line; NULL: none */
     int64_t n_unused;
-    int64_t context; /* positions of the backbone a session gets */
+    int64_t context;             /* positions of the backbone a session gets */
+    atomic_long positions_per_s; /* of a prompt through the backbone, measured once; 0: not yet */
 };
+
+/* Positions of a prompt that are computed together: as many as keep a slice short. */
+int64_t so_model_prompt_rows(const so_model *model);
 
 /* All stored tensors. */
 const so_views *so_model_views(const so_model *model);

@@ -240,14 +240,21 @@ bool so_mouth_due(so_mouth *m)
     return is;
 }
 
-so_status so_mouth_step(so_mouth *m, so_pass *pass, bool *made, so_error *error)
+bool so_mouth_claim(so_mouth *m)
+{
+    pthread_mutex_lock(&m->lock);
+    bool is = due(m);
+    if (is) m->busy = true;
+    pthread_mutex_unlock(&m->lock);
+    return is;
+}
+
+so_status so_mouth_run(so_mouth *m, so_pass *pass, so_error *error)
 {
     so_error failed = {0};
     pthread_mutex_lock(&m->lock);
     given g = {m->n, m->ended};
-    *made = m->busy = due(m);
     pthread_mutex_unlock(&m->lock);
-    if (!*made) return SO_OK;
     so_status status = make(m, pass, g, &failed);
     pthread_mutex_lock(&m->lock);
     m->busy = false;
@@ -256,6 +263,24 @@ so_status so_mouth_step(so_mouth *m, so_pass *pass, bool *made, so_error *error)
     pthread_cond_broadcast(&m->idle);
     pthread_mutex_unlock(&m->lock);
     return status == SO_OK ? SO_OK : so_fail(error, failed.status, "%s", failed.text);
+}
+
+so_status so_mouth_step(so_mouth *m, so_pass *pass, bool *made, so_error *error)
+{
+    *made = so_mouth_claim(m);
+    return *made ? so_mouth_run(m, pass, error) : SO_OK;
+}
+
+bool so_mouth_wants(so_mouth *m, double now, double *dry)
+{
+    int64_t frames = frames_of(m, 25); /* a second's */
+    pthread_mutex_lock(&m->lock);
+    bool is = due(m);
+    if (m->began == 0 && m->n) m->began = now;
+    if (m->sounding == 0 && m->ready) m->sounding = now;
+    *dry = m->sounding > 0 ? m->sounding + (double)m->ready / (double)frames : m->began - 1;
+    pthread_mutex_unlock(&m->lock);
+    return is;
 }
 
 so_status so_mouth_take(so_mouth *m, const float **pcm, int64_t *samples, so_error *error)
@@ -324,6 +349,7 @@ void so_mouth_reset(so_mouth *m, uint64_t seed)
     m->options.seed = seed;
     m->n = m->mel_units = m->mel_frames = m->tail_frames = m->source_frames = m->wave_frames = 0;
     m->ready = m->taken = m->step = 0;
+    m->began = m->sounding = 0;
     m->hop = m->options.first;
     m->ended = m->quiet = false;
     m->error = (so_error){0};

@@ -37,12 +37,13 @@ typedef struct so_mouth {
 
     pthread_mutex_t lock; /* over the next seven */
     pthread_cond_t idle;
-    int64_t n;      /* units given */
-    bool ended;     /* no more will come */
-    bool quiet;     /* no more sound is wanted */
-    bool busy;      /* a step is being made */
-    int64_t ready;  /* frames of waveform that are made */
-    so_error error; /* of a step */
+    int64_t n;              /* units given */
+    bool ended;             /* no more will come */
+    bool quiet;             /* no more sound is wanted */
+    bool busy;              /* a step is being made */
+    int64_t ready;          /* frames of waveform that are made */
+    double began, sounding; /* seconds of a clock when units and sound were first seen; 0: not yet */
+    so_error error;         /* of a step */
 
     int32_t *units; /* [max_units]; those below n stay as they are */
     int64_t taken;  /* frames of waveform given out */
@@ -85,6 +86,11 @@ bool so_mouth_due(so_mouth *mouth);
 bool so_mouth_complete(so_mouth *mouth);
 /* Makes the next step in the arena of `pass`; *made is false when none is due. A failed step silences the mouth. */
 so_status so_mouth_step(so_mouth *mouth, so_pass *pass, bool *made, so_error *error);
+/* The two halves of it: claims the next step, false when none is due; and makes what was claimed, from any thread. */
+bool so_mouth_claim(so_mouth *mouth);
+so_status so_mouth_run(so_mouth *mouth, so_pass *pass, so_error *error);
+/* Whether a step is due, and when what is made so far will have been played: before `now` while nothing is. */
+bool so_mouth_wants(so_mouth *mouth, double now, double *dry);
 /* The next samples of the waveform, lent until the next reset; *samples is 0 when none are made. Gives the error of a
  * step that failed elsewhere. */
 so_status so_mouth_take(so_mouth *mouth, const float **pcm, int64_t *samples, so_error *error);

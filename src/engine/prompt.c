@@ -360,33 +360,59 @@ static float *take_pixels(so_talk *talk, int views)
     return so_take(&talk->worker->pass, (size_t)(views * 3 * side * side) * sizeof(float), false);
 }
 
-so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t *first, int64_t *n, so_error *error)
+static so_picture picture_of(const so_talk *talk, const so_image_views *views)
 {
-    const so_model *model = talk->model;
-    const so_omni_config *c = &model->setup.omni;
-    if (!c->vision || !talk->options.sees) return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not see");
-    so_picture pic = {views->n,
-                      views->grid_w,
-                      views->grid_h,
-                      views->image_w,
-                      views->image_h,
-                      (int)so_siglip_grid(&c->siglip),
-                      model->pictures.mode == SO_IMAGE_ANYRES};
-    *n = so_picture_vectors(&model->setup, &pic);
+    return (so_picture){views->n,
+                        views->grid_w,
+                        views->grid_h,
+                        views->image_w,
+                        views->image_h,
+                        (int)so_siglip_grid(&talk->model->setup.omni.siglip),
+                        talk->model->pictures.mode == SO_IMAGE_ANYRES};
+}
+
+so_status so_talk_place(so_talk *talk, const so_image_views *views, int64_t *first, int64_t *n, so_error *error)
+{
+    if (!talk->model->setup.omni.vision || !talk->options.sees)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not see");
+    so_picture pic = picture_of(talk, views);
+    *n = so_picture_vectors(&talk->model->setup, &pic);
     *first = talk->n_vectors;
     if (views->n > talk->max_views || *n > talk->max_vectors - talk->n_vectors)
         return so_fail(error, SO_ERR_LIMIT, "a picture of %lld vectors in %d views, there is room for %lld in %d",
                        (long long)*n, views->n, (long long)(talk->max_vectors - talk->n_vectors), talk->max_views);
+    talk->n_vectors += *n;
+    return SO_OK;
+}
+
+so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t first, so_error *error)
+{
+    const so_model *model = talk->model;
+    const so_tensor *newline = model->net.image_newline;
+    int64_t width = model->setup.omni.llama.width;
+    so_picture pic = picture_of(talk, views);
     so_worker_begin(talk->worker);
     float *pixels = take_pixels(talk, views->n);
     if (pixels) so_image_normalise(views, &model->pictures, pixels);
     so_tensor *all = pixels ? see_views(talk, views->n, pixels) : NULL;
     SO_TRY(so_worker_end(talk->worker, error));
-    const so_tensor *newline = model->net.image_newline;
-    SO_TRY(so_picture_merge(&model->setup, &pic, c->llama.width, so_data(all), newline ? so_data(newline) : NULL,
-                            talk->vectors + *first * c->llama.width, error));
-    talk->n_vectors += *n;
-    return SO_OK;
+    return so_picture_merge(&model->setup, &pic, width, so_data(all), newline ? so_data(newline) : NULL,
+                            talk->vectors + first * width, error);
+}
+
+void so_talk_drop(so_talk *talk, int64_t n)
+{
+    int64_t width = talk->model->setup.omni.llama.width;
+    talk->n_vectors -= n;
+    memmove(talk->vectors, talk->vectors + n * width, (size_t)(talk->n_vectors * width) * sizeof *talk->vectors);
+    for (int64_t i = 0; i < talk->backbone.len; i++) {
+        so_slot *read = &talk->read[i];
+        if (read->where != SO_SLOT_IMAGE) continue;
+        if (read->id < n)
+            talk->backbone.len = i;
+        else
+            read->id -= (int32_t)n;
+    }
 }
 
 void so_talk_forget(so_talk *talk, int64_t first)

@@ -13,6 +13,8 @@
 #include "text/chat.h"
 
 enum {
+    PICTURES = 4,    /* that a conversation remembers at a time */
+    INBOX = 3 << 19, /* samples that can wait to be heard: 33 s at 48 kHz */
     UNITS_PER_S = 1000 / SO_UNIT_MS,
     SAY_UNITS = 50,
     TEXT_BYTES = 64 /* per text token, reserved */,
@@ -55,12 +57,11 @@ done:
     return status;
 }
 
-static so_status store_type(const so_session *s, so_type *type, so_error *error)
+static so_status store_type(const so_model *model, const char *name, so_type *type, so_error *error)
 {
     static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
-    const char *name = s->options.kv;
-    int64_t width = s->model->setup.omni.llama.head_width;
-    *type = name ? SO_TYPE_COUNT : s->model->kernels->int8 ? SO_F16 : SO_F32;
+    int64_t width = model->setup.omni.llama.head_width;
+    *type = name ? SO_TYPE_COUNT : model->kernels->int8 ? SO_F16 : SO_F32;
     for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
         if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
     if (*type == SO_TYPE_COUNT)
@@ -76,29 +77,52 @@ static so_sampling sampling(double temperature, double top_p, int top_k, uint64_
     return (so_sampling){temperature, top_p, temperature > 0 && !top_k ? 50 : top_k, seed};
 }
 
-static so_status open_talk(so_session *s, so_error *error)
+so_status so_session_talk_options(const so_model *model, const so_session_options *options, so_talk_options *out,
+                                  so_error *error)
 {
-    const so_session_options *o = &s->options;
-    so_talk_options options = {.loop = o->loop,
-                               .lookahead = o->lookahead,
-                               .window = o->window,
-                               .max_text = o->max_text,
-                               .max_units = o->max_units,
-                               .only_units = o->only_units,
-                               .sees = true,
-                               .speaks = s->speech};
-    SO_TRY(store_type(s, &options.kv, error));
-    s->sampling = sampling(o->temperature, o->top_p, o->top_k, o->seed);
-    options.sampling = s->sampling;
+    so_session_options o = options ? *options : (so_session_options){0};
+    *out = (so_talk_options){.loop = o.loop,
+                             .lookahead = o.lookahead,
+                             .window = o.window,
+                             .max_text = o.max_text,
+                             .max_units = o.max_units,
+                             .only_units = o.only_units,
+                             .sees = true,
+                             .speaks = model->setup.omni.speech,
+                             .pictures = PICTURES,
+                             .rows = so_model_prompt_rows(model),
+                             .sampling = sampling(o.temperature, o.top_p, o.top_k, o.seed)};
+    return store_type(model, o.kv, &out->kv, error);
+}
+
+so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units)
+{
+    return (so_mouth_options){.first = options->first_units > 0 ? options->first_units : 12,
+                              .hop = SO_CHUNK_UNITS,
+                              .left = 25,
+                              .right = 4,
+                              .max_units = max_units,
+                              .seed = options->seed};
+}
+
+static so_status open_talk(so_session *s, so_worker *worker, so_error *error)
+{
+    so_talk_options options;
+    SO_TRY(so_session_talk_options(s->model, &s->options, &options, error));
+    s->sampling = options.sampling;
+    options.worker = worker;
     SO_TRY(so_talk_open(&s->talk, s->model, &options, error));
     s->max_text = s->talk->options.max_text;
     s->max_units = s->talk->options.max_units;
     return SO_OK;
 }
 
-/* What is heard changes as long as the turn lasts, far back too. A small model thinks about it all the same, a large
- * one only writes it down: its backbone could not keep up. */
-static bool ponders(const so_session *s) { return !s->model->kernels->int8; }
+/* What is heard changes as long as the turn lasts, far back too. A model that is fast enough thinks about it all the
+ * same, another one only writes it down. */
+static bool ponders(const so_session *s)
+{
+    return s->options.think ? s->options.think > 0 : s->model->positions_per_s >= SO_THINKING;
+}
 
 static so_status open_codec(so_session *s, so_error *error)
 {
@@ -109,15 +133,12 @@ static so_status open_codec(so_session *s, so_error *error)
     int front = s->options.front ? s->options.front : m->codec.front;
     if (s->ear && front > 0) SO_TRY(so_ear_use_front(s->ear, error));
     if (!m->codec.has_vocoder) return SO_OK;
-    so_mouth_options options = {.first = s->options.first_units > 0 ? s->options.first_units : 12,
-                                .hop = 25,
-                                .left = 25,
-                                .right = 4,
-                                .max_units = s->max_units,
-                                .seed = s->options.seed};
+    so_mouth_options options = so_session_mouth_options(&s->options, s->max_units);
     size_t fixed, scratch;
-    SO_TRY(so_mouth_plan(&m->codec, &options, m->encoders, &fixed, &scratch, error));
-    SO_TRY(so_worker_open(&s->voice, scratch, m->pool, m->encoders, error));
+    if (!s->crew) {
+        SO_TRY(so_mouth_plan(&m->codec, &options, m->encoders, &fixed, &scratch, error));
+        SO_TRY(so_worker_open(&s->voice, scratch, m->pool, m->encoders, error));
+    }
     return so_mouth_open(&s->mouth, &m->codec, &options, error);
 }
 
@@ -141,7 +162,10 @@ static so_status take_lists(so_session *s, so_error *error)
     s->slots.slot = malloc((size_t)s->slots.capacity * sizeof *s->slots.slot);
     s->units = malloc((size_t)context * sizeof *s->units);
     s->text_end = malloc((size_t)text * sizeof *s->text_end);
-    if (!s->slots.slot || !s->units || !s->text_end)
+    s->said = malloc((size_t)s->max_units * sizeof *s->said);
+    s->max_turns = context / 4 + 1;
+    s->turn_at = malloc((size_t)s->max_turns * sizeof *s->turn_at);
+    if (!s->slots.slot || !s->units || !s->text_end || !s->said || !s->turn_at)
         return so_fail(error, SO_ERR_NOMEM, "no memory for a conversation of %lld positions", (long long)context);
     SO_TRY(reserve(&s->answer, (size_t)text * TEXT_BYTES, error));
     SO_TRY(reserve(&s->piece, (size_t)text * TEXT_BYTES, error));
@@ -149,28 +173,55 @@ static so_status take_lists(so_session *s, so_error *error)
     s->words = malloc((size_t)context * sizeof *s->words);
     if (!s->words) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld words", (long long)context);
     SO_TRY(reserve(&s->heard, 1 << 16, error));
-    return reserve(&s->heard_before, 1 << 16, error);
+    SO_TRY(reserve(&s->heard_before, 1 << 16, error));
+    if (!s->ear) return SO_OK;
+    s->inbox.capacity = INBOX;
+    SO_TRY(so_arena_init(&s->memory, INBOX * sizeof *s->inbox.pcm, error));
+    s->inbox.pcm = so_arena_alloc(&s->memory, INBOX * sizeof *s->inbox.pcm);
+    return SO_OK;
 }
 
-static so_status open_session(so_session *s, so_error *error)
+/* How fast the backbone reads, told by a few positions that are forgotten again. Once for a model. */
+static so_status measure_speed(so_session *s, so_error *error)
+{
+    enum { POSITIONS = 32 };
+    so_slot slot[POSITIONS] = {{0, SO_SLOT_TEXT}};
+    int64_t n = s->talk->options.context < POSITIONS ? s->talk->options.context : POSITIONS;
+    if (atomic_load(&s->model->positions_per_s)) return SO_OK;
+    for (int64_t i = 1; i < n; i++) slot[i] = slot[0];
+    double best = 1e9;
+    for (int i = 0; i < 2; i++) { /* the first reads the weights from the disk */
+        double began = now();
+        SO_TRY(so_talk_sync(s->talk, slot, n, error));
+        best = fmin(best, now() - began);
+        s->talk->backbone.len = s->talk->thought_at = 0;
+    }
+    atomic_store(&s->model->positions_per_s, (long)((double)n / fmax(best, 1e-6)) + 1);
+    return SO_OK;
+}
+
+static so_status open_session(so_session *s, so_worker *worker, so_error *error)
 {
     s->speech = s->model->setup.omni.speech;
     s->cached = INT64_MAX;
-    SO_TRY(open_talk(s, error));
+    SO_TRY(open_talk(s, worker, error));
+    if (!s->options.think) SO_TRY(measure_speed(s, error));
     SO_TRY(open_codec(s, error));
     SO_TRY(take_lists(s, error));
     return template_pieces(s, error);
 }
 
-so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error)
+so_status so_session_make(so_session **out, so_model *model, const so_session_options *options, so_crew *crew,
+                          so_worker *worker, so_error *error)
 {
     *out = NULL;
     so_session *s = calloc(1, sizeof *s);
     if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for a session");
     s->model = model;
+    s->crew = crew;
     if (options) s->options = *options;
     if (s->options.patience <= 0) s->options.patience = 0.5;
-    so_status status = open_session(s, error);
+    so_status status = open_session(s, worker, error);
     s->options.system = s->options.kv = NULL; /* lent during the call only */
     if (status == SO_OK)
         *out = s;
@@ -179,10 +230,52 @@ so_status so_session_open(so_session **out, so_model *model, const so_session_op
     return status;
 }
 
+/* Bytes of one more position of the context. */
+static size_t per_position(const so_session *s)
+{
+    return so_talk_per_position(s->model, &s->talk->options) + 2 * sizeof *s->slots.slot + sizeof *s->units +
+           sizeof *s->words;
+}
+
+static size_t bytes_of(const so_session *s)
+{
+    size_t lists = (size_t)s->slots.capacity * sizeof *s->slots.slot +
+                   (size_t)s->max_units_in * (sizeof *s->units + sizeof *s->words) +
+                   (size_t)s->max_turns * sizeof *s->turn_at + (size_t)s->max_units * sizeof *s->said +
+                   (size_t)s->max_text * (sizeof *s->text_end + 2 * TEXT_BYTES) + (2 << 16);
+    return sizeof *s + s->talk->memory.capacity + s->memory.capacity + lists + (s->ear ? so_ear_bytes(s->ear) : 0);
+}
+
+so_status so_session_forecast(so_model *model, const so_session_options *options, so_forecast *out, so_error *error)
+{
+    so_session *s;
+    if (!model || !out) return so_fail(error, SO_ERR_ARG, "a forecast without a model");
+    *out = (so_forecast){0};
+    SO_TRY(so_session_open(&s, model, options, error));
+    out->per_position = per_position(s);
+    out->voice = s->mouth ? s->mouth->memory.capacity : 0;
+    out->fixed = bytes_of(s) - out->per_position * (size_t)s->talk->options.context;
+    out->scratch = s->talk->own.scratch.capacity + s->voice.scratch.capacity;
+    so_session_close(&s);
+    return SO_OK;
+}
+
+so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error)
+{
+    return so_session_make(out, model, options, NULL, NULL, error);
+}
+
+static void drop_views(so_session *s)
+{
+    for (int i = s->seen; i < s->pictures; i++) so_image_views_clear(&s->views[i]);
+    s->pictures = s->seen = 0;
+}
+
 void so_session_close(so_session **session)
 {
     if (!session || !*session) return;
     so_session *s = *session;
+    if (s->crew) so_crew_forget(s->crew, s);
     so_talk_close(&s->talk);
     so_ear_close(&s->ear);
     so_mouth_close(&s->mouth);
@@ -209,23 +302,29 @@ void so_session_close(so_session **session)
     free(s->odds.chosen);
     free(s->odds.likely);
     free(s->text_end);
+    free(s->said);
+    free(s->turn_at);
+    drop_views(s);
+    so_arena_clear(&s->memory);
     free(s);
     *session = NULL;
 }
 
-static void new_turn(so_session *s)
+void so_session_new_turn(so_session *s)
 {
     s->typed.size = 0;
     s->typed_ids.n = 0;
     s->n_units = 0;
-    s->audio = s->fed = false;
-    s->picture_vectors = 0;
+    s->audio = s->fed = s->dirty = s->syncing = s->closing = false;
+    drop_views(s);
     s->heard.size = s->heard_before.size = s->settled.size = 0;
     s->settled_ids.n = s->n_words = s->n_settled = 0;
     s->heard_news = s->heard_final = false;
     s->revised = 0;
     s->cached = INT64_MAX;
     if (s->ear) so_ear_reset(s->ear);
+    if (s->mouth) so_mouth_quiet(s->mouth);
+    s->talk->wanted.slot = NULL;
     s->phase = SO_LISTENING;
     atomic_store(&s->stop, 0);
 }
@@ -233,9 +332,12 @@ static void new_turn(so_session *s)
 so_status so_session_clear(so_session *s, so_error *error)
 {
     (void)error;
-    s->slots.n = s->history = 0;
+    s->slots.n = s->history = s->turns = 0;
+    s->left = s->left_told = 0;
+    s->inbox.n = s->inbox.mine = 0;
+    s->failure = (so_error){0};
     so_talk_forget(s->talk, 0);
-    new_turn(s);
+    so_session_new_turn(s);
     return SO_OK;
 }
 
@@ -271,13 +373,15 @@ static int64_t speech_slots(const so_session *s)
     return n;
 }
 
-so_status so_session_lay_picture(so_session *s, uint32_t where, so_error *error)
+so_status so_session_lay_pictures(so_session *s, uint32_t where, so_error *error)
 {
     static const int32_t picture = SO_IMAGE_ID;
-    int64_t first[2] = {s->picture, s->picture + s->picture_vectors};
-    if (!s->picture_vectors) return SO_OK;
-    SO_TRY(so_slots_add(&s->slots, &picture, 1, 0, first, 1, error));
-    return add_ids(s, &s->after_picture, where, error);
+    for (int i = 0; i < s->pictures; i++) {
+        int64_t first[2] = {s->picture[i], s->picture[i] + s->vectors[i]};
+        SO_TRY(so_slots_add(&s->slots, &picture, 1, 0, first, 1, error));
+        SO_TRY(add_ids(s, &s->after_picture, where, error));
+    }
+    return SO_OK;
 }
 
 /* The header of the user's turn. Where the speech side does not remember, it begins as a conversation does. */
@@ -297,7 +401,7 @@ static so_status lay_out(so_session *s, bool whole, so_error *error)
     s->slots.n = s->history;
     SO_TRY(lay_header(s, where, error));
     s->content_at = speech_slots(s);
-    SO_TRY(so_session_lay_picture(s, where, error));
+    SO_TRY(so_session_lay_pictures(s, where, error));
     SO_TRY(add_ids(s, &s->typed_ids, SO_SLOT_TEXT, error));
     SO_TRY(add_ids(s, &s->settled_ids, SO_SLOT_TEXT, error));
     if (s->audio) SO_TRY(add_units(s, s->ear->units, s->ear->n, whole, error));
@@ -305,13 +409,27 @@ static so_status lay_out(so_session *s, bool whole, so_error *error)
     return whole ? add_ids(s, &s->reply, where, error) : SO_OK;
 }
 
-/* Lays the turn out and makes the stores hold it. */
-static so_status bring(so_session *s, bool whole, so_error *error)
+/* Whether the slots and an answer behind them pass the context. */
+static bool too_long(const so_session *s)
 {
-    SO_TRY(lay_out(s, whole, error));
-    SO_TRY(so_talk_sync(s->talk, s->slots.slot, s->slots.n, error));
-    if (s->talk->kept < s->cached) s->cached = s->talk->kept;
-    return SO_OK;
+    const uint32_t backbone = SO_SLOT_EXPECT | SO_SLOT_TEXT | SO_SLOT_IMAGE;
+    int64_t positions = 0, speech = speech_slots(s), context = s->talk->options.context, room = context / 4;
+    for (int64_t i = 0; i < s->slots.n; i++) positions += (s->slots.slot[i].where & backbone) != 0;
+    int64_t text = s->max_text < room ? s->max_text : room, units = s->max_units < room ? s->max_units : room;
+    return positions + text > context || (s->speech && speech + units > context);
+}
+
+so_status so_session_lay_out(so_session *s, bool whole, so_error *error)
+{
+    so_status status = lay_out(s, whole, error);
+    bool leave = s->options.on_full == SO_FULL_FORGET;
+    if (!leave || !s->history || (status == SO_OK && !too_long(s))) return status;
+    /* Those that leave do so in numbers: what is left is read anew, at once, not with every turn. */
+    while (s->history * 2 > s->talk->options.context || status != SO_OK || too_long(s)) {
+        if (!so_session_drop_turn(s)) break;
+        status = lay_out(s, whole, error);
+    }
+    return status;
 }
 
 /* ---- hearing */
@@ -345,7 +463,7 @@ static void time_words(so_session *s, int64_t first)
     }
 }
 
-static so_status transcribe(so_session *s, bool final, so_error *error)
+so_status so_session_transcribe(so_session *s, bool final, so_error *error)
 {
     const so_talk *t = s->talk;
     int64_t first = s->content_at - s->break_ids - 1, last = t->bottom.len;
@@ -371,13 +489,9 @@ static so_status transcribe(so_session *s, bool final, so_error *error)
     return SO_OK;
 }
 
-/* A segment of speech has ended and another begins: what was heard of the first becomes words for good, and the speech
- * side begins anew, as it learned to hear: one utterance at a time. */
-static so_status close_segment(so_session *s, so_error *error)
+so_status so_session_settle(so_session *s, so_error *error)
 {
-    SO_TRY(so_ear_end_segment(s->ear, error));
-    SO_TRY(bring(s, true, error));
-    SO_TRY(transcribe(s, true, error));
+    SO_TRY(so_session_transcribe(s, true, error));
     s->heard_final = false;
     s->settled.size = s->settled_ids.n = 0;
     SO_TRY(so_string_add(&s->settled, s->heard.data, s->heard.size, error));
@@ -389,15 +503,41 @@ static so_status close_segment(so_session *s, so_error *error)
 
 /* ---- feeding */
 
+/* Sound into the ear, segment by segment. */
+static so_status hear(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
+{
+    bool news;
+    for (;;) {
+        SO_TRY(so_ear_feed(s->ear, pcm, samples, rate, &news, error));
+        s->audio = s->audio || samples > 0;
+        s->fed = s->fed || samples > 0;
+        s->dirty = s->dirty || news;
+        if (!s->ear->ended) return SO_OK;
+        SO_TRY(so_session_catch_up(s, error));
+        pcm += s->ear->taken;
+        samples -= s->ear->taken;
+    }
+}
+
+/* What was said into an answer belongs to the turn behind it. */
+static so_status hear_waiting(so_session *s, so_error *error)
+{
+    int64_t n = s->inbox.n;
+    if (!n || s->crew) return SO_OK;
+    s->inbox.n = 0;
+    return hear(s, s->inbox.pcm, (size_t)n, s->inbox.rate, error);
+}
+
 static so_status open_turn(so_session *s, so_error *error)
 {
     if (s->phase == SO_ANSWERING)
         return so_fail(error, SO_ERR_STATE, "the answer is not complete: stop it or take all of it");
-    if (s->phase == SO_ANSWERED) {
-        s->history = s->slots.n;
-        new_turn(s);
-    }
-    return SO_OK;
+    if (s->phase != SO_ANSWERED) return SO_OK;
+    if (s->turns == s->max_turns) so_session_drop_turn(s);
+    s->turn_at[s->turns++] = s->history;
+    s->history = s->slots.n;
+    so_session_new_turn(s);
+    return hear_waiting(s, error);
 }
 
 so_status so_feed_text(so_session *s, const char *utf8, so_error *error)
@@ -437,14 +577,28 @@ so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height
     if (width < 1 || height < 1 || (int64_t)width * height > SO_IMAGE_MAX_PIXELS || width > SO_IMAGE_MAX_SIDE ||
         height > SO_IMAGE_MAX_SIDE)
         return so_fail(error, SO_ERR_ARG, "a picture of %d x %d pixels", width, height);
-    if (s->talk->n_vectors)
-        return so_fail(error, SO_ERR_LIMIT, "a second picture in one conversation: clear the session first");
+    if (s->pictures == SO_PICTURES)
+        return so_fail(error, SO_ERR_LIMIT, "more than %d pictures in one turn", SO_PICTURES);
     so_image image = {.w = width, .h = height, .rgb = so_mutable(rgb)};
-    so_image_views views = {0};
-    so_status status = so_image_views_make(&views, &image, &m->pictures, m->pool, error);
-    if (status == SO_OK) status = so_talk_see(s->talk, &views, &s->picture, &s->picture_vectors, error);
-    so_image_views_clear(&views);
-    s->fed = s->fed || status == SO_OK;
+    so_image_views *views = &s->views[s->pictures];
+    int64_t *first = &s->picture[s->pictures], *n = &s->vectors[s->pictures];
+    SO_TRY(so_image_views_make(views, &image, &m->pictures, m->pool, error));
+    so_status status = so_talk_place(s->talk, views, first, n, error);
+    while (status == SO_ERR_LIMIT && s->options.on_full == SO_FULL_FORGET && so_session_drop_turn(s))
+        status = so_talk_place(s->talk, views, first, n, error);
+    if (status != SO_OK) {
+        so_image_views_clear(views);
+        return status;
+    }
+    bool before = s->fed;
+    s->pictures++;
+    s->fed = true;
+    status = s->crew ? SO_OK : so_session_catch_up(s, error);
+    if (status != SO_OK) { /* it was never here */
+        s->fed = before;
+        so_image_views_clear(&s->views[--s->pictures]);
+        so_talk_forget(s->talk, s->picture[s->pictures]);
+    }
     return status;
 }
 
@@ -461,30 +615,44 @@ so_status so_feed_units(so_session *s, const int32_t *units, size_t n, so_error 
     if (n == 0) return SO_OK;
     memcpy(s->units + s->n_units, units, n * sizeof *units);
     s->n_units += (int64_t)n;
-    so_status status = bring(s, false, error);
-    if (status == SO_OK) status = transcribe(s, false, error);
+    s->dirty = true;
+    so_status status = s->crew ? SO_OK : so_session_catch_up(s, error);
     if (status != SO_OK) s->n_units -= (int64_t)n;
     s->fed = s->fed || status == SO_OK;
     return status;
 }
 
+/* Takes note of samples: in a crew, and while an answer is given. */
+static so_status put_by(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
+{
+    so_inbox *in = &s->inbox;
+    if (rate < 4000 || rate > 384000)
+        return so_fail(error, SO_ERR_ARG, "audio at %d Hz, expected 4000 to 384000", rate);
+    if (in->n && in->rate != rate)
+        return so_fail(error, SO_ERR_ARG, "audio at %d Hz in a turn that began at %d Hz", rate, in->rate);
+    if ((int64_t)samples > in->capacity - in->n)
+        return so_fail(error, SO_ERR_LIMIT, "%lld samples wait to be heard, there is room for %lld", (long long)in->n,
+                       (long long)in->capacity);
+    for (size_t i = 0; i < samples; i++)
+        if (!isfinite(pcm[i])) return so_fail(error, SO_ERR_NUMBER, "sample %zu is not a finite number", i);
+    if (samples) memcpy(in->pcm + in->n, pcm, samples * sizeof *pcm);
+    in->n += (int64_t)samples;
+    in->rate = rate;
+    return SO_OK;
+}
+
 so_status so_feed_audio(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
 {
-    bool news;
     if (!s->ear) return so_fail(error, SO_ERR_UNSUPPORTED, "the model takes no audio: it has no speech tokenizer");
+    if (s->phase == SO_ANSWERING) return put_by(s, pcm, samples, rate, error);
     SO_TRY(open_turn(s, error));
-    for (;;) {
-        SO_TRY(so_ear_feed(s->ear, pcm, samples, rate, &news, error));
-        s->audio = s->audio || samples > 0;
-        s->fed = s->fed || samples > 0;
-        if (!s->ear->ended) break;
-        SO_TRY(close_segment(s, error));
-        pcm += s->ear->taken;
-        samples -= s->ear->taken;
+    if (s->crew) {
+        SO_TRY(put_by(s, pcm, samples, rate, error));
+        if (samples) s->audio = s->fed = true;
+        return SO_OK;
     }
-    if (!news) return SO_OK;
-    SO_TRY(bring(s, false, error));
-    return transcribe(s, false, error);
+    SO_TRY(hear(s, pcm, samples, rate, error));
+    return so_session_catch_up(s, error);
 }
 
 int so_heard_end(const so_session *s)
@@ -579,36 +747,51 @@ static so_status take_odds(so_session *s, const so_reply_options *o, so_error *e
     return SO_OK;
 }
 
-static so_status begin_answer(so_session *s, unsigned want, so_error *error)
+static so_status check_want(const so_session *s, unsigned want, so_error *error)
 {
     if (!(want & (SO_WANT_TEXT | SO_WANT_VOICE | SO_WANT_UNITS)))
         return so_fail(error, SO_ERR_ARG, "an answer in neither text nor voice nor units");
-    bool voice = want & (SO_WANT_VOICE | SO_WANT_UNITS);
-    if (voice && !s->speech) return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
+    if (want & (SO_WANT_VOICE | SO_WANT_UNITS) && !s->speech)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
     if (want & SO_WANT_VOICE && !s->mouth)
         return so_fail(error, SO_ERR_UNSUPPORTED, "the model gives no audio: it has no flow and vocoder");
+    return SO_OK;
+}
+
+/* From here on the session answers; what is missing before the first token is work. */
+static so_status begin_answer(so_session *s, unsigned want, so_error *error)
+{
+    SO_TRY(check_want(s, want, error));
     s->started = now();
-    while (s->audio && !s->ear->finished) {
-        SO_TRY(so_ear_finish(s->ear, error));
-        if (s->ear->ended) SO_TRY(close_segment(s, error));
-    }
-    SO_TRY(bring(s, true, error));
-    if (spoken(s)) SO_TRY(transcribe(s, true, error));
-    SO_TRY(so_talk_begin(s->talk, voice, error));
+    s->want = want;
+    s->phase = SO_ANSWERING;
+    s->stage = SO_NOTED;
+    s->syncing = false;
+    s->inbox.mine = s->inbox.n;
+    s->answer.size = s->sure = 0;
+    s->piece_at = s->n_said = s->said_told = s->whole = 0;
+    s->ended = false;
+    s->talk->n_text = 0;
+    so_decoder_init(&s->decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
+    s->usage = (so_usage){0};
+    if (s->crew) return SO_OK;
+    so_status status = so_session_catch_up(s, error);
+    if (status != SO_OK) s->phase = SO_LISTENING;
+    return status;
+}
+
+so_status so_session_begin(so_session *s, so_error *error)
+{
+    if (spoken(s)) SO_TRY(so_session_transcribe(s, true, error));
+    SO_TRY(so_talk_begin(s->talk, s->want & (SO_WANT_VOICE | SO_WANT_UNITS), error));
     s->talk->watched = s->stops.n > 0;
-    s->sure = 0;
-    s->whole = 0;
     count_prompt(s);
     s->usage.heard_s = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)s->n_units / UNITS_PER_S;
-    s->want = want;
     s->answer_at = s->slots.n;
     s->answer_speech = s->talk->bottom.len;
-    s->answer.size = 0;
-    s->piece_at = s->n_said = 0;
-    s->unit_news = s->done_told = false;
-    so_decoder_init(&s->decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
+    if (s->script.n) so_talk_recite(s->talk, s->script.data, (int64_t)s->script.n);
     if (s->mouth) so_mouth_reset(s->mouth, s->talk->options.sampling.seed);
-    s->phase = SO_ANSWERING;
+    s->stage = SO_BEGUN;
     return SO_OK;
 }
 
@@ -620,11 +803,17 @@ static int64_t units_per_token(const so_session *s, int64_t otherwise)
 
 so_status so_reply_with(so_session *s, unsigned want, const so_reply_options *options, so_error *error)
 {
+    if (s->phase == SO_ANSWERED && s->inbox.n) {
+        SO_TRY(open_turn(s, error));
+        s->audio = s->fed = true;
+    }
     if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
+    SO_TRY(check_want(s, want, error));
     if (options) SO_TRY(check_reply(options, error));
     SO_TRY(so_stops_set(&s->stops, options ? options->stop : NULL, options ? options->n_stop : 0, error));
     SO_TRY(take_odds(s, options, error));
     settle(s, options);
+    s->script.n = 0;
     s->talk->options.units_per_token = units_per_token(s, 0);
     return begin_answer(s, want, error);
 }
@@ -647,9 +836,7 @@ so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error
         return so_fail(error, SO_ERR_LIMIT, "a text of %zu tokens, an answer holds %lld", s->script.n,
                        (long long)s->talk->options.max_text);
     s->talk->options.units_per_token = units_per_token(s, SAY_UNITS);
-    SO_TRY(begin_answer(s, want, error));
-    so_talk_recite(s->talk, s->script.data, (int64_t)s->script.n);
-    return SO_OK;
+    return begin_answer(s, want, error);
 }
 
 void so_session_stop(so_session *s) { atomic_store(&s->stop, 1); }

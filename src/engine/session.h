@@ -12,6 +12,19 @@
 #include "engine/worker.h"
 
 typedef enum so_phase { SO_LISTENING, SO_ANSWERING, SO_ANSWERED } so_phase;
+/* How far the way from so_reply to the first token is: noted; the prompt enters the stores; it is in; steps are made.
+ */
+typedef enum so_reply_stage { SO_NOTED, SO_PROMPTING, SO_PROMPTED, SO_BEGUN } so_reply_stage;
+
+enum { SO_PICTURES = 8 /* most in one turn */ };
+
+/* Samples on their way to the ear, in front of it while an answer is given. */
+typedef struct so_inbox {
+    float *pcm; /* [capacity] */
+    int64_t n, capacity;
+    int64_t mine; /* of them, those that belong to the turn that is being answered */
+    int rate;     /* Hz of the newest */
+} so_inbox;
 
 struct so_session {
     so_model *model;
@@ -19,8 +32,17 @@ struct so_session {
     so_talk *talk;
     so_ear *ear;     /* NULL: the model takes no audio */
     so_mouth *mouth; /* NULL: the model gives no audio */
-    so_worker voice; /* computes what the mouth asks for */
+    so_worker voice; /* computes what the mouth asks for, where no crew does */
+    so_crew *crew;   /* who computes; NULL: the calls on the session themselves */
+    so_arena memory; /* inbox and lists */
     so_phase phase;
+    so_reply_stage stage; /* while ANSWERING */
+    bool dirty;           /* the turn has grown beyond what the stores hold */
+    bool syncing;         /* the stores are being brought to it */
+    bool closing;         /* to the whole of a segment of speech, which has ended */
+    so_inbox inbox;
+    size_t bytes;     /* that its crew counts for it */
+    so_error failure; /* what a crew met on this session's behalf, untold */
     atomic_int stop;
     bool speech; /* the model has speech layers */
 
@@ -31,6 +53,10 @@ struct so_session {
     /* the conversation in slots: finished turns, then the current one */
     so_slots slots;
     int64_t history, answer_at;
+    int64_t *turn_at; /* [max_turns] where the finished turns begin */
+    int64_t turns, max_turns;
+    int left, left_told; /* turns that had to leave, those that events have told of */
+    char note[64];
 
     /* the user's turn */
     so_string typed;
@@ -39,8 +65,10 @@ struct so_session {
     int64_t n_units, max_units_in;
     int64_t cached; /* fewest positions that a sync of this turn found in place */
     bool audio, fed;
-    int64_t picture, picture_vectors; /* first vector and their number; 0 vectors: none in this turn */
-    int64_t content_at;               /* position on the speech side where the turn's content begins */
+    int64_t picture[SO_PICTURES], vectors[SO_PICTURES]; /* of the turn's pictures: first vector, their number */
+    so_image_views views[SO_PICTURES];                  /* those of them that are still to be looked at */
+    int pictures, seen;
+    int64_t content_at; /* position on the speech side where the turn's content begins */
 
     /* what was heard */
     so_string heard, heard_before;
@@ -72,13 +100,59 @@ struct so_session {
     size_t sure;           /* bytes that no stop string can take back any more */
     int64_t answer_speech; /* position on the speech side of the first generated id */
     int64_t n_said;        /* speech units made */
-    int32_t said;          /* the last one, for its event */
-    bool unit_news, done_told;
+    int32_t *said;         /* [max_units] */
+    int64_t said_told;     /* of them, those that events have told */
+    bool ended;            /* no more text or units will be made */
     so_usage usage;
     double started; /* seconds of the clock at so_reply */
 };
 
-/* Appends the turn's picture, if it has one. */
-so_status so_session_lay_picture(so_session *session, uint32_t where, so_error *error);
+/* ---- session.c */
+enum { SO_CHUNK_UNITS = 25 /* of a voice, at most */, SO_THINKING = 300 /* positions a second that listening needs */ };
+/* How a session's conversation and voice are opened. */
+so_status so_session_talk_options(const so_model *model, const so_session_options *options, so_talk_options *out,
+                                  so_error *error);
+so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units);
+/* Opens a session that computes with `worker` (NULL: one of its own) and, in a crew, makes its voice elsewhere. */
+so_status so_session_make(so_session **out, so_model *model, const so_session_options *options, so_crew *crew,
+                          so_worker *worker, so_error *error);
+/* The turn as slots; with `whole` also the header of the answer. Where the context is too small, the oldest turns leave
+ * first, unless the options want an error. */
+so_status so_session_lay_out(so_session *session, bool whole, so_error *error);
+/* The transcript anew, from the labels in the stores. */
+so_status so_session_transcribe(so_session *session, bool final, so_error *error);
+/* A segment of speech, which the stores hold as a whole, becomes words for good; the speech side begins anew, as it
+ * learned to hear: one utterance at a time. */
+so_status so_session_settle(so_session *session, so_error *error);
+/* Appends the turn's pictures. */
+so_status so_session_lay_pictures(so_session *session, uint32_t where, so_error *error);
+/* Forgets what was fed since the last answer. */
+void so_session_new_turn(so_session *session);
+/* The prompt is in the stores: the first token may be made. */
+so_status so_session_begin(so_session *session, so_error *error);
+
+/* ---- room.c */
+/* Makes the oldest finished turn leave; false when there is none. */
+bool so_session_drop_turn(so_session *session);
+
+/* ---- work.c */
+/* One bounded piece of what stands between a session and its next token: a picture, a stretch of sound, a slice of the
+ * prompt. *did is false when there is nothing to do, or when that waits for a voice to become free. */
+so_status so_session_work(so_session *session, bool *did, so_error *error);
+/* Whether such work is left. */
+bool so_session_has_work(const so_session *session);
+/* All of it, until the session is stopped. */
+so_status so_session_catch_up(so_session *session, so_error *error);
+
+/* ---- answer.c */
+/* What a step made becomes text, units, voice. */
+so_status so_session_took(so_session *session, const so_made *made, so_error *error);
+/* The answer ends here, if it was stopped. True when it was. */
+bool so_session_halt(so_session *session);
+
+/* ---- crew.c */
+/* Whether one more voice may begin. */
+bool so_crew_voice_free(so_crew *crew);
+void so_crew_forget(so_crew *crew, so_session *session);
 
 #endif

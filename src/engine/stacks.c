@@ -46,6 +46,7 @@ static void set_options(so_talk *talk, const so_model *model, const so_talk_opti
     o->sees = o->sees && s->omni.vision;
     o->speaks = o->speaks && s->omni.speech;
     if (o->sees) talk->max_vectors = so_picture_most(s, &model->pictures, &talk->max_views);
+    if (o->pictures > 1) talk->max_vectors *= o->pictures;
 }
 
 size_t so_talk_per_position(const so_model *model, const so_talk_options *options)

@@ -46,6 +46,7 @@ typedef struct so_talk_options {
     int64_t context;             /* positions of each store */
     bool sees, speaks;           /* take memory for pictures, for the top layers */
     int64_t rows;                /* rows of a prompt that are computed together; 0: SO_PROMPT_ROWS */
+    int pictures;                /* most that are remembered at a time; 0: one */
     so_worker *worker;           /* who computes; NULL: one of its own */
     so_type kv;                  /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
     so_sampling sampling;        /* of text without units; of units; text beside units is greedy */

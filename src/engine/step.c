@@ -68,7 +68,7 @@ static so_made take_text(so_talk *talk, int32_t id)
     talk->text[talk->n_text++] = id;
     if (!talk->watched || talk->cut) talk->n_ready = talk->n_text;
     bool stop = talk->voice ? id == talk->model->eot : so_model_stops(talk->model, id);
-    if (stop && (!talk->voice || talk->options.loop == SO_LOOP_PAPER)) talk->end = SO_END_STOP;
+    if (stop && !talk->voice) talk->end = SO_END_STOP;
     if (!talk->voice && !stop && talk->n_text == talk->options.max_text) talk->end = SO_END_LENGTH;
     bool circles = so_repeat_add(&talk->repeat, talk->text, talk->n_text);
     if (!talk->voice && !talk->end && circles && !talk->options.circles) talk->end = SO_END_RUN_AWAY;

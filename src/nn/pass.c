@@ -195,6 +195,7 @@ static void checkpoint_back(so_pass *pass, const so_step *step)
 so_tensor *so_run_layer(so_pass *pass, so_layer_fn layer, void *context, so_tensor *x, so_tensor *out)
 {
     if (!so_ok(pass) || !x || !out) return NULL;
+    if (pass->stop && atomic_load(pass->stop)) return so_pass_fail(pass, SO_ERR_STOPPED, "stopped");
     if (pass->recording) return so_pass_fail(pass, SO_ERR_STATE, "a layer's memory was to be released while recording");
     size_t mark = so_arena_mark(pass->arena);
     so_tensor *y = layer(pass, context, x);

@@ -10,6 +10,8 @@
 #ifndef SO_NN_PASS_H
 #define SO_NN_PASS_H
 
+#include <stdatomic.h>
+
 #include "backend/kernels.h"
 #include "base/arena.h"
 #include "base/pool.h"
@@ -50,7 +52,8 @@ struct so_pass {
     bool recording, dry;
     so_step *tape; /* the last step */
     so_error error;
-    const so_watch *watch; /* NULL: nobody watches; lent by who set it */
+    const atomic_int *stop; /* not NULL: when it is set, the next layer is not computed: SO_ERR_STOPPED */
+    const so_watch *watch;  /* NULL: nobody watches; lent by who set it */
 };
 
 static inline bool so_ok(const so_pass *pass) { return pass->error.status == SO_OK; }

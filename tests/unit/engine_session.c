@@ -209,7 +209,7 @@ static void stopped_answers_are_cut(void **state)
     so_session_close(&s);
 }
 
-/* The loop as the paper prints it ends with the text; a full context ends everything, and a clear heals it. */
+/* The loop as the paper prints it; a full context ends everything where that is wanted, and a clear heals it. */
 static void other_loops_and_limits(void **state)
 {
     (void)state;
@@ -233,7 +233,8 @@ static void other_loops_and_limits(void **state)
         strcpy(again, t.text);
         so_session_close(&s);
     }
-    CHECK_OK(so_session_open(&s, model, &(so_session_options){.max_text = 300}, &error), error);
+    options = (so_session_options){.max_text = 300, .on_full = SO_FULL_ERROR};
+    CHECK_OK(so_session_open(&s, model, &options, &error), error);
     so_status status = SO_OK;
     for (int i = 0; i < 10 && status == SO_OK; i++) {
         status = so_feed_text(s, "one two three four five", &error);

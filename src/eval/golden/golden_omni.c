@@ -116,7 +116,8 @@ static so_status see(run *r, int64_t first[2], int64_t *pictures, so_error *erro
     if (!name) return SO_OK;
     SO_TRY_GO(so_golden_picture(r->g, name, &image, error));
     SO_TRY_GO(so_image_views_make(&views, &image, &r->model->pictures, r->model->pool, error));
-    SO_TRY_GO(so_talk_see(r->talk, &views, &first[0], &n, error));
+    SO_TRY_GO(so_talk_place(r->talk, &views, &first[0], &n, error));
+    SO_TRY_GO(so_talk_see(r->talk, &views, first[0], error));
     first[1] = first[0] + n;
     *pictures = 1;
 done:

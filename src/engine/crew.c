@@ -1,0 +1,315 @@
+/* A crew: one engine that computes for many sessions.
+ *
+ * The thread that works the crew owns its sessions. Voices are made by any other threads: what they share with it is
+ * one mouth each (engine/mouth.h), and the list of sessions, under the crew's lock. A voice is claimed under that lock
+ * and made without it.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/session.h"
+
+enum { SESSIONS = 8, MOST_SESSIONS = 4096 };
+
+/* Who makes a step of some voice. */
+typedef struct speaker {
+    so_worker worker;
+    bool taken;
+} speaker;
+
+struct so_crew {
+    so_model *model;
+    so_crew_options options;
+    so_worker worker; /* of everything but voices */
+    size_t used;      /* bytes of the sessions */
+    int64_t turn;     /* whose work is next */
+
+    pthread_mutex_t lock; /* over what follows */
+    so_session **session; /* [options.sessions], n of them */
+    int n;
+    speaker *speakers; /* [options.voices] */
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Half of the memory that is free now. */
+static size_t half_of_free(void)
+{
+    char line[256];
+    unsigned long long kilobytes = 0;
+    FILE *f = fopen("/proc/meminfo", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu", &kilobytes) == 1) break;
+    if (f) fclose(f);
+    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    if (!kilobytes && pages > 0 && size > 0) return (size_t)pages * (size_t)size / 2;
+    return (size_t)kilobytes * 512;
+}
+
+/* Scratch for any step of any voice that a session of the crew may have. */
+static so_status open_speakers(so_crew *c, so_error *error)
+{
+    const so_codec *codec = &c->model->codec;
+    size_t fixed, scratch;
+    if (!codec->has_vocoder) return SO_OK;
+    so_mouth_options options = so_session_mouth_options(&(so_session_options){.first_units = SO_CHUNK_UNITS}, 1024);
+    SO_TRY(so_mouth_plan(codec, &options, c->model->encoders, &fixed, &scratch, error));
+    for (int i = 0; i < c->options.voices; i++)
+        SO_TRY(so_worker_open(&c->speakers[i].worker, scratch, NULL, c->model->encoders, error));
+    return SO_OK;
+}
+
+static so_status open_crew(so_crew *c, so_error *error)
+{
+    so_crew_options *o = &c->options;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (o->sessions < 0 || o->sessions > MOST_SESSIONS || o->voices < 0 || o->voices > MOST_SESSIONS ||
+        o->prompt_rows < 0 || o->prompt_rows > 4096)
+        return so_fail(error, SO_ERR_ARG, "a crew for %d sessions, %d voices and %d rows of prompts", o->sessions,
+                       o->voices, o->prompt_rows);
+    if (!o->sessions) o->sessions = SESSIONS;
+    if (!o->voices) o->voices = cores > 0 ? (int)cores : 1;
+    if (!o->memory) o->memory = half_of_free();
+    c->session = calloc((size_t)o->sessions, sizeof(so_session *));
+    c->speakers = calloc((size_t)o->voices, sizeof *c->speakers);
+    if (!c->session || !c->speakers)
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a crew of %d sessions", o->sessions);
+    return open_speakers(c, error);
+}
+
+so_status so_crew_open(so_crew **out, so_model *model, const so_crew_options *options, so_error *error)
+{
+    if (!out || !model) return so_fail(error, SO_ERR_ARG, "a crew without a model");
+    *out = NULL;
+    so_crew *c = calloc(1, sizeof *c);
+    if (!c) return so_fail(error, SO_ERR_NOMEM, "no memory for a crew");
+    c->model = model;
+    if (options) c->options = *options;
+    pthread_mutex_init(&c->lock, NULL);
+    so_status status = open_crew(c, error);
+    if (status == SO_OK)
+        *out = c;
+    else
+        so_crew_close(&c);
+    return status;
+}
+
+void so_crew_close(so_crew **crew)
+{
+    if (!crew || !*crew) return;
+    so_crew *c = *crew;
+    for (int i = 0; c->speakers && i < c->options.voices; i++) so_worker_clear(&c->speakers[i].worker);
+    so_worker_clear(&c->worker);
+    pthread_mutex_destroy(&c->lock);
+    free(c->speakers);
+    free(c->session);
+    free(c);
+    *crew = NULL;
+}
+
+/* ---- sessions come and go */
+
+/* The worker's scratch is void between steps, so that it may become larger. */
+static so_status fit_worker(so_crew *c, size_t scratch, so_error *error)
+{
+    if (c->worker.scratch.base && scratch <= c->worker.scratch.capacity) return SO_OK;
+    so_worker larger;
+    SO_TRY(so_worker_open(&larger, scratch, c->model->pool, c->model->kernels, error));
+    so_worker_clear(&c->worker);
+    c->worker.scratch = larger.scratch;
+    so_pass_init(&c->worker.pass, &c->worker.scratch, c->model->pool, c->model->kernels);
+    return SO_OK;
+}
+
+static so_status admit(so_crew *c, const so_session_options *options, size_t *bytes, so_error *error)
+{
+    so_forecast f;
+    so_talk_options talk;
+    size_t session, scratch;
+    if (c->n == c->options.sessions)
+        return so_fail(error, SO_ERR_LIMIT, "a crew of %d sessions is full", c->options.sessions);
+    if (options && options->first_units > SO_CHUNK_UNITS)
+        return so_fail(error, SO_ERR_ARG, "a first sound of %d units, a crew's voices begin with at most %d",
+                       options->first_units, SO_CHUNK_UNITS);
+    SO_TRY(so_session_forecast(c->model, options, &f, error));
+    *bytes = f.fixed + f.voice + f.per_position * (size_t)c->model->context;
+    if (*bytes > c->options.memory - c->used)
+        return so_fail(error, SO_ERR_LIMIT, "a session of %zu bytes, of the %zu of the crew's sessions %zu are free",
+                       *bytes, c->options.memory, c->options.memory - c->used);
+    SO_TRY(so_session_talk_options(c->model, options, &talk, error));
+    if (c->options.prompt_rows) talk.rows = c->options.prompt_rows;
+    SO_TRY(so_talk_plan(c->model, &talk, c->options.sessions, &session, &scratch, error));
+    return fit_worker(c, scratch, error);
+}
+
+so_status so_crew_session(so_crew *c, so_session **out, const so_session_options *options, so_error *error)
+{
+    size_t bytes;
+    so_session *s;
+    if (!c || !out) return so_fail(error, SO_ERR_ARG, "a session without a crew");
+    *out = NULL;
+    SO_TRY(admit(c, options, &bytes, error));
+    SO_TRY(so_session_make(&s, c->model, options, c, &c->worker, error));
+    if (c->options.prompt_rows) s->talk->options.rows = c->options.prompt_rows;
+    s->bytes = bytes;
+    c->used += bytes;
+    pthread_mutex_lock(&c->lock);
+    c->session[c->n++] = s;
+    pthread_mutex_unlock(&c->lock);
+    *out = s;
+    return SO_OK;
+}
+
+void so_crew_forget(so_crew *c, so_session *s)
+{
+    int at = 0;
+    pthread_mutex_lock(&c->lock);
+    while (at < c->n && c->session[at] != s) at++;
+    if (at < c->n) {
+        c->used -= s->bytes;
+        memmove(c->session + at, c->session + at + 1, (size_t)(--c->n - at) * sizeof(so_session *));
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- voices */
+
+static bool speaks(const so_session *s)
+{
+    return s->phase == SO_ANSWERING && s->stage == SO_BEGUN && s->want & SO_WANT_VOICE && !s->usage.stopped;
+}
+
+bool so_crew_voice_free(so_crew *c)
+{
+    int n = 0;
+    for (int i = 0; i < c->n; i++) n += speaks(c->session[i]);
+    return n < c->options.voices;
+}
+
+/* With the lock held: the voice that would run dry first, claimed; NULL: none is due. */
+static so_mouth *most_urgent(so_crew *c)
+{
+    so_mouth *best = NULL;
+    double at = now(), soonest = 0;
+    for (int i = 0; i < c->n; i++) {
+        so_mouth *m = c->session[i]->mouth;
+        double dry;
+        if (!m || !so_mouth_wants(m, at, &dry) || (best && dry >= soonest)) continue;
+        best = m;
+        soonest = dry;
+    }
+    return best && so_mouth_claim(best) ? best : NULL;
+}
+
+so_status so_crew_speak(so_crew *c, int *made, so_error *error)
+{
+    speaker *who = NULL;
+    so_mouth *mouth = NULL;
+    if (!c || !made) return so_fail(error, SO_ERR_ARG, "a voice without a crew");
+    pthread_mutex_lock(&c->lock);
+    for (int i = 0; i < c->options.voices && !who; i++)
+        if (!c->speakers[i].taken) who = &c->speakers[i];
+    if (who) mouth = most_urgent(c);
+    if (mouth) who->taken = true;
+    pthread_mutex_unlock(&c->lock);
+    *made = mouth != NULL;
+    if (!mouth) return SO_OK;
+    so_mouth_run(mouth, &who->worker.pass, NULL); /* the session tells what went wrong */
+    pthread_mutex_lock(&c->lock);
+    who->taken = false;
+    pthread_mutex_unlock(&c->lock);
+    return SO_OK;
+}
+
+/* ---- steps */
+
+static void fail_session(so_session *s, const so_error *error)
+{
+    s->failure = *error;
+    s->ended = true;
+    if (s->mouth) so_mouth_quiet(s->mouth);
+    s->dirty = s->syncing = false;
+}
+
+static bool generates(const so_session *s)
+{
+    return s->phase == SO_ANSWERING && s->stage == SO_BEGUN && !s->ended && s->failure.status == SO_OK;
+}
+
+static void took(so_session *s, const so_made *made)
+{
+    so_error error;
+    if (so_session_took(s, made, &error) != SO_OK) fail_session(s, &error);
+}
+
+/* What a pass for many failed at may be one session's alone: each is tried by itself. */
+static void step_alone(so_crew *c, so_session *const *s, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        so_made made;
+        so_error error;
+        if (so_talks_step(&c->worker, &s[i]->talk, 1, &made, &error) == SO_OK)
+            took(s[i], &made);
+        else
+            fail_session(s[i], &error);
+    }
+}
+
+/* One token or unit for everybody who answers. */
+static void step_all(so_crew *c)
+{
+    for (int from = 0; from < c->n;) {
+        so_session *s[SO_STEP_MOST];
+        so_talk *talk[SO_STEP_MOST];
+        so_made made[SO_STEP_MOST];
+        int64_t n = 0;
+        for (; from < c->n && n < SO_STEP_MOST; from++)
+            if (generates(c->session[from])) {
+                s[n] = c->session[from];
+                talk[n++] = c->session[from]->talk;
+            }
+        if (!n) return;
+        if (so_talks_step(&c->worker, talk, n, made, NULL) != SO_OK)
+            step_alone(c, s, n);
+        else
+            for (int64_t i = 0; i < n; i++) took(s[i], &made[i]);
+    }
+}
+
+/* A piece of work of one session, in turn. */
+static void work_for_one(so_crew *c)
+{
+    for (int i = 0; i < c->n; i++) {
+        so_session *s = c->session[c->turn++ % c->n];
+        so_error error;
+        bool did = false;
+        if (s->failure.status != SO_OK) continue;
+        if (so_session_work(s, &did, &error) != SO_OK) fail_session(s, &error);
+        if (did) return;
+    }
+}
+
+so_status so_crew_step(so_crew *c, int *busy, so_error *error)
+{
+    if (!c) return so_fail(error, SO_ERR_ARG, "a step without a crew");
+    for (int i = 0; i < c->n; i++) so_session_halt(c->session[i]);
+    step_all(c);
+    work_for_one(c);
+    int left = 0;
+    for (int i = 0; i < c->n; i++) {
+        const so_session *s = c->session[i];
+        left += s->failure.status == SO_OK && (generates(s) || so_session_has_work(s));
+    }
+    if (busy) *busy = left;
+    return SO_OK;
+}

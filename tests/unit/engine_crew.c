@@ -1,0 +1,387 @@
+/* A crew on a toy model: answers do not depend on company, chaos stays in order, memory is foretold, context is made.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <stdbool.h>
+
+#include "base/rng.h"
+#include "engine/session.h"
+#include "toy.h"
+
+enum { MOST = 8, UNITS = 70 };
+
+static char folder[] = TOY_FOLDER;
+static so_model *model;
+
+static int open_model(void **state) { return (void)state, toy_open(&model, folder, 2, 512); }
+static int close_model(void **state) { return (void)state, toy_close(&model, folder); }
+
+/* All that a session has told. */
+typedef struct told {
+    char text[4096], heard[2048], failure[1024];
+    int32_t unit[2 * UNITS];
+    float pcm[2 * UNITS * 900];
+    size_t units, samples;
+    int done, forgot;
+    so_usage usage;
+} told;
+
+static void take(so_session *s, told *t)
+{
+    so_event e;
+    so_error error;
+    for (;;) {
+        CHECK_OK(so_next(s, &e, &error), error);
+        switch (e.kind) {
+        case SO_EVENT_NONE:
+            return;
+        case SO_EVENT_TEXT:
+            strcat(t->text, e.text);
+            break;
+        case SO_EVENT_HEARD:
+            snprintf(t->heard, sizeof t->heard, "%s", e.text);
+            break;
+        case SO_EVENT_UNITS:
+            for (size_t i = 0; i < e.n_units; i++) t->unit[t->units++] = e.units[i];
+            break;
+        case SO_EVENT_VOICE:
+            assert_float_equal(e.begin_s, (double)t->samples / SO_VOICE_RATE, 1e-9);
+            memcpy(t->pcm + t->samples, e.pcm, e.samples * sizeof *e.pcm);
+            t->samples += e.samples;
+            break;
+        case SO_EVENT_DONE:
+            t->done++;
+            t->usage = e.usage;
+            break;
+        case SO_EVENT_FORGOT:
+            t->forgot += atoi(e.text);
+            break;
+        case SO_EVENT_FAILED:
+            snprintf(t->failure, sizeof t->failure, "%s", e.text);
+            break;
+        }
+    }
+}
+
+/* A question of session i: words, a picture and speech in all combinations. */
+static void ask(so_session *s, int i)
+{
+    so_error error;
+    static const char *const words[] = {"where is the cat?", "what color is the star?", "hello", "the red circle"};
+    int kind = i % 4;
+    if (i & 1) {
+        uint8_t rgb[24 * 24 * 3];
+        for (size_t k = 0; k < sizeof rgb; k++) rgb[k] = (uint8_t)(k * (size_t)(7 + i) % 251);
+        CHECK_OK(so_feed_image(s, rgb, 24, 24, &error), error);
+    }
+    if (kind != 2) CHECK_OK(so_feed_text(s, words[i / 2 % 4], &error), error);
+    if (kind >= 2) {
+        static float x[16000];
+        for (int k = 0; k < 16000; k++)
+            x[k] = 0.3f * sinf((float)k * (0.05f + 0.01f * (float)i)) * sinf((float)k * 0.001f);
+        CHECK_OK(so_feed_audio(s, x, 12000 + 400 * (size_t)i, 16000, &error), error);
+    }
+    CHECK_OK(so_reply(s, SO_WANT_TEXT | SO_WANT_UNITS | (kind == 0 ? 0 : SO_WANT_VOICE), &error), error);
+}
+
+static const so_session_options plain = {.max_units = UNITS, .max_text = 40, .seed = 3};
+
+/* Sessions join a crew one after another, `gap` steps apart; each must answer as it does alone. */
+static void answers_do_not_depend_on_company(void **state)
+{
+    (void)state;
+    static told alone[MOST], beside[MOST];
+    so_error error;
+    so_session *s[MOST];
+    int made, busy;
+    memset(alone, 0, sizeof alone);
+    for (int i = 0; i < MOST; i++) {
+        CHECK_OK(so_session_open(&s[0], model, &plain, &error), error);
+        ask(s[0], i);
+        while (!alone[i].done) take(s[0], &alone[i]);
+        so_session_close(&s[0]);
+    }
+    for (int gap = 0; gap < 12; gap += 5) {
+        so_crew *crew;
+        CHECK_OK(so_crew_open(&crew, model, &(so_crew_options){.voices = gap ? 2 : MOST}, &error), error);
+        memset(beside, 0, sizeof beside);
+        int joined = 0, done = 0;
+        for (int step = 0; done < MOST; step++) {
+            assert_true(step < 20000);
+            while (joined < MOST && step >= joined * gap) {
+                int i = gap % 2 ? MOST - 1 - joined : joined;
+                CHECK_OK(so_crew_session(crew, &s[i], &plain, &error), error);
+                ask(s[i], i);
+                joined++;
+            }
+            CHECK_OK(so_crew_step(crew, &busy, &error), error);
+            CHECK_OK(so_crew_speak(crew, &made, &error), error);
+            done = 0;
+            for (int k = 0; k < joined; k++) {
+                int i = gap % 2 ? MOST - 1 - k : k;
+                take(s[i], &beside[i]);
+                done += beside[i].done;
+            }
+        }
+        for (int i = 0; i < MOST; i++) {
+            assert_string_equal(beside[i].failure, "");
+            assert_string_equal(beside[i].text, alone[i].text);
+            assert_string_equal(beside[i].heard, alone[i].heard);
+            assert_int_equal(beside[i].units, alone[i].units);
+            assert_memory_equal(beside[i].unit, alone[i].unit, alone[i].units * sizeof *alone[i].unit);
+            assert_int_equal(beside[i].samples, alone[i].samples);
+            assert_memory_equal(beside[i].pcm, alone[i].pcm, alone[i].samples * sizeof *alone[i].pcm);
+            assert_int_equal(beside[i].usage.prompt_positions, alone[i].usage.prompt_positions);
+            so_session_close(&s[i]);
+        }
+        so_crew_close(&crew);
+    }
+}
+
+/* Arrivals, stops, slow readers, barge-in and closes in any order, by a scheduler that is told by a seed. Every answer
+ * ends with one DONE, and what a session says once stopped is nothing. */
+static void chaos(uint64_t seed, int rounds)
+{
+    enum { SLOTS = 5 };
+    static told t[SLOTS];
+    so_session *s[SLOTS] = {0};
+    bool asked[SLOTS] = {0}, stopped[SLOTS] = {0};
+    size_t samples_then[SLOTS] = {0};
+    so_error error;
+    so_crew *crew;
+    so_rng rng;
+    int made, busy;
+    so_rng_init(&rng, seed, 0);
+    CHECK_OK(so_crew_open(&crew, model, &(so_crew_options){.sessions = SLOTS, .voices = 2, .prompt_rows = 16}, &error),
+             error);
+    for (int round = 0; round < rounds; round++) {
+        int i = (int)so_rng_below(&rng, SLOTS), what = (int)so_rng_below(&rng, 16);
+        if (!s[i]) {
+            CHECK_OK(so_crew_session(crew, &s[i], &plain, &error), error);
+            asked[i] = stopped[i] = false;
+        }
+        if (what == 0 && so_rng_below(&rng, 6) == 0) {
+            so_session_close(&s[i]);
+            continue;
+        }
+        if (what < 4 && !asked[i]) {
+            memset(&t[i], 0, sizeof t[i]);
+            ask(s[i], (int)so_rng_below(&rng, MOST));
+            asked[i] = true;
+            stopped[i] = false;
+        } else if (what == 4 && asked[i]) {
+            so_session_stop(s[i]);
+            take(s[i], &t[i]);
+            stopped[i] = true;
+            samples_then[i] = t[i].samples;
+        } else if (what == 5) {
+            float x[640];
+            for (int k = 0; k < 640; k++) x[k] = 0.2f * sinf((float)k * 0.1f);
+            if (asked[i]) CHECK_OK(so_feed_audio(s[i], x, 640, 16000, &error), error);
+        } else if (what == 6 && asked[i]) {
+            assert_int_equal(so_feed_text(s[i], "no", &error), SO_ERR_STATE);
+        } else if (what < 9) {
+            CHECK_OK(so_crew_speak(crew, &made, &error), error);
+        } else if (what < 14) {
+            CHECK_OK(so_crew_step(crew, &busy, &error), error);
+        } else {
+            take(s[i], &t[i]);
+        }
+        if (s[i] && asked[i] && t[i].done) {
+            assert_int_equal(t[i].done, 1);
+            assert_string_equal(t[i].failure, "");
+            assert_int_equal(t[i].usage.stopped, stopped[i] && t[i].usage.end == SO_END_STOPPED);
+            if (stopped[i]) assert_int_equal(t[i].samples, samples_then[i]);
+            asked[i] = false;
+            CHECK_OK(so_session_clear(s[i], &error), error);
+        }
+    }
+    for (int i = 0; i < SLOTS; i++) so_session_close(&s[i]);
+    so_crew_close(&crew);
+}
+
+static void any_order_of_calls(void **state)
+{
+    (void)state;
+    int runs = getenv("SO_THOROUGH") ? 60 : 2;
+    for (int i = 0; i < runs; i++) chaos((uint64_t)i + 1, 4000);
+}
+
+/* A stop ends an answer whose prompt is still being read; the session goes on. */
+static void a_prompt_can_be_stopped(void **state)
+{
+    (void)state;
+    so_crew *crew;
+    so_session *s;
+    so_error error;
+    static told t;
+    memset(&t, 0, sizeof t);
+    CHECK_OK(so_crew_open(&crew, model, &(so_crew_options){.prompt_rows = 4}, &error), error);
+    CHECK_OK(so_crew_session(crew, &s, &plain, &error), error);
+    ask(s, 3);
+    for (int i = 0; i < 4; i++) CHECK_OK(so_crew_step(crew, NULL, &error), error);
+    assert_true(s->stage < SO_BEGUN);
+    take(s, &t);
+    assert_false(t.done);
+    so_session_stop(s);
+    take(s, &t);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(t.usage.stopped, 1);
+    assert_int_equal(t.usage.end, SO_END_STOPPED);
+    assert_int_equal(t.text[0] + (int)t.units + (int)t.samples, 0);
+    CHECK_OK(so_feed_text(s, "hello", &error), error);
+    CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
+    for (int i = 0; i < 2000 && t.done < 2; i++) {
+        CHECK_OK(so_crew_step(crew, NULL, &error), error);
+        take(s, &t);
+    }
+    assert_int_equal(t.done, 2);
+    assert_true(t.text[0]);
+    so_session_close(&s);
+    so_crew_close(&crew);
+}
+
+/* What is said into an answer is the beginning of the next turn: nothing of it is lost, in a crew and without. */
+static void barge_in_keeps_its_first_words(void **state)
+{
+    (void)state;
+    static told t;
+    static float x[24000];
+    for (int k = 0; k < 24000; k++) x[k] = 0.3f * sinf((float)k * 0.07f) * sinf((float)k * 0.002f);
+    for (int way = 0; way < 2; way++) {
+        so_crew *crew = NULL;
+        so_session *s;
+        so_error error;
+        memset(&t, 0, sizeof t);
+        if (way) CHECK_OK(so_crew_open(&crew, model, NULL, &error), error);
+        if (way)
+            CHECK_OK(so_crew_session(crew, &s, &plain, &error), error);
+        else
+            CHECK_OK(so_session_open(&s, model, &plain, &error), error);
+        CHECK_OK(so_feed_text(s, "hello", &error), error);
+        CHECK_OK(so_reply(s, SO_WANT_TEXT | SO_WANT_UNITS, &error), error);
+        for (int i = 0; i < 3 && way; i++) CHECK_OK(so_crew_step(crew, NULL, &error), error);
+        CHECK_OK(so_feed_audio(s, x, 8000, 16000, &error), error);
+        assert_int_equal(so_feed_audio(s, x, 10, 8000, &error), SO_ERR_ARG); /* the rate is settled */
+        so_session_stop(s);
+        while (!t.done) take(s, &t);
+        CHECK_OK(so_feed_audio(s, x + 8000, 16000, 16000, &error), error);
+        CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
+        for (int i = 0; i < 4000 && t.done < 2; i++) {
+            if (way) CHECK_OK(so_crew_step(crew, NULL, &error), error);
+            take(s, &t);
+        }
+        assert_float_equal(t.usage.heard_s, 1.5, 1e-6);
+        so_session_close(&s);
+        so_crew_close(&crew);
+    }
+}
+
+/* A conversation far longer than its context: the oldest turns leave, the system text stays, and what is left is what a
+ * computation from nothing gives. */
+static void a_full_context_is_no_end(void **state)
+{
+    (void)state;
+    so_session *s;
+    so_error error;
+    static told t;
+    so_talk *fresh;
+    int turns = getenv("SO_THOROUGH") ? 1000 : 60;
+    for (int error_wanted = 0; error_wanted < 2; error_wanted++) {
+        so_session_options options = {.max_text = 12, .on_full = error_wanted ? SO_FULL_ERROR : SO_FULL_FORGET};
+        so_status status = SO_OK;
+        memset(&t, 0, sizeof t);
+        CHECK_OK(so_session_open(&s, model, &options, &error), error);
+        for (int i = 0; i < turns && status == SO_OK; i++) {
+            t.text[0] = 0;
+            if (i % 3 == 0 && !error_wanted) {
+                uint8_t rgb[16 * 16 * 3];
+                memset(rgb, i, sizeof rgb);
+                CHECK_OK(so_feed_image(s, rgb, 16, 16, &error), error);
+            }
+            CHECK_OK(so_feed_text(s, i % 2 ? "where is the red star?" : "and the cat on the mat?", &error), error);
+            status = so_reply(s, SO_WANT_TEXT, &error);
+            while (status == SO_OK && t.done == i) take(s, &t);
+            assert_true(s->talk->backbone.len <= 512);
+        }
+        if (error_wanted) {
+            assert_int_equal(status, SO_ERR_LIMIT);
+            assert_int_equal(t.forgot, 0);
+        } else {
+            assert_int_equal(status, SO_OK);
+            assert_true(t.forgot > turns / 2 && t.forgot < turns);
+            assert_memory_equal(&s->slots.slot[0].id, s->head.data, sizeof(int32_t));
+            for (size_t i = 0; i < s->head.n; i++) assert_int_equal(s->slots.slot[i].id, s->head.data[i]);
+            CHECK_OK(so_talk_open(&fresh, model, &s->talk->options, &error), error);
+            CHECK_OK(so_feed_text(s, "hello", &error), error);
+            CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
+            memcpy(fresh->vectors, s->talk->vectors, (size_t)(s->talk->n_vectors * 32) * sizeof(so_real));
+            fresh->n_vectors = s->talk->n_vectors;
+            CHECK_OK(so_talk_sync(fresh, s->slots.slot, s->slots.n, &error), error);
+            assert_int_equal(fresh->backbone.len, s->talk->backbone.len);
+            check_close("thought", s->talk->thought, fresh->thought, 32, 1e-4, 1e-4);
+            so_talk_close(&fresh);
+        }
+        so_session_close(&s);
+    }
+}
+
+/* What is foretold is what is taken; a crew whose memory is spent says what is missing. */
+static void memory_is_foretold(void **state)
+{
+    (void)state;
+    so_forecast f, g;
+    so_error error;
+    so_crew *crew;
+    so_session *s[3];
+    so_model *longer;
+    CHECK_OK(so_session_forecast(model, &plain, &f, &error), error);
+    assert_true(f.fixed && f.per_position && f.scratch && f.voice);
+    CHECK_OK(so_model_open(&longer, folder, &(so_model_options){.threads = 1, .context = 1024}, &error), error);
+    CHECK_OK(so_session_forecast(longer, &plain, &g, &error), error);
+    assert_int_equal(g.per_position, f.per_position);
+    assert_int_equal(g.voice, f.voice);
+    assert_true(g.fixed <= f.fixed + 8192 && f.fixed <= g.fixed + 8192); /* whole pages */
+    so_model_close(&longer);
+    size_t one = f.fixed + f.voice + 512 * f.per_position;
+    CHECK_OK(so_crew_open(&crew, model, &(so_crew_options){.memory = 2 * one}, &error), error);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(so_crew_session(crew, &s[i], &plain, &error), error);
+        size_t taken = s[i]->talk->memory.capacity + s[i]->memory.capacity + s[i]->mouth->memory.capacity;
+        assert_true(s[i]->bytes == one && taken < one && taken > one / 2);
+    }
+    assert_int_equal(so_crew_session(crew, &s[2], &plain, &error), SO_ERR_LIMIT);
+    assert_null(s[2]);
+    assert_non_null(strstr(error.text, "0 are free"));
+    so_session_close(&s[0]);
+    CHECK_OK(so_crew_session(crew, &s[2], &plain, &error), error);
+    so_session_close(&s[1]);
+    so_session_close(&s[2]);
+    so_crew_close(&crew);
+    CHECK_OK(so_crew_open(&crew, model, &(so_crew_options){.sessions = 1}, &error), error);
+    CHECK_OK(so_crew_session(crew, &s[0], &plain, &error), error);
+    assert_int_equal(so_crew_session(crew, &s[1], &plain, &error), SO_ERR_LIMIT);
+    assert_int_equal(so_crew_session(crew, &s[1], &(so_session_options){.first_units = 99}, &error), SO_ERR_LIMIT);
+    so_session_close(&s[0]);
+    assert_int_equal(so_crew_session(crew, &s[1], &(so_session_options){.first_units = 99}, &error), SO_ERR_ARG);
+    int times = getenv("SO_THOROUGH") ? 10000 : 100;
+    for (int i = 0; i < times; i++) {
+        CHECK_OK(so_crew_session(crew, &s[0], &(so_session_options){.max_units = 20, .max_text = 20}, &error), error);
+        so_session_close(&s[0]);
+    }
+    so_crew_close(&crew);
+    assert_int_equal(so_crew_open(&crew, model, &(so_crew_options){.sessions = -1}, &error), SO_ERR_ARG);
+    assert_null(crew);
+    assert_int_equal(so_crew_open(&crew, NULL, NULL, &error), SO_ERR_ARG);
+    so_crew_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_do_not_depend_on_company), cmocka_unit_test(any_order_of_calls),
+        cmocka_unit_test(a_prompt_can_be_stopped),          cmocka_unit_test(barge_in_keeps_its_first_words),
+        cmocka_unit_test(a_full_context_is_no_end),         cmocka_unit_test(memory_is_foretold)};
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}
