@@ -221,7 +221,7 @@ static so_status take_text(so_operand *o, const so_input *in, so_error *error)
 static bool is_stream(const char *argument)
 {
     struct stat st;
-    return strcmp(argument, "-") == 0 || so_descriptor_of(argument) >= 0 ||
+    return strcmp(argument, "-") == 0 || begins(argument, "data:") || so_descriptor_of(argument) >= 0 ||
            (stat(argument, &st) == 0 && !S_ISREG(st.st_mode));
 }
 

@@ -19,7 +19,7 @@ enum {
     SO_TAKES_WORDS = 1,   /* arguments that are nothing else */
     SO_TAKES_PICTURE = 2, /* PNG, JPEG, ... */
     SO_TAKES_SOUND = 4,
-    SO_TAKES_TYPED = 8, /* text that comes by standard input or a pipe, as words */
+    SO_TAKES_TYPED = 8, /* text that comes by standard input, a pipe or a data: URL, as words */
     SO_TAKES_TEXT = 16  /* text in files too, as words */
 };
 

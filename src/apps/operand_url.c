@@ -1,5 +1,5 @@
 /* URLs as arguments.
- * Source: RFC 2397 (data:), RFC 3986 (percent-encoding), RFC 4648 (base64, also of its URL alphabet).
+ * Source: RFC 2397 (data:), RFC 3986 (percent-encoding).
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "apps/operand_url.h"
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "net/base64.h"
 #include "net/fetch.h"
 
 enum { LIMIT = 256 << 20, TRIES = 3 };
@@ -20,31 +21,14 @@ bool so_url_scheme(const char *a)
     return n > 1 && isalpha((unsigned char)a[0]) && strncmp(a + n, "://", 3) == 0;
 }
 
-static int digit64(char c)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(alphabet, c == '-' ? '+' : c == '_' ? '/' : c) : NULL;
-    return at ? (int)(at - alphabet) : -1;
-}
-
-/* In place; the number of bytes, or -1. */
+/* In place, passing over blanks and line breaks; the number of bytes, or -1. */
 static long decode64(char *text)
 {
-    uint32_t bits = 0;
-    int held = 0;
-    char *out = text;
-    const char *in = text;
-    for (; *in && *in != '='; in++) {
-        if (isspace((unsigned char)*in)) continue;
-        int digit = digit64(*in);
-        if (digit < 0) return -1;
-        bits = bits << 6 | (uint32_t)digit;
-        held += 6;
-        if (held < 8) continue;
-        held -= 8;
-        *out++ = (char)(bits >> held & 255);
-    }
-    return in[strspn(in, "= \r\n")] || held == 6 ? -1 : (long)(out - text);
+    so_base64 state = {0};
+    size_t n = 0, wrote;
+    for (const char *in = text; *in; in++)
+        if (!isspace((unsigned char)*in)) text[n++] = *in;
+    return so_base64_feed(&state, text, n, text, &wrote) && so_base64_end(&state) ? (long)wrote : -1;
 }
 
 static int hex(char c)
