@@ -14,7 +14,7 @@ enum { LIST_MOST = 16 };
 
 typedef struct setting {
     so_setting model;
-    const char *host, *listen, *hosts, *cors, *name, *key, *key_file, *tls_chain, *tls_key, *tls_folder, *log;
+    const char *host, *listen, *wyoming, *hosts, *cors, *name, *key, *key_file, *tls_chain, *tls_key, *tls_folder, *log;
     int64_t port, sessions, waiting, voices, connections, per_address;
     double drain;
     bool no_key, query_key, tls_self, quiet;
@@ -94,6 +94,7 @@ static so_status serve(setting *s, so_error *error)
                                  .context = &s->model,
                                  .model_name = s->name,
                                  .listen = listen,
+                                 .wyoming = s->wyoming,
                                  .hosts = hosts,
                                  .origins = origins,
                                  .key = s->key,
@@ -134,6 +135,8 @@ static int run_serve(int argc, char **argv)
         {"port", SO_OPTION_INT, &s.port, "N", "0: any that is free", 0, 65535},
         {"listen", SO_OPTION_TEXT, &s.listen, "LIST",
          "in place of host and port: HOST:PORT, [HOST]:PORT, unix:PATH, ..."},
+        {"wyoming", SO_OPTION_TEXT, &s.wyoming, "ADDRESS",
+         "also speak Wyoming there (127.0.0.1:10300), for Home Assistant"},
         {"allow-host", SO_OPTION_TEXT, &s.hosts, "LIST",
          "names that requests may be for, besides localhost and numbers; *: any"},
         {"cors", SO_OPTION_TEXT, &s.cors, "LIST", "origins of other pages that may ask (https://example.org); *: any"},

@@ -92,6 +92,7 @@ struct so_server {
     so_poll *loop;
     so_port *port;
     so_web_host *host;
+    so_protocol wyoming;
     so_desk *desk;
     so_chores *chores;
     so_tls_context *tls;
@@ -102,7 +103,8 @@ struct so_server {
     double started;
     time_t started_at;
     bool draining, ready_told;
-    char https[128]; /* this server's address with TLS; "": none */
+    double alive_told; /* to a service manager */
+    char https[128];   /* this server's address with TLS; "": none */
     so_counts counts;
     so_times queue, first_text, first_audio, request;
     so_live *lives;
@@ -115,7 +117,12 @@ so_status so_server_tls(so_server *server, so_error *error);
 /* Listens at all addresses and tells people where. */
 so_status so_server_listen(so_server *server, so_error *error);
 
-/* ---- ask.c */
+/* ---- wyoming.c */
+void so_wyoming_protocol(so_server *server, so_protocol *protocol);
+/* The connection closes after what it is doing. */
+void so_wyoming_wind_down(so_conn *conn);
+
+/* ---- serve_ask.c */
 void so_ask_fault(so_ask *ask, const so_fault *fault);
 void so_ask_error(so_ask *ask, int status, const char *code, const char *param, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

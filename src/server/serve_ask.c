@@ -183,7 +183,10 @@ void so_ask_work(so_ask *ask, void (*work)(void *own), void (*done)(so_ask *ask)
 void so_ask_release(so_ask *ask)
 {
     if (ask->working || ask->web) return;
-    if (ask->seat) so_desk_leave(ask->server->desk, ask->seat);
+    if (ask->seat) {
+        so_server_hear(ask->server, ask->seat, NULL, NULL); /* what was told already finds nobody */
+        so_desk_leave(ask->server->desk, ask->seat);
+    }
     if (ask->own && ask->free) ask->free(ask->own);
     so_bytes_clear(&ask->body);
     free(ask->type);

@@ -1,6 +1,7 @@
 /* Where the server listens, with which keys and certificates, and what people are told about it.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/inside.h"
+#include "server/service.h"
 
 enum { NAMES_MOST = 64 };
 
@@ -94,9 +96,13 @@ static so_status split(const char *text, char host[256], int *port, so_error *er
 
 static bool everywhere(const char *host) { return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0; }
 
-static so_status check_public(const so_server *s, const char *host, so_error *error)
+/* Wyoming knows no keys. */
+static so_status check_public(const so_server *s, const char *host, const char *kind, so_error *error)
 {
-    if (so_address_local(host) || s->keys.n || s->options->no_key) return SO_OK;
+    if (so_address_local(host) || (s->keys.n && !kind) || s->options->no_key) return SO_OK;
+    if (kind)
+        return so_fail(error, SO_ERR_ARG, "%s can be reached from other machines, and %s knows no keys: say --no-key",
+                       host, kind);
     return so_fail(error, SO_ERR_ARG,
                    "%s can be reached from other machines: give --api-key or --api-key-file, or say --no-key", host);
 }
@@ -111,23 +117,41 @@ static void tell_address(so_server *s, const char *host, int port)
     if (s->options->say) fprintf(s->options->say, "%s://%s\n", s->tls ? "https" : "http", place);
 }
 
+/* Listens at one address with a protocol; `kind` NULL: HTTP. */
+static so_status listen_at(so_server *s, const char *text, const char *kind, const so_protocol *protocol,
+                           so_error *error)
+{
+    char host[256];
+    int fd = -1, port = 0;
+    FILE *say = s->options->say;
+    if (strncmp(text, "unix:", 5) == 0) {
+        SO_TRY(so_listen_unix(text + 5, 0600, &fd, error));
+        if (say) fprintf(say, "%s%s%s\n", kind ? kind : "", kind ? " at " : "", text);
+        return so_port_listen(s->port, fd, protocol, error);
+    }
+    SO_TRY(split(text, host, &port, error));
+    SO_TRY(check_public(s, host, kind, error));
+    SO_TRY(so_listen_tcp(host, port, &fd, &port, error));
+    if (kind && say)
+        fprintf(say, "%s at tcp://%s:%d\n", kind, everywhere(host) ? "127.0.0.1" : host, port);
+    else
+        tell_address(s, host, port);
+    return so_port_listen(s->port, fd, protocol, error);
+}
+
 so_status so_server_listen(so_server *s, so_error *error)
 {
-    for (int i = 0; s->options->listen[i]; i++) {
-        const char *text = s->options->listen[i];
-        char host[256];
-        int fd = -1, port = 0;
-        if (strncmp(text, "unix:", 5) == 0) {
-            SO_TRY(so_listen_unix(text + 5, 0600, &fd, error));
-            if (s->options->say) fprintf(s->options->say, "%s\n", text);
-        } else {
-            SO_TRY(split(text, host, &port, error));
-            SO_TRY(check_public(s, host, error));
-            SO_TRY(so_listen_tcp(host, port, &fd, &port, error));
-            tell_address(s, host, port);
-        }
-        SO_TRY(so_port_listen(s->port, fd, so_web_protocol(s->host), error));
+    if (s->options->wyoming) {
+        so_wyoming_protocol(s, &s->wyoming);
+        SO_TRY(listen_at(s, s->options->wyoming, "Wyoming", &s->wyoming, error));
     }
+    int fd[SO_SERVICE_SOCKETS], n = so_service_sockets(fd);
+    for (int i = 0; i < n; i++) { /* opened by a service manager, in place of all addresses */
+        fcntl(fd[i], F_SETFL, fcntl(fd[i], F_GETFL) | O_NONBLOCK);
+        SO_TRY(so_port_listen(s->port, fd[i], so_web_protocol(s->host), error));
+    }
+    for (int i = 0; n == 0 && s->options->listen[i]; i++)
+        SO_TRY(listen_at(s, s->options->listen[i], NULL, so_web_protocol(s->host), error));
     if (s->options->say) fflush(s->options->say);
     return SO_OK;
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "server/server.h"
 
+#include <math.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "server/assets.h"
 #include "server/inside.h"
 #include "server/keeper.h"
+#include "server/service.h"
 
 static const so_route routes[] = {
     {"GET", "/health", so_answer_health, .open = true},
@@ -311,7 +313,8 @@ static void hear(so_server *s)
     for (so_told *t = so_desk_hear(s->desk), *next; t; t = next) {
         next = t->next;
         uint32_t slot = (uint32_t)t->seat;
-        if (slot < s->hearers && s->hearer[slot].seat == t->seat) s->hearer[slot].told(s->hearer[slot].context, t);
+        if (slot < s->hearers && s->hearer[slot].seat == t->seat && s->hearer[slot].told)
+            s->hearer[slot].told(s->hearer[slot].context, t);
         so_told_free(t);
     }
     so_chores_collect(s->chores);
@@ -319,8 +322,29 @@ static void hear(so_server *s)
 
 static void wind_down(void *context, so_conn *conn)
 {
-    (void)context;
-    so_web_wind_down(so_web_of(conn));
+    so_server *s = context;
+    if (conn->protocol == &s->wyoming)
+        so_wyoming_wind_down(conn);
+    else
+        so_web_wind_down(so_web_of(conn));
+}
+
+/* What a service manager hears: that the server is ready, and that it lives. Gives the seconds until it wants the next.
+ */
+static double tell_manager(so_server *s)
+{
+    int every = so_service_watchdog();
+    double now = so_poll_now();
+    if (!s->ready_told && so_desk_about(s->desk, NULL, NULL, NULL) == SO_DESK_READY) {
+        s->ready_told = true;
+        so_service_tell("READY=1\nSTATUS=serving");
+    }
+    if (every <= 0) return 3600;
+    if (now - s->alive_told >= every / 1000.0) {
+        so_service_tell("WATCHDOG=1");
+        s->alive_told = now;
+    }
+    return s->alive_told + every / 1000.0 - now;
 }
 
 /* Turns until `stop`, then until nothing is asked any more or time is up. */
@@ -333,6 +357,7 @@ static so_status turn(so_server *s, volatile sig_atomic_t *stop, so_error *error
         hear(s);
         if (*stop && !s->draining) {
             s->draining = true;
+            so_service_tell("STOPPING=1");
             until = so_poll_now() + drain;
             so_port_deaf(s->port);
             so_port_each(s->port, wind_down, s);
@@ -343,7 +368,8 @@ static so_status turn(so_server *s, volatile sig_atomic_t *stop, so_error *error
         if (so_desk_about(s->desk, NULL, &why, NULL) == SO_DESK_FAILED)
             return so_fail(error, why.status, "%s", why.text);
         so_live_tick(s);
-        double most = s->lives ? 0.1 : 0.25; /* a signal that came just before is seen after this */
+        double most =
+            fmin(tell_manager(s), s->lives ? 0.1 : 0.25); /* a signal that came just before is seen after this */
         if (wait < 0 || wait > most) wait = most;
         SO_TRY(so_poll_turn(s->loop, wait, error));
     }

@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 raw websocket openai openai_2 realtime node
+[ $# -gt 0 ] || set -- h11 raw websocket manager openai openai_2 realtime node wyoming
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not
@@ -42,10 +42,16 @@ plain() {
 }
 raw() { plain server_raw.py; }
 websocket() { plain websocket_raw.py; }
+manager() { plain manager.py; }
 
 realtime() {
     wants 'openai==3.57.0' 'websockets==15.0.1' || return 77
     PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/realtime_client.py "$build/stream-omni" . >&2
+}
+
+wyoming() {
+    wants wyoming==1.10.2 || return 77
+    PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/wyoming_client.py "$build/stream-omni" . >&2
 }
 
 node() {
