@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 #include "formats/onnx_tokenizer.h"
 
 enum { PATH = 4096 };
@@ -128,6 +129,8 @@ so_status so_codec_sizes(so_codec *codec, const json_t *json, so_error *error)
 static so_status read_sizes(so_codec *codec, so_error *error)
 {
     json_error_t where;
+    if (codec->config && so_refuse_strange_text(codec->config, strlen(codec->config), error) != SO_OK)
+        return so_fail_in(error, "the codec's config.json");
     json_t *json = codec->config ? json_loads(codec->config, 0, &where) : NULL;
     if (codec->config && !json)
         return so_fail(error, SO_ERR_FORMAT, "the codec's config.json, line %d: %s", where.line, where.text);

@@ -183,14 +183,17 @@ static so_status note_shards(so_source *s, const char *folder, so_error *error)
     if (!there(path, folder, "model.safetensors.index.json")) return SO_OK;
     SO_TRY(note_file(s, path, error));
     json_t *index = json_load_file(path, 0, NULL), *map = json_object_get(index, "weight_map"), *value;
-    const char *tensor, *last = "";
+    const char *tensor;
+    so_names noted = {0};
     so_status status = SO_OK;
     json_object_foreach(map, tensor, value)
     {
         const char *shard = json_string_value(value);
-        if (status != SO_OK || !shard || strcmp(shard, last) == 0) continue;
-        if (there(path, folder, last = shard)) status = note_file(s, path, error);
+        if (status != SO_OK || !shard || so_names_find(&noted, so_span_of(shard)) >= 0) continue;
+        status = so_names_add(&noted, so_span_of(shard), error);
+        if (status == SO_OK && there(path, folder, shard)) status = note_file(s, path, error);
     }
+    so_names_clear(&noted);
     json_decref(index);
     return status;
 }

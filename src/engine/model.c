@@ -48,10 +48,14 @@ static so_status read_setup(so_model *model, const char *folder, so_error *error
     size_t size;
     so_status status;
     snprintf(path, sizeof path, "%s/config.json", folder);
+    if (access(path, F_OK) != 0)
+        return so_fail(error, SO_ERR_MISSING,
+                       "'%s' has no config.json, which says what a model is (part of every published model)", folder);
     SO_TRY_GO(so_file_read(path, CONFIG_MAX, &config, &size, error));
     if (beside(path, folder, "generation_config.json")[0])
         SO_TRY_GO(so_file_read(path, CONFIG_MAX, &generation, &size, error));
-    SO_TRY_GO(so_setup_parse(&model->setup, config, generation, error));
+    status = so_setup_parse(&model->setup, config, generation, error);
+    if (status != SO_OK) so_fail_in(error, "'%.300s'", folder);
 done:
     free(config);
     free(generation);

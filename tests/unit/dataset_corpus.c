@@ -271,6 +271,15 @@ static void broken_files_are_named(void **state)
         assert_non_null(strstr(error.text, "line 2"));
         assert_int_equal(corpus.count, 0);
     }
+    static const char *const strange[][2] = {{"\xef\xbb\xbf{\"text\": \"fine\"}", "a byte order mark"},
+                                             {"<html></html>", "an HTML page"},
+                                             {"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"}};
+    for (int i = 0; i < 6; i++) {
+        const char *file = in_root(i % 2 ? "strange.json" : "strange.jsonl"), *text = strange[i / 2][0];
+        CHECK_OK(so_file_write(file, text, strlen(text), &error), error);
+        assert_int_equal(so_tabletop_open(&corpus, file, &error), SO_ERR_FORMAT);
+        assert_non_null(strstr(error.text, strange[i / 2][1]));
+    }
     static const char llava[] = "[{\"id\": \"a\", \"conversations\": [{\"from\": \"human\"}, {\"from\": \"gpt\"}]}]";
     CHECK_OK(so_file_write(in_root("broken.json"), llava, sizeof llava - 1, &error), error);
     assert_int_equal(so_tabletop_open(&corpus, in_root("broken.json"), &error), SO_ERR_FORMAT);

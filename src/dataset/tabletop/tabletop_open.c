@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/guess.h"
 #include "base/own.h"
 #include "dataset/tabletop/tabletop_corpus.h"
 
@@ -171,7 +172,8 @@ static so_status read_lines(so_tabletop_corpus *corpus, const char *path, const 
     size_t size;
     int64_t line = 1;
     SO_TRY(so_file_read(path, LARGEST, &data, &size, error));
-    so_status status = SO_OK;
+    so_status status = size ? so_refuse_strange_text(data, size, error) : SO_OK;
+    if (status != SO_OK) so_fail_in(error, "'%s'", path);
     for (const char *at = data, *end = data + size; at < end && status == SO_OK; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
@@ -213,9 +215,10 @@ static so_status read_conversations(so_tabletop_corpus *corpus, const char *path
     size_t size;
     json_error_t why;
     SO_TRY(so_file_read(path, LARGEST, &data, &size, error));
-    json_t *list = json_loadb(data, size, 0, &why);
+    so_status status = so_refuse_strange_text(data, size, error);
+    json_t *list = status == SO_OK ? json_loadb(data, size, 0, &why) : NULL;
     free(data);
-    so_status status = SO_OK;
+    if (status != SO_OK) return so_fail_in(error, "'%s'", path);
     if (!json_is_array(list)) status = so_fail(error, SO_ERR_FORMAT, "'%s' is not a JSON array: %s", path, why.text);
     for (size_t i = 0; i < json_array_size(list) && status == SO_OK; i++) {
         status = read_conversation(corpus, json_array_get(list, i), folder, error);
