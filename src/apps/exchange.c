@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -31,11 +32,32 @@ so_status so_output_settle(const char **path, so_error *error)
     return SO_OK;
 }
 
+/* Whether a path means a descriptor, a pipe, a device: nothing that can be tried without being used. */
+static bool is_through(const char *path)
+{
+    struct stat st;
+    return so_descriptor_of(path) >= 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+}
+
+so_status so_output_check(const char *path, so_error *error)
+{
+    so_writer writer;
+    if (!path || is_through(path)) return SO_OK;
+    SO_TRY(so_writer_open(&writer, path, error));
+    so_writer_drop(&writer);
+    return SO_OK;
+}
+
 so_status so_outputs_settle(so_outputs *out, so_error *error)
 {
     so_audio_format format;
+    bool one = out->wav && out->alignment && strcmp(out->wav, out->alignment) == 0;
+    if (one && strcmp(out->wav, "-") != 0 && !is_through(out->wav))
+        return so_fail(error, SO_ERR_ARG, "%s: named for the speech and for the drawing", out->wav);
     SO_TRY(so_output_settle(&out->wav, error));
     SO_TRY(so_output_settle(&out->alignment, error));
+    SO_TRY(so_output_check(out->wav, error));
+    SO_TRY(so_output_check(out->alignment, error));
     return out->wav ? so_sound_writer_form(out->wav, SO_VOICE_RATE, &format, error) : SO_OK;
 }
 

@@ -28,6 +28,10 @@ so_status so_outputs_settle(so_outputs *out, so_error *error);
 /* The same for one name of a file of any kind; *path is replaced. */
 so_status so_output_settle(const char **path, so_error *error);
 
+/* Fails where `path` (may be NULL) cannot be written: before hours of work, not after. Touches nothing that is there.
+ */
+so_status so_output_check(const char *path, so_error *error);
+
 /* Opens the model and has one turn with it: `given` and its reply or, with `say`, those words spoken. Tells errors;
  * gives the exit status. */
 int so_exchange(const so_setting *setting, const so_given *given, const char *say, const so_outputs *out, bool voice);

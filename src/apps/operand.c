@@ -30,6 +30,8 @@ static const char *const others[] = {"gguf", "safetensors", "pt",  "pth", "onnx"
                                      "txt",  "md",          "csv", "tsv", "html", "htm", "pdf",  "doc",  "docx",
                                      "odt",  "rtf",         "zip", "tar", "gz",   "xz",  "7z",   "rar",  NULL};
 
+enum { MOST_OF_DEVICE = 64 << 20 }; /* some never end */
+
 double so_operand_wait = 10;
 int64_t so_operand_channel;
 double so_operand_seconds;
@@ -76,6 +78,8 @@ so_status so_operand_bytes(so_input *input, const char *argument, so_error *erro
     bool own = strcmp(argument, "-") == 0 || so_descriptor_of(argument) == 0;
     if (own && typed) return so_fail(error, SO_ERR_ARG, "standard input can be read once, and is named twice");
     typed |= own;
+    struct stat st;
+    if (stat(argument, &st) == 0 && S_ISCHR(st.st_mode)) options.limit = MOST_OF_DEVICE;
     return so_input_open(input, argument, &options, error);
 }
 

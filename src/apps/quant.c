@@ -1,5 +1,6 @@
 /* What types cost, and the verb calibrate: what columns of matrices matter.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "apps/exchange.h"
 #include "apps/verbs.h"
 #include "so.h"
 #include "so_eval.h"
@@ -31,7 +32,8 @@ int so_quant_run(so_quant_options *options, bool as_json)
     options->turns.stop = &so_cli_stop;
     options->note = note;
     so_bar_start(&bar, "comparing", "turns");
-    so_status status = so_eval_quant(options, as_json ? NULL : &text, as_json ? &json : NULL, &error);
+    so_status status = so_output_check(options->keep, &error);
+    if (status == SO_OK) status = so_eval_quant(options, as_json ? NULL : &text, as_json ? &json : NULL, &error);
     so_bar_end(&bar);
     if (status == SO_OK) printf("%s%s", as_json ? json : text, as_json ? "\n" : "");
     so_free(text);
@@ -66,7 +68,8 @@ static int run(int argc, char **argv)
     turns.context = &bar;
     turns.stop = &so_cli_stop;
     so_bar_start(&bar, "calibrating", "turns");
-    so_status s = so_calibrate(&turns, out, &matrices, &least, &error);
+    so_status s = so_output_check(out, &error);
+    if (s == SO_OK) s = so_calibrate(&turns, out, &matrices, &least, &error);
     so_bar_end(&bar);
     if (s == SO_OK)
         printf("%s: %lld matrices, each met by %lld rows or more\n", out, (long long)matrices, (long long)least);

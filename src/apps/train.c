@@ -43,6 +43,7 @@ static int report(const char *folder, const char *html, const so_setting *settin
     so_sample_list samples = {0};
     const char *told = html;
     so_status status = so_output_settle(&html, &error);
+    if (status == SO_OK) status = so_output_check(html, &error);
     if (status == SO_OK && setting->model) status = so_samples_make(&samples, setting, n, seed, &error);
     if (status == SO_OK) status = so_train_report_with(folder, html, samples.part, samples.n, &error);
     so_samples_clear(&samples);
@@ -130,6 +131,7 @@ static int run(int argc, char **argv)
     if (parts && n <= 2) return list(n == 2 ? argv[1] : NULL);
     if (n != 2) return so_cli_usage(&so_verb_train, "expected one working folder, found %d", n - 1);
     recipe.folder = argv[1];
+    so_cli_grace(0.95); /* a step ends and a checkpoint is written; else the last one stands */
     recipe.bf16 = bf16;
     recipe.threads = (int)threads;
     recipe.seed = (uint64_t)seed;

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "apps/recording.h"
 #include "apps/operand.h"
+#include "apps/recording.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"
 #include "base/plain.h"

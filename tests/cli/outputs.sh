@@ -61,5 +61,11 @@ say --wav /dev/full >/dev/null
 echo "rc $?"
 "$SO" convert "$ROOT/models/tabletop.gguf" -o /dev/full --threads 1 2>&1 | tail -1
 "$SO" export "$ROOT/models/tabletop.gguf" --as llama --threads 1 -o - 2>/dev/null | head -c 4; echo
+echo "== known before the work"
+for what in "ask Hello. --wav there/none/a.wav" "ask Hello. --alignment there/none/a.png" "speak Hello. --wav a.flac --alignment a.flac" \
+    "train report there none/r.html --model nowhere.gguf" "calibrate nowhere.gguf --output none/i" "eval tabletop there --details none/d"; do
+    # shellcheck disable=SC2086
+    "$SO" $what
+done
 ls -A | grep -c tmp
 exit 0
