@@ -77,12 +77,14 @@ static so_tensor *context_mask(so_pass *pass, const so_cam_dense *d, so_tensor *
     return so_take_rows(pass, so_apply(pass, SO_SIGMOID, context), T, index);
 }
 
-static so_tensor *dense(so_pass *pass, const so_cam *net, const so_cam_dense *d, so_tensor *x, int64_t dilation)
+static so_tensor *dense(so_pass *pass, const so_cam *net, int block, int64_t i, so_tensor *x)
 {
+    const so_cam_dense *d = &net->dense[block][i];
     so_tensor *h = so_conv1d(pass, norm_relu(pass, &d->norm1, x), d->linear, NULL, so_conv_same(1, 1));
     h = norm_relu(pass, &d->norm2, h);
-    so_tensor *local = so_conv1d(pass, h, d->local, NULL, so_conv_same(3, dilation));
+    so_tensor *local = so_conv1d(pass, h, d->local, NULL, so_conv_same(3, net->config.dilation[block]));
     so_tensor *grown = so_mul(pass, local, context_mask(pass, d, h, net->config.segment));
+    so_label(pass, grown, "cam.block.%d.layer.%lld", block, (long long)i);
     return so_join_cols(pass, 2, (so_tensor *[]){x, grown});
 }
 
@@ -90,13 +92,14 @@ so_tensor *so_cam_vector(so_pass *pass, const so_cam *net, so_tensor *features)
 {
     so_tensor *x = so_cam_head(pass, net, features);
     x = norm_relu(pass, &net->tdnn_norm, so_conv1d(pass, x, net->tdnn, NULL, (so_conv1){2, 2, 1, -1}));
+    so_label(pass, x, "cam.tdnn");
     for (int b = 0; b < SO_CAM_BLOCKS; b++) {
-        for (int64_t i = 0; i < net->config.layers[b]; i++)
-            x = dense(pass, net, &net->dense[b][i], x, net->config.dilation[b]);
+        for (int64_t i = 0; i < net->config.layers[b]; i++) x = dense(pass, net, b, i, x);
         x = so_conv1d(pass, norm_relu(pass, &net->transit[b].norm, x), net->transit[b].linear, NULL,
                       so_conv_same(1, 1));
     }
     x = so_column_stats(pass, norm_relu(pass, &net->stats_norm, x));
+    so_label(pass, x, "cam.stats");
     return norm(pass, &net->out_norm, so_conv1d(pass, x, net->out, NULL, so_conv_same(1, 1)));
 }
 

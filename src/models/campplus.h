@@ -54,7 +54,8 @@ so_cam_config so_cam_published(void);
 so_status so_cam_bind(so_cam *net, const so_cam_config *config, const char *prefix, so_binder *binder, so_error *error);
 /* features[T, mels] -> after the head [T, head mels/8], channel-major as published. */
 so_tensor *so_cam_head(so_pass *pass, const so_cam *net, so_tensor *features);
-/* features[T, mels], T >= 3 -> [1, vector]. */
+/* features[T, mels], T >= 3 -> [1, vector]. Names for a watcher: "cam.tdnn", "cam.block.B.layer.I" (what a layer adds),
+ * "cam.stats". */
 so_tensor *so_cam_vector(so_pass *pass, const so_cam *net, so_tensor *features);
 
 #endif

@@ -68,7 +68,9 @@ so_flow_config so_flow_published(void);
 so_status so_flow_bind(so_flow *net, const so_flow_config *config, const char *prefix, so_binder *binder,
                        so_error *error);
 
-/* ---- units to mel, stage by stage; every stage may be called alone */
+/* ---- units to mel, stage by stage; every stage may be called alone. Names for a watcher: "flow.embedded",
+ * "flow.layer.I" (its output), "flow.projected"; of the U-Net "unet.time", and of its stages S "down.0", "down.1",
+ * "mid", "mid.last", "up.0", "up.1": "unet.S.resnet", "unet.S.block.I", "unet.S.out"; "unet.final". */
 
 /* Frames for N units: int(N / unit_rate * rate / hop) in double. */
 int64_t so_flow_frames(const so_flow_config *config, int64_t N);

@@ -117,14 +117,20 @@ so_tensor *so_flow_encoder(so_pass *pass, const so_flow *net, int64_t B, int64_t
     x = so_linear(pass, so_reshape(pass, x, 3, (int64_t[]){B, N, c->width}), net->in_w, net->in_b);
     x = so_scale(pass, so_layer_norm(pass, x, net->in_norm_w, net->in_norm_b, SO_FLOW_NORM_EPS),
                  (so_real)sqrt((double)c->width));
+    so_label(pass, x, "flow.embedded");
     so_tensor *positions = so_relative_positions(pass, N, c->width);
-    for (int64_t i = 0; i < c->layers; i++) x = encoder_layer(pass, net, &net->layer[i], x, positions, key_bias);
+    for (int64_t i = 0; i < c->layers; i++) {
+        x = encoder_layer(pass, net, &net->layer[i], x, positions, key_bias);
+        so_label(pass, x, "flow.layer.%lld", (long long)i);
+    }
     return so_layer_norm(pass, x, net->after_w, net->after_b, SO_FLOW_NORM_EPS);
 }
 
 so_tensor *so_flow_project(so_pass *pass, const so_flow *net, so_tensor *h)
 {
-    return so_linear(pass, h, net->proj_w, net->proj_b);
+    so_tensor *y = so_linear(pass, h, net->proj_w, net->proj_b);
+    so_label(pass, y, "flow.projected");
+    return y;
 }
 
 so_tensor *so_flow_smooth(so_pass *pass, const so_flow *net, so_tensor *x)

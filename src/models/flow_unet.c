@@ -119,11 +119,16 @@ static so_tensor *attention(so_pass *pass, const so_flow *net, const so_flow_att
     return so_keep(pass, mark, so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b)));
 }
 
-static so_tensor *stage(so_pass *pass, const so_flow *net, const so_flow_stage *st, const sight *s, so_tensor *x,
-                        so_tensor *mish_time)
+/* One stage, "down.0" or the like for who watches. */
+static so_tensor *stage(so_pass *pass, const so_flow *net, const so_flow_stage *st, const char *name, const sight *s,
+                        so_tensor *x, so_tensor *mish_time)
 {
     x = resnet(pass, &st->resnet, s, x, mish_time);
-    for (int64_t i = 0; i < net->config.est_blocks; i++) x = attention(pass, net, &st->attention[i], s, x);
+    so_label(pass, x, "unet.%s.resnet", name);
+    for (int64_t i = 0; i < net->config.est_blocks; i++) {
+        x = attention(pass, net, &st->attention[i], s, x);
+        so_label(pass, x, "unet.%s.block.%lld", name, (long long)i);
+    }
     return x;
 }
 
@@ -142,7 +147,9 @@ static so_tensor *time_embedding(so_pass *pass, const so_flow *net, int64_t B, c
             so_data(x)[b * 2 * half + half + k] = (so_real)cos(angle);
         }
     x = so_apply(pass, SO_SILU, so_linear(pass, x, net->time1_w, net->time1_b));
-    return so_apply(pass, SO_MISH, so_linear(pass, x, net->time2_w, net->time2_b));
+    x = so_linear(pass, x, net->time2_w, net->time2_b);
+    so_label(pass, x, "unet.time");
+    return so_apply(pass, SO_MISH, x);
 }
 
 static bool sight_of(so_pass *pass, sight *s, int64_t B, int64_t T, const so_real *mask, bool add)
@@ -209,18 +216,24 @@ so_tensor *so_flow_velocity(so_pass *pass, const so_flow *net, so_tensor *x, con
     so_tensor *time = time_embedding(pass, net, full.B, ask->t), *skip0, *skip1;
     so_conv1 down = {2, 1, 1, -1}, same = so_conv_same(3, 1);
     x = question(pass, x, ask);
-    skip0 = stage(pass, net, &net->down[0], &full, x, time);
+    skip0 = stage(pass, net, &net->down[0], "down.0", &full, x, time);
     x = so_conv1d(pass, masked(pass, &full, skip0), net->down[0].change_w, net->down[0].change_b, down);
-    skip1 = stage(pass, net, &net->down[1], &half, x, time);
+    so_label(pass, x, "unet.down.0.out");
+    skip1 = stage(pass, net, &net->down[1], "down.1", &half, x, time);
     x = so_conv1d(pass, masked(pass, &half, skip1), net->down[1].change_w, net->down[1].change_b, same);
-    for (int64_t i = 0; i < net->config.mid; i++) x = stage(pass, net, &net->mid[i], &half, x, time);
-    x = stage(pass, net, &net->up[0], &half, so_join_cols(pass, 2, (so_tensor *[]){x, skip1}), time);
+    so_label(pass, x, "unet.down.1.out");
+    for (int64_t i = 0; i < net->config.mid; i++)
+        x = stage(pass, net, &net->mid[i], i + 1 < net->config.mid ? "mid" : "mid.last", &half, x, time);
+    x = stage(pass, net, &net->up[0], "up.0", &half, so_join_cols(pass, 2, (so_tensor *[]){x, skip1}), time);
     x = so_conv_transpose1d(pass, masked(pass, &half, x), net->up[0].change_w, net->up[0].change_b, 2, 1);
     x = crop(pass, x, full.T);
-    x = stage(pass, net, &net->up[1], &full, so_join_cols(pass, 2, (so_tensor *[]){x, skip0}), time);
+    so_label(pass, x, "unet.up.0.out");
+    x = stage(pass, net, &net->up[1], "up.1", &full, so_join_cols(pass, 2, (so_tensor *[]){x, skip0}), time);
     x = so_conv1d(pass, masked(pass, &full, x), net->up[1].change_w, net->up[1].change_b, same);
+    so_label(pass, x, "unet.up.1.out");
     x = conv_norm_mish(pass, masked(pass, &full, x), net->final_conv_w, net->final_conv_b, net->final_norm_w,
                        net->final_norm_b);
+    so_label(pass, x, "unet.final");
     x = so_conv1d(pass, masked(pass, &full, x), net->final_w, net->final_b, so_conv_same(1, 1));
     return masked(pass, &full, x);
 }

@@ -127,11 +127,15 @@ static so_tensor *reflect_left(so_pass *pass, so_tensor *x)
 }
 
 /* What the source adds at a stage whose frames are `rate` times coarser than the spectrum's. */
-static so_tensor *source_branch(so_pass *pass, const so_hift *net, const so_hift_stage *s, so_tensor *S, int64_t rate)
+static so_tensor *source_branch(so_pass *pass, const so_hift *net, int64_t i, so_tensor *S, int64_t rate)
 {
+    const so_hift_stage *s = &net->stage[i];
     so_conv1 down = {rate, rate / 2, 1, -1};
     so_tensor *x = so_conv1d(pass, S, s->source_w, s->source_b, rate > 1 ? down : so_conv_same(1, 1));
-    return resblock(pass, net, &s->source, x);
+    so_label(pass, x, "hift.source.%lld.down", (long long)i);
+    x = resblock(pass, net, &s->source, x);
+    so_label(pass, x, "hift.source.%lld", (long long)i);
+    return x;
 }
 
 static so_tensor *stage(so_pass *pass, const so_hift *net, int64_t i, so_tensor *x, so_tensor *S, int64_t coarser)
@@ -142,14 +146,19 @@ static so_tensor *stage(so_pass *pass, const so_hift *net, int64_t i, so_tensor 
     x = so_apply(pass, SO_LRELU_0_1, x);
     x = so_conv_transpose1d(pass, x, weight(pass, &s->up), s->up.bias, c->up_rate[i],
                             (c->up_kernel[i] - c->up_rate[i]) / 2);
+    so_label(pass, x, "hift.up.%lld", (long long)i);
     if (i == c->stages - 1) x = reflect_left(pass, x);
-    x = so_add(pass, x, source_branch(pass, net, s, S, coarser));
+    so_label(pass, x, "hift.up.%lld.padded", (long long)i);
+    x = so_add(pass, x, source_branch(pass, net, i, S, coarser));
     so_tensor *sum = NULL;
     for (int k = 0; k < SO_HIFT_KERNELS; k++) {
         so_tensor *y = resblock(pass, net, &s->block[k], x);
+        so_label(pass, y, "hift.block.%lld.%d", (long long)i, k);
         sum = k ? so_residual(pass, sum, y) : y;
     }
-    return so_keep(pass, mark, so_scale(pass, sum, (so_real)1 / SO_HIFT_KERNELS));
+    x = so_keep(pass, mark, so_scale(pass, sum, (so_real)1 / SO_HIFT_KERNELS));
+    so_label(pass, x, "hift.stage.%lld", (long long)i);
+    return x;
 }
 
 static so_frames small_frames(so_pass *pass, const so_hift_config *c)
@@ -167,6 +176,7 @@ so_tensor *so_hift_spectrum(so_pass *pass, const so_hift *net, so_tensor *mel, s
     so_frames frames = small_frames(pass, c);
     so_tensor *S = so_stft(pass, source, &frames);
     so_tensor *x = conv(pass, &net->pre, mel, 7, 1);
+    so_label(pass, x, "hift.pre");
     int64_t coarser = so_hift_samples(c) / c->hop;
     for (int64_t i = 0; i < c->stages; i++) {
         coarser /= c->up_rate[i];

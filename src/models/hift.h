@@ -82,7 +82,9 @@ void so_hift_harmonics(const so_hift_config *config, int64_t T, const so_real *f
                        const so_real *noise, so_hift_phase *phase, so_real *out);
 /* harmonics[B, L, H] (a constant) -> source [B, L]. */
 so_tensor *so_hift_source(so_pass *pass, const so_hift *net, so_tensor *harmonics);
-/* mel[B, T, M], source[B, L] -> spectrum before exp and sin, [B, L/hop + 1, n_fft + 2]. */
+/* mel[B, T, M], source[B, L] -> spectrum before exp and sin, [B, L/hop + 1, n_fft + 2]. Names for a watcher:
+ * "hift.pre"; of stage I "hift.up.I", "hift.up.I.padded", "hift.source.I.down", "hift.source.I", "hift.block.I.K",
+ * "hift.stage.I". */
 so_tensor *so_hift_spectrum(so_pass *pass, const so_hift *net, so_tensor *mel, so_tensor *source);
 /* The same, to the waveform [B, L]. */
 so_tensor *so_hift_wave(so_pass *pass, const so_hift *net, so_tensor *mel, so_tensor *source);

@@ -23,6 +23,7 @@ so_tensor *so_flow_matching_loss(so_pass *pass, const so_flow *net, so_tensor *x
     if (!away) return NULL;
     for (int64_t b = 0; b < B; b++) away[b] = 1 - rest * ask.t[b];
     so_tensor *y = so_add(pass, scale_items(pass, z, away), scale_items(pass, x1, ask.t));
+    so_label(pass, y, "flow.noisy");
     so_tensor *target = so_add(pass, x1, so_scale(pass, z, -rest));
     if (keep) {
         ask.mu = ask.mu ? scale_items(pass, ask.mu, keep) : NULL;

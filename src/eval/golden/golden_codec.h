@@ -32,6 +32,7 @@ typedef struct so_codec_golden {
     const so_kernels *kernels;
     so_arena arena;
     so_pass pass;
+    so_watch watch;
 } so_codec_golden;
 
 /* ---- the numbers of the case; NULL or 0 for what it lacks */
@@ -60,11 +61,8 @@ void so_codec_golden_expect_bar(so_codec_golden *b, const char *tensor, const so
                                 double bar);
 void so_codec_golden_expect_floats(so_codec_golden *b, const char *tensor, const float *found, int64_t n);
 
-/* Is an intermediate of the case still to be compared? */
-bool so_codec_golden_untold(const so_codec_golden *b);
-/* Compares every intermediate not compared so far with the step on the pass's tape that comes closest, in the layout it
- * has there. A wrong network has no step that agrees in all numbers. */
-void so_codec_golden_trace(so_codec_golden *b);
+/* While watched, every tensor that a network names and the case has is compared, once. */
+void so_codec_golden_watch(so_codec_golden *b, bool watched);
 
 so_status so_codec_golden_learn_flow(so_codec_golden *b, so_error *error);
 so_status so_codec_golden_learn_hift(so_codec_golden *b, so_error *error);

@@ -355,19 +355,18 @@ so_status so_codec_golden_flow_matching(so_codec_golden *b, so_error *error)
     for (int64_t i = 0; i < B; i++) keep[i] = !json_is_false(json_array_get(kept, (size_t)i));
     pass->recording = true;
     so_flow_ask ask = {mu, spks, cond, t, mask, adds_mask(b)};
+    so_codec_golden_watch(b, true);
     so_tensor *loss = so_flow_matching_loss(pass, &b->learners.flow, x1, &ask, z, keep);
+    so_codec_golden_watch(b, false);
     so_codec_golden_expect(b, "loss", loss, false);
     so_codec_golden_expect_value(b, "loss", scalar(loss));
     if (!loss) return SO_OK;
-    so_step *tape = pass->tape;
     if (so_backward(pass, loss, 1) != SO_OK) return SO_OK;
     gradient(b, "grad_x1", x1, true);
     gradient(b, "grad_mu", mu, true);
     gradient(b, "grad_spks", spks, false);
     gradient(b, "grad_cond", cond, true);
     compare_gradients(b, &b->learners.flow_part.store);
-    pass->tape = tape;
-    so_codec_golden_trace(b);
     return SO_OK;
 }
 
@@ -407,11 +406,12 @@ so_status so_codec_golden_flow_training(so_codec_golden *b, so_error *error)
                              adds_mask(b)};
     if (!so_ok(pass) || !lesson.z) return SO_OK;
     pass->recording = true;
+    so_codec_golden_watch(b, true);
     so_tensor *mu, *loss = so_flow_loss(pass, net, &lesson, &mu);
+    so_codec_golden_watch(b, false);
     so_codec_golden_expect(b, "mu", mu, false);
     so_codec_golden_expect(b, "loss", loss, false);
     so_codec_golden_expect_value(b, "loss", scalar(loss));
-    so_codec_golden_trace(b);
     if (loss && so_backward(pass, loss, 1) == SO_OK) compare_gradients(b, &b->learners.flow_part.store);
     return SO_OK;
 }
@@ -574,6 +574,36 @@ static void play(so_codec_golden *b, enum game game)
     gradient(b, name, made, false);
 }
 
+/* Some features of made waveforms: [B, H, W, C] here, [B, C, H, W] there. */
+static void compare_feature(so_codec_golden *b, const char *tensor, const so_tensor *t)
+{
+    const so_view *v = so_codec_golden_view(b, tensor);
+    if (!v || !t || t->n_dims != 4) return;
+    int64_t n = so_count(t), all = n / t->dim[0], C = t->dim[3], each = all / C;
+    float *copy = malloc((size_t)n * sizeof *copy + 1);
+    for (int64_t i = 0; copy && i < n; i++) copy[i / all * all + i % C * each + i % all / C] = (float)so_data(t)[i];
+    double bar = 2 * so_codec_golden_bar(b, tensor);
+    if (copy) so_golden_numbers(b->g, b->name, tensor, copy, n, (so_bars){bar, bar});
+    free(copy);
+}
+
+static void compare_features(so_codec_golden *b, const so_discrimination *made)
+{
+    const so_discriminators_config *c = &b->learners.discriminators.config;
+    char tensor[64];
+    int at = 0;
+    for (int64_t p = 0; p < c->periods; p++)
+        for (int i = 0; i <= SO_DISCRIMINATOR_LAYERS; i++) { /* the last is the decision */
+            snprintf(tensor, sizeof tensor, "mpd%lld.generated.feat%d", (long long)c->period[p], i);
+            compare_feature(b, tensor, made->feature[at++]);
+        }
+    for (int64_t w = 0; w < c->windows; w++)
+        for (int i = 0; i <= SO_DISCRIMINATOR_BANDS * (SO_DISCRIMINATOR_LAYERS - 1); i++) {
+            snprintf(tensor, sizeof tensor, "mrd%lld.generated.feat%d", (long long)c->window[w], i);
+            compare_feature(b, tensor, made->feature[at++]);
+        }
+}
+
 so_status so_codec_golden_discriminators(so_codec_golden *b, so_error *error)
 {
     so_pass *pass = &b->pass;
@@ -591,7 +621,7 @@ so_status so_codec_golden_discriminators(so_codec_golden *b, so_error *error)
     so_tensor *loss = so_discriminator_loss(pass, &vr, &vm);
     so_codec_golden_expect(b, "loss_disc", loss, false);
     so_tensor *total = so_add(pass, loss, so_relative_loss(pass, &vr, &vm, so_codec_golden_number(b, "tau", 0.04)));
-    so_codec_golden_trace(b);
+    compare_features(b, &vm);
     if (total && so_backward(pass, total, 1) == SO_OK) compare_gradients(b, &b->learners.disc_part.store);
     return SO_OK;
 }
@@ -677,19 +707,12 @@ so_status so_codec_golden_speaker(so_codec_golden *b, so_error *error)
     so_tensor *feat = so_codec_golden_read(b, "feat", false);
     if (!feat) return SO_OK;
     so_codec_golden_expect(b, "head", so_cam_head(pass, net, feat), true);
-    so_codec_golden_expect(b, "embedding", so_cam_vector(pass, net, feat), false);
+    so_codec_golden_watch(b, true);
+    so_tensor *vector = so_cam_vector(pass, net, feat);
+    so_codec_golden_watch(b, false);
+    so_codec_golden_expect(b, "embedding", vector, false);
     if (so_codec_golden_view(b, "feat_long"))
         so_codec_golden_expect(b, "embedding_long",
                                so_cam_vector(pass, net, so_codec_golden_read(b, "feat_long", false)), false);
-    if (!so_ok(pass)) return SO_OK;
-    /* The statistics over time know no way back, so a recording ends there, and another has to begin behind them. */
-    SO_TRY(so_store_learn(store, NULL, true, error));
-    pass->recording = true;
-    so_cam_vector(pass, net, feat);
-    pass->error = (so_error){0};
-    for (int64_t i = 0; i < store->count; i++) store->weight[i]->tensor.wants_grad = false;
-    net->out->wants_grad = true;
-    so_cam_vector(pass, net, feat);
-    so_codec_golden_trace(b);
     return SO_OK;
 }
