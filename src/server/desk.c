@@ -11,15 +11,19 @@
 
 #include "server/seat.h"
 
-enum { RATES = 4, SEATS_MOST = 8192 };
+enum { RATES = 4, SEATS_MOST = 8192, SPEAKERS = 64, ORDERS_A_PASS = 64 };
+static const double VOICE_WAIT_S = 0.02;
 
 struct so_desk {
     so_desk_options options;
-    pthread_t thread;
+    pthread_t thread, speaker[SPEAKERS];
+    int speakers;
     /* guarded by the lock */
     pthread_mutex_t lock;
     pthread_cond_t news;
-    bool stop;
+    bool stop, silent;  /* the thread is to end; those that speak are */
+    uint64_t steps;     /* of the crew */
+    pthread_cond_t due; /* a step was made */
     so_desk_state state;
     so_error why;
     so_seat **seat;
@@ -30,7 +34,9 @@ struct so_desk {
     so_desk_stats stats;
     /* the engine thread's */
     so_model *model;
+    so_crew *crew;
     int cursor;
+    bool busy; /* the last step left work */
     int rate[RATES];
     so_resampler *resampler[RATES];
 };
@@ -42,7 +48,7 @@ double so_desk_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-so_model *so_desk_model(so_desk *w) { return w->model; }
+so_crew *so_desk_crew(so_desk *w) { return w->crew; }
 const so_session_options *so_desk_session(so_desk *w) { return &w->options.session; }
 
 so_status so_desk_resampler(so_desk *w, int rate, const so_resampler **out, so_error *error)
@@ -179,17 +185,12 @@ static so_status more_seats(so_desk *w, so_error *error)
 
 static bool waits(const so_seat *s) { return !s->gone && !s->shown.session && s->first; }
 
-static bool speaks(const so_order *o) { return o->kind != SO_ORDER_LISTEN && o->want & SO_WANT_VOICE; }
-
-/* Whether the engine can do something for it now. */
+/* Whether an order of it can be carried out now. */
 static bool runnable(const so_desk *w, const so_seat *s)
 {
     if (s->gone) return true;
-    if (s->shown.answering) return s->stop || !s->paused;
-    if (!s->first) return false;
-    if (!s->shown.session && w->stats.sessions >= w->options.sessions && s->first->kind != SO_ORDER_SYSTEM)
-        return false;
-    return !speaks(s->first) || w->stats.speaking < w->options.speaking;
+    if (s->shown.answering || !s->first) return false;
+    return s->shown.session || w->stats.sessions < w->options.sessions || s->first->kind == SO_ORDER_SYSTEM;
 }
 
 static void count_states(so_desk *w)
@@ -252,68 +253,175 @@ static void remove_gone(so_desk *w, so_seat *s)
     remove_seat(w, s);
 }
 
-/* One order, or one step of an answer. With the lock held, which is released while the engine works. */
+static void show(so_seat *s)
+{
+    s->shown = (so_seat_shown){s->session != NULL, s->answering, s->voice, s->answering, s->turn};
+    if (s->session) s->waits_since = 0;
+}
+
+/* One order. With the lock held, which is released meanwhile. */
 static void serve(so_desk *w, so_seat *s)
 {
-    so_order *o = NULL;
-    bool stop = s->stop, had = s->shown.session;
-    double since = so_desk_now();
-    if (s->shown.answering)
+    so_order *o = s->first;
+    bool had = s->shown.session;
+    double since = s->waits_since;
+    s->first = o->next;
+    if (!s->first) s->last = NULL;
+    if (begins(o)) {
         s->stop = false;
-    else {
-        o = s->first;
-        s->first = o->next;
-        if (!s->first) s->last = NULL;
-        if (!had) since = s->waits_since;
-        if (begins(o)) {
-            s->stop = false;
-            s->shown.busy = true;
-            s->shown.turn = o->turn;
-        }
+        s->shown.busy = true;
+        s->shown.turn = o->turn;
     }
     pthread_mutex_unlock(&w->lock);
-    if (!o) {
-        if (stop) so_session_stop(s->session);
-        so_seat_answer(w, s);
-    } else if (o->ms < 0)
+    if (o->ms < 0)
         tell_unbegun(w, s, o);
     else
         so_seat_order(w, s, o);
     if (!had && s->session) tell_seated(w, s, since);
     so_order_free(o);
     pthread_mutex_lock(&w->lock);
-    s->shown = (so_seat_shown){s->session != NULL, s->answering, s->voice, s->answering, s->turn};
-    if (s->session) s->waits_since = 0;
+    show(s);
+}
+
+/* The orders that can be carried out. True when there were some. */
+static bool take_orders(so_desk *w)
+{
+    so_seat *s;
+    int n = 0;
+    for (; n < ORDERS_A_PASS && (s = choose(w)) != NULL; n++)
+        if (s->gone)
+            remove_gone(w, s);
+        else
+            serve(w, s);
+    return n > 0;
+}
+
+/* What all sessions have to say. True when there was something, or an answer was stopped. */
+static bool hear_all(so_desk *w)
+{
+    bool news = false;
+    for (int i = 0; i < w->seats; i++) {
+        so_seat *s = w->seat[i];
+        if (!s || !s->session || s->gone) continue;
+        bool stop = s->stop, silent = s->paused && !stop;
+        s->stop = false;
+        pthread_mutex_unlock(&w->lock);
+        if (stop) so_session_stop(s->session);
+        if (!silent) news |= so_seat_hear(w, s) || stop;
+        pthread_mutex_lock(&w->lock);
+        show(s);
+    }
+    return news;
+}
+
+static void wait_for(pthread_cond_t *news, pthread_mutex_t *lock, double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(seconds * 1e9);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(news, lock, &until);
+}
+
+/* Orders, a step of the crew, what came of it; waits when there is nothing of it. With the lock held. */
+static void pass(so_desk *w)
+{
+    so_error error = {0};
+    bool news = take_orders(w);
+    count_states(w);
+    int answering = w->stats.answering, busy = 0;
+    if (news || w->busy || answering) {
+        pthread_mutex_unlock(&w->lock);
+        so_status status = so_crew_step(w->crew, &busy, &error);
+        pthread_mutex_lock(&w->lock);
+        w->steps++;
+        pthread_cond_broadcast(&w->due);
+        if (status != SO_OK) {
+            w->state = SO_DESK_FAILED;
+            w->why = error;
+            w->stop = true;
+        }
+    }
+    w->busy = busy > 0;
+    news |= hear_all(w);
+    if (news || w->busy || w->stop) return;
+    if (answering) /* a voice is being made by others */
+        wait_for(&w->news, &w->lock, VOICE_WAIT_S);
+    else if (!choose(w))
+        pthread_cond_wait(&w->news, &w->lock);
+}
+
+/* A thread that makes voices: as long as there are pieces due, then after every step of the crew. */
+static void *speak(void *context)
+{
+    so_desk *w = context;
+    uint64_t seen = 0;
+    pthread_mutex_lock(&w->lock);
+    while (!w->silent) {
+        if (w->steps == seen) {
+            pthread_cond_wait(&w->due, &w->lock);
+            continue;
+        }
+        uint64_t steps = w->steps;
+        int made = 0;
+        pthread_mutex_unlock(&w->lock);
+        if (so_crew_speak(w->crew, &made, NULL) != SO_OK) made = 0;
+        pthread_mutex_lock(&w->lock);
+        if (made)
+            pthread_cond_signal(&w->news);
+        else
+            seen = steps;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static so_status open_crew(so_desk *w, so_error *error)
+{
+    const so_crew_options crew = {.sessions = w->options.sessions, .voices = w->options.speaking};
+    SO_TRY(w->options.open(w->options.context, &w->model, error));
+    SO_TRY(so_crew_open(&w->crew, w->model, &crew, error));
+    while (w->speakers < w->options.speaking && w->speakers < SPEAKERS &&
+           pthread_create(&w->speaker[w->speakers], NULL, speak, w) == 0)
+        w->speakers++;
+    return w->speakers ? SO_OK : so_fail(error, SO_ERR_IO, "no thread for voices can be started");
+}
+
+static void close_crew(so_desk *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->silent = true;
+    pthread_cond_broadcast(&w->due);
+    pthread_mutex_unlock(&w->lock);
+    for (int i = 0; i < w->speakers; i++) pthread_join(w->speaker[i], NULL);
+    pthread_mutex_lock(&w->lock);
+    for (int i = 0; i < w->seats; i++)
+        if (w->seat[i]) remove_gone(w, w->seat[i]);
+    pthread_mutex_unlock(&w->lock);
+    for (int i = 0; i < RATES; i++) so_resampler_close(&w->resampler[i]);
+    so_crew_close(&w->crew);
+    so_model_close(&w->model);
 }
 
 static void *run(void *context)
 {
     so_desk *w = context;
     so_error error = {0};
-    so_status status = w->options.open(w->options.context, &w->model, &error);
+    so_status status = open_crew(w, &error);
     pthread_mutex_lock(&w->lock);
     w->state = status == SO_OK ? SO_DESK_READY : SO_DESK_FAILED;
     w->why = error;
     pthread_mutex_unlock(&w->lock);
     w->options.wake(w->options.context); /* whoever waits for the model sees it now */
     pthread_mutex_lock(&w->lock);
-    while (!w->stop) {
-        so_seat *s = status == SO_OK ? choose(w) : NULL;
-        if (!s)
-            pthread_cond_wait(&w->news, &w->lock);
-        else if (s->gone)
-            remove_gone(w, s);
+    while (!w->stop)
+        if (status == SO_OK)
+            pass(w);
         else
-            serve(w, s);
-    }
-    for (int i = 0; i < w->seats; i++)
-        if (w->seat[i]) {
-            so_seat_clear(w->seat[i]);
-            remove_seat(w, w->seat[i]);
-        }
+            pthread_cond_wait(&w->news, &w->lock);
     pthread_mutex_unlock(&w->lock);
-    for (int i = 0; i < RATES; i++) so_resampler_close(&w->resampler[i]);
-    so_model_close(&w->model);
+    close_crew(w);
     return NULL;
 }
 
@@ -329,7 +437,9 @@ so_status so_desk_open(so_desk **out, const so_desk_options *options, so_error *
     if (w->options.speaking <= 0) w->options.speaking = cores > 0 ? (int)cores : 1;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->news, NULL);
+    pthread_cond_init(&w->due, NULL);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
+        pthread_cond_destroy(&w->due);
         pthread_mutex_destroy(&w->lock);
         pthread_cond_destroy(&w->news);
         free(w);
@@ -352,6 +462,7 @@ void so_desk_close(so_desk **desk)
         next = t->next;
         so_told_free(t);
     }
+    pthread_cond_destroy(&w->due);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->news);
     free(w->seat);

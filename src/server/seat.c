@@ -29,7 +29,9 @@ static so_status need_session(so_desk *w, so_seat *seat, so_error *error)
     if (seat->session) return SO_OK;
     so_session_options options = *so_desk_session(w);
     if (seat->system) options.system = seat->system;
-    return so_session_open(&seat->session, so_desk_model(w), &options, error);
+    so_status status = so_crew_session(so_desk_crew(w), &seat->session, &options, error);
+    if (status == SO_ERR_LIMIT) status = error->status = SO_ERR_NOMEM; /* it is no fault of the client's */
+    return status;
 }
 
 /* ---- what is told */
@@ -179,26 +181,39 @@ static so_status take(so_desk *w, so_seat *seat, const so_event *e, so_error *er
     }
 }
 
-void so_seat_answer(so_desk *w, so_seat *seat)
+static so_status failed(so_desk *w, so_seat *seat, const so_event *e)
+{
+    so_error error;
+    so_fail(&error, SO_ERR_ARG, "%s", e->text);
+    if (seat->answering)
+        so_desk_tell_failure(w, seat, &error, true);
+    else {
+        seat->failure = error;
+        so_desk_tell_failure(w, seat, &error, false);
+    }
+    seat->answering = seat->listening = seat->voice = seat->hearing = false;
+    return SO_OK;
+}
+
+bool so_seat_hear(so_desk *w, so_seat *seat)
 {
     so_error error = {0};
     so_event event = {0};
-    so_status status = so_next(seat->session, &event, &error);
-    if (status == SO_OK) status = take(w, seat, &event, &error);
-    if (status == SO_OK) return;
-    so_seat_clear(seat); /* nobody knows what a session is like after a failure: its next order begins a new one */
-    so_desk_tell_failure(w, seat, &error, true);
-}
-
-/* What feeding made known. */
-static so_status drain(so_desk *w, so_seat *seat, so_error *error)
-{
-    so_event event = {0};
+    bool news = false;
     do {
-        SO_TRY(so_next(seat->session, &event, error));
-        SO_TRY(take(w, seat, &event, error));
-    } while (event.kind != SO_EVENT_NONE && event.kind != SO_EVENT_DONE);
-    return SO_OK;
+        so_status status = so_next(seat->session, &event, &error);
+        if (status == SO_OK && event.kind == SO_EVENT_FAILED)
+            status = failed(w, seat, &event);
+        else if (status == SO_OK)
+            status = take(w, seat, &event, &error);
+        if (status != SO_OK) {
+            so_seat_clear(seat); /* nobody knows what a session is like after this: its next order begins a new one */
+            so_desk_tell_failure(w, seat, &error, true);
+            return true;
+        }
+        news |= event.kind != SO_EVENT_NONE;
+    } while (event.kind != SO_EVENT_NONE);
+    return news;
 }
 
 /* ---- orders */
@@ -212,17 +227,11 @@ static so_status feed_picture(so_seat *seat, const so_order *o, so_error *error)
     return status;
 }
 
-static so_status feed_audio(so_desk *w, so_seat *seat, const so_order *o, so_error *error)
+static so_status feed_audio(so_seat *seat, const so_order *o, so_error *error)
 {
     if (!seat->hearing) seat->said = o->turn;
     seat->hearing = true;
-    size_t step = (size_t)o->rate / 5 + 1; /* pieces of 200 ms, so that what is heard is told as it would be live */
-    for (size_t at = 0; at < o->samples; at += step) {
-        size_t n = o->samples - at < step ? o->samples - at : step;
-        SO_TRY(so_feed_audio(seat->session, o->pcm + at, n, o->rate, error));
-        SO_TRY(drain(w, seat, error));
-    }
-    return SO_OK;
+    return so_feed_audio(seat->session, o->pcm, o->samples, o->rate, error);
 }
 
 static so_status begin(so_desk *w, so_seat *seat, const so_order *o, so_error *error)
@@ -268,7 +277,7 @@ static so_status carry_out(so_desk *w, so_seat *seat, const so_order *o, so_erro
     case SO_ORDER_PICTURE:
         return feed_picture(seat, o, error);
     case SO_ORDER_AUDIO:
-        return feed_audio(w, seat, o, error);
+        return feed_audio(seat, o, error);
     case SO_ORDER_ANSWER:
         return so_fail(error, SO_ERR_UNSUPPORTED, "earlier answers cannot be given to this model yet");
     case SO_ORDER_HEARD:

@@ -39,13 +39,13 @@ struct so_desk;
 
 /* Carries an order out; what comes of it is told. */
 void so_seat_order(struct so_desk *desk, so_seat *seat, so_order *order);
-/* One step of an answer. */
-void so_seat_answer(struct so_desk *desk, so_seat *seat);
+/* Tells what its session has to say. True when there was something. */
+bool so_seat_hear(struct so_desk *desk, so_seat *seat);
 /* Lets go of session and voice. */
 void so_seat_clear(so_seat *seat);
 
 /* ---- what desk.c does for them */
-so_model *so_desk_model(struct so_desk *desk);
+so_crew *so_desk_crew(struct so_desk *desk);
 const so_session_options *so_desk_session(struct so_desk *desk);
 /* Kernel from the model's rate to `rate`, which lives as long as the desk. */
 so_status so_desk_resampler(struct so_desk *desk, int rate, const so_resampler **out, so_error *error);
