@@ -176,15 +176,17 @@ typedef struct so_reply_options {
     const char *const *stop; /* n_stop strings, at most 16 of at most 256 bytes, valid UTF-8: the answer ends before the
                               * first of them; no part of it is told, spoken or remembered */
     int n_stop;
-    int logprobs;  /* 1: TEXT events bring log-probabilities of their tokens */
-    int likeliest; /* and of so many that were the likeliest beside each, at most SO_LIKELIEST */
+    int logprobs;       /* 1: TEXT events bring log-probabilities of their tokens */
+    int likeliest;      /* and of so many that were the likeliest beside each, at most SO_LIKELIEST */
+    int answer_silence; /* 1: audio in which nothing was heard is answered, too */
     int forget; /* 1: the answer is not remembered. The user's turn stays open behind it: it may be replied to again, or
                  * be given more words; audio no more */
 } so_reply_options;
 
 /* Ends the user's turn and starts the answer. VOICE needs a model that speaks. `options` are read during the call only;
  * NULL: what the session was opened with, its stream of random numbers going on. SO_ERR_ARG for a number that is out of
- * range. */
+ * range. SO_ERR_NOTHING_HEARD when the question was audio alone and there were no words in it: so_next tells of an
+ * empty transcript, the audio is dropped, and the turn goes on with what else it has. */
 so_status so_reply_with(so_session *session, unsigned want, const so_reply_options *options, so_error *error);
 /* so_reply_with without options. */
 so_status so_reply(so_session *session, unsigned want, so_error *error);
@@ -239,6 +241,7 @@ typedef struct so_event {
     const char *text;                 /* HEARD: whole transcript; TEXT: the new piece, valid UTF-8 */
     const so_token_logprob *logprobs; /* TEXT, where asked for: of the tokens that the piece is made of */
     size_t n_logprobs;
+    size_t stable;         /* HEARD: bytes at the front of the transcript that will not be revised; they only grow */
     int final;             /* HEARD: will not change any more */
     double begin_s, end_s; /* HEARD: of the last word; VOICE: of this piece in the answer */
     const int32_t *units;  /* UNITS */
@@ -249,6 +252,7 @@ typedef struct so_event {
     so_usage usage;              /* DONE */
     const so_heard_word *words;  /* HEARD: of the whole transcript */
     size_t n_words;
+    so_status status; /* FAILED */
 } so_event;
 
 /* The next event; pointers live until the next call on the session. A session of no crew computes here, in every call
@@ -261,6 +265,11 @@ void so_session_stop(so_session *session);
 /* After a stop: only the first `seconds` of the answer's audio were heard; the history keeps the text spoken until
  * then. */
 so_status so_session_heard(so_session *session, double seconds, so_error *error);
+/* The same in milliseconds, for those who cannot know how far an answer is: at any time until the next answer begins,
+ * also when the next question is being fed already. What was not made was not heard, and what was cut stays cut. An
+ * answer that is still being made is stopped first. *text_end (may be NULL): bytes of the answer's text that were
+ * heard; of an answer without a voice, all. */
+so_status so_session_heard_ms(so_session *session, int64_t ms, size_t *text_end, so_error *error);
 
 /* ---- the user's voice, without a model */
 /* Tells where speech begins and ends in a stream of 16-bit samples: what stands out of the noise and has a pitch.
@@ -283,6 +292,8 @@ typedef struct so_vad_event {
 /* `options` may be NULL. Close with so_vad_close, which accepts NULL and a null detector. */
 so_status so_vad_open(so_vad **out, const so_vad_options *options, so_error *error);
 void so_vad_close(so_vad **vad);
+/* Another stream: as after opening. Accepts NULL. */
+void so_vad_reset(so_vad *vad);
 /* Takes samples up to the next event; *used (may be NULL) says how many: feed the rest again. event->kind is
  * SO_VAD_NONE when all were taken and nothing happened. A null detector, null samples and a null event are accepted. */
 void so_vad_feed(so_vad *vad, const int16_t *pcm, size_t samples, size_t *used, so_vad_event *event);

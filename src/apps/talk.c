@@ -56,7 +56,10 @@ static so_status file_turn(talk *t, const so_question *q, so_error *error)
     so_status status = so_turn_feed(t->session, q, &answer, &show, error);
     if (status == SO_OK)
         status = so_turn_reply(t->session, SO_WANT_TEXT | (t->wav ? SO_WANT_VOICE : 0), &answer, &show, error);
-    if (status == SO_OK) tell(t, &answer, true);
+    if (status == SO_OK)
+        tell(t, &answer, true);
+    else if (status == SO_ERR_NOTHING_HEARD)
+        status = so_turn_silent(t->session, q->said_name, &answer, &show, error);
     so_answer_clear(&answer);
     return status;
 }
@@ -220,7 +223,10 @@ static so_status converse(talk *t, so_error *error)
         so_status status = listen(t, &answer, &show, error);
         if (status == SO_OK && !so_cli_stop) {
             status = answer_aloud(t, &answer, &show, &out, error);
-            if (status == SO_OK) tell(t, &answer, false);
+            if (status == SO_OK)
+                tell(t, &answer, false);
+            else if (status == SO_ERR_NOTHING_HEARD)
+                status = so_turn_silent(t->session, NULL, &answer, &show, error);
         }
         so_answer_clear(&answer);
         SO_TRY(status);

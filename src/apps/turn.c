@@ -275,7 +275,9 @@ so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *sh
     so_event event = {0};
     if (!answer->heard) answer->first_heard_s = NAN;
     answer->asked_at = so_cli_now();
-    SO_TRY(so_reply(session, SO_WANT_TEXT, error));
+    so_status status = so_reply(session, SO_WANT_TEXT, error);
+    if (status == SO_ERR_NOTHING_HEARD) return so_turn_drain(session, answer, show, error);
+    SO_TRY(status);
     while (event.kind != SO_EVENT_DONE) {
         SO_TRY(so_turn_stopped(error));
         SO_TRY(so_next(session, &event, error));
@@ -283,6 +285,12 @@ so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *sh
         if (event.kind == SO_EVENT_TEXT || (event.kind == SO_EVENT_HEARD && event.final)) so_session_stop(session);
     }
     return SO_OK;
+}
+
+so_status so_turn_silent(so_session *session, const char *name, so_answer *answer, so_show *show, so_error *error)
+{
+    fprintf(stderr, "note: %s%snothing was heard\n", name ? name : "", name ? ": " : "");
+    return so_turn_drain(session, answer, show, error);
 }
 
 so_status so_turn_units(so_model *model, const so_audio *speech, int32_t **units, size_t *n, so_error *error)

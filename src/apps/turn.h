@@ -109,6 +109,8 @@ typedef struct so_question {
     const char *seen_name, *said_name; /* for errors */
 } so_question;
 
+/* After SO_ERR_NOTHING_HEARD: says so on stderr, after `name` where there is one, and takes the empty transcript. */
+so_status so_turn_silent(so_session *session, const char *name, so_answer *answer, so_show *show, so_error *error);
 /* SO_ERR_STOPPED once a signal has asked the program to end. */
 so_status so_turn_stopped(so_error *error);
 /* Feeds picture, speech (in pieces, taking what is heard meanwhile) and words. */

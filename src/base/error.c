@@ -10,8 +10,9 @@
 
 const char *so_status_name(so_status status)
 {
-    static const char *const names[] = {"ok",          "argument", "io",    "format", "shape",  "type",   "missing",
-                                        "unsupported", "memory",   "limit", "state",  "number", "stopped"};
+    static const char *const names[] = {"ok",    "argument", "io",          "format",       "shape",
+                                        "type",  "missing",  "unsupported", "memory",       "limit",
+                                        "state", "number",   "stopped",     "nothing heard"};
     if ((unsigned)status >= sizeof names / sizeof *names) return "unknown";
     return names[status];
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/session.h"
+#include "engine/said.h"
 
 enum { UNITS_PER_S = 1000 / SO_UNIT_MS };
 
@@ -17,53 +17,12 @@ static double since(const so_session *s)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec - s->started;
 }
 
-/* ---- which text the speech has reached */
-
-/* Ids on the speech side that the first `units` speech units of the answer span. */
-static int64_t span_of(const so_session *s, int64_t units)
-{
-    const so_talk *t = s->talk;
-    int64_t i = s->answer_speech, seen = 0;
-    for (; i < t->bottom.len && seen < units; i++) seen += so_tokenizer_unit_of(s->model->tokenizer, t->heard[i]) >= 0;
-    return i - s->answer_speech;
-}
-
-/* Words begun within the first `units` units, by the labels the model heard in its own speech. */
-static int64_t words_by(const so_session *s, int64_t units)
-{
-    const so_talk *t = s->talk;
-    int64_t words = 0, end = s->answer_speech + span_of(s, units);
-    int32_t last = s->model->blank;
-    for (int64_t i = s->answer_speech; i < end; i++) {
-        int32_t label = t->label[i];
-        if (label < 0 || label == s->model->blank || label == last) continue;
-        last = label;
-        words++;
-    }
-    return words < t->n_memory ? words : t->n_memory;
-}
-
-/* Text tokens up to and with the `words`-th that may be spoken. */
-static int64_t text_by(const so_session *s, int64_t words)
-{
-    const so_talk *t = s->talk;
-    int64_t i = 0, seen = 0;
-    for (; i < t->n_text && seen < words; i++)
-        seen += t->options.loop == SO_LOOP_PAPER || so_model_spoken(s->model, t->text[i]);
-    return i;
-}
-
-static size_t bytes_by(const so_session *s, int64_t units)
-{
-    int64_t n = text_by(s, words_by(s, units));
-    return n ? (size_t)s->text_end[n - 1] : 0;
-}
-
 /* ---- events */
 
 static void tell_heard(so_session *s, so_event *event)
 {
-    *event = (so_event){.kind = SO_EVENT_HEARD, .text = s->heard.data, .final = s->heard_final};
+    *event = (so_event){
+        .kind = SO_EVENT_HEARD, .text = s->heard.data, .final = s->heard_final, .stable = s->promise.text.size};
     event->words = s->words;
     event->n_words = s->n_words;
     event->begin_s = s->n_words ? s->words[s->n_words - 1].begin_s : 0;
@@ -109,54 +68,8 @@ static void tell_voice(so_session *s, const float *pcm, int64_t samples, so_even
     double end = (double)so_mouth_samples(s->mouth) / SO_VOICE_RATE, begin = end - (double)samples / SO_VOICE_RATE;
     if (s->usage.first_voice_s == 0) s->usage.first_voice_s = since(s);
     *event = (so_event){.kind = SO_EVENT_VOICE, .pcm = pcm, .samples = (size_t)samples, .begin_s = begin, .end_s = end};
-    event->text_begin = bytes_by(s, (int64_t)(begin * UNITS_PER_S));
-    event->text_end = bytes_by(s, (int64_t)(end * UNITS_PER_S + 0.999));
-}
-
-/* ---- history */
-
-static so_status add_words(so_session *s, const so_ids *ids, so_error *error)
-{
-    return so_slots_add(&s->slots, ids->data, (int64_t)ids->n, SO_SLOT_TEXT, NULL, 0, error);
-}
-
-/* The user's turn again, as words: what was heard stands for the speech. */
-static so_status reword_turn(so_session *s, so_error *error)
-{
-    s->slots.n = s->history;
-    SO_TRY(add_words(s, s->history ? &s->header : &s->head, error));
-    SO_TRY(so_session_lay_pictures(s, SO_SLOT_TEXT, error));
-    SO_TRY(add_words(s, &s->typed_ids, error));
-    s->heard_ids.n = 0;
-    SO_TRY(so_tokenizer_encode(s->model->tokenizer, s->heard.data, s->heard.size, 0, &s->heard_ids, error));
-    SO_TRY(add_words(s, &s->heard_ids, error));
-    return add_words(s, &s->reply, error);
-}
-
-/* Puts the first n_text text tokens and n_ids ids of speech of the answer behind the prompt. */
-static so_status remember(so_session *s, int64_t n_text, int64_t n_ids, so_error *error)
-{
-    const so_talk *t = s->talk;
-    bool speech = s->speech && s->model->setup.speech_history;
-    while (n_text && so_model_stops(s->model, t->text[n_text - 1])) n_text--;
-    while (n_ids && so_model_stops(s->model, t->heard[s->answer_speech + n_ids - 1])) n_ids--;
-    s->slots.n = s->answer_at;
-    if (!speech) SO_TRY(reword_turn(s, error));
-    SO_TRY(so_slots_add(&s->slots, t->text, n_text, SO_SLOT_TEXT, NULL, 0, error));
-    if (speech) SO_TRY(so_slots_add(&s->slots, t->heard + s->answer_speech, n_ids, SO_SLOT_SPEECH, NULL, 0, error));
-    return so_slots_add(&s->slots, &s->model->eot, 1, speech ? SO_SLOT_TEXT | SO_SLOT_SPEECH : SO_SLOT_TEXT, NULL, 0,
-                        error);
-}
-
-so_status so_session_heard(so_session *s, double seconds, so_error *error)
-{
-    if (s->phase != SO_ANSWERED || !s->talk->voice)
-        return so_fail(error, SO_ERR_STATE, "no spoken answer has just ended");
-    if (!(seconds >= 0)) return so_fail(error, SO_ERR_ARG, "%g seconds were heard", seconds);
-    int64_t units = seconds * UNITS_PER_S < (double)s->n_said ? (int64_t)(seconds * UNITS_PER_S) : s->n_said;
-    int64_t words = words_by(s, units);
-    if (units == s->n_said && !s->usage.stopped) return SO_OK;
-    return remember(s, text_by(s, words), span_of(s, units), error);
+    event->text_begin = so_said_bytes(s, (int64_t)(begin * UNITS_PER_S));
+    event->text_end = so_said_bytes(s, (int64_t)(end * UNITS_PER_S + 0.999));
 }
 
 /* ---- one step */
@@ -233,13 +146,13 @@ static so_status complete(so_session *s, so_event *event, so_error *error)
     s->sure = s->answer.size;
     end_tokens(s);
     if (s->want & SO_WANT_TEXT && tell_text(s, event)) return SO_OK;
-    int64_t ids = s->talk->voice ? s->talk->bottom.len - s->answer_speech : 0;
-    if (!s->forget) SO_TRY(remember(s, s->talk->n_text, ids, error));
+    if (!s->forget) SO_TRY(so_said_remember(s, error));
     s->usage.total_s = since(s);
     if (s->want & SO_WANT_VOICE) s->usage.voice_s = (double)so_mouth_samples(s->mouth) / SO_VOICE_RATE;
     s->usage.end = s->usage.stopped ? SO_END_STOPPED : s->talk->cut ? SO_END_STOP_TEXT : s->talk->end;
     s->cached = INT64_MAX;
     s->phase = s->forget ? SO_LISTENING : SO_ANSWERED;
+    if (s->heard_units >= 0 && !s->forget) SO_TRY(so_session_heard_ms(s, s->heard_units * SO_UNIT_MS, NULL, error));
     *event = (so_event){.kind = SO_EVENT_DONE, .usage = s->usage};
     return SO_OK;
 }
@@ -299,6 +212,7 @@ static void tell_failure(so_session *s, so_event *event)
     so_string_clear(&s->piece);
     if (so_string_put(&s->piece, s->failure.text, NULL) != SO_OK) s->piece.size = 0;
     *event = (so_event){.kind = SO_EVENT_FAILED, .text = s->piece.size ? s->piece.data : "out of memory"};
+    event->status = s->failure.status;
     s->failure = (so_error){0};
     s->slots.n = s->history;
     so_session_new_turn(s);

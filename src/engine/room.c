@@ -34,6 +34,7 @@ bool so_session_drop_turn(so_session *s)
     s->left++;
     if (next == s->history) {
         s->history = s->slots.n = s->turns = 0;
+        s->spoken.open = false;
     } else {
         /* The system text stands before the oldest turn; a turn begins with the end of what a conversation begins with.
          */
@@ -43,6 +44,7 @@ bool so_session_drop_turn(so_session *s)
         for (int64_t i = 1; i < s->turns; i++) s->turn_at[i - 1] = i == 1 ? 0 : s->turn_at[i] - next + prefix;
         s->turns--;
         s->history -= next - prefix;
+        s->spoken.at -= next - prefix;
         s->slots.n = s->history;
     }
     if (vectors) drop_vectors(s, vectors);

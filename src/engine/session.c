@@ -4,11 +4,13 @@
 #include "engine/session.h"
 #include "base/own.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "engine/said.h"
 #include "engine/transcript.h"
 #include "text/chat.h"
 
@@ -167,6 +169,8 @@ static so_status take_lists(so_session *s, so_error *error)
     s->turn_at = malloc((size_t)s->max_turns * sizeof *s->turn_at);
     if (!s->slots.slot || !s->units || !s->text_end || !s->said || !s->turn_at)
         return so_fail(error, SO_ERR_NOMEM, "no memory for a conversation of %lld positions", (long long)context);
+    SO_TRY(so_said_open(&s->spoken, context, error));
+    SO_TRY(so_promise_open(&s->promise, (size_t)context, 1 << 16, error));
     SO_TRY(reserve(&s->answer, (size_t)text * TEXT_BYTES, error));
     SO_TRY(reserve(&s->piece, (size_t)text * TEXT_BYTES, error));
     memset(s->units, 0, (size_t)context * sizeof *s->units);
@@ -301,6 +305,9 @@ void so_session_close(so_session **session)
     so_stops_clear(&s->stops);
     free(s->odds.chosen);
     free(s->odds.likely);
+    so_said_clear(&s->spoken);
+    so_vad_close(&s->vad);
+    so_promise_clear(&s->promise);
     free(s->text_end);
     free(s->said);
     free(s->turn_at);
@@ -320,6 +327,9 @@ void so_session_new_turn(so_session *s)
     s->heard.size = s->heard_before.size = s->settled.size = 0;
     s->settled_ids.n = s->n_words = s->n_settled = 0;
     s->heard_news = s->heard_final = false;
+    so_promise_reset(&s->promise);
+    s->voiced = false;
+    so_vad_reset(s->vad);
     s->revised = 0;
     s->cached = INT64_MAX;
     if (s->ear) so_ear_reset(s->ear);
@@ -333,6 +343,8 @@ so_status so_session_clear(so_session *s, so_error *error)
 {
     (void)error;
     s->slots.n = s->history = s->turns = 0;
+    s->spoken.open = false;
+    s->answer.size = 0;
     s->left = s->left_told = 0;
     s->inbox.n = s->inbox.mine = 0;
     s->failure = (so_error){0};
@@ -483,6 +495,7 @@ so_status so_session_transcribe(so_session *s, bool final, so_error *error)
     s->n_words = found.n;
     time_words(s, first);
     const char *before = s->heard_before.data && s->heard_before.size ? s->heard_before.data : "";
+    SO_TRY(so_promise_keep(&s->promise, &s->heard, s->words, &s->n_words, final, error));
     s->revised += words_withdrawn(before, s->heard.data);
     if (final || strcmp(before, s->heard.data) != 0) s->heard_news = true;
     s->heard_final = final;
@@ -503,10 +516,34 @@ so_status so_session_settle(so_session *s, so_error *error)
 
 /* ---- feeding */
 
+so_status so_session_watch(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
+{
+    int16_t piece[512];
+    so_vad_event event;
+    if (s->voiced || rate < 8000 || rate > 384000) {
+        s->voiced = true;
+        return SO_OK;
+    }
+    if (s->vad_rate != rate) {
+        so_vad_close(&s->vad);
+        s->vad_rate = 0;
+        SO_TRY(so_vad_open(&s->vad, &(so_vad_options){.rate = rate, .threshold = 0.25}, error));
+        s->vad_rate = rate;
+    }
+    for (size_t at = 0; at < samples && !s->voiced; at += sizeof piece / sizeof *piece) {
+        size_t n = samples - at < sizeof piece / sizeof *piece ? samples - at : sizeof piece / sizeof *piece, used;
+        for (size_t i = 0; i < n; i++) piece[i] = (int16_t)lrintf(fmaxf(-1, fminf(1, pcm[at + i])) * 32767);
+        so_vad_feed(s->vad, piece, n, &used, &event);
+        s->voiced = event.kind != SO_VAD_NONE;
+    }
+    return SO_OK;
+}
+
 /* Sound into the ear, segment by segment. */
 static so_status hear(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
 {
     bool news;
+    SO_TRY(so_session_watch(s, pcm, samples, rate, error));
     for (;;) {
         SO_TRY(so_ear_feed(s->ear, pcm, samples, rate, &news, error));
         s->audio = s->audio || samples > 0;
@@ -718,6 +755,7 @@ static void settle(so_session *s, const so_reply_options *o)
     so_talk_sampling(s->talk, &how, o != NULL);
     t->circles = s->options.units_per_token < 0;
     s->forget = o && o->forget;
+    s->answers_silence = o && o->answer_silence;
 }
 
 /* Room for the log-probabilities that are asked for; kept for later answers. */
@@ -771,6 +809,8 @@ static so_status begin_answer(so_session *s, unsigned want, so_error *error)
     s->answer.size = s->sure = 0;
     s->piece_at = s->n_said = s->said_told = s->whole = 0;
     s->ended = false;
+    s->spoken.open = false;
+    s->heard_units = -1;
     s->talk->n_text = 0;
     so_decoder_init(&s->decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
     s->usage = (so_usage){0};
@@ -780,13 +820,43 @@ static so_status begin_answer(so_session *s, unsigned want, so_error *error)
     return status;
 }
 
+/* The question was to be sound alone, and there were no words in it. */
+static bool nothing_heard(const so_session *s)
+{
+    if (!s->audio || s->n_units || s->typed_ids.n) return false;
+    if (!s->voiced) return true;
+    for (size_t i = 0; i < s->heard.size; i++) {
+        unsigned char c = (unsigned char)s->heard.data[i];
+        if (isalnum(c) || c >= 0x80) return false;
+    }
+    return true;
+}
+
+/* The turn goes on without the sound it had; that nothing was heard in it is still told. */
+static void drop_audio(so_session *s)
+{
+    so_ear_reset(s->ear);
+    so_vad_reset(s->vad);
+    so_promise_reset(&s->promise);
+    s->heard.size = s->settled.size = s->settled_ids.n = 0; /* words that a model finds in noise */
+    s->n_words = s->n_settled = 0;
+    if (s->heard.data) s->heard.data[0] = 0;
+    s->voiced = s->audio = s->dirty = s->syncing = s->closing = false;
+    s->fed = s->pictures > 0;
+}
+
 so_status so_session_begin(so_session *s, so_error *error)
 {
     if (spoken(s)) SO_TRY(so_session_transcribe(s, true, error));
+    double heard_s = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)s->n_units / UNITS_PER_S;
+    if (nothing_heard(s) && !s->answers_silence) {
+        drop_audio(s);
+        return so_fail(error, SO_ERR_NOTHING_HEARD, "nothing was heard in %.1f s of audio", heard_s);
+    }
     SO_TRY(so_talk_begin(s->talk, s->want & (SO_WANT_VOICE | SO_WANT_UNITS), error));
     s->talk->watched = s->stops.n > 0;
     count_prompt(s);
-    s->usage.heard_s = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)s->n_units / UNITS_PER_S;
+    s->usage.heard_s = heard_s;
     s->answer_at = s->slots.n;
     s->answer_speech = s->talk->bottom.len;
     if (s->script.n) so_talk_recite(s->talk, s->script.data, (int64_t)s->script.n);

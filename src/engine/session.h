@@ -9,6 +9,7 @@
 #include "engine/mouth.h"
 #include "engine/step.h"
 #include "engine/stops.h"
+#include "engine/transcript.h"
 #include "engine/worker.h"
 
 typedef enum so_phase { SO_LISTENING, SO_ANSWERING, SO_ANSWERED } so_phase;
@@ -25,6 +26,14 @@ typedef struct so_inbox {
     int64_t mine; /* of them, those that belong to the turn that is being answered */
     int rate;     /* Hz of the newest */
 } so_inbox;
+
+/* The answer that was remembered last. */
+typedef struct so_spoken {
+    bool open;                 /* it was spoken, and can be cut */
+    int64_t at, n_text, n_ids; /* its first slot; its slots of text, and those of speech behind them */
+    int64_t units, capacity;
+    int32_t *text, *span; /* [units + 1] text tokens, and ids of speech, that so many units take */
+} so_spoken;
 
 struct so_session {
     so_model *model;
@@ -65,6 +74,9 @@ struct so_session {
     int64_t n_units, max_units_in;
     int64_t cached; /* fewest positions that a sync of this turn found in place */
     bool audio, fed;
+    so_vad *vad; /* of the turn's audio; NULL before the first */
+    int vad_rate;
+    bool voiced;                                        /* it held somebody's voice */
     int64_t picture[SO_PICTURES], vectors[SO_PICTURES]; /* of the turn's pictures: first vector, their number */
     so_image_views views[SO_PICTURES];                  /* those of them that are still to be looked at */
     int pictures, seen;
@@ -72,6 +84,7 @@ struct so_session {
 
     /* what was heard */
     so_string heard, heard_before;
+    so_promise promise;   /* what of it was told as stable */
     so_heard_word *words; /* [context] of the transcript */
     size_t n_words;
     bool heard_news, heard_final;
@@ -83,6 +96,7 @@ struct so_session {
 
     /* the answer */
     unsigned want;
+    bool answers_silence;
     bool forget;                 /* the answer will not be remembered */
     int64_t max_text, max_units; /* of the longest answer */
     so_sampling sampling;        /* of a reply without options */
@@ -103,6 +117,8 @@ struct so_session {
     int32_t *said;         /* [max_units] */
     int64_t said_told;     /* of them, those that events have told */
     bool ended;            /* no more text or units will be made */
+    so_spoken spoken;
+    int64_t heard_units; /* of the answer that is being made, those that will have been heard; -1: unknown */
     so_usage usage;
     double started; /* seconds of the clock at so_reply */
 };
@@ -130,6 +146,9 @@ so_status so_session_lay_pictures(so_session *session, uint32_t where, so_error 
 void so_session_new_turn(so_session *session);
 /* The prompt is in the stores: the first token may be made. */
 so_status so_session_begin(so_session *session, so_error *error);
+
+/* Whether somebody speaks at all, whatever the model makes of it: for every sample that goes to the ear. */
+so_status so_session_watch(so_session *session, const float *pcm, size_t samples, int rate, so_error *error);
 
 /* ---- room.c */
 /* Makes the oldest finished turn leave; false when there is none. */

@@ -2,7 +2,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/transcript.h"
 
+#include "base/grow.h"
+
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 so_status so_collapse(const int32_t *label, int64_t n, int32_t blank, so_ids *kept, so_error *error)
@@ -86,4 +89,71 @@ so_status so_transcript_text(const so_tokenizer *tokenizer, const int32_t *ids, 
     text->size = from + size;
     text->data[text->size] = 0;
     return SO_OK;
+}
+
+static so_status reserve(so_string *text, size_t bytes, so_error *error)
+{
+    char *grown = so_grow_to(text->data, &text->capacity, bytes, 1);
+    if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu bytes of a transcript", bytes);
+    text->data = grown;
+    text->data[0] = 0;
+    return SO_OK;
+}
+
+so_status so_promise_open(so_promise *p, size_t words, size_t bytes, so_error *error)
+{
+    p->most = words;
+    p->word = malloc((words + 1) * sizeof *p->word);
+    if (!p->word) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu words", words);
+    SO_TRY(reserve(&p->text, bytes, error));
+    SO_TRY(reserve(&p->last, bytes, error));
+    return reserve(&p->whole, bytes, error);
+}
+
+void so_promise_clear(so_promise *p)
+{
+    so_string_clear(&p->text);
+    so_string_clear(&p->last);
+    so_string_clear(&p->whole);
+    free(p->word);
+}
+
+void so_promise_reset(so_promise *p) { p->text.size = p->last.size = p->n = p->agreed = 0; }
+
+/* Puts the promised words in front of those behind them. */
+static so_status put_in_front(so_promise *p, so_string *text, so_heard_word *word, size_t *n, so_error *error)
+{
+    size_t from = p->n < *n ? word[p->n].text_begin : text->size;
+    p->whole.size = 0;
+    SO_TRY(so_string_add(&p->whole, p->text.data, p->text.size, error));
+    if (from < text->size) SO_TRY(so_string_add(&p->whole, " ", 1, error));
+    size_t to = p->whole.size;
+    SO_TRY(so_string_add(&p->whole, text->data + from, text->size - from, error));
+    text->size = 0;
+    SO_TRY(so_string_add(text, p->whole.data, p->whole.size, error));
+    for (size_t i = p->n; i < *n; i++) {
+        word[i].text_begin += to - from;
+        word[i].text_end += to - from;
+    }
+    memcpy(word, p->word, p->n * sizeof *word);
+    if (*n < p->n) *n = p->n;
+    return SO_OK;
+}
+
+so_status so_promise_keep(so_promise *p, so_string *text, so_heard_word *word, size_t *n, bool final, so_error *error)
+{
+    size_t same = 0, k = p->n;
+    if (p->text.size && (text->size < p->text.size || memcmp(text->data, p->text.data, p->text.size) != 0))
+        SO_TRY(put_in_front(p, text, word, n, error));
+    while (same < text->size && same < p->last.size && text->data[same] == p->last.data[same]) same++;
+    size_t agreed = same < p->agreed ? same : p->agreed;
+    p->agreed = same;
+    p->last.size = 0;
+    SO_TRY(so_string_add(&p->last, text->data ? text->data : "", text->size, error));
+    while (k < *n && k < p->most && (final || (k + 1 < *n && word[k].text_end < agreed))) k++;
+    if (k == p->n) return SO_OK;
+    size_t end = word[k - 1].text_end, begin = p->text.size;
+    memcpy(p->word + p->n, word + p->n, (k - p->n) * sizeof *word);
+    p->n = k;
+    return so_string_add(&p->text, text->data + begin, end - begin, error);
 }

@@ -74,6 +74,24 @@ static void set_high_pass(so_vad *v, double hz)
     v->a[1] = (1 - sqrt(2.0) * w + w * w) * n;
 }
 
+void so_vad_reset(so_vad *v)
+{
+    if (!v) return;
+    so_vad fresh = {.rate = v->rate,
+                    .step = v->step,
+                    .own = v->own,
+                    .frame = v->frame,
+                    .margin = v->margin,
+                    .padding = v->padding,
+                    .silence = v->silence,
+                    .least = v->least,
+                    .begin = -1};
+    fresh.lowest[0] = INFINITY;
+    for (int i = 1; i <= BLOCKS; i++) fresh.lowest[i] = AT_FIRST;
+    set_high_pass(&fresh, 100);
+    *v = fresh;
+}
+
 so_status so_vad_open(so_vad **out, const so_vad_options *options, so_error *error)
 {
     if (!out) return so_fail(error, SO_ERR_ARG, "no place for a voice activity detector");
@@ -102,10 +120,7 @@ so_status so_vad_open(so_vad **out, const so_vad_options *options, so_error *err
     v->least = frames_of(o.least_ms, 80);
     if (v->silence < 1) v->silence = 1;
     if (v->least < 1) v->least = 1;
-    v->begin = -1;
-    v->lowest[0] = INFINITY;
-    for (int i = 1; i <= BLOCKS; i++) v->lowest[i] = AT_FIRST;
-    set_high_pass(v, 100);
+    so_vad_reset(v);
     *out = v;
     return SO_OK;
 }

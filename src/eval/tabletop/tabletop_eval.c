@@ -194,6 +194,13 @@ static so_status hear(worker *w, const char *path, double *end, so_error *error)
     return status;
 }
 
+/* Silence is answered, too: it counts as a wrong answer, not as none. */
+static so_status reply(worker *w, unsigned want, so_error *error)
+{
+    so_reply_options options = {.seed = w->work->options->seed, .answer_silence = 1};
+    return so_reply_with(w->session, want, &options, error);
+}
+
 /* The final transcript; the answer to it is not waited for. */
 static so_status last_words(worker *w, so_error *error)
 {
@@ -217,7 +224,7 @@ static so_status hear_again(worker *w, so_error *error)
         status = listen(w, w->pcm, (int64_t)w->samples, SO_VOICE_RATE, &ignored, error);
     else if (status == SO_OK)
         status = so_feed_units(w->session, w->units, w->n_units, error);
-    if (status == SO_OK) status = so_reply(w->session, SO_WANT_TEXT, error);
+    if (status == SO_OK) status = reply(w, SO_WANT_TEXT, error);
     if (status == SO_OK) status = last_words(w, error);
     w->echo = w->heard ? w->heard : strdup("");
     w->heard = heard;
@@ -236,7 +243,7 @@ static so_status transcribe_whole(worker *w, const so_audio *audio, so_error *er
     if (!units) SO_TRY_GO(so_fail(error, SO_ERR_NOMEM, "no memory for %zu units", room));
     SO_TRY_GO(so_tokenize_speech(w->model, audio->samples, (size_t)audio->n, audio->rate, units, room, &n, error));
     SO_TRY_GO(so_feed_units(w->session, units, n < room ? n : room, error));
-    SO_TRY_GO(so_reply(w->session, SO_WANT_TEXT, error));
+    SO_TRY_GO(reply(w, SO_WANT_TEXT, error));
     SO_TRY_GO(last_words(w, error));
 done:
     free(units);
@@ -331,7 +338,7 @@ static so_status run_item(worker *w, const task *t, so_error *error)
         SO_TRY(so_feed_text(w->session, item->question, error));
     double begun = real_time();
     SO_TRY(t->mode->recites ? so_say(w->session, item->answer, SO_WANT_TEXT | t->mode->want, error)
-                            : so_reply(w->session, SO_WANT_TEXT | t->mode->want, error));
+                            : reply(w, SO_WANT_TEXT | t->mode->want, error));
     SO_TRY(drain(w, SO_EVENT_DONE, error));
     double spent = real_time() - begun;
     r.mode = t->mode->name;
