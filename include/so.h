@@ -57,6 +57,8 @@ typedef struct so_model_options {
     const char *speaker;   /* name of the voice in the codec's file; NULL: its English woman, else the first */
     so_precision precision;
     int prefault; /* 1: read all stored tensors into memory now, not when they are first used */
+    int front;    /* the front end of hearing of sessions that do not say: 1 on; -1 off; 0 as the codec says, off where
+                   * it says nothing; 2 the same, but then on for models below 300 M parameters */
 } so_model_options;
 
 /* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors,
@@ -75,7 +77,7 @@ typedef struct so_model_info {
     int picture_side, picture_vectors; /* pixels; backbone positions per picture */
     const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
     int64_t n_unused;
-    int front; /* what the codec says of the front end of hearing: 1 on, -1 off, 0 nothing */
+    int front; /* sessions that do not say have the front end of hearing on */
     int int8;  /* products with quantised weights round activations to int8 */
 } so_model_info;
 typedef struct so_save_options {
@@ -122,7 +124,7 @@ typedef struct so_session_options {
     double patience; /* seconds of silence that end the user's turn in so_heard_end; 0: 0.5 */
     int front;   /* the front end of hearing: offset, hum and silence taken away, quiet speech made louder, speech cut
                   * at pauses, each segment heard on its own. 1: on; -1: off, so that units are those of the
-                  * reference; 0: as the model's codec says, which published models do not, and then off */
+                  * reference; 0: as the model has it */
     int on_full; /* what a full context does: SO_FULL_FORGET (0), SO_FULL_ERROR */
     int think; /* whether the backbone reads what is heard while it is being heard: 1 always, -1 never (it reads all of
                 * it when the turn ends), 0: if it is fast enough, as measured once for a model */

@@ -160,6 +160,7 @@ static int run_serve(int argc, char **argv)
         {"quiet", SO_OPTION_FLAG, &s.quiet, NULL, "do not tell the address"},
         SO_MODEL_OPTIONS(s.model),
         SO_SESSION_OPTIONS(s.model),
+        SO_FRONT_OPTION(s.model),
         {0},
     };
     char **line = NULL, *own[sizeof options / sizeof *options];

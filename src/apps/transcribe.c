@@ -116,8 +116,12 @@ static int run(int argc, char **argv)
     so_operand_seconds = SO_LISTEN_S;
     j.name = n > 1;
     so_status s = so_setting_open(&setting, &model, &error);
-    if (s == SO_OK) s = so_setting_front(&setting, model, &j.front, &error);
-    setting.front = "off"; /* pieces come from a front end of their own */
+    if (s == SO_OK) {
+        so_model_info info;
+        so_model_about(model, &info);
+        j.front = info.front;
+    }
+    setting.no_front = true; /* pieces come from a front end of their own */
     if (s == SO_OK) s = so_setting_session(&setting, model, &j.session, &error);
     if (s == SO_OK) s = each(&j, n, argv, &error);
     so_session_close(&j.session);

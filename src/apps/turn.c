@@ -20,6 +20,21 @@ static so_status check_named(const char *option, const char *path, so_error *err
     return so_fail(error, SO_ERR_IO, "%s %s: %s", option, path, strerror(errno));
 }
 
+static so_status choose_front(const char *wish, int *front, so_error *error)
+{
+    static const struct {
+        const char *name;
+        int front;
+    } known[] = {{"on", 1}, {"off", -1}, {"auto", 2}};
+    *front = 2;
+    for (int i = 0; i < 3 && wish; i++)
+        if (strcmp(wish, known[i].name) == 0) {
+            *front = known[i].front;
+            return SO_OK;
+        }
+    return wish ? so_fail(error, SO_ERR_ARG, "--front is 'on', 'off' or 'auto', found '%s'", wish) : SO_OK;
+}
+
 so_status so_setting_open(const so_setting *s, so_model **model, so_error *error)
 {
     so_model_options options = {.threads = (int)s->threads,
@@ -30,6 +45,7 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
                                 .codec = s->codec,
                                 .speaker = s->speaker,
                                 .prefault = s->prefault};
+    SO_TRY(choose_front(s->front, &options.front, error));
     SO_TRY(so_operand_check_model(s->model, error));
     SO_TRY(check_named("--tokenizer", s->tokenizer, error));
     SO_TRY(check_named("--codec", s->codec, error));
@@ -40,18 +56,6 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
         return so_fail(error, SO_ERR_MISSING, "%s is neither here nor installed; name a model with --model",
                        so_cli_model(NULL));
     return so_model_open(model, so_cli_model(s->model), &options, error);
-}
-
-so_status so_setting_front(const so_setting *s, const so_model *model, bool *on, so_error *error)
-{
-    enum { SMALL = 300000000 };
-    so_model_info info;
-    so_model_about(model, &info);
-    if (s->front && strcmp(s->front, "on") && strcmp(s->front, "off") && strcmp(s->front, "auto"))
-        return so_fail(error, SO_ERR_ARG, "--front is 'on', 'off' or 'auto', found '%s'", s->front);
-    *on = info.front ? info.front > 0 : info.parameters < SMALL;
-    if (s->front && strcmp(s->front, "auto")) *on = strcmp(s->front, "on") == 0;
-    return SO_OK;
 }
 
 so_status so_setting_options(const so_setting *s, so_session_options *options, so_error *error)
@@ -81,9 +85,7 @@ so_status so_setting_session(const so_setting *s, so_model *model, so_session **
 {
     so_session_options options;
     SO_TRY(so_setting_options(s, &options, error));
-    bool front;
-    SO_TRY(so_setting_front(s, model, &front, error));
-    options.front = front ? 1 : -1;
+    options.front = s->no_front ? -1 : 0;
     return so_session_open(session, model, &options, error);
 }
 

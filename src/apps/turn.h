@@ -15,6 +15,7 @@ typedef struct so_setting {
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
     bool keep_types, prefault, bf16, only_units;
+    bool no_front; /* sessions get no front end of hearing, whatever the model has */
 } so_setting;
 
 /* Rows of an option table: the model, and the session. */
@@ -64,8 +65,6 @@ typedef struct so_setting {
 so_status so_setting_open(const so_setting *setting, so_model **model, so_error *error);
 /* What they say about a session; strings are lent by the setting. */
 so_status so_setting_options(const so_setting *setting, so_session_options *options, so_error *error);
-/* Whether the front end of hearing is on: as --front says, else as the model does. */
-so_status so_setting_front(const so_setting *setting, const so_model *model, bool *on, so_error *error);
 so_status so_setting_session(const so_setting *setting, so_model *model, so_session **session, so_error *error);
 
 /* A word of the transcript, and a piece of the answer, with their times in seconds. */

@@ -224,6 +224,15 @@ static so_status list_unused(so_model *model, so_error *error)
     return SO_OK;
 }
 
+/* Small models were trained on little, and that was clean. */
+static void choose_front(so_model *model, int wish)
+{
+    enum { SMALL = 300000000, IF_SMALL = 2 };
+    int said = model->codec.front;
+    if (!said && wish == IF_SMALL) said = so_store_parameters(&model->store, NULL) < SMALL ? 1 : -1;
+    model->front = (wish == 1 || wish == -1 ? wish : said) > 0;
+}
+
 static so_status open_model(so_model *model, const char *path, const so_model_options *options, so_error *error)
 {
     model->path = strdup(path);
@@ -235,6 +244,7 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
     if (model->setup.omni.vision) SO_TRY(so_setup_pictures(&model->setup, &model->pictures, error));
     SO_TRY(list_unused(model, error));
     SO_TRY(open_codec(model, path, options, error));
+    choose_front(model, options->front);
     model->context = options->context > 0 ? options->context : model->setup.context;
     if (model->context < 1 || (options->context <= 0 && model->context > 8192)) model->context = 8192;
     return SO_OK;
@@ -287,7 +297,7 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->takes_units = c->speech;
     info->takes_audio = codec->has_tokenizer;
     info->speaks = c->speech && codec->has_vocoder;
-    info->front = codec->front;
+    info->front = model->front;
     info->voice = codec->speaker_name;
     info->sees = c->vision;
     info->picture_side = c->vision ? (int)c->siglip.image : 0;

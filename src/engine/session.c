@@ -132,8 +132,8 @@ static so_status open_codec(so_session *s, so_error *error)
     if (!s->speech) return SO_OK;
     if (m->codec.has_tokenizer) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->encoders, SO_TURN_S, error));
     if (s->ear && !ponders(s)) s->ear->step = LARGE_STEP;
-    int front = s->options.front ? s->options.front : m->codec.front;
-    if (s->ear && front > 0) SO_TRY(so_ear_use_front(s->ear, error));
+    bool front = s->options.front ? s->options.front > 0 : m->front;
+    if (s->ear && front) SO_TRY(so_ear_use_front(s->ear, error));
     if (!m->codec.has_vocoder) return SO_OK;
     so_mouth_options options = so_session_mouth_options(&s->options, s->max_units);
     size_t fixed, scratch;

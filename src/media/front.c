@@ -10,8 +10,8 @@ enum {
     FRAME = 160,   /* samples of a frame: 10 ms; the numbers below are frames */
     HISTORY = 300, /* that the noise floor is taken from */
     EARLY = 100,   /* at the beginning, while the floor is not known: nothing is dropped yet */
-    LEAD = 20,     /* kept before the first loud one */
-    TAIL = 20,     /* kept behind the last loud one */
+    LEAD = 8,      /* kept before the first loud one */
+    TAIL = 12,     /* kept behind the last loud one */
     ONSET = 10,    /* of which ONSET_LOUD must be loud for speech to begin */
     ONSET_LOUD = 6,
     GATHER = 30, /* of a segment before it comes out: its level is taken from them */

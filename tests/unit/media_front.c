@@ -105,14 +105,14 @@ static void silence_around_speech_is_left_out(void **state)
     quiet(lead + n, lead + n + behind);
     heard h = hear(lead + n + behind, 3200, NULL);
     assert_int_equal(h.segments, 1);
-    assert_true(llabs(lead - h.segment[0].begin - 3200) <= 800); /* 200 ms before */
-    assert_true(llabs(h.segment[0].end - lead - n - 3200) <= 1600);
+    assert_true(llabs(lead - h.segment[0].begin - 1280) <= 800); /* 80 ms before */
+    assert_true(llabs(h.segment[0].end - lead - n - 1920) <= 1600);
     free(h.pcm);
     /* The same in steady noise far below. */
     noise(0, lead + n + behind, 0.002);
     h = hear(lead + n + behind, 3200, NULL);
     assert_int_equal(h.segments, 1);
-    assert_true(llabs(lead - h.segment[0].begin - 3200) <= 800);
+    assert_true(llabs(lead - h.segment[0].begin - 1280) <= 800);
     free(h.pcm);
 }
 

@@ -65,7 +65,7 @@ static so_status write_codec_config(const char *folder, so_error *error)
     int n = snprintf(
         text, sizeof text,
         "{\n \"tokenizer\": {\"n_mels\": %lld, \"dim\": %lld, \"heads\": %lld, \"layers\": %lld, \"ffn\": %lld,\n"
-        "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld]},\n"
+        "  \"codebook\": %lld, \"n_ctx\": %lld, \"conv_strides\": [%lld, %lld], \"front\": 1},\n"
         " \"flow\": {\"vocab\": %lld, \"enc_dim\": %lld, \"enc_heads\": %lld, \"enc_ffn\": %lld, \"enc_layers\": "
         "%lld,\n"
         "  \"est_channels\": %lld, \"est_heads\": %lld, \"est_head_dim\": %lld, \"est_blocks\": %lld, \"est_mid\": "
