@@ -16,9 +16,16 @@ typedef struct setting {
     so_setting model;
     const char *host, *listen, *wyoming, *hosts, *cors, *name, *key, *key_file, *tls_chain, *tls_key, *tls_folder, *log;
     int64_t port, sessions, waiting, voices, connections, per_address;
-    double drain;
+    double drain, per_minute;
     bool no_key, query_key, tls_self, quiet;
 } setting;
+
+static volatile sig_atomic_t reload;
+static void on_hangup(int number)
+{
+    (void)number;
+    reload = 1;
+}
 
 static so_status open_model(void *context, so_model **model, so_error *error)
 {
@@ -110,6 +117,8 @@ static so_status serve(setting *s, so_error *error)
                                  .connections = (int)s->connections,
                                  .per_address = (int)s->per_address,
                                  .drain_s = s->drain,
+                                 .per_minute = s->per_minute,
+                                 .reload = &reload,
                                  .log = log,
                                  .say = s->quiet ? NULL : stdout};
     if (status == SO_OK) status = so_setting_options(&s->model, &options.session, error);
@@ -143,6 +152,8 @@ static int run_serve(int argc, char **argv)
         {"api-key", SO_OPTION_TEXT, &s.key, "KEY", "clients must give it"},
         {"api-key-file", SO_OPTION_TEXT, &s.key_file, "FILE", "lines 'name:SHA-256 of the key' or 'name:key'"},
         {"no-key", SO_OPTION_FLAG, &s.no_key, NULL, "anybody may ask, also at addresses that others can reach"},
+        {"per-minute", SO_OPTION_REAL, &s.per_minute, "N", "requests a minute of one key; no limit when not given", 0,
+         1e9},
         {"allow-query-key", SO_OPTION_FLAG, &s.query_key, NULL, "the key may stand in the query, as ?api_key="},
         {"tls-cert", SO_OPTION_TEXT, &s.tls_chain, "FILE", "certificate and what leads to it (PEM)"},
         {"tls-key", SO_OPTION_TEXT, &s.tls_key, "FILE", "its key (PEM)"},
@@ -173,6 +184,7 @@ static int run_serve(int argc, char **argv)
     if (result < 0 && operands) result = so_cli_usage(&so_verb_serve, "expected options only, found '%s'", line[0]);
     if (result < 0) {
         so_cli_catch();
+        signal(SIGHUP, on_hangup); /* a server reads its keys anew */
         result = so_cli_end(serve(&s, &error), &error);
     }
     for (int i = 0; i < made; i++) free(own[i]);

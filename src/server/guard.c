@@ -142,7 +142,7 @@ so_status so_keys_read(so_keys *keys, const char *path, so_error *error)
     return status;
 }
 
-const char *so_keys_find(const so_keys *keys, const char *key)
+so_key *so_keys_find(so_keys *keys, const char *key)
 {
     unsigned char digest[32];
     int found = -1;
@@ -152,5 +152,17 @@ const char *so_keys_find(const so_keys *keys, const char *key)
         for (int k = 0; k < 32; k++) differ |= (unsigned)(digest[k] ^ keys->key[i].digest[k]);
         if (differ == 0) found = i;
     }
-    return found < 0 ? NULL : keys->key[found].name;
+    return found < 0 ? NULL : &keys->key[found];
+}
+
+bool so_key_admit(so_key *key, double most, double now, double *wait)
+{
+    if (most <= 0) return true;
+    double left = key->asked_at > 0 ? key->left + (now - key->asked_at) * most / 60 : most;
+    key->left = left < most ? left : most;
+    key->asked_at = now;
+    *wait = key->left < 1 ? (1 - key->left) * 60 / most : 0;
+    if (key->left < 1) return false;
+    key->left -= 1;
+    return true;
 }

@@ -20,6 +20,7 @@ bool so_guard_origin(const char *origin, const char *host, const char *const *li
 typedef struct so_key {
     char name[SO_KEY_NAME_MOST];
     unsigned char digest[32];
+    double left, asked_at; /* requests that it may still send, as of then */
 } so_key;
 
 typedef struct so_keys {
@@ -32,8 +33,11 @@ so_status so_keys_add(so_keys *keys, const char *name, const char *key, so_error
 /* Adds those of a file: lines "name:SHA-256 in hexadecimal" or "name:key"; empty lines and those that begin with '#'
  * are left out. SO_ERR_FORMAT names the line. */
 so_status so_keys_read(so_keys *keys, const char *path, so_error *error);
-/* The name of the key, NULL when it is none of them. Takes the same time for every text of the same length: digests are
+/* The key, lent, NULL when it is none of them. Takes the same time for every text of the same length: digests are
  * compared, all of them, whole. */
-const char *so_keys_find(const so_keys *keys, const char *key);
+so_key *so_keys_find(so_keys *keys, const char *key);
+/* Whether the key may send one more request now (seconds of any clock), at `most` a minute, as many at once. 0: no
+ * limit. *wait gets the seconds until it may, when it may not. */
+bool so_key_admit(so_key *key, double most, double now, double *wait);
 
 #endif

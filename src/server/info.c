@@ -103,7 +103,8 @@ static void put_requests(FILE *out, const so_server *s)
     } refused[] = {{"key", offsetof(so_counts, refused_key)},
                    {"host", offsetof(so_counts, refused_host)},
                    {"origin", offsetof(so_counts, refused_origin)},
-                   {"full", offsetof(so_counts, refused_full)}};
+                   {"full", offsetof(so_counts, refused_full)},
+                   {"rate", offsetof(so_counts, refused_rate)}};
     put(out, "requests_total", "counter", "Requests answered, by the class of their status.");
     for (int i = 1; i < 6; i++)
         fprintf(out, "streamomni_requests_total{code=\"%dxx\"} %llu\n", i, (unsigned long long)s->counts.requests[i]);

@@ -52,11 +52,14 @@ struct so_ask {
     const char *query; /* lives with web */
     char *type;        /* the body's Content-Type */
     so_bytes body;
-    const char *key; /* its name, NULL: none */
+    char key[SO_KEY_NAME_MOST]; /* its name; "": none */
+    json_t *secret;             /* the settings that a client's secret brings; lent, NULL: none */
     double began;
     uint64_t seat;
-    bool working; /* a chore has it */
-    bool begun;   /* the head of a streamed answer is on its way */
+    bool working;  /* a chore has it */
+    bool begun;    /* the head of a streamed answer is on its way */
+    bool events;   /* and it is a stream of events */
+    double wait_s; /* of 429: until the next is taken */
     bool paused;
     /* of the route */
     void *own;
@@ -75,7 +78,7 @@ typedef struct so_hearer {
 
 typedef struct so_counts {
     uint64_t requests[6]; /* by the first digit of their status */
-    uint64_t refused_key, refused_host, refused_origin, refused_full, lost;
+    uint64_t refused_key, refused_host, refused_origin, refused_full, refused_rate, lost;
     uint64_t realtime, live; /* sessions in all, and now */
 } so_counts;
 
@@ -97,6 +100,7 @@ struct so_server {
     so_chores *chores;
     so_tls_context *tls;
     so_keys keys;
+    struct so_secrets *secrets;
     so_hearer *hearer; /* by the seat's slot */
     uint32_t hearers;
     uint64_t random[2], asks;
@@ -104,6 +108,7 @@ struct so_server {
     time_t started_at;
     bool draining, ready_told;
     double alive_told; /* to a service manager */
+    double commented;  /* in streams of events */
     char https[128];   /* this server's address with TLS; "": none */
     so_counts counts;
     so_times queue, first_text, first_audio, request;
@@ -113,6 +118,8 @@ struct so_server {
 
 /* ---- listen.c */
 so_status so_server_keys(so_server *server, so_error *error);
+/* Reads keys and certificates anew. What cannot be read leaves the old ones as they are, and is told in the log. */
+void so_server_reload(so_server *server);
 so_status so_server_tls(so_server *server, so_error *error);
 /* Listens at all addresses and tells people where. */
 so_status so_server_listen(so_server *server, so_error *error);
@@ -174,5 +181,6 @@ void so_answer_transcription(so_ask *ask);
 void so_answer_speech(so_ask *ask);
 void so_answer_realtime(so_ask *ask);
 void so_answer_asset(so_ask *ask);
+void so_answer_secret(so_ask *ask);
 
 #endif

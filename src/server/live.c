@@ -238,6 +238,16 @@ static bool open_session(so_live *l, so_error *error)
     return so_realtime_open(&l->session, &port, &options, error) == SO_OK;
 }
 
+/* The settings that came with a client's secret. */
+static void apply_secret(so_live *l)
+{
+    json_t *event = l->ask->secret ? json_pack("{s:s,s:O}", "type", "session.update", "session", l->ask->secret) : NULL;
+    char *text = event ? json_dumps(event, JSON_COMPACT) : NULL;
+    if (text) so_realtime_message(l->session, text, strlen(text), now_ms());
+    json_decref(event);
+    free(text);
+}
+
 void so_answer_realtime(so_ask *ask)
 {
     so_error error = {0};
@@ -265,5 +275,8 @@ void so_answer_realtime(so_ask *ask)
     ask->server->counts.live++;
     ask->over = on_over;
     ask->message = on_message;
-    if (!open_session(l, &error)) so_web_close(ask->web, SO_WS_CLOSE_ERROR, "no memory for a session");
+    if (open_session(l, &error))
+        apply_secret(l);
+    else
+        so_web_close(ask->web, SO_WS_CLOSE_ERROR, "no memory for a session");
 }

@@ -78,9 +78,10 @@ void so_ask_json(so_ask *ask, int status, json_t *json) { reply_json(ask, status
 
 void so_ask_fault(so_ask *ask, const so_fault *f)
 {
-    const char *more = f->status == 503 || f->status == 429 ? "Retry-After: 2\r\n"
-                       : f->status == 401                   ? "WWW-Authenticate: Bearer\r\n"
-                                                            : "";
+    char more[64] = "";
+    int wait = ask->wait_s > 1 ? (int)(ask->wait_s + 0.999) : f->status == 503 ? 2 : 1;
+    if (f->status == 503 || f->status == 429) snprintf(more, sizeof more, "Retry-After: %d\r\n", wait);
+    if (f->status == 401) snprintf(more, sizeof more, "WWW-Authenticate: Bearer\r\n");
     if (!ask->web) return;
     if (ask->begun) {
         so_ask_event(ask, NULL, error_json(f));
@@ -113,6 +114,7 @@ bool so_ask_begin(so_ask *ask, const char *type)
     if (ask->begun || !ask->web) return ask->web != NULL;
     ask->begun = true;
     bool events = type == NULL;
+    ask->events = events;
     return so_web_begin(ask->web, 200, events ? "text/event-stream" : type,
                         so_ask_fields(ask, events ? "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n" : ""));
 }

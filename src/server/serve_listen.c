@@ -21,6 +21,26 @@ so_status so_server_keys(so_server *s, so_error *error)
     return o->key_file ? so_keys_read(&s->keys, o->key_file, error) : SO_OK;
 }
 
+void so_server_reload(so_server *s)
+{
+    so_error error = {0};
+    so_keys old = s->keys;
+    so_tls_context *tls = NULL;
+    const so_server_options *o = s->options;
+    s->keys.n = 0;
+    if (so_server_keys(s, &error) != SO_OK) {
+        s->keys = old;
+        if (o->log) fprintf(o->log, "{\"event\":\"reload\",\"keys\":\"kept: they cannot be read\"}\n");
+    }
+    if (o->tls_chain && so_tls_context_open(&tls, o->tls_chain, o->tls_key, &error) == SO_OK) {
+        so_port_tls(s->port, tls);
+        so_tls_context_close(&s->tls); /* connections made with it keep what they need of it */
+        s->tls = tls;
+    } else if (o->tls_chain && o->log)
+        fprintf(o->log, "{\"event\":\"reload\",\"tls\":\"kept: it cannot be read\"}\n");
+    if (o->log) fflush(o->log);
+}
+
 /* Names and addresses that this machine is known by; to be freed with the array. */
 static const char **local_names(const so_server_options *o, char *room, size_t size)
 {

@@ -16,6 +16,7 @@
 #include "server/assets.h"
 #include "server/inside.h"
 #include "server/keeper.h"
+#include "server/secrets.h"
 #include "server/service.h"
 
 static const so_route routes[] = {
@@ -31,10 +32,11 @@ static const so_route routes[] = {
     {"POST", "/v1/audio/transcriptions", so_answer_transcription, .most = SO_BODY_LARGE, .ready = true,
      .type = "multipart/form-data"},
     {"POST", "/v1/audio/speech", so_answer_speech, .most = SO_BODY_SMALL, .ready = true, .type = "application/json"},
+    {"POST", "/v1/realtime/client_secrets", so_answer_secret, .most = SO_BODY_SMALL, .type = "application/json"},
     {"GET", "/v1/realtime", so_answer_realtime, .ready = true, .socket = true},
 };
 static const so_route asset = {"GET", "/", so_answer_asset, .open = true};
-enum { ROUTES = sizeof routes / sizeof *routes };
+enum { ROUTES = sizeof routes / sizeof *routes, COMMENT_S = 15 };
 
 /* ---- small things */
 void so_server_id(so_server *s, const char *prefix, char *out)
@@ -98,7 +100,7 @@ void so_server_log(so_server *s, so_ask *ask, int status, bool lost)
     json_t *line = json_pack("{s:s,s:s,s:s,s:s,s:i,s:b,s:f,s:s,s:s?}", "time", when, "id", ask->id, "method",
                              ask->route ? ask->route->method : "", "path", ask->route ? ask->route->path : "", "status",
                              status, "lost", (int)lost, "ms", 1000 * seconds, "address",
-                             ask->web ? ask->web->conn->address : "", "key", ask->key);
+                             ask->web ? ask->web->conn->address : "", "key", ask->key[0] ? ask->key : NULL);
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (text) fprintf(s->options->log, "%s\n", text);
     fflush(s->options->log);
@@ -122,6 +124,17 @@ static const char *given_key(const so_ask *ask, char room[512])
     return NULL;
 }
 
+static bool rate_admits(so_ask *ask, so_key *key)
+{
+    double wait = 0;
+    if (so_key_admit(key, ask->server->options->per_minute, so_poll_now(), &wait)) return true;
+    ask->server->counts.refused_rate++;
+    ask->wait_s = wait;
+    so_ask_error(ask, 429, "rate_limit_exceeded", NULL, "more than %g requests a minute with this key",
+                 ask->server->options->per_minute);
+    return false;
+}
+
 static bool allowed(so_ask *ask)
 {
     so_server *s = ask->server;
@@ -135,13 +148,18 @@ static bool allowed(so_ask *ask)
         return false;
     }
     if (ask->route->open || s->keys.n == 0) return true;
-    const char *key = given_key(ask, room);
-    ask->key = key ? so_keys_find(&s->keys, key) : NULL;
-    if (ask->key) return true;
-    s->counts.refused_key++;
-    so_ask_error(ask, 401, "invalid_api_key", NULL,
-                 key ? "the API key is not one of this server's" : "an API key is wanted: Authorization: Bearer KEY");
-    return false;
+    const char *text = given_key(ask, room);
+    if (text && ask->route->socket && so_secrets_find(s->secrets, text, time(NULL), &ask->secret)) return true;
+    so_key *key = text ? so_keys_find(&s->keys, text) : NULL;
+    if (!key) {
+        s->counts.refused_key++;
+        so_ask_error(ask, 401, "invalid_api_key", NULL,
+                     text ? "the API key is not one of this server's"
+                          : "an API key is wanted: Authorization: Bearer KEY");
+        return false;
+    }
+    memcpy(ask->key, key->name, sizeof ask->key);
+    return rate_admits(ask, key);
 }
 
 /* ---- routing */
@@ -329,6 +347,23 @@ static void wind_down(void *context, so_conn *conn)
         so_web_wind_down(so_web_of(conn));
 }
 
+static void comment(void *context, so_conn *conn)
+{
+    so_server *s = context;
+    so_web *web = conn->protocol == &s->wyoming ? NULL : so_web_of(conn);
+    so_ask *ask = web ? web->user : NULL;
+    if (ask && ask->events && so_conn_pending(conn) == 0) so_web_piece(web, ":\n\n", 3);
+}
+
+/* Streams of events that have nothing to tell say so now and then, so that proxies keep them open. */
+static void keep_alive(so_server *s)
+{
+    double now = so_poll_now();
+    if (now - s->commented < COMMENT_S) return;
+    s->commented = now;
+    so_port_each(s->port, comment, s);
+}
+
 /* What a service manager hears: that the server is ready, and that it lives. Gives the seconds until it wants the next.
  */
 static double tell_manager(so_server *s)
@@ -355,6 +390,11 @@ static so_status turn(so_server *s, volatile sig_atomic_t *stop, so_error *error
         so_port_stats stats;
         so_error why;
         hear(s);
+        if (s->options->reload && *s->options->reload) {
+            *s->options->reload = 0;
+            so_server_reload(s);
+        }
+        keep_alive(s);
         if (*stop && !s->draining) {
             s->draining = true;
             so_service_tell("STOPPING=1");
@@ -390,6 +430,7 @@ static void close_parts(so_server *s)
     so_poll_close(&s->loop);
     so_tls_context_close(&s->tls);
     so_keeper_close(&s->answers);
+    so_secrets_close(&s->secrets);
     free(s->hearer);
     s->hearer = NULL;
 }
@@ -411,6 +452,7 @@ static so_status open_parts(so_server *s, so_error *error)
     SO_TRY(so_server_tls(s, error));
     port.tls = s->tls;
     SO_TRY(so_keeper_open(&s->answers, error));
+    SO_TRY(so_secrets_open(&s->secrets, error));
     SO_TRY(so_poll_open(&s->loop, error));
     SO_TRY(so_port_open(&s->port, s->loop, &port, error));
     SO_TRY(so_web_host_open(&s->host, &handler, NULL, error));

@@ -26,13 +26,15 @@ typedef struct so_server_options {
     const char *const *origins; /* of pages that may ask, besides this server's own */
     const char *key, *key_file; /* NULL: none */
     bool no_key;                /* a public address without a key is meant */
+    double per_minute;          /* requests of one key; 0: no limit */
     bool query_key;             /* a key may stand in the query, as ?api_key= */
     const char *tls_chain, *tls_key;
     const char *tls_folder;                                    /* make a certificate of one's own there; NULL: do not */
     int sessions, waiting, speaking, connections, per_address; /* 0: the usual */
-    double drain_s; /* for answers that are being made when the server is to end; 0: 10 */
-    FILE *log;      /* a line of JSON for every request; NULL: none */
-    FILE *say;      /* what people are told: addresses, how to trust; NULL: nothing */
+    volatile sig_atomic_t *reload; /* not 0: keys and certificates are read anew; NULL: never */
+    double drain_s;                /* for answers that are being made when the server is to end; 0: 10 */
+    FILE *log;                     /* a line of JSON for every request; NULL: none */
+    FILE *say;                     /* what people are told: addresses, how to trust; NULL: nothing */
 } so_server_options;
 
 /* Serves until *stop is not 0 (a second is let pass for signals that do not interrupt). SO_ERR_ARG for options that do

@@ -6,6 +6,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -56,10 +57,29 @@ def who_may_ask():
         expect(s.ask("POST", CHAT, json.dumps(HI), {**bearer, "Content-Type": "text/plain"}), 415)
         expect(s.ask("POST", CHAT, json.dumps(HI), bearer), 415)
         assert s.metric('rejected_total{reason="key"}', bearer) == 4
+        # new keys are read on SIGHUP; a file that is wrong changes nothing
+        for text, status in (("bob:sk-new\n", 200), ("no key\n", 200), ("bob:sk-bob\n", 401)):
+            keys.seek(0)
+            keys.truncate()
+            keys.write(text)
+            keys.flush()
+            s.process.send_signal(signal.SIGHUP)
+            for _ in range(100):
+                if s.ask("GET", "/v1/models", headers={"Authorization": "Bearer sk-new"})[0] == status:
+                    break
+                time.sleep(0.02)
+            else:
+                raise SystemExit(f"after SIGHUP with {text!r}: not {status}")
         status, told = s.end()
         assert status == 143, (status, told)
     s = Server(PROGRAM, "--api-key", "sk-1", "--allow-query-key")
     expect(s.ask("GET", "/v1/models?api_key=sk-1"), 200)
+    s.end()
+    s = Server(PROGRAM, "--api-key", "sk-1", "--per-minute", "3")
+    for _ in range(3):
+        expect(s.ask("GET", "/v1/models", headers={"Authorization": "Bearer sk-1"}), 200)
+    answer = expect(s.ask("GET", "/v1/models", headers={"Authorization": "Bearer sk-1"}), 429, "rate_limit_error")
+    assert 1 < int(answer[1]["Retry-After"]) <= 20, answer[1]
     s.end()
     # the environment's twin of an option
     s = Server(PROGRAM, env={**os.environ, "STREAM_OMNI_API_KEY": "sk-env", "STREAM_OMNI_MODEL_NAME": "mine"})

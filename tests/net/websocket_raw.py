@@ -87,6 +87,19 @@ def opening():
     assert w.status == 101 and "Sec-WebSocket-Protocol: realtime\r\n" in w.head + "\r\n", w.head
     assert Socket(s.port, "Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk-2\r\n").status == 401
     assert s.ask("GET", "/v1/realtime", headers={"Authorization": "Bearer sk-1"})[0] == 426
+    # a secret for a page: made with a key, good for a session and for nothing else
+    asked = {"expires_after": {"anchor": "created_at", "seconds": 60}, "session": {"type": "realtime", "instructions": "Be brief."}}
+    assert s.ask("POST", "/v1/realtime/client_secrets", asked)[0] == 401
+    status, _, body = s.ask("POST", "/v1/realtime/client_secrets", asked, {"Authorization": "Bearer sk-1"})
+    secret = json.loads(body)
+    assert status == 200 and secret["value"].startswith("ek_") and 50 < secret["expires_at"] - time.time() < 61, body
+    w = Socket(s.port, f"Authorization: Bearer {secret['value']}\r\n")
+    assert w.status == 101 and w.event()["type"] == "session.created"
+    assert w.event()["session"]["instructions"] == "Be brief."
+    assert s.ask("GET", "/v1/models", headers={"Authorization": "Bearer " + secret["value"]})[0] == 401
+    assert Socket(s.port, "Authorization: Bearer ek_0\r\n").status == 401
+    asked["expires_after"]["seconds"] = 9
+    assert s.ask("POST", "/v1/realtime/client_secrets", asked, {"Authorization": "Bearer sk-1"})[0] == 400
     s.end()
 
 

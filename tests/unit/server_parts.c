@@ -7,6 +7,7 @@
 #include "net/base64.h"
 #include "server/chat_request.h"
 #include "server/keeper.h"
+#include "server/secrets.h"
 #include "server/words.h"
 
 /* ---- who may ask */
@@ -61,14 +62,51 @@ static void keys(void **state)
     assert_int_equal(pwrite(fd, "#  ", 3, 10), 3);
     CHECK_OK(so_keys_read(&k, path, &error), error);
     CHECK_OK(so_keys_add(&k, "default", "sk-1", &error), error);
-    assert_string_equal(so_keys_find(&k, "plain words"), "bob");
-    assert_string_equal(so_keys_find(&k, "secret"), "eve");
-    assert_string_equal(so_keys_find(&k, "sk-1"), "default");
+    assert_string_equal(so_keys_find(&k, "plain words")->name, "bob");
+    assert_string_equal(so_keys_find(&k, "secret")->name, "eve");
+    assert_string_equal(so_keys_find(&k, "sk-1")->name, "default");
     assert_null(so_keys_find(&k, "secret "));
     assert_null(so_keys_find(&k, ""));
     assert_null(so_keys_find(&k, "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"));
     close(fd);
     unlink(path);
+}
+
+static void rates_of_keys(void **state)
+{
+    (void)state;
+    so_key k = {.name = "a"};
+    double wait = 0;
+    for (int i = 0; i < 6; i++) assert_true(so_key_admit(&k, 6, 1000, &wait));
+    assert_false(so_key_admit(&k, 6, 1000, &wait));
+    assert_true(fabs(wait - 10) < 1e-6);
+    assert_false(so_key_admit(&k, 6, 1009, &wait));
+    assert_true(so_key_admit(&k, 6, 1010.1, &wait));
+    assert_false(so_key_admit(&k, 6, 1010.2, &wait));
+    for (int i = 0; i < 6; i++) assert_true(so_key_admit(&k, 6, 5000, &wait)); /* never more than at once */
+    assert_false(so_key_admit(&k, 6, 5000, &wait));
+    assert_true(so_key_admit(&k, 0, 5000, &wait));
+}
+
+static void secrets_for_minutes(void **state)
+{
+    (void)state;
+    so_secrets *s;
+    so_error error;
+    json_t *session = json_pack("{s:i}", "a", 5), *got;
+    CHECK_OK(so_secrets_open(&s, &error), error);
+    so_secrets_put(s, "ek_1", 1000, session);
+    so_secrets_put(s, "ek_2", 2000, NULL);
+    assert_true(so_secrets_find(s, "ek_1", 999, &got) && got == session);
+    assert_false(so_secrets_find(s, "ek_1", 1000, &got));
+    assert_true(so_secrets_find(s, "ek_2", 1000, &got) && !got);
+    assert_false(so_secrets_find(s, "ek_", 0, &got));
+    assert_false(so_secrets_find(s, "", 0, &got));
+    assert_false(so_secrets_find(s, "0123456789012345678901234567890123456789012345678901234567890123", 0, &got));
+    for (int i = 0; i < SO_SECRETS_MOST; i++) so_secrets_put(s, "ek_3", 2000, NULL);
+    assert_false(so_secrets_find(s, "ek_2", 1000, &got));
+    json_decref(session);
+    so_secrets_close(&s);
 }
 
 /* ---- chat */
@@ -310,6 +348,8 @@ int main(void)
         cmocka_unit_test(hosts),
         cmocka_unit_test(origins),
         cmocka_unit_test(keys),
+        cmocka_unit_test(rates_of_keys),
+        cmocka_unit_test(secrets_for_minutes),
         cmocka_unit_test(chat_requests_are_read),
         cmocka_unit_test(chat_requests_are_refused),
         cmocka_unit_test(pictures_and_sounds_are_read),
