@@ -26,17 +26,3 @@ rm t/eyes.safetensors
 train t --part eyes --steps 3 --bf16 --window 7
 train t --part eyes --steps 2
 grep -c nan told
-
-# A corpus that was cut: its index, its samples.
-train t --part corpus --items 10
-train t --part ears --items 11 --steps 1
-cp t/corpus.index whole.index
-truncate -s 500000 t/corpus.q16
-train t --part ears --steps 1
-truncate -s 1000 t/corpus.index
-train t --part ears --steps 1
-: >t/corpus.index
-train t --part ears --steps 1
-cp whole.index t/corpus.index
-rm t/corpus.a22
-train t --part ears --steps 1

@@ -4,8 +4,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include <sys/stat.h>
+
 #include "recipes/tabletop/part_units.h"
 #include "recipes/tabletop/part_vocal.h"
+#include "so_recipes.h"
 #include "train/checkpoint.h"
 
 enum { ITEMS = SO_TT_HELD_OUT + 200, LENGTH = 9000, UNITS = 10 }; /* an answer: 0.41 s */
@@ -125,6 +128,50 @@ static void check_part(const char *part, part_fn fn)
     assert_int_equal(system(remove), 0);
 }
 
+/* Opens what make_corpus made after one of its files was cut to `bytes`; the file is restored from `whole`. */
+static void cut_is_told(const char *folder, const char *name, off_t bytes, const char *says)
+{
+    char path[1024], kept[1100];
+    so_error error = {0};
+    struct stat st;
+    so_recipe_options options = {.folder = folder, .part = "flow", .seed = 3, .threads = 1, .steps = 1};
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(kept, sizeof kept, "cp %s/%s %s/kept", folder, name, folder);
+    assert_int_equal(system(kept), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(truncate(path, bytes < 0 ? st.st_size + bytes : bytes), 0);
+    assert_int_equal(so_tabletop_recipe(&options, &error), SO_ERR_FORMAT);
+    if (!strstr(error.text, says) || !strstr(error.text, "again")) fail_msg("%s: %s", name, error.text);
+    snprintf(kept, sizeof kept, "%s/kept", folder);
+    assert_int_equal(rename(kept, path), 0);
+}
+
+/* Corpora and units that a full disk or a broken copy cut are found before anything reads them. */
+static void cut_corpora_are_found(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/so-vocal-XXXXXX", remove[128];
+    so_error error = {0};
+    assert_non_null(mkdtemp(folder));
+    make_corpus(folder);
+    put(folder, "ears.safetensors", "", 0); /* done, as far as the flow asks */
+    cut_is_told(folder, "corpus.a22", -1002, "corpus.a22 has 6335499 samples where 6335500 are listed");
+    cut_is_told(folder, "corpus.a22", 0, "corpus.a22 has 0 samples");
+    cut_is_told(folder, "corpus.index", -8, "corpus.index has");
+    cut_is_told(folder, "corpus.index", 0, "corpus.index has 0 bytes");
+    cut_is_told(folder, "units.u16", -2, "units.u16 has 7039 units, item 703 lies beyond");
+    cut_is_told(folder, "units.index", -(off_t)sizeof(so_tt_spoken), "units.index has");
+    so_recipe_options options = {.folder = folder, .part = "flow", .seed = 3, .threads = 1, .items = 7};
+    assert_int_equal(so_tabletop_recipe(&options, &error), SO_ERR_STATE);
+    assert_non_null(strstr(error.text, "holds a corpus of 200 exchanges (now 7)"));
+    options.items = 0;
+    options.seed = 4;
+    assert_int_equal(so_tabletop_recipe(&options, &error), SO_ERR_STATE);
+    assert_non_null(strstr(error.text, "was begun with seed 3 (now seed 4)"));
+    snprintf(remove, sizeof remove, "rm -r %s", folder);
+    assert_int_equal(system(remove), 0);
+}
+
 static void vocoder_learns_and_resumes(void **state)
 {
     (void)state;
@@ -159,6 +206,7 @@ static void flow_learns_and_resumes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cut_corpora_are_found),
         cmocka_unit_test(vocoder_learns_and_resumes),
         cmocka_unit_test(adversarial_training_runs),
         cmocka_unit_test(flow_learns_and_resumes),
