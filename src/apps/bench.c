@@ -325,7 +325,7 @@ static int run(int argc, char **argv)
         {"seconds", SO_OPTION_INT, &b.seconds, "S", "speech that is heard and made", 1, 30},
         {"only", SO_OPTION_TEXT, &b.only, "LIST",
          "of see, hear, text, units, voice, synthesize; with --random of see, hear, "
-         "flow, vocoder, prefill, decode, units"},
+         "flow, vocoder, prefill, decode, together, units"},
         {"json", SO_OPTION_FLAG, &b.page.json, NULL, "as JSON"},
         {"random", SO_OPTION_TEXT, &ask.name, "SIZE",
          "random weights instead of a model: stream-omni-8b, llama-8b, llama-1b, codec"},

@@ -36,7 +36,7 @@ struct so_bench {
     so_peak peak;
     void (*row)(void *context, const so_bench_row *row); /* a result */
     void (*say)(void *context, const char *what);        /* what is done next */
-    const char *only;                                    /* of prefill, decode, units; NULL: all */
+    const char *only;                                    /* of prefill, decode, together, units; NULL: all */
     const char *type;                                    /* of the weights of so_bench_llama: "q4_k" */
     const char
         *kv; /* how it keeps keys and values: f32, f16, bf16, q8_0; NULL: as a session, f16 with blocks, else f32 */

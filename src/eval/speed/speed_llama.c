@@ -13,6 +13,7 @@
 
 enum {
     STEPS = 4 /* tokens or units of one repetition */,
+    TOGETHER = 8, /* conversations that are decoded together */
     CHUNK = 512 /* rows of a prompt computed together */,
     WINDOW = 5
 };
@@ -59,6 +60,7 @@ typedef struct stand {
     so_omni net;
     so_type type;
     so_kv bottom, backbone, top;
+    so_kv beside[TOGETHER];
     int32_t *ids;   /* [prompt + STEPS] */
     int64_t layers; /* the backbone's, all of them */
     char note[64];  /* "24 of 32 layers, scaled" */
@@ -96,6 +98,18 @@ static so_status take_kv(stand *s, so_kv *kv, int64_t layers, so_error *error)
         return so_fail(error, SO_ERR_ARG, "keys and values are f32, f16, bf16 or q8_0, not '%s'", type);
     kv->data = so_arena_zalloc(&s->store.memory, so_kv_bytes(kv->type, layers, kv->width, kv->capacity));
     return kv->data ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld positions", (long long)kv->capacity);
+}
+
+/* The stores of several conversations, which hold nothing: how long attention takes does not depend on it. */
+static so_status open_beside(stand *s, so_error *error)
+{
+    for (int k = 0; k < TOGETHER; k++) {
+        so_kv *kv = &s->beside[k];
+        *kv = s->backbone;
+        kv->data = so_arena_zalloc(&s->store.memory, so_kv_bytes(kv->type, kv->layers, kv->width, kv->capacity));
+        if (!kv->data) return so_fail(error, SO_ERR_NOMEM, "no memory for %d conversations", TOGETHER);
+    }
+    return SO_OK;
 }
 
 static so_status stand_open(stand *s, so_bench *b, const struct size *size, so_error *error)
@@ -170,6 +184,27 @@ static void write_text(so_pass *pass, void *work)
     }
 }
 
+/* The same for TOGETHER conversations in one pass, as a crew does. */
+static void write_together(so_pass *pass, void *work)
+{
+    stand *s = work;
+    so_kv *kv[TOGETHER];
+    int64_t one[TOGETHER];
+    for (int k = 0; k < TOGETHER; k++) {
+        kv[k] = &s->beside[k];
+        one[k] = 1;
+        kv[k]->len = s->bench->prompt;
+    }
+    for (int i = 0; i < STEPS && so_ok(pass); i++) {
+        size_t mark = so_arena_mark(pass->arena);
+        so_batch *batch = so_batch_many(pass, TOGETHER, one, kv);
+        so_tensor *x = so_omni_read(pass, &s->net, TOGETHER, s->ids + i);
+        so_omni_write(pass, &s->net, so_omni_think(pass, &s->net, x, batch));
+        so_batch_advance(batch);
+        so_arena_release(pass->arena, mark);
+    }
+}
+
 /* A unit as the loop makes it: bottom layers and their CTC row, then top layers with a window of text, then the unit
  * row of all ids or of units only. */
 static void make_units_of(so_pass *pass, void *work, bool all)
@@ -235,6 +270,8 @@ so_status so_bench_llama(so_bench *b, const char *name, so_error *error)
     const char *sep = s.note[0] ? ", " : "";
     snprintf(what[0], sizeof what[0], "prefill: %lld positions%s%s", (long long)b->prompt, sep, s.note);
     snprintf(what[1], sizeof what[1], "decode: text after %lld positions%s%s", (long long)b->prompt, sep, s.note);
+    snprintf(what[2], sizeof what[2], "together: text of %d conversations after %lld positions%s%s", TOGETHER,
+             (long long)b->prompt, sep, s.note);
     so_bench_row prefill = {
         .what = what[0], .unit = "tokens/s", .amount = scaled(&s, (double)b->prompt), .limit = product(&s)};
     so_bench_row decode = {.what = what[1],
@@ -252,6 +289,12 @@ so_status so_bench_llama(so_bench *b, const char *name, so_error *error)
     if (!b->only || strstr(b->only, "prefill"))
         SO_TRY_GO(so_bench_measure(b, prefill, &s.pass, read_prompt, &s, error));
     if (!b->only || strstr(b->only, "decode")) SO_TRY_GO(so_bench_measure(b, decode, &s.pass, write_text, &s, error));
+    if (!b->only || strstr(b->only, "together")) {
+        decode.what = what[2];
+        decode.amount = scaled(&s, TOGETHER * STEPS);
+        SO_TRY_GO(open_beside(&s, error));
+        SO_TRY_GO(so_bench_measure(b, decode, &s.pass, write_together, &s, error));
+    }
     if (size->bottom && (!b->only || strstr(b->only, "units"))) {
         SO_TRY_GO(so_bench_measure(b, units, &s.pass, make_units, &s, error));
         units.what = "only_units: the same without rows of text";
