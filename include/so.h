@@ -150,6 +150,20 @@ so_status so_feed_image(so_session *session, const uint8_t *rgb, int width, int 
 so_status so_feed_audio(so_session *session, const float *pcm, size_t samples, int rate, so_error *error);
 /* Speech units instead of audio (0 .. units - 1). */
 so_status so_feed_units(so_session *session, const int32_t *units, size_t n, so_error *error);
+/* ---- history from outside, as clients keep it that send a whole conversation each time: the system text, then
+ * questions (fed as ever, in words and pictures) and their answers. What of it the session holds already is not
+ * computed again. */
+/* In place of the system text that the session was opened with. SO_ERR_STATE unless the conversation is empty. */
+so_status so_feed_system(so_session *session, const char *utf8, so_error *error);
+/* An answer given earlier, in words, to what was fed since the last one. SO_ERR_STATE when that holds speech. */
+so_status so_feed_answer(so_session *session, const char *utf8, so_error *error);
+/* Of the conversation that `described` has been fed, how many positions the other session, of the same model and idle,
+ * holds already. Whoever has most of it is cleared and fed the same: it computes the rest only. */
+int64_t so_session_shared(const so_session *session, so_session *described);
+/* A branch: another session, of the same crew if any, with the same options, conversation and words of the turn that is
+ * open. SO_ERR_STATE while an answer is given or speech is heard; SO_ERR_LIMIT when there is no room for it. */
+so_status so_session_fork(so_session **out, const so_session *from, so_error *error);
+
 /* 1 when the user seems to have finished speaking (CTC blanks and low energy for `patience`), else 0. */
 int so_heard_end(const so_session *session);
 

@@ -167,12 +167,6 @@ so_status so_session_took(so_session *s, const so_made *made, so_error *error)
     return SO_OK;
 }
 
-static void drop_unseen(so_session *s)
-{
-    if (s->seen < s->pictures) so_talk_forget(s->talk, s->picture[s->seen]);
-    while (s->pictures > s->seen) so_image_views_clear(&s->views[--s->pictures]);
-}
-
 /* An answer that was stopped before it began: the turn is remembered as it is, with an empty answer. */
 static void give_up(so_session *s)
 {
@@ -181,7 +175,6 @@ static void give_up(so_session *s)
     s->talk->voice = s->talk->cut = false;
     s->talk->end = SO_END_NONE;
     s->usage.revised = s->revised;
-    drop_unseen(s);
     if (so_session_lay_out(s, true, NULL) != SO_OK) s->slots.n = s->history;
     s->answer_at = s->slots.n;
     s->answer_speech = s->talk->bottom.len;
@@ -209,11 +202,15 @@ static void tell_note(so_session *s, so_event *event)
 /* What a crew met on this session's behalf; the turn is lost. */
 static void tell_failure(so_session *s, so_event *event)
 {
-    so_string_clear(&s->piece);
+    s->piece.size = 0;
     if (so_string_put(&s->piece, s->failure.text, NULL) != SO_OK) s->piece.size = 0;
     *event = (so_event){.kind = SO_EVENT_FAILED, .text = s->piece.size ? s->piece.data : "out of memory"};
     event->status = s->failure.status;
     s->failure = (so_error){0};
+    if (s->pictures) {
+        so_session_drop_views(s, s->picture[0]);
+        so_talk_forget(s->talk, s->picture[0]);
+    }
     s->slots.n = s->history;
     so_session_new_turn(s);
 }

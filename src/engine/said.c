@@ -133,6 +133,16 @@ so_status so_said_remember(so_session *s, so_error *error)
     return end_answer(s, speech, error);
 }
 
+so_status so_said_put(so_session *s, const so_ids *text, so_error *error)
+{
+    bool speech = remembers_speech(s);
+    s->spoken.open = false;
+    s->slots.n = s->answer_at;
+    if (!speech) SO_TRY(reword_turn(s, error));
+    SO_TRY(add_words(s, text, error));
+    return end_answer(s, speech, error);
+}
+
 /* The answer that was remembered last, or what is left of it, goes down to its first `units` units. */
 static so_status cut(so_session *s, int64_t units, so_error *error)
 {

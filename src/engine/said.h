@@ -12,5 +12,7 @@ void so_said_clear(so_spoken *said);
 size_t so_said_bytes(const so_session *session, int64_t units);
 /* Puts the answer that was just made behind its question. */
 so_status so_said_remember(so_session *session, so_error *error);
+/* In place of an answer that was made: puts these words behind the turn. */
+so_status so_said_put(so_session *session, const so_ids *text, so_error *error);
 
 #endif

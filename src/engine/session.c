@@ -33,11 +33,10 @@ static double now(void)
 /* ---- opening */
 
 /* The template's pieces are cut out of a rendered conversation of one empty message. */
-static so_status template_pieces(so_session *s, so_error *error)
+so_status so_session_cut_template(so_session *s, const char *system, so_error *error)
 {
     const so_tokenizer *t = s->model->tokenizer;
     const so_token_names *names = so_tokenizer_names(t);
-    const char *system = s->options.system ? s->options.system : s->model->setup.system;
     so_chat_options chat = {.system = system[0] ? system : NULL, .literal_contents = true};
     so_message message = {"user", " ", 1};
     so_prompt prompt = {0};
@@ -46,6 +45,7 @@ static so_status template_pieces(so_session *s, so_error *error)
     so_tokenizer_parts_of(t, &parts);
     SO_TRY_GO(so_chat_encode(t, &message, 1, &chat, &prompt, error));
     const int32_t *ids = prompt.ids.data;
+    s->head.n = s->header.n = s->reply.n = s->after_picture.n = 0;
     int32_t from = prompt.prefix;
     while (from > 0 && ids[from - 1] != names->start_header) from--;
     SO_TRY_GO(so_ids_add(&s->head, ids, (size_t)prompt.prefix, error));
@@ -212,7 +212,8 @@ static so_status open_session(so_session *s, so_worker *worker, so_error *error)
     if (!s->options.think) SO_TRY(measure_speed(s, error));
     SO_TRY(open_codec(s, error));
     SO_TRY(take_lists(s, error));
-    return template_pieces(s, error);
+    const char *system = s->options.system;
+    return so_session_cut_template(s, system ? system : s->model->setup.system, error);
 }
 
 so_status so_session_make(so_session **out, so_model *model, const so_session_options *options, so_crew *crew,
@@ -269,10 +270,9 @@ so_status so_session_open(so_session **out, so_model *model, const so_session_op
     return so_session_make(out, model, options, NULL, NULL, error);
 }
 
-static void drop_views(so_session *s)
+void so_session_drop_views(so_session *s, int64_t first)
 {
-    for (int i = s->seen; i < s->pictures; i++) so_image_views_clear(&s->views[i]);
-    s->pictures = s->seen = 0;
+    while (s->waiting && s->place[s->waiting - 1] >= first) so_image_views_clear(&s->views[--s->waiting]);
 }
 
 void so_session_close(so_session **session)
@@ -311,7 +311,7 @@ void so_session_close(so_session **session)
     free(s->text_end);
     free(s->said);
     free(s->turn_at);
-    drop_views(s);
+    so_session_drop_views(s, 0);
     so_arena_clear(&s->memory);
     free(s);
     *session = NULL;
@@ -323,7 +323,7 @@ void so_session_new_turn(so_session *s)
     s->typed_ids.n = 0;
     s->n_units = 0;
     s->audio = s->fed = s->dirty = s->syncing = s->closing = false;
-    drop_views(s);
+    s->pictures = 0;
     s->heard.size = s->heard_before.size = s->settled.size = 0;
     s->settled_ids.n = s->n_words = s->n_settled = 0;
     s->heard_news = s->heard_final = false;
@@ -348,6 +348,7 @@ so_status so_session_clear(so_session *s, so_error *error)
     s->left = s->left_told = 0;
     s->inbox.n = s->inbox.mine = 0;
     s->failure = (so_error){0};
+    so_session_drop_views(s, 0);
     so_talk_forget(s->talk, 0);
     so_session_new_turn(s);
     return SO_OK;
@@ -565,7 +566,7 @@ static so_status hear_waiting(so_session *s, so_error *error)
     return hear(s, s->inbox.pcm, (size_t)n, s->inbox.rate, error);
 }
 
-static so_status open_turn(so_session *s, so_error *error)
+so_status so_session_open_turn(so_session *s, so_error *error)
 {
     if (s->phase == SO_ANSWERING)
         return so_fail(error, SO_ERR_STATE, "the answer is not complete: stop it or take all of it");
@@ -579,7 +580,7 @@ static so_status open_turn(so_session *s, so_error *error)
 
 so_status so_feed_text(so_session *s, const char *utf8, so_error *error)
 {
-    SO_TRY(open_turn(s, error));
+    SO_TRY(so_session_open_turn(s, error));
     size_t before = s->typed.size;
     so_status status = so_string_put(&s->typed, utf8, error);
     const char *text = s->typed.data;
@@ -610,14 +611,15 @@ so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height
 {
     const so_model *m = s->model;
     if (!m->setup.omni.vision) return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not see");
-    SO_TRY(open_turn(s, error));
+    SO_TRY(so_session_open_turn(s, error));
     if (width < 1 || height < 1 || (int64_t)width * height > SO_IMAGE_MAX_PIXELS || width > SO_IMAGE_MAX_SIDE ||
         height > SO_IMAGE_MAX_SIDE)
         return so_fail(error, SO_ERR_ARG, "a picture of %d x %d pixels", width, height);
-    if (s->pictures == SO_PICTURES)
-        return so_fail(error, SO_ERR_LIMIT, "more than %d pictures in one turn", SO_PICTURES);
+    if (s->pictures == SO_PICTURES || s->waiting == SO_PICTURES)
+        return so_fail(error, SO_ERR_LIMIT, "more than %d pictures in one turn, or waiting to be looked at",
+                       SO_PICTURES);
     so_image image = {.w = width, .h = height, .rgb = so_mutable(rgb)};
-    so_image_views *views = &s->views[s->pictures];
+    so_image_views *views = &s->views[s->waiting];
     int64_t *first = &s->picture[s->pictures], *n = &s->vectors[s->pictures];
     SO_TRY(so_image_views_make(views, &image, &m->pictures, m->pool, error));
     so_status status = so_talk_place(s->talk, views, first, n, error);
@@ -628,12 +630,13 @@ so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height
         return status;
     }
     bool before = s->fed;
+    s->place[s->waiting++] = *first;
     s->pictures++;
     s->fed = true;
     status = s->crew ? SO_OK : so_session_catch_up(s, error);
     if (status != SO_OK) { /* it was never here */
         s->fed = before;
-        so_image_views_clear(&s->views[--s->pictures]);
+        so_session_drop_views(s, s->picture[--s->pictures]);
         so_talk_forget(s->talk, s->picture[s->pictures]);
     }
     return status;
@@ -642,7 +645,7 @@ so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height
 so_status so_feed_units(so_session *s, const int32_t *units, size_t n, so_error *error)
 {
     if (!s->speech) return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
-    SO_TRY(open_turn(s, error));
+    SO_TRY(so_session_open_turn(s, error));
     if ((int64_t)n > s->max_units_in - s->n_units)
         return so_fail(error, SO_ERR_LIMIT, "a turn of more than %lld speech units", (long long)s->max_units_in);
     for (size_t i = 0; i < n; i++)
@@ -682,7 +685,7 @@ so_status so_feed_audio(so_session *s, const float *pcm, size_t samples, int rat
 {
     if (!s->ear) return so_fail(error, SO_ERR_UNSUPPORTED, "the model takes no audio: it has no speech tokenizer");
     if (s->phase == SO_ANSWERING) return put_by(s, pcm, samples, rate, error);
-    SO_TRY(open_turn(s, error));
+    SO_TRY(so_session_open_turn(s, error));
     if (s->crew) {
         SO_TRY(put_by(s, pcm, samples, rate, error));
         if (samples) s->audio = s->fed = true;
@@ -874,7 +877,7 @@ static int64_t units_per_token(const so_session *s, int64_t otherwise)
 so_status so_reply_with(so_session *s, unsigned want, const so_reply_options *options, so_error *error)
 {
     if (s->phase == SO_ANSWERED && s->inbox.n) {
-        SO_TRY(open_turn(s, error));
+        SO_TRY(so_session_open_turn(s, error));
         s->audio = s->fed = true;
     }
     if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
@@ -894,7 +897,7 @@ so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error
 {
     if (!(want & (SO_WANT_VOICE | SO_WANT_UNITS)))
         return so_fail(error, SO_ERR_ARG, "a text is said in voice or in units");
-    SO_TRY(open_turn(s, error));
+    SO_TRY(so_session_open_turn(s, error));
     if (s->fed) return so_fail(error, SO_ERR_STATE, "a question was fed and wants a reply");
     s->script.n = 0;
     SO_TRY(so_tokenizer_encode(s->model->tokenizer, utf8, strlen(utf8), 0, &s->script, error));

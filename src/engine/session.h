@@ -50,6 +50,9 @@ struct so_session {
     bool syncing;         /* the stores are being brought to it */
     bool closing;         /* to the whole of a segment of speech, which has ended */
     so_inbox inbox;
+    so_image_views views[SO_PICTURES]; /* pictures that are still to be looked at, */
+    int64_t place[SO_PICTURES];        /* and where their vectors belong */
+    int waiting;
     size_t bytes;     /* that its crew counts for it */
     so_error failure; /* what a crew met on this session's behalf, untold */
     atomic_int stop;
@@ -78,8 +81,7 @@ struct so_session {
     int vad_rate;
     bool voiced;                                        /* it held somebody's voice */
     int64_t picture[SO_PICTURES], vectors[SO_PICTURES]; /* of the turn's pictures: first vector, their number */
-    so_image_views views[SO_PICTURES];                  /* those of them that are still to be looked at */
-    int pictures, seen;
+    int pictures;
     int64_t content_at; /* position on the speech side where the turn's content begins */
 
     /* what was heard */
@@ -149,6 +151,12 @@ so_status so_session_begin(so_session *session, so_error *error);
 
 /* Whether somebody speaks at all, whatever the model makes of it: for every sample that goes to the ear. */
 so_status so_session_watch(so_session *session, const float *pcm, size_t samples, int rate, so_error *error);
+/* Opens a turn behind an answer that is complete; SO_ERR_STATE while one is given. */
+so_status so_session_open_turn(so_session *session, so_error *error);
+/* Cuts the pieces of the template out of a conversation with this system text. */
+so_status so_session_cut_template(so_session *session, const char *system, so_error *error);
+/* Pictures from vector `first` on will not be looked at. */
+void so_session_drop_views(so_session *session, int64_t first);
 
 /* ---- room.c */
 /* Makes the oldest finished turn leave; false when there is none. */

@@ -32,10 +32,11 @@ static so_status listen(so_session *s, so_error *error)
 
 static so_status look(so_session *s, so_error *error)
 {
-    int i = s->seen;
-    SO_TRY(so_talk_see(s->talk, &s->views[i], s->picture[i], error));
-    so_image_views_clear(&s->views[i]);
-    s->seen++;
+    SO_TRY(so_talk_see(s->talk, &s->views[0], s->place[0], error));
+    so_image_views_clear(&s->views[0]);
+    s->waiting--;
+    memmove(s->views, s->views + 1, (size_t)s->waiting * sizeof *s->views);
+    memmove(s->place, s->place + 1, (size_t)s->waiting * sizeof *s->place);
     return SO_OK;
 }
 
@@ -70,7 +71,7 @@ bool so_session_has_work(const so_session *s)
 {
     if (s->phase == SO_ANSWERING) return s->stage < SO_BEGUN;
     bool ended = s->ear && s->ear->ended;
-    return s->seen < s->pictures || mine(s) > 0 || s->dirty || s->syncing || s->closing || ended;
+    return s->waiting || mine(s) > 0 || s->dirty || s->syncing || s->closing || ended;
 }
 
 static so_status work(so_session *s, bool *did, so_error *error)
@@ -83,7 +84,7 @@ static so_status work(so_session *s, bool *did, so_error *error)
         }
         return so_session_begin(s, error);
     }
-    if (s->seen < s->pictures) return look(s, error);
+    if (s->waiting) return look(s, error);
     if (s->closing) return prompt(s, error);
     if (s->ear && s->ear->ended) {
         SO_TRY(so_ear_end_segment(s->ear, error));

@@ -377,11 +377,78 @@ static void memory_is_foretold(void **state)
     so_crew_close(NULL);
 }
 
+static void answer(so_session *s, told *t)
+{
+    so_error error;
+    t->done = 0;
+    t->text[0] = 0;
+    CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
+    while (!t->done) take(s, t);
+}
+
+/* A conversation that is fed as a client keeps it, told apart from others by what they share; and a branch of it. */
+static void history_comes_from_outside(void **state)
+{
+    (void)state;
+    so_session *a, *b, *c;
+    so_error error;
+    static told one, two, three;
+    CHECK_OK(so_session_open(&a, model, &plain, &error), error);
+    CHECK_OK(so_session_open(&b, model, &plain, &error), error);
+    assert_int_equal(so_feed_answer(a, "red", &error), SO_ERR_STATE);
+    CHECK_OK(so_feed_system(a, "Be brief.", &error), error);
+    CHECK_OK(so_feed_system(b, "Be brief.", &error), error);
+    for (int i = 0; i < 2; i++) {
+        so_session *s = i ? b : a;
+        CHECK_OK(so_feed_text(s, "what color is the star?", &error), error);
+        CHECK_OK(so_feed_answer(s, "the red star", &error), error);
+        assert_int_equal(so_feed_system(s, "late", &error), SO_ERR_STATE);
+        CHECK_OK(so_feed_text(s, i ? "where is the cat?" : "hello", &error), error);
+        if (!i) answer(a, &one);
+    }
+    int64_t shared = so_session_shared(a, b), all = 0;
+    for (int64_t i = 0; i < b->slots.n; i++) all += (b->slots.slot[i].where & SO_SLOT_TEXT) != 0;
+    assert_true(shared > all / 2 && shared < all);
+    assert_int_equal(so_session_shared(b, a), 0); /* b has computed nothing yet */
+    answer(b, &two);
+    assert_int_equal(two.usage.cached_positions, 0);
+    /* What a had, without the answer of its own, is the beginning of b's: cleared and fed the same it computes the
+     * rest. */
+    CHECK_OK(so_session_clear(a, &error), error);
+    CHECK_OK(so_feed_system(a, "Be brief.", &error), error);
+    CHECK_OK(so_feed_text(a, "what color is the star?", &error), error);
+    CHECK_OK(so_feed_answer(a, "the red star", &error), error);
+    CHECK_OK(so_feed_text(a, "where is the cat?", &error), error);
+    CHECK_OK(so_session_fork(&c, a, &error), error);
+    answer(a, &one);
+    assert_int_equal(one.usage.cached_positions, shared);
+    assert_string_equal(one.text, two.text);
+    answer(c, &three);
+    assert_int_equal(three.usage.cached_positions, shared);
+    assert_string_equal(three.text, two.text);
+    so_session_close(&c);
+    CHECK_OK(so_session_fork(&c, a, &error), error); /* behind an answer */
+    CHECK_OK(so_feed_text(c, "and the circle?", &error), error);
+    CHECK_OK(so_feed_text(a, "and the circle?", &error), error);
+    answer(a, &one);
+    answer(c, &three);
+    assert_string_equal(one.text, three.text);
+    assert_int_equal(one.usage.prompt_positions, three.usage.prompt_positions);
+    CHECK_OK(so_feed_text(a, "hello", &error), error);
+    CHECK_OK(so_reply(a, SO_WANT_TEXT, &error), error);
+    so_session_close(&c);
+    assert_int_equal(so_session_fork(&c, a, &error), SO_ERR_STATE);
+    assert_null(c);
+    so_session_close(&a);
+    so_session_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_do_not_depend_on_company), cmocka_unit_test(any_order_of_calls),
         cmocka_unit_test(a_prompt_can_be_stopped),          cmocka_unit_test(barge_in_keeps_its_first_words),
-        cmocka_unit_test(a_full_context_is_no_end),         cmocka_unit_test(memory_is_foretold)};
+        cmocka_unit_test(a_full_context_is_no_end),         cmocka_unit_test(memory_is_foretold),
+        cmocka_unit_test(history_comes_from_outside)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -338,6 +338,43 @@ static void answering_allocates_nothing(void **state)
     so_session_close(&s);
 }
 
+/* After a crew's sessions are open, it computes for them without a word to the heap. */
+static void a_crew_allocates_nothing(void **state)
+{
+    (void)state;
+    so_crew *crew;
+    so_session *s[3];
+    so_error error;
+    so_event e;
+    int32_t units[20];
+    int made, busy;
+    for (int i = 0; i < 20; i++) units[i] = i * 3;
+    CHECK_OK(so_crew_open(&crew, model, NULL, &error), error);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(so_crew_session(crew, &s[i], &(so_session_options){.max_units = 60}, &error), error);
+    for (int round = 0; round < 2; round++) {
+        atomic_store(&allocations, 0);
+        atomic_store(&counting, round);
+        for (int i = 0; i < 3; i++) {
+            CHECK_OK(so_feed_units(s[i], units, 20, &error), error);
+            CHECK_OK(so_reply(s[i], SO_WANT_TEXT | SO_WANT_VOICE | SO_WANT_UNITS, &error), error);
+        }
+        for (int done = 0; done < 3;) {
+            CHECK_OK(so_crew_step(crew, &busy, &error), error);
+            CHECK_OK(so_crew_speak(crew, &made, &error), error);
+            for (int i = 0; i < 3; i++) {
+                do CHECK_OK(so_next(s[i], &e, &error), error);
+                while (e.kind != SO_EVENT_NONE && e.kind != SO_EVENT_DONE);
+                done += e.kind == SO_EVENT_DONE;
+            }
+        }
+        atomic_store(&counting, 0);
+    }
+    assert_int_equal(atomic_load(&allocations), 0);
+    for (int i = 0; i < 3; i++) so_session_close(&s[i]);
+    so_crew_close(&crew);
+}
+
 static void the_end_of_speech_is_noticed(void **state)
 {
     (void)state;
@@ -403,6 +440,7 @@ int main(void)
         cmocka_unit_test(the_end_of_speech_is_noticed),
         cmocka_unit_test(the_gate_trims_silence),
         cmocka_unit_test(answering_allocates_nothing),
+        cmocka_unit_test(a_crew_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -5,7 +5,10 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "so.h"
 #include "toy.h"
@@ -142,12 +145,87 @@ static void sessions_open_at_once(void **state)
         if (t[i].failed) fail_msg("%s", t[i].error.text);
 }
 
+/* One thread works a crew, two others make its voices, a fourth stops one of them. */
+typedef struct mouths {
+    so_crew *crew;
+    atomic_bool over;
+    atomic_int made;
+} mouths;
+
+static void *make_voices(void *p)
+{
+    mouths *m = p;
+    so_error error;
+    while (!atomic_load(&m->over)) {
+        int made = 0;
+        if (so_crew_speak(m->crew, &made, &error) != SO_OK) return p;
+        if (made)
+            atomic_fetch_add(&m->made, 1);
+        else
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void *stop_one(void *p)
+{
+    struct timespec some = {0, 20000000};
+    nanosleep(&some, NULL);
+    so_session_stop(p);
+    return NULL;
+}
+
+static void voices_are_made_beside_a_crew(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    so_session *s[N];
+    so_usage usage[N] = {0};
+    size_t samples[N] = {0};
+    so_event e;
+    so_error error;
+    pthread_t speaker[2], stopper;
+    mouths m = {0};
+    CHECK_OK(so_crew_open(&m.crew, model, &(so_crew_options){.sessions = N, .voices = 3}, &error), error);
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&speaker[i], NULL, make_voices, &m), 0);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++) {
+            CHECK_OK(so_crew_session(m.crew, &s[i], &(so_session_options){.max_units = MOST, .seed = 2}, &error),
+                     error);
+            CHECK_OK(so_feed_text(s[i], i % 2 ? "hello" : "where is the cat?", &error), error);
+            CHECK_OK(so_reply(s[i], SO_WANT_TEXT | SO_WANT_VOICE, &error), error);
+            samples[i] = 0;
+        }
+        assert_int_equal(pthread_create(&stopper, NULL, stop_one, s[0]), 0);
+        for (int done = 0; done < N;) {
+            CHECK_OK(so_crew_step(m.crew, NULL, &error), error);
+            for (int i = 0; i < N; i++) {
+                do CHECK_OK(so_next(s[i], &e, &error), error);
+                while (e.kind != SO_EVENT_NONE && e.kind != SO_EVENT_DONE && (samples[i] += e.samples, true));
+                if (e.kind == SO_EVENT_DONE) usage[i] = e.usage, done++;
+            }
+        }
+        pthread_join(stopper, NULL);
+        for (int i = 1; i < N; i++) {
+            assert_int_equal(samples[i], (size_t)(usage[i].voice_s * SO_VOICE_RATE + 0.5));
+            assert_true(samples[i] > 0 && !usage[i].stopped);
+        }
+        for (int i = 0; i < N; i++) so_session_close(&s[i]);
+    }
+    atomic_store(&m.over, true);
+    for (int i = 0; i < 2; i++) {
+        void *failed;
+        pthread_join(speaker[i], &failed);
+        assert_null(failed);
+    }
+    assert_true(atomic_load(&m.made) > 0);
+    so_crew_close(&m.crew);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sessions_share_a_model),
-        cmocka_unit_test(a_stop_comes_from_anywhere),
-        cmocka_unit_test(sessions_open_at_once),
-    };
+        cmocka_unit_test(sessions_share_a_model), cmocka_unit_test(a_stop_comes_from_anywhere),
+        cmocka_unit_test(sessions_open_at_once), cmocka_unit_test(voices_are_made_beside_a_crew)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
