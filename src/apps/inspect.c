@@ -140,7 +140,7 @@ static so_status count_families(census *c, const so_views *views, so_error *erro
 {
     for (int64_t i = 0; i < views->count; i++) {
         const so_view *v = &views->view[i];
-        family *f;
+        family *f = NULL;
         SO_TRY(family_of(c, v, &f, error));
         f->tensors++;
         f->elements += so_view_elements(v);

@@ -50,6 +50,8 @@ static const char *ending_of(const char *path)
     return dot && dot != name ? dot + 1 : "";
 }
 
+bool so_operand_is_blank(const char *text) { return text[strspn(text, " \t\r\n")] == 0; }
+
 static bool begins(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
 
 bool so_operand_is_path(const char *a)
@@ -268,6 +270,9 @@ static so_status check_file(const char *path, unsigned takes, so_error *error)
 so_status so_operand_read(so_operand *o, const char *argument, unsigned takes, so_error *error)
 {
     *o = (so_operand){.kind = SO_OPERAND_WORDS};
+    if (so_operand_is_blank(argument))
+        return so_fail(error, SO_ERR_ARG, "an empty argument, expected %s%s", takes & SO_TAKES_WORDS ? "words, " : "",
+                       wanted(takes));
     o->name = strdup(name_of(argument));
     if (!o->name) return so_fail(error, SO_ERR_NOMEM, "no memory for a name");
     /* A verb that takes no words has files only. */
@@ -337,6 +342,7 @@ so_status so_given_read(so_given *given, int n, char **operand, const char *text
         so_operand_clear(&o);
         SO_TRY(status);
     }
+    if (text && so_operand_is_blank(text)) return so_fail(error, SO_ERR_ARG, "--text without words");
     return text ? add_words(given, text, error) : SO_OK;
 }
 

@@ -54,6 +54,8 @@ extern double so_operand_seconds;
             SO_SOUND_MAX_CHANNELS                                                                                      \
     }
 
+/* Whether there is nothing but blanks in it. */
+bool so_operand_is_blank(const char *text);
 /* Whether the argument means something to be opened, not words. */
 bool so_operand_is_path(const char *argument);
 /* The bytes of a file, a pipe, standard input, a data: or http(s): URL. */

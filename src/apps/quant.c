@@ -1,5 +1,7 @@
 /* What types cost, and the verb calibrate: what columns of matrices matter.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "apps/exchange.h"
 #include "apps/verbs.h"
 #include "so.h"

@@ -96,6 +96,7 @@ static so_status turns(talk *t, int n, char **file, so_error *error)
         so_operand_clear(&o);
         SO_TRY(status);
     }
+    if (t->text && so_operand_is_blank(t->text)) return so_fail(error, SO_ERR_ARG, "--text without words");
     if (t->text) {
         so_question q = {.seen = t->seen.name ? &t->seen.picture : NULL, .seen_name = t->seen.name, .text = t->text};
         return file_turn(t, &q, error);

@@ -64,6 +64,15 @@ ask - - </dev/null
     "$SO" ask "$Q" "$Q" | sed "s#$ROOT/##g"
 ) 2>&1 | sed "s#$ROOT/##g"
 
+echo "== nothing at all"
+ask ""
+ask --text " "
+"$SO" speak "   " 2>&1
+"$SO" talk "" 2>&1
+"$SO" see "" 2>&1
+printf '\n\n' | "$SO" speak - 2>&1
+printf 'a\0b' | "$SO" speak - 2>&1
+
 echo "== words"
 ask "$T" "What color is the star and/or the sun?"
 ask "$T" --text notes.txt | tail -1
