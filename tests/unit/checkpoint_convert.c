@@ -22,7 +22,8 @@ static const char config[] =
     " \"num_key_value_heads\": 2, \"num_hidden_layers\": 2, \"num_bottom_audio_layers\": 1, \"num_top_audio_layers\": "
     "1,"
     " \"rms_norm_eps\": 1e-5, \"rope_theta\": 500000.0,"
-    " \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0,"
+    " \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": "
+    "4.0,"
     " \"original_max_position_embeddings\": 8192}, \"audio_vocab_size\": 16,"
     " \"mm_vision_tower\": \"siglip\", \"vision_config\": {\"hidden_size\": 32, \"intermediate_size\": 48,"
     " \"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"image_size\": 28, \"patch_size\": 14}}";
