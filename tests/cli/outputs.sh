@@ -1,13 +1,13 @@
 # Where output goes: devices, pipes and links are written through, files are whole or absent, the ending chooses the form.
 [ -f "$ROOT/models/tabletop.gguf" ] || { echo "SKIP: models/tabletop.gguf is absent" >&2; exit 77; }
-say() { "$SO" speak --threads 1 --quiet "Hello." "$@"; }
+say() { "$SO" speak --threads 1 --quiet "Hello." --max-units 8 "$@"; }
 kind() { head -c 4 "$1" | tr -c 'A-Za-z' '.'; echo " $1"; }
 
 echo "== forms"
 for name in a.wav a.FLAC a.ogg a.opus; do say --wav $name >/dev/null && kind $name; done
-say --wav a.mp3 >/dev/null 2>told && "$SO" transcribe --threads 1 a.mp3 >/dev/null && echo "an MP3 is read back"
+say --wav a.mp3 >/dev/null 2>told && "$SO" transcribe --threads 1 a.mp3 >/dev/null 2>&1 && echo "an MP3 is read back"
 grep -q -i 'cannot write' told && echo "an MP3 is read back" # a library without the encoder says so
-"$SO" transcribe --threads 1 a.opus | grep -c .
+"$SO" transcribe --threads 1 a.opus >/dev/null 2>&1 && echo "an Opus file is read back"
 for name in a.m4a a there/a.wav; do say --wav $name; done
 rm -f a.mp3
 mkdir folder.wav
