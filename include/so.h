@@ -207,7 +207,8 @@ so_status so_reply_with(so_session *session, unsigned want, const so_reply_optio
 /* so_reply_with without options. */
 so_status so_reply(so_session *session, unsigned want, so_error *error);
 
-/* In place of a reply: says this text in the model's voice, with the same events. The turn must hold nothing else; the
+/* In place of a reply: says this text in the model's voice, sentence by sentence, with the same events. The turn must
+ * hold nothing else; the
  * conversation remembers the text as an answer. SO_ERR_LIMIT for more tokens than an answer holds. */
 so_status so_say(so_session *session, const char *utf8, unsigned want, so_error *error);
 

@@ -77,7 +77,7 @@ static void tell_voice(so_session *s, const float *pcm, int64_t samples, so_even
 /* Every character begun is complete: tokens that share one all end with it. */
 static void end_tokens(so_session *s)
 {
-    while (s->whole < s->talk->n_text) s->text_end[s->whole++] = (int32_t)s->answer.size;
+    while (s->whole < s->spoken.base_text + s->talk->n_text) s->text_end[s->whole++] = (int32_t)s->answer.size;
 }
 
 /* The answer ends at byte `at`. Of a token that it cuts in two, the front is put into tokens of its own. */
@@ -120,7 +120,7 @@ static so_status look_for_stops(so_session *s, size_t from, bool last, so_error 
 static so_status took_text(so_session *s, const so_made *made, so_error *error)
 {
     so_talk *t = s->talk;
-    int64_t i = t->n_text - 1;
+    int64_t i = s->spoken.base_text + t->n_text - 1;
     size_t before = s->answer.size;
     if (!made->stop) SO_TRY(so_decoder_feed(&s->decoder, made->id, &s->answer, error));
     s->text_end[i] = (int32_t)s->answer.size;
@@ -161,7 +161,10 @@ so_status so_session_took(so_session *s, const so_made *made, so_error *error)
 {
     if (made->kind == SO_STEP_TEXT) return took_text(s, made, error);
     if (made->kind == SO_STEP_UNIT) return took_unit(s, made, error);
-    s->usage.ran_away = s->talk->end == SO_END_RUN_AWAY;
+    bool more;
+    s->usage.ran_away |= s->talk->end == SO_END_RUN_AWAY;
+    SO_TRY(so_session_next_sentence(s, &more, error));
+    if (more) return SO_OK;
     s->ended = true;
     if (s->want & SO_WANT_VOICE) so_mouth_end(s->mouth);
     return SO_OK;
@@ -172,6 +175,7 @@ static void give_up(so_session *s)
 {
     s->stage = SO_BEGUN;
     s->talk->wanted.slot = NULL;
+    if (s->sentence) return; /* between two sentences */
     s->talk->voice = s->talk->cut = false;
     s->talk->end = SO_END_NONE;
     s->usage.revised = s->revised;
@@ -242,6 +246,7 @@ static so_status compute(so_session *s, so_error *error)
     bool spoke = false;
     if (s->want & SO_WANT_VOICE && !s->usage.stopped) SO_TRY(so_mouth_step(s->mouth, &s->voice.pass, &spoke, error));
     if (spoke || s->ended) return SO_OK;
+    if (s->stage < SO_BEGUN) return so_session_work(s, &spoke, error);
     SO_TRY(so_talk_step(s->talk, &made, error));
     return so_session_took(s, &made, error);
 }

@@ -12,14 +12,19 @@ so_status so_said_open(so_spoken *said, int64_t units, so_error *error)
     said->capacity = units;
     said->text = malloc((size_t)(units + 1) * sizeof *said->text);
     said->span = malloc((size_t)(units + 1) * sizeof *said->span);
-    return said->text && said->span ? SO_OK
-                                    : so_fail(error, SO_ERR_NOMEM, "no memory for %lld units", (long long)units);
+    if (!said->text || !said->span) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld units", (long long)units);
+    memset(said->text, 0, (size_t)(units + 1) * sizeof *said->text);
+    said->span[0] = 0;
+    SO_TRY(so_ids_add(&said->ids, said->text, (size_t)units, error)); /* room, taken now */
+    said->ids.n = 0;
+    return SO_OK;
 }
 
 void so_said_clear(so_spoken *said)
 {
     free(said->text);
     free(said->span);
+    so_ids_clear(&said->ids);
 }
 
 /* ---- which text the speech has reached */
@@ -60,30 +65,44 @@ static int64_t text_by(const so_session *s, int64_t words)
 
 size_t so_said_bytes(const so_session *s, int64_t units)
 {
-    int64_t n = text_by(s, words_by(s, units));
+    const so_spoken *said = &s->spoken;
+    int64_t n = units <= said->base_units ? said->text[units < 0 ? 0 : units]
+                                          : said->base_text + text_by(s, words_by(s, units - said->base_units));
     return n ? (size_t)s->text_end[n - 1] : 0;
 }
 
+void so_said_begin(so_session *s)
+{
+    so_spoken *said = &s->spoken;
+    said->open = false;
+    said->units = said->base_units = said->base_text = 0;
+    said->text[0] = said->span[0] = 0;
+    said->ids.n = 0;
+}
+
 /* For every number of units: how much of the text and of the speech side they take. */
-static void measure(so_session *s)
+so_status so_said_sentence(so_session *s, so_error *error)
 {
     so_spoken *said = &s->spoken;
     const so_talk *t = s->talk;
-    int64_t words = 0;
+    int64_t words = 0, end = t->bottom.len;
     int32_t last = s->model->blank;
-    said->units = 0;
-    said->text[0] = said->span[0] = 0;
-    for (int64_t i = s->answer_speech; i < t->bottom.len && said->units < said->capacity; i++) {
+    while (end > s->answer_speech && so_model_stops(s->model, t->heard[end - 1])) end--;
+    for (int64_t i = s->answer_speech; i < end && said->units < said->capacity; i++) {
         int32_t label = t->label[i];
         if (label >= 0 && label != s->model->blank && label != last) {
             last = label;
             words++;
         }
+        SO_TRY(so_ids_put(&said->ids, t->heard[i], error));
         if (so_tokenizer_unit_of(s->model->tokenizer, t->heard[i]) < 0) continue;
         said->units++;
-        said->text[said->units] = (int32_t)text_by(s, words < t->n_memory ? words : t->n_memory);
-        said->span[said->units] = (int32_t)(i + 1 - s->answer_speech);
+        said->text[said->units] = (int32_t)(said->base_text + text_by(s, words < t->n_memory ? words : t->n_memory));
+        said->span[said->units] = (int32_t)said->ids.n;
     }
+    said->base_units = said->units;
+    s->answer_speech = t->bottom.len;
+    return SO_OK;
 }
 
 static so_status add_words(so_session *s, const so_ids *ids, so_error *error)
@@ -118,18 +137,18 @@ so_status so_said_remember(so_session *s, so_error *error)
     const so_talk *t = s->talk;
     so_spoken *said = &s->spoken;
     bool speech = remembers_speech(s);
-    int64_t n_text = t->n_text, n_ids = t->voice && speech ? t->bottom.len - s->answer_speech : 0;
+    int64_t n_text = t->n_text;
     while (n_text && so_model_stops(s->model, t->text[n_text - 1])) n_text--;
-    while (n_ids && so_model_stops(s->model, t->heard[s->answer_speech + n_ids - 1])) n_ids--;
     said->open = t->voice;
-    if (said->open) measure(s);
+    if (said->open) SO_TRY(so_said_sentence(s, error));
     s->slots.n = s->answer_at;
     if (!speech) SO_TRY(reword_turn(s, error));
     said->at = s->slots.n;
-    said->n_text = n_text;
-    said->n_ids = n_ids;
-    SO_TRY(so_slots_add(&s->slots, t->text, n_text, SO_SLOT_TEXT, NULL, 0, error));
-    if (n_ids) SO_TRY(so_slots_add(&s->slots, t->heard + s->answer_speech, n_ids, SO_SLOT_SPEECH, NULL, 0, error));
+    said->n_text = said->base_text + n_text;
+    said->n_ids = speech ? (int64_t)said->ids.n : 0;
+    const int32_t *text = s->script.n ? s->script.data : t->text;
+    SO_TRY(so_slots_add(&s->slots, text, said->n_text, SO_SLOT_TEXT, NULL, 0, error));
+    if (said->n_ids) SO_TRY(so_slots_add(&s->slots, said->ids.data, said->n_ids, SO_SLOT_SPEECH, NULL, 0, error));
     return end_answer(s, speech, error);
 }
 

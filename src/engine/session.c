@@ -291,6 +291,8 @@ void so_session_close(so_session **session)
     so_ids_clear(&s->typed_ids);
     so_ids_clear(&s->heard_ids);
     so_ids_clear(&s->script);
+    so_ids_clear(&s->script_at);
+    so_ids_clear(&s->script_end);
     so_string_clear(&s->typed);
     so_string_clear(&s->heard);
     so_string_clear(&s->heard_before);
@@ -812,7 +814,8 @@ static so_status begin_answer(so_session *s, unsigned want, so_error *error)
     s->answer.size = s->sure = 0;
     s->piece_at = s->n_said = s->said_told = s->whole = 0;
     s->ended = false;
-    s->spoken.open = false;
+    so_said_begin(s);
+    s->sentence = 0;
     s->heard_units = -1;
     s->talk->n_text = 0;
     so_decoder_init(&s->decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
@@ -848,8 +851,19 @@ static void drop_audio(so_session *s)
     s->fed = s->pictures > 0;
 }
 
+/* A further sentence of what is to be said, after the same prompt. */
+static so_status begin_sentence(so_session *s, so_error *error)
+{
+    SO_TRY(so_talk_begin(s->talk, true, error));
+    s->answer_speech = s->talk->bottom.len;
+    so_session_recite(s);
+    s->stage = SO_BEGUN;
+    return SO_OK;
+}
+
 so_status so_session_begin(so_session *s, so_error *error)
 {
+    if (s->sentence) return begin_sentence(s, error);
     if (spoken(s)) SO_TRY(so_session_transcribe(s, true, error));
     double heard_s = s->audio ? (double)s->ear->samples / SO_CODEC_RATE_IN : (double)s->n_units / UNITS_PER_S;
     if (nothing_heard(s) && !s->answers_silence) {
@@ -862,7 +876,7 @@ so_status so_session_begin(so_session *s, so_error *error)
     s->usage.heard_s = heard_s;
     s->answer_at = s->slots.n;
     s->answer_speech = s->talk->bottom.len;
-    if (s->script.n) so_talk_recite(s->talk, s->script.data, (int64_t)s->script.n);
+    so_session_recite(s);
     if (s->mouth) so_mouth_reset(s->mouth, s->talk->options.sampling.seed);
     s->stage = SO_BEGUN;
     return SO_OK;
@@ -899,8 +913,7 @@ so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error
         return so_fail(error, SO_ERR_ARG, "a text is said in voice or in units");
     SO_TRY(so_session_open_turn(s, error));
     if (s->fed) return so_fail(error, SO_ERR_STATE, "a question was fed and wants a reply");
-    s->script.n = 0;
-    SO_TRY(so_tokenizer_encode(s->model->tokenizer, utf8, strlen(utf8), 0, &s->script, error));
+    SO_TRY(so_session_script(s, utf8, error));
     if (s->script.n == 0) return so_fail(error, SO_ERR_ARG, "there is nothing to say");
     settle(s, NULL);
     SO_TRY(so_stops_set(&s->stops, NULL, 0, error));

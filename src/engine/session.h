@@ -32,7 +32,9 @@ typedef struct so_spoken {
     bool open;                 /* it was spoken, and can be cut */
     int64_t at, n_text, n_ids; /* its first slot; its slots of text, and those of speech behind them */
     int64_t units, capacity;
-    int32_t *text, *span; /* [units + 1] text tokens, and ids of speech, that so many units take */
+    int64_t base_text, base_units; /* of the sentences before this one */
+    so_ids ids;                    /* of their speech */
+    int32_t *text, *span;          /* [units + 1] text tokens, and ids of speech, that so many units take */
 } so_spoken;
 
 struct so_session {
@@ -104,8 +106,10 @@ struct so_session {
     so_sampling sampling;        /* of a reply without options */
     so_stops stops;
     so_odds odds;
-    int64_t odds_told; /* tokens whose log-probabilities events have told */
-    so_ids script;     /* of so_say */
+    int64_t odds_told;            /* tokens whose log-probabilities events have told */
+    so_ids script;                /* of so_say: all sentences */
+    so_ids script_at, script_end; /* where each begins and ends in it */
+    int sentence;                 /* that is being said */
     so_decoder decoder;
     so_string answer;
     int32_t *text_end;     /* [max_text] bytes of the answer after each text token */
@@ -157,6 +161,14 @@ so_status so_session_open_turn(so_session *session, so_error *error);
 so_status so_session_cut_template(so_session *session, const char *system, so_error *error);
 /* Pictures from vector `first` on will not be looked at. */
 void so_session_drop_views(so_session *session, int64_t first);
+
+/* ---- say.c */
+/* The sentences of a text become the script. */
+so_status so_session_script(so_session *session, const char *utf8, so_error *error);
+/* The sentence that is due is recited by the answer which has just begun. */
+void so_session_recite(so_session *session);
+/* The voice has ended: the next sentence, if there is *more, is work. */
+so_status so_session_next_sentence(so_session *session, bool *more, so_error *error);
 
 /* ---- room.c */
 /* Makes the oldest finished turn leave; false when there is none. */

@@ -78,7 +78,7 @@ static so_status work(so_session *s, bool *did, so_error *error)
 {
     bool answering = s->phase == SO_ANSWERING;
     if (answering && s->stage == SO_PROMPTED) {
-        if (s->crew && s->want & SO_WANT_VOICE && !so_crew_voice_free(s->crew)) {
+        if (s->crew && !s->sentence && s->want & SO_WANT_VOICE && !so_crew_voice_free(s->crew)) {
             *did = false;
             return SO_OK;
         }

@@ -288,6 +288,91 @@ static void when_it_is_told_makes_no_difference(void **state)
     }
 }
 
+/* Several sentences are one answer: all are said, one after the other, and each is as it is when it is said alone. */
+static void every_sentence_is_said(void **state)
+{
+    (void)state;
+    static const char *const sentences[] = {"The star is red.", "The square is blue.", "The circle is small."};
+    const char *all = "  The star is red. The square is blue.\nThe circle is small. ";
+    so_error error;
+    so_event e = {0};
+    char text[256] = "", alone[256];
+    int32_t unit[1024], single[3][512];
+    size_t n = 0, from = 0, spoken = 0;
+    double ends = 0;
+    so_usage usage;
+    so_session *s = open_session();
+    CHECK_OK(so_say(s, all, SO_WANT_TEXT | SO_WANT_VOICE | SO_WANT_UNITS, &error), error);
+    while (e.kind != SO_EVENT_DONE) {
+        CHECK_OK(so_next(s, &e, &error), error);
+        if (e.kind == SO_EVENT_TEXT) strcat(text, e.text);
+        for (size_t i = 0; e.kind == SO_EVENT_UNITS && i < e.n_units; i++) unit[n++] = e.units[i];
+        if (e.kind != SO_EVENT_VOICE) continue;
+        assert_true(e.text_begin <= e.text_end && e.text_end >= spoken);
+        assert_float_equal(e.begin_s, ends, 1e-9);
+        spoken = e.text_end;
+        ends = e.end_s;
+    }
+    assert_string_equal(text, "The star is red. The square is blue. The circle is small.");
+    assert_true(spoken > strlen("The star is red. The square is blue. "));
+    assert_int_equal(n, e.usage.units);
+    assert_int_equal(e.usage.ran_away, 0);
+    so_session_close(&s);
+    for (int i = 0; i < 3; i++) {
+        s = open_session();
+        size_t k = 0;
+        CHECK_OK(so_say(s, sentences[i], SO_WANT_UNITS, &error), error);
+        do {
+            CHECK_OK(so_next(s, &e, &error), error);
+            for (size_t j = 0; e.kind == SO_EVENT_UNITS && j < e.n_units; j++) single[i][k++] = e.units[j];
+        } while (e.kind != SO_EVENT_DONE);
+        assert_true(from + k <= n);
+        assert_memory_equal(unit + from, single[i], k * sizeof *unit);
+        from += k;
+        so_session_close(&s);
+    }
+    assert_int_equal(from, n);
+    /* What is remembered ends where listening ended, in whichever sentence that was. */
+    size_t end = 0, last = 0;
+    int positions, fewer;
+    s = open_session();
+    say(s, all, alone, &usage);
+    CHECK_OK(so_session_heard_ms(s, usage.units * SO_UNIT_MS, &end, &error), error);
+    assert_in_range(end, strlen(alone) - 1, strlen(alone));
+    prompt_of(s, &positions);
+    so_session_close(&s);
+    s = open_session();
+    say(s, all, alone, &usage);
+    for (int ms = usage.units * SO_UNIT_MS; ms >= 0; ms -= 500, last = end) {
+        CHECK_OK(so_session_heard_ms(s, ms, &end, &error), error);
+        assert_true(!last || end <= last);
+    }
+    prompt_of(s, &fewer);
+    assert_true(fewer < positions);
+    so_session_close(&s);
+}
+
+/* A stop in the second sentence, also between two. */
+static void sentences_can_be_stopped(void **state)
+{
+    (void)state;
+    so_error error;
+    for (int units = 1; units < 70; units += 4) {
+        so_event e = {0};
+        int n = 0, positions;
+        so_session *s = open_session();
+        CHECK_OK(so_say(s, "The star is red. The square is blue.", SO_WANT_UNITS, &error), error);
+        while (e.kind != SO_EVENT_DONE) {
+            CHECK_OK(so_next(s, &e, &error), error);
+            if (e.kind == SO_EVENT_UNITS) n += (int)e.n_units;
+            if (n >= units) so_session_stop(s);
+        }
+        prompt_of(s, &positions);
+        assert_true(positions > 0);
+        so_session_close(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +380,8 @@ int main(void)
         cmocka_unit_test(what_is_stable_stays),
         cmocka_unit_test(silence_is_no_question),
         cmocka_unit_test(playback_is_told_at_any_time),
+        cmocka_unit_test(every_sentence_is_said),
+        cmocka_unit_test(sentences_can_be_stopped),
         cmocka_unit_test(when_it_is_told_makes_no_difference),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
