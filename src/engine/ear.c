@@ -24,15 +24,13 @@ static int64_t units_of(const so_ear *ear, int64_t frames)
 }
 
 /* Frames from..from+F of the block to units in ear->fresh. */
-static so_status tokenize(so_ear *ear, int64_t from, int64_t F, so_error *error)
+static so_status tokenize(so_ear *ear, so_worker *worker, int64_t from, int64_t F, so_error *error)
 {
-    so_pass *pass = &ear->pass;
-    pass->error = (so_error){0};
-    so_arena_release(&ear->scratch, 0);
+    so_pass *pass = so_worker_begin(worker);
     so_tensor *mel = so_new2(pass, F, ear->codec->tokenizer.config.mels);
     if (mel && !pass->dry) SO_TRY(so_mel_stream_read(ear->mel, from, F, so_data(mel), error));
     so_speech_tokenizer_ids(pass, &ear->codec->tokenizer, mel, ear->fresh);
-    return so_ok(pass) ? SO_OK : so_fail(error, pass->error.status, "%s", pass->error.text);
+    return so_worker_end(worker, error);
 }
 
 /* Puts fresh units skip..n (of the block from unit `at` on) in place. */
@@ -56,7 +54,7 @@ static so_status look(so_ear *ear, int64_t right, so_error *error)
     ear->done_frames = F;
     int64_t stable = units_of(ear, F - from) - right;
     if (stable <= 0) return SO_OK;
-    SO_TRY(tokenize(ear, from, F - from, error));
+    SO_TRY(tokenize(ear, &ear->worker, from, F - from, error));
     commit(ear, from / per_unit, from ? LEFT / per_unit : 0, stable);
     return SO_OK;
 }
@@ -68,7 +66,7 @@ static so_status end_block(so_ear *ear, so_error *error)
     if (ear->block_samples < LEAST) SO_TRY(so_mel_stream_feed(ear->mel, silence, LEAST - ear->block_samples, error));
     SO_TRY(so_mel_stream_finish(ear->mel, error));
     int64_t F = so_mel_stream_frames(ear->mel), n = units_of(ear, F);
-    SO_TRY(tokenize(ear, 0, F, error));
+    SO_TRY(tokenize(ear, &ear->worker, 0, F, error));
     commit(ear, 0, 0, n);
     ear->n = ear->block_first + n < ear->capacity ? ear->block_first + n : ear->capacity;
     ear->block_first = ear->n;
@@ -302,15 +300,16 @@ so_status so_ear_finish(so_ear *ear, so_error *error)
     /* Nothing loud at all: the little that is held stands for the turn. */
     if (ear->held && !ear->open && ear->held_n) SO_TRY(release(ear, ear->held_n, error));
     SO_TRY(end_block(ear, error));
-    so_arena_release(&ear->scratch, 0);
-    so_arena_trim(&ear->scratch); /* the backbone reads next */
+    so_arena_release(&ear->worker.scratch, 0);
+    so_arena_trim(&ear->worker.scratch); /* the backbone reads next */
     ear->finished = true;
     return SO_OK;
 }
 
 size_t so_ear_bytes(const so_ear *ear)
 {
-    return sizeof *ear + ear->memory.capacity + ear->scratch.capacity + (size_t)ear->piece_size * sizeof *ear->piece;
+    return sizeof *ear + ear->memory.capacity + ear->worker.scratch.capacity +
+           (size_t)ear->piece_size * sizeof *ear->piece;
 }
 
 void so_ear_reset(so_ear *ear)
@@ -328,21 +327,15 @@ void so_ear_reset(so_ear *ear)
     if (ear->front) so_front_reset(ear->front);
 }
 
-/* A dry run of the longest block says what tokenising takes. */
-static so_status measure(so_ear *ear, so_error *error)
+/* The longest block says what tokenising takes. */
+static so_status rehearse(so_worker *worker, void *context, so_error *error)
 {
-    SO_TRY(so_arena_dry(&ear->scratch, error));
-    ear->pass.dry = true;
-    so_status status = tokenize(ear, 0, SO_CODEC_BLOCK / 160, error);
-    ear->pass.dry = false;
-    size_t need = ear->scratch.peak;
-    so_arena_clear(&ear->scratch);
-    SO_TRY(status);
-    return so_arena_init(&ear->scratch, need, error);
+    return tokenize(context, worker, 0, SO_CODEC_BLOCK / 160, error);
 }
 
-static so_status open_ear(so_ear *ear, double seconds, so_error *error)
+static so_status open_ear(so_ear *ear, so_pool *pool, const so_kernels *kernels, double seconds, so_error *error)
 {
+    size_t scratch;
     ear->limit = (int64_t)(seconds * SO_CODEC_RATE_IN);
     ear->capacity = (int64_t)(seconds * 100) + 64;
     size_t bytes = (size_t)ear->capacity * sizeof *ear->units;
@@ -353,7 +346,8 @@ static so_status open_ear(so_ear *ear, double seconds, so_error *error)
     if (held) ear->held = so_arena_alloc(&ear->memory, held);
     ear->quietest = 1;
     ear->step = STEP;
-    SO_TRY(measure(ear, error));
+    SO_TRY(so_worker_measure(kernels, rehearse, ear, &scratch, error));
+    SO_TRY(so_worker_open(&ear->worker, scratch, pool, kernels, error));
     ear->piece_size = PIECE + 64;
     ear->piece = malloc((size_t)ear->piece_size * sizeof *ear->piece);
     if (!ear->piece || !ear->fresh) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
@@ -369,8 +363,7 @@ so_status so_ear_open(so_ear **out, const so_codec *codec, so_pool *pool, const 
     so_ear *ear = calloc(1, sizeof *ear);
     if (!ear) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
     ear->codec = codec;
-    so_pass_init(&ear->pass, &ear->scratch, pool, kernels);
-    so_status status = open_ear(ear, seconds, error);
+    so_status status = open_ear(ear, pool, kernels, seconds, error);
     if (status == SO_OK)
         *out = ear;
     else
@@ -387,7 +380,7 @@ void so_ear_close(so_ear **ear)
     so_resample_stream_close(&e->stream);
     so_resampler_close(&e->resampler);
     so_arena_clear(&e->memory);
-    so_arena_clear(&e->scratch);
+    so_worker_clear(&e->worker);
     free(e->piece);
     free(e);
     *ear = NULL;

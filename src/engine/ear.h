@@ -17,13 +17,14 @@
 #include "checkpoint/codec.h"
 #include "media/front.h"
 #include "media/resample.h"
+#include "nn/worker.h"
 
 enum { SO_EAR_SPANS = 64 };
 
 typedef struct so_ear {
     const so_codec *codec;
-    so_arena memory, scratch;
-    so_pass pass;
+    so_arena memory;
+    so_worker worker;
     so_resampler *resampler;
     so_resample_stream *stream; /* NULL at 16 kHz */
     so_mel_stream *mel;

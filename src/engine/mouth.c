@@ -1,6 +1,7 @@
 /* Units into speech while they are made.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine/mouth.h"
+#include "nn/worker.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -19,17 +20,6 @@ typedef struct given {
 } given;
 
 static int64_t frames_of(const so_mouth *m, int64_t units) { return so_flow_frames(&m->codec->flow.config, units); }
-
-static void start(so_pass *pass)
-{
-    pass->error = (so_error){0};
-    so_arena_release(pass->arena, 0);
-}
-
-static so_status finish(const so_pass *pass, so_error *error)
-{
-    return so_ok(pass) ? SO_OK : so_fail(error, pass->error.status, "%s", pass->error.text);
-}
 
 /* Noise belongs to its frame: stream 2 i of the seed is frame i's mel, 2 i + 1 its samples. */
 static void normals(const so_mouth *m, int64_t frame, int stream, int64_t n, so_real *out)
@@ -111,13 +101,13 @@ static so_status make_mel(so_mouth *m, so_pass *pass, so_error *error)
     int64_t M = m->codec->flow.config.mels, f0 = frames_of(m, c->left), frames = frames_of(m, c->right) - f0;
     if (m->step == 0) {
         encode(m, pass, m->units + c->left, c->right - c->left, frames);
-        SO_TRY(finish(pass, error));
+        SO_TRY(so_pass_end(pass, error));
         for (int64_t i = 0; i < frames; i++) normals(m, f0 + i, 0, M, m->x + i * M);
         m->step = 1;
         return SO_OK;
     }
     evaluate(m, pass, m->step - 1, frames);
-    SO_TRY(finish(pass, error));
+    SO_TRY(so_pass_end(pass, error));
     if (m->step++ < m->codec->flow.config.steps) return SO_OK;
     m->step = 0;
     join(m);
@@ -161,7 +151,7 @@ static so_status make_source(so_mouth *m, so_pass *pass, int64_t known, so_error
     int64_t per = so_hift_samples(&m->codec->hift.config);
     int64_t from = m->source_frames, to = from + PIECE < known ? from + PIECE : known;
     so_tensor *s = source(m, pass, from, to);
-    SO_TRY(finish(pass, error));
+    SO_TRY(so_pass_end(pass, error));
     memcpy(m->source + from * per, s->data, (size_t)((to - from) * per) * sizeof *m->source);
     m->source_frames = to;
     return SO_OK;
@@ -191,7 +181,7 @@ static so_status make_wave(so_mouth *m, so_pass *pass, int64_t known, so_error *
     int64_t a = from > context ? from - context : 0,
             b = to + context < m->source_frames ? to + context : m->source_frames;
     so_tensor *y = wave(m, pass, a, b);
-    SO_TRY(finish(pass, error));
+    SO_TRY(so_pass_end(pass, error));
     const so_real *made = so_data(y) + (from - a) * per;
     for (int64_t i = 0; i < (to - from) * per; i++) m->pcm[from * per + i] = (float)made[i];
     m->wave_frames = to;
@@ -213,7 +203,7 @@ static todo what_next(const so_mouth *m, given g, so_mouth_chunk *c)
 
 static so_status make(so_mouth *m, so_pass *pass, given g, so_error *error)
 {
-    start(pass);
+    so_pass_begin(pass);
     switch (what_next(m, g, &m->chunk)) {
     case MAKE_WAVE:
         return make_wave(m, pass, wave_known(m, g), error);
@@ -389,23 +379,24 @@ static bool take_parts(so_mouth *m)
 }
 
 /* Every kind of step at its largest, dry. */
-static so_status rehearse(so_mouth *m, so_pass *pass, so_error *error)
+static so_status rehearse(so_worker *worker, void *context_of, so_error *error)
 {
+    so_mouth *m = context_of;
+    so_pass *pass = &worker->pass;
     int64_t context = so_hift_context(&m->codec->hift.config), units = window_units(m);
     int64_t frames = frames_of(m, units) + 2;
-    pass->dry = true;
     encode(m, pass, m->units, units, frames);
-    SO_TRY(finish(pass, error));
-    start(pass);
+    SO_TRY(so_pass_end(pass, error));
+    so_pass_begin(pass);
     evaluate(m, pass, 0, frames);
-    SO_TRY(finish(pass, error));
+    SO_TRY(so_pass_end(pass, error));
     m->mel_frames = PIECE + 2 * context + 2 * F0_REACH;
-    start(pass);
+    so_pass_begin(pass);
     source(m, pass, F0_REACH, F0_REACH + PIECE);
-    SO_TRY(finish(pass, error));
-    start(pass);
+    SO_TRY(so_pass_end(pass, error));
+    so_pass_begin(pass);
     wave(m, pass, 0, PIECE + 2 * context);
-    return finish(pass, error);
+    return so_pass_end(pass, error);
 }
 
 static so_status check_options(const so_codec *codec, const so_mouth_options *options, so_error *error)
@@ -422,19 +413,12 @@ so_status so_mouth_plan(const so_codec *codec, const so_mouth_options *options, 
                         size_t *fixed, size_t *scratch, so_error *error)
 {
     so_mouth m = {.codec = codec, .options = *options};
-    so_arena arena;
-    so_pass pass;
+    *scratch = 0;
     SO_TRY(check_options(codec, options, error));
     SO_TRY(so_arena_dry(&m.memory, error));
-    so_status status = so_arena_dry(&arena, error);
-    if (status == SO_OK) {
-        so_pass_init(&pass, &arena, NULL, kernels);
-        status = take_parts(&m)
-                     ? rehearse(&m, &pass, error)
-                     : so_fail(error, SO_ERR_NOMEM, "an answer of %lld units", (long long)options->max_units);
-        *scratch = arena.peak;
-        so_arena_clear(&arena);
-    }
+    so_status status = take_parts(&m)
+                           ? so_worker_measure(kernels, rehearse, &m, scratch, error)
+                           : so_fail(error, SO_ERR_NOMEM, "an answer of %lld units", (long long)options->max_units);
     *fixed = m.memory.peak;
     so_arena_clear(&m.memory);
     return status;

@@ -10,7 +10,7 @@
 #include "engine/step.h"
 #include "engine/stops.h"
 #include "engine/transcript.h"
-#include "engine/worker.h"
+#include "nn/worker.h"
 
 typedef enum so_phase { SO_LISTENING, SO_ANSWERING, SO_ANSWERED } so_phase;
 /* How far the way from so_reply to the first token is: noted; the prompt enters the stores; it is in; steps are made.

@@ -6,7 +6,7 @@
 #include "engine/ear.h"
 #include "engine/model.h"
 #include "engine/mouth.h"
-#include "engine/worker.h"
+#include "nn/worker.h"
 
 so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, int rate, int32_t *out, size_t capacity,
                              size_t *n, so_error *error)

@@ -59,27 +59,32 @@ size_t so_talk_per_position(const so_model *model, const so_talk_options *option
     return so_kv_bytes(talk.options.kv, layers, c->llama.kv_heads * c->llama.head_width, 1) + lists;
 }
 
+typedef struct rehearsal {
+    so_talk *talk;
+    int64_t steps;
+} rehearsal;
+
 /* Everything a conversation may do, dry, in a worker's arena. */
-static so_status rehearse(so_talk *talk, int64_t steps, so_error *error)
+static so_status rehearse(so_worker *worker, void *context, so_error *error)
 {
-    SO_TRY(so_talk_rehearse_prompt(talk, error));
-    return so_talk_rehearse_steps(talk, steps > 0 ? steps : 1, error);
+    const rehearsal *r = context;
+    r->talk->worker = worker;
+    SO_TRY(so_talk_rehearse_prompt(r->talk, error));
+    return so_talk_rehearse_steps(r->talk, r->steps > 0 ? r->steps : 1, error);
 }
 
 so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, size_t *session,
                        size_t *scratch, so_error *error)
 {
     so_talk talk;
+    *scratch = 0;
     set_options(&talk, model, options);
     SO_TRY(so_arena_dry(&talk.memory, error));
-    so_status status = so_worker_open_dry(&talk.own, model->kernels, error);
-    talk.worker = &talk.own;
-    if (status == SO_OK && !take_parts(&talk)) status = so_fail(error, SO_ERR_NOMEM, "a session is too large");
-    if (status == SO_OK) status = rehearse(&talk, steps, error);
+    so_status status = take_parts(&talk)
+                           ? so_worker_measure(model->kernels, rehearse, &(rehearsal){&talk, steps}, scratch, error)
+                           : so_fail(error, SO_ERR_NOMEM, "a session is too large");
     *session = talk.memory.peak;
-    *scratch = talk.own.scratch.peak;
     so_arena_clear(&talk.memory);
-    so_worker_clear(&talk.own);
     return status;
 }
 

@@ -11,7 +11,7 @@
 #include "engine/picture.h"
 #include "engine/repeat.h"
 #include "engine/sample.h"
-#include "engine/worker.h"
+#include "nn/worker.h"
 
 enum {
     SO_SLOT_SPEECH = 1, /* enters the speech side */

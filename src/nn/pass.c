@@ -33,6 +33,17 @@ void *so_pass_fail(so_pass *pass, so_status status, const char *format, ...)
     return NULL;
 }
 
+void so_pass_begin(so_pass *pass)
+{
+    pass->error = (so_error){0};
+    so_arena_release(pass->arena, 0);
+}
+
+so_status so_pass_end(const so_pass *pass, so_error *error)
+{
+    return so_ok(pass) ? SO_OK : so_fail(error, pass->error.status, "%s", pass->error.text);
+}
+
 void so_label(so_pass *pass, const so_tensor *t, const char *format, ...)
 {
     if (!pass->watch || !pass->watch->tensor || !t || pass->dry || !so_ok(pass)) return;

@@ -61,6 +61,11 @@ static inline bool so_ok(const so_pass *pass) { return pass->error.status == SO_
 /* Readies a pass over `arena`; nothing is taken from it yet. `pool` may be NULL. */
 void so_pass_init(so_pass *pass, so_arena *arena, so_pool *pool, const so_kernels *kernels);
 
+/* Readies a pass for new work in the memory that it has: no error, an empty arena. */
+void so_pass_begin(so_pass *pass);
+/* What became of the work. */
+so_status so_pass_end(const so_pass *pass, so_error *error);
+
 /* Shows t to the watcher under this name, if anybody watches. */
 void so_label(so_pass *pass, const so_tensor *t, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -6,7 +6,7 @@
 #include "checkpoint/codec.h"
 #include "engine/ear.h"
 #include "engine/mouth.h"
-#include "engine/worker.h"
+#include "nn/worker.h"
 
 #define TINY "reference/cosyvoice-tiny"
 

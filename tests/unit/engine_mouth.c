@@ -3,7 +3,7 @@
 #include "check.h"
 
 #include "engine/mouth.h"
-#include "engine/worker.h"
+#include "nn/worker.h"
 
 enum { UNITS = 80, HOP = 256 };
 

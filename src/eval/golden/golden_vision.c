@@ -30,7 +30,7 @@ static so_status open_desk(desk *d, const so_model *model, so_error *error)
 
 static so_status close_desk(desk *d, so_status status, so_error *error)
 {
-    if (status == SO_OK && !so_ok(&d->pass)) status = so_fail(error, d->pass.error.status, "%s", d->pass.error.text);
+    if (status == SO_OK) status = so_pass_end(&d->pass, error);
     so_arena_clear(&d->arena);
     return status;
 }

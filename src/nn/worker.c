@@ -1,6 +1,6 @@
 /* Passes and their scratch memory. See worker.h.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/worker.h"
+#include "nn/worker.h"
 
 so_status so_worker_open(so_worker *worker, size_t bytes, so_pool *pool, const so_kernels *kernels, so_error *error)
 {
@@ -19,17 +19,24 @@ so_status so_worker_open_dry(so_worker *worker, const so_kernels *kernels, so_er
     return SO_OK;
 }
 
+so_status so_worker_measure(const so_kernels *kernels, so_rehearsal_fn rehearse, void *context, size_t *bytes,
+                            so_error *error)
+{
+    so_worker worker;
+    *bytes = 0;
+    SO_TRY(so_worker_open_dry(&worker, kernels, error));
+    so_status status = rehearse(&worker, context, error);
+    *bytes = worker.scratch.peak;
+    so_worker_clear(&worker);
+    return status;
+}
+
 void so_worker_clear(so_worker *worker) { so_arena_clear(&worker->scratch); }
 
 so_pass *so_worker_begin(so_worker *worker)
 {
-    worker->pass.error = (so_error){0};
-    so_arena_release(&worker->scratch, 0);
+    so_pass_begin(&worker->pass);
     return &worker->pass;
 }
 
-so_status so_worker_end(const so_worker *worker, so_error *error)
-{
-    const so_error *found = &worker->pass.error;
-    return found->status == SO_OK ? SO_OK : so_fail(error, found->status, "%s", found->text);
-}
+so_status so_worker_end(const so_worker *worker, so_error *error) { return so_pass_end(&worker->pass, error); }

@@ -1,8 +1,8 @@
 /* Who computes: a pass and the arena that all of its activations come from. Scratch memory belongs to workers, not to
  * sessions: what a pass leaves in it is void when the next begins.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_WORKER_H
-#define SO_ENGINE_WORKER_H
+#ifndef SO_NN_WORKER_H
+#define SO_NN_WORKER_H
 
 #include "nn/pass.h"
 
@@ -15,6 +15,12 @@ typedef struct so_worker {
 so_status so_worker_open(so_worker *worker, size_t bytes, so_pool *pool, const so_kernels *kernels, so_error *error);
 /* A worker for dry passes, whose scratch.peak tells what a real one needs. */
 so_status so_worker_open_dry(so_worker *worker, const so_kernels *kernels, so_error *error);
+/* The life of scratch memory: measured by one dry run of all that will ever be done in it, opened, worked in, closed.
+ */
+typedef so_status (*so_rehearsal_fn)(so_worker *worker, void *context, so_error *error);
+/* Bytes of scratch that `rehearse` takes, run once on a dry worker. */
+so_status so_worker_measure(const so_kernels *kernels, so_rehearsal_fn rehearse, void *context, size_t *bytes,
+                            so_error *error);
 /* Accepts a zeroed worker. */
 void so_worker_clear(so_worker *worker);
 /* Readies the pass for new work. */
