@@ -109,6 +109,11 @@ static so_status by_files(talk *t, int n, char **file, so_error *error)
 {
     if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, SO_VOICE_RATE, error));
     so_status status = turns(t, n, file, error);
+    if (t->json && status != SO_OK && error) {
+        printf("{\"turn\": %d, \"error\": ", t->turns + 1);
+        so_json_text(stdout, error->text);
+        printf("}\n");
+    }
     if (!t->wav || (status != SO_OK && !t->writer.n && !t->writer.wav.n)) return status;
     so_status written = so_sound_writer_close(&t->writer, status == SO_OK ? error : NULL);
     return status == SO_OK ? written : status;

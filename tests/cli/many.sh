@@ -27,6 +27,7 @@ echo "== talk --json"
 "$SO" talk --threads 1 --json --wav aloud.wav "$ROOT/examples/table.png" one.wav "What is in the top left?" >lines
 echo "rc $?"
 sed 's/"words": \[[^]]*\], //; s/, "units".*//; s/, "usage".*//' lines
+"$SO" talk --threads 1 --json "Hello." two.wav "Hello." 2>/dev/null | sed 's/"usage".*/.../; s/: two.wav: .*/: two.wav: .../; s/"two.wav: .*/"two.wav: .../'
 cat >check.py <<'END'
 import json
 for line in open("lines"):

@@ -6,6 +6,7 @@
 
 #include "base/guess.h"
 #include "base/plain.h"
+#include "media/sniff.h"
 #include "train/settings.h"
 
 /* No byte that a terminal obeys: controls of ASCII, and those of two bytes in UTF-8. */
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(twice);
     }
     so_guess(data, size);
+    if (!so_sniff(data, size).what) abort();
     so_refuse_stranger(data, size, "nothing", &error);
     so_refuse_strange_text(data, size, &error);
     char *text = malloc(size + 1);
