@@ -159,7 +159,7 @@ def main():
                 "--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--disable-gpu",
                 f"--use-file-for-fake-audio-capture={microphone()}%noloop", f"--use-file-for-fake-video-capture={camera()}",
                 "--autoplay-policy=user-gesture-required", "--host-resolver-rules=MAP so.test 127.0.0.1"])
-            wait_for_server(browser)
+            wait_for_server(browser, server)
             page = open_page(browser, URL, viewport={"width": 1280, "height": 860})
             axe(page, "idle")
             talk(page)
@@ -187,9 +187,10 @@ def main():
     print("PASS")
 
 
-def wait_for_server(browser):
+def wait_for_server(browser, server):
     page, end = browser.new_page(), time.time() + 20
     while True:
+        assert server.poll() is None, f"the server ended with {server.returncode}"
         try:
             page.goto(URL)
             return page.close()
