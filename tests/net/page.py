@@ -16,7 +16,7 @@ URL = sys.argv[1]
 SHOTS = pathlib.Path(sys.argv[sys.argv.index("--shots") + 1]) if "--shots" in sys.argv else None
 SERVER = sys.argv[2:sys.argv.index("--shots")] if SHOTS else sys.argv[2:]
 place = pathlib.Path(tempfile.mkdtemp())
-STATS = "(({client, ...rest}) => rest)(window.stats)"
+STATS = "(({client, log, ...rest}) => ({...rest, notice: document.getElementById('notice').textContent, log: log.slice(-12).map(x => x.direction + ' ' + x.short.slice(0, 300))}))(window.stats)"
 
 
 def microphone():
@@ -45,7 +45,7 @@ def camera():
 def until(page, what, limit=40):
     end = time.time() + limit
     while not page.evaluate(what):
-        assert time.time() < end, f"never true: {what}\n{json.dumps(page.evaluate(STATS))}\n{page.log[-5:]}"
+        assert time.time() < end, f"never true: {what}\n{json.dumps(page.evaluate(STATS), indent=1)}\n{page.log[-5:]}"
         time.sleep(0.02)
 
 

@@ -86,8 +86,10 @@ export class Client {
   }
   /* A turn as the server is told of it. */
   items(turn) {
-    if (turn.role === 'assistant')
-      return turn.text ? [{id: turn.id, type: 'message', role: 'assistant', content: [{type: 'output_text', text: this.heardText(turn)}]}] : [];
+    if (turn.role === 'assistant') {
+      const text = this.heardText(turn);
+      return text ? [{id: turn.id, type: 'message', role: 'assistant', content: [{type: 'output_text', text}]}] : [];
+    }
     const content = turn.pictures.map(image_url => ({type: 'input_image', image_url}));
     if (turn.audio.length && !turn.edited) content.push({type: 'input_audio', audio: toBase64(join(turn.audio)), transcript: turn.text});
     else if (turn.text) content.push({type: 'input_text', text: turn.text});
@@ -177,6 +179,7 @@ export class Client {
   }
   'on session.created'() { this.opened(); }
   'on error'({error}) {
+    this.toldError = true;
     if (['response_cancel_not_active', 'input_audio_buffer_commit_empty', 'nothing_heard'].includes(error.code)) return;
     this.on.notice(error.message);
   }
@@ -226,7 +229,10 @@ export class Client {
     this.turns = this.turns.filter(x => x.id !== item_id);
     this.on.turns();
   }
-  'on response.created'({response}) { this.response = response.id; }
+  'on response.created'({response}) {
+    this.response = response.id;
+    this.toldError = false;
+  }
   'on response.output_item.added'({item}) {
     this.answering = this.add({id: item.id, role: 'assistant', asked: this.ended});
   }
@@ -249,7 +255,7 @@ export class Client {
     this.on.play(turn, pcm);
   }
   'on response.done'({response}) {
-    if (response.status === 'failed') this.on.notice(response.status_details?.error?.message || 'failed');
+    if (response.status === 'failed' && !this.toldError) this.on.notice(response.status_details?.error?.message || 'failed');
     this.endAnswer(response.status);
   }
   endAnswer(status) {
@@ -281,7 +287,7 @@ export class Client {
   heardText(turn) {
     if (turn.heard === null) return turn.text;
     const bytes = new TextEncoder().encode(turn.text).subarray(0, Math.floor(this.bytesAt(turn, turn.heard)));
-    return new TextDecoder().decode(bytes).replace(/\ufffd+$/, '').replace(/\S+$/, '').trim() || '…';
+    return new TextDecoder().decode(bytes).replace(/\ufffd+$/, '').replace(/\S+$/, '').trim();
   }
 
   export() {

@@ -416,4 +416,4 @@ try { client.key = sessionStorage.getItem('stream-omni-key') || ''; } catch { /*
 apply(stored());
 fetch('props').then(r => r.ok ? r.json() : null).then(x => { about = x; if (x) apply(stored()); }, () => {});
 client.connect();
-window.stats.client = client;
+Object.assign(window.stats, {client, log});
