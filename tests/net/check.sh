@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 raw websocket manager openai openai_2 realtime node wyoming
+[ $# -gt 0 ] || set -- h11 raw websocket manager openai openai_2 realtime node wyoming page
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not
@@ -77,6 +77,20 @@ openai_2() {
     result=$?
     build=$own
     return $result
+}
+
+# In headless Chromium, with a fake microphone and camera.
+page() {
+    command -v chromium >/dev/null 2>&1 || {
+        echo "# SKIP: chromium is absent" >&2
+        return 77
+    }
+    wants playwright==1.65.2 axe-playwright-python==0.1.8 || return 77
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 240 "$build/clients/bin/python" tests/net/page.py "http://127.0.0.1:$port/" \
+        "$build/stream-omni" serve --port "$port" --allow-host so.test >"$build/page.log" 2>&1 && return 0
+    tail -40 "$build/page.log" >&2
+    return 1
 }
 
 n=0
