@@ -156,7 +156,7 @@ static void *take(so_arena *arena, size_t bytes, bool numbers)
         if (bytes <= SIZE_MAX / 4 && start + bytes > arena->peak) arena->peak = start + bytes;
         return NULL;
     }
-    char *p = arena->base + start;
+    char *p = arena->grows ? NULL : arena->base + start;
     if (arena->grows) {
         forget_released(arena);
         p = numbers && arena->dry ? (char *)(NOWHERE + start) : take_block(arena, start, bytes);

@@ -25,6 +25,7 @@ so_status so_image_orient(so_image *image, int orientation, so_error *error);
 /* RGBA[pixels], in place, to RGB on white; the memory given back. */
 uint8_t *so_image_flatten(uint8_t *rgba, size_t pixels);
 
+so_status so_image_decode_png(so_image *out, const so_image_source *source, so_error *error);
 so_status so_image_decode_webp(so_image *out, const so_image_source *source, so_error *error);
 so_status so_image_decode_pnm(so_image *out, const so_image_source *source, so_error *error);
 so_status so_image_decode_bmp(so_image *out, const so_image_source *source, so_error *error);

@@ -1,6 +1,5 @@
-/* Picture files: which of the readers gets the bytes, JPEG and PNG, orientation; PNG out. Libraries decode; the limits
- * are set before they take memory.
- * SPDX-License-Identifier: Apache-2.0 */
+/* Picture files: which of the readers gets the bytes, JPEG, orientation. Libraries decode; the limits are set before
+ * they take memory. SPDX-License-Identifier: Apache-2.0 */
 #include "media/image_decode.h"
 
 #include <setjmp.h>
@@ -12,12 +11,11 @@
 #include <jpeglib.h>
 
 #include <jerror.h>
-#include <spng.h>
 
 #include "base/file.h"
 #include "base/guess.h"
 
-enum { MAX_JPEG_SCANS = 64, MAX_CHUNK = 1 << 26 };
+enum { MAX_JPEG_SCANS = 64 };
 
 so_status so_image_allow(const so_image_source *s, int64_t w, int64_t h, so_error *error)
 {
@@ -198,63 +196,6 @@ uint8_t *so_image_flatten(uint8_t *rgba, size_t pixels)
     return rgb ? rgb : rgba;
 }
 
-static bool png_has_alpha(spng_ctx *png, const struct spng_ihdr *header)
-{
-    struct spng_trns trns;
-    return header->color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA ||
-           header->color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA || spng_get_trns(png, &trns) == 0;
-}
-
-/* Pictures of an animated PNG, as its acTL chunk says; it comes before the first IDAT. */
-static int png_frames(const so_image_source *s)
-{
-    size_t at = 8;
-    while (s->size - at >= 12) {
-        const unsigned char *p = s->data + at;
-        size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-        if (!memcmp(p + 4, "IDAT", 4) || n > s->size - at - 12) break;
-        if (!memcmp(p + 4, "acTL", 4) && n >= 4) return p[8] || p[9] ? 1 << 16 : p[10] << 8 | p[11];
-        at += n + 12;
-    }
-    return 1;
-}
-
-static so_status png_body(spng_ctx *png, so_image *out, const so_image_source *s, so_error *error)
-{
-    struct spng_ihdr header;
-    size_t bytes;
-    spng_set_image_limits(png, SO_IMAGE_MAX_SIDE, SO_IMAGE_MAX_SIDE);
-    spng_set_chunk_limits(png, MAX_CHUNK, MAX_CHUNK);
-    int failed = spng_set_png_buffer(png, s->data, s->size);
-    if (!failed) failed = spng_get_ihdr(png, &header);
-    if (failed) return so_fail(error, SO_ERR_FORMAT, "PNG: %s", spng_strerror(failed));
-    SO_TRY(so_image_allow(s, header.width, header.height, error));
-    bool alpha = png_has_alpha(png, &header);
-    int format = alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8;
-    failed = spng_decoded_image_size(png, format, &bytes);
-    if (failed) return so_fail(error, SO_ERR_FORMAT, "PNG: %s", spng_strerror(failed));
-    out->rgb = malloc(bytes);
-    if (!out->rgb) return so_fail(error, SO_ERR_NOMEM, "a picture of %u x %u pixels", header.width, header.height);
-    out->w = (int)header.width;
-    out->h = (int)header.height;
-    failed = spng_decode_image(png, out->rgb, bytes, format, alpha ? SPNG_DECODE_TRNS : 0);
-    if (failed) return so_fail(error, SO_ERR_FORMAT, "PNG: %s", spng_strerror(failed));
-    if (alpha) out->rgb = so_image_flatten(out->rgb, (size_t)out->w * (size_t)out->h);
-    out->frames = png_frames(s);
-    struct spng_exif exif;
-    if (spng_get_exif(png, &exif) != 0) return SO_OK;
-    return so_image_orient(out, so_image_exif((const unsigned char *)exif.data, exif.length), error);
-}
-
-static so_status decode_png(so_image *out, const so_image_source *s, so_error *error)
-{
-    spng_ctx *png = spng_ctx_new(0);
-    if (!png) return so_fail(error, SO_ERR_NOMEM, "a PNG reader");
-    so_status status = png_body(png, out, s, error);
-    spng_ctx_free(png);
-    return status;
-}
-
 static bool begins(const so_image_source *s, size_t at, const char *bytes, size_t n)
 {
     return s->size >= at + n && !memcmp(s->data + at, bytes, n);
@@ -281,7 +222,7 @@ static bool is_heif(const so_image_source *s)
 static so_status decode_any(so_image *out, const so_image_source *s, so_error *error)
 {
     if (begins(s, 0, "\xff\xd8\xff", 3)) return decode_jpeg(out, s, error);
-    if (begins(s, 0, "\x89PNG\r\n\x1a\n", 8)) return decode_png(out, s, error);
+    if (begins(s, 0, "\x89PNG\r\n\x1a\n", 8)) return so_image_decode_png(out, s, error);
     if (begins(s, 0, "RIFF", 4) && begins(s, 8, "WEBP", 4)) return so_image_decode_webp(out, s, error);
     if (begins(s, 0, "GIF87a", 6) || begins(s, 0, "GIF89a", 6)) return so_image_decode_gif(out, s, error);
     if (begins(s, 0, "BM", 2)) return so_image_decode_bmp(out, s, error);
@@ -318,36 +259,5 @@ so_status so_image_read(so_image *out, const char *path, int64_t max_pixels, so_
     so_status status = so_image_decode(out, map.data, map.size, max_pixels, error);
     so_map_close(&map);
     if (status != SO_OK) so_fail_in(error, "%s", path);
-    return status;
-}
-
-so_status so_image_encode_png(const so_image *image, unsigned char **data, size_t *size, so_error *error)
-{
-    *data = NULL;
-    *size = 0;
-    spng_ctx *png = spng_ctx_new(SPNG_CTX_ENCODER);
-    if (!png) return so_fail(error, SO_ERR_NOMEM, "a PNG writer");
-    struct spng_ihdr header = {.width = (uint32_t)image->w,
-                               .height = (uint32_t)image->h,
-                               .bit_depth = 8,
-                               .color_type = SPNG_COLOR_TYPE_TRUECOLOR};
-    int failed = spng_set_option(png, SPNG_ENCODE_TO_BUFFER, 1);
-    if (!failed) failed = spng_set_ihdr(png, &header);
-    if (!failed)
-        failed = spng_encode_image(png, image->rgb, (size_t)image->w * (size_t)image->h * 3, SPNG_FMT_PNG,
-                                   SPNG_ENCODE_FINALIZE);
-    if (!failed) *data = spng_get_png_buffer(png, size, &failed);
-    spng_ctx_free(png);
-    if (failed) return so_fail(error, SO_ERR_IO, "writing PNG: %s", spng_strerror(failed));
-    return SO_OK;
-}
-
-so_status so_image_write_png(const so_image *image, const char *path, so_error *error)
-{
-    unsigned char *data;
-    size_t size;
-    SO_TRY(so_image_encode_png(image, &data, &size, error));
-    so_status status = so_file_write(path, data, size, error);
-    free(data);
     return status;
 }

@@ -205,6 +205,20 @@ for o in range(1, 9):
         put(f'turn{o}.png', saved(stored, 'PNG', exif=exif), base)
         put(f'turn{o}.jpg', saved(stored, 'JPEG', quality=95, subsampling=0, exif=exif), bar=2)
 
+# as ImageMagick wrote it before PNG had a chunk for it, and with that chunk behind the pixels
+stored = im.transpose(turn[5])
+exif = Image.Exif()
+exif[0x112] = 6
+block = exif.tobytes()
+raw = '\nexif\n%8d\n' % len(block) + '\n'.join(block.hex()[i:i + 72] for i in range(0, 2 * len(block), 72)) + '\n'
+text = PngImagePlugin.PngInfo()
+text.add_text('Raw profile type exif', raw, zip=True)
+put('turn6_text.png', saved(stored, 'PNG', pnginfo=text), base)
+plain = saved(stored, 'PNG')
+chunk = b'eXIf' + block[6:]
+chunk = struct.pack('>I', len(chunk) - 4) + chunk + struct.pack('>I', zlib.crc32(chunk))
+put('turn6_behind.png', plain[:-12] + chunk + plain[-12:], base)
+
 # ---- animations
 mirrored = ImageOps.mirror(im)
 put('animation.webp', saved(im, 'WEBP', save_all=True, append_images=[mirrored], duration=100, lossless=True), base, frames=2)
