@@ -1,4 +1,4 @@
-/* Losses of waveforms [B, N]. Source: spec/speech-codec.md 5, 7.2.
+/* Losses of waveforms [B, N]. Source: docs/model.md 7.5, 7.6.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_NN_OPS_WAVE_H
 #define SO_NN_OPS_WAVE_H

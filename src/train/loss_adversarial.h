@@ -1,4 +1,4 @@
-/* Losses of vocoder and discriminators. Source: spec/speech-codec.md 7.2.
+/* Losses of vocoder and discriminators. Source: docs/model.md 7.6.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_LOSS_ADVERSARIAL_H
 #define SO_TRAIN_LOSS_ADVERSARIAL_H

@@ -1,4 +1,4 @@
-/* The flow model's loss. Source: spec/speech-codec.md 7.1.
+/* The flow model's loss. Source: docs/model.md 7.6.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_LOSS_FLOW_H
 #define SO_TRAIN_LOSS_FLOW_H

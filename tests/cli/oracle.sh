@@ -1,6 +1,9 @@
 # The oracle (tools/oracle, NumPy) computes again what the golden set holds.
-python=${SO_ORACLE_PYTHON:-python3}
-$python -c 'import numpy' 2>/dev/null || {
+for python in ${SO_ORACLE_PYTHON:-python3 /usr/bin/python3}; do
+    $python -c 'import numpy' 2>/dev/null && break
+    python=
+done
+[ -n "$python" ] || {
     echo "SKIP: no NumPy (name a python that has it in SO_ORACLE_PYTHON)" >&2
     exit 77
 }
