@@ -57,7 +57,7 @@ typedef struct brood {
 /* A child that is to end leaves no temporary. */
 static void end_child(int number)
 {
-    so_writer_abandon();
+    so_writer_abandon(); /* getpid and unlink; NOLINT(bugprone-signal-handler,cert-sig30-c) */
     _exit(128 + number);
 }
 

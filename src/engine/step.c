@@ -350,7 +350,7 @@ static so_status choose_units(so_worker *worker, so_talk *const *talk, int64_t n
 
 so_status so_talks_step(so_worker *worker, so_talk *const *talk, int64_t n, so_made *made, so_error *error)
 {
-    so_step_kind kind[SO_STEP_MOST];
+    so_step_kind kind[SO_STEP_MOST] = {SO_STEP_END};
     int32_t id[SO_STEP_MOST] = {0};
     if (n > SO_STEP_MOST) return so_fail(error, SO_ERR_LIMIT, "%lld conversations stepped together", (long long)n);
     for (int64_t i = 0; i < n; i++) made[i] = (so_made){.kind = SO_STEP_END};

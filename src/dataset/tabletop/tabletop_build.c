@@ -217,7 +217,7 @@ typedef struct report {
 /* A worker that is to end leaves no temporary. */
 static void end_worker(int number)
 {
-    so_writer_abandon();
+    so_writer_abandon(); /* getpid and unlink; NOLINT(bugprone-signal-handler,cert-sig30-c) */
     _exit(128 + number);
 }
 

@@ -703,7 +703,6 @@ so_status so_codec_golden_speaker(so_codec_golden *b, so_error *error)
     so_pass *pass = &b->pass;
     SO_TRY(learn_cam(b, error));
     const so_cam *net = &b->learners.cam;
-    so_store *store = &b->learners.cam_part.store;
     so_tensor *feat = so_codec_golden_read(b, "feat", false);
     if (!feat) return SO_OK;
     so_codec_golden_expect(b, "head", so_cam_head(pass, net, feat), true);
