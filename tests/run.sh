@@ -127,7 +127,12 @@ for source in tests/unit/*.c tests/kernels/*.c tests/grad/*.c tests/golden/*.c; 
 done
 for cpu in avx2 c; do
     for name in golden_stream_omni golden_session golden_speech; do
-        [ ! -x "$build/tests/$name" ] || add "paths: $name, $cpu" "SO_CPU=$cpu exec '$build/tests/$name'"
+        [ -x "$build/tests/$name" ] || continue
+        command="SO_CPU=$cpu exec '$build/tests/$name'"
+        # A machine without these instructions refuses their name.
+        [ "$cpu" = c ] || grep -qw "$cpu" /proc/cpuinfo 2>/dev/null ||
+            command="echo '# SKIP: this machine has no $cpu' >&2; echo 1..1; echo 'not ok 1 # SKIP $cpu'"
+        add "paths: $name, $cpu" "$command"
     done
 done
 for source in tests/cli/*.sh; do

@@ -64,8 +64,12 @@ void so_codec_golden_expect_floats(so_codec_golden *b, const char *tensor, const
 /* While watched, every tensor that a network names and the case has is compared, once. */
 void so_codec_golden_watch(so_codec_golden *b, bool watched);
 
+/* At most `most` integers of a list; their number. */
+int64_t so_codec_golden_integers(const json_t *list, int64_t *value, int64_t most);
 so_status so_codec_golden_learn_flow(so_codec_golden *b, so_error *error);
 so_status so_codec_golden_learn_hift(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_learn_discriminators(so_codec_golden *b, so_error *error);
+so_status so_codec_golden_learn_cam(so_codec_golden *b, so_error *error);
 
 /* ---- cases */
 
