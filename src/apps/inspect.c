@@ -214,8 +214,26 @@ static void print_value(const so_gguf *g, const char *key, bool json)
     }
 }
 
-static void print_key(const char *key)
+static void print_scalar(const so_torchzip_scalar *s, bool json)
 {
+    if (s->kind == SO_TORCHZIP_STRING)
+        print_span(s->s, json);
+    else if (s->kind == SO_TORCHZIP_FLOAT)
+        json ? so_json_number(stdout, s->f) : (void)printf("%g", s->f);
+    else if (s->kind == SO_TORCHZIP_NONE)
+        printf("null");
+    else
+        printf("%lld", (long long)s->i);
+}
+
+static void print_key(const char *key, bool json, bool first)
+{
+    if (json) {
+        printf("%s", first ? "" : ", ");
+        so_json_text(stdout, key);
+        printf(": ");
+        return;
+    }
     char plain[1024];
     printf("  %-40s ", so_plain(plain, sizeof plain, key, strlen(key), false));
 }
@@ -224,30 +242,17 @@ static void keys(const opened *o, bool json)
 {
     int64_t n = o->gguf ? so_gguf_keys(o->gguf) : o->torch ? so_torchzip_scalars(o->torch) : 0;
     for (int64_t i = 0; i < n; i++) {
-        char key[256];
         if (o->gguf) {
             so_span s = so_gguf_key(o->gguf, i);
-            snprintf(key, sizeof key, "%.*s", SO_SPAN_ARGS(s));
-        } else
-            snprintf(key, sizeof key, "%s", so_torchzip_scalar_at(o->torch, i)->name);
-        if (json) {
-            printf("%s", i ? ", " : "");
-            so_json_text(stdout, key);
-            printf(": ");
-        } else
-            print_key(key);
-        if (o->gguf)
+            char *key = strndup(s.data, s.length);
+            if (!key) return;
+            print_key(key, json, i == 0);
             print_value(o->gguf, key, json);
-        else {
+            free(key);
+        } else {
             const so_torchzip_scalar *s = so_torchzip_scalar_at(o->torch, i);
-            if (s->kind == SO_TORCHZIP_STRING)
-                print_span(s->s, json);
-            else if (s->kind == SO_TORCHZIP_FLOAT)
-                json ? so_json_number(stdout, s->f) : (void)printf("%g", s->f);
-            else if (s->kind == SO_TORCHZIP_NONE)
-                printf("null");
-            else
-                printf("%lld", (long long)s->i);
+            print_key(s->name, json, i == 0);
+            print_scalar(s, json);
         }
         if (!json) printf("\n");
     }

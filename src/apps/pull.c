@@ -18,7 +18,7 @@ enum { PATH = 4096 };
 typedef struct pull {
     const char *model, *codec, *tower; /* "hf:OWNER/NAME", "ms:OWNER/NAME" */
     const char *hf_endpoint, *ms_endpoint, *revision, *token, *proxy, *cache, *out, *type;
-    bool fetch_only, quiet;
+    bool fetch_only, quiet, drop;
     double pause;
     int64_t tries;
     char hf_token[4096];
@@ -212,8 +212,11 @@ static so_status convert(pull *p, const char *const *folder, int n, so_error *er
     char out[PATH];
     so_convert_result result = {0};
     const char *name = strrchr(p->model, '/');
-    so_convert_options o = {
-        .type = p->type, .name = name ? name + 1 : NULL, .step = so_transfer_step, .context = &p->bar};
+    so_convert_options o = {.type = p->type,
+                            .name = name ? name + 1 : NULL,
+                            .step = so_transfer_step,
+                            .context = &p->bar,
+                            .drop_extra = p->drop};
     so_status status = SO_OK;
     if (p->out)
         snprintf(out, sizeof out, "%.4000s", p->out);
@@ -223,7 +226,7 @@ static so_status convert(pull *p, const char *const *folder, int n, so_error *er
     so_bar_start(&p->bar, "converting", "MB");
     status = so_convert(folder, n, out, &o, &result, error);
     so_bar_end(&p->bar);
-    so_transfer_report(&result, status, false);
+    so_transfer_report(&result, status, p->drop);
     so_convert_result_clear(&result);
     return status;
 }
@@ -269,6 +272,7 @@ static int run(int argc, char **argv)
         {"cache", SO_OPTION_TEXT, &p.cache, "DIR", "where repositories are kept; else the hubs' usual places"},
         {"tries", SO_OPTION_INT, &p.tries, "N", "tries without progress before giving up; 5 when not given", 1, 1000},
         {"pause", SO_OPTION_REAL, &p.pause, "S", "seconds before the second try; 1 when not given", 0, 3600},
+        {"drop-extra", SO_OPTION_FLAG, &p.drop, NULL, "leave out tensors that no network uses"},
         {"fetch-only", SO_OPTION_FLAG, &p.fetch_only, NULL, "do not convert; print the folders"},
         {"quiet", SO_OPTION_FLAG, &p.quiet, NULL, "neither licences nor a list of files"},
         {0},
