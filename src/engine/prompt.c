@@ -167,7 +167,8 @@ static void sort_in(const so_talk *talk, chunk *c, so_slot slot, bool speech, bo
         c->expect_row[c->n_expect] = (int32_t)c->n_speech - 1;
         c->expect_at[c->n_expect++] = (int32_t)(talk->bottom.len + c->n_speech - 1);
     }
-    if (speech && !expected && slot.where & SO_SLOT_LABEL) {
+    /* A watcher sees the distributions of every row. */
+    if (speech && !expected && (slot.where & SO_SLOT_LABEL || talk->worker->pass.watch)) {
         c->label_row[c->n_label] = (int32_t)c->n_speech - 1;
         c->label_at[c->n_label++] = (int32_t)(talk->bottom.len + c->n_speech - 1);
     }

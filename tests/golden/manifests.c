@@ -9,7 +9,8 @@
 
 static const char config[] = "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 4096, \"intermediate_size\": "
                              "14336, \"num_attention_heads\": 32,"
-                             " \"num_key_value_heads\": 8, \"num_hidden_layers\": 32, \"mm_vision_tower\": "
+                             " \"num_key_value_heads\": 8, \"num_hidden_layers\": 32, \"rms_norm_eps\": 1e-5, "
+                             "\"rope_theta\": 500000.0, \"mm_vision_tower\": "
                              "\"google/siglip-so400m-patch14-384\"}";
 
 static void published(so_manifest *manifest)
