@@ -14,7 +14,7 @@
 #include "apps/operand_url.h"
 #include "apps/signals.h"
 #include "base/plain.h"
-#include "media/sniff.h"
+#include "base/sniff.h"
 
 /* Names with these endings mean files, whether they exist or not: a mistyped one is not to be answered as words. */
 static const char *const sounds[] = {"wav",  "wave", "flac", "ogg",  "oga", "opus", "mp3",  "mp2",  "mpga", "aif",
@@ -153,7 +153,8 @@ static so_status refuse(const so_operand *o, const so_sniffed *is, const char *a
         snprintf(more, sizeof more, "; models are named with --model");
     else if (is->content != SO_CONTENT_SOUND && is->content != SO_CONTENT_PICTURE)
         hint(more, sizeof more, is, argument);
-    return so_fail(error, SO_ERR_FORMAT, "%s: %s, expected %s%s", o->name, is->what, wanted(takes), more);
+    return so_fail(error, SO_ERR_FORMAT, "%s: %s, expected %s%s", o->name,
+                   is->content == SO_CONTENT_EMPTY ? "nothing in it" : is->what, wanted(takes), more);
 }
 
 /* ---- decoding */

@@ -6,7 +6,7 @@
 
 #include "base/guess.h"
 #include "base/plain.h"
-#include "media/sniff.h"
+#include "base/sniff.h"
 #include "train/settings.h"
 
 /* No byte that a terminal obeys: controls of ASCII, and those of two bytes in UTF-8. */

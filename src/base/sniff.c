@@ -1,7 +1,8 @@
 /* What a file's bytes are, told by their beginning.
  * Source: the formats' own signatures (RFC 9639, 3533, 9559, 4867; ISO/IEC 14496-12, 11172-3, 13818-7; TIFF 6.0; and
  * others). SPDX-License-Identifier: Apache-2.0 */
-#include "media/sniff.h"
+#define _GNU_SOURCE
+#include "base/sniff.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -20,12 +21,12 @@ typedef struct signature {
     {                                                                                                                  \
         at, sizeof bytes - 1, bytes, { __VA_ARGS__ }                                                                   \
     }
-#define SOUND(at, bytes, what) AT(at, bytes, SO_CONTENT_SOUND, what, to_wav)
-#define OWN_SOUND(at, bytes, what) AT(at, bytes, SO_CONTENT_SOUND, what, to_wav, true)
-#define OWN_PICTURE(at, bytes, what) AT(at, bytes, SO_CONTENT_PICTURE, what, to_png, true)
-#define PICTURE(at, bytes, what) AT(at, bytes, SO_CONTENT_PICTURE, what, to_png)
-#define MODEL(at, bytes, what) AT(at, bytes, SO_CONTENT_MODEL, what, NULL)
-#define OTHER(at, bytes, what, convert) AT(at, bytes, SO_CONTENT_OTHER, what, convert)
+#define SOUND(at, bytes, what) AT(at, bytes, SO_CONTENT_SOUND, what, to_wav, false, false)
+#define OWN_SOUND(at, bytes, what) AT(at, bytes, SO_CONTENT_SOUND, what, to_wav, false, true)
+#define OWN_PICTURE(at, bytes, what) AT(at, bytes, SO_CONTENT_PICTURE, what, to_png, false, true)
+#define PICTURE(at, bytes, what) AT(at, bytes, SO_CONTENT_PICTURE, what, to_png, false, false)
+#define MODEL(at, bytes, what) AT(at, bytes, SO_CONTENT_MODEL, what, NULL, false, false)
+#define OTHER(at, bytes, what, convert) AT(at, bytes, SO_CONTENT_OTHER, what, convert, false, false)
 
 /* The first that fits counts. Escapes end before letters that could be their digits. */
 static const signature signatures[] = {
@@ -58,7 +59,7 @@ static const signature signatures[] = {
     PICTURE(4, "ftypmif1", "a HEIC or AVIF picture"),
     PICTURE(4, "ftypmsf1", "a HEIC or AVIF picture"),
     PICTURE(4, "ftypavi", "an AVIF picture"),
-    SOUND(4, "ftyp", "an MP4 or M4A file"),
+    SOUND(4, "ftyp", "an MP4 or QuickTime file"),
     SOUND(4, "moov", "a QuickTime file"),
     SOUND(4, "mdat", "a QuickTime file"),
     OWN_PICTURE(0, "\xff\xd8\xff", "a JPEG picture"),
@@ -81,8 +82,11 @@ static const signature signatures[] = {
     PICTURE(0, "#?RADIANCE", "a Radiance picture"),
     PICTURE(0, "farbfeld", "a farbfeld picture"),
     MODEL(0, "GGUF", "a GGUF model"),
-    MODEL(0, "\x80\2}q", "a PyTorch pickle"),
-    MODEL(0, "\x80\2\x8a\nl\xfc\x9c", "a PyTorch pickle"),
+    MODEL(0, "ggml", "a GGML file older than GGUF"),
+    MODEL(0, "tjgg", "a GGML file older than GGUF"),
+    MODEL(0, "\x80\2", "a Python pickle"),
+    MODEL(0, "\x80\4", "a Python pickle"),
+    MODEL(0, "\x89HDF", "an HDF5 file"),
     OTHER(0, "%PDF", "a PDF document", "pdftoppm -png -r 96 '%s' '%s'"),
     OTHER(0, "%!PS", "a PostScript document", to_png),
     OTHER(0, "MThd", "a MIDI score, which holds no sound", NULL),
@@ -95,6 +99,7 @@ static const signature signatures[] = {
     OTHER(0, "Rar!", "a RAR archive", "unrar x '%s'"),
     OTHER(257, "ustar", "a tar archive", "tar xf '%s'"),
     OTHER(0, "\x7f\x45LF", "a program", NULL),
+    OTHER(0, "MZ\x90", "a Windows program", NULL),
     OTHER(0, "\xff\xfe", "a text in UTF-16", "iconv -f UTF-16 -t UTF-8 '%s' -o '%s.txt'"),
     OTHER(0, "\xfe\xff", "a text in UTF-16", "iconv -f UTF-16 -t UTF-8 '%s' -o '%s.txt'"),
 };
@@ -113,8 +118,8 @@ static bool begins(const unsigned char *p, size_t size, const char *text)
 /* Headers of a frame that say something: MPEG audio of a layer, a bit rate and a rate; AAC in ADTS. */
 static const so_sniffed *frame(const unsigned char *p, size_t size)
 {
-    static const so_sniffed aac = {SO_CONTENT_SOUND, "an AAC recording", to_wav, false};
-    static const so_sniffed mp3 = {SO_CONTENT_SOUND, "an MP3 recording", to_wav, true};
+    static const so_sniffed aac = {SO_CONTENT_SOUND, "an AAC recording", to_wav, false, false};
+    static const so_sniffed mp3 = {SO_CONTENT_SOUND, "an MP3 recording", to_wav, false, true};
     if (size < 4 || p[0] != 0xff) return NULL;
     if ((p[1] & 0xf6) == 0xf0 && (p[2] >> 2 & 15) < 13) return &aac;
     bool layer = (p[1] & 0xe0) == 0xe0 && (p[1] & 6) != 0 && (p[1] >> 3 & 3) != 1;
@@ -151,36 +156,68 @@ static bool is_text(const unsigned char *p, size_t size)
     return true;
 }
 
-static so_sniffed sniff_text(const unsigned char *p, size_t size)
+static size_t blanks(const unsigned char *p, size_t size)
 {
     size_t at = size >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     while (at < size && (p[at] == ' ' || (p[at] >= 9 && p[at] <= 13))) at++;
-    const unsigned char *q = p + at;
-    size_t left = size - at;
-    if (begins(q, left, "version https://git-lfs"))
-        return (so_sniffed){SO_CONTENT_OTHER, "a git-lfs pointer in place of the file, which was never fetched",
-                            "git lfs pull --include '%s'"};
-    if (begins(q, left, "<!doctype html") || begins(q, left, "<html") || begins(q, left, "<head"))
-        return (so_sniffed){SO_CONTENT_OTHER, "an HTML page, most likely a server's error saved under this name", NULL};
-    if (begins(q, left, "<svg") || (begins(q, left, "<?xml") && left > 8))
-        return (so_sniffed){SO_CONTENT_OTHER, "an SVG drawing or other XML", to_png};
-    return (so_sniffed){SO_CONTENT_TEXT, "a text", NULL};
+    return at;
+}
+
+static bool is_page(const unsigned char *p, size_t size, size_t at)
+{
+    static const char *const heads[] = {"<!doctype html", "<html", "<head"};
+    size_t head = size < 1024 ? size : 1024;
+    for (int i = 0; i < 3; i++)
+        if (begins(p + at, size - at, heads[i])) return true;
+    return begins(p + at, size - at, "<?xml") && (memmem(p, head, "<Error", 6) || memmem(p, head, "<html", 5));
+}
+
+static bool is_answer(const unsigned char *p, size_t size)
+{
+    static const char *const texts[] = {"{\"error\"",      "Invalid username or password",
+                                        "Entry not found", "Repository not found",
+                                        "Access to model", "404: Not Found"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (begins(p, size, texts[i])) return true;
+    return false;
+}
+
+/* What servers, git and broken downloads leave where a file should be; `what` NULL when it is none of that. */
+static so_sniffed stranger(const unsigned char *p, size_t size)
+{
+    static const char html[] = "an HTML page (of a server's error or login, saved instead of the file)";
+    static const char pointer[] = "a git-lfs pointer (the file itself was never fetched: git lfs pull)";
+    static const char zeros[] = "zeros only (a download that was not finished?)";
+    static const char answer[] = "a server's answer with an error, saved instead of the file";
+    so_sniffed is = {SO_CONTENT_OTHER, NULL, NULL, true, false};
+    if (!size) return is.content = SO_CONTENT_EMPTY, is.what = "an empty file", is;
+    size_t at = blanks(p, size), look = size < 65536 ? size : 65536, zero = 0;
+    while (zero < look && p[zero] == 0) zero++;
+    if (begins(p, size, "version https://git-lfs") || begins(p, size, "version https://hawser")) is.what = pointer;
+    if (is_page(p, size, at)) is.what = html;
+    if (is_answer(p + at, size - at)) is.what = answer;
+    if (zero == look && size >= 64) is.what = zeros;
+    return is;
 }
 
 so_sniffed so_sniff(const void *data, size_t size)
 {
     const unsigned char *p = data;
-    if (!size) return (so_sniffed){SO_CONTENT_EMPTY, "nothing", NULL};
+    so_sniffed strange = stranger(p, size);
+    if (strange.what) return strange;
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
         const signature *s = &signatures[i];
         if (has(p, size, s->at, s->bytes, s->length)) return s->is;
     }
     const char *what = short_signature(p, size);
-    if (what) return (so_sniffed){SO_CONTENT_PICTURE, what, to_png, true};
+    if (what) return (so_sniffed){SO_CONTENT_PICTURE, what, to_png, false, true};
     const so_sniffed *framed = frame(p, size);
     if (framed) return *framed;
-    if (size >= 10 && p[8] == '{' && !p[5] && !p[6] && !p[7])
-        return (so_sniffed){SO_CONTENT_MODEL, "a safetensors file", NULL};
-    if (is_text(p, size)) return sniff_text(p, size);
-    return (so_sniffed){SO_CONTENT_UNKNOWN, "nothing that is known", NULL};
+    size_t at = blanks(p, size);
+    if (begins(p + at, size - at, "<svg") || begins(p + at, size - at, "<?xml"))
+        return (so_sniffed){SO_CONTENT_OTHER, "an SVG drawing or other XML", to_png, false, false};
+    if (size >= 9 && p[8] == '{' && !p[6] && !p[7])
+        return (so_sniffed){SO_CONTENT_MODEL, "a safetensors file", NULL, false, false};
+    if (is_text(p, size)) return (so_sniffed){SO_CONTENT_TEXT, "a text", NULL, false, false};
+    return (so_sniffed){SO_CONTENT_UNKNOWN, "nothing that is known", NULL, false, false};
 }

@@ -1,8 +1,8 @@
-/* media/sniff: kinds of files by their first bytes, however short they are cut.
+/* base/sniff: kinds of files by their first bytes, however short they are cut.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "media/sniff.h"
+#include "base/sniff.h"
 
 #define CASE(bytes, content)                                                                                           \
     {                                                                                                                  \

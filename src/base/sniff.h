@@ -1,7 +1,7 @@
 /* What a file's bytes are, told by their beginning and never by its name.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_MEDIA_SNIFF_H
-#define SO_MEDIA_SNIFF_H
+#ifndef SO_BASE_SNIFF_H
+#define SO_BASE_SNIFF_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,8 +18,9 @@ typedef enum so_content {
 
 typedef struct so_sniffed {
     so_content content;
-    const char *what;    /* "an MP4 or M4A file", for messages; static */
+    const char *what;    /* "an MP4 or QuickTime file", for messages; static */
     const char *convert; /* a command with %s twice, for the file and for its name without the ending; NULL: none */
+    bool stranger;       /* what is left where a file should be: nothing, a page, a pointer, zeros, an error */
     bool built_in;       /* the readers here take it, whatever libraries there are: such a file is broken or odd */
 } so_sniffed;
 
