@@ -105,6 +105,7 @@ void so_told_free(so_told *t)
     free(t->text);
     free(t->data);
     free(t->units);
+    free(t->words);
     json_decref(t->logprobs);
     free(t);
 }

@@ -73,6 +73,9 @@ typedef struct so_told {
     char *text;
     json_t *logprobs; /* of the tokens of a TEXT, as the chat interface tells them; NULL: not asked for */
     bool final;
+    size_t stable;        /* HEARD: bytes of the text that will not change */
+    so_heard_word *words; /* HEARD: n_words of them */
+    size_t n_words;
     double begin_s, end_s;
     unsigned char *data; /* SOUND: bytes of the format; for SO_OUTLET_PCM 16-bit samples of this machine */
     size_t size;

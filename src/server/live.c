@@ -91,6 +91,7 @@ static void on_reply(void *context, const so_realtime_reply *reply)
     o->reply.max_units = reply->voice ? reply->most : 0;
     o->reply.temperature = reply->temperature > 0 ? reply->temperature : 0;
     o->reply.forget = !reply->remembered;
+    o->reply.answer_silence = reply->answers_silence;
     o->sound = SO_OUTLET_PCM;
     o->sound_rate = l->rate = reply->rate;
     order(l, o);
@@ -153,7 +154,8 @@ static void take_done(so_live *l, const so_told *t)
                            .first_audio_ms = ms_of(u->first_voice_s),
                            .audio_ms = ms_of(u->voice_s),
                            .total_ms = ms_of(u->total_s)};
-    if (t->kind == SO_TOLD_FAILED) end.failure = t->text ? t->text : "the engine failed";
+    end.nothing_heard = t->kind == SO_TOLD_FAILED && t->status == SO_ERR_NOTHING_HEARD;
+    if (t->kind == SO_TOLD_FAILED && !end.nothing_heard) end.failure = t->text ? t->text : "the engine failed";
     l->queue_s = 0;
     so_realtime_done(l->session, t->turn, &end);
 }
@@ -161,7 +163,8 @@ static void take_done(so_live *l, const so_told *t)
 static void on_told(so_ask *ask, so_told *t)
 {
     so_live *l = ask->own;
-    so_realtime_transcript heard = {.turn = t->turn, .text = t->text, .final = t->final, .end_ms = ms_of(t->end_s)};
+    so_realtime_transcript heard = {
+        .turn = t->turn, .text = t->text, .stable = t->stable, .final = t->final, .end_ms = ms_of(t->end_s)};
     switch (t->kind) {
     case SO_TOLD_SEATED:
         l->queue_s = t->queue_s;

@@ -42,6 +42,12 @@ static void tell_heard(so_desk *w, const so_seat *seat, const so_event *e)
         t->final = e->final != 0;
         t->begin_s = e->begin_s;
         t->end_s = e->end_s;
+        t->stable = e->stable;
+        t->words = malloc((e->n_words + 1) * sizeof *t->words);
+    }
+    if (t && t->words && e->n_words) {
+        memcpy(t->words, e->words, e->n_words * sizeof *t->words);
+        t->n_words = e->n_words;
     }
     so_desk_tell(w, seat, t);
 }
@@ -184,7 +190,7 @@ static so_status take(so_desk *w, so_seat *seat, const so_event *e, so_error *er
 static so_status failed(so_desk *w, so_seat *seat, const so_event *e)
 {
     so_error error;
-    so_fail(&error, SO_ERR_ARG, "%s", e->text);
+    so_fail(&error, e->status, "%s", e->text ? e->text : "");
     if (seat->answering)
         so_desk_tell_failure(w, seat, &error, true);
     else {
@@ -236,7 +242,7 @@ static so_status feed_audio(so_seat *seat, const so_order *o, so_error *error)
 
 static so_status begin(so_desk *w, so_seat *seat, const so_order *o, so_error *error)
 {
-    const so_reply_options listen = {.forget = 1};
+    const so_reply_options listen = {.forget = 1, .answer_silence = 1};
     so_reply_options reply = o->reply;
     reply.stop = (const char *const *)o->stop;
     reply.n_stop = 0;
@@ -281,7 +287,7 @@ static so_status carry_out(so_desk *w, so_seat *seat, const so_order *o, so_erro
     case SO_ORDER_ANSWER:
         return so_fail(error, SO_ERR_UNSUPPORTED, "earlier answers cannot be given to this model yet");
     case SO_ORDER_HEARD:
-        return so_session_heard(seat->session, (double)o->ms / 1000, error);
+        return so_session_heard_ms(seat->session, o->ms, NULL, error);
     case SO_ORDER_CLEAR:
         seat->hearing = false;
         seat->failure.status = SO_OK;

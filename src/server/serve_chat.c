@@ -290,6 +290,7 @@ static void on_read(so_ask *ask)
     memcpy(reply->stop, r->stop, sizeof reply->stop);
     r->n_stop = 0; /* the order owns them now */
     reply->reply = r->reply;
+    reply->reply.answer_silence = 1; /* a request is always answered */
     reply->sound = r->sound;
     reply->whole = !r->stream;
     so_ask_order(ask, reply);

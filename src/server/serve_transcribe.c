@@ -217,7 +217,7 @@ static void on_told(so_ask *ask, so_told *told)
     transcription *t = ask->own;
     if (t->ended) return;
     if (told->kind == SO_TOLD_HEARD) {
-        so_words_take(&t->words, told->text, told->begin_s, told->end_s);
+        so_words_set(&t->words, told->text, told->words, told->n_words);
         free(t->text);
         t->text = strdup(told->text);
     } else if (told->kind == SO_TOLD_FAILED) {

@@ -17,44 +17,19 @@ void so_words_clear(so_words *w)
     *w = (so_words){0};
 }
 
-static bool set(so_words *w, size_t at, const char *text, size_t length)
+bool so_words_set(so_words *w, const char *text, const so_heard_word *word, size_t n)
 {
-    if (at < w->n && strlen(w->word[at].text) == length && memcmp(w->word[at].text, text, length) == 0) return true;
-    char *copy = strndup(text, length);
-    if (!copy) return false;
-    if (at < w->n) {
-        free(w->word[at].text);
-        w->word[at].text = copy;
-        return true;
-    }
-    so_word *more = realloc(w->word, (at + 1) * sizeof *more);
-    if (!more) {
-        free(copy);
-        return false;
-    }
-    w->word = more;
-    w->word[w->n++] = (so_word){copy, -1, -1};
-    return true;
-}
-
-bool so_words_take(so_words *w, const char *text, double begin, double end)
-{
-    size_t n = 0;
-    for (const char *p = text; *p;) {
-        size_t length = strcspn(p, " \n\t");
-        if (length && !set(w, n++, p, length)) return false;
-        p += length + (p[length] != 0);
-    }
-    while (w->n > n) free(w->word[--w->n].text);
-    if (n == 0) return true;
-    w->word[n - 1].begin = begin;
-    w->word[n - 1].end = end;
-    size_t known = n - 1;
-    while (known > 0 && w->word[known - 1].begin < 0) known--;
-    double from = known ? w->word[known - 1].end : 0, gap = (begin - from) / (double)(n - known);
-    for (size_t i = known; i + 1 < n; i++) {
-        w->word[i].begin = from + gap * (double)(i - known);
-        w->word[i].end = from + gap * (double)(i - known + 1);
+    size_t size = strlen(text);
+    so_words_clear(w);
+    w->word = calloc(n + 1, sizeof *w->word);
+    if (!w->word) return false;
+    for (; w->n < n; w->n++) {
+        const so_heard_word *from = &word[w->n];
+        size_t begin = from->text_begin < size ? from->text_begin : size;
+        size_t end = from->text_end < begin ? begin : from->text_end < size ? from->text_end : size;
+        so_word *to = &w->word[w->n];
+        *to = (so_word){strndup(text + begin, end - begin), from->begin_s, from->end_s};
+        if (!to->text) return false;
     }
     return true;
 }

@@ -1,4 +1,4 @@
-/* The words of a transcript with their times, gathered while it grows and is revised; and the formats that tell them.
+/* The words of a transcript with their times, and the formats that tell them.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_SERVER_WORDS_H
 #define SO_SERVER_WORDS_H
@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "so.h"
 
 typedef struct so_word {
     char *text;
@@ -17,9 +19,8 @@ typedef struct so_words {
     size_t n;
 } so_words;
 
-/* Takes the whole transcript so far; the last word's times are known. Words that are new at once share the time between
- * their neighbours. False without memory. */
-bool so_words_take(so_words *words, const char *text, double begin, double end);
+/* The words of a transcript, in place of what was there. False without memory. */
+bool so_words_set(so_words *words, const char *text, const so_heard_word *word, size_t n);
 void so_words_clear(so_words *words);
 
 /* [{"word", "start", "end"}] */

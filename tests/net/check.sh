@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 raw websocket manager openai openai_2 realtime node wyoming page
+[ $# -gt 0 ] || set -- h11 raw websocket manager openai openai_2 realtime node wyoming page ${SO_THOROUGH:+soak}
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not
@@ -52,6 +52,14 @@ realtime() {
 wyoming() {
     wants wyoming==1.10.2 || return 77
     PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/wyoming_client.py "$build/stream-omni" . >&2
+}
+
+soak() {
+    command -v python3 >/dev/null 2>&1 || {
+        echo "# SKIP: python3 is absent" >&2
+        return 77
+    }
+    PYTHONDONTWRITEBYTECODE=1 python3 tests/net/soak.py "$build/stream-omni" . "${SO_SOAK_SECONDS:-600}" >&2
 }
 
 node() {
