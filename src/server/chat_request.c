@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sha.h"
 #include "media/audio.h"
 #include "media/image.h"
 
@@ -80,7 +81,13 @@ static bool add_sound(so_chat_request *r, const char *param, json_t *text)
     so_status status = so_audio_decode(&audio, data, n, 0, &error);
     free(data);
     if (status != SO_OK) return so_fault_set(&r->fault, param, "a sound that cannot be read: %s", error.text);
-    so_order *o = so_order_new(SO_ORDER_AUDIO, NULL);
+    char hash[72] = "sha:";
+    so_sha sha;
+    so_sha_init(&sha, SO_SHA256);
+    so_sha_feed(&sha, audio.samples, (size_t)audio.n * sizeof *audio.samples);
+    so_sha_end(&sha, hash + 4);
+    hash[60] = 0; /* as long as an id may be */
+    so_order *o = so_order_new(SO_ORDER_AUDIO, hash);
     if (o) {
         o->pcm = audio.samples;
         o->samples = (size_t)audio.n;

@@ -14,7 +14,8 @@ typedef struct so_chat_request {
     so_bytes body;
     /* out */
     so_fault fault;         /* status 0: it is good */
-    so_order *first, *last; /* in their order; an ANSWER with size > 0 names a spoken answer by its id in text */
+    so_order *first, *last; /* in their order; an AUDIO has a name of its sound in text; an ANSWER with size > 0 names a
+                               spoken answer by its id in text */
     char *model;
     bool stream, usage, voice;
     so_outlet_kind sound;

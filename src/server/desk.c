@@ -11,7 +11,7 @@
 
 #include "server/seat.h"
 
-enum { RATES = 4, SEATS_MOST = 8192, SPEAKERS = 64, ORDERS_A_PASS = 64 };
+enum { RATES = 4, SEATS_MOST = 8192, SPEAKERS = 64, ORDERS_A_PASS = 64, KEPT = 8 };
 static const double VOICE_WAIT_S = 0.02;
 
 struct so_desk {
@@ -36,7 +36,9 @@ struct so_desk {
     so_model *model;
     so_crew *crew;
     int cursor;
-    bool busy; /* the last step left work */
+    bool busy;              /* the last step left work */
+    so_session *kept[KEPT]; /* of conversations that are over, the oldest first */
+    int n_kept;
     int rate[RATES];
     so_resampler *resampler[RATES];
 };
@@ -49,6 +51,27 @@ double so_desk_now(void)
 }
 
 so_crew *so_desk_crew(so_desk *w) { return w->crew; }
+
+bool so_desk_drop_kept(so_desk *w)
+{
+    if (w->n_kept == 0) return false;
+    so_session_close(&w->kept[0]);
+    memmove(w->kept, w->kept + 1, (size_t)--w->n_kept * sizeof *w->kept);
+    return true;
+}
+
+/* The session of a conversation that is over. */
+static void keep_session(so_desk *w, so_seat *s)
+{
+    so_error error;
+    if (!s->session || s->answering || s->hearing || s->failure.status != SO_OK) return;
+    so_event event = {0};
+    while (so_next(s->session, &event, &error) == SO_OK && event.kind != SO_EVENT_NONE) {
+    }
+    if (w->n_kept == KEPT) so_desk_drop_kept(w);
+    w->kept[w->n_kept++] = s->session;
+    s->session = NULL;
+}
 const so_session_options *so_desk_session(so_desk *w) { return &w->options.session; }
 
 so_status so_desk_resampler(so_desk *w, int rate, const so_resampler **out, so_error *error)
@@ -165,6 +188,11 @@ static void remove_seat(so_desk *w, so_seat *s)
         s->first = o->next;
         so_order_free(o);
     }
+    while (s->given) {
+        so_order *o = s->given;
+        s->given = o->next;
+        so_order_free(o);
+    }
     free(s->system);
     free(s);
 }
@@ -191,7 +219,7 @@ static bool runnable(const so_desk *w, const so_seat *s)
 {
     if (s->gone) return true;
     if (s->shown.answering || !s->first) return false;
-    return s->shown.session || w->stats.sessions < w->options.sessions || s->first->kind == SO_ORDER_SYSTEM;
+    return s->shown.session || w->stats.sessions < w->options.sessions;
 }
 
 static void count_states(so_desk *w)
@@ -248,10 +276,32 @@ static bool begins(const so_order *o)
 
 static void remove_gone(so_desk *w, so_seat *s)
 {
+    bool keep = s->shares && !w->stop;
     pthread_mutex_unlock(&w->lock);
+    if (keep) keep_session(w, s);
     so_seat_clear(s);
     pthread_mutex_lock(&w->lock);
     remove_seat(w, s);
+}
+
+/* Once its conversation is told whole. */
+static void share(so_desk *w, so_seat *s)
+{
+    if (!s->session || s->failure.status != SO_OK) return;
+    int at = so_seat_move(s, w->kept, w->n_kept);
+    if (at < 0) return;
+    so_session_close(&w->kept[at]);
+    memmove(w->kept + at, w->kept + at + 1, (size_t)(--w->n_kept - at) * sizeof *w->kept);
+}
+
+static void note_given(so_seat *s, so_order *o)
+{
+    o->next = NULL;
+    if (s->last_given)
+        s->last_given->next = o;
+    else
+        s->given = o;
+    s->last_given = o;
 }
 
 static void show(so_seat *s)
@@ -274,12 +324,16 @@ static void serve(so_desk *w, so_seat *s)
         s->shown.turn = o->turn;
     }
     pthread_mutex_unlock(&w->lock);
+    if (s->shares && o->kind == SO_ORDER_REPLY) share(w, s);
     if (o->ms < 0)
         tell_unbegun(w, s, o);
     else
         so_seat_order(w, s, o);
     if (!had && s->session) tell_seated(w, s, since);
-    so_order_free(o);
+    if (s->shares && !begins(o))
+        note_given(s, o);
+    else
+        so_order_free(o);
     pthread_mutex_lock(&w->lock);
     show(s);
 }
@@ -400,6 +454,8 @@ static void close_crew(so_desk *w)
     for (int i = 0; i < w->seats; i++)
         if (w->seat[i]) remove_gone(w, w->seat[i]);
     pthread_mutex_unlock(&w->lock);
+    while (so_desk_drop_kept(w)) {
+    }
     for (int i = 0; i < RATES; i++) so_resampler_close(&w->resampler[i]);
     so_crew_close(&w->crew);
     so_model_close(&w->model);
@@ -511,6 +567,14 @@ so_status so_desk_sit(so_desk *w, uint64_t *id, int *ahead, so_error *error)
     return status;
 }
 
+void so_desk_share(so_desk *w, uint64_t id)
+{
+    pthread_mutex_lock(&w->lock);
+    so_seat *s = find(w, id);
+    if (s) s->shares = true;
+    pthread_mutex_unlock(&w->lock);
+}
+
 void so_desk_leave(so_desk *w, uint64_t id)
 {
     pthread_mutex_lock(&w->lock);
@@ -534,11 +598,14 @@ void so_desk_order(so_desk *w, uint64_t id, so_order *o)
             s->last->next = o;
         else
             s->first = o;
-        s->last = o;
+        for (s->last = o; s->last->next;) s->last = s->last->next;
     }
     pthread_cond_signal(&w->news);
     pthread_mutex_unlock(&w->lock);
-    if (!s) so_order_free(o);
+    for (so_order *next; !s && o; o = next) {
+        next = o->next;
+        so_order_free(o);
+    }
 }
 
 void so_desk_stop(so_desk *w, uint64_t id, uint32_t turn)

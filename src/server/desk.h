@@ -102,7 +102,7 @@ typedef struct so_desk_options {
 } so_desk_options;
 
 typedef struct so_desk_stats {
-    int sessions, waiting, answering, speaking;
+    int sessions, waiting, answering, speaking, kept; /* kept: sessions of conversations that are over */
     uint64_t text_tokens, units, prompt_positions, cached_positions;
     double audio_s, busy_s;
 } so_desk_stats;
@@ -118,7 +118,11 @@ so_status so_desk_sit(so_desk *desk, uint64_t *seat, int *ahead, so_error *error
 void so_desk_leave(so_desk *desk, uint64_t seat);
 so_order *so_order_new(so_order_kind kind, const char *text); /* the text is copied, may be NULL; NULL without memory */
 void so_order_free(so_order *order);
-/* Takes the order, also when the seat is gone. */
+/* The seat's conversation is told whole, from its system text to its reply, and never again: before the reply it moves
+ * to the session of an earlier one that holds most of it already, and when it leaves its own is kept for later ones, as
+ * long as nobody else wants the room. To be called before its first order. */
+void so_desk_share(so_desk *desk, uint64_t seat);
+/* Takes the order, or several that hang together by `next`, also when the seat is gone. */
 void so_desk_order(so_desk *desk, uint64_t seat, so_order *order);
 /* Ends the answer of `turn` and everything ordered before it at once; it is told as DONE, stopped. */
 void so_desk_stop(so_desk *desk, uint64_t seat, uint32_t turn);

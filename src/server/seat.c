@@ -10,6 +10,8 @@
 
 #include "media/image.h"
 
+enum { MOVE_LEAST = 32 /* positions that another session must hold to be worth the way */ };
+
 void so_seat_clear(so_seat *seat)
 {
     so_session_close(&seat->session);
@@ -29,7 +31,9 @@ static so_status need_session(so_desk *w, so_seat *seat, so_error *error)
     if (seat->session) return SO_OK;
     so_session_options options = *so_desk_session(w);
     if (seat->system) options.system = seat->system;
-    so_status status = so_crew_session(so_desk_crew(w), &seat->session, &options, error);
+    so_status status;
+    do status = so_crew_session(so_desk_crew(w), &seat->session, &options, error);
+    while (status == SO_ERR_LIMIT && so_desk_drop_kept(w));
     if (status == SO_ERR_LIMIT) status = error->status = SO_ERR_NOMEM; /* it is no fault of the client's */
     return status;
 }
@@ -223,21 +227,14 @@ bool so_seat_hear(so_desk *w, so_seat *seat)
 }
 
 /* ---- orders */
-static so_status feed_picture(so_seat *seat, const so_order *o, so_error *error)
+static so_status feed_picture(so_session *session, const so_order *o, so_error *error)
 {
     so_image image = {0};
-    if (o->width) return so_feed_image(seat->session, o->data, o->width, o->height, error);
+    if (o->width) return so_feed_image(session, o->data, o->width, o->height, error);
     SO_TRY(so_image_decode(&image, o->data, o->size, 0, error));
-    so_status status = so_feed_image(seat->session, image.rgb, image.w, image.h, error);
+    so_status status = so_feed_image(session, image.rgb, image.w, image.h, error);
     so_image_clear(&image);
     return status;
-}
-
-static so_status feed_audio(so_seat *seat, const so_order *o, so_error *error)
-{
-    if (!seat->hearing) seat->said = o->turn;
-    seat->hearing = true;
-    return so_feed_audio(seat->session, o->pcm, o->samples, o->rate, error);
 }
 
 static so_status begin(so_desk *w, so_seat *seat, const so_order *o, so_error *error)
@@ -262,30 +259,66 @@ static so_status begin(so_desk *w, so_seat *seat, const so_order *o, so_error *e
     return SO_OK;
 }
 
-static so_status set_system(so_seat *seat, const char *text, so_error *error)
+/* A session takes a system text of its own; the model's own comes with opening it. */
+static so_status set_system(so_desk *w, so_seat *seat, const char *text, so_error *error)
 {
     char *copy = text && text[0] ? strdup(text) : NULL;
     if (text && text[0] && !copy) return so_fail(error, SO_ERR_NOMEM, "no memory for a system text");
-    bool same = copy && seat->system ? strcmp(copy, seat->system) == 0 : copy == seat->system;
-    if (!same) so_seat_clear(seat); /* a session takes it when it is opened */
+    if (!copy && seat->system) so_seat_clear(seat);
     free(seat->system);
     seat->system = copy;
-    return SO_OK;
+    return seat->session && copy ? so_feed_system(seat->session, copy, error) : need_session(w, seat, error);
+}
+
+static so_status feed(so_session *session, const so_order *o, so_error *error)
+{
+    switch (o->kind) {
+    case SO_ORDER_SYSTEM:
+        return o->text && o->text[0] ? so_feed_system(session, o->text, error) : SO_OK;
+    case SO_ORDER_TEXT:
+        return so_feed_text(session, o->text ? o->text : "", error);
+    case SO_ORDER_PICTURE:
+        return feed_picture(session, o, error);
+    case SO_ORDER_AUDIO:
+        return so_feed_audio(session, o->pcm, o->samples, o->rate, error);
+    case SO_ORDER_ANSWER:
+        return so_feed_answer(session, o->text ? o->text : "", error);
+    default:
+        return SO_OK;
+    }
+}
+
+int so_seat_move(so_seat *seat, so_session **idle, int n)
+{
+    int64_t most = MOVE_LEAST;
+    int best = -1;
+    so_error error;
+    for (int i = 0; i < n; i++) {
+        int64_t held = so_session_shared(idle[i], seat->session);
+        if (held > most) most = held, best = i;
+    }
+    if (best < 0 || so_session_clear(idle[best], &error) != SO_OK) return -1;
+    for (const so_order *o = seat->given; o; o = o->next)
+        if (feed(idle[best], o, &error) != SO_OK) return -1; /* it stays where it is */
+    so_session *own = seat->session;
+    seat->session = idle[best];
+    idle[best] = own;
+    return best;
 }
 
 static so_status carry_out(so_desk *w, so_seat *seat, const so_order *o, so_error *error)
 {
-    if (o->kind == SO_ORDER_SYSTEM) return set_system(seat, o->text, error);
+    if (o->kind == SO_ORDER_SYSTEM) return set_system(w, seat, o->text, error);
     SO_TRY(need_session(w, seat, error));
     switch (o->kind) {
-    case SO_ORDER_TEXT:
-        return so_feed_text(seat->session, o->text ? o->text : "", error);
-    case SO_ORDER_PICTURE:
-        return feed_picture(seat, o, error);
     case SO_ORDER_AUDIO:
-        return feed_audio(seat, o, error);
+        if (!seat->hearing) seat->said = o->turn;
+        seat->hearing = true;
+        return feed(seat->session, o, error);
+    case SO_ORDER_TEXT:
+    case SO_ORDER_PICTURE:
     case SO_ORDER_ANSWER:
-        return so_fail(error, SO_ERR_UNSUPPORTED, "earlier answers cannot be given to this model yet");
+        return feed(seat->session, o, error);
     case SO_ORDER_HEARD:
         return so_session_heard_ms(seat->session, o->ms, NULL, error);
     case SO_ORDER_CLEAR:

@@ -18,6 +18,8 @@ typedef struct chat {
     time_t created;
     size_t sent; /* bytes of the text that were streamed */
     bool headed, ended, voice_headed;
+    so_order *listened;  /* sound of an earlier turn that is being written down; NULL: none, the answer is made */
+    char sound_name[64]; /* of the last turn; "": it has none, or several */
 } chat;
 
 static void free_chat(void *own)
@@ -174,6 +176,114 @@ static void answer_whole(so_ask *ask, const so_usage *u)
     so_ask_json(ask, 200, j);
 }
 
+/* ---- what is asked */
+/* A spoken answer that is named by its id becomes its words. */
+static bool resolve(so_ask *ask, so_order *o)
+{
+    if (o->kind != SO_ORDER_ANSWER || o->size == 0) return true;
+    const char *said = so_keeper_get(ask->server->answers, o->text, time(NULL));
+    char *copy = said ? strdup(said) : NULL;
+    if (!copy) {
+        so_ask_error(ask, 400, "audio_not_found", "messages", "the spoken answer '%.60s' is not kept (any more)",
+                     o->text);
+        return false;
+    }
+    free(o->text);
+    o->text = copy;
+    o->size = 0;
+    return true;
+}
+
+static void become_words(so_order *o, const char *words)
+{
+    char *copy = strdup(words);
+    if (!copy) return;
+    free(o->text);
+    free(o->pcm);
+    o->pcm = NULL;
+    o->text = copy;
+    o->kind = SO_ORDER_TEXT;
+}
+
+/* The sound of the last turn, for when it comes again. */
+static void name_sound(chat *c)
+{
+    int n = 0;
+    for (const so_order *o = c->request.first; o; o = o->next) {
+        if (o->kind == SO_ORDER_ANSWER) n = 0;
+        if (o->kind == SO_ORDER_AUDIO && ++n == 1) snprintf(c->sound_name, sizeof c->sound_name, "%s", o->text);
+    }
+    if (n != 1) c->sound_name[0] = 0;
+}
+
+/* The whole conversation and the reply, at once. `alone`: the seat was used for nothing else before. */
+static void give(so_ask *ask, bool alone)
+{
+    chat *c = ask->own;
+    so_chat_request *r = &c->request;
+    so_order *reply = so_order_new(SO_ORDER_REPLY, NULL), *clear = alone ? NULL : so_order_new(SO_ORDER_CLEAR, NULL);
+    if (!reply || (!alone && !clear)) {
+        so_order_free(reply);
+        so_ask_error(ask, 503, NULL, NULL, "no memory for the request");
+        return;
+    }
+    reply->turn = 1;
+    reply->want = SO_WANT_TEXT | (r->voice ? SO_WANT_VOICE : 0);
+    reply->own = true;
+    memcpy(reply->stop, r->stop, sizeof reply->stop);
+    r->n_stop = 0; /* the order owns them now */
+    reply->reply = r->reply;
+    reply->reply.answer_silence = 1; /* a request is always answered */
+    reply->sound = r->sound;
+    reply->whole = !r->stream;
+    r->last->next = reply;
+    if (alone)
+        so_desk_share(ask->server->desk, ask->seat);
+    else
+        so_ask_order(ask, clear);
+    so_order *all = r->first;
+    r->first = r->last = NULL;
+    so_ask_order(ask, all);
+}
+
+/* Earlier turns are told in words: a sound that was heard before is known by its name, else it is written down first.
+ * Gives the first that is not known. */
+static so_order *unknown_sound(so_ask *ask)
+{
+    chat *c = ask->own;
+    const so_order *last = NULL; /* answer */
+    for (const so_order *o = c->request.first; o; o = o->next)
+        if (o->kind == SO_ORDER_ANSWER) last = o;
+    for (so_order *o = c->request.first; last && o != last; o = o->next) {
+        const char *words = o->kind == SO_ORDER_AUDIO ? so_keeper_get(ask->server->answers, o->text, time(NULL)) : NULL;
+        if (o->kind == SO_ORDER_AUDIO && !words) return o;
+        if (words) become_words(o, words);
+    }
+    return NULL;
+}
+
+/* Has the sound of an earlier turn written down. */
+static void listen(so_ask *ask, so_order *o)
+{
+    chat *c = ask->own;
+    so_order *audio = so_order_new(SO_ORDER_AUDIO, NULL), *end = so_order_new(SO_ORDER_LISTEN, NULL);
+    c->listened = o;
+    if (!audio || !end) {
+        so_order_free(audio);
+        so_order_free(end);
+        so_ask_error(ask, 503, NULL, NULL, "no memory for the request");
+        return;
+    }
+    audio->pcm = o->pcm;
+    audio->samples = o->samples;
+    audio->rate = o->rate;
+    o->pcm = NULL;
+    end->turn = 2;
+    so_ask_order(ask, so_order_new(SO_ORDER_CLEAR, NULL));
+    so_ask_order(ask, audio);
+    so_ask_order(ask, end);
+}
+
 /* ---- what is told */
 static void take_text(so_ask *ask, const so_told *t)
 {
@@ -204,6 +314,7 @@ static void take_done(so_ask *ask, const so_usage *u)
         so_keeper_put(ask->server->answers, c->audio_id, (const char *)so_bytes_front(&terminated), c->created);
         so_bytes_clear(&terminated);
     }
+    if (c->sound_name[0] && c->heard) so_keeper_put(ask->server->answers, c->sound_name, c->heard, time(NULL));
     c->ended = true;
     if (c->request.stream)
         end_stream(ask, u);
@@ -211,10 +322,29 @@ static void take_done(so_ask *ask, const so_usage *u)
         answer_whole(ask, u);
 }
 
+/* The sound of an earlier turn: then the next, or the answer. */
+static void written_down(so_ask *ask)
+{
+    chat *c = ask->own;
+    so_keeper_put(ask->server->answers, c->listened->text, c->heard ? c->heard : "", time(NULL));
+    free(c->heard);
+    c->heard = NULL;
+    c->listened = NULL;
+    so_order *unknown = unknown_sound(ask);
+    if (unknown)
+        listen(ask, unknown);
+    else
+        give(ask, false);
+}
+
 static void on_told(so_ask *ask, so_told *t)
 {
     chat *c = ask->own;
     if (c->ended) return;
+    if (c->listened && t->kind == SO_TOLD_DONE) {
+        written_down(ask);
+        return;
+    }
     switch (t->kind) {
     case SO_TOLD_HEARD:
         if (!t->final) return;
@@ -239,24 +369,6 @@ static void on_told(so_ask *ask, so_told *t)
     }
 }
 
-/* ---- what is asked */
-/* A spoken answer that is named by its id becomes its words. */
-static bool resolve(so_ask *ask, so_order *o)
-{
-    if (o->kind != SO_ORDER_ANSWER || o->size == 0) return true;
-    const char *said = so_keeper_get(ask->server->answers, o->text, time(NULL));
-    char *copy = said ? strdup(said) : NULL;
-    if (!copy) {
-        so_ask_error(ask, 400, "audio_not_found", "messages", "the spoken answer '%.60s' is not kept (any more)",
-                     o->text);
-        return false;
-    }
-    free(o->text);
-    o->text = copy;
-    o->size = 0;
-    return true;
-}
-
 static void on_read(so_ask *ask)
 {
     chat *c = ask->own;
@@ -272,28 +384,12 @@ static void on_read(so_ask *ask)
     for (so_order *o = r->first; o; o = o->next)
         if (!resolve(ask, o)) return;
     if (!so_ask_sit(ask)) return;
-    while (r->first) {
-        so_order *o = r->first;
-        r->first = o->next;
-        o->next = NULL;
-        so_ask_order(ask, o);
-    }
-    r->last = NULL;
-    so_order *reply = so_order_new(SO_ORDER_REPLY, NULL);
-    if (!reply) {
-        so_ask_error(ask, 503, NULL, NULL, "no memory for the request");
-        return;
-    }
-    reply->turn = 1;
-    reply->want = SO_WANT_TEXT | (r->voice ? SO_WANT_VOICE : 0);
-    reply->own = true;
-    memcpy(reply->stop, r->stop, sizeof reply->stop);
-    r->n_stop = 0; /* the order owns them now */
-    reply->reply = r->reply;
-    reply->reply.answer_silence = 1; /* a request is always answered */
-    reply->sound = r->sound;
-    reply->whole = !r->stream;
-    so_ask_order(ask, reply);
+    name_sound(c);
+    so_order *unknown = unknown_sound(ask);
+    if (unknown)
+        listen(ask, unknown);
+    else
+        give(ask, true);
 }
 
 void so_answer_chat(so_ask *ask)

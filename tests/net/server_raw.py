@@ -153,6 +153,31 @@ def answers(s):
     assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"]) == plain["message"]["content"]
     assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["completion_tokens"] > 0
     assert all(c["usage"] is None for c in chunks[:-1])
+    # a conversation that is sent whole again costs its new part only
+    def cached(messages):
+        got = json.loads(expect(s.ask("POST", CHAT, {"messages": messages}), 200)[2])
+        return got["choices"][0]["message"]["content"], got["usage"]["prompt_tokens_details"]["cached_tokens"], got["usage"]
+
+    talk = [{"role": "system", "content": "Answer in a sentence."}, {"role": "user", "content": "Good evening, dear friend."}]
+    first, before, used = cached(talk)
+    talk += [{"role": "assistant", "content": first}, {"role": "user", "content": "What is two plus two?"}]
+    second, _, used = cached(talk)
+    longer = talk + [{"role": "assistant", "content": second}, {"role": "user", "content": "How are you?"}]
+    third, again, more = cached(longer)
+    assert before == 0 and 30 < again < used["prompt_tokens"] < more["prompt_tokens"], (before, again, used, more)
+    other = [{**longer[0], "content": "Say something else."}, *longer[1:]]  # another conversation
+    assert cached(other)[1] == 0
+    assert cached(longer)[0] == third and cached(talk)[0] == second  # the same answers with it as without
+    # an earlier question in speech goes in words: known from when it was heard, or written down now
+    spoken = [{"role": "user", "content": [content[1]]}, {"role": "assistant", "content": "A star."},
+              {"role": "user", "content": "What is two plus two?"}]
+    known = cached(spoken)
+    words = [{**spoken[0], "content": "What shape is the red object?"}, *spoken[1:]]
+    assert known[0] == cached(words)[0]
+    wav2 = wav[:44] + bytes(200) + wav[244:]  # another recording of the same words
+    new = json.loads(json.dumps(spoken))
+    new[0]["content"][0]["input_audio"]["data"] = base64.b64encode(wav2).decode()
+    assert cached(new)[0] == known[0]
     # HTTP/1.0: no chunks, the end is the connection's
     with socket.create_connection(("127.0.0.1", s.port)) as c:
         body = json.dumps({**HI, "stream": True}).encode()
