@@ -90,8 +90,9 @@ static void join(so_mouth *m)
     memcpy(m->tail, made + to * M, (size_t)(m->tail_frames * M) * sizeof *m->tail);
     m->mel_frames = to;
     m->mel_units = c->to;
-    m->hop = c->from == 0 ? m->hop : m->hop + (m->hop + 2) / 3;
-    if (c->from == 0 ? m->hop > m->options.hop : m->hop >= m->options.hop) m->hop = m->options.hop;
+    /* Little of the first chunk's sound comes out before the second is made: that is smaller still. */
+    m->hop = c->from == 0 ? (m->hop + 1) / 2 : m->hop + (m->hop + 2) / 3;
+    if (m->hop > m->options.hop) m->hop = m->options.hop;
 }
 
 /* Encodes the chunk, or takes one step from noise towards its mel. */

@@ -2,10 +2,11 @@
  *
  * Units become mel frames in chunks: each chunk is computed with units before it (heard already) and a few behind it,
  * from noise that belongs to the frame, not to the chunk; where two chunks meet, their frames fade into each other. The
- * first chunk is small, so that sound begins early, and each later one a third larger than the one before, up to `hop`:
- * what is heard always lasts longer than the next chunk takes. The vocoder then runs over the frames without seams: its
- * source keeps its phase, and every piece is computed with as many frames around it as can reach it, so that pieces put
- * together are the waveform of the whole. N units give as many samples streamed as at once.
+ * first chunk is small, so that sound begins early, the second half of it, and each later one a third larger than
+ * the one before, up to `hop`: what is heard always lasts longer than the next chunk takes. The vocoder then runs over
+ * the frames without seams: its source keeps its phase, and every piece is computed with as many frames around it as
+ * can reach it, so that pieces put together are the waveform of the whole. N units give as many samples streamed as at
+ * once.
  *
  * The work is cut into steps, none longer than one evaluation of the flow's network. One thread may make the steps
  * while another puts units in and takes sound out; the sound depends on the units and the seed alone.
