@@ -299,6 +299,38 @@ static void phones_and_browsers_are_read(void **state)
     }
 }
 
+/* Silent frames of both kinds of AMR, as their format says: a byte that names the mode, then its bits. */
+static void a_phone_of_old_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head;
+        int mode, bytes, rate;
+    } kind[] = {{"#!AMR\n", 7, 31, 8000}, {"#!AMR-WB\n", 0, 17, 16000}};
+    unsetenv("SO_LIBAV");
+    for (int i = 0; i < 2; i++) {
+        static file f;
+        so_audio got;
+        so_error error;
+        so_sound_options options = {0};
+        f.n = 0;
+        add(&f, kind[i].head, strlen(kind[i].head));
+        for (int k = 0; k < 100; k++) {
+            unsigned char frame[32] = {(unsigned char)(kind[i].mode << 3 | 4)};
+            add(&f, frame, (size_t)kind[i].bytes + 1);
+        }
+        so_status status = so_audio_decode_with(&got, f.bytes, f.n, &options, &error);
+        if (status == SO_ERR_MISSING) {
+            fprintf(stderr, "# SKIP: FFmpeg's libraries are absent\n");
+            skip();
+        }
+        CHECK_OK(status, error);
+        assert_int_equal(got.rate, kind[i].rate);
+        assert_int_equal(got.n, 2 * kind[i].rate);
+        so_audio_clear(&got);
+    }
+}
+
 static void without_libraries_the_way_out_is_told(void **state)
 {
     (void)state;
@@ -324,6 +356,7 @@ int main(void)
         cmocka_unit_test(a_cut_container_says_so),
         cmocka_unit_test(channels_never_cancel),
         cmocka_unit_test(phones_and_browsers_are_read),
+        cmocka_unit_test(a_phone_of_old_is_read),
         cmocka_unit_test(without_libraries_the_way_out_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
