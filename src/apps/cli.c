@@ -43,10 +43,12 @@ static void help(const so_verb *verb, const so_option *options)
 
 int so_cli_usage(const so_verb *verb, const char *format, ...)
 {
+    char text[1024];
     va_list args;
     va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
     fprintf(stderr, "%sstream-omni %s:%s ", so_cli_red(stderr), verb->name, so_cli_plain(stderr));
-    vfprintf(stderr, format, args);
+    so_cli_put(stderr, text, strlen(text), false);
     fprintf(stderr, " (see stream-omni %s --help)\n", verb->name);
     va_end(args);
     return SO_EXIT_USAGE;

@@ -25,4 +25,5 @@ tail -1 told
 $SO inspect evil.gguf
 $SO inspect evil.gguf --tensors --json
 $SO inspect evil.gguf --json | python3 -c 'import json, sys; print(ascii(json.load(sys.stdin)["keys"]))'
+$SO inspect "$(printf -- '--\033[31m')"
 for f in "$(printf 'no\033[31mfile')"; do $SO inspect "$f"; done
