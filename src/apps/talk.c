@@ -56,10 +56,12 @@ static so_status file_turn(talk *t, const so_question *q, so_error *error)
     so_status status = so_turn_feed(t->session, q, &answer, &show, error);
     if (status == SO_OK)
         status = so_turn_reply(t->session, SO_WANT_TEXT | (t->wav ? SO_WANT_VOICE : 0), &answer, &show, error);
+    bool silent = status == SO_ERR_NOTHING_HEARD;
     if (status == SO_OK)
         tell(t, &answer, true);
-    else if (status == SO_ERR_NOTHING_HEARD)
+    else if (silent)
         status = so_turn_silent(t->session, q->said_name, &answer, &show, error);
+    if (status == SO_OK && silent && t->json) tell(t, &answer, false); /* a line for every turn that was given */
     so_answer_clear(&answer);
     return status;
 }

@@ -28,6 +28,8 @@ echo "== talk --json"
 echo "rc $?"
 sed 's/"words": \[[^]]*\], //; s/, "units".*//; s/, "usage".*//' lines
 "$SO" talk --threads 1 --json "Hello." two.wav "Hello." 2>/dev/null | sed 's/"usage".*/.../; s/: two.wav: .*/: two.wav: .../; s/"two.wav: .*/"two.wav: .../'
+{ head -c 44 one.wav; head -c 66150 /dev/zero; } >silent.wav
+"$SO" talk --threads 1 --json silent.wav "Hello." 2>/dev/null | sed 's/"usage".*/.../'
 cat >check.py <<'END'
 import json
 for line in open("lines"):
