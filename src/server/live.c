@@ -9,6 +9,10 @@
 #include "server/inside.h"
 #include "server/realtime.h"
 
+/* A sound of so long that no words were found in is answered all the same: somebody who hums, or speaks a language that
+ * the model does not know, waits for an answer. A cough is shorter. */
+enum { LONG_SOUND_MS = 1250 };
+
 enum { LEVELS = 64, LIVE_PENDING = 1 << 20 };
 
 /* Sound that the client has got, and when it plays it, as far as the server can know. */
@@ -22,6 +26,7 @@ struct so_live {
     so_realtime *session;
     unsigned generation; /* of the last reply */
     int rate;            /* Hz of its voice */
+    int64_t fed_ms;      /* of sound in the user's turn */
     double queue_s;
     playing level[LEVELS];
     int levels;
@@ -52,7 +57,12 @@ static void order(so_live *l, so_order *o)
     so_ask_order(l->ask, o);
 }
 
-static void on_clear(void *context) { order(context, so_order_new(SO_ORDER_CLEAR, NULL)); }
+static void on_clear(void *context)
+{
+    ((so_live *)context)->fed_ms = 0;
+    order(context, so_order_new(SO_ORDER_CLEAR, NULL));
+}
+
 static void on_system(void *context, const char *utf8) { order(context, so_order_new(SO_ORDER_SYSTEM, utf8)); }
 static void on_text(void *context, const char *utf8) { order(context, so_order_new(SO_ORDER_TEXT, utf8)); }
 static void on_answer(void *context, const char *utf8) { order(context, so_order_new(SO_ORDER_ANSWER, utf8)); }
@@ -75,6 +85,7 @@ static void on_audio(void *context, const int16_t *pcm, size_t n, int rate)
         o->samples = n;
         o->rate = rate;
     }
+    ((so_live *)context)->fed_ms += (int64_t)n * 1000 / rate;
     order(context, o);
 }
 
@@ -91,7 +102,8 @@ static void on_reply(void *context, const so_realtime_reply *reply)
     o->reply.max_units = reply->voice ? reply->most : 0;
     o->reply.temperature = reply->temperature > 0 ? reply->temperature : 0;
     o->reply.forget = !reply->remembered;
-    o->reply.answer_silence = reply->answers_silence;
+    o->reply.answer_silence = reply->answers_silence || l->fed_ms >= LONG_SOUND_MS;
+    l->fed_ms = 0;
     o->sound = SO_OUTLET_PCM;
     o->sound_rate = l->rate = reply->rate;
     order(l, o);

@@ -425,6 +425,14 @@ static void voice_ended(so_realtime *r, int64_t at_ms)
         turn_over(r, at_ms);
 }
 
+/* A client that sends no more is as silent as one that sends silence. */
+static void look_at_silence(so_realtime *r)
+{
+    if (r->ended_ms < 0) return;
+    int64_t silent = sound_ms(r) - r->ended_ms + r->now_ms - r->sounded_ms;
+    if (silent >= (sentence_is_complete(r) ? MEANING_LEAST : r->config.eagerness_ms)) turn_over(r, r->ended_ms);
+}
+
 /* With a detector: pieces up to its next event, one after another. */
 static void detect(so_realtime *r, const int16_t *pcm, size_t n)
 {
@@ -452,8 +460,8 @@ static void detect(so_realtime *r, const int16_t *pcm, size_t n)
         pcm += used;
         n -= used;
     }
-    int64_t silent = r->ended_ms >= 0 ? sound_ms(r) - r->ended_ms : -1;
-    if (silent >= (sentence_is_complete(r) ? MEANING_LEAST : r->config.eagerness_ms)) turn_over(r, r->ended_ms);
+    r->sounded_ms = r->now_ms;
+    look_at_silence(r);
 }
 
 static void take_samples(so_realtime *r, const int16_t *pcm, size_t n)
@@ -718,6 +726,7 @@ void so_realtime_tick(so_realtime *r, int64_t ms)
         so_realtime_transcribe(r);
     bool idle =
         r->config.idle_ms && r->config.detection == SO_DETECT_VOICE && r->idle_since >= 0 && !r->active && !r->speaking;
+    look_at_silence(r);
     if (idle && ms - r->idle_since >= r->config.idle_ms && r->ring.n) prompt_user(r);
     listen(r);
 }

@@ -30,9 +30,10 @@ struct so_realtime {
     /* the user's sound */
     so_vad *vad;
     int vad_rate;
-    int64_t appended;  /* samples since the format was set */
-    int64_t before_ms; /* of sound before that */
-    uint8_t odd;       /* half a sample that came last */
+    int64_t appended;   /* samples since the format was set */
+    int64_t sounded_ms; /* when the last of them came */
+    int64_t before_ms;  /* of sound before that */
+    uint8_t odd;        /* half a sample that came last */
     bool has_odd;
     so_samples ring;    /* what precedes speech, at most the padding */
     so_samples turn;    /* the turn that is being spoken, not committed */

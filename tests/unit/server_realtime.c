@@ -442,6 +442,28 @@ static void g711_is_g711(void **state)
 
 /* ---- any order: one answer at a time, each ended once, nothing after its end */
 
+/* A client that stops sending is as silent as one that sends silence. */
+static void a_client_that_sends_no_more(void **state)
+{
+    (void)state;
+    notes n;
+    so_realtime *r = open_session(&n);
+    send_to(
+        r,
+        "{\"type\":\"session.update\",\"session\":{\"audio\":{\"input\":{\"turn_detection\":{\"type\":\"semantic_vad\","
+        "\"eagerness\":\"high\"}}}}}");
+    append(r, 0.4, false, 1);
+    append(r, 1.0, true, 2);
+    append(r, 0.9, false, 3);
+    so_realtime_tick(r, 500);
+    assert_int_equal(count(&n, "input_audio_buffer.speech_started"), 1);
+    assert_int_equal(count(&n, "input_audio_buffer.speech_stopped"), 0);
+    so_realtime_tick(r, 2500);
+    assert_int_equal(count(&n, "input_audio_buffer.speech_stopped"), 1);
+    assert_int_equal(count(&n, "response.created"), 1);
+    close_session(&n, r);
+}
+
 static void check_invariants(const notes *n)
 {
     bool active = false;
@@ -532,6 +554,6 @@ int main(void)
         cmocka_unit_test(a_written_turn_is_answered),   cmocka_unit_test(speech_becomes_a_turn),
         cmocka_unit_test(speech_interrupts_an_answer),  cmocka_unit_test(a_client_may_commit_by_itself),
         cmocka_unit_test(telephones_are_heard),         cmocka_unit_test(g711_is_g711),
-        cmocka_unit_test(any_order_keeps_the_rules)};
+        cmocka_unit_test(a_client_that_sends_no_more),  cmocka_unit_test(any_order_keeps_the_rules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
