@@ -209,8 +209,19 @@ so_status so_reply(so_session *session, unsigned want, so_error *error);
 
 /* In place of a reply: says this text in the model's voice, sentence by sentence, with the same events. The turn must
  * hold nothing else; the
- * conversation remembers the text as an answer. SO_ERR_LIMIT for more tokens than an answer holds. */
+ * conversation remembers the text as an answer. Words are said as they are written: see so_spoken_text. SO_ERR_LIMIT
+ * for more tokens than an answer holds. */
 so_status so_say(so_session *session, const char *utf8, unsigned want, so_error *error);
+
+/* Text as it is said: numbers, money, times, dates, units, abbreviations, addresses and signs as words, marks of a
+ * document gone. `language` is "en", "zh", or NULL: told by the script. *out is the caller's, to be freed with so_free.
+ */
+so_status so_spoken_text(const char *utf8, const char *language, char **out, so_error *error);
+/* Bytes of the first sentence of a text, white space before it counted; 0 when there is none. NULL is an empty text. */
+size_t so_sentence(const char *utf8);
+/* Letters and digits of the text that the model has no sound for, a blank between them; *out is NULL when there are
+ * none, else the caller's, to be freed with so_free. */
+so_status so_unspeakable(const so_model *model, const char *utf8, char **out, so_error *error);
 
 typedef enum so_event_kind {
     SO_EVENT_NONE,   /* nothing new: feed more, or reply */

@@ -105,6 +105,17 @@ static so_status speak(so_session *session, const so_given *given, const char *s
     return so_turn_reply(session, want, answer, show, error);
 }
 
+/* What the voice has no sound for. Nothing at all to say is an error before anything is written. */
+static so_status tell_mute(const so_model *model, const char *say, so_error *error)
+{
+    char *mute = NULL;
+    if (!so_sentence(say)) return so_fail(error, SO_ERR_ARG, "there is nothing to say");
+    SO_TRY(so_unspeakable(model, say, &mute, error));
+    if (mute) fprintf(stderr, "note: the voice has no sound for %s\n", mute);
+    so_free(mute);
+    return SO_OK;
+}
+
 /* On an open model. */
 static so_status turn(const so_setting *setting, so_model *model, const so_given *given, const char *say,
                       const so_outputs *out, bool voice, so_error *error)
@@ -120,6 +131,7 @@ static so_status turn(const so_setting *setting, so_model *model, const so_given
     if (out->units || out->alignment) want |= SO_WANT_UNITS;
     so_status status;
     SO_TRY_GO(so_setting_session(setting, model, &session, error));
+    if (say) SO_TRY_GO(tell_mute(model, say, error));
     if (out->wav) SO_TRY_GO(so_sound_writer_open(&wav, out->wav, SO_VOICE_RATE, error));
     SO_TRY_GO(speak(session, given, say, want, &answer, &show, error));
     if (out->wav) SO_TRY_GO(so_sound_writer_close(&wav, error));

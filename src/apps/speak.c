@@ -60,10 +60,14 @@ static int run(int argc, char **argv)
     so_setting setting = {0};
     so_outputs out = {.wav = "speech.wav"};
     const char *units = NULL, *text = NULL;
+    bool as_is = false;
+    char *words = NULL;
     so_given given = {0};
     so_error error = {0};
     const so_option options[] = {
         {"text", SO_OPTION_TEXT, &text, "WORDS", "words, whatever they look like"},
+        {"as-is", SO_OPTION_FLAG, &as_is, NULL,
+         "say it as it is written, without writing numbers and the like as words"},
         {"from-units", SO_OPTION_TEXT, &units, "LIST", "speak these units instead of words"},
         SO_OUTPUT_OPTIONS(out),
         SO_WAIT_OPTION,
@@ -81,16 +85,21 @@ static int run(int argc, char **argv)
         status = so_cli_end(speak_units(&setting, units, out.wav, &error), &error);
     else if (!given.words)
         status = so_cli_usage(&so_verb_speak, "expected words to say");
+    else if (!as_is && so_spoken_text(given.words, NULL, &words, &error) != SO_OK)
+        status = so_cli_fail(&error);
     else
-        status = so_exchange(&setting, &given, given.words, &out, true);
+        status = so_exchange(&setting, &given, as_is ? given.words : words, &out, true);
+    so_free(words);
     so_given_clear(&given);
     return status;
 }
 
 const so_verb so_verb_speak = {
     "speak", "says words in the model's voice", "speak WORDS...|FILE|- [--wav FILE] [options]",
-    "The words are said as they are, through the top speech layers, which see the text a few tokens at a time. They\n"
-    "come from the command line, from text files, or from standard input (-).\n\n"
+    "Every sentence is said. Numbers, money, times, dates, units, abbreviations and addresses are written as words\n"
+    "before (English and Chinese; --as-is leaves them); letters that the voice has no sound for are told. The words "
+    "come\n"
+    "from the command line, from text files, or from standard input (-).\n\n"
     "examples:\n"
     "  stream-omni speak \"The star is red.\" --wav star.wav\n"
     "  stream-omni speak story.txt --wav story.opus\n"

@@ -149,9 +149,10 @@ static so_status take_heard(so_answer *a, const so_event *e, so_error *error)
 
 static so_status take_voice(so_answer *a, so_show *show, const so_event *e, so_error *error)
 {
-    so_timed t = {.begin = e->begin_s, .end = e->end_s};
-    size_t length = a->text ? strlen(a->text) : 0, from = e->text_begin < length ? e->text_begin : length;
-    size_t to = e->text_end < length ? e->text_end : length;
+    double before = (double)a->samples / SO_VOICE_RATE;
+    so_timed t = {.begin = before, .end = before + e->end_s - e->begin_s};
+    size_t length = a->text ? strlen(a->text) : 0, begin = e->text_begin + a->said_before;
+    size_t end = e->text_end + a->said_before, from = begin < length ? begin : length, to = end < length ? end : length;
     if (from < a->placed) from = a->placed;
     if (to > a->placed) a->placed = to;
     if (to > from) snprintf(t.text, sizeof t.text, "%.*s", (int)(to - from), a->text + from);
@@ -160,6 +161,22 @@ static so_status take_voice(so_answer *a, so_show *show, const so_event *e, so_e
     if (show && show->wav) SO_TRY(so_sound_writer_put(show->wav, e->pcm, (int64_t)e->samples, error));
     if (show && show->voice) show->voice(show->context, e->pcm, e->samples);
     return SO_OK;
+}
+
+/* Of several answers to one request: what is counted adds up, the first sound is the first one's. */
+static void take_usage(so_answer *a, const so_usage *u)
+{
+    so_usage before = a->usage;
+    a->usage = *u;
+    if (!a->said_before) return;
+    a->usage.text_tokens += before.text_tokens;
+    a->usage.units += before.units;
+    a->usage.voice_s += before.voice_s;
+    a->usage.total_s += before.total_s;
+    a->usage.first_text_s = before.first_text_s;
+    a->usage.first_voice_s = before.first_voice_s;
+    a->usage.ran_away |= before.ran_away;
+    if (before.end != SO_END_STOP) a->usage.end = before.end;
 }
 
 static so_status take(so_answer *a, so_show *show, const so_event *e, so_error *error)
@@ -178,7 +195,7 @@ static so_status take(so_answer *a, so_show *show, const so_event *e, so_error *
     case SO_EVENT_VOICE:
         return take_voice(a, show, e, error);
     case SO_EVENT_DONE:
-        a->usage = e->usage;
+        take_usage(a, &e->usage);
         return SO_OK;
     default:
         return SO_OK;
@@ -246,16 +263,38 @@ void so_turn_end(so_show *show)
     if (show) show->in_text = false;
 }
 
-static so_status finish(so_session *session, so_answer *answer, so_show *show, so_error *error)
+static so_status until_done(so_session *session, so_answer *answer, so_show *show, so_error *error)
 {
     bool done = false;
-    so_status status = SO_OK;
-    while (status == SO_OK && !done) {
+    while (!done) {
         if (so_cli_stop) so_session_stop(session);
-        status = so_turn_step(session, answer, show, &done, error);
+        SO_TRY(so_turn_step(session, answer, show, &done, error));
     }
+    return so_turn_stopped(error);
+}
+
+static so_status finish(so_session *session, so_answer *answer, so_show *show, so_error *error)
+{
+    so_status status = until_done(session, answer, show, error);
     so_turn_end(show);
-    return status == SO_OK ? so_turn_stopped(error) : status;
+    return status;
+}
+
+/* Bytes of as many sentences as one call may say: what a voice makes of them is well within its units. */
+static size_t some_sentences(const char *text)
+{
+    size_t n = so_sentence(text), most = 250;
+    for (size_t more; n && text[n] && (more = so_sentence(text + n)) && n + more <= most;) n += more;
+    n += strspn(text + n, " \t\r\n");
+    return n ? n : strlen(text);
+}
+
+/* A blank between what one call said and the next. */
+static so_status join(so_answer *answer, so_show *show, so_error *error)
+{
+    if (answer->text) SO_TRY(take(answer, show, &(so_event){.kind = SO_EVENT_TEXT, .text = " "}, error));
+    answer->said_before = answer->text ? strlen(answer->text) : 0;
+    return SO_OK;
 }
 
 so_status so_turn_reply(so_session *session, unsigned want, so_answer *answer, so_show *show, so_error *error)
@@ -268,8 +307,21 @@ so_status so_turn_say(so_session *session, const char *text, unsigned want, so_a
                       so_error *error)
 {
     answer->asked_at = so_cli_now();
-    SO_TRY(so_say(session, text, want, error));
-    return finish(session, answer, show, error);
+    for (const char *p = text; *p;) {
+        size_t n = some_sentences(p);
+        char *part = strndup(p, n);
+        if (!part) return so_fail(error, SO_ERR_NOMEM, "no memory for what is to be said");
+        if (p > text) SO_TRY(so_session_clear(session, error));
+        so_status status = so_say(session, part, want, error);
+        free(part);
+        if (status == SO_OK) status = until_done(session, answer, show, error);
+        if (status == SO_OK && p[n]) status = join(answer, show, error);
+        if (status != SO_OK) so_turn_end(show);
+        SO_TRY(status);
+        p += n;
+    }
+    so_turn_end(show);
+    return SO_OK;
 }
 
 so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *show, so_error *error)

@@ -84,6 +84,7 @@ typedef struct so_answer {
     size_t words, pieces;
     double first_heard_s; /* from so_reply (or before it: negative) to the first transcript; NaN: none */
     size_t early_words;   /* words recognised before so_reply */
+    size_t said_before;   /* bytes of the text that earlier calls of so_say said */
     double asked_at;      /* so_cli_now() of so_reply */
     so_usage usage;
 } so_answer;
@@ -121,7 +122,7 @@ so_status so_turn_step(so_session *session, so_answer *answer, so_show *show, bo
 void so_turn_end(so_show *show);
 /* so_reply, then events until DONE. */
 so_status so_turn_reply(so_session *session, unsigned want, so_answer *answer, so_show *show, so_error *error);
-/* so_say, then events until DONE. */
+/* Says a text of any length, a few sentences at a time, each as a conversation of its own where there are several. */
 so_status so_turn_say(so_session *session, const char *text, unsigned want, so_answer *answer, so_show *show,
                       so_error *error);
 /* Ends the turn for its transcript's sake only: no answer is made. */
