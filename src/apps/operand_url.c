@@ -42,7 +42,7 @@ static long decode_percent(char *text)
     char *out = text;
     for (const char *in = text; *in; in++) {
         bool escape = *in == '%' && hex(in[1]) >= 0 && hex(in[2]) >= 0;
-        *out++ = escape ? (char)(hex(in[1]) << 4 | hex(in[2])) : *in;
+        *out++ = (char)(escape ? hex(in[1]) << 4 | hex(in[2]) : *in);
         if (escape) in += 2;
     }
     *out = 0;
