@@ -9,6 +9,7 @@
 #   neon       the kernels for ARM under qemu, where it is installed    tests/neon/check.sh
 #   unit_, kernels_, grad_, golden_   programs of cmocka                tests/KIND/NAME.c
 #   paths      the reference numbers again with the kernels for AVX2, and with the portable ones
+#   net: NAME  the server and its parsers against programs of others   tests/net/check.sh
 #   cli: NAME  tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
 #   install    the examples against an installed copy                   tests/headers/install.sh
 #   package    the program out of its packages, and its units           tests/headers/package.sh
@@ -105,6 +106,7 @@ for name in tests/cli/*.sh; do
     wanted "cli: $(basename "$name" .sh)" && targets="$targets make_checkpoint" && break # what convert and pull are tried on
 done
 [ "$tier" = quick ] || [ -n "$names" ] || targets="$targets tools"
+wanted "net: h11" && targets="$targets net_verdict"
 whole=1
 # One test program that does not compile must not hide the others.
 # shellcheck disable=SC2086
@@ -141,6 +143,9 @@ done
 for source in tests/cli/*.sh; do
     name=$(basename "$source" .sh)
     [ "$name" = check ] || add "cli: $name" "sh tests/cli/check.sh '$build' $name"
+done
+for name in $(sed -n 's/.*|| set -- //p' tests/net/check.sh); do
+    add "net: $name" "sh tests/net/check.sh '$build' $name"
 done
 add install "sh tests/headers/install.sh '$build'"
 add package "sh tests/headers/package.sh '$build'"

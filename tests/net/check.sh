@@ -11,8 +11,14 @@ build=${1:-build}
 [ $# -gt 0 ] || set -- h11 raw websocket manager openai openai_2 realtime node wyoming page ${SO_THOROUGH:+soak}
 echo "1..$#"
 
-# wants PACKAGE...: has them in the virtual environment, or says why not
+# wants PACKAGE...: has them in the virtual environment, or says why not; one at a time, since jobs of a suite share it
 wants() {
+    (
+        flock 9
+        has "$@"
+    ) 9>"$build/clients.lock"
+}
+has() {
     [ -x "$build/clients/bin/python" ] || python3 -m venv "$build/clients" >/dev/null 2>&1 || {
         echo "# SKIP: no virtual environment can be made (python3-venv)" >&2
         return 1
