@@ -239,12 +239,24 @@ static so_status tell(so_session *s, so_event *event, bool *told, so_error *erro
     return SO_OK;
 }
 
+/* A step of the voice with the worker of the conversation; who watches that is not shown it. */
+static so_status speak(so_session *s, bool *spoke, so_error *error)
+{
+    so_pass *pass = &s->talk->worker->pass, before = *pass;
+    pass->k = s->model->encoders;
+    pass->watch = NULL;
+    so_status status = so_mouth_step(s->mouth, pass, spoke, error);
+    pass->k = before.k;
+    pass->watch = before.watch;
+    return status;
+}
+
 /* A step of the voice, if one is due, else of the text and the units. */
 static so_status compute(so_session *s, so_error *error)
 {
     so_made made;
     bool spoke = false;
-    if (s->want & SO_WANT_VOICE && !s->usage.stopped) SO_TRY(so_mouth_step(s->mouth, &s->voice.pass, &spoke, error));
+    if (s->want & SO_WANT_VOICE && !s->usage.stopped) SO_TRY(speak(s, &spoke, error));
     if (spoke || s->ended) return SO_OK;
     if (s->stage < SO_BEGUN) return so_session_work(s, &spoke, error);
     SO_TRY(so_talk_step(s->talk, &made, error));

@@ -135,7 +135,7 @@ static so_status admit(so_crew *c, const so_session_options *options, size_t *by
 {
     so_forecast f;
     so_talk_options talk;
-    size_t session, scratch;
+    size_t scratch;
     if (c->n == c->options.sessions)
         return so_fail(error, SO_ERR_LIMIT, "a crew of %d sessions is full", c->options.sessions);
     if (options && options->first_units > SO_CHUNK_UNITS)
@@ -148,7 +148,7 @@ static so_status admit(so_crew *c, const so_session_options *options, size_t *by
                        *bytes, c->options.memory, c->options.memory - c->used);
     SO_TRY(so_session_talk_options(c->model, options, &talk, error));
     if (c->options.prompt_rows) talk.rows = c->options.prompt_rows;
-    SO_TRY(so_talk_plan(c->model, &talk, c->options.sessions, &session, &scratch, error));
+    SO_TRY(so_session_scratch(c->model, &talk, NULL, c->options.sessions, &scratch, error));
     return fit_worker(c, scratch, error);
 }
 

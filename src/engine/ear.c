@@ -27,9 +27,17 @@ static int64_t units_of(const so_ear *ear, int64_t frames)
 static so_status tokenize(so_ear *ear, so_worker *worker, int64_t from, int64_t F, so_error *error)
 {
     so_pass *pass = so_worker_begin(worker);
+    const so_kernels *rest = pass->k;
+    const so_watch *watch = pass->watch;
+    so_status status = SO_OK;
     so_tensor *mel = so_new2(pass, F, ear->codec->tokenizer.config.mels);
-    if (mel && !pass->dry) SO_TRY(so_mel_stream_read(ear->mel, from, F, so_data(mel), error));
+    if (mel && !pass->dry) status = so_mel_stream_read(ear->mel, from, F, so_data(mel), error);
+    SO_TRY(status);
+    pass->k = ear->kernels;
+    pass->watch = NULL; /* it watches the conversation that shares the worker */
     so_speech_tokenizer_ids(pass, &ear->codec->tokenizer, mel, ear->fresh);
+    pass->k = rest;
+    pass->watch = watch;
     return so_worker_end(worker, error);
 }
 
@@ -54,7 +62,7 @@ static so_status look(so_ear *ear, int64_t right, so_error *error)
     ear->done_frames = F;
     int64_t stable = units_of(ear, F - from) - right;
     if (stable <= 0) return SO_OK;
-    SO_TRY(tokenize(ear, &ear->worker, from, F - from, error));
+    SO_TRY(tokenize(ear, ear->worker, from, F - from, error));
     commit(ear, from / per_unit, from ? LEFT / per_unit : 0, stable);
     return SO_OK;
 }
@@ -66,7 +74,7 @@ static so_status end_block(so_ear *ear, so_error *error)
     if (ear->block_samples < LEAST) SO_TRY(so_mel_stream_feed(ear->mel, silence, LEAST - ear->block_samples, error));
     SO_TRY(so_mel_stream_finish(ear->mel, error));
     int64_t F = so_mel_stream_frames(ear->mel), n = units_of(ear, F);
-    SO_TRY(tokenize(ear, &ear->worker, 0, F, error));
+    SO_TRY(tokenize(ear, ear->worker, 0, F, error));
     commit(ear, 0, 0, n);
     ear->n = ear->block_first + n < ear->capacity ? ear->block_first + n : ear->capacity;
     ear->block_first = ear->n;
@@ -300,16 +308,15 @@ so_status so_ear_finish(so_ear *ear, so_error *error)
     /* Nothing loud at all: the little that is held stands for the turn. */
     if (ear->held && !ear->open && ear->held_n) SO_TRY(release(ear, ear->held_n, error));
     SO_TRY(end_block(ear, error));
-    so_arena_release(&ear->worker.scratch, 0);
-    so_arena_trim(&ear->worker.scratch); /* the backbone reads next */
+    so_worker_begin(ear->worker);
+    so_arena_trim(&ear->worker->scratch); /* the backbone reads next */
     ear->finished = true;
     return SO_OK;
 }
 
 size_t so_ear_bytes(const so_ear *ear)
 {
-    return sizeof *ear + ear->memory.capacity + ear->worker.scratch.capacity +
-           (size_t)ear->piece_size * sizeof *ear->piece;
+    return sizeof *ear + ear->memory.capacity + (size_t)ear->piece_size * sizeof *ear->piece;
 }
 
 void so_ear_reset(so_ear *ear)
@@ -333,7 +340,16 @@ static so_status rehearse(so_worker *worker, void *context, so_error *error)
     return tokenize(context, worker, 0, SO_CODEC_BLOCK / 160, error);
 }
 
-static so_status open_ear(so_ear *ear, so_pool *pool, const so_kernels *kernels, double seconds, so_error *error)
+so_status so_ear_plan(const so_codec *codec, const so_kernels *kernels, size_t *scratch, so_error *error)
+{
+    so_ear ear = {.codec = codec, .kernels = kernels, .fresh = malloc(SO_CODEC_BLOCK / 160 * sizeof *ear.fresh)};
+    if (!ear.fresh) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
+    so_status status = so_worker_measure(kernels, rehearse, &ear, scratch, error);
+    free(ear.fresh);
+    return status;
+}
+
+static so_status open_ear(so_ear *ear, so_pool *pool, double seconds, so_error *error)
 {
     size_t scratch;
     ear->limit = (int64_t)(seconds * SO_CODEC_RATE_IN);
@@ -346,16 +362,19 @@ static so_status open_ear(so_ear *ear, so_pool *pool, const so_kernels *kernels,
     if (held) ear->held = so_arena_alloc(&ear->memory, held);
     ear->quietest = 1;
     ear->step = STEP;
-    SO_TRY(so_worker_measure(kernels, rehearse, ear, &scratch, error));
-    SO_TRY(so_worker_open(&ear->worker, scratch, pool, kernels, error));
+    if (!ear->worker) {
+        SO_TRY(so_ear_plan(ear->codec, ear->kernels, &scratch, error));
+        SO_TRY(so_worker_open(&ear->own, scratch, pool, ear->kernels, error));
+        ear->worker = &ear->own;
+    }
     ear->piece_size = PIECE + 64;
     ear->piece = malloc((size_t)ear->piece_size * sizeof *ear->piece);
     if (!ear->piece || !ear->fresh) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
     return so_mel_stream_open(&ear->mel, ear->codec->mel, SO_CODEC_BLOCK, error);
 }
 
-so_status so_ear_open(so_ear **out, const so_codec *codec, so_pool *pool, const so_kernels *kernels, double seconds,
-                      so_error *error)
+so_status so_ear_open(so_ear **out, const so_codec *codec, so_worker *worker, so_pool *pool, const so_kernels *kernels,
+                      double seconds, so_error *error)
 {
     *out = NULL;
     if (!codec->has_tokenizer)
@@ -363,7 +382,9 @@ so_status so_ear_open(so_ear **out, const so_codec *codec, so_pool *pool, const 
     so_ear *ear = calloc(1, sizeof *ear);
     if (!ear) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
     ear->codec = codec;
-    so_status status = open_ear(ear, pool, kernels, seconds, error);
+    ear->worker = worker;
+    ear->kernels = kernels;
+    so_status status = open_ear(ear, pool, seconds, error);
     if (status == SO_OK)
         *out = ear;
     else
@@ -380,7 +401,7 @@ void so_ear_close(so_ear **ear)
     so_resample_stream_close(&e->stream);
     so_resampler_close(&e->resampler);
     so_arena_clear(&e->memory);
-    so_worker_clear(&e->worker);
+    so_worker_clear(&e->own);
     free(e->piece);
     free(e);
     *ear = NULL;

@@ -130,17 +130,13 @@ static so_status open_codec(so_session *s, so_error *error)
 {
     const so_model *m = s->model;
     if (!s->speech) return SO_OK;
-    if (m->codec.has_tokenizer) SO_TRY(so_ear_open(&s->ear, &m->codec, m->pool, m->encoders, SO_TURN_S, error));
+    if (m->codec.has_tokenizer)
+        SO_TRY(so_ear_open(&s->ear, &m->codec, s->talk->worker, m->pool, m->encoders, SO_TURN_S, error));
     if (s->ear && !ponders(s)) s->ear->step = LARGE_STEP;
     bool front = s->options.front ? s->options.front > 0 : m->front;
     if (s->ear && front) SO_TRY(so_ear_use_front(s->ear, error));
     if (!m->codec.has_vocoder) return SO_OK;
     so_mouth_options options = so_session_mouth_options(&s->options, s->max_units);
-    size_t fixed, scratch;
-    if (!s->crew) {
-        SO_TRY(so_mouth_plan(&m->codec, &options, m->encoders, &fixed, &scratch, error));
-        SO_TRY(so_worker_open(&s->voice, scratch, m->pool, m->encoders, error));
-    }
     return so_mouth_open(&s->mouth, &m->codec, &options, error);
 }
 
@@ -204,11 +200,38 @@ static so_status measure_speed(so_session *s, so_error *error)
     return SO_OK;
 }
 
+so_status so_session_scratch(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
+                             int64_t steps, size_t *bytes, so_error *error)
+{
+    const so_codec *codec = &model->codec;
+    size_t session, ear = 0, mouth = 0;
+    bool speech = model->setup.omni.speech;
+    SO_TRY(so_talk_plan(model, talk, steps, &session, bytes, error));
+    if (speech && codec->has_tokenizer) SO_TRY(so_ear_plan(codec, model->encoders, &ear, error));
+    if (speech && codec->has_vocoder && voice) {
+        so_mouth_options options = so_session_mouth_options(voice, talk->max_units > 0 ? talk->max_units : 1024);
+        SO_TRY(so_mouth_plan(codec, &options, model->encoders, &session, &mouth, error));
+    }
+    if (ear > *bytes) *bytes = ear;
+    if (mouth > *bytes) *bytes = mouth;
+    return SO_OK;
+}
+
+static so_status open_worker(so_session *s, so_error *error)
+{
+    so_talk_options talk;
+    size_t bytes;
+    SO_TRY(so_session_talk_options(s->model, &s->options, &talk, error));
+    SO_TRY(so_session_scratch(s->model, &talk, &s->options, 1, &bytes, error));
+    return so_worker_open(&s->worker, bytes, s->model->pool, s->model->kernels, error);
+}
+
 static so_status open_session(so_session *s, so_worker *worker, so_error *error)
 {
     s->speech = s->model->setup.omni.speech;
     s->cached = INT64_MAX;
-    SO_TRY(open_talk(s, worker, error));
+    if (!worker) SO_TRY(open_worker(s, error));
+    SO_TRY(open_talk(s, worker ? worker : &s->worker, error));
     if (!s->options.think) SO_TRY(measure_speed(s, error));
     SO_TRY(open_codec(s, error));
     SO_TRY(take_lists(s, error));
@@ -260,7 +283,7 @@ so_status so_session_forecast(so_model *model, const so_session_options *options
     out->per_position = per_position(s);
     out->voice = s->mouth ? s->mouth->memory.capacity : 0;
     out->fixed = bytes_of(s) - out->per_position * (size_t)s->talk->options.context;
-    out->scratch = s->talk->own.scratch.capacity + s->voice.scratch.capacity;
+    out->scratch = s->worker.scratch.capacity;
     so_session_close(&s);
     return SO_OK;
 }
@@ -283,7 +306,7 @@ void so_session_close(so_session **session)
     so_talk_close(&s->talk);
     so_ear_close(&s->ear);
     so_mouth_close(&s->mouth);
-    so_worker_clear(&s->voice);
+    so_worker_clear(&s->worker);
     so_ids_clear(&s->head);
     so_ids_clear(&s->header);
     so_ids_clear(&s->reply);

@@ -41,11 +41,11 @@ struct so_session {
     so_model *model;
     so_session_options options;
     so_talk *talk;
-    so_ear *ear;     /* NULL: the model takes no audio */
-    so_mouth *mouth; /* NULL: the model gives no audio */
-    so_worker voice; /* computes what the mouth asks for, where no crew does */
-    so_crew *crew;   /* who computes; NULL: the calls on the session themselves */
-    so_arena memory; /* inbox and lists */
+    so_ear *ear;      /* NULL: the model takes no audio */
+    so_mouth *mouth;  /* NULL: the model gives no audio */
+    so_worker worker; /* of a session that has no crew */
+    so_crew *crew;    /* who computes; NULL: the calls on the session themselves */
+    so_arena memory;  /* inbox and lists */
     so_phase phase;
     so_reply_stage stage; /* while ANSWERING */
     bool dirty;           /* the turn has grown beyond what the stores hold */
@@ -134,6 +134,10 @@ enum { SO_CHUNK_UNITS = 25 /* of a voice, at most */, SO_THINKING = 300 /* posit
 /* How a session's conversation and voice are opened. */
 so_status so_session_talk_options(const so_model *model, const so_session_options *options, so_talk_options *out,
                                   so_error *error);
+/* Bytes of scratch for `steps` conversations stepped together, for listening and, where `voice` is not NULL, for its
+ * voice. */
+so_status so_session_scratch(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
+                             int64_t steps, size_t *bytes, so_error *error);
 so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units);
 /* Opens a session that computes with `worker` (NULL: one of its own) and, in a crew, makes its voice elsewhere. */
 so_status so_session_make(so_session **out, so_model *model, const so_session_options *options, so_crew *crew,

@@ -16,7 +16,7 @@ so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, 
     so_status status;
     *n = 0;
     if (rate < 1) return so_fail(error, SO_ERR_ARG, "audio at %d Hz", rate);
-    SO_TRY_GO(so_ear_open(&ear, &model->codec, model->pool, model->encoders, (double)samples / rate + 2, error));
+    SO_TRY_GO(so_ear_open(&ear, &model->codec, NULL, model->pool, model->encoders, (double)samples / rate + 2, error));
     ear->whole = true;
     SO_TRY_GO(so_ear_feed(ear, pcm, samples, rate, &news, error));
     SO_TRY_GO(so_ear_finish(ear, error));
