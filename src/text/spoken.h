@@ -13,8 +13,8 @@ typedef struct so_spoken_rules so_spoken_rules;
 /* Compiled once; may be used by one thread at a time. */
 so_status so_spoken_open(so_spoken_rules **out, so_error *error);
 void so_spoken_close(so_spoken_rules **rules);
-/* Appends the spoken form. TOLD: Chinese where there are as many Chinese characters as Latin words, or more. Bytes that are not
- * UTF-8 count as U+FFFD. Time grows with the size of the text. */
+/* Appends the spoken form. TOLD: Chinese where there are as many Chinese characters as Latin words, or more. Bytes that
+ * are not UTF-8 count as U+FFFD. Time grows with the size of the text. */
 so_status so_spoken_write(so_spoken_rules *rules, const char *text, size_t size, so_tongue tongue, so_string *out,
                           so_error *error);
 
