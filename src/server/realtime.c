@@ -180,14 +180,17 @@ static void hear(so_realtime *r, const char *id, bool added)
     r->final = false;
 }
 
-static void give_part(so_realtime *r, const so_realtime_item *item, const so_realtime_part *part)
+/* `answered`: an answer follows, so that of the user's speech only the words matter any more. */
+static void give_part(so_realtime *r, const so_realtime_item *item, const so_realtime_part *part, bool answered)
 {
     void *to = r->port.context;
     if (part->kind == SO_PART_PICTURE) {
         if (part->data) r->port.picture(to, part->data, part->size);
-    } else if (part->kind == SO_PART_AUDIO && part->data) {
+    } else if (part->kind == SO_PART_AUDIO && part->data && !answered) {
         if (!part->text) hear(r, item->id, true);
         r->port.audio(to, part->data, part->size / 2, part->rate);
+    } else if (part->kind == SO_PART_AUDIO && !(part->text && part->text[0])) {
+        r->port.text(to, "\xe2\x80\xa6"); /* it was answered, whatever it was */
     } else if (part->text && part->text[0]) {
         if (item->role == SO_ROLE_ASSISTANT)
             r->port.answer(to, part->text);
@@ -198,9 +201,12 @@ static void give_part(so_realtime *r, const so_realtime_item *item, const so_rea
     }
 }
 
-static void give_item(so_realtime *r, const so_realtime_item *item)
+static void give_items(so_realtime *r, so_realtime_item *const *item, int n)
 {
-    for (int k = 0; k < item->n_parts; k++) give_part(r, item, &item->part[k]);
+    int last = n - 1;
+    while (last >= 0 && !(item[last] && item[last]->role == SO_ROLE_ASSISTANT)) last--;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; item[i] && k < item[i]->n_parts; k++) give_part(r, item[i], &item[i]->part[k], i < last);
 }
 
 static void give_head(so_realtime *r)
@@ -217,17 +223,15 @@ static void give_head(so_realtime *r)
 void so_realtime_give(so_realtime *r)
 {
     give_head(r);
-    while (r->n_given < r->n_items) {
-        give_item(r, r->item[r->n_given]);
-        r->n_given++;
-    }
+    int from = r->n_given;
+    r->n_given = r->n_items;
+    if (from < r->n_items) give_items(r, r->item + from, r->n_items - from);
 }
 
 void so_realtime_give_only(so_realtime *r, so_realtime_item *const *item, int n)
 {
     give_head(r);
-    for (int i = 0; i < n; i++)
-        if (item[i]) give_item(r, item[i]);
+    give_items(r, item, n);
 }
 
 /* ---- what is heard */

@@ -396,6 +396,31 @@ static void a_client_may_commit_by_itself(void **state)
     close_session(&n, r);
 }
 
+/* A conversation that is told anew: of speech that was answered, its words; of the last turn, its sound. */
+static void history_is_given_in_words(void **state)
+{
+    (void)state;
+    notes n;
+    so_realtime *r = open_session(&n);
+    static const char *const items[] = {
+        "{\"type\":\"message\",\"role\":\"user\",\"content\":[{\"type\":\"input_audio\",\"audio\":\"AAAAAA==\","
+        "\"transcript\":\"hello\"}]}",
+        "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"Hi.\"}]}",
+        "{\"type\":\"message\",\"role\":\"user\",\"content\":[{\"type\":\"input_audio\",\"audio\":\"AAAAAA==\"}]}",
+        "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"Well.\"}]}",
+        "{\"type\":\"message\",\"role\":\"user\",\"content\":[{\"type\":\"input_audio\",\"audio\":\"AAAAAAAA\","
+        "\"transcript\":\"what\"}]}"};
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        char message[400];
+        snprintf(message, sizeof message, "{\"type\":\"conversation.item.create\",\"item\":%s}", items[i]);
+        send_to(r, message);
+    }
+    send_to(r, "{\"type\":\"response.create\"}");
+    assert_string_equal(n.commands, "clear,text hello,answer Hi.,text \xe2\x80\xa6,answer Well.,reply voice,");
+    assert_int_equal(n.samples, 3);
+    close_session(&n, r);
+}
+
 static void telephones_are_heard(void **state)
 {
     (void)state;
@@ -549,11 +574,16 @@ static void any_order_keeps_the_rules(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_session_tells_its_settings), cmocka_unit_test(wrong_messages_are_answered),
-        cmocka_unit_test(a_written_turn_is_answered),   cmocka_unit_test(speech_becomes_a_turn),
-        cmocka_unit_test(speech_interrupts_an_answer),  cmocka_unit_test(a_client_may_commit_by_itself),
-        cmocka_unit_test(telephones_are_heard),         cmocka_unit_test(g711_is_g711),
-        cmocka_unit_test(a_client_that_sends_no_more),  cmocka_unit_test(any_order_keeps_the_rules)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_session_tells_its_settings),
+                                       cmocka_unit_test(wrong_messages_are_answered),
+                                       cmocka_unit_test(a_written_turn_is_answered),
+                                       cmocka_unit_test(speech_becomes_a_turn),
+                                       cmocka_unit_test(speech_interrupts_an_answer),
+                                       cmocka_unit_test(a_client_may_commit_by_itself),
+                                       cmocka_unit_test(history_is_given_in_words),
+                                       cmocka_unit_test(telephones_are_heard),
+                                       cmocka_unit_test(g711_is_g711),
+                                       cmocka_unit_test(a_client_that_sends_no_more),
+                                       cmocka_unit_test(any_order_keeps_the_rules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
