@@ -58,6 +58,7 @@ static int file_type(const char *name)
 
 void so_convert_result_clear(so_convert_result *result)
 {
+    if (!result) return;
     free(result->report);
     result->report = NULL;
 }
@@ -378,6 +379,10 @@ done:
 so_status so_convert(const char *const *in, int n, const char *out, const so_convert_options *options,
                      so_convert_result *result, so_error *error)
 {
+    if (!in || n < 1 || n > 64 || !out || !result)
+        return so_fail(error, SO_ERR_ARG, "%d sources, expected 1 to 64, a target and a place for the result", n);
+    for (int i = 0; i < n; i++)
+        if (!in[i]) return so_fail(error, SO_ERR_ARG, "source %d of %d has no name", i + 1, n);
     so_convert_job job;
     so_status status = so_convert_job_open(&job, in, n, options, result, error);
     if (status == SO_OK) status = convert(&job, out, error);

@@ -282,6 +282,10 @@ static so_status export_gguf(so_convert_job *job, const char *out, so_export_for
 so_status so_export(const char *const *in, int n, const char *out, so_export_form form,
                     const so_convert_options *options, so_convert_result *result, so_error *error)
 {
+    if (!in || n < 1 || n > 64 || !out || !result)
+        return so_fail(error, SO_ERR_ARG, "%d sources, expected 1 to 64, a target and a place for the result", n);
+    for (int i = 0; i < n; i++)
+        if (!in[i]) return so_fail(error, SO_ERR_ARG, "source %d of %d has no name", i + 1, n);
     so_convert_job job;
     *result = (so_convert_result){0};
     if (form == SO_EXPORT_SAFETENSORS) SO_TRY(check_apart(in, n, out, error));

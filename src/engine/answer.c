@@ -270,6 +270,7 @@ static bool all_is_told(const so_session *s)
 
 so_status so_next(so_session *s, so_event *event, so_error *error)
 {
+    if (!s || !event) return so_fail(error, SO_ERR_ARG, "no session, or no place for an event");
     bool told = true;
     *event = (so_event){.kind = SO_EVENT_NONE};
     if (s->failure.status != SO_OK)

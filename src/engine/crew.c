@@ -89,8 +89,8 @@ static so_status open_crew(so_crew *c, so_error *error)
 
 so_status so_crew_open(so_crew **out, so_model *model, const so_crew_options *options, so_error *error)
 {
+    if (out) *out = NULL;
     if (!out || !model) return so_fail(error, SO_ERR_ARG, "a crew without a model");
-    *out = NULL;
     so_crew *c = calloc(1, sizeof *c);
     if (!c) return so_fail(error, SO_ERR_NOMEM, "no memory for a crew");
     c->model = model;

@@ -2,8 +2,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include "engine/model.h"
+
 #include "checkpoint/save.h"
 #include "checkpoint/tokenizer_gguf.h"
+#include "engine/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,8 +254,11 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
 
 so_status so_model_open(so_model **out, const char *path, const so_model_options *options, so_error *error)
 {
-    static const so_model_options none;
+    if (!out) return so_fail(error, SO_ERR_ARG, "no place for a model");
     *out = NULL;
+    if (!path) return so_fail(error, SO_ERR_ARG, "no path of a model");
+    SO_TRY(so_check_model(options, error));
+    static const so_model_options none;
     so_model *model = calloc(1, sizeof *model);
     if (!model) return so_fail(error, SO_ERR_NOMEM, "no memory for a model");
     so_status status = open_model(model, path, options ? options : &none, error);
@@ -283,6 +288,9 @@ void so_model_close(so_model **model)
 
 void so_model_about(const so_model *model, so_model_info *info)
 {
+    if (!info) return;
+    *info = (so_model_info){.name = "", .path = "", .voice = ""};
+    if (!model) return;
     const so_omni_config *c = &model->setup.omni;
     const so_codec *codec = &model->codec;
     *info = (so_model_info){.name = model->setup.name, .path = model->path};
@@ -309,6 +317,7 @@ void so_model_about(const so_model *model, so_model_info *info)
 
 so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error)
 {
+    if (!model || !path) return so_fail(error, SO_ERR_ARG, "no model, or no path to write it to");
     const so_save_parts all = {&model->setup, model->tokenizer, &model->store, &model->codec, model->pool};
     return so_save_parts_to(&all, path, options, error);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/limits.h"
 #include "engine/said.h"
 #include "engine/transcript.h"
 #include "text/chat.h"
@@ -19,6 +20,7 @@ enum {
     INBOX = 3 << 19, /* samples that can wait to be heard: 33 s at 48 kHz */
     UNITS_PER_S = 1000 / SO_UNIT_MS,
     SAY_UNITS = 50,
+    MOST_SAMPLES = 1 << 30,
     TEXT_BYTES = 64 /* per text token, reserved */,
     LARGE_STEP = 200 /* frames between looks of an ear that a large model hears with: 2 s */
 };
@@ -242,6 +244,10 @@ static so_status open_session(so_session *s, so_worker *worker, so_error *error)
 so_status so_session_make(so_session **out, so_model *model, const so_session_options *options, so_crew *crew,
                           so_worker *worker, so_error *error)
 {
+    if (!out) return so_fail(error, SO_ERR_ARG, "no place for a session");
+    *out = NULL;
+    if (!model) return so_fail(error, SO_ERR_ARG, "a session without a model");
+    SO_TRY(so_check_session(options, error));
     *out = NULL;
     so_session *s = calloc(1, sizeof *s);
     if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for a session");
@@ -366,6 +372,7 @@ void so_session_new_turn(so_session *s)
 
 so_status so_session_clear(so_session *s, so_error *error)
 {
+    if (!s) return so_fail(error, SO_ERR_ARG, "no session");
     (void)error;
     s->slots.n = s->history = s->turns = 0;
     s->spoken.open = false;
@@ -569,9 +576,9 @@ so_status so_session_watch(so_session *s, const float *pcm, size_t samples, int 
 static so_status hear(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
 {
     bool news;
-    SO_TRY(so_session_watch(s, pcm, samples, rate, error));
     for (;;) {
         SO_TRY(so_ear_feed(s->ear, pcm, samples, rate, &news, error));
+        SO_TRY(so_session_watch(s, pcm, s->ear->ended ? s->ear->taken : samples, rate, error));
         s->audio = s->audio || samples > 0;
         s->fed = s->fed || samples > 0;
         s->dirty = s->dirty || news;
@@ -605,6 +612,7 @@ so_status so_session_open_turn(so_session *s, so_error *error)
 
 so_status so_feed_text(so_session *s, const char *utf8, so_error *error)
 {
+    if (!s || !utf8) return so_fail(error, SO_ERR_ARG, "no session, or no text");
     SO_TRY(so_session_open_turn(s, error));
     size_t before = s->typed.size;
     so_status status = so_string_put(&s->typed, utf8, error);
@@ -634,6 +642,7 @@ so_status so_feed_text(so_session *s, const char *utf8, so_error *error)
 
 so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height, so_error *error)
 {
+    if (!s || !rgb) return so_fail(error, SO_ERR_ARG, "no session, or no picture");
     const so_model *m = s->model;
     if (!m->setup.omni.vision) return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not see");
     SO_TRY(so_session_open_turn(s, error));
@@ -669,9 +678,10 @@ so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height
 
 so_status so_feed_units(so_session *s, const int32_t *units, size_t n, so_error *error)
 {
+    if (!s || (!units && n)) return so_fail(error, SO_ERR_ARG, "no session, or no units");
     if (!s->speech) return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
     SO_TRY(so_session_open_turn(s, error));
-    if ((int64_t)n > s->max_units_in - s->n_units)
+    if (n > (size_t)(s->max_units_in - s->n_units))
         return so_fail(error, SO_ERR_LIMIT, "a turn of more than %lld speech units", (long long)s->max_units_in);
     for (size_t i = 0; i < n; i++)
         if (units[i] < 0 || units[i] >= s->model->units)
@@ -695,7 +705,7 @@ static so_status put_by(so_session *s, const float *pcm, size_t samples, int rat
         return so_fail(error, SO_ERR_ARG, "audio at %d Hz, expected 4000 to 384000", rate);
     if (in->n && in->rate != rate)
         return so_fail(error, SO_ERR_ARG, "audio at %d Hz in a turn that began at %d Hz", rate, in->rate);
-    if ((int64_t)samples > in->capacity - in->n)
+    if (samples > (size_t)(in->capacity - in->n))
         return so_fail(error, SO_ERR_LIMIT, "%lld samples wait to be heard, there is room for %lld", (long long)in->n,
                        (long long)in->capacity);
     for (size_t i = 0; i < samples; i++)
@@ -708,6 +718,9 @@ static so_status put_by(so_session *s, const float *pcm, size_t samples, int rat
 
 so_status so_feed_audio(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
 {
+    if (!s || (!pcm && samples)) return so_fail(error, SO_ERR_ARG, "no session, or no audio");
+    if (samples > MOST_SAMPLES)
+        return so_fail(error, SO_ERR_LIMIT, "%zu samples at once, expected at most %d", samples, MOST_SAMPLES);
     if (!s->ear) return so_fail(error, SO_ERR_UNSUPPORTED, "the model takes no audio: it has no speech tokenizer");
     if (s->phase == SO_ANSWERING) return put_by(s, pcm, samples, rate, error);
     SO_TRY(so_session_open_turn(s, error));
@@ -722,6 +735,7 @@ so_status so_feed_audio(so_session *s, const float *pcm, size_t samples, int rat
 
 int so_heard_end(const so_session *s)
 {
+    if (!s) return 0;
     const so_talk *t = s->talk;
     if (s->phase != SO_LISTENING || !spoken(s)) return 0;
     int64_t blanks = 0, at = t->bottom.len - 1;
@@ -759,11 +773,7 @@ static void count_prompt(so_session *s)
 
 static so_status check_reply(const so_reply_options *o, so_error *error)
 {
-    if (!(o->temperature >= 0 && o->temperature <= 1e6))
-        return so_fail(error, SO_ERR_ARG, "a temperature of %g, expected 0 or more", o->temperature);
-    if (!(o->top_p >= 0 && o->top_p <= 1))
-        return so_fail(error, SO_ERR_ARG, "a top_p of %g, expected 0 to 1", o->top_p);
-    if (o->top_k < 0) return so_fail(error, SO_ERR_ARG, "a top_k of %d, expected 0 or more", o->top_k);
+    SO_TRY(so_check_sampling(o->temperature, o->top_p, o->top_k, error));
     if (o->max_text < 0 || o->max_units < 0)
         return so_fail(error, SO_ERR_ARG, "at most %d text tokens and %d units, expected 0 or more", o->max_text,
                        o->max_units);
@@ -913,6 +923,7 @@ static int64_t units_per_token(const so_session *s, int64_t otherwise)
 
 so_status so_reply_with(so_session *s, unsigned want, const so_reply_options *options, so_error *error)
 {
+    if (!s) return so_fail(error, SO_ERR_ARG, "no session");
     if (s->phase == SO_ANSWERED && s->inbox.n) {
         SO_TRY(so_session_open_turn(s, error));
         s->audio = s->fed = true;
@@ -932,6 +943,7 @@ so_status so_reply(so_session *s, unsigned want, so_error *error) { return so_re
 
 so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error)
 {
+    if (!s || !utf8) return so_fail(error, SO_ERR_ARG, "no session, or no text");
     if (!(want & (SO_WANT_VOICE | SO_WANT_UNITS)))
         return so_fail(error, SO_ERR_ARG, "a text is said in voice or in units");
     SO_TRY(so_session_open_turn(s, error));
@@ -948,4 +960,7 @@ so_status so_say(so_session *s, const char *utf8, unsigned want, so_error *error
     return begin_answer(s, want, error);
 }
 
-void so_session_stop(so_session *s) { atomic_store(&s->stop, 1); }
+void so_session_stop(so_session *s)
+{
+    if (s) atomic_store(&s->stop, 1);
+}

@@ -11,6 +11,12 @@
 so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, int rate, int32_t *out, size_t capacity,
                              size_t *n, so_error *error)
 {
+    if (!model || !n || (!pcm && samples))
+        return so_fail(error, SO_ERR_ARG, "no model, no audio, or no place for the number of units");
+    *n = 0;
+    if (samples > (size_t)1 << 30) return so_fail(error, SO_ERR_LIMIT, "%zu samples at once", samples);
+    if (rate < 4000 || rate > 384000)
+        return so_fail(error, SO_ERR_ARG, "audio at %d Hz, expected 4000 to 384000", rate);
     so_ear *ear = NULL;
     bool news;
     so_status status;
@@ -30,6 +36,10 @@ done:
 so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_t seed, float **pcm, size_t *samples,
                         so_error *error)
 {
+    if (!pcm || !samples) return so_fail(error, SO_ERR_ARG, "no place for samples");
+    *pcm = NULL;
+    *samples = 0;
+    if (!model || !units) return so_fail(error, SO_ERR_ARG, "no model, or no units");
     so_mouth *mouth = NULL;
     so_worker worker = {0};
     size_t fixed, scratch;

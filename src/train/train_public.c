@@ -26,7 +26,7 @@ static void list(char *text, size_t size, const char *name, double number, bool 
 int so_stage_about(int i, so_stage_info *info)
 {
     const so_stage *s = so_stage_at(i);
-    if (!s) return 0;
+    if (!s || !info) return s != NULL;
     *info = (so_stage_info){.name = s->name, .about = s->about, .network = s->network, .rate = s->rate};
     for (int k = 0; k < SO_STAGE_GROUPS && s->learns[k].group; k++)
         list(info->learns, sizeof info->learns, s->learns[k].group, 0, false);
@@ -109,6 +109,8 @@ so_status so_train_report(const char *folder, const char *html, so_error *error)
 so_status so_train_report_with(const char *folder, const char *html, const so_report_part *parts, int n,
                                so_error *error)
 {
+    if (!folder || !html || n < 0 || (n && !parts))
+        return so_fail(error, SO_ERR_ARG, "no folder, no file, or no parts");
     so_report *report;
     SO_TRY(so_report_open(&report, "stream-omni: training", error));
     so_status status = SO_OK;

@@ -190,6 +190,8 @@ static so_status open_files(so_golden *g, so_error *error)
 so_status so_golden_run(const char *folder, const so_golden_options *options, so_golden_fn each, void *context,
                         so_golden_result *result, so_error *error)
 {
+    if (!folder || !result)
+        return so_fail(error, SO_ERR_ARG, "no folder of reference numbers, or no place for a result");
     so_golden g = {.folder = folder, .each = each, .context = context, .result = result};
     char path[4096];
     so_status status;

@@ -223,6 +223,7 @@ static so_status give(const judging *j, char **text, char **json, so_error *erro
 
 so_status so_eval_quant(const so_quant_options *options, char **text, char **json, so_error *error)
 {
+    if (!options || !options->turns.model) return so_fail(error, SO_ERR_ARG, "no options, or no model");
     judging j = {.options = options};
     so_status status;
     SO_TRY_GO(open_models(&j, error));
@@ -260,6 +261,7 @@ static so_status calibrate(so_session *session, so_turns *turns, const so_turns_
 so_status so_calibrate(const so_turns_options *options, const char *path, int64_t *matrices, int64_t *least,
                        so_error *error)
 {
+    if (!options || !options->model || !path) return so_fail(error, SO_ERR_ARG, "no options, no model, or no path");
     so_model_options open = {.threads = options->threads, .tokenizer = options->tokenizer};
     so_model *model = NULL;
     so_turns *turns = NULL;

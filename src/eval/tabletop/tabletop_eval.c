@@ -496,6 +496,7 @@ static so_status run_all(work *all, int threads, so_error *error)
 so_status so_eval_tabletop(const char *folder, const so_tabletop_eval_options *options, char **text, char **json,
                            so_error *error)
 {
+    if (!folder || !options) return so_fail(error, SO_ERR_ARG, "no folder, or no options");
     work all = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
     so_status status;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);

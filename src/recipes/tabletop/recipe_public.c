@@ -162,6 +162,7 @@ static so_status run_parts(so_tt *tt, int first, int last, const so_recipe_optio
 
 so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
 {
+    if (!options || !options->folder) return so_fail(error, SO_ERR_ARG, "no options, or no folder");
     int first = 0, last = PARTS;
     char settings[SETTINGS];
     so_lock lock = {0};

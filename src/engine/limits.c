@@ -1,0 +1,43 @@
+/* What options may be. See engine/limits.h.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/limits.h"
+
+#include "base/error.h"
+
+static so_status within(const char *name, long long found, long long least, long long most, so_error *error)
+{
+    if (found >= least && found <= most) return SO_OK;
+    return so_fail(error, SO_ERR_ARG, "%s is %lld, expected %lld to %lld", name, found, least, most);
+}
+
+so_status so_check_sampling(double temperature, double top_p, int top_k, so_error *error)
+{
+    if (!(temperature >= 0 && temperature <= 1e6))
+        return so_fail(error, SO_ERR_ARG, "a temperature of %g, expected 0 or more", temperature);
+    if (!(top_p >= 0 && top_p <= 1)) return so_fail(error, SO_ERR_ARG, "a top_p of %g, expected 0 to 1", top_p);
+    if (top_k < 0) return so_fail(error, SO_ERR_ARG, "a top_k of %d, expected 0 or more", top_k);
+    return SO_OK;
+}
+
+so_status so_check_session(const so_session_options *o, so_error *error)
+{
+    if (!o) return SO_OK;
+    SO_TRY(so_check_sampling(o->temperature, o->top_p, o->top_k, error));
+    SO_TRY(within("loop", o->loop, SO_LOOP_RELEASED, SO_LOOP_PAPER, error));
+    SO_TRY(within("lookahead", o->lookahead, 0, SO_MOST_TOKENS, error));
+    SO_TRY(within("window", o->window, -1, SO_MOST_TOKENS, error));
+    SO_TRY(within("max_text", o->max_text, 0, SO_MOST_TOKENS, error));
+    SO_TRY(within("max_units", o->max_units, 0, SO_MOST_TOKENS, error));
+    SO_TRY(within("first_units", o->first_units, 0, SO_MOST_TOKENS, error));
+    SO_TRY(within("units_per_token", o->units_per_token, -1, SO_MOST_TOKENS, error));
+    if (!(o->patience >= 0 && o->patience <= 1e6))
+        return so_fail(error, SO_ERR_ARG, "a patience of %g s, expected 0 or more", o->patience);
+    return SO_OK;
+}
+
+so_status so_check_model(const so_model_options *o, so_error *error)
+{
+    if (!o) return SO_OK;
+    SO_TRY(within("context", o->context, 0, SO_MOST_POSITIONS, error));
+    return within("precision", o->precision, SO_PRECISION_AUTO, SO_PRECISION_INT8, error);
+}
