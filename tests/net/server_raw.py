@@ -3,6 +3,7 @@ Needs nothing but Python. Usage: server_raw.py PROGRAM CHECKOUT
 SPDX-License-Identifier: Apache-2.0"""
 import base64
 import concurrent.futures
+import gzip
 import hashlib
 import json
 import os
@@ -199,6 +200,24 @@ def read_all(connection):
         data += piece
 
 
+def the_page(s):
+    status, fields, body = s.ask("GET", "/", headers={"Accept-Encoding": "gzip"})
+    assert status == 200 and fields["Content-Encoding"] == "gzip" and "'unsafe" not in fields["Content-Security-Policy"]
+    assert gzip.decompress(body).startswith(b"<!") and fields["X-Content-Type-Options"] == "nosniff"
+    again = s.ask("GET", "/", headers={"Accept-Encoding": "gzip", "If-None-Match": fields["ETag"]})
+    assert again[0] == 304 and again[2] == b"" and "Content-Length" not in again[1]
+    plain = s.ask("GET", "/page.js")
+    assert plain[0] == 200 and "Content-Encoding" not in plain[1] and plain[1]["ETag"] != fields["ETag"]
+    expect(s.ask("POST", "/page.js", "x"), 405)
+    with tempfile.TemporaryDirectory() as folder:
+        with open(folder + "/page.js", "w") as f:
+            f.write("// changed")
+        other = Server(PROGRAM, "--web", folder)
+        assert other.ask("GET", "/page.js")[2] == b"// changed"
+        expect(other.ask("GET", "/page.css"), 404)
+        other.end()
+
+
 def clients_that_leave(s):
     """A client that leaves in the middle costs its answer, and its session is free again."""
     before = s.metric("lost_total")
@@ -252,6 +271,7 @@ with tempfile.TemporaryDirectory() as place:
     server = Server(PROGRAM, "--sessions", "3", "--log", log)
     what_is_refused(server)
     answers(server)
+    the_page(server)
     clients_that_leave(server)
     many_at_once(server)
     going_down(server)
