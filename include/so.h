@@ -13,7 +13,8 @@
  * computation maps a megabyte of scratch, which goes with the thread). A model may be shared
  * by sessions; one session is used by one thread at a time, except so_session_stop, which any thread may call. Every
  * function that returns so_status writes `error` (which may be NULL) when it fails; a failed feed leaves the session as
- * it was.
+ * it was. Other pointers must not be NULL unless it is said where they stand: SO_ERR_ARG else, as for numbers that make
+ * no sense. Closing, freeing and stopping nothing does nothing.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_H

@@ -3,6 +3,8 @@
  * Tensors go from maps of the source to the target a few megabytes at a time. A target appears whole or not at all:
  * bytes go to "<target>.part", and a run that was cut off goes on there when it is asked for the same thing again.
  *
+ * `options` and `error` may be NULL, other pointers not: SO_ERR_ARG.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_CHECKPOINT_H
 #define SO_CHECKPOINT_H

@@ -1,4 +1,4 @@
-/* Making a model from nothing: the recipes, which join corpora and training.
+/* Making a model from nothing: the recipes, which join corpora and training. `error` may be NULL.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_RECIPES_H
 #define SO_RECIPES_H

@@ -3,6 +3,8 @@
  * Runs themselves are started by recipes, which bring a corpus; this header lists the stages and turns the logs that
  * runs leave into a report.
  *
+ * `error` may be NULL, other pointers not unless it is said: SO_ERR_ARG.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_H
 #define SO_TRAIN_H
