@@ -29,7 +29,7 @@ static void take(so_front *front, follow *f)
 /* The first bytes are options, every later one a stretch of sound: a kind of it, its level and its length. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 3 || size > 400) return 0;
+    if (size < 3 || size > 64) return 0;
     so_front_options options = {.plain = data[0] & 1, .pause = data[0] / 100.0, .longest = data[1] / 16.0};
     so_front *front;
     if (so_front_open(&front, &options, NULL) != SO_OK) return 0;

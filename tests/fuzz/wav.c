@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!wav.truncated && !wav.streamed && !wav.oddity && wav.length != wav.announced) abort();
     }
     uint64_t announced = so_sound_announced(copy, size, &ends);
-    if (size < 8 && announced) abort();
+    if (size < 4 && announced) abort();
     (void)so_sound_kind(copy, size);
     free(copy);
     return 0;
