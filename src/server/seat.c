@@ -237,6 +237,16 @@ static so_status feed_picture(so_session *session, const so_order *o, so_error *
     return status;
 }
 
+/* Numbers and the like are said as words. */
+static so_status say(so_session *session, const char *text, unsigned want, so_error *error)
+{
+    char *words = NULL;
+    SO_TRY(so_spoken_text(text, NULL, &words, error));
+    so_status status = so_say(session, words, want, error);
+    so_free(words);
+    return status;
+}
+
 static so_status begin(so_desk *w, so_seat *seat, const so_order *o, so_error *error)
 {
     const so_reply_options listen = {.forget = 1, .answer_silence = 1};
@@ -250,7 +260,7 @@ static so_status begin(so_desk *w, so_seat *seat, const so_order *o, so_error *e
     if (o->kind == SO_ORDER_LISTEN)
         SO_TRY(so_reply_with(seat->session, want, &listen, error));
     else if (o->kind == SO_ORDER_SAY)
-        SO_TRY(so_say(seat->session, o->text, want, error));
+        SO_TRY(say(seat->session, o->text, want, error));
     else
         SO_TRY(so_reply_with(seat->session, want, o->own ? &reply : NULL, error));
     seat->answering = true;

@@ -94,7 +94,6 @@ static so_status compile(pcre2_code **out, const char *pattern, uint32_t more, s
     PCRE2_SIZE at;
     *out = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP | more, &number, &at, NULL);
     if (!*out) return so_fail(error, SO_ERR_FORMAT, "pattern '%s' fails at %zu", pattern, (size_t)at);
-    pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE); /* without it the pattern is interpreted */
     return SO_OK;
 }
 
