@@ -201,7 +201,7 @@ static so_status say_all(so_spoken_rules *r, int k, so_error *error)
         if (!taken) {
             int32_t c;
             taken = (size_t)so_utf8_next(r->text.data + at, r->text.size - at, &c);
-            bool word = c >= 0 && (c > 127 || (c | 32) - 'a' + 0u < 26 || (c >= '0' && c <= '9'));
+            bool word = c > 127 || ((c | 32) >= 'a' && (c | 32) <= 'z') || (c >= '0' && c <= '9');
             if (wrote && word && k == 0) SO_TRY(so_string_add(&r->next, " ", 1, error));
             SO_TRY(so_string_add(&r->next, r->text.data + at, taken, error));
             wrote = false;
