@@ -144,7 +144,7 @@ for source in tests/cli/*.sh; do
     name=$(basename "$source" .sh)
     [ "$name" = check ] || add "cli: $name" "sh tests/cli/check.sh '$build' $name"
 done
-for name in $(sed -n 's/.*|| set -- //p' tests/net/check.sh); do
+for name in $(sed -n 's/.*|| set -- \([a-z0-9_ ]*\).*/\1/p' tests/net/check.sh) ${SO_THOROUGH:+soak}; do
     add "net: $name" "sh tests/net/check.sh '$build' $name"
 done
 add install "sh tests/headers/install.sh '$build'"
