@@ -131,6 +131,11 @@ struct so_session {
 
 /* ---- session.c */
 enum { SO_CHUNK_UNITS = 25 /* of a voice, at most */, SO_THINKING = 300 /* positions a second that listening needs */ };
+double so_session_now(void); /* seconds of a clock */
+so_sampling so_session_sampling(double temperature, double top_p, int top_k, uint64_t seed);
+/* Whether the backbone reads what is heard while it is heard. */
+bool so_session_thinks(const so_session *session);
+static inline bool so_session_spoken(const so_session *s) { return s->audio || s->n_units > 0; }
 /* How a session's conversation and voice are opened. */
 so_status so_session_talk_options(const so_model *model, const so_session_options *options, so_talk_options *out,
                                   so_error *error);
