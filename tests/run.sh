@@ -57,7 +57,7 @@ in_tier() {
     quick:floors | quick:format | quick:headers) return 0 ;;
     quick:unit_*) ! grep -q "^$1\$" tests/slow ;;
     quick:*) return 1 ;;
-    tsan:unit_base* | tsan:unit_engine* | tsan:unit_server_desk | "tsan:cli: demo") return 0 ;;
+    tsan:unit_base* | tsan:unit_engine* | tsan:unit_speech* | tsan:unit_server_desk | "tsan:cli: demo") return 0 ;;
     tsan:*) return 1 ;;
     default:lint | default:fuzz*) return 1 ;;
     esac

@@ -1,7 +1,7 @@
 /* A crew: one engine that computes for many sessions.
  *
  * The thread that works the crew owns its sessions. Voices are made by any other threads: what they share with it is
- * one mouth each (engine/mouth.h), and the list of sessions, under the crew's lock. A voice is claimed under that lock
+ * one mouth each (speech/mouth.h), and the list of sessions, under the crew's lock. A voice is claimed under that lock
  * and made without it.
  *
  * SPDX-License-Identifier: Apache-2.0 */

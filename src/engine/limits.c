@@ -34,10 +34,3 @@ so_status so_check_session(const so_session_options *o, so_error *error)
         return so_fail(error, SO_ERR_ARG, "a patience of %g s, expected 0 or more", o->patience);
     return SO_OK;
 }
-
-so_status so_check_model(const so_model_options *o, so_error *error)
-{
-    if (!o) return SO_OK;
-    SO_TRY(within("context", o->context, 0, SO_MOST_POSITIONS, error));
-    return within("precision", o->precision, SO_PRECISION_AUTO, SO_PRECISION_INT8, error);
-}

@@ -5,11 +5,10 @@
 
 #include "so.h"
 
-enum { SO_MOST_POSITIONS = 1 << 24, SO_MOST_TOKENS = 1 << 20 /* of an answer: text tokens, units */ };
+enum { SO_MOST_TOKENS = 1 << 20 /* of an answer: text tokens, units */ };
 
 /* NULL is accepted. SO_ERR_ARG names what is out of range. */
 so_status so_check_session(const so_session_options *options, so_error *error);
-so_status so_check_model(const so_model_options *options, so_error *error);
 so_status so_check_sampling(double temperature, double top_p, int top_k, so_error *error);
 
 #endif

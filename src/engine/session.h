@@ -5,12 +5,12 @@
 
 #include <stdatomic.h>
 
-#include "engine/ear.h"
-#include "engine/mouth.h"
 #include "engine/step.h"
-#include "engine/stops.h"
 #include "engine/transcript.h"
 #include "nn/worker.h"
+#include "speech/ear.h"
+#include "speech/mouth.h"
+#include "text/stops.h"
 
 typedef enum so_phase { SO_LISTENING, SO_ANSWERING, SO_ANSWERED } so_phase;
 /* How far the way from so_reply to the first token is: noted; the prompt enters the stores; it is in; steps are made.

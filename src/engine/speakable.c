@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/model.h"
+#include "checkpoint/model.h"
 #include "text/sentence.h"
 
 so_status so_spoken_text(const char *utf8, const char *language, char **out, so_error *error)

@@ -7,7 +7,7 @@
 #ifndef SO_ENGINE_STACKS_H
 #define SO_ENGINE_STACKS_H
 
-#include "engine/model.h"
+#include "checkpoint/model.h"
 #include "engine/picture.h"
 #include "engine/repeat.h"
 #include "engine/sample.h"

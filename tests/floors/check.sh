@@ -20,7 +20,8 @@ net base
 nn backend formats base
 models nn backend formats base
 checkpoint models nn backend formats media text base
-engine checkpoint models nn backend formats media text base
+speech checkpoint models nn backend formats media base
+engine speech checkpoint models nn backend formats media text base
 dataset media text net base
 train models nn backend formats text media base
 eval dataset media text base

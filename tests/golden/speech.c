@@ -4,9 +4,9 @@
 #include "check.h"
 
 #include "checkpoint/codec.h"
-#include "engine/ear.h"
-#include "engine/mouth.h"
 #include "nn/worker.h"
+#include "speech/ear.h"
+#include "speech/mouth.h"
 
 #define TINY "reference/cosyvoice-tiny"
 

@@ -4,7 +4,7 @@
 
 #include "engine/repeat.h"
 #include "engine/session.h"
-#include "engine/stops.h"
+#include "text/stops.h"
 #include "toy.h"
 
 static char folder[] = TOY_FOLDER;

@@ -11,8 +11,8 @@
  * When a second segment begins, feeding stops there: the caller takes the units of the one that ended.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_EAR_H
-#define SO_ENGINE_EAR_H
+#ifndef SO_SPEECH_EAR_H
+#define SO_SPEECH_EAR_H
 
 #include "checkpoint/codec.h"
 #include "media/front.h"

@@ -12,8 +12,8 @@
  * while another puts units in and takes sound out; the sound depends on the units and the seed alone.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_MOUTH_H
-#define SO_ENGINE_MOUTH_H
+#ifndef SO_SPEECH_MOUTH_H
+#define SO_SPEECH_MOUTH_H
 
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
 /* Speech into units while it arrives.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/ear.h"
+#include "speech/ear.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "engine/model.h"
+#include "checkpoint/model.h"
 
 static const char config[] =
     "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 4,"

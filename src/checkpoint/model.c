@@ -1,11 +1,10 @@
 /* Opening and closing models.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "engine/model.h"
+#include "checkpoint/model.h"
 
 #include "checkpoint/save.h"
 #include "checkpoint/tokenizer_gguf.h"
-#include "engine/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +15,7 @@
 #include "base/file.h"
 #include "nn/screen.h"
 
-enum { PATH_SIZE = 4096, CONFIG_MAX = 16 << 20 };
+enum { PATH_SIZE = 4096, CONFIG_MAX = 16 << 20, MOST_POSITIONS = 1 << 24 };
 
 static bool is_folder(const char *path)
 {
@@ -252,12 +251,22 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
     return SO_OK;
 }
 
+static so_status check_options(const so_model_options *o, so_error *error)
+{
+    if (o && (o->context < 0 || o->context > MOST_POSITIONS))
+        return so_fail(error, SO_ERR_ARG, "context is %lld, expected 0 to %d", (long long)o->context, MOST_POSITIONS);
+    if (o && (o->precision < SO_PRECISION_AUTO || o->precision > SO_PRECISION_INT8))
+        return so_fail(error, SO_ERR_ARG, "precision is %d, expected %d to %d", (int)o->precision, SO_PRECISION_AUTO,
+                       SO_PRECISION_INT8);
+    return SO_OK;
+}
+
 so_status so_model_open(so_model **out, const char *path, const so_model_options *options, so_error *error)
 {
     if (!out) return so_fail(error, SO_ERR_ARG, "no place for a model");
     *out = NULL;
     if (!path) return so_fail(error, SO_ERR_ARG, "no path of a model");
-    SO_TRY(so_check_model(options, error));
+    SO_TRY(check_options(options, error));
     static const so_model_options none;
     so_model *model = calloc(1, sizeof *model);
     if (!model) return so_fail(error, SO_ERR_NOMEM, "no memory for a model");

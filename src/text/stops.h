@@ -1,8 +1,8 @@
 /* Stop strings: an answer ends before the first of them, wherever tokens begin and end.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_STOPS_H
-#define SO_ENGINE_STOPS_H
+#ifndef SO_TEXT_STOPS_H
+#define SO_TEXT_STOPS_H
 
 #include "text/buffer.h"
 

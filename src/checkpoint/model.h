@@ -1,7 +1,7 @@
 /* A model in memory: weights, tokenizer, and what is known about them. Read-only once open; shared by all sessions.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_MODEL_H
-#define SO_ENGINE_MODEL_H
+#ifndef SO_CHECKPOINT_MODEL_H
+#define SO_CHECKPOINT_MODEL_H
 
 #include <stdatomic.h>
 

@@ -1,6 +1,6 @@
-/* Stop strings. See engine/stops.h.
+/* Stop strings. See text/stops.h.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/stops.h"
+#include "text/stops.h"
 
 #include <stdint.h>
 #include <string.h>

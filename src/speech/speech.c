@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/ear.h"
-#include "engine/model.h"
-#include "engine/mouth.h"
+#include "checkpoint/model.h"
 #include "nn/worker.h"
+#include "speech/ear.h"
+#include "speech/mouth.h"
 
 so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, int rate, int32_t *out, size_t capacity,
                              size_t *n, so_error *error)

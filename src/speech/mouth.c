@@ -1,6 +1,6 @@
 /* Units into speech while they are made.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/mouth.h"
+#include "speech/mouth.h"
 #include "nn/worker.h"
 
 #include <math.h>

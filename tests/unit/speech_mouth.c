@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "engine/mouth.h"
 #include "nn/worker.h"
+#include "speech/mouth.h"
 
 enum { UNITS = 80, HOP = 256 };
 
