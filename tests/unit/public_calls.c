@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 
 #include "so_checkpoint.h"
 #include "so_eval.h"
@@ -413,5 +414,7 @@ int main(void)
         cmocka_unit_test(errors_leave_no_trace), cmocka_unit_test(stops_from_another_thread),
         cmocka_unit_test(a_hundred_sessions),    cmocka_unit_test(a_thousand_turns),
     };
+    /* The system joins small pages to large ones at moments of its own: then more is in memory, and nothing was taken. */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
