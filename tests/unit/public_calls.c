@@ -414,7 +414,8 @@ int main(void)
         cmocka_unit_test(errors_leave_no_trace), cmocka_unit_test(stops_from_another_thread),
         cmocka_unit_test(a_hundred_sessions),    cmocka_unit_test(a_thousand_turns),
     };
-    /* The system joins small pages to large ones at moments of its own: then more is in memory, and nothing was taken. */
+    /* The system joins small pages to large ones at moments of its own: then more is in memory, and nothing was taken.
+     */
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
