@@ -170,11 +170,16 @@ so_status so_session_took(so_session *s, const so_made *made, so_error *error)
     return SO_OK;
 }
 
-/* An answer that was stopped before it began: the turn is remembered as it is, with an empty answer. */
+/* An answer that was stopped before it began: the turn is remembered as it is, with an empty answer. What of its sound
+ * has not gone to the ear yet is dropped, so that the next turn does not begin with it. */
 static void give_up(so_session *s)
 {
+    so_inbox *in = &s->inbox;
     s->stage = SO_BEGUN;
     s->talk->wanted.slot = NULL;
+    in->n -= in->mine;
+    if (in->mine) memmove(in->pcm, in->pcm + in->mine, (size_t)in->n * sizeof *in->pcm);
+    in->mine = 0;
     if (s->sentence) return; /* between two sentences */
     s->talk->voice = s->talk->cut = false;
     s->talk->end = SO_END_NONE;

@@ -333,97 +333,6 @@ so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *
     return SO_OK;
 }
 
-/* ---- pictures */
-
-static so_tensor *see_views(so_talk *talk, int views, const float *pixels)
-{
-    so_pass *pass = &talk->worker->pass;
-    const so_omni *net = &talk->model->net;
-    const so_siglip_config *c = &net->config.siglip;
-    int64_t patches = so_siglip_grid(c) * so_siglip_grid(c), width = net->config.llama.width;
-    so_tensor *all = so_new2(pass, views * patches, width);
-    const so_kernels *rest = pass->k;
-    pass->k = talk->model->encoders;
-    for (int i = 0; all && i < views && so_ok(pass); i++) {
-        size_t mark = so_arena_mark(pass->arena);
-        so_tensor *v = so_omni_see(pass, net, 1, pixels + (size_t)i * 3 * (size_t)(c->image * c->image));
-        if (v && !pass->dry)
-            memcpy(so_data(all) + i * patches * width, so_data(v), (size_t)(patches * width) * sizeof(so_real));
-        so_arena_release(pass->arena, mark);
-    }
-    pass->k = rest;
-    return all;
-}
-
-static float *take_pixels(so_talk *talk, int views)
-{
-    int64_t side = talk->model->setup.omni.siglip.image;
-    return so_take(&talk->worker->pass, (size_t)(views * 3 * side * side) * sizeof(float), false);
-}
-
-static so_picture picture_of(const so_talk *talk, const so_image_views *views)
-{
-    return (so_picture){views->n,
-                        views->grid_w,
-                        views->grid_h,
-                        views->image_w,
-                        views->image_h,
-                        (int)so_siglip_grid(&talk->model->setup.omni.siglip),
-                        talk->model->pictures.mode == SO_IMAGE_ANYRES};
-}
-
-so_status so_talk_place(so_talk *talk, const so_image_views *views, int64_t *first, int64_t *n, so_error *error)
-{
-    if (!talk->model->setup.omni.vision || !talk->options.sees)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not see");
-    so_picture pic = picture_of(talk, views);
-    *n = so_picture_vectors(&talk->model->setup, &pic);
-    *first = talk->n_vectors;
-    if (views->n > talk->max_views || *n > talk->max_vectors - talk->n_vectors)
-        return so_fail(error, SO_ERR_LIMIT, "a picture of %lld vectors in %d views, there is room for %lld in %d",
-                       (long long)*n, views->n, (long long)(talk->max_vectors - talk->n_vectors), talk->max_views);
-    talk->n_vectors += *n;
-    return SO_OK;
-}
-
-so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t first, so_error *error)
-{
-    const so_model *model = talk->model;
-    const so_tensor *newline = model->net.image_newline;
-    int64_t width = model->setup.omni.llama.width;
-    so_picture pic = picture_of(talk, views);
-    so_worker_begin(talk->worker);
-    float *pixels = take_pixels(talk, views->n);
-    if (pixels) so_image_normalise(views, &model->pictures, pixels);
-    so_tensor *all = pixels ? see_views(talk, views->n, pixels) : NULL;
-    SO_TRY(so_worker_end(talk->worker, error));
-    return so_picture_merge(&model->setup, &pic, width, so_data(all), newline ? so_data(newline) : NULL,
-                            talk->vectors + first * width, error);
-}
-
-void so_talk_drop(so_talk *talk, int64_t n)
-{
-    int64_t width = talk->model->setup.omni.llama.width;
-    talk->n_vectors -= n;
-    memmove(talk->vectors, talk->vectors + n * width, (size_t)(talk->n_vectors * width) * sizeof *talk->vectors);
-    for (int64_t i = 0; i < talk->backbone.len; i++) {
-        so_slot *read = &talk->read[i];
-        if (read->where != SO_SLOT_IMAGE) continue;
-        if (read->id < n)
-            talk->backbone.len = i;
-        else
-            read->id -= (int32_t)n;
-    }
-}
-
-void so_talk_forget(so_talk *talk, int64_t first)
-{
-    /* The same vector numbers will stand for another picture: what the backbone read of them is void. */
-    for (int64_t i = 0; i < talk->backbone.len; i++)
-        if (talk->read[i].where == SO_SLOT_IMAGE && talk->read[i].id >= first) talk->backbone.len = i;
-    if (first < talk->n_vectors) talk->n_vectors = first;
-}
-
 /* ---- memory */
 
 so_status so_talk_rehearse_prompt(so_talk *talk, so_error *error)
@@ -434,8 +343,5 @@ so_status so_talk_rehearse_prompt(so_talk *talk, so_error *error)
     so_slot slot = {0, c->speech ? SO_SLOT_SPEECH | SO_SLOT_EXPECT : SO_SLOT_TEXT};
     for (int64_t i = 0; all && i < rows; i++) sort_in(talk, all, slot, c->speech, true);
     if (all) run_chunk(talk, all);
-    SO_TRY(so_worker_end(talk->worker, error));
-    so_worker_begin(talk->worker);
-    if (talk->options.sees && take_pixels(talk, talk->max_views)) see_views(talk, talk->max_views, NULL);
     return so_worker_end(talk->worker, error);
 }

@@ -27,15 +27,6 @@ so_status so_slots_add(so_slots *slots, const int32_t *ids, int64_t n, uint32_t 
 /* Cuts the row so that at most `limit` slots enter the backbone (0: no limit), as tokenizer_model_max_length does. */
 void so_slots_limit(so_slots *slots, int64_t limit);
 
-/* Makes room for a picture's n vectors, of which *first is the number of the first. SO_ERR_LIMIT without room. */
-so_status so_talk_place(so_talk *talk, const so_image_views *views, int64_t *first, int64_t *n, so_error *error);
-/* Encodes the picture into its place. */
-so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t first, so_error *error);
-/* Forgets the first n vectors; the others' numbers become smaller by n. */
-void so_talk_drop(so_talk *talk, int64_t n);
-/* Forgets pictures from vector `first` on. */
-void so_talk_forget(so_talk *talk, int64_t first);
-
 /* Says which slots the stores shall hold, lent until they do or others are wanted: the common beginning with what they
  * hold is kept. SO_ERR_LIMIT when they are too many. */
 so_status so_talk_want(so_talk *talk, const so_slot *slot, int64_t n, so_error *error);
@@ -46,7 +37,7 @@ so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *
 /* Positions of the backbone that these slots, wanted now, would find in place. */
 int64_t so_talk_shared(const so_talk *talk, const so_slot *slot, int64_t n);
 
-/* For the dry run: a prompt and a picture at their largest. */
+/* For the dry run: a prompt at its largest. */
 so_status so_talk_rehearse_prompt(so_talk *talk, so_error *error);
 
 #endif

@@ -23,11 +23,8 @@ static void drop_vectors(so_session *s, int64_t n)
     for (int64_t i = 0; i < s->history; i++)
         if (s->slots.slot[i].where == SO_SLOT_IMAGE) s->slots.slot[i].id -= (int32_t)n;
     for (int i = 0; i < s->pictures; i++) s->picture[i] -= n;
-    int gone = 0;
-    while (gone < s->waiting && s->place[gone] < n) so_image_views_clear(&s->views[gone++]);
-    s->waiting -= gone;
-    memmove(s->views, s->views + gone, (size_t)s->waiting * sizeof *s->views);
-    for (int i = 0; i < s->waiting; i++) s->place[i] = s->place[i + gone] - n;
+    while (s->waiting && s->place[0] < n) so_session_pop_view(s);
+    for (int i = 0; i < s->waiting; i++) s->place[i] -= n;
     so_talk_drop(s->talk, n);
 }
 

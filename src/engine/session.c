@@ -264,8 +264,18 @@ so_status so_session_open(so_session **out, so_model *model, const so_session_op
     return so_session_make(out, model, options, NULL, NULL, error);
 }
 
+void so_session_pop_view(so_session *s)
+{
+    so_image_views_clear(&s->views[0]);
+    s->waiting--;
+    memmove(s->views, s->views + 1, (size_t)s->waiting * sizeof *s->views);
+    memmove(s->place, s->place + 1, (size_t)s->waiting * sizeof *s->place);
+    so_talk_look_away(s->talk);
+}
+
 void so_session_drop_views(so_session *s, int64_t first)
 {
+    if (s->waiting && s->place[0] >= first) so_talk_look_away(s->talk);
     while (s->waiting && s->place[s->waiting - 1] >= first) so_image_views_clear(&s->views[--s->waiting]);
 }
 
@@ -274,6 +284,7 @@ void so_session_close(so_session **session)
     if (!session || !*session) return;
     so_session *s = *session;
     if (s->crew) so_crew_forget(s->crew, s);
+    so_session_drop_views(s, 0);
     so_talk_close(&s->talk);
     so_ear_close(&s->ear);
     so_mouth_close(&s->mouth);
@@ -307,7 +318,6 @@ void so_session_close(so_session **session)
     free(s->text_end);
     free(s->said);
     free(s->turn_at);
-    so_session_drop_views(s, 0);
     so_arena_clear(&s->memory);
     free(s);
     *session = NULL;

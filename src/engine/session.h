@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "engine/see.h"
 #include "engine/step.h"
 #include "engine/transcript.h"
 #include "nn/worker.h"
@@ -168,7 +169,9 @@ so_status so_session_watch(so_session *session, const float *pcm, size_t samples
 so_status so_session_open_turn(so_session *session, so_error *error);
 /* Cuts the pieces of the template out of a conversation with this system text. */
 so_status so_session_cut_template(so_session *session, const char *system, so_error *error);
-/* Pictures from vector `first` on will not be looked at. */
+/* The first picture that waits will not, or no longer, be looked at. */
+void so_session_pop_view(so_session *session);
+/* Nor will those from vector `first` on. */
 void so_session_drop_views(so_session *session, int64_t first);
 
 /* ---- say.c */

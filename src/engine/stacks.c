@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "engine/see.h"
 #include "engine/step.h"
 
 /* Takes the session's parts from talk->memory; with `dry` memory only sizes count. */
@@ -26,10 +27,25 @@ static bool take_parts(so_talk *talk)
     talk->h = so_arena_alloc(a, row);
     talk->thought = so_arena_alloc(a, row);
     talk->vectors = so_arena_alloc(a, row * (size_t)talk->max_vectors + 1);
+    if (o->sees) {
+        size_t patches = (size_t)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip));
+        talk->inside = so_arena_alloc(a, patches * (size_t)c->siglip.width * sizeof *talk->inside);
+        talk->seen = so_arena_alloc(a, (size_t)talk->max_views * patches * row);
+    }
     talk->text = so_arena_alloc(a, (size_t)o->max_text * sizeof *talk->text);
     talk->memory_ids = so_arena_alloc(a, (size_t)o->max_text * sizeof *talk->memory_ids);
     int64_t most = c->text_rows > c->audio_rows ? c->text_rows : c->audio_rows;
     return so_sampler_init(&talk->sampler, a, most) && talk->memory_ids;
+}
+
+/* Layers of the vision tower whose products are about as many as a core and a half make in a tenth of a second. */
+static int64_t layers_at_once(const so_siglip_config *c)
+{
+    const double most = 12e9;
+    double patches = (double)(so_siglip_grid(c) * so_siglip_grid(c)), width = (double)c->width;
+    double layer = patches * width * (4 * width + 2 * (double)c->ff + 2 * patches);
+    double n = most / (layer + 1);
+    return n < 1 ? 1 : n > (double)c->layers ? c->layers + (c->layers == 0) : (int64_t)n;
 }
 
 static void set_options(so_talk *talk, const so_model *model, const so_talk_options *options)
@@ -47,6 +63,7 @@ static void set_options(so_talk *talk, const so_model *model, const so_talk_opti
     o->speaks = o->speaks && s->omni.speech;
     if (o->sees) talk->max_vectors = so_picture_most(s, &model->pictures, &talk->max_views);
     if (o->pictures > 1) talk->max_vectors *= o->pictures;
+    if (o->sees && o->layers <= 0) o->layers = layers_at_once(&s->omni.siglip);
 }
 
 size_t so_talk_per_position(const so_model *model, const so_talk_options *options)
@@ -70,6 +87,7 @@ static so_status rehearse(so_worker *worker, void *context, so_error *error)
     const rehearsal *r = context;
     r->talk->worker = worker;
     SO_TRY(so_talk_rehearse_prompt(r->talk, error));
+    SO_TRY(so_talk_rehearse_look(r->talk, error));
     return so_talk_rehearse_steps(r->talk, r->steps > 0 ? r->steps : 1, error);
 }
 

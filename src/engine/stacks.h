@@ -36,6 +36,13 @@ typedef struct so_wanted {
 
 enum { SO_PROMPT_ROWS = 512 };
 
+/* How far the picture is that is being looked at. */
+typedef struct so_looking {
+    int view;
+    bool cut;      /* the view's patches are inside */
+    int64_t layer; /* the next */
+} so_looking;
+
 typedef struct so_talk_options {
     so_loop loop;
     int64_t lookahead, window;   /* K and W; W < 0: unbounded */
@@ -47,6 +54,7 @@ typedef struct so_talk_options {
     bool sees, speaks;           /* take memory for pictures, for the top layers */
     int64_t rows;                /* rows of a prompt that are computed together; 0: SO_PROMPT_ROWS */
     int pictures;                /* most that are remembered at a time; 0: one */
+    int64_t layers;              /* of the vision tower that are computed together; 0: what takes about 100 ms */
     so_worker *worker;           /* who computes; NULL: one of its own */
     so_type kv;                  /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
     so_sampling sampling;        /* of text without units; of units; text beside units is greedy */
@@ -85,7 +93,9 @@ typedef struct so_talk {
     so_real *vectors; /* [max_vectors, D] of pictures */
     int64_t n_vectors, max_vectors;
     int max_views;
-    int64_t kept; /* positions of the backbone that the last so_talk_want found in place */
+    so_looking looking;
+    so_real *inside, *seen; /* of the picture that is looked at: [P, Dv] in the tower; [max_views * P, D] behind it */
+    int64_t kept;           /* positions of the backbone that the last so_talk_want found in place */
     so_wanted wanted;
 
     /* the answer */

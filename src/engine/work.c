@@ -32,11 +32,9 @@ static so_status listen(so_session *s, so_error *error)
 
 static so_status look(so_session *s, so_error *error)
 {
-    SO_TRY(so_talk_see(s->talk, &s->views[0], s->place[0], error));
-    so_image_views_clear(&s->views[0]);
-    s->waiting--;
-    memmove(s->views, s->views + 1, (size_t)s->waiting * sizeof *s->views);
-    memmove(s->place, s->place + 1, (size_t)s->waiting * sizeof *s->place);
+    bool done;
+    SO_TRY(so_talk_look(s->talk, &s->views[0], s->place[0], &done, error));
+    if (done) so_session_pop_view(s);
     return SO_OK;
 }
 

@@ -78,7 +78,7 @@ static so_tensor *cut_patches(so_pass *pass, const so_siglip_config *c, int64_t 
     return x;
 }
 
-so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels)
+so_tensor *so_siglip_patches(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels)
 {
     const so_siglip_config *c = &net->config;
     int64_t patches = so_siglip_grid(c) * so_siglip_grid(c), rows = pictures * patches;
@@ -86,20 +86,32 @@ so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictur
     so_tensor *x = so_linear(pass, cut_patches(pass, c, pictures, pixels), patch_w, net->patch_b);
     so_label(pass, x, "vision.patches");
     int32_t *index = so_take(pass, (size_t)rows * sizeof *index, false);
-    int64_t *lengths = so_take(pass, (size_t)pictures * sizeof *lengths, false);
-    if (!index || !lengths) return NULL;
+    if (!index) return NULL;
     for (int64_t i = 0; i < rows; i++) index[i] = (int32_t)(i % patches);
-    for (int64_t i = 0; i < pictures; i++) lengths[i] = patches;
+    return so_add(pass, x, so_embed(pass, net->position, rows, index));
+}
+
+so_tensor *so_siglip_layers(so_pass *pass, const so_siglip *net, int64_t pictures, so_tensor *x, int64_t first,
+                            int64_t last)
+{
+    int64_t *lengths = so_take(pass, (size_t)pictures * sizeof *lengths, false);
+    if (!lengths || !x) return NULL;
+    for (int64_t i = 0; i < pictures; i++) lengths[i] = so_rows(x) / pictures;
     so_batch *batch = so_batch_many(pass, pictures, lengths, NULL);
-    x = so_add(pass, x, so_embed(pass, net->position, rows, index));
-    so_tensor *kept = pass->recording || !x ? NULL : so_new_like(pass, x);
-    for (int64_t i = 0; i < c->layers; i++) {
+    so_tensor *kept = pass->recording ? NULL : so_new_like(pass, x);
+    for (int64_t i = first; i < last; i++) {
         tower_layer layer = {net, i, batch};
         so_label(pass, x, "vision.in.%lld", (long long)i);
         x = kept ? so_run_layer(pass, run_layer, &layer, x, kept) : run_layer(pass, &layer, x);
     }
-    so_label(pass, x, "vision.out");
+    if (last == net->config.layers) so_label(pass, x, "vision.out");
     return x;
+}
+
+so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels)
+{
+    so_tensor *x = so_siglip_patches(pass, net, pictures, pixels);
+    return so_siglip_layers(pass, net, pictures, x, 0, net->config.layers);
 }
 
 so_status so_siglip_bind(so_siglip *net, const so_siglip_config *config, const char *prefix, so_binder *binder,

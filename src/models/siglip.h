@@ -37,5 +37,9 @@ int64_t so_siglip_grid(const so_siglip_config *config);
 /* pixels: B pictures [3, S, S] of numbers already normalised -> features [B grid^2, D]. Names for a watcher:
  * "vision.patches", "vision.in.I" (the input of layer I), "vision.out". */
 so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels);
+/* The same in pieces: what enters the first layer, and layers first .. last of it. */
+so_tensor *so_siglip_patches(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels);
+so_tensor *so_siglip_layers(so_pass *pass, const so_siglip *net, int64_t pictures, so_tensor *x, int64_t first,
+                            int64_t last);
 
 #endif

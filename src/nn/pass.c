@@ -203,10 +203,15 @@ static void checkpoint_back(so_pass *pass, const so_step *step)
     so_arena_release(pass->arena, mark);
 }
 
+bool so_pass_stopped(so_pass *pass)
+{
+    if (so_ok(pass) && pass->stop && atomic_load(pass->stop)) so_pass_fail(pass, SO_ERR_STOPPED, "stopped");
+    return !so_ok(pass);
+}
+
 so_tensor *so_run_layer(so_pass *pass, so_layer_fn layer, void *context, so_tensor *x, so_tensor *out)
 {
-    if (!so_ok(pass) || !x || !out) return NULL;
-    if (pass->stop && atomic_load(pass->stop)) return so_pass_fail(pass, SO_ERR_STOPPED, "stopped");
+    if (so_pass_stopped(pass) || !x || !out) return NULL;
     if (pass->recording) return so_pass_fail(pass, SO_ERR_STATE, "a layer's memory was to be released while recording");
     size_t mark = so_arena_mark(pass->arena);
     so_tensor *y = layer(pass, context, x);

@@ -242,6 +242,93 @@ static void a_prompt_can_be_stopped(void **state)
     so_crew_close(&crew);
 }
 
+/* A picture is looked at in pieces, between which others are answered; the answer is that of a whole look. It may be
+ * stopped, or dropped, between them. */
+static void a_picture_is_looked_at_in_pieces(void **state)
+{
+    (void)state;
+    static told alone, t, other;
+    so_error error;
+    so_crew *crew;
+    so_session *s, *talker;
+    memset(&alone, 0, sizeof alone);
+    memset(&other, 0, sizeof other);
+    CHECK_OK(so_session_open(&s, model, &plain, &error), error);
+    ask(s, 5);
+    while (!alone.done) take(s, &alone);
+    so_session_close(&s);
+    CHECK_OK(so_crew_open(&crew, model, NULL, &error), error);
+    CHECK_OK(so_crew_session(crew, &talker, &plain, &error), error);
+    for (int way = 0; way < 3; way++) { /* to the end; stopped on the way, then asked anew; dropped on the way */
+        memset(&t, 0, sizeof t);
+        CHECK_OK(so_crew_session(crew, &s, &plain, &error), error);
+        if (talker->phase != SO_ANSWERING) ask(talker, 0);
+        for (int i = 0; i < 4; i++) CHECK_OK(so_crew_step(crew, NULL, &error), error);
+        ask(s, 5);
+        int steps = 0, before = talker->usage.text_tokens + talker->usage.units;
+        while (s->waiting && ++steps < (way ? 2 : 20)) CHECK_OK(so_crew_step(crew, NULL, &error), error);
+        assert_true(talker->usage.text_tokens + talker->usage.units >= before + steps - 1);
+        if (way) {
+            assert_int_equal(s->waiting, 1);
+            assert_true(s->talk->looking.cut);
+            so_session_stop(s);
+            while (!t.done) take(s, &t);
+            CHECK_OK(so_crew_step(crew, NULL, &error), error);
+            CHECK_OK(so_session_clear(s, &error), error);
+            assert_int_equal(s->waiting + s->talk->looking.cut + s->talk->looking.view, 0);
+            memset(&t, 0, sizeof t);
+            ask(s, 5);
+        } else {
+            assert_int_equal(steps, 3); /* patches, layers, the projector */
+        }
+        for (int i = 0; i < 4000 && !t.done; i++) {
+            int made;
+            CHECK_OK(so_crew_step(crew, NULL, &error), error);
+            CHECK_OK(so_crew_speak(crew, &made, &error), error);
+            take(s, &t);
+            take(talker, &other);
+        }
+        assert_int_equal(t.done, 1);
+        assert_string_equal(t.text, alone.text);
+        assert_int_equal(t.units, alone.units);
+        assert_memory_equal(t.unit, alone.unit, t.units * sizeof *t.unit);
+        so_session_close(&s);
+    }
+    so_session_close(&talker);
+    so_crew_close(&crew);
+}
+
+/* Sound of a question that was given up before the ear had it does not begin the next one. */
+static void a_question_given_up_leaves_no_sound(void **state)
+{
+    (void)state;
+    static told t;
+    static float x[32000];
+    so_error error;
+    so_crew *crew;
+    so_session *s;
+    for (int k = 0; k < 32000; k++) x[k] = 0.3f * sinf((float)k * 0.07f) * sinf((float)k * 0.002f);
+    memset(&t, 0, sizeof t);
+    CHECK_OK(so_crew_open(&crew, model, NULL, &error), error);
+    CHECK_OK(so_crew_session(crew, &s, &plain, &error), error);
+    CHECK_OK(so_feed_audio(s, x, 32000, 16000, &error), error);
+    CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
+    CHECK_OK(so_crew_step(crew, NULL, &error), error);
+    CHECK_OK(so_feed_audio(s, x, 4000, 16000, &error), error); /* said into the answer: kept */
+    so_session_stop(s);
+    while (!t.done) take(s, &t);
+    CHECK_OK(so_feed_audio(s, x, 12000, 16000, &error), error);
+    CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
+    for (int i = 0; i < 4000 && t.done < 2; i++) {
+        CHECK_OK(so_crew_step(crew, NULL, &error), error);
+        take(s, &t);
+    }
+    assert_int_equal(t.done, 2);
+    assert_float_equal(t.usage.heard_s, 1.0, 1e-6);
+    so_session_close(&s);
+    so_crew_close(&crew);
+}
+
 /* What is said into an answer is the beginning of the next turn: nothing of it is lost, in a crew and without. */
 static void barge_in_keeps_its_first_words(void **state)
 {
@@ -445,10 +532,14 @@ static void history_comes_from_outside(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_do_not_depend_on_company), cmocka_unit_test(any_order_of_calls),
-        cmocka_unit_test(a_prompt_can_be_stopped),          cmocka_unit_test(barge_in_keeps_its_first_words),
-        cmocka_unit_test(a_full_context_is_no_end),         cmocka_unit_test(memory_is_foretold),
-        cmocka_unit_test(history_comes_from_outside)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(answers_do_not_depend_on_company),
+                                       cmocka_unit_test(any_order_of_calls),
+                                       cmocka_unit_test(a_prompt_can_be_stopped),
+                                       cmocka_unit_test(a_picture_is_looked_at_in_pieces),
+                                       cmocka_unit_test(a_question_given_up_leaves_no_sound),
+                                       cmocka_unit_test(barge_in_keeps_its_first_words),
+                                       cmocka_unit_test(a_full_context_is_no_end),
+                                       cmocka_unit_test(memory_is_foretold),
+                                       cmocka_unit_test(history_comes_from_outside)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/see.h"
 #include "engine/step.h"
 #include "engine/transcript.h"
 #include "eval/golden/golden.h"

@@ -1,0 +1,162 @@
+/* Pictures, looked at in pieces. See engine/see.h.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "engine/see.h"
+
+#include <string.h>
+
+static so_picture picture_of(const so_talk *talk, const so_image_views *views)
+{
+    return (so_picture){views->n,
+                        views->grid_w,
+                        views->grid_h,
+                        views->image_w,
+                        views->image_h,
+                        (int)so_siglip_grid(&talk->model->setup.omni.siglip),
+                        talk->model->pictures.mode == SO_IMAGE_ANYRES};
+}
+
+so_status so_talk_place(so_talk *talk, const so_image_views *views, int64_t *first, int64_t *n, so_error *error)
+{
+    if (!talk->model->setup.omni.vision || !talk->options.sees)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not see");
+    so_picture pic = picture_of(talk, views);
+    *n = so_picture_vectors(&talk->model->setup, &pic);
+    *first = talk->n_vectors;
+    if (views->n > talk->max_views || *n > talk->max_vectors - talk->n_vectors)
+        return so_fail(error, SO_ERR_LIMIT, "a picture of %lld vectors in %d views, there is room for %lld in %d",
+                       (long long)*n, views->n, (long long)(talk->max_vectors - talk->n_vectors), talk->max_views);
+    talk->n_vectors += *n;
+    return SO_OK;
+}
+
+static const so_siglip_config *tower_of(const so_talk *talk) { return &talk->model->setup.omni.siglip; }
+
+static int64_t patches_of(const so_talk *talk)
+{
+    return so_siglip_grid(tower_of(talk)) * so_siglip_grid(tower_of(talk));
+}
+
+/* What the layers made so far of the view that is looked at. */
+static so_tensor *inside(so_talk *talk)
+{
+    so_tensor *t = so_take(&talk->worker->pass, sizeof *t, true);
+    if (t)
+        *t = (so_tensor){
+            .data = talk->inside, .type = SO_F32, .n_dims = 2, .dim = {patches_of(talk), tower_of(talk)->width}};
+    return t;
+}
+
+static void keep(const so_talk *talk, const so_tensor *x, so_real *out)
+{
+    if (so_ok(&talk->worker->pass) && x && !talk->worker->pass.dry)
+        memcpy(out, so_data(x), (size_t)so_count(x) * sizeof *out);
+}
+
+/* What enters the first layer; views NULL: a dry run of the most. */
+static void cut_patches(so_talk *talk, const so_image_views *views)
+{
+    so_pass *pass = &talk->worker->pass;
+    int64_t side = tower_of(talk)->image, view = 3 * side * side, n = views ? views->n : talk->max_views;
+    float *pixels = so_take(pass, (size_t)(n * view) * sizeof *pixels, false);
+    if (!pixels) return;
+    if (views) so_image_normalise(views, &talk->model->pictures, pixels);
+    keep(talk, so_siglip_patches(pass, &talk->model->net.siglip, 1, pixels + talk->looking.view * view), talk->inside);
+}
+
+static void run_layers(so_talk *talk)
+{
+    int64_t first = talk->looking.layer, last = first + talk->options.layers, most = tower_of(talk)->layers;
+    if (last > most) last = most;
+    keep(talk, so_siglip_layers(&talk->worker->pass, &talk->model->net.siglip, 1, inside(talk), first, last),
+         talk->inside);
+}
+
+static void project(so_talk *talk)
+{
+    int64_t rows = patches_of(talk), width = talk->model->setup.omni.llama.width;
+    keep(talk, so_projector_forward(&talk->worker->pass, &talk->model->net.projector, inside(talk)),
+         talk->seen + talk->looking.view * rows * width);
+}
+
+/* A view is cut, goes through the layers, is projected; then comes the next. */
+static void look_at_view(so_talk *talk, const so_image_views *views)
+{
+    so_looking *at = &talk->looking;
+    so_pass *pass = so_worker_begin(talk->worker);
+    const so_kernels *rest = pass->k;
+    pass->k = talk->model->encoders;
+    if (!at->cut)
+        cut_patches(talk, views);
+    else if (at->layer < tower_of(talk)->layers)
+        run_layers(talk);
+    else
+        project(talk);
+    pass->k = rest;
+    if (!so_ok(pass)) return;
+    if (!at->cut)
+        at->cut = true;
+    else if (at->layer < tower_of(talk)->layers)
+        at->layer += talk->options.layers;
+    else
+        *at = (so_looking){.view = at->view + 1};
+}
+
+void so_talk_look_away(so_talk *talk) { talk->looking = (so_looking){0}; }
+
+so_status so_talk_look(so_talk *talk, const so_image_views *views, int64_t first, bool *done, so_error *error)
+{
+    const so_model *model = talk->model;
+    const so_tensor *newline = model->net.image_newline;
+    int64_t width = model->setup.omni.llama.width;
+    *done = false;
+    look_at_view(talk, views);
+    SO_TRY(so_worker_end(talk->worker, error));
+    if (talk->looking.view < views->n) return SO_OK;
+    so_picture pic = picture_of(talk, views);
+    so_talk_look_away(talk);
+    *done = true;
+    return so_picture_merge(&model->setup, &pic, width, talk->seen, newline ? so_data(newline) : NULL,
+                            talk->vectors + first * width, error);
+}
+
+so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t first, so_error *error)
+{
+    so_talk_look_away(talk);
+    for (bool done = false; !done;) SO_TRY(so_talk_look(talk, views, first, &done, error));
+    return SO_OK;
+}
+
+void so_talk_drop(so_talk *talk, int64_t n)
+{
+    int64_t width = talk->model->setup.omni.llama.width;
+    talk->n_vectors -= n;
+    memmove(talk->vectors, talk->vectors + n * width, (size_t)(talk->n_vectors * width) * sizeof *talk->vectors);
+    for (int64_t i = 0; i < talk->backbone.len; i++) {
+        so_slot *read = &talk->read[i];
+        if (read->where != SO_SLOT_IMAGE) continue;
+        if (read->id < n)
+            talk->backbone.len = i;
+        else
+            read->id -= (int32_t)n;
+    }
+}
+
+void so_talk_forget(so_talk *talk, int64_t first)
+{
+    /* The same vector numbers will stand for another picture: what the backbone read of them is void. */
+    for (int64_t i = 0; i < talk->backbone.len; i++)
+        if (talk->read[i].where == SO_SLOT_IMAGE && talk->read[i].id >= first) talk->backbone.len = i;
+    if (first < talk->n_vectors) talk->n_vectors = first;
+}
+
+so_status so_talk_rehearse_look(so_talk *talk, so_error *error)
+{
+    if (!talk->options.sees) return SO_OK;
+    so_talk_look_away(talk);
+    while (talk->looking.view == 0) {
+        look_at_view(talk, NULL);
+        SO_TRY(so_worker_end(talk->worker, error));
+    }
+    so_talk_look_away(talk);
+    return SO_OK;
+}
