@@ -15,9 +15,9 @@ enum { LIST_MOST = 16 };
 typedef struct setting {
     so_setting model;
     const char *host, *listen, *wyoming, *hosts, *cors, *name, *key, *key_file, *tls_chain, *tls_key, *tls_folder, *log,
-        *web;
+        *web, *history;
     int64_t port, sessions, waiting, voices, connections, per_address;
-    double drain, per_minute;
+    double drain, per_minute, megabytes;
     bool no_key, query_key, tls_self, quiet;
 } setting;
 
@@ -121,6 +121,8 @@ static so_status serve(setting *s, so_error *error)
                                  .per_minute = s->per_minute,
                                  .reload = &reload,
                                  .web_folder = s->web,
+                                 .history = s->history,
+                                 .history_megabytes = s->megabytes,
                                  .log = log,
                                  .say = s->quiet ? NULL : stdout};
     if (status == SO_OK) status = so_setting_options(&s->model, &options.session, error);
@@ -170,6 +172,9 @@ static int run_serve(int argc, char **argv)
         {"per-address", SO_OPTION_INT, &s.per_address, "N", "connections of one other machine", 1, 100000},
         {"drain-seconds", SO_OPTION_REAL, &s.drain, "X", "for answers under way when the server is to end", 0, 3600},
         {"web", SO_OPTION_TEXT, &s.web, "DIR", "read the page from there, anew each time, while working on it"},
+        {"history", SO_OPTION_TEXT, &s.history, "FILE",
+         "keep the conversations that clients ask to keep (the page does) there, in SQLite"},
+        {"history-megabytes", SO_OPTION_REAL, &s.megabytes, "N", "that it may take (4096)", 1, 1e9},
         {"log", SO_OPTION_TEXT, &s.log, "FILE", "a line of JSON for every request; -: to stderr"},
         {"quiet", SO_OPTION_FLAG, &s.quiet, NULL, "do not tell the address"},
         SO_MODEL_OPTIONS(s.model),

@@ -20,14 +20,15 @@ enum { APPLICATION = 0x736f6869 /* "sohi" */, VERSION = 1, TITLE = 80, BUSY_MS =
 struct so_archive {
     sqlite3 *db;
     char *path;
+    char owner[SO_ARCHIVE_ID];
 };
 
 static const char schema[] =
-    "CREATE TABLE conversation (id TEXT PRIMARY KEY, title TEXT NOT NULL, made_ms INTEGER NOT NULL, changed_ms INTEGER "
-    "NOT NULL);"
-    "CREATE INDEX by_change ON conversation (changed_ms);"
-    "CREATE TABLE item (number INTEGER PRIMARY KEY, conversation TEXT NOT NULL REFERENCES conversation (id) ON DELETE "
-    "CASCADE,"
+    "CREATE TABLE conversation (number INTEGER PRIMARY KEY, owner TEXT NOT NULL, id TEXT NOT NULL, title TEXT NOT NULL,"
+    " made_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL, UNIQUE (owner, id));"
+    "CREATE INDEX by_change ON conversation (owner, changed_ms);"
+    "CREATE TABLE item (number INTEGER PRIMARY KEY, conversation INTEGER NOT NULL REFERENCES conversation (number)"
+    " ON DELETE CASCADE,"
     " id TEXT NOT NULL, role TEXT NOT NULL, text TEXT NOT NULL, made_ms INTEGER NOT NULL, heard_ms INTEGER NOT NULL,"
     " UNIQUE (conversation, id));"
     "CREATE TABLE blob (number INTEGER PRIMARY KEY, item INTEGER NOT NULL REFERENCES item (number) ON DELETE CASCADE,"
@@ -122,6 +123,16 @@ static so_status make_tables(so_archive *h, so_error *error)
     return end(h, status, error);
 }
 
+so_status so_archive_bytes(so_archive *h, int64_t *bytes, so_error *error)
+{
+    int64_t pages, unused, size;
+    SO_TRY(pragma(h, "PRAGMA page_count", &pages, error));
+    SO_TRY(pragma(h, "PRAGMA freelist_count", &unused, error));
+    SO_TRY(pragma(h, "PRAGMA page_size", &size, error));
+    *bytes = (pages - unused) * size;
+    return SO_OK;
+}
+
 static so_status check_file(so_archive *h, so_error *error)
 {
     int64_t application, version, tables;
@@ -173,6 +184,8 @@ void so_archive_close(so_archive **archive)
     *archive = NULL;
 }
 
+void so_archive_owner(so_archive *h, const char *owner) { snprintf(h->owner, sizeof h->owner, "%s", owner); }
+
 /* ---- keeping */
 
 static bool is_id(const char *id) { return id && id[0] && strlen(id) < SO_ARCHIVE_ID; }
@@ -196,11 +209,11 @@ static so_status keep_conversation(so_archive *h, const so_archive_item *item, s
     char title[TITLE + 4] = "";
     if (strcmp(item->role, "user") == 0) title_of(item->text, title);
     SO_TRY(prepare(h, &s, error,
-                   "INSERT INTO conversation (id, title, made_ms, changed_ms) VALUES (?1, ?2, ?3, ?3) ON CONFLICT (id) "
-                   "DO UPDATE SET"
+                   "INSERT INTO conversation (owner, id, title, made_ms, changed_ms) VALUES (?1, ?2, ?3, ?4, ?4)"
+                   " ON CONFLICT (owner, id) DO UPDATE SET"
                    " changed_ms = max(changed_ms, excluded.changed_ms), title = CASE WHEN title = '' THEN "
                    "excluded.title ELSE title END",
-                   "ssi", item->conversation, title, item->made_ms));
+                   "sssi", h->owner, item->conversation, title, item->made_ms));
     return finish(h, s, "keep a conversation", error);
 }
 
@@ -209,12 +222,16 @@ static so_status keep_row(so_archive *h, const so_archive_item *item, int64_t *n
     sqlite3_stmt *s;
     bool found;
     SO_TRY(prepare(h, &s, error,
-                   "INSERT INTO item (conversation, id, role, text, made_ms, heard_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+                   "INSERT INTO item (conversation, id, role, text, made_ms, heard_ms) VALUES"
+                   " ((SELECT number FROM conversation WHERE owner = ?1 AND id = ?2), ?3, ?4, ?5, ?6, ?7)"
                    " ON CONFLICT (conversation, id) DO UPDATE SET text = excluded.text, heard_ms = excluded.heard_ms",
-                   "ssssii", item->conversation, item->id, item->role, item->text, item->made_ms, item->heard_ms));
+                   "sssssii", h->owner, item->conversation, item->id, item->role, item->text, item->made_ms,
+                   item->heard_ms));
     SO_TRY(finish(h, s, "keep an item", error));
-    SO_TRY(prepare(h, &s, error, "SELECT number FROM item WHERE conversation = ? AND id = ?", "ss", item->conversation,
-                   item->id));
+    SO_TRY(prepare(h, &s, error,
+                   "SELECT number FROM item WHERE id = ?3 AND conversation ="
+                   " (SELECT number FROM conversation WHERE owner = ?1 AND id = ?2)",
+                   "sss", h->owner, item->conversation, item->id));
     return number_of(h, s, number, &found, error);
 }
 
@@ -260,20 +277,25 @@ static so_status delete_with(so_archive *h, sqlite3_stmt *s, const char *what, s
 so_status so_archive_delete_item(so_archive *h, const char *conversation, const char *id, so_error *error)
 {
     sqlite3_stmt *s;
-    SO_TRY(prepare(h, &s, error, "DELETE FROM item WHERE conversation = ? AND id = ?", "ss", conversation, id));
+    SO_TRY(prepare(h, &s, error,
+                   "DELETE FROM item WHERE id = ?3 AND conversation ="
+                   " (SELECT number FROM conversation WHERE owner = ?1 AND id = ?2)",
+                   "sss", h->owner, conversation, id));
     return delete_with(h, s, "such item", error);
 }
 
 so_status so_archive_delete(so_archive *h, const char *conversation, so_error *error)
 {
     sqlite3_stmt *s;
-    SO_TRY(prepare(h, &s, error, "DELETE FROM conversation WHERE id = ?", "s", conversation));
+    SO_TRY(prepare(h, &s, error, "DELETE FROM conversation WHERE owner = ? AND id = ?", "ss", h->owner, conversation));
     return delete_with(h, s, "such conversation", error);
 }
 
 so_status so_archive_delete_all(so_archive *h, so_error *error)
 {
-    SO_TRY(run(h, "DELETE FROM conversation", "delete", error));
+    sqlite3_stmt *s;
+    SO_TRY(prepare(h, &s, error, "DELETE FROM conversation WHERE owner = ?", "s", h->owner));
+    SO_TRY(finish(h, s, "delete", error));
     return run(h, "PRAGMA wal_checkpoint(TRUNCATE); VACUUM", "give room back", error);
 }
 
@@ -317,10 +339,9 @@ so_status so_archive_list(so_archive *h, int64_t before_ms, int most, json_t **o
     sqlite3_stmt *s;
     *out = NULL;
     SO_TRY(prepare(h, &s, error,
-                   "SELECT id, title, made_ms, changed_ms, (SELECT count(*) FROM item WHERE conversation = c.id) FROM "
-                   "conversation c"
-                   " WHERE changed_ms < ?1 ORDER BY changed_ms DESC, id LIMIT ?2",
-                   "ii", before_ms > 0 ? before_ms : INT64_MAX, at_most(most)));
+                   "SELECT id, title, made_ms, changed_ms, (SELECT count(*) FROM item WHERE conversation = c.number)"
+                   " FROM conversation c WHERE owner = ?1 AND changed_ms < ?2 ORDER BY changed_ms DESC, id LIMIT ?3",
+                   "sii", h->owner, before_ms > 0 ? before_ms : INT64_MAX, at_most(most)));
     return rows(h, s, names, 5, out, error);
 }
 
@@ -363,15 +384,15 @@ so_status so_archive_get(so_archive *h, const char *conversation, bool whole, js
     json_t *head = NULL, *items = NULL, *item;
     size_t i;
     *out = NULL;
-    SO_TRY(prepare(h, &s, error, "SELECT id, title, made_ms, changed_ms FROM conversation WHERE id = ?", "s",
-                   conversation));
+    SO_TRY(prepare(h, &s, error, "SELECT id, title, made_ms, changed_ms FROM conversation WHERE owner = ? AND id = ?",
+                   "ss", h->owner, conversation));
     SO_TRY(rows(h, s, heads, 4, &head, error));
     so_status status = json_array_size(head) ? SO_OK : so_fail(error, SO_ERR_MISSING, "no such conversation");
     if (status == SO_OK)
-        status =
-            prepare(h, &s, error,
-                    "SELECT id, role, text, made_ms, heard_ms, number FROM item WHERE conversation = ? ORDER BY number",
-                    "s", conversation);
+        status = prepare(h, &s, error,
+                         "SELECT id, role, text, made_ms, heard_ms, number FROM item WHERE conversation ="
+                         " (SELECT number FROM conversation WHERE owner = ? AND id = ?) ORDER BY number",
+                         "ss", h->owner, conversation);
     if (status == SO_OK) status = rows(h, s, names, 6, &items, error);
     json_array_foreach(items, i, item)
     {
@@ -416,18 +437,20 @@ so_status so_archive_search(so_archive *h, const char *query, int most, json_t *
     static const char *const names[] = {"conversation", "title", "id", "role", "text", "#made_ms"};
     static const char indexed[] =
         "SELECT c.id, c.title, i.id, i.role, i.text, i.made_ms FROM words JOIN item i ON i.number = words.rowid"
-        " JOIN conversation c ON c.id = i.conversation WHERE words MATCH ?1 ORDER BY i.made_ms DESC LIMIT ?2";
+        " JOIN conversation c ON c.number = i.conversation WHERE words MATCH ?1 AND c.owner = ?3 ORDER BY i.made_ms "
+        "DESC"
+        " LIMIT ?2";
     static const char looked[] =
-        "SELECT c.id, c.title, i.id, i.role, i.text, i.made_ms FROM item i JOIN conversation c ON c.id ="
-        " i.conversation WHERE instr(lower(i.text), lower(?1)) > 0 ORDER BY i.made_ms DESC LIMIT ?2";
+        "SELECT c.id, c.title, i.id, i.role, i.text, i.made_ms FROM item i JOIN conversation c ON c.number ="
+        " i.conversation WHERE instr(lower(i.text), lower(?1)) > 0 AND c.owner = ?3 ORDER BY i.made_ms DESC LIMIT ?2";
     sqlite3_stmt *s;
     char match[1024];
     *out = NULL;
     if (!query[strspn(query, " \t\n")]) return so_fail(error, SO_ERR_ARG, "nothing to search for");
     if (match_of(query, match, sizeof match))
-        SO_TRY(prepare(h, &s, error, indexed, "si", match, at_most(most)));
+        SO_TRY(prepare(h, &s, error, indexed, "sis", match, at_most(most), h->owner));
     else
-        SO_TRY(prepare(h, &s, error, looked, "si", query, at_most(most)));
+        SO_TRY(prepare(h, &s, error, looked, "sis", query, at_most(most), h->owner));
     return rows(h, s, names, 6, out, error);
 }
 
@@ -436,7 +459,10 @@ so_status so_archive_blob_get(so_archive *h, int64_t number, void **data, size_t
     sqlite3_stmt *s;
     *data = NULL;
     *size = 0;
-    SO_TRY(prepare(h, &s, error, "SELECT type, data FROM blob WHERE number = ?", "i", number));
+    SO_TRY(prepare(h, &s, error,
+                   "SELECT b.type, b.data FROM blob b JOIN item i ON i.number = b.item JOIN conversation c"
+                   " ON c.number = i.conversation WHERE b.number = ?1 AND c.owner = ?2",
+                   "is", number, h->owner));
     int code = sqlite3_step(s);
     so_status status = SO_OK;
     if (code == SQLITE_ROW) {

@@ -23,6 +23,13 @@ typedef struct so_archive so_archive;
 so_status so_archive_open(so_archive **out, const char *path, so_error *error);
 void so_archive_close(so_archive **archive);
 
+/* Whose conversations the calls after this are about: nobody sees those of others. "" when it is opened; at most
+ * SO_ARCHIVE_ID - 1 bytes. */
+void so_archive_owner(so_archive *archive, const char *owner);
+
+/* How much all conversations take on the disk. */
+so_status so_archive_bytes(so_archive *archive, int64_t *bytes, so_error *error);
+
 /* Bytes that belong to an item, lent during the call. */
 typedef struct so_archive_blob {
     const char *type; /* "audio/wav", "image/png" */
@@ -47,7 +54,7 @@ so_status so_archive_keep(so_archive *archive, const so_archive_item *item, so_e
 /* SO_ERR_MISSING when there is none. */
 so_status so_archive_delete_item(so_archive *archive, const char *conversation, const char *id, so_error *error);
 so_status so_archive_delete(so_archive *archive, const char *conversation, so_error *error);
-/* All conversations; the file gives its room back. */
+/* All conversations of the owner; the file gives its room back. */
 so_status so_archive_delete_all(so_archive *archive, so_error *error);
 
 /* Conversations, the one changed last first: [{id, title, items, made_ms, changed_ms}]. `before_ms` > 0: changed before

@@ -56,9 +56,9 @@ void so_answer_props(so_ask *ask)
     so_model_info info;
     const char *name = so_server_model(ask->server, &info), *https = ask->server->https;
     so_ask_json(ask, 200,
-                json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:s?}", "model", name, "version", SO_VERSION, "voice",
+                json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:s?}", "model", name, "version", SO_VERSION, "voice",
                           info.voice ? info.voice : "", "hears", info.takes_audio, "sees", info.sees, "speaks",
-                          info.speaks, "https_url", https[0] ? https : NULL));
+                          info.speaks, "history", ask->server->archive != NULL, "https_url", https[0] ? https : NULL));
 }
 
 void so_answer_voices(so_ask *ask)

@@ -113,7 +113,9 @@ struct so_server {
     so_counts counts;
     so_times queue, first_text, first_audio, request;
     so_live *lives;
-    struct so_keeper *answers; /* spoken answers by their ids */
+    struct so_keeper *answers;  /* spoken answers by their ids */
+    struct so_archive *archive; /* conversations that are kept, the keeper's; NULL: none */
+    so_chores *keeping;         /* one thread */
 };
 
 /* ---- listen.c */
@@ -146,6 +148,8 @@ bool so_ask_event(so_ask *ask, const char *name, json_t *json);
 void so_ask_end(so_ask *ask);
 /* Has `work` done on ask->own by another thread, then `done` called if the client is still there. */
 void so_ask_work(so_ask *ask, void (*work)(void *own), void (*done)(so_ask *ask));
+/* The same by other threads than those of the server's usual chores. */
+void so_ask_work_by(so_ask *ask, so_chores *by, void (*work)(void *own), void (*done)(so_ask *ask));
 /* A seat for the request: false, and answered, when there is none. */
 bool so_ask_sit(so_ask *ask);
 void so_ask_order(so_ask *ask, so_order *order);
@@ -182,5 +186,6 @@ void so_answer_speech(so_ask *ask);
 void so_answer_realtime(so_ask *ask);
 void so_answer_asset(so_ask *ask);
 void so_answer_secret(so_ask *ask);
+void so_answer_history(so_ask *ask);
 
 #endif

@@ -173,10 +173,15 @@ static void work_done(void *subject)
 
 void so_ask_work(so_ask *ask, void (*work)(void *own), void (*done)(so_ask *ask))
 {
+    so_ask_work_by(ask, ask->server->chores, work, done);
+}
+
+void so_ask_work_by(so_ask *ask, so_chores *by, void (*work)(void *own), void (*done)(so_ask *ask))
+{
     job *j = malloc(sizeof *j);
     if (j) *j = (job){ask, work, done};
     ask->working = true;
-    if (j && so_chores_put(ask->server->chores, do_work, work_done, j)) return;
+    if (j && so_chores_put(by, do_work, work_done, j)) return;
     ask->working = false;
     free(j);
     so_ask_error(ask, 503, NULL, NULL, "no memory for the request");

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/archive.h"
 #include "server/assets.h"
 #include "server/inside.h"
 #include "server/keeper.h"
@@ -34,6 +35,11 @@ static const so_route routes[] = {
     {"POST", "/v1/audio/speech", so_answer_speech, .most = SO_BODY_SMALL, .ready = true, .type = "application/json"},
     {"POST", "/v1/realtime/client_secrets", so_answer_secret, .most = SO_BODY_SMALL, .type = "application/json"},
     {"GET", "/v1/realtime", so_answer_realtime, .ready = true, .socket = true},
+    {"GET", "/v1/history", so_answer_history},
+    {"DELETE", "/v1/history", so_answer_history},
+    {"GET", "/v1/history/", so_answer_history},
+    {"DELETE", "/v1/history/", so_answer_history},
+    {"PUT", "/v1/history/", so_answer_history, .most = SO_BODY_LARGE, .type = "application/json"},
 };
 static const so_route asset = {"GET", "/", so_answer_asset, .open = true};
 enum { ROUTES = sizeof routes / sizeof *routes, COMMENT_S = 15 };
@@ -165,6 +171,7 @@ static bool allowed(so_ask *ask)
 /* ---- routing */
 static const so_route *find_route(const char *method, const char *path, char allow[64])
 {
+    size_t used = 0;
     allow[0] = 0;
     for (int i = 0; i < ROUTES; i++) {
         const so_route *r = &routes[i];
@@ -172,7 +179,12 @@ static const so_route *find_route(const char *method, const char *path, char all
         bool open = r->path[n - 1] == '/' && n > 1;
         if (open ? strncmp(path, r->path, n) || !path[n] : strcmp(path, r->path)) continue;
         if (strcmp(method, r->method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(r->method, "GET") == 0)) return r;
-        snprintf(allow, 64, "%s%s, OPTIONS", r->method, strcmp(r->method, "GET") ? "" : ", HEAD");
+        used +=
+            (size_t)snprintf(allow + used, 64 - used, "%s%s, ", r->method, strcmp(r->method, "GET") ? "" : ", HEAD");
+    }
+    if (used) {
+        snprintf(allow + used, 64 - used, "OPTIONS");
+        return NULL;
     }
     if (!so_asset_find(path)) return NULL;
     if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) return &asset;
@@ -186,7 +198,7 @@ static void answer_options(so_ask *ask, const char *allow)
     const char *origin = so_http_field_of(&ask->web->head, "origin");
     bool foreign = origin && so_guard_origin(origin, NULL, ask->server->options->origins);
     snprintf(more, sizeof more, "Allow: %s\r\n%s", allow,
-             foreign ? "Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+             foreign ? "Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS\r\n"
                        "Access-Control-Allow-Headers: authorization, content-type, openai-beta, openai-organization, "
                        "openai-project\r\nAccess-Control-Max-Age: 600\r\n"
                      : "");
@@ -210,7 +222,7 @@ static bool check_head(so_ask *ask, const so_http_head *head)
     }
     ask->route = find_route(head->method, ask->path, allow);
     if (!ask->route && strcmp(head->method, "OPTIONS") == 0) {
-        answer_options(ask, allow[0] ? allow : "GET, HEAD, POST, OPTIONS");
+        answer_options(ask, allow[0] ? allow : "GET, HEAD, POST, PUT, DELETE, OPTIONS");
         return false;
     }
     if (!ask->route && allow[0]) {
@@ -275,7 +287,7 @@ static void on_head(void *context, so_web *web, const so_http_head *head)
         ask->route->answer(ask);
         return;
     }
-    if (strcmp(ask->route->method, "POST") == 0 && !right_type(ask, head)) return;
+    if (ask->route->most && !right_type(ask, head)) return;
     so_web_collect(web, ask->route->most);
 }
 
@@ -336,6 +348,7 @@ static void hear(so_server *s)
         so_told_free(t);
     }
     so_chores_collect(s->chores);
+    if (s->keeping) so_chores_collect(s->keeping);
 }
 
 static void wind_down(void *context, so_conn *conn)
@@ -425,6 +438,8 @@ static void close_parts(so_server *s)
 {
     so_port_close(&s->port); /* every ask ends */
     so_chores_close(&s->chores);
+    so_chores_close(&s->keeping);
+    so_archive_close(&s->archive);
     so_desk_close(&s->desk);
     so_web_host_close(&s->host);
     so_poll_close(&s->loop);
@@ -457,6 +472,10 @@ static so_status open_parts(so_server *s, so_error *error)
     SO_TRY(so_port_open(&s->port, s->loop, &port, error));
     SO_TRY(so_web_host_open(&s->host, &handler, NULL, error));
     SO_TRY(so_server_listen(s, error));
+    if (o->history) {
+        SO_TRY(so_archive_open(&s->archive, o->history, error));
+        SO_TRY(so_chores_open(&s->keeping, 1, wake, s, error));
+    }
     SO_TRY(so_chores_open(&s->chores, cores > 1 ? (int)cores : 1, wake, s, error));
     return so_desk_open(&s->desk, &desk, error);
 }

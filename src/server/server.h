@@ -33,9 +33,11 @@ typedef struct so_server_options {
     int sessions, waiting, speaking, connections, per_address; /* 0: the usual */
     volatile sig_atomic_t *reload; /* not 0: keys and certificates are read anew; NULL: never */
     double drain_s;                /* for answers that are being made when the server is to end; 0: 10 */
-    const char *web_folder; /* the page's files are read from there, anew each time; NULL: those in the program */
-    FILE *log;              /* a line of JSON for every request; NULL: none */
-    FILE *say;              /* what people are told: addresses, how to trust; NULL: nothing */
+    const char *web_folder;   /* the page's files are read from there, anew each time; NULL: those in the program */
+    const char *history;      /* file for conversations that clients ask to keep (archive.h); NULL: none are kept */
+    double history_megabytes; /* that it may take; 0: 4096 */
+    FILE *log;                /* a line of JSON for every request; NULL: none */
+    FILE *say;                /* what people are told: addresses, how to trust; NULL: nothing */
 } so_server_options;
 
 /* Serves until *stop is not 0 (a second is let pass for signals that do not interrupt). SO_ERR_ARG for options that do
