@@ -23,6 +23,7 @@ BOTH(css, "page.css")
 BOTH(page, "page.js")
 BOTH(client, "client.js")
 BOTH(audio, "audio.js")
+BOTH(history, "history.js")
 BOTH(view, "view.js")
 BOTH(strings, "strings.js")
 BOTH(worklet, "worklet.js")
@@ -53,6 +54,7 @@ static struct entry {
     PACKED(page, "/page.js", "page.js", SCRIPT),
     PACKED(client, "/client.js", "client.js", SCRIPT),
     PACKED(audio, "/audio.js", "audio.js", SCRIPT),
+    PACKED(history, "/history.js", "history.js", SCRIPT),
     PACKED(view, "/view.js", "view.js", SCRIPT),
     PACKED(strings, "/strings.js", "strings.js", SCRIPT),
     PACKED(worklet, "/worklet.js", "worklet.js", SCRIPT),

@@ -102,8 +102,9 @@ page() {
     }
     wants playwright==1.65.2 axe-playwright-python==0.1.8 || return 77
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    rm -f "$build"/page.db*
     PYTHONDONTWRITEBYTECODE=1 timeout -k 5 240 "$build/clients/bin/python" tests/net/page.py "http://127.0.0.1:$port/" \
-        "$build/stream-omni" serve --port "$port" --allow-host so.test >"$build/page.log" 2>&1 && return 0
+        "$build/stream-omni" serve --port "$port" --allow-host so.test --history "$build/page.db" >"$build/page.log" 2>&1 && return 0
     tail -40 "$build/page.log" >&2
     return 1
 }

@@ -14,8 +14,8 @@
 #include "base/file.h"
 #include "server/assets.h"
 
-static const char *const paths[] = {"/",        "/page.css",   "/page.js",    "/client.js",  "/audio.js",
-                                    "/view.js", "/strings.js", "/worklet.js", "/example.png"};
+static const char *const paths[] = {"/",           "/page.css", "/page.js",    "/client.js",  "/audio.js",
+                                    "/history.js", "/view.js",  "/strings.js", "/worklet.js", "/example.png"};
 enum { PATHS = sizeof paths / sizeof *paths };
 
 static void every_file_is_there_as_it_is(void **state)

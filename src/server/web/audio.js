@@ -63,7 +63,8 @@ export class Sound {
 
   async listen(device) {
     await this.wake();
-    const audio = {echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1};
+    /* No noise suppression: it is made for people's ears, and the model loses words by it that it hears without. */
+    const audio = {echoCancellation: true, noiseSuppression: false, autoGainControl: true, channelCount: 1};
     if (device) audio.deviceId = {exact: device};
     const stream = await navigator.mediaDevices.getUserMedia({audio});
     this.hush();
@@ -112,12 +113,16 @@ export function join(pieces) {
   return all;
 }
 
-/* 16-bit mono WAV. */
-export function wav(pcm, rate = RATE) {
+/* 16-bit mono WAV: as a file, and as the 16-bit words of one. */
+export const wav = pcm => new Blob([wavBytes(pcm)], {type: 'audio/wav'});
+export function wavBytes(pcm, rate = RATE) {
   const head = new DataView(new ArrayBuffer(44)), text = (at, s) => [...s].forEach((c, i) => head.setUint8(at + i, c.charCodeAt(0)));
   text(0, 'RIFF'); head.setUint32(4, 36 + pcm.byteLength, true); text(8, 'WAVEfmt ');
   head.setUint32(16, 16, true); head.setUint16(20, 1, true); head.setUint16(22, 1, true);
   head.setUint32(24, rate, true); head.setUint32(28, 2 * rate, true); head.setUint16(32, 2, true); head.setUint16(34, 16, true);
   text(36, 'data'); head.setUint32(40, pcm.byteLength, true);
-  return new Blob([head, pcm], {type: 'audio/wav'});
+  const all = new Int16Array(22 + pcm.length);
+  all.set(new Int16Array(head.buffer));
+  all.set(pcm, 22);
+  return all;
 }

@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 import {RATE, fromBase64, join, toBase64} from './audio.js';
+import {talkName} from './history.js';
 
 const KEPT_EVENTS = 500, KEPT_PIECES = 60 * 50 /* 60 s of microphone */, MOST_BUFFERED = 1 << 20;
 
@@ -16,6 +17,7 @@ export class Client {
   constructor(on) {
     this.on = on;
     this.turns = [];
+    this.talk = talkName(); /* the conversation's name, where it is kept */
     this.options = {mode: 'free', pause: 500, aloud: true, instructions: ''};
     this.key = '';
     this.state = 'closed';
@@ -47,6 +49,7 @@ export class Client {
     this.socket = null;
     this.hearing = false;
     this.endAnswer('incomplete');
+    for (const turn of this.turns) turn.final = true; /* nothing more comes of what was under way */
     this.tries++;
     this.link('lost');
     this.timer = setTimeout(() => this.connect(), Math.min(10000, 250 * 2 ** Math.min(6, this.tries)) * (0.75 + Math.random() / 2));
@@ -136,8 +139,11 @@ export class Client {
   edit(at, text) {
     const old = this.turns.slice(at), versions = old[0].versions || {list: [old], at: 0};
     versions.list[versions.at] = old;
+    old.talk = this.talk;
+    this.talk = talkName(); /* what was kept stays as it was: this is another conversation with the same beginning */
     const turn = {...this.blank(), id: newId(), role: 'user', text, pictures: old[0].pictures, final: true, edited: true, versions};
     versions.at = versions.list.push([turn]) - 1;
+    versions.list[versions.at].talk = this.talk;
     old[0].versions = versions;
     this.turns = [...this.turns.slice(0, at), turn];
     this.on.turns();
@@ -147,13 +153,18 @@ export class Client {
   otherVersion(at) {
     const versions = this.turns[at].versions;
     versions.list[versions.at] = this.turns.slice(at);
+    versions.list[versions.at].talk = this.talk;
     versions.at = (versions.at + 1) % versions.list.length;
+    this.talk = versions.list[versions.at].talk || this.talk;
     this.turns = [...this.turns.slice(0, at), ...versions.list[versions.at]];
     this.on.turns();
     this.restart();
   }
-  clear() {
-    this.turns = [];
+  clear() { this.load(talkName(), []); }
+  /* Goes on with a conversation: turns that were kept under the name `talk`. */
+  load(talk, turns) {
+    this.talk = talk;
+    this.turns = turns.map(turn => ({...this.blank(), ...turn}));
     this.on.turns();
     this.restart();
   }
@@ -161,7 +172,7 @@ export class Client {
   /* ---- what the server tells */
 
   blank() {
-    return {text: '', stable: null, final: false, pictures: [], audio: [], marks: [], units: [], ms: 0, status: 'in_progress', heard: null, facts: {}};
+    return {made: Date.now(), text: '', stable: null, final: false, pictures: [], audio: [], marks: [], units: [], ms: 0, status: 'in_progress', heard: null, facts: {}};
   }
   add(fields) {
     const turn = {...this.blank(), ...fields};

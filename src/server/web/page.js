@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 import {Sound, join, mayListen, wav} from './audio.js';
 import {Client, KEPT} from './client.js';
+import {BrowserHistory, Keeper, ServerHistory, turnOf} from './history.js';
 import {TurnView, make} from './view.js';
 import {getLanguage, setLanguage, t, translate} from './strings.js';
 
@@ -18,7 +19,7 @@ const client = new Client({
     e.dataset.state = state;
     e.textContent = t(state);
     stats.state = state;
-    if (state === 'open') stats.links++;
+    if (state === 'open') { stats.links++; keeper.note(); }
     if (state === 'lost') sound.flush();
     now();
   },
@@ -39,6 +40,7 @@ const client = new Client({
       if (turn.role === 'assistant') stats.answers++;
     }
     if (turn.final && turn.role === 'assistant') sound.finish(turn.id);
+    keeper.note();
     now();
   },
   turns() {
@@ -48,6 +50,7 @@ const client = new Client({
       views.get(turn.id).update();
     }
     place();
+    keeper.note();
   },
   notice: text => notice(make('p', {textContent: t('failed', text)})),
   event: record,
@@ -101,6 +104,54 @@ function download(blob, name) {
   const a = make('a', {href: URL.createObjectURL(blob), download: name});
   a.click();
   setTimeout(() => URL.revokeObjectURL(a.href), 10000);
+}
+
+/* ---- what is kept */
+
+const places = {server: new ServerHistory(() => client.key), browser: new BrowserHistory(), off: null};
+const keeper = new Keeper(client, text => notice(make('p', {textContent: t('notkept', text)})));
+/* Where: what was chosen; if nothing was, the server that offers it. A server that does not cannot. */
+const keepAt = chosen => chosen === 'server' && !about?.history ? 'off' : chosen || (about?.history ? 'server' : 'off');
+
+async function past() {
+  const where = $('o-keep').value;
+  $('pastwhere').textContent = t('past' + where);
+  $('pastsearch').hidden = $('pastclear').hidden = !keeper.place;
+  $('pastclear').textContent = t('clear');
+  if (!$('past').open) $('past').showModal();
+  try {
+    const list = keeper.place ? await keeper.place.list($('pastsearch').value.trim()) : [];
+    $('pastlist').replaceChildren(...list.map(pastEntry));
+    if (!list.length && keeper.place) $('pastlist').append(make('li', {textContent: t('pastnone')}));
+  } catch (e) {
+    $('pastlist').replaceChildren(make('li', {textContent: t('failed', e.message)}));
+  }
+}
+function pastEntry({id, title, text, changed_ms}) {
+  const when = new Date(changed_ms).toLocaleString(getLanguage(), {dateStyle: 'medium', timeStyle: 'short'});
+  const button = (name, act) => make('button', {type: 'button', className: 'plain', textContent: t(name), onclick: act});
+  const remove = button('remove1', async () => {
+    if (remove.textContent !== t('sure')) { remove.textContent = t('sure'); return; }
+    await keeper.place.remove(id);
+    if (client.talk === id) client.clear();
+    past();
+  });
+  return make('li', {}, make('button', {type: 'button', className: 'entry', onclick: () => resume(id)},
+    make('span', {dir: 'auto', textContent: text || title || t('untitled')}), make('span', {className: 'small', textContent: when})),
+    make('span', {className: 'row'}, button('save', () => savePast(id, 'wav')), button('json', () => savePast(id, 'json')), remove));
+}
+async function resume(id) {
+  cut();
+  const turns = (await keeper.place.get(id)).items.map(turnOf);
+  for (const turn of turns) turn.kept = {[id]: {said: turn.text + '|' + turn.heard, shown: [turn.audio.length, turn.pictures.length, turn.units.length].join()}};
+  client.load(id, turns);
+  $('past').close();
+  toBottom();
+}
+async function savePast(id, kind) {
+  const talk = await keeper.place.get(id);
+  if (kind === 'json') download(new Blob([JSON.stringify(talk)], {type: 'application/json'}), 'conversation.json');
+  else download(wav(join(talk.items.map(turnOf).flatMap(x => x.audio.length ? [...x.audio, new Int16Array(12000)] : []))), 'conversation.wav');
 }
 
 /* ---- sound */
@@ -312,7 +363,7 @@ function drawer(open) {
 
 /* ---- settings */
 
-const SETTINGS = {mode: 'free', half: false, pause: 500, aloud: true, instructions: '', language: '', theme: ''};
+const SETTINGS = {keep: '', mode: 'free', half: false, pause: 500, aloud: true, instructions: '', language: '', theme: ''};
 function stored() {
   try { return {...SETTINGS, ...JSON.parse(localStorage.getItem('stream-omni') || '{}')}; }
   catch { return {...SETTINGS}; }
@@ -323,6 +374,10 @@ function apply(s) {
   else delete document.documentElement.dataset.theme;
   Object.assign(client.options, {mode: s.mode, half: s.half, pause: s.pause, aloud: s.aloud, instructions: s.instructions});
   for (const name of ['mode', 'pause', 'instructions', 'theme']) $('o-' + name).value = s[name];
+  $('o-keep').querySelector('[value=server]').disabled = !about?.history;
+  $('o-keep').value = keepAt(s.keep);
+  keeper.place = places[keepAt(s.keep)];
+  keeper.note();
   $('o-half').checked = s.half;
   $('o-aloud').checked = s.aloud;
   $('o-language').value = getLanguage();
@@ -333,7 +388,8 @@ function apply(s) {
   now();
 }
 function keep() {
-  const s = {mode: $('o-mode').value, half: $('o-half').checked, pause: Math.min(3000, Math.max(200, +$('o-pause').value || 500)), aloud: $('o-aloud').checked,
+  const chosen = $('o-keep').value, old = stored().keep;
+  const s = {keep: chosen === keepAt(old) ? old : chosen, mode: $('o-mode').value, half: $('o-half').checked, pause: Math.min(3000, Math.max(200, +$('o-pause').value || 500)), aloud: $('o-aloud').checked,
              instructions: $('o-instructions').value, language: $('o-language').value, theme: $('o-theme').value};
   try { localStorage.setItem('stream-omni', JSON.stringify(s)); } catch { /* a private window */ }
   const key = $('o-key').value, newKey = key !== client.key, newMode = s.mode !== client.options.mode;
@@ -386,6 +442,15 @@ $('form').onsubmit = e => {
 $('text').onkeydown = e => { if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); $('form').requestSubmit(); } };
 $('settings').onclick = () => { $('o-key').value = client.key; $('options').showModal(); };
 $('options').onclose = keep;
+$('history').onclick = () => { $('pastsearch').value = ''; past(); };
+$('pastsearch').oninput = past;
+$('pastclose').onclick = () => $('past').close();
+$('pastclear').onclick = async () => {
+  if ($('pastclear').textContent !== t('sure')) { $('pastclear').textContent = t('sure'); return; }
+  await keeper.place.clear();
+  client.clear();
+  past();
+};
 $('events').onclick = () => drawer($('drawer').hidden);
 $('closeevents').onclick = () => drawer(false);
 $('copyevents').onclick = () => navigator.clipboard?.writeText(log.map(x => `${x.at.toFixed(0)} ${x.direction} ${x.short}`).join('\n'));
@@ -416,4 +481,4 @@ try { client.key = sessionStorage.getItem('stream-omni-key') || ''; } catch { /*
 apply(stored());
 fetch('props').then(r => r.ok ? r.json() : null).then(x => { about = x; if (x) apply(stored()); }, () => {});
 client.connect();
-Object.assign(window.stats, {client, log});
+Object.assign(window.stats, {client, log, keeper});

@@ -18,7 +18,11 @@ export const STRINGS = {
     denied: 'The microphone was refused. Allow it in the address bar, then press Talk again.', absent: 'No microphone was found.', busy: 'The microphone is used by another program.',
     echo: 'It seems to hear itself. Headphones help, or “do not listen while it speaks” in Settings.', unplugged: 'The microphone was unplugged.',
     badpicture: 'This file is no picture that the browser can read.', failed: 'The server says: {0}', alt: 'Picture given to the model', about: '{0}, version {1}. Voice: {2}.',
-    seconds: '{0} s', units: 'units', words: 'words'
+    seconds: '{0} s', units: 'units', words: 'words',
+    history: 'History', search: 'Search what was said', resume: 'Go on', remove1: 'Delete', clear: 'Delete all', sure: 'Really delete?',
+    keep: 'Keep conversations', keepnot: 'Nowhere', keepbrowser: 'In this browser', keepserver: 'On this server',
+    pastoff: 'Conversations are not kept. Settings can have them kept.', pastbrowser: 'Kept in this browser only, with sound and pictures.',
+    pastserver: 'Kept on this server, with sound and pictures.', pastnone: 'Nothing here.', untitled: '(no words)', notkept: 'Not kept: {0}'
   },
   zh: {
     skip: '跳到输入框', newtalk: '新对话', events: '事件', settings: '设置', conversation: '对话', level: '麦克风音量',
@@ -38,7 +42,11 @@ export const STRINGS = {
     denied: '麦克风被拒绝。请在地址栏中允许,然后再次点按"开始说话"。', absent: '没有找到麦克风。', busy: '麦克风正被其他程序使用。',
     echo: '它似乎听到了自己的声音。请戴耳机,或在设置中选择"它说话时不聆听"。', unplugged: '麦克风已拔出。',
     badpicture: '浏览器无法读取这个图片文件。', failed: '服务器返回:{0}', alt: '给模型看的图片', about: '{0},版本 {1}。声音:{2}。',
-    seconds: '{0} 秒', units: '单元', words: '词'
+    seconds: '{0} 秒', units: '单元', words: '词',
+    history: '历史', search: '搜索说过的话', resume: '继续', remove1: '删除', clear: '全部删除', sure: '确定删除?',
+    keep: '保存对话', keepnot: '不保存', keepbrowser: '保存在此浏览器', keepserver: '保存在此服务器',
+    pastoff: '对话未保存。可在设置中开启保存。', pastbrowser: '仅保存在此浏览器中,包括声音和图片。',
+    pastserver: '保存在此服务器上,包括声音和图片。', pastnone: '这里没有内容。', untitled: '(没有文字)', notkept: '未能保存:{0}'
   }
 };
 

@@ -5,8 +5,9 @@ import {bytesOf} from './client.js';
 import {getLanguage, t} from './strings.js';
 
 export function make(tag, fields = {}, ...inside) {
-  const {dataset, ...rest} = fields, e = Object.assign(document.createElement(tag), rest);
+  const {dataset, ariaLabel, ...rest} = fields, e = Object.assign(document.createElement(tag), rest);
   Object.assign(e.dataset, dataset);
+  if (ariaLabel) e.setAttribute('aria-label', ariaLabel); /* not every browser reflects it */
   e.append(...inside);
   return e;
 }
