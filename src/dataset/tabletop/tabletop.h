@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "base/rng.h"
 
 enum {
@@ -19,12 +20,14 @@ enum {
     SO_TABLETOP_GRID = 3,                 /* cells of its side */
     SO_TABLETOP_OBJECTS = 4,              /* most objects of a scene */
     SO_TABLETOP_RESERVED_SCENE = 1000000, /* first scene seed of the reserved part */
+    SO_TABLETOP_OTHER_SCENE = 1 << 28,    /* first scene seed of pictures that show no tabletop; parted likewise */
     SO_TABLETOP_WORDS = 300,
     SO_TABLETOP_RESERVED_WORDS = 30, /* at the end of the list */
     SO_TABLETOP_REPEAT_MIN = 3,
     SO_TABLETOP_REPEAT_MAX = 6,
     SO_TABLETOP_QA_MAX = 192, /* more than any scene has questions */
-    SO_TABLETOP_TURNS_MAX = 16
+    SO_TABLETOP_TURNS_MAX = 16,
+    SO_TABLETOP_SOUND_RATE = 22050 /* Hz */
 };
 
 typedef enum so_tabletop_part { SO_TABLETOP_TRAIN, SO_TABLETOP_RESERVED } so_tabletop_part;
@@ -67,8 +70,22 @@ typedef enum so_tabletop_kind {
     SO_TALK_REPEAT,
     SO_TALK_INITIAL, /* this and the next for learning only: no part of what is measured */
     SO_TALK_FIRST,
+    SO_TALK_OUTSIDE,    /* from here on: where the world ends. A question about something else */
+    SO_TALK_FOREIGN,    /* another language */
+    SO_TALK_ABLE,       /* what the model can do */
+    SO_TALK_CHAT,       /* greetings, jokes, short stories */
+    SO_TALK_NO_PICTURE, /* a question about a picture where there is none */
+    SO_TALK_NOTHING,    /* no speech: silence, noise, music */
+    SO_QA_ABSENT,       /* a question that names what the picture has not, or twice; or in other words */
+    SO_QA_OTHER,        /* a picture that shows no tabletop */
     SO_TABLETOP_KINDS
 } so_tabletop_kind;
+
+/* Kinds of talk, as masks of so_tabletop_talk. */
+enum {
+    SO_TALK_WIDER =
+        1 << SO_TALK_OUTSIDE | 1 << SO_TALK_FOREIGN | 1 << SO_TALK_ABLE | 1 << SO_TALK_CHAT | 1 << SO_TALK_NO_PICTURE
+};
 
 /* One object. x, y: middle in pixels from the top left corner of the picture; its box of `diameter` pixels lies inside
  * its cell. */
@@ -94,6 +111,7 @@ typedef struct so_qa {
     so_tabletop_kind kind;
     int group; /* what a kind is balanced over: 0/1 for no/yes, 0/1/2 for none/one/more, 0/1 for an empty/full cell */
     char question[160], answer[160];
+    char language[8]; /* of a question in another language: espeak-ng's name of it; else empty */
 } so_qa;
 
 /* One picture and several turns about it, no question twice. */
@@ -102,6 +120,9 @@ typedef struct so_dialogue {
     int turns;
     so_qa turn[SO_TABLETOP_TURNS_MAX];
 } so_dialogue;
+
+/* What the ears write for a word that is none of theirs: an ellipsis. */
+#define SO_TABLETOP_UNKNOWN "\xe2\x80\xa6"
 
 extern const char *const so_tabletop_words[SO_TABLETOP_WORDS];
 
@@ -117,7 +138,10 @@ int so_shape_find(const char *name);
 int so_colour_find(const char *name);
 int so_tabletop_kind_find(const char *name);
 
+/* Seeds from SO_TABLETOP_OTHER_SCENE up give no object. */
 void so_scene_make(so_scene *scene, uint64_t seed);
+/* Whether the picture shows no tabletop: a texture, a pattern, something like a photograph, which its seed tells. */
+static inline bool so_scene_is_other(const so_scene *scene) { return scene->seed >= SO_TABLETOP_OTHER_SCENE; }
 /* Draws into rgb[112 * 112 * 3], rows from the top, edges smoothed over 4 x 4 points a pixel. */
 void so_scene_render(const so_scene *scene, uint8_t *rgb);
 
@@ -137,8 +161,28 @@ void so_tabletop_dialogue(so_tabletop_part part, uint64_t seed, uint64_t index, 
 void so_tabletop_talk(so_tabletop_part part, uint64_t seed, uint64_t index, uint32_t kinds, so_qa *out);
 /* A "repeat after me" exchange of `least` to `most` different words (1 to 6). */
 void so_tabletop_repeat(so_tabletop_part part, uint64_t seed, uint64_t index, int least, int most, so_qa *out);
+/* A question that names what the scene does not have, or that fits two objects, "There is no star."; or one of the
+ * world's own in other words. */
+void so_scene_ask_wider(const so_scene *scene, so_rng *rng, so_qa *out);
+/* A question about the scene as if it were a tabletop, answered by "This is not a picture I know.". */
+void so_scene_ask_other(so_tabletop_part part, so_rng *rng, so_qa *out);
+/* Seed of picture `index` that shows no tabletop. Training and the reserved part draw different families of pictures.
+ */
+uint64_t so_tabletop_other_seed(so_tabletop_part part, uint64_t seed, uint64_t index);
+/* Sound that is no speech: silence, noise, hums, bells, music; other families in the reserved part. *count samples at
+ * SO_TABLETOP_SOUND_RATE in [-1, 1], 0.5 to 4 s, freed with free(). */
+so_status so_tabletop_sound(so_tabletop_part part, uint64_t seed, uint64_t index, float **samples, int64_t *count,
+                            so_error *error);
+/* One exchange of the whole world, as a speaking corpus has them: nine in ten from the closed world, the others from
+ * where it ends. *scene: seed of its picture, ~0: none. */
+void so_tabletop_draw(so_tabletop_part part, uint64_t seed, uint64_t index, so_qa *out, uint64_t *scene);
+/* Whether an answer says that the question, the picture or the sound is outside of the world. Case and punctuation do
+ * not count. */
+bool so_tabletop_declines(const char *answer);
+
 /* Two lines of the world's text, a question and its answer, for a tokenizer or a language model; the scene is not told.
- * Writes at most `size` bytes with the terminator and returns the length; 384 bytes are always enough. */
+ * SO_TABLETOP_UNKNOWN stands for each name and word from outside. Writes at most `size` bytes with the terminator and
+ * returns the length; 384 bytes are always enough. */
 size_t so_tabletop_text(so_tabletop_part part, uint64_t seed, uint64_t index, char *text, size_t size);
 
 #endif

@@ -23,9 +23,10 @@ typedef struct facts {
 } facts;
 
 static const char *const kinds[SO_TABLETOP_KINDS] = {
-    "colour",    "shape",    "size",       "count all",  "count some", "place", "what is at", "relation",
-    "existence", "describe", "sum",        "difference", "counting",   "day",   "month",      "letter",
-    "opposite",  "thing",    "small talk", "repeat",     "initial",    "first"};
+    "colour",    "shape",    "size",       "count all",  "count some", "place",        "what is at", "relation",
+    "existence", "describe", "sum",        "difference", "counting",   "day",          "month",      "letter",
+    "opposite",  "thing",    "small talk", "repeat",     "initial",    "first",        "outside",    "foreign",
+    "able",      "chat",     "no picture", "nothing",    "absent",     "other picture"};
 static const char *const relations[RELATIONS] = {"above", "below", "left of", "right of"};
 static const char *const numbers[] = {"no", "one", "two", "three", "four"};
 
@@ -227,6 +228,7 @@ static void say(const so_scene *scene, const fact *f, so_qa *out)
 {
     out->kind = (so_tabletop_kind)f->kind;
     out->group = f->group;
+    out->language[0] = 0;
     switch (f->kind) {
     case SO_QA_COUNT_ALL:
         say_count("object", "objects", scene->count, out);

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "dataset/tabletop/tabletop.h"
+#include "dataset/tabletop/tabletop_other.h"
 
 enum { CELLS = SO_TABLETOP_GRID * SO_TABLETOP_GRID, JITTER = 20, NOISE = 4, POINTS = 4 };
 
@@ -60,6 +60,7 @@ void so_scene_make(so_scene *scene, uint64_t seed)
     memset(scene, 0, sizeof *scene);
     scene->seed = seed;
     for (int c = 0; c < 3; c++) scene->background[c] = (uint8_t)so_rng_range(&rng, 225, 255);
+    if (so_scene_is_other(scene)) return;
     int count = (int)so_rng_range(&rng, 1, SO_TABLETOP_OBJECTS), free_cells[CELLS];
     for (int i = 0; i < CELLS; i++) free_cells[i] = i;
     while (scene->count < count) {
@@ -130,6 +131,10 @@ static void draw_object(const so_scene_object *object, uint8_t *rgb)
 
 void so_scene_render(const so_scene *scene, uint8_t *rgb)
 {
+    if (so_scene_is_other(scene)) {
+        so_tabletop_other_picture(scene->seed, rgb);
+        return;
+    }
     so_rng rng;
     so_rng_init(&rng, scene->seed, GRAIN);
     uint64_t bits = 0;

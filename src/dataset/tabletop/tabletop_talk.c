@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dataset/tabletop/tabletop.h"
+#include "dataset/tabletop/tabletop_outside.h"
 
 enum { HIGHEST = 20, COUNT_LENGTH = 10, FIRST_TRAINED = SO_TABLETOP_WORDS - SO_TABLETOP_RESERVED_WORDS };
 
 static const uint64_t TALK = 0x74616c6b00000000u, REPEAT = 0x7265706561740000u, TEXT = 0x7465787400000000u,
-                      SCENES = 0x7363656e65730000u;
+                      SCENES = 0x7363656e65730000u, DRAW = 0x6472617700000000u;
 
 static const char *const numbers[HIGHEST + 1] = {"zero",     "one",      "two",      "three",   "four",    "five",
                                                  "six",      "seven",    "eight",    "nine",    "ten",     "eleven",
@@ -35,22 +35,43 @@ static const char *const things[][2] = {
     {"an elephant", "gray"}, {"a flamingo", "pink"}, {"a cucumber", "green"}, {"a raven", "black"},
     {"lavender", "purple"},  {"a swan", "white"},    {"a fire truck", "red"}, {"an eggplant", "purple"},
     {"a pig", "pink"}};
-static const char *const small[][2] = {{"Hello.", "Hello, how can I help you?"},
-                                       {"Good morning.", "Good morning, how can I help you?"},
-                                       {"Good evening.", "Good evening, how can I help you?"},
-                                       {"Who are you?", "I am a small model that can see, hear and speak."},
-                                       {"What can you do?", "I can see pictures, hear you and answer you."},
-                                       {"How are you?", "I am fine, thank you."},
-                                       {"Can you hear me?", "Yes, I can hear you."},
-                                       {"Thank you.", "You are welcome."},
-                                       {"Are you a person?", "No, I am a small model."},
-                                       {"Nice to meet you.", "Nice to meet you too."},
-                                       {"Good night.", "Good night, sleep well."},
-                                       {"Goodbye.", "Goodbye, see you soon."}};
+static const char *const small[][2] = {
+    {"Hello.", "Hello, how can I help you?"},
+    {"Good morning.", "Good morning, how can I help you?"},
+    {"Good evening.", "Good evening, how can I help you?"},
+    {"Who are you?", "I am a small model that can see, hear and speak."},
+    {"What can you do?", "I can describe shapes in a picture, add small numbers, count, name days and letters, and "
+                         "repeat words."},
+    {"How are you?", "I am fine, thank you."},
+    {"Can you hear me?", "Yes, I can hear you."},
+    {"Thank you.", "You are welcome."},
+    {"Are you a person?", "No, I am a small model."},
+    {"Nice to meet you.", "Nice to meet you too."},
+    {"Good night.", "Good night, sleep well."},
+    {"Goodbye.", "Goodbye, see you soon."}};
 
 #define COUNT_OF(list) ((int64_t)(sizeof(list) / sizeof *(list)))
 
+bool so_tabletop_has_opposite(const char *word)
+{
+    for (int64_t i = 0; i < COUNT_OF(opposites); i++)
+        if (strcmp(word, opposites[i][0]) == 0 || strcmp(word, opposites[i][1]) == 0) return true;
+    return false;
+}
+
+bool so_tabletop_has_colour(const char *word)
+{
+    for (int64_t i = 0; i < COUNT_OF(things); i++)
+        if (strstr(things[i][0], word)) return true;
+    return false;
+}
+
 static void capital(char *text) { text[0] = (char)toupper((unsigned char)text[0]); }
+
+uint64_t so_tabletop_other_seed(so_tabletop_part part, uint64_t seed, uint64_t index)
+{
+    return SO_TABLETOP_OTHER_SCENE + so_tabletop_scene_seed(part, seed ^ DRAW, index);
+}
 
 uint64_t so_tabletop_scene_seed(so_tabletop_part part, uint64_t seed, uint64_t index)
 {
@@ -145,6 +166,7 @@ static void say_repeat(so_tabletop_part part, so_rng *rng, int least, int most, 
     capital(out->answer);
     out->kind = SO_TALK_REPEAT;
     out->group = count;
+    out->language[0] = 0;
 }
 
 /* "Candle begins with C.": words with a capital, which lists have only where they open. Half of the time one of the
@@ -192,59 +214,116 @@ static int pick_kind(so_rng *rng, uint32_t kinds)
     return __builtin_ctz(kinds);
 }
 
+static void say_kind(so_tabletop_part part, so_tabletop_kind kind, bool spelled, so_rng *rng, so_qa *out)
+{
+    out->kind = kind;
+    out->group = 0;
+    out->language[0] = 0;
+    switch (kind) {
+    case SO_TALK_SUM:
+        say_sum(rng, false, out);
+        break;
+    case SO_TALK_DIFFERENCE:
+        say_sum(rng, true, out);
+        break;
+    case SO_TALK_COUNTING:
+        say_counting(rng, out);
+        break;
+    case SO_TALK_DAY:
+        say_next(rng, "day", days, COUNT_OF(days), out);
+        break;
+    case SO_TALK_MONTH:
+        say_next(rng, "month", months, COUNT_OF(months), out);
+        break;
+    case SO_TALK_LETTER:
+        say_letter(rng, out);
+        break;
+    case SO_TALK_OPPOSITE:
+        say_opposite(rng, out);
+        break;
+    case SO_TALK_THING:
+        say_thing(rng, out);
+        break;
+    case SO_TALK_SMALL:
+        say_small(rng, out);
+        break;
+    case SO_TALK_INITIAL:
+        say_initial(rng, out);
+        break;
+    case SO_TALK_FIRST:
+        say_first(rng, out);
+        break;
+    case SO_TALK_REPEAT:
+        say_repeat(part, rng, SO_TABLETOP_REPEAT_MIN, SO_TABLETOP_REPEAT_MAX, out);
+        break;
+    default:
+        so_tabletop_wider(part, kind, spelled, rng, out);
+    }
+}
+
 void so_tabletop_talk(so_tabletop_part part, uint64_t seed, uint64_t index, uint32_t kinds, so_qa *out)
 {
     const uint32_t every = (1u << SO_TALK_INITIAL) - (1u << SO_QA_PICTURE_KINDS);
     so_rng rng;
     so_rng_init(&rng, seed ^ TALK ^ (uint64_t)part << 60, index);
-    kinds &= every | 1u << SO_TALK_INITIAL | 1u << SO_TALK_FIRST;
-    out->kind = (so_tabletop_kind)pick_kind(&rng, kinds ? kinds : every);
-    out->group = 0;
-    switch (out->kind) {
-    case SO_TALK_SUM:
-        say_sum(&rng, false, out);
-        break;
-    case SO_TALK_DIFFERENCE:
-        say_sum(&rng, true, out);
-        break;
-    case SO_TALK_COUNTING:
-        say_counting(&rng, out);
-        break;
-    case SO_TALK_DAY:
-        say_next(&rng, "day", days, COUNT_OF(days), out);
-        break;
-    case SO_TALK_MONTH:
-        say_next(&rng, "month", months, COUNT_OF(months), out);
-        break;
-    case SO_TALK_LETTER:
-        say_letter(&rng, out);
-        break;
-    case SO_TALK_OPPOSITE:
-        say_opposite(&rng, out);
-        break;
-    case SO_TALK_THING:
-        say_thing(&rng, out);
-        break;
-    case SO_TALK_SMALL:
-        say_small(&rng, out);
-        break;
-    case SO_TALK_INITIAL:
-        say_initial(&rng, out);
-        break;
-    case SO_TALK_FIRST:
-        say_first(&rng, out);
-        break;
-    default:
-        say_repeat(part, &rng, SO_TABLETOP_REPEAT_MIN, SO_TABLETOP_REPEAT_MAX, out);
-    }
+    kinds &= (1u << SO_QA_ABSENT) - (1u << SO_QA_PICTURE_KINDS);
+    say_kind(part, (so_tabletop_kind)pick_kind(&rng, kinds ? kinds : every), true, &rng, out);
 }
+
+/* Of a hundred exchanges of a speaking corpus: about a picture, ones that name what it has not, and other pictures;
+ * then talk from where the world ends. The rest is talk of the world. */
+enum { OF_PICTURES = 36, OF_ABSENT = 3, OF_OTHER = 2, OF_OUTSIDE = 8, OF_WIDER = 5, OF_NOTHING = 2 };
+
+void so_tabletop_draw(so_tabletop_part part, uint64_t seed, uint64_t index, so_qa *out, uint64_t *scene_seed)
+{
+    so_rng rng;
+    so_scene scene;
+    so_rng_init(&rng, seed ^ DRAW ^ (uint64_t)part << 60, index);
+    int64_t lot = so_rng_below(&rng, 100);
+    *scene_seed = so_tabletop_scene_seed(part, seed, index);
+    so_scene_make(&scene, *scene_seed);
+    if (lot < OF_PICTURES) {
+        so_scene_ask(&scene, 0, &rng, out);
+        return;
+    }
+    if ((lot -= OF_PICTURES) < OF_ABSENT) {
+        so_scene_ask_wider(&scene, &rng, out);
+        return;
+    }
+    if ((lot -= OF_ABSENT) < OF_OTHER) {
+        *scene_seed = so_tabletop_other_seed(part, seed, index);
+        so_scene_ask_other(part, &rng, out);
+        return;
+    }
+    *scene_seed = ~(uint64_t)0;
+    lot -= OF_OTHER;
+    uint32_t kinds = lot < OF_OUTSIDE                           ? 1u << SO_TALK_OUTSIDE
+                     : lot < OF_OUTSIDE + OF_WIDER              ? SO_TALK_WIDER & ~(1u << SO_TALK_OUTSIDE)
+                     : lot < OF_OUTSIDE + OF_WIDER + OF_NOTHING ? 1u << SO_TALK_NOTHING
+                                                                : 0;
+    so_tabletop_talk(part, seed, index, kinds, out);
+}
+
+/* A line of text in so many is from where the world ends. */
+enum { TEXT_WIDER = 8 };
 
 size_t so_tabletop_text(so_tabletop_part part, uint64_t seed, uint64_t index, char *text, size_t size)
 {
     so_rng rng;
     so_qa qa;
     so_rng_init(&rng, seed ^ TEXT ^ (uint64_t)part << 60, index);
-    if (so_rng_below(&rng, 2)) {
+    if (index % TEXT_WIDER == TEXT_WIDER - 1) {
+        say_kind(part, (so_tabletop_kind)pick_kind(&rng, SO_TALK_WIDER | 1u << SO_TALK_NOTHING), false, &rng, &qa);
+        if (so_rng_below(&rng, 4) == 0) {
+            so_scene scene;
+            so_scene_make(&scene, so_tabletop_scene_seed(part, seed, index));
+            so_scene_ask_wider(&scene, &rng, &qa);
+            if (qa.group == 5) /* names a thing from outside */
+                snprintf(qa.question, sizeof qa.question, "Is there a %s?", SO_TABLETOP_UNKNOWN);
+        } else if (so_rng_below(&rng, 10) == 0) {
+            so_scene_ask_other(part, &rng, &qa);
+        }
+    } else if (so_rng_below(&rng, 2)) {
         so_scene scene;
         so_scene_make(&scene, so_tabletop_scene_seed(part, seed, index));
         so_scene_ask(&scene, 0, &rng, &qa);

@@ -128,6 +128,40 @@ so_status so_tt_encode(const so_tt *tt, const char *text, so_ids *ids, so_error 
     return so_tokenizer_encode(tt->tokenizer, text, strlen(text), SO_ENCODE_SPECIAL, ids, error);
 }
 
+/* Whether a word is one token, with the blank before it where there is one. */
+static bool is_token(const so_tt *tt, bool blank, const char *word, size_t n, so_ids *scratch)
+{
+    char text[64];
+    so_error error;
+    if (n + 2 > sizeof text) return false;
+    snprintf(text, sizeof text, "%s%.*s", blank ? " " : "", (int)n, word);
+    scratch->n = 0;
+    return so_tt_encode(tt, text, scratch, &error) == SO_OK && scratch->n == 1;
+}
+
+so_status so_tt_heard(const so_tt *tt, const char *text, so_ids *ids, so_error *error)
+{
+    so_ids scratch = {0};
+    so_string heard = {0};
+    so_status status = SO_OK;
+    while (*text && status == SO_OK) {
+        size_t blanks = strspn(text, " "), word = strcspn(text + blanks, " .,:;?!"),
+               rest = strcspn(text + blanks + word, " ");
+        bool known = word == 0 || is_token(tt, blanks > 0, text + blanks, word, &scratch);
+        status = so_string_add(&heard, text, blanks, error);
+        if (status == SO_OK)
+            status = known ? so_string_add(&heard, text + blanks, word, error)
+                           : so_string_put(&heard, SO_TABLETOP_UNKNOWN, error);
+        if (status == SO_OK) status = so_string_add(&heard, text + blanks + word, rest, error);
+        text += blanks + word + rest;
+    }
+    if (status == SO_OK && heard.size)
+        status = so_tokenizer_encode(tt->tokenizer, heard.data, heard.size, SO_ENCODE_SPECIAL, ids, error);
+    so_string_clear(&heard);
+    so_ids_clear(&scratch);
+    return status;
+}
+
 so_status so_tt_overlay(const so_tt *tt, so_store *store, const char *part, so_error *error)
 {
     char name[128], path[1024];

@@ -32,8 +32,8 @@ extern const char so_tabletop_system[];
 extern const char *const so_tt_fusions[3];
 
 enum {
-    SO_TT_TEXT_SIZE = 1248, /* vocabulary of the BPE */
-    SO_TT_WORDS = 880,      /* of it: words that are one token though pairs do not make them */
+    SO_TT_TEXT_SIZE = 1600, /* vocabulary of the BPE */
+    SO_TT_WORDS = 1232,     /* of it: words that are one token though pairs do not make them */
     SO_TT_UNITS = 512,
     SO_TT_LAYERS = 6,     /* of the language model */
     SO_TT_PHONES = 64,    /* most phoneme classes, 0 is CTC's blank */
@@ -125,6 +125,9 @@ const char *so_tt_path(const so_tt *tt, const char *name, char *path);
 so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so_error *error);
 /* Appends the ids of a text. */
 so_status so_tt_encode(const so_tt *tt, const char *text, so_ids *ids, so_error *error);
+/* Appends the ids that the ears are to write for a text: words that are no token of the vocabulary, and no word of
+ * English as this world has it, are SO_TABLETOP_UNKNOWN each. */
+so_status so_tt_heard(const so_tt *tt, const char *text, so_ids *ids, so_error *error);
 void so_tt_say(const so_tt *tt, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Normalised picture [3, 112, 112] of a scene. */
 void so_tt_picture(uint64_t scene, float *pixels);
