@@ -5,9 +5,6 @@
 
 #include "apps/turn.h"
 
-/* The seconds of the longest recording that is transcribed. */
-enum { SO_LISTEN_S = 4 * 3600 };
-
 /* What is said in a recording: it is cut where nobody speaks, every piece is heard as a turn of its own, and the pieces
  * are joined in `answer`: text, words with the times of the recording, usage. Where `front` is false pieces go to the
  * model as they are, else as the front end makes them; the session's own must be off in any case. With `print` every

@@ -8,6 +8,7 @@
 #include "apps/turn.h"
 #include "apps/verbs.h"
 #include "base/plain.h"
+#include "media/pieces.h"
 
 typedef struct job {
     so_session *session;
@@ -113,7 +114,7 @@ static int run(int argc, char **argv)
     if (n < 1) return so_cli_usage(&so_verb_transcribe, "expected recordings, found nothing");
     so_error error = {0};
     so_model *model = NULL;
-    so_operand_seconds = SO_LISTEN_S;
+    so_operand_seconds = SO_PIECES_MOST_S;
     j.name = n > 1;
     so_status s = so_setting_open(&setting, &model, &error);
     if (s == SO_OK) {

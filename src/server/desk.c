@@ -575,6 +575,14 @@ void so_desk_share(so_desk *w, uint64_t id)
     pthread_mutex_unlock(&w->lock);
 }
 
+void so_desk_plain(so_desk *w, uint64_t id)
+{
+    pthread_mutex_lock(&w->lock);
+    so_seat *s = find(w, id);
+    if (s) s->plain = true;
+    pthread_mutex_unlock(&w->lock);
+}
+
 void so_desk_leave(so_desk *w, uint64_t id)
 {
     pthread_mutex_lock(&w->lock);

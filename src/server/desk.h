@@ -122,6 +122,9 @@ void so_order_free(so_order *order);
  * to the session of an earlier one that holds most of it already, and when it leaves its own is kept for later ones, as
  * long as nobody else wants the room. To be called before its first order. */
 void so_desk_share(so_desk *desk, uint64_t seat);
+/* Sound that the seat's session is given went through the front end of hearing already, or shall not. To be called
+ * before its first order. */
+void so_desk_plain(so_desk *desk, uint64_t seat);
 /* Takes the order, or several that hang together by `next`, also when the seat is gone. */
 void so_desk_order(so_desk *desk, uint64_t seat, so_order *order);
 /* Ends the answer of `turn` and everything ordered before it at once; it is told as DONE, stopped. */

@@ -31,6 +31,7 @@ static so_status need_session(so_desk *w, so_seat *seat, so_error *error)
     if (seat->session) return SO_OK;
     so_session_options options = *so_desk_session(w);
     if (seat->system) options.system = seat->system;
+    if (seat->plain) options.front = -1;
     so_status status;
     do status = so_crew_session(so_desk_crew(w), &seat->session, &options, error);
     while (status == SO_ERR_LIMIT && so_desk_drop_kept(w));

@@ -17,7 +17,7 @@ typedef struct so_seat {
     /* guarded by the desk's lock */
     uint64_t id, number; /* number: the order in which seats came to wait */
     so_order *first, *last;
-    bool gone, paused, stop, shares;
+    bool gone, paused, stop, shares, plain;
     double waits_since; /* of its first order without a session; 0: it does not wait */
     so_seat_shown shown;
     /* the engine thread's */

@@ -1,11 +1,15 @@
-/* POST /v1/audio/transcriptions: a recording written down, whole or while it is read.
+/* POST /v1/audio/transcriptions: a recording of up to four hours written down, piece by piece (media/pieces.h), told
+ * whole or while it is read. Other threads read the file, never further than the piece that is heard next.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "media/audio.h"
+#include "media/front.h"
+#include "media/pieces.h"
+#include "media/sound.h"
 #include "net/multipart.h"
 #include "server/inside.h"
 #include "server/words.h"
@@ -23,12 +27,19 @@ typedef struct transcription {
     bool has_file, in_file;
     char format[32];
     bool stream, want_words, want_segments;
-    so_audio audio;
+    /* of the recording */
+    bool front; /* the front end of hearing makes its pieces */
+    so_sound *sound;
+    so_pieces *pieces;
+    const float *pcm; /* the piece that was read last */
+    int64_t n;
     /* of the answer */
-    double seconds;
+    uint32_t turn; /* of the piece that is heard */
     so_words words;
-    char *text;
-    size_t told; /* bytes that went out as deltas */
+    so_bytes text;  /* of the pieces before */
+    so_told *heard; /* the last that was told of this piece; owned */
+    size_t told;    /* bytes of it that went out as deltas */
+    int positions;  /* of sound */
     bool ended;
 } transcription;
 
@@ -38,9 +49,11 @@ static void free_transcription(void *own)
     free(t->type);
     so_bytes_clear(&t->body);
     so_bytes_clear(&t->file);
-    so_audio_clear(&t->audio);
+    so_pieces_close(&t->pieces);
+    so_sound_close(&t->sound);
     so_words_clear(&t->words);
-    free(t->text);
+    so_bytes_clear(&t->text);
+    so_told_free(t->heard);
     free(t);
 }
 
@@ -110,6 +123,19 @@ static bool on_end(void *context)
     return so_fault_set(&t->fault, t->name, "the field '%.60s' is not supported", t->name);
 }
 
+static so_status read_sound(void *context, float *out, int64_t n, int64_t *got, so_error *error)
+{
+    return so_sound_read(context, out, n, got, error);
+}
+
+static void read_piece(void *own)
+{
+    transcription *t = own;
+    so_error error = {0};
+    if (so_pieces_next(t->pieces, &t->pcm, &t->n, &error) != SO_OK)
+        so_fault_set(&t->fault, "file", "the sound cannot be read: %s", error.text);
+}
+
 static void read_form(void *own)
 {
     transcription *t = own;
@@ -127,15 +153,18 @@ static void read_form(void *own)
         so_fault_set(&t->fault, "file", "a form without a file");
         return;
     }
-    if (so_audio_decode(&t->audio, so_bytes_front(&t->file), so_bytes_left(&t->file), 0, &error) != SO_OK)
+    const so_sound_options options = {.max_seconds = SO_PIECES_MOST_S, .strict = true};
+    if (so_sound_open(&t->sound, so_bytes_front(&t->file), so_bytes_left(&t->file), &options, &error) != SO_OK ||
+        so_pieces_open(&t->pieces, so_sound_rate(t->sound), !t->front, read_sound, t->sound, &error) != SO_OK)
         so_fault_set(&t->fault, "file", "the sound cannot be read: %s", error.text);
-    so_bytes_clear(&t->file);
+    else
+        read_piece(t);
 }
 
 /* ---- what goes out */
 static json_t *duration(const transcription *t)
 {
-    return json_pack("{s:s,s:f}", "type", "duration", "seconds", t->seconds);
+    return json_pack("{s:s,s:f}", "type", "duration", "seconds", so_pieces_seconds(t->pieces));
 }
 
 static json_t *segments(const transcription *t)
@@ -157,11 +186,25 @@ static json_t *segments(const transcription *t)
     return list;
 }
 
-static void answer_verbose(so_ask *ask)
+/* The whole text, which ends with a 0. */
+static const char *text_of(transcription *t)
+{
+    return so_bytes_put(&t->text, "", 1) ? (const char *)so_bytes_front(&t->text) : "";
+}
+
+/* A guess by the letters: three bytes that begin with E4 to E9 are Chinese characters. */
+static const char *language_of(const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        if (*p >= 0xe4 && *p <= 0xe9) return "chinese";
+    return "english";
+}
+
+static void answer_verbose(so_ask *ask, const char *text)
 {
     const transcription *t = ask->own;
-    json_t *j = json_pack("{s:s,s:s,s:f,s:s,s:o}", "task", "transcribe", "language", "english", "duration", t->seconds,
-                          "text", t->text ? t->text : "", "usage", duration(t));
+    json_t *j = json_pack("{s:s,s:s,s:f,s:s,s:o}", "task", "transcribe", "language", language_of(text), "duration",
+                          so_pieces_seconds(t->pieces), "text", text, "usage", duration(t));
     if (t->want_segments || !t->want_words) json_object_set_new(j, "segments", segments(t));
     if (t->want_words) json_object_set_new(j, "words", so_words_json(&t->words));
     so_ask_json(ask, 200, j);
@@ -169,11 +212,11 @@ static void answer_verbose(so_ask *ask)
 
 static void answer_whole(so_ask *ask)
 {
-    const transcription *t = ask->own;
-    const char *text = t->text ? t->text : "";
+    transcription *t = ask->own;
+    const char *text = text_of(t);
     char *made = NULL;
     if (strcmp(t->format, "verbose_json") == 0)
-        answer_verbose(ask);
+        answer_verbose(ask, text);
     else if (strcmp(t->format, "srt") == 0)
         so_ask_text(ask, 200, "text/plain; charset=utf-8", (made = so_words_srt(&t->words)) ? made : "");
     else if (strcmp(t->format, "vtt") == 0)
@@ -185,78 +228,136 @@ static void answer_whole(so_ask *ask)
     free(made);
 }
 
-/* Bytes of `text` up to `n`, as a delta. */
+/* A piece of the transcript for those who read along. */
 static void delta(so_ask *ask, const char *text, size_t n)
 {
-    transcription *t = ask->own;
-    if (n <= t->told) return;
-    json_t *piece = json_stringn(text + t->told, n - t->told);
+    json_t *piece = n ? json_stringn(text, n) : NULL;
     if (!piece) return;
-    t->told = n;
+    so_ask_begin(ask, NULL);
     so_ask_event(ask, "transcript.text.delta", json_pack("{s:s,s:o}", "type", "transcript.text.delta", "delta", piece));
 }
 
-static void end_stream(so_ask *ask, const so_usage *u)
+static void end_stream(so_ask *ask)
 {
     transcription *t = ask->own;
-    const char *text = t->text ? t->text : "";
-    so_ask_begin(ask, NULL);
-    delta(ask, text, strlen(text));
     int out = (int)t->words.n;
+    so_ask_begin(ask, NULL);
     so_ask_event(ask, "transcript.text.done",
-                 json_pack("{s:s,s:s,s:{s:s,s:i,s:{s:i,s:i},s:i,s:i}}", "type", "transcript.text.done", "text", text,
-                           "usage", "type", "tokens", "input_tokens", u->audio_in, "input_token_details", "text_tokens",
-                           0, "audio_tokens", u->audio_in, "output_tokens", out, "total_tokens", u->audio_in + out));
+                 json_pack("{s:s,s:s,s:{s:s,s:i,s:{s:i,s:i},s:i,s:i}}", "type", "transcript.text.done", "text",
+                           text_of(t), "usage", "type", "tokens", "input_tokens", t->positions, "input_token_details",
+                           "text_tokens", 0, "audio_tokens", t->positions, "output_tokens", out, "total_tokens",
+                           t->positions + out));
     so_ask_end(ask);
 }
 
 /* ---- what is told */
-/* A transcript is revised while it grows, and deltas can only be added to: they are told once it is final. */
+/* Bytes of this piece's transcript up to `n`: they will not be revised any more. */
+static void tell_stable(so_ask *ask, const char *text, size_t n)
+{
+    transcription *t = ask->own;
+    if (!t->stream || n <= t->told) return;
+    if (t->told == 0 && so_bytes_left(&t->text)) delta(ask, " ", 1);
+    delta(ask, text + t->told, n - t->told);
+    t->told = n;
+}
+
+static void hear(so_ask *ask, so_told *told)
+{
+    transcription *t = ask->own;
+    size_t size = strlen(told->text);
+    tell_stable(ask, told->text, told->final || told->stable > size ? size : told->stable);
+    so_told_free(t->heard);
+    t->heard = malloc(sizeof *t->heard);
+    if (!t->heard) return;
+    *t->heard = (so_told){.text = told->text, .words = told->words, .n_words = told->n_words};
+    told->text = NULL;
+    told->words = NULL;
+}
+
+static void hear_piece(so_ask *ask);
+
+/* The piece is written down: its words get the times of the recording. */
+static bool join(so_ask *ask)
+{
+    transcription *t = ask->own;
+    const so_told *h = t->heard;
+    size_t first = t->words.n, size = h ? strlen(h->text) : 0;
+    if (size == 0) return true;
+    tell_stable(ask, h->text, size);
+    if (so_bytes_left(&t->text) && !so_bytes_put(&t->text, " ", 1)) return false;
+    if (!so_bytes_put(&t->text, h->text, size)) return false;
+    if (h->n_words && !so_words_add(&t->words, h->text, h->words, h->n_words)) return false;
+    for (size_t i = first; i < t->words.n; i++) {
+        t->words.word[i].begin = so_pieces_time(t->pieces, t->words.word[i].begin);
+        t->words.word[i].end = so_pieces_time(t->pieces, t->words.word[i].end);
+    }
+    return true;
+}
+
 static void on_told(so_ask *ask, so_told *told)
 {
     transcription *t = ask->own;
-    if (t->ended) return;
+    if (t->ended || told->turn != t->turn) return;
     if (told->kind == SO_TOLD_HEARD) {
-        so_words_set(&t->words, told->text, told->words, told->n_words);
-        free(t->text);
-        t->text = strdup(told->text);
+        hear(ask, told);
     } else if (told->kind == SO_TOLD_FAILED) {
         t->ended = true;
         so_ask_failed(ask, told);
     } else if (told->kind == SO_TOLD_DONE) {
+        t->positions += told->usage.audio_in;
+        if (join(ask))
+            so_ask_work(ask, read_piece, hear_piece);
+        else
+            so_ask_error(ask, 503, NULL, NULL, "no memory for the transcript");
+    }
+}
+
+/* Has the piece that was read heard, or ends when there is none. */
+static void hear_piece(so_ask *ask)
+{
+    transcription *t = ask->own;
+    if (t->fault.status || t->n == 0) {
         t->ended = true;
-        if (t->stream)
-            end_stream(ask, &told->usage);
+        if (t->fault.status)
+            so_ask_fault(ask, &t->fault);
+        else if (t->stream)
+            end_stream(ask);
         else
             answer_whole(ask);
+        return;
     }
+    so_order *clear = so_order_new(SO_ORDER_CLEAR, NULL), *audio = so_order_new(SO_ORDER_AUDIO, NULL),
+             *listen = so_order_new(SO_ORDER_LISTEN, NULL);
+    if (audio) audio->pcm = malloc((size_t)t->n * sizeof *audio->pcm);
+    if (!clear || !audio || !listen || !audio->pcm) {
+        so_order_free(clear);
+        so_order_free(audio);
+        so_order_free(listen);
+        so_ask_error(ask, 503, NULL, NULL, "no memory for the request");
+        return;
+    }
+    memcpy(audio->pcm, t->pcm, (size_t)t->n * sizeof *audio->pcm);
+    audio->samples = (size_t)t->n;
+    audio->rate = SO_FRONT_RATE;
+    so_told_free(t->heard);
+    t->heard = NULL;
+    t->told = 0;
+    audio->turn = listen->turn = ++t->turn;
+    clear->next = audio;
+    audio->next = listen;
+    so_ask_order(ask, clear);
 }
 
 static void on_read(so_ask *ask)
 {
     transcription *t = ask->own;
-    so_model_info info;
-    so_server_model(ask->server, &info);
-    if (t->fault.status == 0 && !info.takes_audio) so_fault_set(&t->fault, "file", "this model takes no audio");
-    if (t->fault.status) {
-        so_ask_fault(ask, &t->fault);
+    if (t->fault.status || t->n == 0) {
+        hear_piece(ask);
         return;
     }
-    so_order *audio = so_order_new(SO_ORDER_AUDIO, NULL), *listen = so_order_new(SO_ORDER_LISTEN, NULL);
-    if (!audio || !listen || !so_ask_sit(ask)) {
-        so_order_free(audio);
-        so_order_free(listen);
-        so_ask_error(ask, 503, NULL, NULL, "no memory for the request"); /* unless it was answered */
-        return;
-    }
-    t->seconds = (double)t->audio.n / t->audio.rate;
-    audio->pcm = t->audio.samples;
-    audio->samples = (size_t)t->audio.n;
-    audio->rate = t->audio.rate;
-    t->audio.samples = NULL;
-    listen->turn = 1;
-    so_ask_order(ask, audio);
-    so_ask_order(ask, listen);
+    if (!so_ask_sit(ask)) return;
+    so_desk_plain(ask->server->desk, ask->seat);
+    hear_piece(ask);
 }
 
 void so_answer_transcription(so_ask *ask)
@@ -266,6 +367,11 @@ void so_answer_transcription(so_ask *ask)
         so_ask_error(ask, 503, NULL, NULL, "no memory for the request");
         return;
     }
+    so_model_info info;
+    so_server_model(ask->server, &info);
+    int front = ask->server->options->session.front;
+    t->front = front > 0 || (front == 0 && info.front);
+    if (!info.takes_audio) so_fault_set(&t->fault, "file", "this model takes no audio");
     strcpy(t->format, "json");
     t->type = ask->type;
     ask->type = NULL;

@@ -17,19 +17,20 @@ void so_words_clear(so_words *w)
     *w = (so_words){0};
 }
 
-bool so_words_set(so_words *w, const char *text, const so_heard_word *word, size_t n)
+bool so_words_add(so_words *w, const char *text, const so_heard_word *word, size_t n)
 {
     size_t size = strlen(text);
-    so_words_clear(w);
-    w->word = calloc(n + 1, sizeof *w->word);
-    if (!w->word) return false;
-    for (; w->n < n; w->n++) {
-        const so_heard_word *from = &word[w->n];
+    so_word *all = realloc(w->word, (w->n + n + 1) * sizeof *all);
+    if (!all) return false;
+    w->word = all;
+    for (size_t i = 0; i < n; i++) {
+        const so_heard_word *from = &word[i];
         size_t begin = from->text_begin < size ? from->text_begin : size;
         size_t end = from->text_end < begin ? begin : from->text_end < size ? from->text_end : size;
         so_word *to = &w->word[w->n];
         *to = (so_word){strndup(text + begin, end - begin), from->begin_s, from->end_s};
         if (!to->text) return false;
+        w->n++;
     }
     return true;
 }

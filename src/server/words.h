@@ -19,8 +19,8 @@ typedef struct so_words {
     size_t n;
 } so_words;
 
-/* The words of a transcript, in place of what was there. False without memory. */
-bool so_words_set(so_words *words, const char *text, const so_heard_word *word, size_t n);
+/* The words of a transcript, behind those that are there. False without memory. */
+bool so_words_add(so_words *words, const char *text, const so_heard_word *word, size_t n);
 void so_words_clear(so_words *words);
 
 /* [{"word", "start", "end"}] */

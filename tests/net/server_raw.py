@@ -5,6 +5,7 @@ import base64
 import concurrent.futures
 import gzip
 import hashlib
+import io
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+import wave
 
 from serving import Server
 
@@ -191,6 +193,44 @@ def answers(s):
         assert b"chunked" not in head and body.startswith(b"data: {") and body.endswith(b"data: [DONE]\n\n"), body
 
 
+def transcribe(s, wav, **fields):
+    parts = "".join(f"--b\r\nContent-Disposition: form-data; name=\"{k}\"\r\n\r\n{v}\r\n" for k, v in fields.items())
+    body = parts.encode() + b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n" + wav + b"\r\n--b--\r\n"
+    return expect(s.ask("POST", "/v1/audio/transcriptions", body, {"Content-Type": "multipart/form-data; boundary=b"}), 200)[2].decode()
+
+
+def long_recordings(s):
+    """More than two minutes of sound: cut where nobody speaks, words with the times of the recording, told as they are settled."""
+    with wave.open(ROOT + "/examples/question.wav") as w:
+        rate, samples = w.getframerate(), w.readframes(w.getnframes())
+    gap, times = 10 * rate * 2, 12
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as w:
+        w.setnchannels(1), w.setsampwidth(2), w.setframerate(rate)
+        w.writeframes(b"".join(samples + bytes(gap) for _ in range(times)))
+    wav, each = sound.getvalue(), len(samples) / 2 / rate + 10
+    assert each * times > 130
+    text = " ".join(["What shape is the red object?"] * times)
+    assert transcribe(s, wav, response_format="text") == text + "\n"
+    told = json.loads(transcribe(s, wav, response_format="verbose_json", **{"timestamp_granularities[]": "word"}))
+    assert told["text"] == text and abs(told["duration"] - each * times) < 0.1 and told["language"] == "english", told
+    assert len(told["words"]) == 6 * times
+    for k in range(times):
+        word = told["words"][6 * k]
+        assert word["word"] == "What" and abs(word["start"] - k * each) < 0.4, (k, word)
+    events = [json.loads(x.split("data: ", 1)[1]) for x in transcribe(s, wav, stream="true").split("\n\n") if "data: " in x]
+    deltas = [e["delta"] for e in events if e["type"] == "transcript.text.delta"]
+    assert "".join(deltas) == text == events[-1]["text"] and len(deltas) >= times, deltas
+    assert events[-1]["type"] == "transcript.text.done" and events[-1]["usage"]["input_tokens"] > 0
+    # silence is no words, and costs no conversation
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as w:
+        w.setnchannels(1), w.setsampwidth(2), w.setframerate(8000)
+        w.writeframes(bytes(16000))
+    assert json.loads(transcribe(s, sound.getvalue()))["text"] == ""
+    assert transcribe(s, sound.getvalue(), response_format="srt") == ""
+
+
 def read_all(connection):
     data = b""
     while True:
@@ -271,6 +311,7 @@ with tempfile.TemporaryDirectory() as place:
     server = Server(PROGRAM, "--sessions", "3", "--log", log)
     what_is_refused(server)
     answers(server)
+    long_recordings(server)
     the_page(server)
     clients_that_leave(server)
     many_at_once(server)

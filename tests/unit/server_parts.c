@@ -261,8 +261,8 @@ static void words_and_captions(void **state)
     static const char text[] = "one two three four five";
     static const so_heard_word heard[] = {
         {0, 3, 0, 0.2}, {4, 7, 0.3, 0.4}, {8, 13, 0.4, 1}, {14, 18, 1, 1.2}, {19, 23, 3, 3.5}};
-    assert_true(so_words_set(&w, "other", &(so_heard_word){0, 5, 0, 1}, 1));
-    assert_true(so_words_set(&w, text, heard, 5));
+    assert_true(so_words_add(&w, text, heard, 2));
+    assert_true(so_words_add(&w, text, heard + 2, 3));
     assert_int_equal(w.n, 5);
     assert_string_equal(w.word[2].text, "three");
     char *srt = so_words_srt(&w), *vtt = so_words_vtt(&w);
@@ -272,7 +272,8 @@ static void words_and_captions(void **state)
                              "00:00:03.000 --> 00:00:03.500\nfive\n\n");
     free(srt);
     free(vtt);
-    assert_true(so_words_set(&w, "short", &(so_heard_word){3, 99, 0, 1}, 1)); /* never beyond the text */
+    so_words_clear(&w);
+    assert_true(so_words_add(&w, "short", &(so_heard_word){3, 99, 0, 1}, 1)); /* never beyond the text */
     assert_string_equal(w.word[0].text, "rt");
     so_words_clear(&w);
 }
