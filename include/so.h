@@ -224,6 +224,16 @@ size_t so_sentence(const char *utf8);
  * none, else the caller's, to be freed with so_free. */
 so_status so_unspeakable(const so_model *model, const char *utf8, char **out, so_error *error);
 
+/* Text as the model's tokens: *n ids at *ids, the caller's, to be freed with so_free. Special tokens are text like any
+ * other but for SO_TOKENS_SPECIAL; SO_TOKENS_BOS puts the one in front that the tokenizer puts there by itself, if any.
+ * From any thread. */
+enum { SO_TOKENS_SPECIAL = 1, SO_TOKENS_BOS = 2 };
+so_status so_text_tokens(const so_model *model, const char *utf8, unsigned flags, int32_t **ids, size_t *n,
+                         so_error *error);
+/* And back: always valid UTF-8, with U+FFFD where the bytes are not. SO_ERR_ARG names an id outside the vocabulary.
+ * *out is the caller's, to be freed with so_free. From any thread. */
+so_status so_tokens_text(const so_model *model, const int32_t *ids, size_t n, char **out, so_error *error);
+
 typedef enum so_event_kind {
     SO_EVENT_NONE,   /* nothing new: feed more, or reply */
     SO_EVENT_HEARD,  /* transcript of the user so far */

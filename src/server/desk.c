@@ -538,9 +538,18 @@ so_desk_state so_desk_about(so_desk *w, so_model_info *info, so_error *why, so_d
     if (stats) {
         count_states(w);
         *stats = w->stats;
+        stats->most = w->options.sessions;
     }
     pthread_mutex_unlock(&w->lock);
     return state;
+}
+
+const so_model *so_desk_model(so_desk *w)
+{
+    pthread_mutex_lock(&w->lock);
+    const so_model *model = w->state == SO_DESK_READY ? w->model : NULL;
+    pthread_mutex_unlock(&w->lock);
+    return model;
 }
 
 so_status so_desk_sit(so_desk *w, uint64_t *id, int *ahead, so_error *error)

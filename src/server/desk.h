@@ -102,6 +102,7 @@ typedef struct so_desk_options {
 } so_desk_options;
 
 typedef struct so_desk_stats {
+    int most;                                         /* sessions at a time */
     int sessions, waiting, answering, speaking, kept; /* kept: sessions of conversations that are over */
     uint64_t text_tokens, units, prompt_positions, cached_positions;
     double audio_s, busy_s;
@@ -111,6 +112,9 @@ so_status so_desk_open(so_desk **out, const so_desk_options *options, so_error *
 /* Ends all answers, closes sessions and model, joins the thread. */
 void so_desk_close(so_desk **desk);
 so_desk_state so_desk_about(so_desk *desk, so_model_info *info, so_error *why, so_desk_stats *stats);
+
+/* The model, once it is ready; lent until the desk is closed. What so.h allows to any thread may be done with it. */
+const so_model *so_desk_model(so_desk *desk);
 
 /* A new seat. *ahead: how many wait before it. SO_ERR_LIMIT when too many wait. */
 so_status so_desk_sit(so_desk *desk, uint64_t *seat, int *ahead, so_error *error);

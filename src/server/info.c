@@ -55,11 +55,27 @@ void so_answer_props(so_ask *ask)
 {
     so_model_info info;
     const char *name = so_server_model(ask->server, &info), *https = ask->server->https;
-    so_ask_json(ask, 200,
-                json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:s?}", "model", name, "version", SO_VERSION, "voice",
-                          info.voice ? info.voice : "", "hears", info.takes_audio, "sees", info.sees, "speaks",
-                          info.speaks, "history", ask->server->archive != NULL, "https_url", https[0] ? https : NULL));
+    json_t *props =
+        json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:s?}", "model", name, "version", SO_VERSION, "voice",
+                  info.voice ? info.voice : "", "hears", info.takes_audio, "sees", info.sees, "speaks", info.speaks,
+                  "history", ask->server->archive != NULL, "https_url", https[0] ? https : NULL);
+    const so_session_options *o = &ask->server->options->session;
+    so_desk_stats stats;
+    so_desk_about(ask->server->desk, NULL, NULL, &stats);
+    /* As llama.cpp tells them, too. */
+    json_t *usual = json_pack("{s:i,s:i,s:f,s:f,s:i,s:I}", "max_tokens", o->max_text ? o->max_text : 1024, "max_units",
+                              o->max_units ? o->max_units : 1024, "temperature", o->temperature, "top_p", o->top_p,
+                              "top_k", o->top_k, "seed", (json_int_t)o->seed);
+    json_object_set_new(props, "default_generation_settings", usual);
+    json_object_set_new(props, "total_slots", json_integer(stats.most));
+    json_object_set_new(props, "modalities", json_pack("{s:b,s:b}", "vision", info.sees, "audio", info.takes_audio));
+    json_object_set_new(props, "n_vocab", json_integer((json_int_t)info.text_rows));
+    json_object_set_new(props, "n_params", json_integer((json_int_t)info.parameters));
+    json_object_set_new(props, "build_info", json_string("stream-omni " SO_VERSION));
+    so_ask_json(ask, 200, props);
 }
+
+void so_answer_version(so_ask *ask) { so_ask_json(ask, 200, json_pack("{s:s}", "version", SO_VERSION)); }
 
 void so_answer_voices(so_ask *ask)
 {

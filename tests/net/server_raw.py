@@ -193,6 +193,24 @@ def answers(s):
         assert b"chunked" not in head and body.startswith(b"data: {") and body.endswith(b"data: [DONE]\n\n"), body
 
 
+def tokens(s):
+    """Text as tokens, and back."""
+    for text in ("What shape is the red object?", "早上好 \U0001f600", "", "<|eot_id|>"):
+        told = json.loads(expect(s.ask("POST", "/tokenize", {"content": text}), 200)[2])
+        assert told["count"] == len(told["tokens"]) and (text == "") == (told["count"] == 0), told
+        back = json.loads(expect(s.ask("POST", "/detokenize", {"tokens": told["tokens"]}), 200)[2])
+        assert back["content"] == text, (text, back)
+    special, plain = ([json.loads(s.ask("POST", "/tokenize", {"prompt": "<|eot_id|>", "parse_special": p})[2])["count"]] for p in (True, False))
+    assert special == [1] and plain > special
+    for path, body, param in (("/tokenize", {}, "content"), ("/tokenize", {"content": 5}, "content"), ("/tokenize", {"content": "a", "x": 1}, "x"),
+                              ("/detokenize", {}, "tokens"), ("/detokenize", {"tokens": [-1]}, "tokens"),
+                              ("/detokenize", {"tokens": [1 << 30]}, "tokens"), ("/detokenize", {"tokens": ["a"]}, "tokens")):
+        assert json.loads(expect(s.ask("POST", path, body), 400)[2])["error"]["param"] == param, (path, body)
+    props = json.loads(s.ask("GET", "/props")[2])
+    assert props["total_slots"] == 3 and props["modalities"] == {"vision": True, "audio": True}, props
+    assert props["version"] == json.loads(s.ask("GET", "/version")[2])["version"] and props["default_generation_settings"]["max_tokens"] > 0
+
+
 def transcribe(s, wav, **fields):
     parts = "".join(f"--b\r\nContent-Disposition: form-data; name=\"{k}\"\r\n\r\n{v}\r\n" for k, v in fields.items())
     body = parts.encode() + b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n" + wav + b"\r\n--b--\r\n"
@@ -311,6 +329,7 @@ with tempfile.TemporaryDirectory() as place:
     server = Server(PROGRAM, "--sessions", "3", "--log", log)
     what_is_refused(server)
     answers(server)
+    tokens(server)
     long_recordings(server)
     the_page(server)
     clients_that_leave(server)

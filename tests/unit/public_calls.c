@@ -39,6 +39,34 @@ static so_session *open_session(const so_session_options *options)
     return s;
 }
 
+static void tokens_of_nothing(void **state)
+{
+    (void)state;
+    int32_t *ids, unit = 0;
+    size_t n;
+    char *text;
+    REFUSED(so_text_tokens(NULL, "x", 0, &ids, &n, error), SO_ERR_ARG);
+    REFUSED(so_text_tokens(model, NULL, 0, &ids, &n, error), SO_ERR_ARG);
+    REFUSED(so_text_tokens(model, "x", 0, NULL, &n, error), SO_ERR_ARG);
+    REFUSED(so_tokens_text(NULL, &unit, 1, &text, error), SO_ERR_ARG);
+    REFUSED(so_tokens_text(model, NULL, 1, &text, error), SO_ERR_ARG);
+    REFUSED(so_tokens_text(model, &(int32_t){-1}, 1, &text, error), SO_ERR_ARG);
+    REFUSED(so_tokens_text(model, &unit, 1, NULL, error), SO_ERR_ARG);
+    so_error e;
+    CHECK_OK(so_text_tokens(model, "", 0, &ids, &n, &e), e);
+    assert_int_equal(n, 0);
+    so_free(ids);
+    CHECK_OK(so_tokens_text(model, NULL, 0, &text, &e), e);
+    assert_string_equal(text, "");
+    so_free(text);
+    CHECK_OK(so_text_tokens(model, "a \xff b", 0, &ids, &n, &e), e);
+    assert_true(n > 0);
+    CHECK_OK(so_tokens_text(model, ids, n, &text, &e), e);
+    assert_non_null(strstr(text, " b"));
+    so_free(text);
+    so_free(ids);
+}
+
 static void nothing_is_given(void **state)
 {
     (void)state;
@@ -409,10 +437,11 @@ static void a_thousand_turns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_given),      cmocka_unit_test(the_other_headers),
-        cmocka_unit_test(absurd_numbers),        cmocka_unit_test(the_wrong_order),
-        cmocka_unit_test(errors_leave_no_trace), cmocka_unit_test(stops_from_another_thread),
-        cmocka_unit_test(a_hundred_sessions),    cmocka_unit_test(a_thousand_turns),
+        cmocka_unit_test(tokens_of_nothing),         cmocka_unit_test(nothing_is_given),
+        cmocka_unit_test(the_other_headers),         cmocka_unit_test(absurd_numbers),
+        cmocka_unit_test(the_wrong_order),           cmocka_unit_test(errors_leave_no_trace),
+        cmocka_unit_test(stops_from_another_thread), cmocka_unit_test(a_hundred_sessions),
+        cmocka_unit_test(a_thousand_turns),
     };
     /* The system joins small pages to large ones at moments of its own: then more is in memory, and nothing was taken.
      */
