@@ -29,7 +29,7 @@ typedef struct line {
     double latency; /* seconds that the device holds */
 } line;
 
-struct so_device {
+struct so_audio_device {
     line in, out;
     size_t piece;            /* frames of 40 ms of the microphone */
     so_resampler *resampler; /* NULL: the speaker takes SO_VOICE_RATE */
@@ -106,7 +106,7 @@ static so_status open_line(line *l, const char *name, int input, so_error *error
     return SO_OK;
 }
 
-static so_status open_lines(so_device *device, const char *microphone, const char *speaker, so_error *error)
+static so_status open_lines(so_audio_device *device, const char *microphone, const char *speaker, so_error *error)
 {
     SO_TRY(open_line(&device->in, microphone, 1, error));
     SO_TRY(open_line(&device->out, speaker, 0, error));
@@ -116,7 +116,7 @@ static so_status open_lines(so_device *device, const char *microphone, const cha
     return so_resample_stream_open(&device->resample, device->resampler, error);
 }
 
-so_status so_device_open(so_device **out, const char *microphone, const char *speaker, so_error *error)
+so_status so_audio_device_open(so_audio_device **out, const char *microphone, const char *speaker, so_error *error)
 {
     *out = calloc(1, sizeof **out);
     if (!*out) return so_fail(error, SO_ERR_NOMEM, "no memory for the audio devices");
@@ -127,14 +127,14 @@ so_status so_device_open(so_device **out, const char *microphone, const char *sp
         return failed(error, "PortAudio", code);
     }
     so_status status = open_lines(*out, microphone, speaker, error);
-    if (status != SO_OK) so_device_close(out);
+    if (status != SO_OK) so_audio_device_close(out);
     return status;
 }
 
-void so_device_close(so_device **device)
+void so_audio_device_close(so_audio_device **device)
 {
     if (!device || !*device) return;
-    so_device *d = *device;
+    so_audio_device *d = *device;
     if (d->in.stream) Pa_CloseStream(d->in.stream);
     if (d->out.stream) Pa_CloseStream(d->out.stream);
     Pa_Terminate();
@@ -146,9 +146,9 @@ void so_device_close(so_device **device)
     *device = NULL;
 }
 
-int so_device_rate(const so_device *device) { return device->in.rate; }
+int so_audio_device_rate(const so_audio_device *device) { return device->in.rate; }
 
-so_status so_device_read(so_device *device, float *pcm, size_t *samples, so_error *error)
+so_status so_audio_device_read(so_audio_device *device, float *pcm, size_t *samples, so_error *error)
 {
     PaError code = Pa_ReadStream(device->in.stream, pcm, device->piece);
     *samples = device->piece;
@@ -156,12 +156,12 @@ so_status so_device_read(so_device *device, float *pcm, size_t *samples, so_erro
     return code == paNoError || code == paInputOverflowed ? SO_OK : failed(error, "microphone", code);
 }
 
-int so_device_ready(so_device *device)
+int so_audio_device_ready(so_audio_device *device)
 {
     return Pa_GetStreamReadAvailable(device->in.stream) >= (signed long)device->piece;
 }
 
-so_status so_device_play(so_device *device, size_t *queued, so_error *error)
+so_status so_audio_device_play(so_audio_device *device, size_t *queued, so_error *error)
 {
     const line *out = &device->out;
     signed long room = Pa_GetStreamWriteAvailable(out->stream);
@@ -183,7 +183,7 @@ so_status so_device_play(so_device *device, size_t *queued, so_error *error)
 }
 
 /* Room for n more samples. */
-static so_status grow_queue(so_device *device, size_t n, so_error *error)
+static so_status grow_queue(so_audio_device *device, size_t n, so_error *error)
 {
     if (device->queued + n <= device->capacity) return SO_OK;
     size_t capacity = 2 * (device->queued + n);
@@ -196,7 +196,7 @@ static so_status grow_queue(so_device *device, size_t n, so_error *error)
     return SO_OK;
 }
 
-so_status so_device_write(so_device *device, const float *pcm, size_t samples, so_error *error)
+so_status so_audio_device_write(so_audio_device *device, const float *pcm, size_t samples, so_error *error)
 {
     int64_t n = device->resample ? so_resample_stream_bound(device->resample, (int64_t)samples) : (int64_t)samples;
     SO_TRY(grow_queue(device, (size_t)n, error));
@@ -206,10 +206,10 @@ so_status so_device_write(so_device *device, const float *pcm, size_t samples, s
     else
         memcpy(to, pcm, samples * sizeof *pcm);
     device->queued += (size_t)n;
-    return so_device_play(device, NULL, error);
+    return so_audio_device_play(device, NULL, error);
 }
 
-so_status so_device_finish(so_device *device, so_error *error)
+so_status so_audio_device_finish(so_audio_device *device, so_error *error)
 {
     if (!device->resample) return SO_OK;
     SO_TRY(grow_queue(device, (size_t)so_resample_stream_bound(device->resample, 0), error));
@@ -217,7 +217,7 @@ so_status so_device_finish(so_device *device, so_error *error)
     return SO_OK;
 }
 
-double so_device_hush(so_device *device)
+double so_audio_device_hush(so_audio_device *device)
 {
     double held = device->silent_at - so_cli_now();
     double seconds = (double)device->played / device->out.rate - (held > 0 ? held : 0);
@@ -227,7 +227,7 @@ double so_device_hush(so_device *device)
     return seconds > 0 ? seconds : 0;
 }
 
-so_status so_device_list(so_error *error)
+so_status so_audio_device_list(so_error *error)
 {
     PaError code = initialise();
     if (code != paNoError) return failed(error, "PortAudio", code);

@@ -7,7 +7,7 @@
 
 #include "so_status.h"
 
-typedef struct so_device so_device;
+typedef struct so_audio_device so_audio_device;
 
 /* Hz that is asked for first, and that a device may have; pieces in a second of the microphone; samples of a piece. */
 enum {
@@ -20,23 +20,23 @@ enum {
 
 /* Opens the default microphone and the default speaker, or the one that its name contains (may be NULL). SO_ERR_MISSING
  * when there is none. */
-so_status so_device_open(so_device **out, const char *microphone, const char *speaker, so_error *error);
-void so_device_close(so_device **device);
+so_status so_audio_device_open(so_audio_device **out, const char *microphone, const char *speaker, so_error *error);
+void so_audio_device_close(so_audio_device **device);
 /* Hz of what the microphone gives, 16000 where it can. */
-int so_device_rate(const so_device *device);
+int so_audio_device_rate(const so_audio_device *device);
 /* The next 40 ms of the microphone into pcm[SO_PIECE_MAX], their number into *samples; waits for them. */
-so_status so_device_read(so_device *device, float *pcm, size_t *samples, so_error *error);
+so_status so_audio_device_read(so_audio_device *device, float *pcm, size_t *samples, so_error *error);
 /* 1 when a piece can be read without waiting. */
-int so_device_ready(so_device *device);
+int so_audio_device_ready(so_audio_device *device);
 /* Queues mono samples at 22050 Hz (copied) and plays what the speaker takes now. */
-so_status so_device_write(so_device *device, const float *pcm, size_t samples, so_error *error);
+so_status so_audio_device_write(so_audio_device *device, const float *pcm, size_t samples, so_error *error);
 /* Nothing more will be written of this answer. */
-so_status so_device_finish(so_device *device, so_error *error);
+so_status so_audio_device_finish(so_audio_device *device, so_error *error);
 /* Plays on; *queued (may be NULL) is 0 once all has been heard. */
-so_status so_device_play(so_device *device, size_t *queued, so_error *error);
+so_status so_audio_device_play(so_audio_device *device, size_t *queued, so_error *error);
 /* Drops what is queued; gives the seconds heard since the last call of this function. */
-double so_device_hush(so_device *device);
+double so_audio_device_hush(so_audio_device *device);
 /* The names of all devices, one a line, to stdout. */
-so_status so_device_list(so_error *error);
+so_status so_audio_device_list(so_error *error);
 
 #endif

@@ -23,7 +23,7 @@ typedef struct talk {
     so_operand seen; /* the picture of the turns to come */
     so_model *model;
     so_session *session;
-    so_device *device;
+    so_audio_device *device;
     so_sound_writer writer;
     float piece[SO_PIECE_MAX], lead[LEAD][SO_PIECE_MAX]; /* of the microphone: this piece, and those not fed yet */
 } talk;
@@ -131,7 +131,7 @@ typedef struct output {
 static void play(void *context, const float *pcm, size_t samples)
 {
     output *o = context;
-    if (o->status == SO_OK) o->status = so_device_write(o->talk->device, pcm, samples, &o->error);
+    if (o->status == SO_OK) o->status = so_audio_device_write(o->talk->device, pcm, samples, &o->error);
 }
 
 static double level_of(const float *pcm, size_t n)
@@ -143,7 +143,7 @@ static double level_of(const float *pcm, size_t n)
 
 static so_status feed(talk *t, const float *pcm, size_t n, so_answer *answer, so_show *show, so_error *error)
 {
-    SO_TRY(so_feed_audio(t->session, pcm, n, so_device_rate(t->device), error));
+    SO_TRY(so_feed_audio(t->session, pcm, n, so_audio_device_rate(t->device), error));
     return so_turn_drain(t->session, answer, show, error);
 }
 
@@ -157,7 +157,7 @@ static so_status listen(talk *t, so_answer *answer, so_show *show, so_error *err
     int waiting = 0, quiet = 0;
     while (status == SO_OK && !so_heard_end(t->session) && !so_cli_stop) {
         size_t n;
-        SO_TRY(so_device_read(t->device, t->piece, &n, error));
+        SO_TRY(so_audio_device_read(t->device, t->piece, &n, error));
         double level = level_of(t->piece, n);
         bool loud = level > fmax(1e-3, fmin(3 * quietest, 0.03));
         quietest = fmin(quietest, level);
@@ -179,9 +179,9 @@ static so_status listen(talk *t, so_answer *answer, so_show *show, so_error *err
 static so_status interrupted(talk *t, int *loud, bool *yes, so_error *error)
 {
     *yes = false;
-    for (int i = 0; i < DRAIN && so_device_ready(t->device); i++) {
+    for (int i = 0; i < DRAIN && so_audio_device_ready(t->device); i++) {
         size_t n;
-        SO_TRY(so_device_read(t->device, t->piece, &n, error));
+        SO_TRY(so_audio_device_read(t->device, t->piece, &n, error));
         *loud = level_of(t->piece, n) > 0.05 ? *loud + 1 : 0;
         if (t->interrupt && *loud >= LOUD) *yes = true;
     }
@@ -197,17 +197,17 @@ static so_status answer_aloud(talk *t, so_answer *answer, so_show *show, output 
     while ((!done || queued) && !cut && !so_cli_stop) {
         if (!done) {
             SO_TRY(so_turn_step(t->session, answer, show, &done, error));
-            if (done) SO_TRY(so_device_finish(t->device, error));
+            if (done) SO_TRY(so_audio_device_finish(t->device, error));
         } else {
             struct timespec pause = {0, 10000000};
             nanosleep(&pause, NULL);
         }
         if (out->status != SO_OK) return *error = out->error, out->status;
-        SO_TRY(so_device_play(t->device, &queued, error));
+        SO_TRY(so_audio_device_play(t->device, &queued, error));
         SO_TRY(interrupted(t, &loud, &cut, error));
     }
     so_turn_end(show);
-    double heard = so_device_hush(t->device);
+    double heard = so_audio_device_hush(t->device);
     if (!cut && done) return SO_OK;
     so_session_stop(t->session);
     while (!done) SO_TRY(so_turn_step(t->session, answer, NULL, &done, error));
@@ -244,7 +244,7 @@ static so_status converse(talk *t, so_error *error)
 
 static so_status by_devices(talk *t, so_error *error)
 {
-    SO_TRY(so_device_open(&t->device, t->microphone, t->speaker, error));
+    SO_TRY(so_audio_device_open(&t->device, t->microphone, t->speaker, error));
     if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, SO_VOICE_RATE, error));
     so_status status = converse(t, error);
     /* A microphone that is pulled out ends the talk, and what was said is kept. */
@@ -274,7 +274,7 @@ static int run(int argc, char **argv)
     int n, status = so_cli_parse(&so_verb_talk, options, argc, argv, &n);
     if (status >= 0) return status;
     so_error error = {0};
-    if (t.list) return so_cli_end(so_device_list(&error), &error);
+    if (t.list) return so_cli_end(so_audio_device_list(&error), &error);
     so_outputs out = {.wav = t.wav};
     so_status s = so_outputs_settle(&out, &error);
     t.wav = out.wav;
@@ -284,7 +284,7 @@ static int run(int argc, char **argv)
     if (s == SO_OK) s = n || t.text ? by_files(&t, n, argv, &error) : by_devices(&t, &error);
     so_sound_writer_drop(&t.writer);
     so_operand_clear(&t.seen);
-    so_device_close(&t.device);
+    so_audio_device_close(&t.device);
     so_session_close(&t.session);
     so_model_close(&t.model);
     return so_cli_end(s, &error);

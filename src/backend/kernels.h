@@ -15,12 +15,13 @@
 #include "backend/kernels_conv.h"
 #include "backend/kernels_element.h"
 #include "backend/kernels_matrix.h"
+#include "backend/kernels_move.h"
 #include "backend/kernels_norm.h"
 #include "so_status.h"
 
 typedef struct so_kernels so_kernels;
 struct so_kernels {
-    const char *name; /* "c", "avx2", "avx512", "neon" */
+    const char *name; /* "c", "avx2", "avx512", "neon", "vulkan" */
 
     so_gemm_fn *gemm, *gemm_bf16;
     so_linear_fn *linear;
@@ -33,6 +34,15 @@ struct so_kernels {
     so_round_int8_fn *round_int8;
     so_linear_int8_fn *linear_int8;
     so_gated_int8_fn *gated_int8;
+    so_mix_fn *mix; /* NULL: tables of the host do it in steps (nn/ops_linear.c) */
+
+    so_copy_fn *copy;
+    so_gather_fn *gather;
+    so_keep_fn *keep;
+    so_best_fn *best;
+    so_pair_fn *mul;
+    so_scale_fn *scale;
+    so_add_row_fn *add_row;
 
     so_unary_fn *unary;
     so_unary_back_fn *unary_back;

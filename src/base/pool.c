@@ -44,6 +44,7 @@ struct so_pool {
     int sleeping;               /* under lock */
     so_pool_fn fn;
     void *context;
+    void *owner;
 };
 
 static _Thread_local so_pool *inside;
@@ -161,6 +162,9 @@ so_status so_pool_open(so_pool **out, int threads, so_error *error)
     *out = pool;
     return SO_OK;
 }
+
+void so_pool_lend(so_pool *pool, void *owner) { pool->owner = owner; }
+void *so_pool_owner(const so_pool *pool) { return pool ? pool->owner : NULL; }
 
 /* Nobody is inside: the next loop may be described and opened. */
 static void open_loop(so_pool *pool)

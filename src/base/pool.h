@@ -19,6 +19,10 @@ typedef void (*so_pool_fn)(void *context, int64_t task, int thread);
 so_status so_pool_open(so_pool **out, int threads, so_error *error);
 void so_pool_close(so_pool **pool);
 int so_pool_threads(const so_pool *pool); /* 1 for NULL */
+/* Whoever a pool belongs to besides threads: a device, which finds itself by the pool that its kernels are given. NULL
+ * unless it was set. */
+void so_pool_lend(so_pool *pool, void *owner);
+void *so_pool_owner(const so_pool *pool);
 /* A NULL pool runs everything on the caller. */
 void so_pool_for(so_pool *pool, int64_t tasks, so_pool_fn fn, void *context);
 

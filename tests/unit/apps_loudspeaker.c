@@ -74,14 +74,14 @@ static void begin(int only_rate, double own_rate, int channels)
         .name = "Loud Speaker", .maxInputChannels = 1, .maxOutputChannels = channels, .defaultSampleRate = own_rate};
 }
 
-static void say(so_device *device, const float *pcm, size_t n)
+static void say(so_audio_device *device, const float *pcm, size_t n)
 {
     so_error error;
     size_t queued = 1;
     for (size_t at = 0; at < n; at += 500)
-        CHECK_OK(so_device_write(device, pcm + at, n - at < 500 ? n - at : 500, &error), error);
-    CHECK_OK(so_device_finish(device, &error), error);
-    for (int i = 0; queued && i < 1000; i++) CHECK_OK(so_device_play(device, &queued, &error), error);
+        CHECK_OK(so_audio_device_write(device, pcm + at, n - at < 500 ? n - at : 500, &error), error);
+    CHECK_OK(so_audio_device_finish(device, &error), error);
+    for (int i = 0; queued && i < 1000; i++) CHECK_OK(so_audio_device_play(device, &queued, &error), error);
     assert_int_equal(queued, 0);
 }
 
@@ -89,19 +89,19 @@ static void the_models_own_rate_where_it_can_be_had(void **state)
 {
     enum { N = 7777 };
     static float pcm[N];
-    so_device *device;
+    so_audio_device *device;
     so_error error;
     (void)state;
     for (int i = 0; i < N; i++) pcm[i] = sinf((float)i * 0.05f);
     begin(0, 48000, 1);
-    CHECK_OK(so_device_open(&device, NULL, NULL, &error), error);
-    assert_int_equal(so_device_rate(device), 16000);
+    CHECK_OK(so_audio_device_open(&device, NULL, NULL, &error), error);
+    assert_int_equal(so_audio_device_rate(device), 16000);
     say(device, pcm, N);
     assert_int_equal(fake.n, N);
     assert_memory_equal(fake.played, pcm, sizeof pcm);
-    assert_true(fabs(so_device_hush(device) - N / 22050.0) < 1e-9);
-    assert_true(so_device_hush(device) == 0);
-    so_device_close(&device);
+    assert_true(fabs(so_audio_device_hush(device) - N / 22050.0) < 1e-9);
+    assert_true(so_audio_device_hush(device) == 0);
+    so_audio_device_close(&device);
     assert_null(device);
     assert_int_equal(fake.open, 0);
 }
@@ -120,12 +120,12 @@ static void other_rates(void **state)
     (void)state;
     for (int i = 0; i < N; i++) pcm[i] = sinf((float)i * 0.05f);
     for (size_t k = 0; k < sizeof devices / sizeof *devices; k++) {
-        so_device *device;
+        so_audio_device *device;
         so_resampler *resampler;
         int rate = devices[k].only;
         begin(rate, devices[k].own, 2);
-        CHECK_OK(so_device_open(&device, NULL, NULL, &error), error);
-        assert_int_equal(so_device_rate(device), rate);
+        CHECK_OK(so_audio_device_open(&device, NULL, NULL, &error), error);
+        assert_int_equal(so_audio_device_rate(device), rate);
         say(device, pcm, N);
         CHECK_OK(so_resampler_open(&resampler, 22050, rate, &error), error);
         int64_t n = so_resampler_length(resampler, N);
@@ -134,12 +134,12 @@ static void other_rates(void **state)
         assert_int_equal(fake.n, 2 * n);
         for (int64_t i = 0; i < n; i++)
             assert_true(fake.played[2 * i] == expected[i] && fake.played[2 * i + 1] == expected[i]);
-        assert_true(fabs(so_device_hush(device) - 1) < 1e-3);
+        assert_true(fabs(so_audio_device_hush(device) - 1) < 1e-3);
         float piece[SO_PIECE_MAX];
         size_t samples = 0;
-        CHECK_OK(so_device_read(device, piece, &samples, &error), error); /* lost sound is no failure */
+        CHECK_OK(so_audio_device_read(device, piece, &samples, &error), error); /* lost sound is no failure */
         assert_int_equal(samples, rate / 25);
-        so_device_close(&device);
+        so_audio_device_close(&device);
     }
 }
 
@@ -148,53 +148,53 @@ static void hushed(void **state)
 {
     enum { N = 5000 };
     static float pcm[N], first[HELD];
-    so_device *device;
+    so_audio_device *device;
     so_error error;
     (void)state;
     for (int i = 0; i < N; i++) pcm[i] = cosf((float)i * 0.03f);
     begin(48000, 48000, 2);
-    CHECK_OK(so_device_open(&device, NULL, NULL, &error), error);
+    CHECK_OK(so_audio_device_open(&device, NULL, NULL, &error), error);
     say(device, pcm, N);
     size_t n = fake.n;
     memcpy(first, fake.played, n * sizeof *first);
-    so_device_hush(device);
-    CHECK_OK(so_device_write(device, pcm + 1000, 700, &error), error);
-    so_device_hush(device);
+    so_audio_device_hush(device);
+    CHECK_OK(so_audio_device_write(device, pcm + 1000, 700, &error), error);
+    so_audio_device_hush(device);
     fake.n = 0;
     say(device, pcm, N);
     assert_int_equal(fake.n, n);
     assert_memory_equal(fake.played, first, n * sizeof *first);
-    so_device_close(&device);
+    so_audio_device_close(&device);
 }
 
 static void what_fails_is_told(void **state)
 {
-    so_device *device;
+    so_audio_device *device;
     so_error error;
     float piece[SO_PIECE_MAX];
     size_t n;
     (void)state;
     begin(0, 48000, 2);
-    assert_int_equal(so_device_open(&device, "Quiet", NULL, &error), SO_ERR_MISSING);
+    assert_int_equal(so_audio_device_open(&device, "Quiet", NULL, &error), SO_ERR_MISSING);
     assert_non_null(strstr(error.text, "no microphone named Quiet"));
-    assert_int_equal(so_device_open(&device, "Loud", "Quiet", &error), SO_ERR_MISSING);
+    assert_int_equal(so_audio_device_open(&device, "Loud", "Quiet", &error), SO_ERR_MISSING);
     assert_non_null(strstr(error.text, "no speaker named Quiet"));
     assert_null(device);
     fake.only_rate = 12345;
-    assert_int_equal(so_device_open(&device, NULL, NULL, &error), SO_ERR_IO);
+    assert_int_equal(so_audio_device_open(&device, NULL, NULL, &error), SO_ERR_IO);
     assert_string_equal(error.text, "Loud Speaker: bad rate");
     fake.only_rate = 0;
     fake.refuse = paDeviceUnavailable;
-    assert_int_equal(so_device_open(&device, NULL, NULL, &error), SO_ERR_IO);
+    assert_int_equal(so_audio_device_open(&device, NULL, NULL, &error), SO_ERR_IO);
     assert_string_equal(error.text, "Loud Speaker: bad luck");
     fake.refuse = 0;
-    CHECK_OK(so_device_open(&device, NULL, NULL, &error), error);
+    CHECK_OK(so_audio_device_open(&device, NULL, NULL, &error), error);
     fake.read_fails = 1;
-    assert_int_equal(so_device_read(device, piece, &n, &error), SO_ERR_IO);
+    assert_int_equal(so_audio_device_read(device, piece, &n, &error), SO_ERR_IO);
     assert_string_equal(error.text, "microphone: bad luck");
-    so_device_close(&device);
+    so_audio_device_close(&device);
     fake.devices = 0;
-    assert_int_equal(so_device_open(&device, NULL, NULL, &error), SO_ERR_MISSING);
+    assert_int_equal(so_audio_device_open(&device, NULL, NULL, &error), SO_ERR_MISSING);
     assert_int_equal(fake.open, 0);
 }
 

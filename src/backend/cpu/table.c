@@ -128,6 +128,7 @@ static void fill(void)
     so_fill_attention_c(c);
     so_fill_conv_c(c);
     so_fill_bf16_c(c);
+    so_fill_move_c(c);
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {

@@ -1,0 +1,69 @@
+/* A device: memory of its own and a table of kernels that compute in it.
+ *
+ * What tensors and kernels call a pointer is an address of the device; the host follows none of them. Small inputs that
+ * kernels are given by the host (ids, positions, lists of sequences) stay host pointers and are taken along when a
+ * kernel is called. Calls on a device are recorded and computed in their order; only so_device_read waits. Where a
+ * device is NULL it is the host: addresses are pointers, writing and reading are memcpy.
+ *
+ * One device may be used from several threads; calls take turns.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BACKEND_DEVICE_H
+#define SO_BACKEND_DEVICE_H
+
+#include "backend/kernels.h"
+#include "base/error.h"
+
+typedef struct so_device so_device;
+
+enum { SO_DEVICE_TEXT = 256, SO_DEVICES = 16 };
+
+/* What is known of a device before it is opened. */
+typedef struct so_device_info {
+    char name[SO_DEVICE_TEXT];   /* what so_device_open takes: "vulkan:0" */
+    char title[SO_DEVICE_TEXT];  /* what its maker calls it */
+    char driver[SO_DEVICE_TEXT]; /* the driver and its version */
+    char lacks[SO_DEVICE_TEXT];  /* features it would need, with blanks between them; empty: it can be opened */
+    bool card;                   /* memory of its own, not a processor */
+    size_t memory, free;         /* bytes; free: as the driver tells it, or all */
+    int subgroup;
+} so_device_info;
+
+/* What a device has done since it was opened. */
+typedef struct so_device_counts {
+    int64_t launches, barriers, submits, waits;
+    size_t reserved; /* bytes of memory in use */
+} so_device_counts;
+
+/* Lists what can be found, at most `most`; *n is their number. SO_ERR_MISSING where there is no driver to ask. */
+so_status so_device_list(so_device_info *out, int most, int *n, so_error *error);
+/* "vulkan": the first card that has all features, else the first device; "vulkan:1": by its number in the list.
+ * SO_ERR_MISSING, SO_ERR_UNSUPPORTED with the features that it lacks. */
+so_status so_device_open(so_device **out, const char *name, so_error *error);
+/* Everything reserved goes with it. Accepts NULL and a null device. */
+void so_device_close(so_device **device);
+
+const so_device_info *so_device_about(const so_device *device);
+/* Its kernels: of numbers as they are, or with products of block types in int8. Entries that it lacks are NULL. */
+const so_kernels *so_device_kernels(const so_device *device, bool int8);
+/* What its kernels are given as their pool. */
+so_pool *so_device_pool(const so_device *device);
+void so_device_count(const so_device *device, so_device_counts *counts);
+
+/* Bytes of device memory at an address that is a multiple of 256, not zeroed. SO_ERR_NOMEM says how much there is. */
+so_status so_device_reserve(so_device *device, size_t bytes, void **address, so_error *error);
+/* Gives back what reserve gave, when all that was recorded is done. Accepts NULL. */
+void so_device_release(so_device *device, void *address);
+/* The largest piece that reserve gives. */
+size_t so_device_largest(const so_device *device);
+
+/* Takes `bytes` at `from` along, to be written at `to` in turn. */
+void so_device_write(so_device *device, void *to, const void *from, size_t bytes);
+/* Waits for all that was recorded, and reads. */
+void so_device_read(so_device *device, void *to, const void *from, size_t bytes);
+/* Lets what is recorded begin, without waiting. */
+void so_device_flush(so_device *device);
+/* The first thing that went wrong on the device since it was opened: it stays. SO_OK for NULL. */
+so_status so_device_state(so_device *device, so_error *error);
+
+#endif

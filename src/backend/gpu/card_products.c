@@ -1,0 +1,153 @@
+/* Products of the kernel table of graphics cards.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "backend/gpu/launch.h"
+#include "backend/gpu/texts/params.h"
+
+enum { FEW = SO_FEW_ROWS, TOGETHER = 3 /* products in one launch */, ROWS = 8 /* of w a group */ };
+
+static uint64_t at(const void *address) { return (uint64_t)(uintptr_t)address; }
+static size_t reals(int64_t n) { return (size_t)n * sizeof(so_real); }
+static int64_t over(int64_t n, int64_t by) { return (n + by - 1) / by; }
+
+static void start(so_gpu_launch *l, so_gpu_text text, so_type kind, const void *params, size_t bytes)
+{
+    *l = (so_gpu_launch){.text = text, .kind = (int)kind, .groups = {1, 1, 1}, .bytes = (uint32_t)bytes};
+    memcpy(l->params, params, bytes);
+}
+
+static void groups(so_gpu_launch *l, int64_t x, int64_t y, int64_t z)
+{
+    l->groups[0] = (uint32_t)x;
+    l->groups[1] = (uint32_t)y;
+    l->groups[2] = (uint32_t)z;
+}
+
+static void linear(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
+{
+    size_t row = so_type_bytes(of->type, k);
+    struct {
+        PARAMS_LINEAR
+    } p = {at(of->w), at(x), at(of->bias), at(of->y), (int)of->n, (int)k, (int)m, (int)row};
+    _Static_assert(sizeof p <= SO_GPU_PARAMS, "too many parameters");
+    so_gpu_launch l;
+    start(&l, m <= FEW ? SO_GPU_matvec : SO_GPU_matmul, of->type, &p, sizeof p);
+    if (m <= FEW)
+        groups(&l, m ? over(of->n, ROWS) : 0, 1, 1);
+    else
+        groups(&l, over(of->n, 64), over(m, 64), 1);
+    so_gpu_reads(&l, of->w, row * (size_t)of->n);
+    so_gpu_reads(&l, x, reals(m * k));
+    so_gpu_reads(&l, of->bias, reals(of->n));
+    so_gpu_writes(&l, of->y, reals(m * of->n));
+    so_gpu_launch_now(so_gpu_of(pool), &l);
+}
+
+/* A row of codes, and a scale for every 32 of them. */
+static int64_t padded(int64_t k) { return (k + 255) / 256 * 256; }
+static size_t rounded_bytes(int64_t m, int64_t k) { return (size_t)(m * (padded(k) / 8 * 9)); }
+
+static void round_int8(so_pool *pool, int64_t m, int64_t k, const so_real *x, void *out)
+{
+    int64_t span = so_int8_span(m);
+    struct {
+        PARAMS_ROUND
+    } p = {at(x), at(out), (int)k, (int)padded(k), (int)span};
+    so_gpu_launch l;
+    start(&l, SO_GPU_round_int8, SO_F32, &p, sizeof p);
+    groups(&l, over(padded(k) / span, 64), m, 1);
+    so_gpu_reads(&l, x, reals(m * k));
+    so_gpu_writes(&l, out, rounded_bytes(m, k));
+    so_gpu_launch_now(so_gpu_of(pool), &l);
+}
+
+typedef struct int8_params {
+    PARAMS_INT8
+} int8_params;
+_Static_assert(sizeof(int8_params) <= SO_GPU_PARAMS, "too many parameters");
+
+/* Up to TOGETHER products with weights of one type. */
+static void some_products(so_device *device, int count, const so_product *of, int64_t k, const void *rounded, int64_t m)
+{
+    size_t row = so_type_bytes(of->type, k);
+    so_product none = {.n = 0}, b = count > 1 ? of[1] : none, c = count > 2 ? of[2] : none;
+    int64_t most = of->n > b.n ? of->n : b.n;
+    most = most > c.n ? most : c.n;
+    int8_params p = {at(rounded), at(of->w), at(b.w),        at(c.w), at(of->bias), at(b.bias),
+                     at(c.bias),  at(of->y), at(b.y),        at(c.y), (int)of->n,   (int)b.n,
+                     (int)c.n,    (int)k,    (int)padded(k), (int)m,  (int)row};
+    so_gpu_launch l;
+    start(&l, SO_GPU_matvec_int8, of->type, &p, sizeof p);
+    groups(&l, over(most, ROWS), count, over(m, FEW));
+    so_gpu_reads(&l, rounded, rounded_bytes(m, k));
+    for (int i = 0; i < count; i++) {
+        so_gpu_reads(&l, of[i].w, row * (size_t)of[i].n);
+        so_gpu_reads(&l, of[i].bias, reals(of[i].n));
+        so_gpu_writes(&l, of[i].y, reals(m * of[i].n));
+    }
+    so_gpu_launch_now(device, &l);
+}
+
+static void linear_int8(so_pool *pool, int count, const so_product *of, int64_t k, const void *rounded, int64_t m)
+{
+    for (int i = 0, n; i < count; i += n) {
+        for (n = 1; n < TOGETHER && i + n < count && of[i + n].type == of[i].type;) n++;
+        some_products(so_gpu_of(pool), n, of + i, k, rounded, m);
+    }
+}
+
+static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
+{
+    size_t row = so_type_bytes(gate->type, k);
+    int8_params p = {.x = at(rounded),
+                     .w0 = at(gate->w),
+                     .w1 = at(up),
+                     .y0 = at(gate->y),
+                     .n0 = (int)gate->n,
+                     .k = (int)k,
+                     .kp = (int)padded(k),
+                     .m = (int)m,
+                     .row_bytes = (int)row};
+    so_gpu_launch l;
+    start(&l, SO_GPU_gated_int8, gate->type, &p, sizeof p);
+    groups(&l, over(gate->n, ROWS), 1, over(m, FEW));
+    so_gpu_reads(&l, rounded, rounded_bytes(m, k));
+    so_gpu_reads(&l, gate->w, row * (size_t)gate->n);
+    so_gpu_reads(&l, up, row * (size_t)gate->n);
+    so_gpu_writes(&l, gate->y, reals(m * gate->n));
+    so_gpu_launch_now(so_gpu_of(pool), &l);
+}
+
+static void mix(so_pool *pool, const so_mix *of)
+{
+    int64_t slices = over(of->k, SO_MIX_SLICE), count = of->m * of->n;
+    size_t row = so_type_bytes(of->type, of->n);
+    struct {
+        PARAMS_MIX
+    } p = {at(of->x), at(of->w), at(of->part), (int)of->m, (int)of->k, (int)of->n, (int)row, SO_MIX_SLICE};
+    so_gpu_launch l;
+    start(&l, SO_GPU_mix, of->type, &p, sizeof p);
+    groups(&l, over(of->n, 64), over(of->m, 8), slices);
+    so_gpu_reads(&l, of->x, reals(of->m * of->k));
+    so_gpu_reads(&l, of->w, row * (size_t)of->k);
+    so_gpu_writes(&l, of->part, reals(slices * count));
+    so_gpu_launch_now(so_gpu_of(pool), &l);
+    struct {
+        PARAMS_MIX_SUM
+    } q = {at(of->part), at(of->y), (int)count, (int)slices};
+    start(&l, SO_GPU_mix_sum, SO_F32, &q, sizeof q);
+    groups(&l, over(count, 64), 1, 1);
+    so_gpu_reads(&l, of->part, reals(slices * count));
+    so_gpu_writes(&l, of->y, reals(count));
+    so_gpu_launch_now(so_gpu_of(pool), &l);
+}
+
+void so_gpu_fill_matrix(so_kernels *table)
+{
+    table->linear = linear;
+    table->round_int8 = round_int8;
+    table->linear_int8 = linear_int8;
+    table->gated_int8 = gated_int8;
+    table->mix = mix;
+}

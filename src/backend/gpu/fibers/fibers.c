@@ -1,0 +1,369 @@
+/* A device of fibers. See fiber_device.h.
+ *
+ * A group's threads run one after the other, each until it waits, in an order that is drawn anew every time. What was
+ * recorded since a barrier runs in an order that is drawn, too. When a launch has run, nothing may have changed but
+ * what it declared to write; under AddressSanitizer it can reach nothing but what it declared.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "backend/gpu/fibers/fibers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+
+#include "backend/gpu/fibers/fiber_device.h"
+#include "backend/gpu/launch.h"
+#include "base/rng.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define FORBID(p, n) __asan_poison_memory_region(p, n)
+#define ALLOW(p, n) __asan_unpoison_memory_region(p, n)
+#else
+#define FORBID(p, n) ((void)(p), (void)(n))
+#define ALLOW(p, n) ((void)(p), (void)(n))
+#endif
+
+enum { MOST = 256, STACK = 128 << 10, BLOCKS = 64, RECORDED = 128, SHARED_BYTES = 1 << 20 };
+
+typedef enum waits { RUNS, AT_SYNC, AT_REDUCE, DONE } waits;
+
+typedef struct fiber {
+    ucontext_t at;
+    char *stack;
+    waits waits;
+    int line;
+    float value;
+    bool largest;
+} fiber;
+
+typedef struct block {
+    char *host, *before; /* before: the same bytes as they were after the last launch */
+    size_t bytes;
+} block;
+
+typedef struct recorded {
+    so_gpu_launch launch;
+    uint64_t to, from; /* of a copy of `bytes` */
+    size_t bytes;
+} recorded;
+
+typedef struct fibers {
+    void *device;
+    int subgroup;
+    bool watches;
+    so_rng rng;
+    block block[BLOCKS];
+    recorded recorded[RECORDED];
+    int n_recorded;
+    fiber fiber[MOST];
+    ucontext_t host;
+    const so_fiber_kernel *kernel;
+} fibers;
+
+#define ONE(NAME) extern const so_fiber_kernel so_fiber_kernel_##NAME;
+SO_GPU_TEXTS(ONE)
+#undef ONE
+static const so_fiber_kernel *const kernels[SO_GPU_TEXT_COUNT] = {
+#define ONE(NAME) &so_fiber_kernel_##NAME,
+    SO_GPU_TEXTS(ONE)
+#undef ONE
+};
+
+int so_fiber_thread, so_fiber_group[3], so_fiber_subgroup;
+static fibers *running;
+
+/* ---- a group */
+
+static void leave(waits how, int line)
+{
+    fiber *f = &running->fiber[so_fiber_thread];
+    f->waits = how;
+    f->line = line;
+    swapcontext(&f->at, &running->host);
+}
+
+void so_fiber_sync(int line) { leave(AT_SYNC, line); }
+
+float so_fiber_reduce(float x, bool largest, int line)
+{
+    fiber *f = &running->fiber[so_fiber_thread];
+    f->value = x;
+    f->largest = largest;
+    leave(AT_REDUCE, line);
+    return f->value;
+}
+
+static void entry(void)
+{
+    running->kernel->body();
+    running->fiber[so_fiber_thread].waits = DONE;
+}
+
+static void ready(fibers *s)
+{
+    for (int t = 0; t < s->kernel->threads; t++) {
+        fiber *f = &s->fiber[t];
+        if (!f->stack) f->stack = malloc(STACK);
+        getcontext(&f->at);
+        f->at.uc_stack.ss_sp = f->stack;
+        f->at.uc_stack.ss_size = STACK;
+        f->at.uc_link = &s->host;
+        f->waits = RUNS;
+        makecontext(&f->at, entry, 0);
+    }
+}
+
+/* Whether fibers first .. first + n wait alike. */
+static bool alike(const fibers *s, int first, int n, waits how)
+{
+    for (int t = first; t < first + n; t++)
+        if (s->fiber[t].waits != how || s->fiber[t].line != s->fiber[first].line) return false;
+    return true;
+}
+
+static void let(fibers *s, int first, int n)
+{
+    for (int t = first; t < first + n; t++) s->fiber[t].waits = RUNS;
+}
+
+static bool release(fibers *s)
+{
+    int threads = s->kernel->threads, sub = s->subgroup, released = 0;
+    for (int first = 0; first < threads; first += sub) {
+        if (!alike(s, first, sub, AT_REDUCE)) continue;
+        float all = s->fiber[first].value;
+        for (int t = first + 1; t < first + sub; t++) {
+            float x = s->fiber[t].value;
+            all = !s->fiber[t].largest ? all + x : x > all ? x : all;
+        }
+        for (int t = first; t < first + sub; t++) s->fiber[t].value = all;
+        let(s, first, sub);
+        released++;
+    }
+    if (!released && alike(s, 0, threads, AT_SYNC)) {
+        let(s, 0, threads);
+        released++;
+    }
+    return released > 0;
+}
+
+static bool run_some(fibers *s)
+{
+    int order[MOST], n = 0;
+    for (int t = 0; t < s->kernel->threads; t++)
+        if (s->fiber[t].waits == RUNS) order[n++] = t;
+    for (int i = n - 1; i > 0; i--) {
+        int j = (int)so_rng_below(&s->rng, i + 1), t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+    for (int i = 0; i < n; i++) {
+        so_fiber_thread = order[i];
+        swapcontext(&s->host, &s->fiber[order[i]].at);
+    }
+    return n > 0;
+}
+
+static void run_group(fibers *s, const so_gpu_launch *l)
+{
+    ready(s);
+    while (run_some(s) && !alike(s, 0, s->kernel->threads, DONE)) {
+        bool left = false;
+        for (int t = 0; t < s->kernel->threads; t++) {
+            s->fiber[t].line = s->fiber[t].waits == DONE ? 0 : s->fiber[t].line;
+            left |= s->fiber[t].waits != DONE;
+        }
+        if (!left) return;
+        if (release(s)) continue;
+        so_gpu_fail(s->device, SO_ERR_STATE, "%s.k: threads of a group wait at different places, among them line %d",
+                    so_gpu_text_name[l->text], s->fiber[0].line);
+        return;
+    }
+}
+
+/* ---- what a launch may touch */
+
+static void allow(fibers *s, const so_gpu_launch *l)
+{
+    for (int b = 0; b < BLOCKS; b++)
+        if (s->block[b].host) FORBID(s->block[b].host, s->block[b].bytes);
+    for (int i = 0; i < l->n_ranges; i++) ALLOW((char *)(uintptr_t)(l->range[i].at - SO_FIBER_AWAY), l->range[i].bytes);
+}
+
+/* Bytes from..to of a block are as they were, and declared ranges are noted. */
+static void compare(fibers *s, const so_gpu_launch *l)
+{
+    for (int b = 0; b < BLOCKS; b++) {
+        block *k = &s->block[b];
+        if (!k->host) continue;
+        ALLOW(k->host, k->bytes);
+        if (!k->before) continue;
+        for (int i = 0; i < l->n_ranges; i++) {
+            char *p = (char *)(uintptr_t)(l->range[i].at - SO_FIBER_AWAY);
+            if (l->range[i].writes && p >= k->host && p < k->host + k->bytes)
+                memcpy(k->before + (p - k->host), p, l->range[i].bytes);
+        }
+        if (memcmp(k->before, k->host, k->bytes) != 0)
+            so_gpu_fail(s->device, SO_ERR_STATE, "%s.k (kind %d) wrote memory that its launch did not declare",
+                        so_gpu_text_name[l->text], l->kind);
+    }
+}
+
+static void run_launch(fibers *s, const so_gpu_launch *l)
+{
+    s->kernel = kernels[l->text];
+    if (l->bytes != s->kernel->bytes) {
+        so_gpu_fail(s->device, SO_ERR_STATE, "%s.k takes %zu bytes, its launch gives %u", so_gpu_text_name[l->text],
+                    s->kernel->bytes, l->bytes);
+        return;
+    }
+    memcpy(s->kernel->params, l->params, l->bytes);
+    *s->kernel->kind = l->kind;
+    running = s;
+    so_fiber_subgroup = s->subgroup;
+    allow(s, l);
+    for (uint32_t z = 0; z < l->groups[2]; z++)
+        for (uint32_t y = 0; y < l->groups[1]; y++)
+            for (uint32_t x = 0; x < l->groups[0]; x++) {
+                so_fiber_group[0] = (int)x;
+                so_fiber_group[1] = (int)y;
+                so_fiber_group[2] = (int)z;
+                run_group(s, l);
+            }
+    compare(s, l);
+}
+
+/* ---- the driver */
+
+static char *inside(fibers *s, uint64_t at, size_t bytes, block **found)
+{
+    char *p = (char *)(uintptr_t)(at - SO_FIBER_AWAY);
+    for (int b = 0; b < BLOCKS; b++)
+        if (s->block[b].host && p >= s->block[b].host && p + bytes <= s->block[b].host + s->block[b].bytes) {
+            *found = &s->block[b];
+            return p;
+        }
+    so_gpu_fail(s->device, SO_ERR_ARG, "%zu bytes are copied that nobody reserved", bytes);
+    return NULL;
+}
+
+static void run_copy(fibers *s, const recorded *r)
+{
+    block *a, *b;
+    char *to = inside(s, r->to, r->bytes, &a), *from = inside(s, r->from, r->bytes, &b);
+    if (!to || !from) return;
+    memcpy(to, from, r->bytes);
+    if (a->before) memcpy(a->before + (to - a->host), from, r->bytes);
+}
+
+static void barrier(void *self)
+{
+    fibers *s = self;
+    for (int n = s->n_recorded; n > 0; n--) {
+        int at = (int)so_rng_below(&s->rng, n);
+        recorded r = s->recorded[at];
+        s->recorded[at] = s->recorded[n - 1];
+        if (r.bytes)
+            run_copy(s, &r);
+        else
+            run_launch(s, &r.launch);
+    }
+    s->n_recorded = 0;
+}
+
+static recorded *record(fibers *s)
+{
+    if (s->n_recorded == RECORDED) barrier(s);
+    recorded *r = &s->recorded[s->n_recorded++];
+    *r = (recorded){.bytes = 0};
+    return r;
+}
+
+static void launch(void *self, const so_gpu_launch *l) { record(self)->launch = *l; }
+
+static void copy(void *self, uint64_t to, uint64_t from, size_t bytes)
+{
+    recorded *r = record(self);
+    r->to = to;
+    r->from = from;
+    r->bytes = bytes;
+}
+
+static so_status reserve(void *self, size_t bytes, uint64_t *address, so_error *error)
+{
+    fibers *s = self;
+    for (int b = 0; b < BLOCKS; b++) {
+        block *k = &s->block[b];
+        if (k->host) continue;
+        k->host = calloc(1, bytes);
+        k->before = s->watches ? calloc(1, bytes) : NULL;
+        k->bytes = bytes;
+        if (!k->host || (s->watches && !k->before)) break;
+        *address = (uint64_t)(uintptr_t)k->host + SO_FIBER_AWAY;
+        return SO_OK;
+    }
+    return so_fail(error, SO_ERR_NOMEM, "fibers: no memory for %zu bytes, or %d blocks", bytes, BLOCKS);
+}
+
+static void drop(block *k)
+{
+    free(k->host);
+    free(k->before);
+    *k = (block){0};
+}
+
+static void release_block(void *self, uint64_t address)
+{
+    fibers *s = self;
+    for (int b = 0; b < BLOCKS; b++)
+        if (s->block[b].host && (uint64_t)(uintptr_t)s->block[b].host + SO_FIBER_AWAY == address) drop(&s->block[b]);
+}
+
+static void drive(void *self, void *device) { ((fibers *)self)->device = device; }
+
+static void close_fibers(void *self)
+{
+    fibers *s = self;
+    for (int b = 0; b < BLOCKS; b++) drop(&s->block[b]);
+    for (int t = 0; t < MOST; t++) free(s->fiber[t].stack);
+    free(s);
+}
+
+so_status so_fibers_open(so_device **out, int subgroup, uint64_t seed, bool watches, so_error *error)
+{
+    static const so_gpu_driver driver = {.drive = drive,
+                                         .reserve = reserve,
+                                         .release = release_block,
+                                         .launch = launch,
+                                         .copy = copy,
+                                         .barrier = barrier,
+                                         .submit = barrier,
+                                         .wait = barrier,
+                                         .close = close_fibers};
+    fibers *s = calloc(1, sizeof *s);
+    uint64_t shared = 0;
+    if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for fibers");
+    s->subgroup = subgroup;
+    s->watches = watches;
+    so_rng_init(&s->rng, seed, 3);
+    so_status status = reserve(s, SHARED_BYTES, &shared, error);
+    if (status != SO_OK) {
+        close_fibers(s);
+        return status;
+    }
+    so_gpu_opened opened = {.driver = &driver,
+                            .self = s,
+                            .largest = (size_t)1 << 30,
+                            .shared = (void *)(uintptr_t)(shared - SO_FIBER_AWAY),
+                            .shared_at = shared,
+                            .shared_bytes = SHARED_BYTES};
+    /* The host writes the shared piece between launches: nothing there is compared. */
+    if (s->block[0].before) free(s->block[0].before);
+    s->block[0].before = NULL;
+    snprintf(opened.about.name, sizeof opened.about.name, "fibers:%d", subgroup);
+    snprintf(opened.about.title, sizeof opened.about.title, "threads of the host, subgroups of %d", subgroup);
+    opened.about.subgroup = subgroup;
+    return so_gpu_open(out, &opened, error);
+}

@@ -1,0 +1,331 @@
+/* Devices that are driven by launches: order, barriers, shared memory, and what goes wrong. See launch.h.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include <math.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/gpu/launch.h"
+
+enum { PENDING = 96, SUBMIT_EVERY = 100, ALIGN = 256, SCRATCH = 8 << 20, TURN_POSITIONS = 1024 };
+
+const char *const so_gpu_text_name[SO_GPU_TEXT_COUNT] = {
+#define ONE(NAME) #NAME,
+    SO_GPU_TEXTS(ONE)
+#undef ONE
+};
+
+/* Cosines and sines that lie in the shared piece since it was last empty. */
+typedef struct turns {
+    uint64_t at; /* 0: none */
+    int64_t rows, half;
+    const double *freq;
+    int32_t pos[TURN_POSITIONS];
+} turns;
+
+struct so_device {
+    so_gpu_opened opened;
+    so_pool *pool;
+    so_kernels exact, int8;
+    pthread_mutex_t lock;
+    so_gpu_range pending[PENDING]; /* touched since the last barrier */
+    int n_pending, since_submit;
+    size_t shared_used;
+    turns turns;
+    void *scratch;
+    so_device_counts counts;
+    so_error error;
+};
+
+static const so_gpu_driver *driver_of(const so_device *d) { return d->opened.driver; }
+
+void so_gpu_fail(void *device, so_status status, const char *format, ...)
+{
+    so_device *d = device;
+    char text[sizeof d->error.text];
+    va_list args;
+    if (!d || d->error.status != SO_OK) return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    so_fail(&d->error, status, "%s: %.900s", d->opened.about.name, text);
+}
+
+so_status so_device_state(so_device *d, so_error *error)
+{
+    if (!d) return SO_OK;
+    pthread_mutex_lock(&d->lock);
+    so_status status = d->error.status == SO_OK ? SO_OK : so_fail(error, d->error.status, "%s", d->error.text);
+    pthread_mutex_unlock(&d->lock);
+    return status;
+}
+
+/* ---- opening */
+
+so_status so_gpu_open(so_device **out, const so_gpu_opened *opened, so_error *error)
+{
+    so_device *d = calloc(1, sizeof *d);
+    *out = NULL;
+    if (!d) {
+        opened->driver->close(opened->self);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a device");
+    }
+    d->opened = *opened;
+    pthread_mutexattr_t again;
+    pthread_mutexattr_init(&again);
+    pthread_mutexattr_settype(&again, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&d->lock, &again);
+    pthread_mutexattr_destroy(&again);
+    opened->driver->drive(opened->self, d);
+    so_status status = so_pool_open(&d->pool, 1, error);
+    if (status == SO_OK) status = so_device_reserve(d, SCRATCH, &d->scratch, error);
+    if (status != SO_OK) {
+        so_device_close(&d);
+        return status;
+    }
+    so_pool_lend(d->pool, d);
+    d->exact.name = d->opened.about.name;
+    so_gpu_fill(&d->exact);
+    d->int8 = d->exact;
+    d->int8.int8 = true;
+    d->exact.train_bf16 = d->exact.with_bf16 = &d->exact;
+    d->exact.with_int8 = &d->int8;
+    *out = d;
+    return SO_OK;
+}
+
+void so_device_close(so_device **device)
+{
+    if (!device || !*device) return;
+    so_device *d = *device;
+    driver_of(d)->wait(d->opened.self);
+    driver_of(d)->close(d->opened.self);
+    so_pool_close(&d->pool);
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+    *device = NULL;
+}
+
+const so_device_info *so_device_about(const so_device *d) { return &d->opened.about; }
+const so_kernels *so_device_kernels(const so_device *d, bool int8) { return int8 ? &d->int8 : &d->exact; }
+so_pool *so_device_pool(const so_device *d) { return d->pool; }
+size_t so_device_largest(const so_device *d) { return d->opened.largest; }
+so_device *so_gpu_of(so_pool *pool) { return so_pool_owner(pool); }
+
+void so_device_count(const so_device *d, so_device_counts *counts) { *counts = d->counts; }
+
+void so_gpu_hold(so_device *d) { pthread_mutex_lock(&d->lock); }
+void so_gpu_let(so_device *d) { pthread_mutex_unlock(&d->lock); }
+
+/* ---- memory */
+
+so_status so_device_reserve(so_device *d, size_t bytes, void **address, so_error *error)
+{
+    uint64_t at = 0;
+    *address = NULL;
+    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    pthread_mutex_lock(&d->lock);
+    so_status status = driver_of(d)->reserve(d->opened.self, bytes ? bytes : ALIGN, &at, error);
+    if (status == SO_OK) d->counts.reserved += bytes ? bytes : ALIGN;
+    pthread_mutex_unlock(&d->lock);
+    *address = (void *)(uintptr_t)at;
+    return status;
+}
+
+/* ---- order */
+
+static void barrier(so_device *d)
+{
+    if (d->n_pending) {
+        driver_of(d)->barrier(d->opened.self);
+        d->counts.barriers++;
+    }
+    d->n_pending = 0;
+}
+
+static void submit(so_device *d)
+{
+    barrier(d);
+    if (d->since_submit) {
+        driver_of(d)->submit(d->opened.self);
+        d->counts.submits++;
+    }
+    d->since_submit = 0;
+}
+
+/* Everything that was recorded is done: the shared piece is empty again. */
+static void finish(so_device *d)
+{
+    submit(d);
+    driver_of(d)->wait(d->opened.self);
+    d->counts.waits++;
+    d->shared_used = 0;
+    d->turns.at = 0;
+}
+
+static bool overlaps(const so_gpu_range *a, const so_gpu_range *b)
+{
+    return (a->writes || b->writes) && a->at < b->at + b->bytes && b->at < a->at + a->bytes;
+}
+
+/* A barrier, if what is to come must not overtake what was recorded. */
+static void order(so_device *d, const so_gpu_range *range, int n)
+{
+    bool wait = d->n_pending + n > PENDING;
+    for (int i = 0; i < n && !wait; i++)
+        for (int j = 0; j < d->n_pending && !wait; j++) wait = overlaps(&range[i], &d->pending[j]);
+    if (wait) barrier(d);
+    memcpy(d->pending + d->n_pending, range, (size_t)n * sizeof *range);
+    d->n_pending += n;
+}
+
+static void declare(so_gpu_launch *l, const void *address, size_t bytes, bool writes)
+{
+    if (!address || !bytes || l->n_ranges == SO_GPU_RANGES) return;
+    l->range[l->n_ranges++] = (so_gpu_range){(uint64_t)(uintptr_t)address, bytes, writes};
+}
+
+void so_gpu_reads(so_gpu_launch *l, const void *address, size_t bytes) { declare(l, address, bytes, false); }
+void so_gpu_writes(so_gpu_launch *l, const void *address, size_t bytes) { declare(l, address, bytes, true); }
+
+static void recorded(so_device *d)
+{
+    if (++d->since_submit >= SUBMIT_EVERY) submit(d);
+}
+
+void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
+{
+    enum { MOST_GROUPS = 65535 }; /* what every device takes */
+    if (!l->groups[0] || !l->groups[1] || !l->groups[2]) return;
+    pthread_mutex_lock(&d->lock);
+    if (l->groups[0] > MOST_GROUPS || l->groups[1] > MOST_GROUPS || l->groups[2] > MOST_GROUPS)
+        so_gpu_fail(d, SO_ERR_LIMIT, "%s of %u x %u x %u groups, at most %d", so_gpu_text_name[l->text], l->groups[0],
+                    l->groups[1], l->groups[2], MOST_GROUPS);
+    if (d->error.status == SO_OK) {
+        order(d, l->range, l->n_ranges);
+        driver_of(d)->launch(d->opened.self, l);
+        d->counts.launches++;
+        recorded(d);
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- shared memory */
+
+/* With the lock held. */
+static void *share(so_device *d, size_t bytes, uint64_t *at)
+{
+    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    if (bytes > d->opened.shared_bytes) {
+        so_gpu_fail(d, SO_ERR_LIMIT, "%zu bytes of inputs at a time, there is room for %zu", bytes,
+                    d->opened.shared_bytes);
+        return NULL;
+    }
+    if (d->shared_used + bytes > d->opened.shared_bytes) finish(d);
+    size_t from = d->shared_used;
+    d->shared_used += bytes;
+    *at = d->opened.shared_at + from;
+    return (char *)d->opened.shared + from;
+}
+
+void *so_gpu_share(so_device *d, size_t bytes, uint64_t *at)
+{
+    pthread_mutex_lock(&d->lock);
+    void *p = share(d, bytes, at);
+    pthread_mutex_unlock(&d->lock);
+    return p;
+}
+
+void *so_gpu_scratch(so_device *d, size_t bytes) { return bytes <= SCRATCH ? d->scratch : NULL; }
+
+uint64_t so_gpu_turns(so_device *d, const so_rotation *r, size_t *bytes)
+{
+    int64_t half = r->width / 2;
+    size_t listed = (size_t)r->rows * sizeof *r->pos;
+    *bytes = (size_t)(r->rows * half * 2) * sizeof(float);
+    pthread_mutex_lock(&d->lock);
+    turns *t = &d->turns;
+    bool same = t->at && t->rows == r->rows && t->half == half && t->freq == r->freq && r->rows <= TURN_POSITIONS &&
+                memcmp(t->pos, r->pos, listed) == 0;
+    uint64_t at = t->at;
+    float *out = same ? NULL : share(d, *bytes, &at);
+    for (int64_t i = 0; out && i < r->rows * half; i++) {
+        double angle = (double)((float)r->pos[i / half] * (float)r->freq[i % half]);
+        out[2 * i] = (float)cos(angle);
+        out[2 * i + 1] = (float)sin(angle);
+    }
+    if (out && r->rows <= TURN_POSITIONS) {
+        t->at = at;
+        t->rows = r->rows;
+        t->half = half;
+        t->freq = r->freq;
+        memcpy(t->pos, r->pos, listed);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return at;
+}
+
+/* ---- between host and device */
+
+/* With the lock held: `bytes` at most a quarter of the shared piece. */
+static void copy_piece(so_device *d, char *host, uint64_t address, size_t bytes, bool write)
+{
+    uint64_t at = 0;
+    void *p = share(d, bytes, &at);
+    if (!p) return;
+    if (write) memcpy(p, host, bytes);
+    so_gpu_range range[] = {{write ? at : address, bytes, false}, {write ? address : at, bytes, true}};
+    order(d, range, 2);
+    driver_of(d)->copy(d->opened.self, range[1].at, range[0].at, bytes);
+    recorded(d);
+    if (write) return;
+    size_t offset = (size_t)(at - d->opened.shared_at);
+    finish(d);
+    memcpy(host, (char *)d->opened.shared + offset, bytes);
+}
+
+static void copy(so_device *d, void *host, uint64_t address, size_t bytes, bool write)
+{
+    pthread_mutex_lock(&d->lock);
+    for (size_t at = 0, most = d->opened.shared_bytes / 4; at < bytes && d->error.status == SO_OK; at += most)
+        copy_piece(d, (char *)host + at, address + at, bytes - at < most ? bytes - at : most, write);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void so_device_write(so_device *d, void *to, const void *from, size_t bytes)
+{
+    if (d)
+        copy(d, (void *)(uintptr_t)from, (uint64_t)(uintptr_t)to, bytes, true);
+    else
+        memcpy(to, from, bytes);
+}
+
+void so_device_read(so_device *d, void *to, const void *from, size_t bytes)
+{
+    if (d) {
+        memset(to, 0, bytes);
+        copy(d, to, (uint64_t)(uintptr_t)from, bytes, false);
+    } else {
+        memcpy(to, from, bytes);
+    }
+}
+
+void so_device_flush(so_device *d)
+{
+    if (!d) return;
+    pthread_mutex_lock(&d->lock);
+    submit(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void so_device_release(so_device *d, void *address)
+{
+    if (!d || !address) return;
+    pthread_mutex_lock(&d->lock);
+    finish(d);
+    driver_of(d)->release(d->opened.self, (uint64_t)(uintptr_t)address);
+    pthread_mutex_unlock(&d->lock);
+}

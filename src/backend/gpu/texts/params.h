@@ -1,0 +1,75 @@
+/* What launches pass to kernels: written once, for the texts and for the host. Addresses first, then 32-bit numbers, so
+ * that every compiler lays them out alike. At most 128 bytes.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BACKEND_GPU_TEXTS_PARAMS_H
+#define SO_BACKEND_GPU_TEXTS_PARAMS_H
+
+/* KIND of kernels that read stored weights: so_type (base/type.h). */
+#define TYPE_F32 0
+#define TYPE_F16 1
+#define TYPE_BF16 2
+#define TYPE_Q8_0 7
+#define TYPE_Q4_0 8
+#define TYPE_Q4_K 9
+#define TYPE_Q5_K 10
+#define TYPE_Q6_K 11
+#define TYPE_Q5_0 12
+
+/* KIND of element.k: so_unary (backend/kernels_element.h), then these. */
+#define ELEMENT_SWIGLU 32
+#define ELEMENT_AXPY 33
+#define ELEMENT_MUL 34
+#define ELEMENT_SCALE 35
+#define ELEMENT_COPY 36
+#define ELEMENT_ADD_ROW 37
+#define ELEMENT_SCALE_ROWS 38
+#define ELEMENT_ADD 39
+
+#define NORM_RMS 0
+#define NORM_LAYER 1
+
+#define PARAMS_ELEMENT                                                                                                 \
+    uint64_t x, y, z;                                                                                                  \
+    int n, cols;                                                                                                       \
+    float factor;
+#define PARAMS_ROWS                                                                                                    \
+    uint64_t table, index, y;                                                                                          \
+    int rows, cols, row_bytes;
+#define PARAMS_STORE                                                                                                   \
+    uint64_t k, v, to_k, to_v;                                                                                         \
+    int blocks;
+#define PARAMS_NORM                                                                                                    \
+    uint64_t x, w, b, y;                                                                                               \
+    int cols;                                                                                                          \
+    float eps;
+#define PARAMS_SOFTMAX                                                                                                 \
+    uint64_t x, y;                                                                                                     \
+    int cols;
+#define PARAMS_BEST                                                                                                    \
+    uint64_t x, best;                                                                                                  \
+    int cols;
+#define PARAMS_ROPE                                                                                                    \
+    uint64_t x, turn, y;                                                                                               \
+    int rows, heads, half_width, add;                                                                                  \
+    float sign;
+#define PARAMS_LINEAR                                                                                                  \
+    uint64_t w, x, bias, y;                                                                                            \
+    int n, k, m, row_bytes;
+#define PARAMS_ROUND                                                                                                   \
+    uint64_t x, to;                                                                                                    \
+    int k, kp, span;
+#define PARAMS_INT8                                                                                                    \
+    uint64_t x, w0, w1, w2, b0, b1, b2, y0, y1, y2;                                                                    \
+    int n0, n1, n2, k, kp, m, row_bytes;
+#define PARAMS_MIX                                                                                                     \
+    uint64_t x, w, part;                                                                                               \
+    int m, k, n, row_bytes, slice;
+#define PARAMS_MIX_SUM                                                                                                 \
+    uint64_t part, y;                                                                                                  \
+    int count, slices;
+#define PARAMS_ATTENTION                                                                                               \
+    uint64_t q, table, y, lse, part;                                                                                   \
+    int heads, kv_heads, width, stride, splits;                                                                        \
+    float scale;
+
+#endif
