@@ -120,7 +120,8 @@ so_status so_alignment_draw(so_image *image, const so_audio *speech, const int32
         question.samples = speech->n;
         question.rate = speech->rate;
     }
-    band answer = {"answer", a->pcm, (int64_t)a->samples, SO_VOICE_RATE, a->units, a->n_units, a->piece, a->pieces};
+    band answer = {"answer", a->pcm,   (int64_t)a->samples, a->rate ? a->rate : SO_VOICE_RATE, a->units, a->n_units,
+                   a->piece, a->pieces};
     double seconds = fmax(length_of(&question), length_of(&answer));
     int bands = (length_of(&question) > 0) + 1;
     double words = fmax(draw_words(NULL, &question, 0), draw_words(NULL, &answer, 0));

@@ -9,10 +9,12 @@ static int run_ask(int argc, char **argv)
     so_setting setting = {0};
     so_given given = {0};
     so_outputs out = {0};
+    so_far far = {0};
     const char *text = NULL;
     const so_option options[] = {
         {"text", SO_OPTION_TEXT, &text, "WORDS", "words, whatever they look like"},
         SO_OUTPUT_OPTIONS(out),
+        SO_FAR_OPTIONS(far),
         SO_SOUND_OPTIONS,
         SO_FRONT_OPTION(setting),
         SO_MODEL_OPTIONS(setting),
@@ -23,12 +25,15 @@ static int run_ask(int argc, char **argv)
     if (status >= 0) return status;
     so_error error = {0};
     bool voice = out.wav || out.alignment;
+    so_far_settle(&far);
     unsigned takes = SO_TAKES_WORDS | SO_TAKES_PICTURE | SO_TAKES_SOUND | SO_TAKES_TYPED;
     if (so_outputs_settle(&out, &error) != SO_OK || so_given_read(&given, n, argv, text, takes, &error) != SO_OK)
         status = so_cli_fail(&error);
     else if (!given.sound.name && !given.words)
         status = so_cli_usage(&so_verb_ask, "expected a question, as words or as a recording, found %s",
                               n ? "only a picture" : "nothing");
+    else if (far.server)
+        status = so_exchange_far(&far, &setting, &given, &out, voice);
     else
         status = so_exchange(&setting, &given, NULL, &out, voice);
     so_given_clear(&given);
@@ -46,6 +51,7 @@ const so_verb so_verb_ask = {
     "  stream-omni ask table.png question.wav --wav answer.wav --alignment answer.png\n"
     "  stream-omni ask question.wav --json\n"
     "  arecord -d 4 | stream-omni ask table.png - --wav - | aplay\n"
+    "  stream-omni ask --server http://127.0.0.1:8080 table.png question.wav --wav answer.wav\n"
     "  stream-omni ask table.png --text \"What is in table.png?\"\n",
     run_ask};
 

@@ -91,15 +91,28 @@ static void tell(const so_outputs *out, const so_answer *a)
     if (!out->quiet) so_answer_speed(stderr, a);
 }
 
+static so_question question_of(const so_given *given)
+{
+    return (so_question){.seen = given->picture.name ? &given->picture.picture : NULL,
+                         .said = given->sound.name ? &given->sound.sound : NULL,
+                         .text = given->words,
+                         .seen_name = given->picture.name,
+                         .said_name = given->sound.name};
+}
+
+static so_show show_of(const so_outputs *out, so_sound_writer *wav)
+{
+    return (so_show){.transcript = !out->json && !out->quiet,
+                     .text = !out->json,
+                     .labels = !out->quiet,
+                     .wav = out->wav ? wav : NULL};
+}
+
 /* Words to be said as they are, or a question and its reply. */
 static so_status speak(so_session *session, const so_given *given, const char *say, unsigned want, so_answer *answer,
                        so_show *show, so_error *error)
 {
-    so_question q = {.seen = given->picture.name ? &given->picture.picture : NULL,
-                     .said = given->sound.name ? &given->sound.sound : NULL,
-                     .text = given->words,
-                     .seen_name = given->picture.name,
-                     .said_name = given->sound.name};
+    so_question q = question_of(given);
     if (say) return so_turn_say(session, say, want, answer, show, error);
     SO_TRY(so_turn_feed(session, &q, answer, show, error));
     return so_turn_reply(session, want, answer, show, error);
@@ -123,10 +136,7 @@ static so_status turn(const so_setting *setting, so_model *model, const so_given
     so_session *session = NULL;
     so_answer answer = {.first_heard_s = NAN};
     so_sound_writer wav = {0};
-    so_show show = {.transcript = !out->json && !out->quiet,
-                    .text = !out->json,
-                    .labels = !out->quiet,
-                    .wav = out->wav ? &wav : NULL};
+    so_show show = show_of(out, &wav);
     unsigned want = SO_WANT_TEXT | (voice ? SO_WANT_VOICE | SO_WANT_UNITS : 0);
     if (out->units || out->alignment) want |= SO_WANT_UNITS;
     so_status status;
@@ -157,4 +167,47 @@ int so_exchange(const so_setting *setting, const so_given *given, const char *sa
     }
     so_model_close(&model);
     return so_cli_end(status, &error);
+}
+
+/* ---- with a server */
+
+/* What was spoken before the connection was lost is kept. */
+static so_status close_sound(so_sound_writer *wav, so_status status, so_error *error)
+{
+    if (status == SO_OK) return so_sound_writer_close(wav, error);
+    so_error nobody;
+    if (wav->n || wav->wav.n) so_sound_writer_close(wav, &nobody);
+    return status;
+}
+
+static so_status turn_far(const so_far *far, const so_setting *setting, const so_given *given, const so_outputs *out,
+                          bool voice, so_error *error)
+{
+    so_remote *remote = NULL;
+    so_answer answer = {.first_heard_s = NAN};
+    so_sound_writer wav = {0};
+    so_show show = show_of(out, &wav);
+    const so_far_ask ask = {.voice = voice || out->units, .units = out->units || out->alignment};
+    so_question q = question_of(given);
+    so_status status;
+    SO_TRY_GO(so_far_open(&remote, far, setting, &ask, error));
+    if (out->wav) SO_TRY_GO(so_sound_writer_open(&wav, out->wav, SO_REMOTE_RATE, error));
+    status = so_far_turn(remote, &q, &answer, &show, error);
+    if (out->wav) status = close_sound(&wav, status, error);
+    if (status != SO_OK) goto done;
+    if (out->alignment) /* the question's units are known to the server alone */
+        SO_TRY_GO(so_alignment_write(out->alignment, q.said, NULL, 0, &answer, error));
+    tell(out, &answer);
+done:
+    so_sound_writer_drop(&wav);
+    so_answer_clear(&answer);
+    so_remote_close(&remote);
+    return status;
+}
+
+int so_exchange_far(const so_far *far, const so_setting *setting, const so_given *given, const so_outputs *out,
+                    bool voice)
+{
+    so_error error = {0};
+    return so_cli_end(turn_far(far, setting, given, out, voice, &error), &error);
 }

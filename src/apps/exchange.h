@@ -3,6 +3,7 @@
 #ifndef SO_APPS_EXCHANGE_H
 #define SO_APPS_EXCHANGE_H
 
+#include "apps/far.h"
 #include "apps/operand.h"
 #include "apps/turn.h"
 
@@ -35,5 +36,8 @@ so_status so_output_check(const char *path, so_error *error);
 /* Opens the model and has one turn with it: `given` and its reply or, with `say`, those words spoken. Tells errors;
  * gives the exit status. */
 int so_exchange(const so_setting *setting, const so_given *given, const char *say, const so_outputs *out, bool voice);
+/* The same turn with a server. */
+int so_exchange_far(const so_far *far, const so_setting *setting, const so_given *given, const so_outputs *out,
+                    bool voice);
 
 #endif

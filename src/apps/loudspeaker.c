@@ -32,7 +32,8 @@ typedef struct line {
 struct so_audio_device {
     line in, out;
     size_t piece;            /* frames of 40 ms of the microphone */
-    so_resampler *resampler; /* NULL: the speaker takes SO_VOICE_RATE */
+    int rate;                /* of what is to be played */
+    so_resampler *resampler; /* NULL: the speaker takes that rate */
     so_resample_stream *resample;
     float *queue, *frames; /* mono at the speaker's rate; [capacity * channels] on their way to the device */
     size_t queued, capacity, played;
@@ -72,9 +73,9 @@ static PaDeviceIndex find_device(const char *name, int input)
 
 /* With the wanted rate if the device takes it, else its own, else a common one. Asking whether a format is supported
  * does not help: PortAudio then refuses some of what it opens. */
-static PaError open_stream(line *l, const PaStreamParameters *p, int input, int own)
+static PaError open_stream(line *l, const PaStreamParameters *p, int input, int wanted, int own)
 {
-    int candidate[2 + OTHER_RATES] = {input ? SO_MICROPHONE_RATE : SO_VOICE_RATE, own};
+    int candidate[2 + OTHER_RATES] = {wanted, own};
     PaError code = paInvalidSampleRate;
     memcpy(candidate + 2, other_rate, sizeof other_rate);
     for (int i = 0; i < 2 + OTHER_RATES && code == paInvalidSampleRate; i++) {
@@ -88,7 +89,7 @@ static PaError open_stream(line *l, const PaStreamParameters *p, int input, int 
     return code;
 }
 
-static so_status open_line(line *l, const char *name, int input, so_error *error)
+static so_status open_line(line *l, const char *name, int input, int wanted, so_error *error)
 {
     PaStreamParameters p = {.device = find_device(name, input), .channelCount = 1, .sampleFormat = paFloat32};
     if (p.device == paNoDevice)
@@ -98,7 +99,7 @@ static so_status open_line(line *l, const char *name, int input, so_error *error
     const PaDeviceInfo *info = Pa_GetDeviceInfo(p.device);
     p.suggestedLatency = input ? info->defaultLowInputLatency : info->defaultHighOutputLatency;
     if (!input && info->maxOutputChannels >= CHANNELS_MAX) p.channelCount = CHANNELS_MAX;
-    PaError code = open_stream(l, &p, input, (int)info->defaultSampleRate);
+    PaError code = open_stream(l, &p, input, wanted, (int)info->defaultSampleRate);
     if (code == paNoError) code = Pa_StartStream(l->stream);
     if (code != paNoError) return failed(error, info->name, code);
     const PaStreamInfo *opened = Pa_GetStreamInfo(l->stream);
@@ -106,17 +107,18 @@ static so_status open_line(line *l, const char *name, int input, so_error *error
     return SO_OK;
 }
 
-static so_status open_lines(so_audio_device *device, const char *microphone, const char *speaker, so_error *error)
+static so_status open_lines(so_audio_device *device, const so_audio_device_options *o, so_error *error)
 {
-    SO_TRY(open_line(&device->in, microphone, 1, error));
-    SO_TRY(open_line(&device->out, speaker, 0, error));
+    device->rate = o->rate ? o->rate : SO_VOICE_RATE;
+    SO_TRY(open_line(&device->in, o->microphone, 1, SO_MICROPHONE_RATE, error));
+    SO_TRY(open_line(&device->out, o->speaker, 0, device->rate, error));
     device->piece = (size_t)(device->in.rate / SO_PIECES_PER_S);
-    if (device->out.rate == SO_VOICE_RATE) return SO_OK;
-    SO_TRY(so_resampler_open(&device->resampler, SO_VOICE_RATE, device->out.rate, error));
+    if (device->out.rate == device->rate) return SO_OK;
+    SO_TRY(so_resampler_open(&device->resampler, device->rate, device->out.rate, error));
     return so_resample_stream_open(&device->resample, device->resampler, error);
 }
 
-so_status so_audio_device_open(so_audio_device **out, const char *microphone, const char *speaker, so_error *error)
+so_status so_audio_device_open(so_audio_device **out, const so_audio_device_options *options, so_error *error)
 {
     *out = calloc(1, sizeof **out);
     if (!*out) return so_fail(error, SO_ERR_NOMEM, "no memory for the audio devices");
@@ -126,7 +128,7 @@ so_status so_audio_device_open(so_audio_device **out, const char *microphone, co
         *out = NULL;
         return failed(error, "PortAudio", code);
     }
-    so_status status = open_lines(*out, microphone, speaker, error);
+    so_status status = open_lines(*out, options, error);
     if (status != SO_OK) so_audio_device_close(out);
     return status;
 }

@@ -18,9 +18,13 @@ enum {
     SO_PIECE_MAX = SO_RATE_MAX / SO_PIECES_PER_S
 };
 
-/* Opens the default microphone and the default speaker, or the one that its name contains (may be NULL). SO_ERR_MISSING
- * when there is none. */
-so_status so_audio_device_open(so_audio_device **out, const char *microphone, const char *speaker, so_error *error);
+typedef struct so_audio_device_options {
+    const char *microphone, *speaker; /* a part of the name; NULL: the default one */
+    int rate;                         /* Hz of what will be played; 0: 22050 */
+} so_audio_device_options;
+
+/* SO_ERR_MISSING when there is no such device. */
+so_status so_audio_device_open(so_audio_device **out, const so_audio_device_options *options, so_error *error);
 void so_audio_device_close(so_audio_device **device);
 /* Hz of what the microphone gives, 16000 where it can. */
 int so_audio_device_rate(const so_audio_device *device);
@@ -28,7 +32,7 @@ int so_audio_device_rate(const so_audio_device *device);
 so_status so_audio_device_read(so_audio_device *device, float *pcm, size_t *samples, so_error *error);
 /* 1 when a piece can be read without waiting. */
 int so_audio_device_ready(so_audio_device *device);
-/* Queues mono samples at 22050 Hz (copied) and plays what the speaker takes now. */
+/* Queues mono samples at the rate of the options (copied) and plays what the speaker takes now. */
 so_status so_audio_device_write(so_audio_device *device, const float *pcm, size_t samples, so_error *error);
 /* Nothing more will be written of this answer. */
 so_status so_audio_device_finish(so_audio_device *device, so_error *error);

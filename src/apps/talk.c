@@ -5,36 +5,19 @@
 #include <string.h>
 #include <time.h>
 
-#include "apps/exchange.h"
-#include "apps/loudspeaker.h"
-#include "apps/turn.h"
+#include "apps/talk.h"
 #include "apps/verbs.h"
 #include "base/error.h"
 
-/* Pieces of 40 ms: kept from before the first sound; of quiet after sound without a word; loud ones that interrupt;
- * taken at once from a microphone that never runs dry. */
-enum { LEAD = 10, QUIET = 50, LOUD = 5, DRAIN = 50 };
+/* Pieces of 40 ms: of quiet after sound without a word; loud ones that interrupt. */
+enum { QUIET = 50, LOUD = 5 };
 
-typedef struct talk {
-    so_setting setting;
-    const char *wav, *microphone, *speaker, *picture, *text;
-    bool interrupt, list, json;
-    int turns;       /* answered */
-    so_operand seen; /* the picture of the turns to come */
-    so_model *model;
-    so_session *session;
-    so_audio_device *device;
-    so_sound_writer writer;
-    float piece[SO_PIECE_MAX], lead[LEAD][SO_PIECE_MAX]; /* of the microphone: this piece, and those not fed yet */
-} talk;
-
-static void settle(so_show *show, talk *t)
+void so_talking_show(so_talking *t, so_show *show)
 {
     *show = (so_show){.transcript = !t->json, .text = !t->json, .labels = true, .wav = t->wav ? &t->writer : NULL};
 }
 
-/* After a turn: a JSON object on a line of its own, or how fast it was where nobody listens meanwhile. */
-static void tell(talk *t, const so_answer *answer, bool speed)
+void so_talking_tell(so_talking *t, const so_answer *answer, bool speed)
 {
     t->turns++;
     if (t->json) {
@@ -48,26 +31,29 @@ static void tell(talk *t, const so_answer *answer, bool speed)
 }
 
 /* ---- files: every recording is one turn, a picture belongs to the turn after it */
-static so_status file_turn(talk *t, const so_question *q, so_error *error)
+static so_status file_turn(so_talking *t, const so_question *q, so_error *error)
 {
     so_answer answer = {.first_heard_s = NAN};
     so_show show;
-    settle(&show, t);
-    so_status status = so_turn_feed(t->session, q, &answer, &show, error);
-    if (status == SO_OK)
+    so_talking_show(t, &show);
+    so_status status;
+    if (t->remote)
+        status = so_far_turn(t->remote, q, &answer, &show, error);
+    else if ((status = so_turn_feed(t->session, q, &answer, &show, error)) == SO_OK)
         status = so_turn_reply(t->session, SO_WANT_TEXT | (t->wav ? SO_WANT_VOICE : 0), &answer, &show, error);
     bool silent = status == SO_ERR_NOTHING_HEARD;
     if (status == SO_OK)
-        tell(t, &answer, true);
+        so_talking_tell(t, &answer, true);
     else if (silent)
         status = so_turn_silent(t->session, q->said_name, &answer, &show, error);
-    if (status == SO_OK && silent && t->json) tell(t, &answer, false); /* a line for every turn that was given */
+    if (status == SO_OK && silent && t->json)
+        so_talking_tell(t, &answer, false); /* a line for every turn that was given */
     so_answer_clear(&answer);
     return status;
 }
 
 /* A picture is kept for the next turn; a recording and words are one each. Takes the operand over. */
-static so_status take_operand(talk *t, so_operand *o, so_error *error)
+static so_status take_operand(so_talking *t, so_operand *o, so_error *error)
 {
     if (o->kind == SO_OPERAND_PICTURE) {
         if (t->seen.name)
@@ -87,7 +73,7 @@ static so_status take_operand(talk *t, so_operand *o, so_error *error)
     return SO_OK;
 }
 
-static so_status turns(talk *t, int n, char **file, so_error *error)
+static so_status turns(so_talking *t, int n, char **file, so_error *error)
 {
     for (int i = 0; i < n; i++) {
         so_operand o;
@@ -107,9 +93,9 @@ static so_status turns(talk *t, int n, char **file, so_error *error)
 }
 
 /* What was said before a turn failed, or before a signal, is kept. */
-static so_status by_files(talk *t, int n, char **file, so_error *error)
+static so_status by_files(so_talking *t, int n, char **file, so_error *error)
 {
-    if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, SO_VOICE_RATE, error));
+    if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, t->remote ? SO_REMOTE_RATE : SO_VOICE_RATE, error));
     so_status status = turns(t, n, file, error);
     if (t->json && status != SO_OK && error) {
         printf("{\"turn\": %d, \"error\": ", t->turns + 1);
@@ -123,7 +109,7 @@ static so_status by_files(talk *t, int n, char **file, so_error *error)
 
 /* ---- devices */
 typedef struct output {
-    talk *talk;
+    so_talking *talk;
     so_status status;
     so_error error;
 } output;
@@ -141,7 +127,7 @@ static double level_of(const float *pcm, size_t n)
     return n ? sqrt(energy / (double)n) : 0;
 }
 
-static so_status feed(talk *t, const float *pcm, size_t n, so_answer *answer, so_show *show, so_error *error)
+static so_status feed(so_talking *t, const float *pcm, size_t n, so_answer *answer, so_show *show, so_error *error)
 {
     SO_TRY(so_feed_audio(t->session, pcm, n, so_audio_device_rate(t->device), error));
     return so_turn_drain(t->session, answer, show, error);
@@ -149,7 +135,7 @@ static so_status feed(talk *t, const float *pcm, size_t n, so_answer *answer, so
 
 /* Until the user has said something. A room where nobody speaks costs nothing: its silence is not fed, but for the
  * little before the first sound. A turn that is too long ends where it is. */
-static so_status listen(talk *t, so_answer *answer, so_show *show, so_error *error)
+static so_status listen(so_talking *t, so_answer *answer, so_show *show, so_error *error)
 {
     so_status status = SO_OK;
     double quietest = 1;
@@ -162,11 +148,11 @@ static so_status listen(talk *t, so_answer *answer, so_show *show, so_error *err
         bool loud = level > fmax(1e-3, fmin(3 * quietest, 0.03));
         quietest = fmin(quietest, level);
         if (!open && !loud) {
-            memcpy(t->lead[waiting++ % LEAD], t->piece, n * sizeof *t->piece);
+            memcpy(t->lead[waiting++ % SO_LEAD], t->piece, n * sizeof *t->piece);
             continue;
         }
-        for (int i = waiting > LEAD ? waiting - LEAD : 0; i < waiting && status == SO_OK; i++)
-            status = feed(t, t->lead[i % LEAD], n, answer, show, error);
+        for (int i = waiting > SO_LEAD ? waiting - SO_LEAD : 0; i < waiting && status == SO_OK; i++)
+            status = feed(t, t->lead[i % SO_LEAD], n, answer, show, error);
         if (status == SO_OK) status = feed(t, t->piece, n, answer, show, error);
         waiting = 0;
         quiet = loud ? 0 : quiet + 1;
@@ -176,10 +162,10 @@ static so_status listen(talk *t, so_answer *answer, so_show *show, so_error *err
 }
 
 /* Whether the user speaks loudly for a fifth of a second while the model does. Reads the microphone dry in any case. */
-static so_status interrupted(talk *t, int *loud, bool *yes, so_error *error)
+static so_status interrupted(so_talking *t, int *loud, bool *yes, so_error *error)
 {
     *yes = false;
-    for (int i = 0; i < DRAIN && so_audio_device_ready(t->device); i++) {
+    for (int i = 0; i < SO_DRAIN && so_audio_device_ready(t->device); i++) {
         size_t n;
         SO_TRY(so_audio_device_read(t->device, t->piece, &n, error));
         *loud = level_of(t->piece, n) > 0.05 ? *loud + 1 : 0;
@@ -188,7 +174,7 @@ static so_status interrupted(talk *t, int *loud, bool *yes, so_error *error)
     return SO_OK;
 }
 
-static so_status answer_aloud(talk *t, so_answer *answer, so_show *show, output *out, so_error *error)
+static so_status answer_aloud(so_talking *t, so_answer *answer, so_show *show, output *out, so_error *error)
 {
     bool done = false, cut = false;
     int loud = 0;
@@ -214,25 +200,25 @@ static so_status answer_aloud(talk *t, so_answer *answer, so_show *show, output 
     return cut ? so_session_heard(t->session, heard, error) : SO_OK;
 }
 
-static so_status converse(talk *t, so_error *error)
+static so_status converse(so_talking *t, so_error *error)
 {
     output out = {.talk = t};
     if (t->seen.name) {
         so_question q = {.seen = &t->seen.picture, .seen_name = t->seen.name};
         SO_TRY(so_turn_feed(t->session, &q, NULL, NULL, error));
     }
-    fprintf(stderr, "speak; Ctrl-C ends the conversation\n");
+    fprintf(stderr, "%s", so_talking_prompt);
     while (!so_cli_stop) {
         so_answer answer = {.first_heard_s = NAN};
         so_show show;
-        settle(&show, t);
+        so_talking_show(t, &show);
         show.voice = play;
         show.context = &out;
         so_status status = listen(t, &answer, &show, error);
         if (status == SO_OK && !so_cli_stop) {
             status = answer_aloud(t, &answer, &show, &out, error);
             if (status == SO_OK)
-                tell(t, &answer, false);
+                so_talking_tell(t, &answer, false);
             else if (status == SO_ERR_NOTHING_HEARD)
                 status = so_turn_silent(t->session, NULL, &answer, &show, error);
         }
@@ -242,19 +228,30 @@ static so_status converse(talk *t, so_error *error)
     return SO_OK;
 }
 
-static so_status by_devices(talk *t, so_error *error)
+static so_status by_devices(so_talking *t, so_error *error)
 {
-    SO_TRY(so_audio_device_open(&t->device, t->microphone, t->speaker, error));
-    if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, SO_VOICE_RATE, error));
-    so_status status = converse(t, error);
+    const so_audio_device_options options = {t->microphone, t->speaker, t->remote ? SO_REMOTE_RATE : 0};
+    SO_TRY(so_audio_device_open(&t->device, &options, error));
+    if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, t->remote ? SO_REMOTE_RATE : SO_VOICE_RATE, error));
+    so_status status = t->remote ? so_talking_far(t, error) : converse(t, error);
     /* A microphone that is pulled out ends the talk, and what was said is kept. */
     so_status written = t->wav ? so_sound_writer_close(&t->writer, status == SO_OK ? error : NULL) : SO_OK;
     return status == SO_OK ? written : status;
 }
 
+/* A model here, or a server. */
+static so_status open_far_or_near(so_talking *t, bool files, so_error *error)
+{
+    const so_far_ask ask = {.voice = !files || t->wav, .microphone = !files, .interrupt = t->interrupt};
+    so_far_settle(&t->far);
+    if (t->far.server) return so_far_open(&t->remote, &t->far, &t->setting, &ask, error);
+    SO_TRY(so_setting_open(&t->setting, &t->model, error));
+    return so_setting_session(&t->setting, t->model, &t->session, error);
+}
+
 static int run(int argc, char **argv)
 {
-    static talk t = {.setting.patience = 0.5}; /* its pieces of sound are too much for a stack */
+    static so_talking t = {.setting.patience = 0.5}; /* its pieces of sound are too much for a stack */
     const so_option options[] = {
         {"picture", SO_OPTION_TEXT, &t.picture, "FILE", "what the conversation is about"},
         {"text", SO_OPTION_TEXT, &t.text, "WORDS", "the last turn in words, whatever they look like"},
@@ -265,6 +262,7 @@ static int run(int argc, char **argv)
         {"microphone", SO_OPTION_TEXT, &t.microphone, "NAME", "a part of its name; the default one when not given"},
         {"speaker-device", SO_OPTION_TEXT, &t.speaker, "NAME", "a part of its name; the default one when not given"},
         {"devices", SO_OPTION_FLAG, &t.list, NULL, "list microphones and speakers"},
+        SO_FAR_OPTIONS(t.far),
         SO_SOUND_OPTIONS,
         SO_FRONT_OPTION(t.setting),
         SO_MODEL_OPTIONS(t.setting),
@@ -279,14 +277,15 @@ static int run(int argc, char **argv)
     so_status s = so_outputs_settle(&out, &error);
     t.wav = out.wav;
     if (s == SO_OK && t.picture) s = so_operand_read(&t.seen, t.picture, SO_TAKES_PICTURE, &error);
-    if (s == SO_OK) s = so_setting_open(&t.setting, &t.model, &error);
-    if (s == SO_OK) s = so_setting_session(&t.setting, t.model, &t.session, &error);
-    if (s == SO_OK) s = n || t.text ? by_files(&t, n, argv, &error) : by_devices(&t, &error);
+    bool files = n || t.text;
+    if (s == SO_OK) s = open_far_or_near(&t, files, &error);
+    if (s == SO_OK) s = files ? by_files(&t, n, argv, &error) : by_devices(&t, &error);
     so_sound_writer_drop(&t.writer);
     so_operand_clear(&t.seen);
     so_audio_device_close(&t.device);
     so_session_close(&t.session);
     so_model_close(&t.model);
+    so_remote_close(&t.remote);
     return so_cli_end(s, &error);
 }
 
@@ -298,5 +297,6 @@ const so_verb so_verb_talk = {
     "examples:\n"
     "  stream-omni talk --picture table.png\n"
     "  stream-omni talk table.png first.wav second.wav --wav answers.wav\n"
-    "  stream-omni talk table.png \"What is red?\" \"And what is blue?\" --json\n",
+    "  stream-omni talk table.png \"What is red?\" \"And what is blue?\" --json\n"
+    "  stream-omni talk --server https://voice.example.org:8080 --tls-ca authority.pem\n",
     run};

@@ -149,7 +149,7 @@ static so_status take_heard(so_answer *a, const so_event *e, so_error *error)
 
 static so_status take_voice(so_answer *a, so_show *show, const so_event *e, so_error *error)
 {
-    double before = (double)a->samples / SO_VOICE_RATE;
+    double before = (double)a->samples / (a->rate ? a->rate : SO_VOICE_RATE);
     so_timed t = {.begin = before, .end = before + e->end_s - e->begin_s};
     size_t length = a->text ? strlen(a->text) : 0, begin = e->text_begin + a->said_before;
     size_t end = e->text_end + a->said_before, from = begin < length ? begin : length, to = end < length ? end : length;
@@ -179,7 +179,7 @@ static void take_usage(so_answer *a, const so_usage *u)
     if (before.end != SO_END_STOP) a->usage.end = before.end;
 }
 
-static so_status take(so_answer *a, so_show *show, const so_event *e, so_error *error)
+so_status so_turn_take(so_answer *a, so_show *show, const so_event *e, so_error *error)
 {
     size_t length;
     switch (e->kind) {
@@ -207,7 +207,7 @@ so_status so_turn_drain(so_session *session, so_answer *answer, so_show *show, s
     so_event event = {0};
     do {
         SO_TRY(so_next(session, &event, error));
-        SO_TRY(take(answer, show, &event, error));
+        SO_TRY(so_turn_take(answer, show, &event, error));
     } while (event.kind != SO_EVENT_NONE && event.kind != SO_EVENT_DONE);
     return SO_OK;
 }
@@ -253,7 +253,7 @@ so_status so_turn_step(so_session *session, so_answer *answer, so_show *show, bo
     so_event event = {0};
     SO_TRY(so_next(session, &event, error));
     *done = event.kind == SO_EVENT_DONE;
-    return take(answer, show, &event, error);
+    return so_turn_take(answer, show, &event, error);
 }
 
 void so_turn_end(so_show *show)
@@ -292,7 +292,7 @@ static size_t some_sentences(const char *text)
 /* A blank between what one call said and the next. */
 static so_status join(so_answer *answer, so_show *show, so_error *error)
 {
-    if (answer->text) SO_TRY(take(answer, show, &(so_event){.kind = SO_EVENT_TEXT, .text = " "}, error));
+    if (answer->text) SO_TRY(so_turn_take(answer, show, &(so_event){.kind = SO_EVENT_TEXT, .text = " "}, error));
     answer->said_before = answer->text ? strlen(answer->text) : 0;
     return SO_OK;
 }
@@ -335,7 +335,8 @@ so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *sh
     while (event.kind != SO_EVENT_DONE) {
         SO_TRY(so_turn_stopped(error));
         SO_TRY(so_next(session, &event, error));
-        if (event.kind == SO_EVENT_HEARD || event.kind == SO_EVENT_DONE) SO_TRY(take(answer, show, &event, error));
+        if (event.kind == SO_EVENT_HEARD || event.kind == SO_EVENT_DONE)
+            SO_TRY(so_turn_take(answer, show, &event, error));
         if (event.kind == SO_EVENT_TEXT || (event.kind == SO_EVENT_HEARD && event.final)) so_session_stop(session);
     }
     return SO_OK;

@@ -86,6 +86,8 @@ typedef struct so_answer {
     size_t early_words;   /* words recognised before so_reply */
     size_t said_before;   /* bytes of the text that earlier calls of so_say said */
     double asked_at;      /* so_cli_now() of so_reply */
+    int rate;             /* Hz of pcm; 0: SO_VOICE_RATE */
+    bool final;           /* the transcript will not change any more */
     so_usage usage;
 } so_answer;
 void so_answer_clear(so_answer *answer);
@@ -120,6 +122,8 @@ so_status so_turn_feed(so_session *session, const so_question *question, so_answ
 so_status so_turn_begin(so_session *session, unsigned want, so_answer *answer, so_error *error);
 so_status so_turn_step(so_session *session, so_answer *answer, so_show *show, bool *done, so_error *error);
 void so_turn_end(so_show *show);
+/* What an event brings is added to the answer and shown: for events that another than so_next gives. */
+so_status so_turn_take(so_answer *answer, so_show *show, const so_event *event, so_error *error);
 /* so_reply, then events until DONE. */
 so_status so_turn_reply(so_session *session, unsigned want, so_answer *answer, so_show *show, so_error *error);
 /* Says a text of any length, a few sentences at a time, each as a conversation of its own where there are several. */

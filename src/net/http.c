@@ -188,7 +188,18 @@ static bool read_connection(so_http_head *head, so_http_refusal *refusal)
     return true;
 }
 
-bool so_http_head_read(char *data, size_t size, so_http_head *head, so_http_refusal *refusal)
+/* "HTTP/1.1 101 Switching Protocols"; the words may be absent. */
+static bool read_status_line(char *line, so_http_head *head, so_http_refusal *refusal)
+{
+    char *space = strchr(line, ' ');
+    if (!space || strspn(space + 1, "0123456789") != 3 || (space[4] && space[4] != ' ') || space[1] == '0')
+        return refuse(refusal, 400, "a first line that is no 'HTTP/1.1 status'");
+    *space = 0;
+    for (int i = 1; i <= 3; i++) head->status = head->status * 10 + (space[i] - '0');
+    return read_version(line, head, refusal);
+}
+
+static bool read_lines(char *data, size_t size, bool answer, so_http_head *head, so_http_refusal *refusal)
 {
     *head = (so_http_head){.method = "", .target = "", .host = ""};
     *refusal = (so_http_refusal){0, NULL};
@@ -198,7 +209,7 @@ bool so_http_head_read(char *data, size_t size, so_http_head *head, so_http_refu
         if (!stop) return refuse(refusal, 400, "a head without its last line");
         *stop = 0;
         if (lines == 0) {
-            if (!read_first_line(line, head, refusal)) return false;
+            if (!(answer ? read_status_line : read_first_line)(line, head, refusal)) return false;
         } else {
             if (head->fields == SO_HTTP_FIELDS_MOST) return refuse(refusal, 431, "more than 64 fields in the head");
             if (!read_field(line, &head->field[head->fields], refusal)) return false;
@@ -206,7 +217,25 @@ bool so_http_head_read(char *data, size_t size, so_http_head *head, so_http_refu
         }
         line = stop + 2;
     }
-    return read_host(head, refusal) && read_length(head, refusal) && read_connection(head, refusal);
+    return true;
+}
+
+bool so_http_head_read(char *data, size_t size, so_http_head *head, so_http_refusal *refusal)
+{
+    return read_lines(data, size, false, head, refusal) && read_host(head, refusal) && read_length(head, refusal) &&
+           read_connection(head, refusal);
+}
+
+bool so_http_answer_read(char *data, size_t size, so_http_head *head, so_http_refusal *refusal)
+{
+    const char *upgrade;
+    if (!read_lines(data, size, true, head, refusal) || !read_length(head, refusal) ||
+        !single(head, "upgrade", &upgrade, refusal))
+        return false;
+    head->keep = head->minor == 1 ? !connection_lists(head, "close") : connection_lists(head, "keep-alive");
+    head->websocket = head->status == 101 && head->minor == 1 && upgrade && strcasecmp(upgrade, "websocket") == 0 &&
+                      connection_lists(head, "upgrade");
+    return true;
 }
 
 /* ---- chunks */

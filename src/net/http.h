@@ -1,4 +1,5 @@
-/* HTTP/1.0 and 1.1 as a server reads and writes them: bytes in, a verdict out. No sockets, no time.
+/* HTTP/1.0 and 1.1 as a server reads and writes them, and heads of answers as a client reads them: bytes in, a verdict
+ * out. No sockets, no time.
  *
  * Strict by design: what a proxy in front could read differently is refused, never repaired. One Host, one
  * Content-Length, none with Transfer-Encoding, no bare line feed, no folded line, no blank before a colon, no chunk
@@ -25,13 +26,14 @@ typedef struct so_http_field {
 
 /* A head that was read. Strings point into the bytes it was read from, which are changed for it. */
 typedef struct so_http_head {
-    const char *method, *target, *host; /* host: "" where HTTP/1.0 sent none */
+    const char *method, *target, *host; /* host: "" where HTTP/1.0 sent none; all are "" in an answer */
+    int status;                         /* of an answer; 0: this is a request */
     int minor;                          /* HTTP/1.minor */
     int64_t length;                     /* Content-Length; -1: none */
     bool chunked;                       /* the body comes in chunks */
     bool keep;                          /* the connection lives on after the answer */
     bool expect;                        /* 100-continue is awaited */
-    bool websocket;                     /* asks to go on as WebSocket, with all that it takes */
+    bool websocket;                     /* asks to go on as WebSocket, with all that it takes; agrees to it (101) */
     int fields;
     so_http_field field[SO_HTTP_FIELDS_MOST];
 } so_http_head;
@@ -48,6 +50,8 @@ typedef struct so_http_refusal {
 int64_t so_http_head_end(const char *data, size_t size, size_t *seen, so_http_refusal *refusal);
 /* Reads a head of `size` bytes, as so_http_head_end measured it. False with the refusal. */
 bool so_http_head_read(char *data, size_t size, so_http_head *head, so_http_refusal *refusal);
+/* The same for the head of an answer, as a client reads it: false with why. */
+bool so_http_answer_read(char *data, size_t size, so_http_head *head, so_http_refusal *refusal);
 /* The value of a field (name in lower case), NULL when it is absent. Of several the first. */
 const char *so_http_field_of(const so_http_head *head, const char *name);
 /* Whether `list` ("a, b;q=1") holds the token, whatever the case. */

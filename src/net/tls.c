@@ -3,11 +3,14 @@
 #define _GNU_SOURCE
 #include "net/tls.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct so_tls_context {
     SSL_CTX *ssl;
@@ -81,6 +84,75 @@ so_status so_tls_open(so_tls **out, so_tls_context *context, int fd, so_error *e
     SSL_set_accept_state(t->ssl);
     *out = t;
     return SO_OK;
+}
+
+/* ---- a client's side */
+so_status so_tls_trust(so_tls_context **out, const char *authority, so_error *error)
+{
+    *out = NULL;
+    so_tls_context *c = calloc(1, sizeof *c);
+    if (c) c->ssl = SSL_CTX_new(TLS_client_method());
+    if (!c || !c->ssl) {
+        free(c);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for TLS");
+    }
+    SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION);
+    SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
+    so_status status = SO_OK;
+    if (authority && access(authority, R_OK) != 0)
+        status = so_fail(error, SO_ERR_IO, "%s: %s", authority, strerror(errno));
+    else if (authority && SSL_CTX_load_verify_file(c->ssl, authority) != 1)
+        status = so_fail(error, SO_ERR_FORMAT, "%s holds no certificate (PEM)", authority);
+    else if (!authority && SSL_CTX_set_default_verify_paths(c->ssl) != 1)
+        status = failed(error, SO_ERR_IO, "the system's certificates");
+    ERR_clear_error();
+    if (status != SO_OK) {
+        so_tls_context_close(&c);
+        return status;
+    }
+    *out = c;
+    return SO_OK;
+}
+
+so_status so_tls_dial(so_tls **out, so_tls_context *context, int fd, const char *host, so_error *error)
+{
+    *out = NULL;
+    so_tls *t = calloc(1, sizeof *t);
+    if (t) t->ssl = SSL_new(context->ssl);
+    bool good = t && t->ssl && SSL_set_fd(t->ssl, fd) == 1;
+    if (good) {
+        X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
+        SSL_set_connect_state(t->ssl);
+        if (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1) /* an address is no name */
+            good = SSL_set1_host(t->ssl, host) == 1 && SSL_set_tlsext_host_name(t->ssl, host) == 1;
+    }
+    ERR_clear_error();
+    if (!good) {
+        so_tls_close(&t);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a TLS connection");
+    }
+    *out = t;
+    return SO_OK;
+}
+
+so_status so_tls_greet(so_tls *tls, bool *done, bool *wants_write, so_error *error)
+{
+    ERR_clear_error();
+    int result = SSL_do_handshake(tls->ssl), reason = SSL_get_error(tls->ssl, result);
+    *done = result == 1;
+    *wants_write = reason == SSL_ERROR_WANT_WRITE;
+    if (*done || reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE) return SO_OK;
+    long verdict = SSL_get_verify_result(tls->ssl);
+    int what = ERR_GET_REASON(ERR_peek_error());
+    if (what == SSL_R_CERTIFICATE_VERIFY_FAILED)
+        return ERR_clear_error(),
+               so_fail(error, SO_ERR_ARG, "its certificate is not trusted: %s", X509_verify_cert_error_string(verdict));
+    if (what == SSL_R_WRONG_VERSION_NUMBER || what == SSL_R_HTTP_REQUEST)
+        return ERR_clear_error(), so_fail(error, SO_ERR_FORMAT, "it does not speak TLS (is it http, not https?)");
+    if (reason == SSL_ERROR_SYSCALL || reason == SSL_ERROR_ZERO_RETURN)
+        return ERR_clear_error(), so_fail(error, SO_ERR_IO, "it closed the connection during the TLS handshake");
+    return failed(error, SO_ERR_IO, "TLS");
 }
 
 void so_tls_close(so_tls **tls)

@@ -17,9 +17,17 @@ typedef struct so_tls so_tls;
 so_status so_tls_context_open(so_tls_context **out, const char *chain, const char *key, so_error *error);
 void so_tls_context_close(so_tls_context **context);
 
+/* For clients: the other side must be certified by `authority` (a PEM file), or, where it is NULL, by an authority that
+ * the system trusts. SO_ERR_IO, SO_ERR_FORMAT. */
+so_status so_tls_trust(so_tls_context **out, const char *authority, so_error *error);
+
 /* The server's side of a connection on a socket that does not block and stays the caller's. The context must outlive
  * it. */
 so_status so_tls_open(so_tls **out, so_tls_context *context, int fd, so_error *error);
+/* The client's side, to a server that must be certified for `host` (a name or an address). */
+so_status so_tls_dial(so_tls **out, so_tls_context *context, int fd, const char *host, so_error *error);
+/* Goes on with the handshake, which reading and writing do unasked: for who wants to know why it fails. */
+so_status so_tls_greet(so_tls *tls, bool *done, bool *wants_write, so_error *error);
 void so_tls_close(so_tls **tls);
 /* What a call ended with when it moved no bytes. */
 enum { SO_TLS_AGAIN = -1, SO_TLS_ENDED = -2, SO_TLS_FAILED = -3 };

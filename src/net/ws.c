@@ -1,4 +1,4 @@
-/* WebSocket messages of a server over libwslay.
+/* WebSocket messages over libwslay.
  *
  * The library's own collecting of messages is off: it keeps a block of memory for every fragment, which a flood of tiny
  * ones turns into a multiple of the message. Fragments go into one row of bytes here, and are counted.
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <wslay/wslay.h>
 
 #include "net/base64.h"
@@ -35,6 +36,7 @@ struct so_ws {
     /* closing */
     bool closing, received;
     int code;
+    char reason[SO_WS_REASON_MOST + 1];
 };
 
 void so_ws_accept(const char *key, char accept[32])
@@ -122,6 +124,8 @@ static void on_message(wslay_event_context_ptr context, const struct wslay_event
     if (message->opcode == WSLAY_CONNECTION_CLOSE) {
         ws->received = true;
         ws->code = message->status_code ? message->status_code : WSLAY_CODE_NO_STATUS_RCVD;
+        size_t n = message->msg_length > 2 ? message->msg_length - 2 : 0;
+        if (n && n <= SO_WS_REASON_MOST) memcpy(ws->reason, message->msg + 2, n);
     }
     if (wslay_is_ctrl_frame(message->opcode) || ws->refuse || ws->failed) return;
     const void *data = ws->message.data ? (const void *)ws->message.data : "";
@@ -129,12 +133,20 @@ static void on_message(wslay_event_context_ptr context, const struct wslay_event
     so_bytes_clear(&ws->message);
 }
 
-so_status so_ws_open(so_ws **out, size_t most, const so_ws_sink *sink, so_error *error)
+static int on_mask(wslay_event_context_ptr context, uint8_t *data, size_t size, void *user)
 {
-    const struct wslay_event_callbacks callbacks = {on_recv, on_send, NULL, on_start, on_chunk, NULL, on_message};
+    (void)context, (void)user;
+    return getrandom(data, size, 0) == (ssize_t)size ? 0 : -1;
+}
+
+static so_status open_side(so_ws **out, bool client, size_t most, const so_ws_sink *sink, so_error *error)
+{
+    const struct wslay_event_callbacks callbacks = {on_recv, on_send,   client ? on_mask : NULL, on_start, on_chunk,
+                                                    NULL,    on_message};
     so_ws *ws = calloc(1, sizeof *ws);
     *out = NULL;
-    if (!ws || wslay_event_context_server_init(&ws->context, &callbacks, ws) != 0) {
+    if (!ws || (client ? wslay_event_context_client_init : wslay_event_context_server_init)(&ws->context, &callbacks,
+                                                                                            ws) != 0) {
         free(ws);
         return so_fail(error, SO_ERR_NOMEM, "no memory for a WebSocket");
     }
@@ -144,6 +156,16 @@ so_status so_ws_open(so_ws **out, size_t most, const so_ws_sink *sink, so_error 
     ws->sink = *sink;
     *out = ws;
     return SO_OK;
+}
+
+so_status so_ws_open(so_ws **out, size_t most, const so_ws_sink *sink, so_error *error)
+{
+    return open_side(out, false, most, sink, error);
+}
+
+so_status so_ws_open_client(so_ws **out, size_t most, const so_ws_sink *sink, so_error *error)
+{
+    return open_side(out, true, most, sink, error);
 }
 
 void so_ws_close(so_ws **ws)
@@ -230,3 +252,4 @@ bool so_ws_ended(const so_ws *ws)
 }
 
 int so_ws_code(const so_ws *ws) { return ws->code; }
+const char *so_ws_reason(const so_ws *ws) { return ws->reason; }

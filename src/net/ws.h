@@ -1,8 +1,8 @@
-/* WebSocket messages of a server over libwslay: bytes in, messages out, and back. No sockets, no time.
+/* WebSocket messages over libwslay, of a server or a client: bytes in, messages out, and back. No sockets, no time.
  *
  * Messages are whole when they are told, of valid UTF-8 when they are text, and at most `most` bytes long; more than
- * SO_WS_FRAGMENTS_MOST fragments end the connection, as do masks that lack, reserved bits (no extension is spoken) and
- * everything else RFC 6455 forbids. Pings are answered. Source: RFC 6455.
+ * SO_WS_FRAGMENTS_MOST fragments end the connection, as do masks that lack (of a server: masks), reserved bits (no
+ * extension is spoken) and everything else RFC 6455 forbids. Pings are answered. Source: RFC 6455.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_NET_WS_H
@@ -41,6 +41,8 @@ void so_ws_accept(const char *key, char accept[32]);
 
 /* `most`: bytes of a message. SO_ERR_NOMEM. */
 so_status so_ws_open(so_ws **out, size_t most, const so_ws_sink *sink, so_error *error);
+/* The client's side: what it sends is masked by random bytes of the system. */
+so_status so_ws_open_client(so_ws **out, size_t most, const so_ws_sink *sink, so_error *error);
 void so_ws_close(so_ws **ws);
 /* Reads what lies in `in`, at most `budget` bytes and SO_WS_FRAMES_A_TURN frames; tells messages to the sink; writes
  * what must be answered (pongs, a close) behind `out`. *more: something is left that a further call could read now.
@@ -55,5 +57,7 @@ so_status so_ws_end(so_ws *ws, int code, const char *reason, so_bytes *out, so_e
 bool so_ws_ended(const so_ws *ws);
 /* The code that the other side closed with; 0: it has not, 1005: without one. */
 int so_ws_code(const so_ws *ws);
+/* The words it closed with, valid UTF-8, "" when there were none. */
+const char *so_ws_reason(const so_ws *ws);
 
 #endif

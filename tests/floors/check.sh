@@ -29,8 +29,9 @@ eval/golden engine checkpoint train models nn backend formats media text base
 eval/quant engine checkpoint eval/golden dataset models nn formats media text base
 eval/speed models nn backend base
 recipes dataset eval train models nn backend formats text media base
+client net media base
 server net media base
-apps server recipes dataset eval net formats media base
+apps server client recipes dataset eval net formats media base
 '
 
 # Reads "file:floor/header" and prints what no row allows. models/stream_omni.c composes its siblings; other networks of

@@ -18,6 +18,8 @@ static struct {
     int read_fails, open;
 } fake;
 
+static const so_audio_device_options plain;
+
 double so_cli_now(void) { return 1; }
 PaError Pa_Initialize(void) { return paNoError; }
 PaError Pa_Terminate(void) { return paNoError; }
@@ -94,7 +96,7 @@ static void the_models_own_rate_where_it_can_be_had(void **state)
     (void)state;
     for (int i = 0; i < N; i++) pcm[i] = sinf((float)i * 0.05f);
     begin(0, 48000, 1);
-    CHECK_OK(so_audio_device_open(&device, NULL, NULL, &error), error);
+    CHECK_OK(so_audio_device_open(&device, &plain, &error), error);
     assert_int_equal(so_audio_device_rate(device), 16000);
     say(device, pcm, N);
     assert_int_equal(fake.n, N);
@@ -124,7 +126,7 @@ static void other_rates(void **state)
         so_resampler *resampler;
         int rate = devices[k].only;
         begin(rate, devices[k].own, 2);
-        CHECK_OK(so_audio_device_open(&device, NULL, NULL, &error), error);
+        CHECK_OK(so_audio_device_open(&device, &plain, &error), error);
         assert_int_equal(so_audio_device_rate(device), rate);
         say(device, pcm, N);
         CHECK_OK(so_resampler_open(&resampler, 22050, rate, &error), error);
@@ -153,7 +155,7 @@ static void hushed(void **state)
     (void)state;
     for (int i = 0; i < N; i++) pcm[i] = cosf((float)i * 0.03f);
     begin(48000, 48000, 2);
-    CHECK_OK(so_audio_device_open(&device, NULL, NULL, &error), error);
+    CHECK_OK(so_audio_device_open(&device, &plain, &error), error);
     say(device, pcm, N);
     size_t n = fake.n;
     memcpy(first, fake.played, n * sizeof *first);
@@ -175,26 +177,28 @@ static void what_fails_is_told(void **state)
     size_t n;
     (void)state;
     begin(0, 48000, 2);
-    assert_int_equal(so_audio_device_open(&device, "Quiet", NULL, &error), SO_ERR_MISSING);
+    assert_int_equal(so_audio_device_open(&device, &(so_audio_device_options){.microphone = "Quiet"}, &error),
+                     SO_ERR_MISSING);
     assert_non_null(strstr(error.text, "no microphone named Quiet"));
-    assert_int_equal(so_audio_device_open(&device, "Loud", "Quiet", &error), SO_ERR_MISSING);
+    assert_int_equal(so_audio_device_open(&device, &(so_audio_device_options){"Loud", "Quiet", 0}, &error),
+                     SO_ERR_MISSING);
     assert_non_null(strstr(error.text, "no speaker named Quiet"));
     assert_null(device);
     fake.only_rate = 12345;
-    assert_int_equal(so_audio_device_open(&device, NULL, NULL, &error), SO_ERR_IO);
+    assert_int_equal(so_audio_device_open(&device, &plain, &error), SO_ERR_IO);
     assert_string_equal(error.text, "Loud Speaker: bad rate");
     fake.only_rate = 0;
     fake.refuse = paDeviceUnavailable;
-    assert_int_equal(so_audio_device_open(&device, NULL, NULL, &error), SO_ERR_IO);
+    assert_int_equal(so_audio_device_open(&device, &plain, &error), SO_ERR_IO);
     assert_string_equal(error.text, "Loud Speaker: bad luck");
     fake.refuse = 0;
-    CHECK_OK(so_audio_device_open(&device, NULL, NULL, &error), error);
+    CHECK_OK(so_audio_device_open(&device, &plain, &error), error);
     fake.read_fails = 1;
     assert_int_equal(so_audio_device_read(device, piece, &n, &error), SO_ERR_IO);
     assert_string_equal(error.text, "microphone: bad luck");
     so_audio_device_close(&device);
     fake.devices = 0;
-    assert_int_equal(so_audio_device_open(&device, NULL, NULL, &error), SO_ERR_MISSING);
+    assert_int_equal(so_audio_device_open(&device, &plain, &error), SO_ERR_MISSING);
     assert_int_equal(fake.open, 0);
 }
 

@@ -301,11 +301,57 @@ static void base64_in_pieces(void **state)
     assert_int_equal(back[0], 0xfb);
 }
 
+/* Heads of answers, as a client reads them. */
+static void answers_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int status; /* 0: refused */
+        bool websocket;
+        int64_t length;
+    } answers[] = {
+        {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\r\n", 101, true,
+         -1},
+        {"HTTP/1.1 101\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", 101, true, -1},
+        {"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n", 101, false, -1},
+        {"HTTP/1.1 101 x\r\nConnection: upgrade\r\n\r\n", 101, false, -1},
+        {"HTTP/1.1 101 x\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", 101, false, -1},
+        {"HTTP/1.0 101 x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", 101, false, -1},
+        {"HTTP/1.1 200 OK\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 5\r\n\r\n", 200, false, 5},
+        {"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", 401, false, 0},
+        {"HTTP/1.1 099 x\r\n\r\n", 0, false, 0},
+        {"HTTP/1.1 1010 x\r\n\r\n", 0, false, 0},
+        {"HTTP/1.1 10 x\r\n\r\n", 0, false, 0},
+        {"HTTP/1.1 101x\r\n\r\n", 0, false, 0},
+        {"HTTP/1.1  101 x\r\n\r\n", 0, false, 0},
+        {"HTTP/2 101 x\r\n\r\n", 0, false, 0},
+        {"SSH-2.0-OpenSSH_9.2\r\n\r\n", 0, false, 0},
+        {"GET / HTTP/1.1\r\n\r\n", 0, false, 0},
+        {"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", 0, false, 0},
+        {"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", 0, false, 0},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 0, false, 0},
+        {"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", 0, false, 0}};
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        char copy[512];
+        so_http_head head;
+        so_http_refusal refusal;
+        strcpy(copy, answers[i].text);
+        bool read = so_http_answer_read(copy, strlen(answers[i].text), &head, &refusal);
+        if (read != (answers[i].status != 0)) fail_msg("%s: %s", answers[i].text, read ? "accepted" : refusal.why);
+        if (!read) continue;
+        assert_int_equal(head.status, answers[i].status);
+        if (head.websocket != answers[i].websocket) fail_msg("%s: websocket %d", answers[i].text, head.websocket);
+        assert_int_equal(head.length, answers[i].length);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heads_are_read),  cmocka_unit_test(bad_heads_are_refused), cmocka_unit_test(limits_of_heads),
-        cmocka_unit_test(chunks_are_read), cmocka_unit_test(paths_and_queries),     cmocka_unit_test(base64_in_pieces),
+        cmocka_unit_test(answers_are_read), cmocka_unit_test(heads_are_read),  cmocka_unit_test(bad_heads_are_refused),
+        cmocka_unit_test(limits_of_heads),  cmocka_unit_test(chunks_are_read), cmocka_unit_test(paths_and_queries),
+        cmocka_unit_test(base64_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,12 +197,52 @@ static void pings_are_portioned(void **state)
     so_ws_close(&ws);
 }
 
+/* A client's frames are masked, each by another mask, and read back by the server's side; a server's frames must not be
+ * masked; the words of a close are told. */
+static void the_clients_side(void **state)
+{
+    (void)state;
+    so_bytes to = {0}, back = {0}, none = {0};
+    seen at_server, at_client;
+    bool more;
+    so_error error;
+    so_ws *server = opened(&at_server, 1000), *client;
+    const so_ws_sink sink = {&at_client, on_message};
+    at_client = (seen){0};
+    CHECK_OK(so_ws_open_client(&client, 1000, &sink, &error), error);
+    CHECK_OK(so_ws_send(client, true, "hello", 5, &to, &error), error);
+    CHECK_OK(so_ws_send(client, true, "hello", 5, &to, &error), error);
+    assert_int_equal(to.size, 2 * (2 + 4 + 5));
+    assert_int_equal(to.data[1], 0x80 | 5);
+    assert_memory_not_equal(to.data + 2, to.data + 13, 4);
+    CHECK_OK(so_ws_read(server, &to, 1000, &back, &more, &error), error);
+    assert_int_equal(at_server.messages, 2);
+    assert_string_equal(at_server.last, "hello");
+    CHECK_OK(so_ws_send(server, true, "there", 5, &back, &error), error);
+    CHECK_OK(so_ws_end(server, 1001, "the server goes down", &back, &error), error);
+    CHECK_OK(so_ws_read(client, &back, 1000, &to, &more, &error), error);
+    assert_int_equal(at_client.messages, 1);
+    assert_string_equal(at_client.last, "there");
+    assert_int_equal(so_ws_code(client), 1001);
+    assert_string_equal(so_ws_reason(client), "the server goes down");
+    so_ws_close(&client);
+    CHECK_OK(so_ws_open_client(&client, 1000, &sink, &error), error);
+    so_bytes_clear(&to);
+    frame(&to, 0x81, true, "a", 1);
+    assert_int_equal(so_ws_read(client, &to, 1000, &none, &more, &error), SO_ERR_FORMAT);
+    so_ws_close(&client);
+    so_ws_close(&server);
+    so_bytes_clear(&to);
+    so_bytes_clear(&back);
+    so_bytes_clear(&none);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_key_of_the_standard), cmocka_unit_test(messages_in_pieces),
-        cmocka_unit_test(what_ends_a_connection),  cmocka_unit_test(tiny_fragments),
-        cmocka_unit_test(pings_are_portioned),
+        cmocka_unit_test(the_key_of_the_standard), cmocka_unit_test(the_clients_side),
+        cmocka_unit_test(messages_in_pieces),      cmocka_unit_test(what_ends_a_connection),
+        cmocka_unit_test(tiny_fragments),          cmocka_unit_test(pings_are_portioned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
