@@ -34,14 +34,20 @@ typedef struct so_param {
     double rate, decay; /* factors */
 } so_param;
 
+/* A fixed piece of a weight, the unit of threads' and ranks' work. */
+typedef struct so_piece {
+    int64_t param, from, count;
+} so_piece;
+
 typedef struct so_optim {
     so_adamw adamw;
     so_param *param;
     int64_t count, capacity, updates; /* updates made */
-    struct so_piece *piece;           /* fixed pieces of all weights, the unit of threads' work */
-    double *partial;
+    so_piece *piece;                  /* of all weights, in their order */
+    double *partial;                  /* [pieces] sums of squares */
     int64_t pieces, pieces_capacity;
-    bool averaged; /* so_optim_swap has put the averages in place */
+    int64_t first, last; /* pieces that this process updates: all, unless they are shared among ranks (train/share.h) */
+    bool averaged;       /* so_optim_swap has put the averages in place */
 } so_optim;
 
 /* Readies an optimiser without weights. SO_ERR_ARG for coefficients outside [0, 1). */
@@ -51,9 +57,10 @@ so_status so_optim_open(so_optim *optim, const so_adamw *adamw, so_error *error)
 so_status so_optim_add(so_optim *optim, so_store *store, const so_group_rule *rule, int rules, so_error *error);
 void so_optim_close(so_optim *optim);
 
-/* Euclidean norm of all gradients; not finite when one of them is not. */
+/* Euclidean norm of the gradients of this process's pieces; not finite when one of them is not. */
 double so_optim_norm(so_optim *optim, so_pool *pool);
-/* Clips (given the norm), updates every weight with learning rate `rate`, clears the gradients. */
+/* Clips (given the norm of all gradients), updates this process's pieces with learning rate `rate`, clears their
+ * gradients. */
 void so_optim_update(so_optim *optim, so_pool *pool, double rate, double norm);
 /* Clears the gradients without an update. */
 void so_optim_skip(so_optim *optim);

@@ -12,6 +12,7 @@
 #include "train/checkpoint.h"
 #include "train/log.h"
 #include "train/settings.h"
+#include "train/share.h"
 
 /* ---- notes */
 
@@ -189,6 +190,10 @@ typedef struct loop {
     so_pass pass;
     so_pool *pool;
     FILE *log;
+    so_share *share[SO_MAX_PLAYERS];
+    struct slot *slot, *slots; /* of this rank's micro-batches, and of all */
+    bool stop;                 /* as all ranks know it */
+    double clock;              /* seconds of training, rank 0's, at the last update */
     char checkpoint[4096];
     double started, before; /* clock at the start of this run; seconds of earlier runs */
     int64_t first_step;     /* of this run */
@@ -205,29 +210,44 @@ static double clock_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+static int rank_of(const loop *l) { return l->t->plan.ranks ? l->t->plan.ranks->rank : 0; }
+static bool alone(const loop *l) { return !l->t->plan.ranks || l->t->plan.ranks->size == 1; }
+
 static double elapsed(const loop *l) { return l->before + clock_seconds() - l->started; }
+/* What decides anything must be the same for all ranks. */
+static double agreed_time(const loop *l) { return alone(l) ? elapsed(l) : l->clock; }
 
 static double done_part(const loop *l)
 {
     const so_train_plan *plan = &l->t->plan;
     double by_step = plan->steps > 0 ? (double)l->t->step / (double)plan->steps : 0;
-    double by_time = plan->anneal_by_time && plan->seconds > 0 ? elapsed(l) / plan->seconds : 0;
+    double by_time = plan->anneal_by_time && plan->seconds > 0 ? agreed_time(l) / plan->seconds : 0;
     return by_step > by_time ? by_step : by_time;
 }
+
+/* What came of one micro-batch: all ranks show each other theirs, and add them up in the order of slots. */
+typedef struct slot {
+    so_notes notes;
+    double loss, clock;
+    int64_t tokens;
+    char bad[64]; /* what was not finite */
+    bool stop;
+} slot;
 
 typedef struct update {
     so_notes notes;
     double loss, norm;
     int64_t tokens;
-    const char *bad; /* what was not finite */
+    char bad[128];
 } update;
 
-/* Forward and back of one micro-batch; turn->bad is set when its loss is not finite. */
-static so_status run_micro(loop *l, int player, int index, update *turn, so_error *error)
+/* Forward and back of one micro-batch; its `bad` is set when the loss is not finite. */
+static so_status run_micro(loop *l, int player, int index, slot *out, so_error *error)
 {
     so_trainer *t = l->t;
+    *out = (slot){.loss = 0};
     so_micro micro = {
-        .step = t->step, .index = index, .player = player, .seed = t->plan.seed, .notes = &turn->notes, .weight = 1};
+        .step = t->step, .index = index, .player = player, .seed = t->plan.seed, .notes = &out->notes, .weight = 1};
     so_rng_init(&micro.rng, t->plan.seed,
                 ((uint64_t)t->step * 256 + (uint64_t)index) * SO_MAX_PLAYERS + (uint64_t)player);
     size_t mark = so_arena_mark(&l->arena);
@@ -237,11 +257,11 @@ static so_status run_micro(loop *l, int player, int index, update *turn, so_erro
     if (so_ok(&l->pass) && loss) {
         double value = (double)so_data(loss)[0], share = micro.weight / accumulate_of(&t->plan);
         if (!isfinite(value))
-            turn->bad = "the loss";
+            strcpy(out->bad, "the loss");
         else
             so_backward(&l->pass, loss, (so_real)share);
-        turn->loss += value * share;
-        turn->tokens += micro.tokens;
+        out->loss = value * share;
+        out->tokens = micro.tokens;
     }
     so_arena_release(&l->arena, mark);
     if (so_ok(&l->pass)) return SO_OK;
@@ -249,37 +269,67 @@ static so_status run_micro(loop *l, int player, int index, update *turn, so_erro
     return so_fail_in(error, "training step %lld", (long long)t->step);
 }
 
+/* What became of all slots, in their order. */
+static so_status sum_slots(loop *l, int count, update *turn, so_error *error)
+{
+    so_ranks *ranks = l->t->plan.ranks;
+    const slot *all = l->slot;
+    l->slot[0].stop = l->t->hooks.stop && *l->t->hooks.stop;
+    l->slot[0].clock = elapsed(l);
+    if (!alone(l)) {
+        SO_TRY(ranks->gather(ranks, l->slot, l->slots, (size_t)count * sizeof *l->slot, error));
+        all = l->slots;
+    }
+    l->clock = all[0].clock;
+    for (int i = 0; i < accumulate_of(&l->t->plan); i++) {
+        notes_merge(&turn->notes, &all[i].notes);
+        turn->loss += all[i].loss;
+        turn->tokens += all[i].tokens;
+        l->stop = l->stop || all[i].stop;
+        if (!turn->bad[0]) strcpy(turn->bad, all[i].bad);
+    }
+    return SO_OK;
+}
+
 /* One player's micro-batches and update. */
 static so_status run_turn(loop *l, int player, update *turn, so_error *error)
 {
     so_trainer *t = l->t;
     so_optim *optim = t->player[player];
+    so_share *share = l->share[player];
+    int first, count;
     *turn = (struct update){.loss = 0};
     for (int p = 0; p < t->players && t->players > 1; p++) so_optim_turn(t->player[p], p == player);
-    for (int i = 0; i < accumulate_of(&t->plan) && !turn->bad; i++) SO_TRY(run_micro(l, player, i, turn, error));
-    turn->norm = so_optim_norm(optim, l->pool);
-    if (!turn->bad && !isfinite(turn->norm)) {
-        turn->bad = so_optim_bad(optim);
-        if (!turn->bad) turn->bad = "the norm of all gradients";
+    so_share_mine(share, &first, &count);
+    so_share_begin(share);
+    for (int i = 0; i < count; i++) {
+        SO_TRY(run_micro(l, player, first + i, &l->slot[i], error));
+        so_share_slot(share, l->pool);
+    }
+    SO_TRY(sum_slots(l, count, turn, error));
+    SO_TRY(so_share_sum(share, l->pool, &turn->norm, error));
+    if (!turn->bad[0] && !isfinite(turn->norm)) {
+        const char *bad = so_optim_bad(optim);
+        snprintf(turn->bad, sizeof turn->bad, "%s", bad ? bad : "the norm of all gradients");
     }
     l->last_rate = so_rate(&t->plan.schedule, t->step, done_part(l));
-    if (turn->bad)
+    if (turn->bad[0])
         so_optim_skip(optim);
     else
         so_optim_update(optim, l->pool, l->last_rate, turn->norm);
-    return SO_OK;
+    return turn->bad[0] ? SO_OK : so_share_weights(share, error);
 }
 
 static so_status run_step(loop *l, so_error *error)
 {
     so_trainer *t = l->t;
-    const char *bad = NULL;
+    char bad[sizeof((update *)0)->bad] = "";
     for (int p = 0; p < t->players; p++) {
         update turn;
         SO_TRY(run_turn(l, p, &turn, error));
         l->tokens += turn.tokens;
-        if (turn.bad) {
-            bad = turn.bad;
+        if (turn.bad[0]) {
+            strcpy(bad, turn.bad);
             continue;
         }
         notes_merge(&l->notes, &turn.notes);
@@ -287,7 +337,7 @@ static so_status run_step(loop *l, so_error *error)
         l->norms += turn.norm / t->players;
     }
     t->step++;
-    if (!bad) {
+    if (!bad[0]) {
         l->reported++;
         l->bad_in_a_row = 0;
         return t->hooks.updated ? t->hooks.updated(t->hooks.context, t->step, error) : SO_OK;
@@ -321,10 +371,15 @@ static so_progress progress_of(loop *l)
     return p;
 }
 
+static void tell(const loop *l, const so_progress *p)
+{
+    if (l->t->hooks.progress && rank_of(l) == 0) l->t->hooks.progress(l->t->hooks.context, p);
+}
+
 static so_status report(loop *l, so_error *error)
 {
     so_progress p = progress_of(l);
-    if (l->t->hooks.progress) l->t->hooks.progress(l->t->hooks.context, &p);
+    tell(l, &p);
     so_status status = so_log_write(l->log, &p, error);
     l->notes.count = 0;
     l->losses = l->norms = 0;
@@ -338,6 +393,8 @@ static so_status evaluate(loop *l, so_error *error)
     so_trainer *t = l->t;
     if (!t->hooks.evaluate) return SO_OK;
     so_notes notes = {0};
+    for (int p = 0; p < t->players; p++)
+        if (t->player[p]->adamw.average > 0) SO_TRY(so_share_state(l->share[p], error));
     size_t mark = so_arena_mark(&l->arena);
     so_pass_init(&l->pass, &l->arena, l->pool, l->pass.k);
     for (int p = 0; p < t->players; p++) so_optim_swap(t->player[p]);
@@ -347,14 +404,16 @@ static so_status evaluate(loop *l, so_error *error)
     SO_TRY(status);
     so_progress p = progress_of(l);
     p.evaluation = &notes;
-    if (t->hooks.progress) t->hooks.progress(t->hooks.context, &p);
+    tell(l, &p);
     return so_log_write(l->log, &p, error);
 }
 
 static so_status save(loop *l, so_error *error)
 {
     l->t->elapsed = elapsed(l);
-    return l->t->plan.folder ? so_trainer_save(l->t, l->checkpoint, error) : SO_OK;
+    if (!l->t->plan.folder) return SO_OK;
+    for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_state(l->share[p], error));
+    return rank_of(l) == 0 ? so_trainer_save(l->t, l->checkpoint, error) : SO_OK;
 }
 
 static bool due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
@@ -365,8 +424,8 @@ static so_status run_loop(loop *l, so_error *error)
     const so_train_plan *plan = &t->plan;
     int64_t report_every = plan->report_every > 0 ? plan->report_every : 10;
     int64_t evaluated = -1;
-    while (t->step < plan->steps && (plan->seconds <= 0 || elapsed(l) < plan->seconds)) {
-        if (t->hooks.stop && *t->hooks.stop) {
+    while (t->step < plan->steps && (plan->seconds <= 0 || agreed_time(l) < plan->seconds)) {
+        if (l->stop || (alone(l) && t->hooks.stop && *t->hooks.stop)) {
             SO_TRY(save(l, error));
             return so_fail(error, SO_ERR_STOPPED, "stopped as asked after step %lld of %lld", (long long)t->step,
                            (long long)plan->steps);
@@ -391,10 +450,25 @@ static so_status check_trainer(const so_trainer *t, so_error *error)
                        (long long)t->plan.steps);
     if (accumulate_of(&t->plan) > 256)
         return so_fail(error, SO_ERR_ARG, "%d micro-batches a step, expected at most 256", accumulate_of(&t->plan));
+    if (t->plan.ranks && t->plan.ranks->size > 1 && t->extras)
+        return so_fail(error, SO_ERR_UNSUPPORTED,
+                       "what this run keeps besides weights ('%s') can't be shared among %d ranks; expected one",
+                       t->extra[0].name, t->plan.ranks->size);
     for (int p = 0; p < t->players; p++)
         if (!t->player[p] || t->player[p]->count == 0)
             return so_fail(error, SO_ERR_STATE, "player %d has no weights that learn", p);
     return SO_OK;
+}
+
+/* Who computes and updates what. */
+static so_status share_out(loop *l, so_error *error)
+{
+    so_trainer *t = l->t;
+    int slots = accumulate_of(&t->plan);
+    for (int p = 0; p < t->players; p++) SO_TRY(so_share_open(&l->share[p], t->player[p], t->plan.ranks, slots, error));
+    l->slot = calloc((size_t)slots, sizeof *l->slot);
+    l->slots = calloc((size_t)slots, sizeof *l->slots);
+    return l->slot && l->slots ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %d slots", slots);
 }
 
 static so_status begin(loop *l, so_error *error)
@@ -408,8 +482,10 @@ static so_status begin(loop *l, so_error *error)
         snprintf(l->checkpoint, sizeof l->checkpoint, "%s/checkpoint.so", folder);
         snprintf(log, sizeof log, "%s/log.jsonl", folder);
         if (stat(l->checkpoint, &st) == 0) SO_TRY(so_trainer_load(t, l->checkpoint, error));
-        SO_TRY(so_log_open(&l->log, log, t->step, error));
+        if (rank_of(l) == 0) SO_TRY(so_log_open(&l->log, log, t->step, error));
     }
+    SO_TRY(share_out(l, error));
+    l->clock = t->elapsed;
     l->before = t->elapsed;
     l->first_step = t->step;
     l->started = l->report_clock = clock_seconds();
@@ -428,6 +504,9 @@ so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *k
     so_status status = begin(l, error);
     if (status == SO_OK) status = run_loop(l, error);
     for (int p = 0; p < trainer->players; p++) so_optim_turn(trainer->player[p], true);
+    for (int p = 0; p < trainer->players; p++) so_share_close(&l->share[p]);
+    free(l->slot);
+    free(l->slots);
     if (l->log) fclose(l->log);
     so_arena_clear(&l->arena);
     free(l);

@@ -4,6 +4,10 @@
  * gathers data and records a loss in the pass it is given; everything random comes from micro->rng. A run that is
  * stopped and resumed is then bit for bit the run that was not.
  *
+ * Many processes train together as ranks: each computes its part of an update's micro-batches and updates its part of
+ * the weights, and any number of them (a power of two that divides plan.accumulate) ends with the same bits. Rank 0
+ * writes log and checkpoints and tells of progress; a checkpoint goes on under another number of ranks.
+ *
  * One step of a run with two players (adversarial training): player 0 updates, then player 1; only the weights of the
  * player whose turn it is want gradients.
  *
@@ -19,6 +23,7 @@
 
 #include "nn/pass.h"
 #include "train/optim.h"
+#include "train/ranks.h"
 
 enum { SO_MAX_NOTES = 32, SO_MAX_PLAYERS = 2 };
 
@@ -75,7 +80,8 @@ typedef struct so_train_plan {
     double seconds;      /* stop after so many seconds of training; 0: no limit */
     bool anneal_by_time; /* the rate falls with the larger of step / steps and elapsed / seconds; gives up resuming bit
                             for bit */
-    int accumulate;      /* micro-batches per update; 0 means 1 */
+    int accumulate;      /* micro-batches per update, over all ranks (its slots: train/share.h); 0 means 1 */
+    so_ranks *ranks;     /* who trains along: all call so_trainer_run with the same plan on one folder; NULL: nobody */
     uint64_t seed;
     so_schedule schedule;
     int64_t report_every, evaluate_every,

@@ -1,0 +1,173 @@
+/* Ranks in shared memory, and the way to MPI's.
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "train/ranks.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void so_ranks_close(so_ranks **ranks)
+{
+    if (*ranks && (*ranks)->close) (*ranks)->close(*ranks);
+    *ranks = NULL;
+}
+
+/* ---- shared memory */
+
+enum { STAGE = 1 << 20 /* bytes that a rank lays out for the others at a time */ };
+
+struct so_region {
+    size_t bytes;
+    int size;
+    pthread_barrier_t barrier;
+    _Alignas(64) unsigned char stage[]; /* [size][STAGE] */
+};
+
+so_status so_region_open(so_region **out, int size, so_error *error)
+{
+    *out = NULL;
+    if (size < 1 || size > SO_RANKS_MOST)
+        return so_fail(error, SO_ERR_ARG, "%d ranks, expected 1 to %d", size, SO_RANKS_MOST);
+    size_t bytes = sizeof(so_region) + (size_t)size * STAGE;
+    so_region *r = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (r == MAP_FAILED) return so_fail(error, SO_ERR_NOMEM, "no %zu bytes of memory for %d ranks", bytes, size);
+    pthread_barrierattr_t attributes;
+    pthread_barrierattr_init(&attributes);
+    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    int failed = pthread_barrier_init(&r->barrier, &attributes, (unsigned)size);
+    pthread_barrierattr_destroy(&attributes);
+    if (failed) {
+        munmap(r, bytes);
+        return so_fail(error, SO_ERR_STATE, "no barrier for %d ranks: %s", size, strerror(failed));
+    }
+    r->bytes = bytes;
+    r->size = size;
+    *out = r;
+    return SO_OK;
+}
+
+/* The barrier is left as it is: a rank that was killed may have stood in it, and nobody will wait there again. */
+void so_region_close(so_region **region)
+{
+    if (*region) munmap(*region, (*region)->bytes);
+    *region = NULL;
+}
+
+static unsigned char *stage_of(so_region *r, int rank) { return r->stage + (size_t)rank * STAGE; }
+
+static void wait_for_all(so_region *r) { pthread_barrier_wait(&r->barrier); }
+
+static so_status shared_exchange(so_ranks *ranks, const void *send, void *receive, size_t each, so_error *error)
+{
+    (void)error;
+    so_region *r = ranks->context;
+    size_t room = STAGE / (size_t)ranks->size;
+    for (size_t from = 0; from < each; from += room) {
+        size_t n = each - from < room ? each - from : room;
+        for (int q = 0; q < ranks->size; q++)
+            memcpy(stage_of(r, ranks->rank) + (size_t)q * room, (const char *)send + (size_t)q * each + from, n);
+        wait_for_all(r);
+        for (int q = 0; q < ranks->size; q++)
+            memcpy((char *)receive + (size_t)q * each + from, stage_of(r, q) + (size_t)ranks->rank * room, n);
+        wait_for_all(r);
+    }
+    return SO_OK;
+}
+
+static so_status shared_gather(so_ranks *ranks, const void *mine, void *all, size_t each, so_error *error)
+{
+    (void)error;
+    so_region *r = ranks->context;
+    if (each == 0) wait_for_all(r);
+    for (size_t from = 0; from < each; from += STAGE) {
+        size_t n = each - from < STAGE ? each - from : STAGE;
+        memcpy(stage_of(r, ranks->rank), (const char *)mine + from, n);
+        wait_for_all(r);
+        for (int q = 0; q < ranks->size; q++) memcpy((char *)all + (size_t)q * each + from, stage_of(r, q), n);
+        wait_for_all(r);
+    }
+    return SO_OK;
+}
+
+static void shared_abort(so_ranks *ranks, int status)
+{
+    (void)ranks;
+    _exit(status); /* the parent ends the others */
+}
+
+static void shared_close(so_ranks *ranks) { free(ranks); }
+
+so_status so_ranks_join(so_region *region, int rank, so_ranks **out, so_error *error)
+{
+    *out = NULL;
+    if (rank < 0 || rank >= region->size)
+        return so_fail(error, SO_ERR_ARG, "rank %d, expected 0 to %d", rank, region->size - 1);
+    so_ranks *ranks = malloc(sizeof *ranks);
+    if (!ranks) return so_fail(error, SO_ERR_NOMEM, "no memory for a rank");
+    *ranks = (so_ranks){rank,          region->size, "shared memory", region, shared_exchange,
+                        shared_gather, shared_abort, shared_close};
+    *out = ranks;
+    return SO_OK;
+}
+
+/* ---- MPI */
+
+bool so_ranks_launched(void)
+{
+    static const char *const size_of[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+    for (size_t i = 0; i < sizeof size_of / sizeof *size_of; i++) {
+        const char *size = getenv(size_of[i]);
+        if (size && atoi(size) > 1) return true;
+    }
+    return getenv("PMIX_RANK") != NULL;
+}
+
+/* Beside the program (a test's is one folder deeper), then where packages put it. */
+static void *open_module(char told[static 2048])
+{
+    static const char *const below[] = {"", "/..", "/../lib/stream-omni"};
+    char here[1024], path[1200];
+    const char *named = getenv("SO_MPI_MODULE");
+    void *module = NULL;
+    told[0] = 0;
+    if (named) {
+        snprintf(told, 2048, "%s", named);
+        return dlopen(named, RTLD_NOW | RTLD_GLOBAL);
+    }
+    ssize_t n = readlink("/proc/self/exe", here, sizeof here - 1);
+    here[n < 0 ? 0 : n] = 0;
+    char *slash = strrchr(here, '/');
+    if (slash) *slash = 0;
+    for (size_t i = 0; i < sizeof below / sizeof *below && !module; i++) {
+        snprintf(path, sizeof path, "%s%s/stream-omni-mpi.so", here, below[i]);
+        size_t at = strlen(told);
+        snprintf(told + at, 2048 - at, "%s%s", at ? ", " : "", path);
+        /* Open MPI's own plug-ins look for its symbols among everybody's. */
+        module = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    }
+    return module;
+}
+
+so_status so_ranks_mpi(so_ranks **out, so_error *error)
+{
+    char told[2048];
+    so_ranks_open_fn open;
+    *out = NULL;
+    void *module = open_module(told);
+    if (!module) {
+        const char *why = dlerror();
+        return so_fail(error, SO_ERR_MISSING,
+                       "no module for MPI (%s): it is built where libopenmpi-dev is installed, and needs openmpi-bin; "
+                       "the last try said: %s",
+                       told, why ? why : "nothing");
+    }
+    *(void **)&open = dlsym(module, SO_RANKS_MPI_OPEN);
+    if (!open) return so_fail(error, SO_ERR_FORMAT, "the module for MPI (%s) has no %s", told, SO_RANKS_MPI_OPEN);
+    return open(out, error);
+}

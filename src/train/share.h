@@ -1,0 +1,43 @@
+/* One optimiser's work shared among ranks, with the same bits for any number of them.
+ *
+ * An update is made of slots: micro-batches in an order of their own, whoever computes them. Slot gradients are added
+ * up in one fixed binary tree,
+ *
+ *     ((g0 + g1) + (g2 + g3)) + ((g4 + g5) + (g6 + g7))
+ *
+ * of which every rank owns an aligned part: rank r of n computes slots r V/n up to (r + 1) V/n and adds them up alone;
+ * only its one sum crosses to the others. There everybody adds the upper levels for the pieces of the weights that it
+ * owns, updates these with its part of the moments, and shows the new weights to all. 1, 2, 4 ... V ranks give the same
+ * bits, as long as V and their number are powers of two.
+ *
+ * Source: Rajbhandari et al., "ZeRO", arXiv 1910.02054 (moments in pieces).
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_TRAIN_SHARE_H
+#define SO_TRAIN_SHARE_H
+
+#include "train/optim.h"
+#include "train/ranks.h"
+
+typedef struct so_share so_share;
+
+/* `slots` of an update, over all ranks; `ranks` may be NULL (alone). Both are lent, the optimiser has all its weights.
+ * SO_ERR_ARG, naming what is allowed, where slots do not divide among the ranks. */
+so_status so_share_open(so_share **share, so_optim *optim, so_ranks *ranks, int slots, so_error *error);
+void so_share_close(so_share **share);
+
+/* Slots that this rank computes: first .. first + count - 1. */
+void so_share_mine(const so_share *share, int *first, int *count);
+
+/* An update begins. */
+void so_share_begin(so_share *share);
+/* The gradient of this rank's next slot stands in the weights' buffers: into the tree with it. After the last of its
+ * slots their sum stands there. */
+void so_share_slot(so_share *share, so_pool *pool);
+/* After the last slot: the sum over all slots, in the buffers of the pieces that this rank owns, and its norm. */
+so_status so_share_sum(so_share *share, so_pool *pool, double *norm, so_error *error);
+/* After so_optim_update: everybody's new weights. */
+so_status so_share_weights(so_share *share, so_error *error);
+/* Everybody's moments and averages, before a checkpoint or an evaluation. */
+so_status so_share_state(so_share *share, so_error *error);
+
+#endif

@@ -1,0 +1,334 @@
+/* train: many processes that train one model together: the same bits for any number of them, in shared memory and with
+ * MPI; stopped and resumed on another number; one that dies.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/file.h"
+#include "nn/ops.h"
+#include "train/checkpoint.h"
+#include "train/log.h"
+#include "train/share.h"
+#include "train/trainer.h"
+
+enum { IN = 24, WIDE = 900, OUT = 3, ROWS = 6, STEPS = 50, SLOTS = 8 };
+
+static char program[512]; /* this one */
+
+typedef struct net {
+    so_tensor *w, *b, *out;
+} net;
+
+typedef struct toy {
+    so_store store, critic_store;
+    net net, critic;
+    so_optim optim, critic_optim;
+    int64_t stop_at, die_at, nan_at;
+    int rank;
+    volatile sig_atomic_t stop;
+} toy;
+
+static so_status make_net(so_store *store, net *n, uint64_t seed, so_error *error)
+{
+    static const so_bind_row table[] = {
+        {offsetof(net, w), "w", "F D", NULL, SO_INIT_FAN_IN, 1, false},
+        {offsetof(net, b), "b", "F", NULL, SO_INIT_VALUE, 0.1, false},
+        {offsetof(net, out), "out", "C F", NULL, SO_INIT_FAN_IN, 1, false},
+    };
+    so_rng rng;
+    so_rng_init(&rng, seed, 0);
+    SO_TRY(so_store_open(store, (size_t)1 << 26, error));
+    so_binder binder = {.store = store, .group = "main", .rng = &rng};
+    binder.sizes.of['D'] = IN, binder.sizes.of['F'] = WIDE, binder.sizes.of['C'] = OUT;
+    SO_TRY(SO_BIND(&binder, "", 0, table, n, error));
+    return so_store_learn(store, NULL, true, error);
+}
+
+static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
+{
+    toy *t = context;
+    so_real x[ROWS * IN], y[ROWS * OUT];
+    for (int i = 0; i < ROWS * IN; i++) x[i] = (so_real)so_rng_normal(&m->rng);
+    for (int i = 0; i < ROWS * OUT; i++) y[i] = x[i / OUT * IN + i % OUT] * 2;
+    net *n = m->player ? &t->critic : &t->net;
+    so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, so_constant(pass, 2, (int64_t[]){ROWS, IN}, x), n->w, n->b));
+    so_tensor *target = so_constant(pass, 2, (int64_t[]){ROWS, OUT}, y);
+    so_tensor *loss = so_mse(pass, so_linear(pass, so_dropout(pass, h, 0.1, &m->rng), n->out, NULL), target, NULL);
+    if (m->step == t->nan_at && m->index == 5) so_data(loss)[0] = NAN;
+    if (m->step == t->die_at && m->index == SLOTS / 2) raise(SIGKILL);
+    if (m->step == t->stop_at && m->index == 0) t->stop = 1;
+    so_notes_add(m->notes, "mse", (double)so_data(loss)[0], ROWS + m->index);
+    m->tokens = ROWS;
+    return loss;
+}
+
+typedef struct job {
+    so_region *region;
+    const char *folder;
+    int64_t stop_at, die_at, nan_at;
+    int players, extras;
+} job;
+
+/* What one rank does; ranks NULL: alone. */
+static so_status train(const job *j, so_ranks *ranks, so_error *error)
+{
+    toy t = {.stop_at = j->stop_at, .die_at = j->die_at, .nan_at = j->nan_at};
+    so_adamw adamw = {.decay = 0.01, .clip = 1, .average = 0.9};
+    so_extra extra = {"codes", &t.rank, sizeof t.rank};
+    SO_TRY(make_net(&t.store, &t.net, 1, error));
+    SO_TRY(make_net(&t.critic_store, &t.critic, 2, error));
+    SO_TRY(so_optim_open(&t.optim, &adamw, error));
+    SO_TRY(so_optim_add(&t.optim, &t.store, NULL, 0, error));
+    SO_TRY(so_optim_open(&t.critic_optim, &(so_adamw){.clip = 5}, error));
+    SO_TRY(so_optim_add(&t.critic_optim, &t.critic_store, NULL, 0, error));
+    so_trainer trainer = {.plan = {.steps = STEPS,
+                                   .accumulate = SLOTS,
+                                   .ranks = ranks,
+                                   .seed = 7,
+                                   .report_every = 5,
+                                   .save_every = 10,
+                                   .folder = j->folder,
+                                   .schedule = {SO_RATE_COSINE, 3e-3, 0.1, 3},
+                                   .arena_bytes = (size_t)1 << 26},
+                          .hooks = {.context = &t, .micro = micro, .stop = &t.stop},
+                          .player = {&t.optim, &t.critic_optim},
+                          .players = j->players ? j->players : 2,
+                          .extra = &extra,
+                          .extras = j->extras};
+    so_status status = so_trainer_run(&trainer, NULL, so_kernels_c(), error);
+    so_optim_close(&t.optim);
+    so_optim_close(&t.critic_optim);
+    so_store_close(&t.store);
+    so_store_close(&t.critic_store);
+    return status;
+}
+
+static so_status be_a_rank(void *context, int number, so_error *error)
+{
+    const job *j = context;
+    so_ranks *ranks;
+    SO_TRY(so_ranks_join(j->region, number, &ranks, error));
+    so_status status = train(j, ranks, error);
+    so_ranks_close(&ranks);
+    return status;
+}
+
+/* n processes train in the job's folder. */
+static so_status run(job j, int n, so_error *error)
+{
+    SO_TRY(so_region_open(&j.region, n, error));
+    so_status status = so_children_run(n, "rank", be_a_rank, &j, NULL, error);
+    so_region_close(&j.region);
+    return status;
+}
+
+static void new_folder(char path[64])
+{
+    strcpy(path, "/tmp/so_ranks_XXXXXX");
+    assert_non_null(mkdtemp(path));
+}
+
+static void remove_folder(const char *folder)
+{
+    static const char *const names[] = {"checkpoint.so", "log.jsonl"};
+    for (int i = 0; i < 2; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* All weights, moments and averages of two checkpoints, and what the logs say. */
+static void same_bits(const char *one, const char *two)
+{
+    char path[2][128];
+    so_loader a, b;
+    so_history h[2];
+    so_error error;
+    snprintf(path[0], 128, "%s/checkpoint.so", one);
+    snprintf(path[1], 128, "%s/checkpoint.so", two);
+    CHECK_OK(so_loader_open(&a, path[0], &error), error);
+    CHECK_OK(so_loader_open(&b, path[1], &error), error);
+    assert_int_equal(a.count, b.count);
+    assert_true(a.count > 20);
+    for (int64_t i = 0; i < a.count; i++) {
+        assert_int_equal(a.block[i].bytes, b.block[i].bytes);
+        assert_memory_equal(a.block[i].name, b.block[i].name, a.block[i].name_length);
+        if (strncmp(a.block[i].name, "standing", 8) != 0) /* which tells the time */
+            assert_memory_equal(a.block[i].data, b.block[i].data, a.block[i].bytes);
+    }
+    so_loader_close(&a);
+    so_loader_close(&b);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path[i], 128, "%s/log.jsonl", i ? two : one);
+        CHECK_OK(so_history_load(&h[i], path[i], &error), error);
+    }
+    static const char *const curves[] = {"loss", "mse", "norm"};
+    for (int k = 0; k < 3; k++) {
+        const so_curve *x = so_history_find(&h[0], curves[k]), *y = so_history_find(&h[1], curves[k]);
+        assert_true(x && y && x->count == STEPS / 5 && y->count == x->count);
+        for (int64_t i = 0; i < x->count; i++) assert_true(x->value[i] == y->value[i]);
+    }
+    so_history_close(&h[0]);
+    so_history_close(&h[1]);
+}
+
+static const job plain = {.stop_at = -1, .die_at = -1, .nan_at = 12};
+
+static void any_number_of_ranks_gives_the_same_bits(void **state)
+{
+    (void)state;
+    so_error error;
+    char alone[64], folder[64];
+    job j = plain;
+    new_folder(alone);
+    j.folder = alone;
+    CHECK_OK(train(&j, NULL, &error), error);
+    for (int n = 1; n <= SLOTS; n *= 2) {
+        new_folder(folder);
+        j.folder = folder;
+        CHECK_OK(run(j, n, &error), error);
+        same_bits(alone, folder);
+        remove_folder(folder);
+    }
+    remove_folder(alone);
+}
+
+static void a_run_goes_on_under_another_number_of_ranks(void **state)
+{
+    (void)state;
+    so_error error;
+    char whole[64], folder[64];
+    job j = plain;
+    new_folder(whole);
+    j.folder = whole;
+    CHECK_OK(run(j, 2, &error), error);
+    for (int n = 1; n <= 2; n++) {
+        new_folder(folder);
+        j = plain;
+        j.folder = folder;
+        j.stop_at = 20;
+        assert_int_equal(run(j, 4, &error), SO_ERR_STOPPED);
+        assert_non_null(strstr(error.text, "stopped as asked after step 21"));
+        j.stop_at = -1;
+        CHECK_OK(run(j, n, &error), error);
+        same_bits(whole, folder);
+        remove_folder(folder);
+    }
+    remove_folder(whole);
+}
+
+static void a_rank_that_dies_ends_the_others(void **state)
+{
+    (void)state;
+    so_error error;
+    char whole[64], folder[64];
+    job j = plain;
+    new_folder(whole);
+    new_folder(folder);
+    j.folder = whole;
+    CHECK_OK(run(j, 1, &error), error);
+    j.folder = folder;
+    static const int64_t at[] = {3, 17, 33};
+    for (int i = 0; i < 3; i++) {
+        j.die_at = at[i];
+        assert_int_equal(run(j, 4, &error), SO_ERR_STATE);
+        assert_non_null(strstr(error.text, "signal 9"));
+    }
+    j.die_at = -1;
+    CHECK_OK(run(j, 4, &error), error);
+    same_bits(whole, folder);
+    remove_folder(whole);
+    remove_folder(folder);
+}
+
+static void what_cannot_be_shared_is_refused(void **state)
+{
+    (void)state;
+    so_error error;
+    so_region *region;
+    so_share *share;
+    so_optim optim = {0};
+    so_ranks ranks = {.size = 3};
+    assert_int_equal(so_share_open(&share, &optim, &ranks, 8, &error), SO_ERR_ARG);
+    assert_non_null(strstr(error.text, "3 ranks do not divide 8 slots an update; allowed: 1, 2, 4, 8"));
+    ranks.size = 2;
+    assert_int_equal(so_share_open(&share, &optim, &ranks, 6, &error), SO_ERR_ARG);
+    assert_non_null(strstr(error.text, "expected a power of two"));
+    assert_int_equal(so_share_open(&share, &optim, NULL, 0, &error), SO_ERR_ARG);
+    assert_int_equal(so_region_open(&region, 0, &error), SO_ERR_ARG);
+    assert_null(region);
+    job j = plain;
+    j.extras = 1;
+    assert_int_equal(run(j, 2, &error), SO_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "('codes') can't be shared among 2 ranks"));
+}
+
+static bool has(const char *program_name)
+{
+    char command[128];
+    snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", program_name);
+    return system(command) == 0;
+}
+
+static void mpi_gives_the_same_bits(void **state)
+{
+    (void)state;
+    so_error error;
+    char alone[64], folder[64], command[1024];
+    snprintf(command, sizeof command, "%.*s/../stream-omni-mpi.so", (int)(strrchr(program, '/') - program), program);
+    if (!has("mpirun") || access(command, R_OK) != 0) {
+        fprintf(stderr, "# SKIP: no Open MPI (openmpi-bin, libopenmpi-dev)\n");
+        skip();
+    }
+    job j = plain;
+    new_folder(alone);
+    j.folder = alone;
+    CHECK_OK(train(&j, NULL, &error), error);
+    for (int n = 2; n <= 4; n += 2) {
+        new_folder(folder);
+        snprintf(command, sizeof command,
+                 "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe --mca "
+                 "mpi_yield_when_idle 1 --mca btl self,vader -np %d '%s' rank %s >&2",
+                 n, program, folder);
+        assert_int_equal(system(command), 0);
+        same_bits(alone, folder);
+        remove_folder(folder);
+    }
+    remove_folder(alone);
+}
+
+/* A rank of mpirun's. */
+static int mpi_rank(const char *folder)
+{
+    so_error error = {0};
+    so_ranks *ranks = NULL;
+    job j = plain;
+    j.folder = folder;
+    so_status status = so_ranks_launched() ? so_ranks_mpi(&ranks, &error)
+                                           : so_fail(&error, SO_ERR_STATE, "mpirun did not start this process");
+    if (status == SO_OK) status = train(&j, ranks, &error);
+    if (status != SO_OK) fprintf(stderr, "# %s\n", error.text);
+    if (status == SO_OK) so_ranks_close(&ranks);
+    return status != SO_OK;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_number_of_ranks_gives_the_same_bits),
+        cmocka_unit_test(a_run_goes_on_under_another_number_of_ranks),
+        cmocka_unit_test(a_rank_that_dies_ends_the_others),
+        cmocka_unit_test(what_cannot_be_shared_is_refused),
+        cmocka_unit_test(mpi_gives_the_same_bits),
+    };
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n < 0 ? 0 : n] = 0;
+    if (argc == 3 && strcmp(argv[1], "rank") == 0) return mpi_rank(argv[2]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
