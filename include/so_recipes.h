@@ -24,6 +24,10 @@ typedef struct so_recipe_options {
     const char *fusion; /* how the top layers take in text: "cross" (also NULL), "add_input", "add_layer" */
     int64_t window;     /* W, text tokens that the top layers see; 0: 5; -1: all before the newest, too */
     int64_t lookahead;  /* K, text tokens that the voice waits for; 0: 3 */
+    int ranks; /* processes of this machine that train together; 0, 1: this one. Where mpirun started several, these are
+                  the ranks */
+    int slots; /* micro-batches an update, each of the size that the part plans; 0: as many as ranks. With the same
+                  slots any number of ranks ends with the same bits */
     const volatile sig_atomic_t *stop;            /* non-zero: save and return SO_ERR_STOPPED; may be NULL */
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
     void *say_context;

@@ -97,12 +97,16 @@ static int run(int argc, char **argv)
 {
     so_recipe_options recipe = {.stop = &so_cli_stop, .say = say};
     so_setting setting = {0};
-    int64_t threads = 0, seed = 1, samples = 6, questions = 500;
+    int64_t threads = 0, seed = 1, samples = 6, questions = 500, ranks = 0, slots = 0;
     bool parts = false, bf16 = false;
     const so_option options[] = {
         {"part", SO_OPTION_TEXT, &recipe.part, "NAME", "only this part"},
         {"parts", SO_OPTION_FLAG, &parts, NULL, "list the parts, and which of them the folder holds"},
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
+        {"ranks", SO_OPTION_INT, &ranks, "N",
+         "processes of this machine that train together; mpirun's when it started them", 1, 256},
+        {"slots", SO_OPTION_INT, &slots, "V",
+         "micro-batches of an update, shared among the ranks; as many as ranks when not given", 1, 256},
         {"bf16", SO_OPTION_FLAG, &bf16, NULL, "products of matrices in bf16"},
         {"minutes", SO_OPTION_REAL, &recipe.minutes, "M", "time limit of each part; its planned steps when not given",
          0, 1e6},
@@ -134,6 +138,8 @@ static int run(int argc, char **argv)
     so_cli_grace(0.95); /* a step ends and a checkpoint is written; else the last one stands */
     recipe.bf16 = bf16;
     recipe.threads = (int)threads;
+    recipe.ranks = (int)ranks;
+    recipe.slots = (int)slots;
     recipe.seed = (uint64_t)seed;
     so_error error = {0};
     status = so_cli_end(so_tabletop_recipe(&recipe, &error), &error);
@@ -156,5 +162,7 @@ const so_verb so_verb_train = {
     "  stream-omni train tabletop work/one                         everything, from nothing\n"
     "  stream-omni train tabletop work/one --parts                 what there is and what is done\n"
     "  stream-omni train tabletop work/one --part eyes --minutes 10\n"
+    "  stream-omni train tabletop work/one --part eyes --slots 4 --ranks 2   two processes, the bits of one\n"
+    "  mpirun -np 4 stream-omni train tabletop work/one --part eyes --slots 4\n"
     "  stream-omni train report work/one report.html --model models/tabletop.gguf --samples 6\n",
     run};

@@ -93,6 +93,8 @@ static so_status open_corpus(so_tt *tt, so_error *error)
     return so_tt_check_corpus(tt, error) == SO_OK ? SO_OK : so_fail_in(error, "%s", tt->folder);
 }
 
+bool so_tt_first(const so_tt *tt) { return !tt->ranks || tt->ranks->rank == 0; }
+
 so_status so_tt_open(so_tt *tt, so_error *error)
 {
     char path[1024];
@@ -208,6 +210,7 @@ so_status so_tt_keep(const so_tt *tt, const so_store *store, const char *const *
 {
     char name[128], path[1024];
     so_safetensors_writer *writer;
+    if (!so_tt_first(tt)) return SO_OK;
     snprintf(name, sizeof name, "%s.safetensors", part);
     SO_TRY(so_safetensors_create(&writer, so_tt_path(tt, name, path), error));
     so_status status = so_safetensors_set(writer, "made by", "stream-omni train tabletop", error);
@@ -274,6 +277,8 @@ so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so
     trainer->plan.folder = path;
     trainer->plan.seed = tt->seed;
     trainer->plan.settings = tt->settings;
+    trainer->plan.ranks = tt->ranks;
+    trainer->plan.accumulate = tt->slots;
     if (tt->minutes > 0) {
         trainer->plan.seconds = tt->minutes * 60;
         trainer->plan.anneal_by_time = true;

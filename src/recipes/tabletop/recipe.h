@@ -67,6 +67,8 @@ typedef struct so_tt {
     const so_kernels *kernels;
     so_fuse fuse;               /* of the top layers */
     int64_t window, lookahead;  /* W (-1: unbounded) and K */
+    so_ranks *ranks;            /* who trains along; NULL: nobody */
+    int slots;                  /* micro-batches an update; 0: 1 */
     const char *settings;       /* what a checkpoint must have been begun with, besides seed, steps and minutes */
     const so_kernels *learning; /* what training computes with; NULL: kernels */
     const volatile sig_atomic_t *stop;
@@ -82,6 +84,8 @@ typedef struct so_tt {
     so_resampler *down; /* 22050 -> 16000 */
 } so_tt;
 
+/* Whether this process writes what parts leave: rank 0 does. */
+bool so_tt_first(const so_tt *tt);
 /* Opens the working folder and what is there already (tokenizer, corpus). */
 so_status so_tt_open(so_tt *tt, so_error *error);
 void so_tt_close(so_tt *tt);

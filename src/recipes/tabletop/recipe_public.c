@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "recipes/tabletop/recipe.h"
@@ -17,15 +18,16 @@ typedef struct part {
     so_status (*run)(so_tt *tt, so_error *error); /* NULL: the corpus, which takes more */
     const char *needs;                            /* parts that must be done before, by blanks */
     bool optional;                                /* run only when it is named */
+    bool alone;                                   /* done by one rank while the others wait */
 } part;
 
 static const part parts[] = {
-    {"vocabulary", "the text tokenizer", "tokenizer.json", so_tt_vocabulary, ""},
-    {"corpus", "questions and answers, spoken", "corpus.index", NULL, ""},
+    {"vocabulary", "the text tokenizer", "tokenizer.json", so_tt_vocabulary, "", .alone = true},
+    {"corpus", "questions and answers, spoken", "corpus.index", NULL, "", .alone = true},
     {"eyes", "vision tower: objects under patches", "eyes.safetensors", so_tt_eyes, "vocabulary"},
     {"backbone", "stage 1: text and pictures to text", "backbone.safetensors", so_tt_backbone, "vocabulary eyes"},
     {"ears", "speech tokenizer: CTC through the quantiser", "ears.safetensors", so_tt_ears, "corpus"},
-    {"units", "the corpus as speech units", "units.index", so_tt_units, "corpus ears"},
+    {"units", "the corpus as speech units", "units.index", so_tt_units, "corpus ears", .alone = true},
     {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom,
      "vocabulary corpus eyes backbone units"},
     {"top", "stage 2: text to speech units", "top.safetensors", so_tt_top,
@@ -36,7 +38,7 @@ static const part parts[] = {
      "corpus vocoder", true},
     {"omni", "stage 3: the three tri-modal tasks", "omni.safetensors", so_tt_omni,
      "vocabulary corpus eyes backbone units bottom"},
-    {"model", "one model of all parts", "model/tokenizer.json", so_tt_model, "vocabulary"},
+    {"model", "one model of all parts", "model/tokenizer.json", so_tt_model, "vocabulary", .alone = true},
 };
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
@@ -146,18 +148,83 @@ static so_status lock_folder(const char *folder, so_lock *lock, so_error *error)
     return so_lock_take(lock, path, what, error);
 }
 
+/* Everybody waits for everybody; then what a rank did alone is there for all. */
+static so_status meet(so_tt *tt, bool again, so_error *error)
+{
+    if (!tt->ranks) return SO_OK;
+    SO_TRY(tt->ranks->gather(tt->ranks, NULL, NULL, 0, error));
+    if (!again || so_tt_first(tt)) return SO_OK;
+    so_tt_close(tt);
+    return so_tt_open(tt, error);
+}
+
 static so_status run_parts(so_tt *tt, int first, int last, const so_recipe_options *options, so_error *error)
 {
-    SO_TRY(so_tt_open(tt, error));
-    SO_TRY(check_begun(tt, options, error));
+    if (so_tt_first(tt)) {
+        SO_TRY(so_tt_open(tt, error));
+        SO_TRY(check_begun(tt, options, error));
+    }
+    SO_TRY(meet(tt, true, error));
+    int threads = options->threads, among = options->ranks > 1 ? options->ranks : 1;
+    if (!threads && among > 1) threads = (int)sysconf(_SC_NPROCESSORS_ONLN) / among;
+    if (among > 1 && threads < 1) threads = 1;
     for (int i = first; i < last; i++) {
         if (parts[i].optional && !options->part) continue;
         /* The corpus is spoken by child processes: no threads before it. */
-        if (!tt->pool && parts[i].run) SO_TRY(so_pool_open(&tt->pool, options->threads, error));
+        if (!tt->pool && parts[i].run) SO_TRY(so_pool_open(&tt->pool, threads, error));
         if (!parts[i].run) so_pool_close(&tt->pool);
-        SO_TRY(run_part(tt, &parts[i], options, error));
+        if (!parts[i].alone || so_tt_first(tt)) SO_TRY(run_part(tt, &parts[i], options, error));
+        SO_TRY(meet(tt, parts[i].alone, error));
     }
     return SO_OK;
+}
+
+/* ---- many processes */
+
+typedef struct shared_run {
+    so_tt *tt;
+    so_region *region;
+    int first, last;
+    const so_recipe_options *options;
+} shared_run;
+
+static so_status run_and_close(so_tt *tt, int first, int last, const so_recipe_options *options, so_error *error)
+{
+    if (!so_tt_first(tt)) tt->say = NULL;
+    so_status status = run_parts(tt, first, last, options, error);
+    so_tt_close(tt);
+    so_pool_close(&tt->pool);
+    return status;
+}
+
+static so_status be_a_rank(void *context, int number, so_error *error)
+{
+    shared_run *r = context;
+    SO_TRY(so_ranks_join(r->region, number, &r->tt->ranks, error));
+    so_status status = run_and_close(r->tt, r->first, r->last, r->options, error);
+    so_ranks_close(&r->tt->ranks);
+    return status;
+}
+
+/* The processes are children of this one, which ends all when one dies. */
+static so_status run_ranks(so_tt *tt, int first, int last, const so_recipe_options *options, so_error *error)
+{
+    shared_run r = {tt, NULL, first, last, options};
+    SO_TRY(so_region_open(&r.region, options->ranks, error));
+    so_status status = so_children_run(options->ranks, "rank", be_a_rank, &r, options->stop, error);
+    so_region_close(&r.region);
+    return status;
+}
+
+/* With the folder's lock, which is the first rank's. */
+static so_status run_locked(so_tt *tt, int first, int last, const so_recipe_options *options, so_error *error)
+{
+    so_lock lock = {0};
+    if (so_tt_first(tt)) SO_TRY(lock_folder(options->folder, &lock, error));
+    so_status status = !tt->ranks && options->ranks > 1 ? run_ranks(tt, first, last, options, error)
+                                                        : run_and_close(tt, first, last, options, error);
+    so_lock_release(&lock);
+    return status;
 }
 
 so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
@@ -165,7 +232,6 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
     if (!options || !options->folder) return so_fail(error, SO_ERR_ARG, "no options, or no folder");
     int first = 0, last = PARTS;
     char settings[SETTINGS];
-    so_lock lock = {0};
     if (options->part) {
         while (first < PARTS && strcmp(parts[first].name, options->part) != 0) first++;
         if (first == PARTS) return unknown(options->part, error);
@@ -187,10 +253,10 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
     tt.lookahead = options->lookahead ? options->lookahead : 3;
     SO_TRY(find_fusion(options->fusion, &tt.fuse, error));
     write_settings(options, &tt, settings);
-    SO_TRY(lock_folder(options->folder, &lock, error));
-    so_status status = run_parts(&tt, first, last, options, error);
-    so_tt_close(&tt);
-    so_pool_close(&tt.pool);
-    so_lock_release(&lock);
+    tt.slots = options->slots ? options->slots : options->ranks > 1 ? options->ranks : 1;
+    if (so_ranks_launched()) SO_TRY(so_ranks_mpi(&tt.ranks, error));
+    if (tt.ranks && !options->slots) tt.slots = tt.ranks->size;
+    so_status status = run_locked(&tt, first, last, options, error);
+    if (status == SO_OK) so_ranks_close(&tt.ranks);
     return status;
 }
