@@ -369,6 +369,8 @@ void so_crew_close(so_crew **crew);
 /* Opens a session of the crew, which so_session_close closes. SO_ERR_LIMIT, with what is missing in the text, when the
  * crew is full or the session does not fit its memory: nothing of a session fails for memory later. */
 so_status so_crew_session(so_crew *crew, so_session **out, const so_session_options *options, so_error *error);
+/* Bytes that its sessions hold; *most (may be NULL) is what they may. By the thread that works it. */
+size_t so_crew_memory(const so_crew *crew, size_t *most);
 /* One text token or unit for every session that answers, computed together, and one piece of the other work of one of
  * them: a slice of a prompt, a picture, a stretch of what was heard. *busy (may be NULL): sessions with such work left.
  * What goes wrong for one session is its event, SO_EVENT_FAILED; the status is the crew's. */

@@ -152,6 +152,12 @@ static so_status admit(so_crew *c, const so_session_options *options, size_t *by
     return fit_worker(c, scratch, error);
 }
 
+size_t so_crew_memory(const so_crew *c, size_t *most)
+{
+    if (most) *most = c ? c->options.memory : 0;
+    return c ? c->used : 0;
+}
+
 so_status so_crew_session(so_crew *c, so_session **out, const so_session_options *options, so_error *error)
 {
     size_t bytes;

@@ -391,6 +391,9 @@ static void pass(so_desk *w)
         so_status status = so_crew_step(w->crew, &busy, &error);
         pthread_mutex_lock(&w->lock);
         w->steps++;
+        w->stats.steps++;
+        w->stats.rows += (uint64_t)answering;
+        w->stats.memory = so_crew_memory(w->crew, &w->stats.memory_most);
         pthread_cond_broadcast(&w->due);
         if (status != SO_OK) {
             w->state = SO_DESK_FAILED;

@@ -104,6 +104,8 @@ typedef struct so_desk_options {
 typedef struct so_desk_stats {
     int most;                                         /* sessions at a time */
     int sessions, waiting, answering, speaking, kept; /* kept: sessions of conversations that are over */
+    uint64_t steps, rows;                             /* of the crew; answers that they computed for */
+    size_t memory, memory_most;                       /* bytes of its sessions */
     uint64_t text_tokens, units, prompt_positions, cached_positions;
     double audio_s, busy_s;
 } so_desk_stats;

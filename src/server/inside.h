@@ -65,6 +65,7 @@ struct so_ask {
     void *own;
     void (*told)(so_ask *ask, so_told *told);
     void (*message)(so_ask *ask, bool text, const void *data, size_t size); /* of a WebSocket */
+    void (*room)(so_ask *ask);                                              /* all that was given is on its way */
     void (*over)(so_ask *ask); /* the client left, or the answer is complete: web is NULL, own still there */
     void (*free)(void *own);
 };
@@ -76,18 +77,25 @@ typedef struct so_hearer {
     void *context;
 } so_hearer;
 
+enum { SO_ROUTES_MOST = 48 };
+
 typedef struct so_counts {
-    uint64_t requests[6]; /* by the first digit of their status */
+    uint64_t requests[SO_ROUTES_MOST]
+                     [6]; /* by the route, the last for what had none, and the first digit of their status */
     uint64_t refused_key, refused_host, refused_origin, refused_full, refused_rate, lost;
     uint64_t realtime, live; /* sessions in all, and now */
+    uint64_t voiced, barged; /* times that somebody began to speak; and so ended an answer */
+    uint64_t underruns;      /* pieces of a voice that came after the ones before had been played */
+    uint64_t dropped;        /* what the engine told of conversations that are gone */
 } so_counts;
 
 /* Times in classes, as Prometheus counts them. */
-enum { SO_TIMES = 12 };
+enum { SO_TIMES = 14 };
 typedef struct so_times {
     uint64_t n, class[SO_TIMES];
     double sum;
 } so_times;
+extern const double so_times_upto[SO_TIMES];
 void so_times_add(so_times *times, double seconds);
 
 struct so_server {
@@ -112,6 +120,9 @@ struct so_server {
     char https[128];   /* this server's address with TLS; "": none */
     so_counts counts;
     so_times queue, first_text, first_audio, request;
+    so_times rtf;                                      /* of spoken answers: seconds to make a second */
+    so_times end_to_stop, stop_to_audio, end_to_audio; /* of spoken turns in realtime sessions */
+    so_times barge;                                    /* from the user's voice to the answer's last byte */
     so_live *lives;
     struct so_keeper *answers;  /* spoken answers by their ids */
     struct so_archive *archive; /* conversations that are kept, the keeper's; NULL: none */
@@ -172,6 +183,9 @@ json_t *so_json_read(const void *data, size_t size, so_fault *fault);
 json_t *so_json_base64(const void *data, size_t size);
 /* Bytes of a base64 text or a data URI; the caller frees *data. */
 bool so_json_bytes(const char *text, size_t size, unsigned char **data, size_t *n);
+
+/* The path of a route, by its number; NULL: there are no more. */
+const char *so_server_route(size_t number);
 
 /* ---- routes */
 void so_answer_health(so_ask *ask);

@@ -31,6 +31,11 @@ struct so_live {
     playing level[LEVELS];
     int levels;
     double plays_until;
+    double stopped_at, lag_s;       /* when speech_stopped went out, and how long nobody had spoken then; 0: answered */
+    double asked_at;                /* when the reply was ordered; 0: its first words came */
+    bool spoke;                     /* so did its first sound */
+    double barged_at;               /* when the user's voice ended an answer; 0: its last byte left */
+    uint64_t barge_end;             /* of the connection's bytes */
     struct so_live *before, *after; /* all of the server's */
 };
 
@@ -106,6 +111,8 @@ static void on_reply(void *context, const so_realtime_reply *reply)
     l->fed_ms = 0;
     o->sound = SO_OUTLET_PCM;
     o->sound_rate = l->rate = reply->rate;
+    l->asked_at = so_poll_now();
+    l->spoke = false;
     order(l, o);
 }
 
@@ -124,10 +131,51 @@ static void on_heard(void *context, int64_t ms)
     order(context, o);
 }
 
+/* The old answer's last byte has left. */
+static void end_barge(so_live *l)
+{
+    so_web *web = l->ask->web;
+    if (l->barged_at <= 0 || !web || web->conn->sent < l->barge_end) return;
+    so_times_add(&l->ask->server->barge, so_poll_now() - l->barged_at);
+    l->barged_at = 0;
+}
+
+static void on_room(so_ask *ask) { end_barge(ask->own); }
+
+static void on_note(void *context, so_realtime_note note, int64_t ms)
+{
+    so_live *l = context;
+    so_server *s = l->ask->server;
+    if (note == SO_NOTE_STARTED) s->counts.voiced++;
+    if (note == SO_NOTE_STOPPED) {
+        l->stopped_at = so_poll_now();
+        l->lag_s = ms > 0 ? (double)ms / 1000 : 0;
+        so_times_add(&s->end_to_stop, l->lag_s);
+    }
+    if (note != SO_NOTE_BARGED || !l->ask->web) return;
+    s->counts.barged++;
+    l->barged_at = so_poll_now();
+    l->barge_end = l->ask->web->conn->sent + so_conn_pending(l->ask->web->conn);
+    end_barge(l);
+}
+
 /* ---- what the desk tells */
+static void count_first_sound(so_live *l)
+{
+    so_server *s = l->ask->server;
+    double now = so_poll_now();
+    if (!l->spoke) so_times_add(&s->first_audio, now - l->asked_at);
+    l->spoke = true;
+    if (l->stopped_at <= 0) return;
+    so_times_add(&s->stop_to_audio, now - l->stopped_at);
+    so_times_add(&s->end_to_audio, now - l->stopped_at + l->lag_s);
+    l->stopped_at = 0;
+}
+
 static void note_level(so_live *l, const int16_t *pcm, size_t n)
 {
     double sum = 0, now = so_poll_now();
+    if (l->spoke && l->plays_until < now) l->ask->server->counts.underruns++; /* of those who play what comes at once */
     for (size_t i = 0; i < n; i++) sum += (double)pcm[i] * pcm[i];
     if (l->plays_until < now) l->plays_until = now;
     l->plays_until += (double)n / l->rate;
@@ -145,6 +193,7 @@ static void take_sound(so_live *l, const so_told *t)
                                      .begin_ms = (int64_t)(t->begin_s * 1000 + 0.5),
                                      .end_ms = (int64_t)(t->end_s * 1000 + 0.5)};
     note_level(l, pcm, t->size / 2);
+    count_first_sound(l);
     so_realtime_voice(l->session, t->turn, &piece);
 }
 
@@ -185,6 +234,10 @@ static void on_told(so_ask *ask, so_told *t)
         so_realtime_heard(l->session, &heard);
         return;
     case SO_TOLD_TEXT:
+        if (l->asked_at > 0 && t->turn == l->generation) {
+            so_times_add(&ask->server->first_text, so_poll_now() - l->asked_at);
+            l->asked_at = 0;
+        }
         so_realtime_text(l->session, t->turn, t->text);
         return;
     case SO_TOLD_UNITS:
@@ -231,6 +284,7 @@ void so_live_tick(so_server *s)
         next = l->after;
         int at = 0;
         while (at < l->levels && l->level[at].until < now) at++;
+        end_barge(l);
         so_realtime_playing(l->session, at < l->levels ? l->level[at].level : 0);
         so_realtime_tick(l->session, now_ms());
     }
@@ -242,8 +296,8 @@ static bool open_session(so_live *l, so_error *error)
     so_model_info info;
     const char *name = so_server_model(ask->server, &info);
     char asked[128];
-    const so_realtime_port port = {l,        on_send,   on_clear, on_system, on_text, on_picture,
-                                   on_audio, on_answer, on_reply, on_stop,   on_heard};
+    const so_realtime_port port = {l,        on_send,   on_clear, on_system, on_text,  on_picture,
+                                   on_audio, on_answer, on_reply, on_stop,   on_heard, on_note};
     so_realtime_options options = {.model = so_http_query(ask->query, "model", asked, sizeof asked) ? asked : name,
                                    .voice = info.voice ? info.voice : "",
                                    .instructions = ask->server->options->session.system,
@@ -289,6 +343,7 @@ void so_answer_realtime(so_ask *ask)
     ask->server->counts.realtime++;
     ask->server->counts.live++;
     ask->over = on_over;
+    ask->room = on_room;
     ask->message = on_message;
     if (open_session(l, &error))
         apply_secret(l);

@@ -383,6 +383,11 @@ static void commit(so_realtime *r, bool creates, bool answers_silence)
         so_realtime_respond(r, answers_silence);
 }
 
+static void note(so_realtime *r, so_realtime_note kind, int64_t ms)
+{
+    if (r->port.note) r->port.note(r->port.context, kind, ms);
+}
+
 static void voice_began(so_realtime *r, int64_t at_ms)
 {
     if (r->ended_ms >= 0) { /* a pause within a turn */
@@ -395,7 +400,11 @@ static void voice_began(so_realtime *r, int64_t at_ms)
     so_realtime_send(
         r, "input_audio_buffer.speech_started",
         json_pack("{s:I, s:s}", "audio_start_ms", (json_int_t)(at_ms > 0 ? at_ms : 0), "item_id", r->turn_id));
-    if (r->active && r->config.interrupts) so_realtime_cancel(r, "turn_detected");
+    note(r, SO_NOTE_STARTED, 0);
+    if (r->active && r->config.interrupts) {
+        note(r, SO_NOTE_BARGED, 0);
+        so_realtime_cancel(r, "turn_detected");
+    }
     so_samples before = r->ring;
     r->ring = (so_samples){0};
     extend_turn(r, before.pcm, before.n);
@@ -406,6 +415,7 @@ static void turn_over(so_realtime *r, int64_t at_ms)
 {
     so_realtime_send(r, "input_audio_buffer.speech_stopped",
                      json_pack("{s:I, s:s}", "audio_end_ms", (json_int_t)at_ms, "item_id", r->turn_id));
+    note(r, SO_NOTE_STOPPED, sound_ms(r) - at_ms);
     commit(r, r->config.creates, false);
 }
 

@@ -41,6 +41,13 @@ typedef struct so_realtime_reply {
     double temperature;   /* negative: not said */
 } so_realtime_reply;
 
+/* What is measured by others. */
+typedef enum so_realtime_note {
+    SO_NOTE_STARTED, /* somebody began to speak */
+    SO_NOTE_BARGED,  /* which ends the answer: nothing more of it is sent */
+    SO_NOTE_STOPPED  /* speech is over; ms: since it was */
+} so_realtime_note;
+
 /* Where events and commands go. Commands only take note and are carried out in order; nothing may call back into the
  * session before it returns. Pointers are lent during the call. */
 typedef struct so_realtime_port {
@@ -54,7 +61,8 @@ typedef struct so_realtime_port {
     void (*answer)(void *context, const char *utf8); /* an answer that was given: the turn is over */
     void (*reply)(void *context, const so_realtime_reply *reply);
     void (*stop)(void *context, unsigned generation);
-    void (*heard)(void *context, int64_t ms); /* of the last answer only so much was played */
+    void (*heard)(void *context, int64_t ms);                       /* of the last answer only so much was played */
+    void (*note)(void *context, so_realtime_note note, int64_t ms); /* may be NULL */
 } so_realtime_port;
 
 typedef struct so_realtime_options {

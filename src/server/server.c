@@ -46,6 +46,19 @@ static const so_route routes[] = {
 };
 static const so_route asset = {"GET", "/", so_answer_asset, .open = true};
 enum { ROUTES = sizeof routes / sizeof *routes, COMMENT_S = 15 };
+_Static_assert(ROUTES + 1 < SO_ROUTES_MOST, "a place for every route, the page, and none");
+
+/* The last is the page's. */
+static size_t route_number(const so_route *route)
+{
+    if (!route) return SO_ROUTES_MOST - 1;
+    return route == &asset ? ROUTES : (size_t)(route - routes);
+}
+
+const char *so_server_route(size_t number)
+{
+    return number < ROUTES ? routes[number].path : number == ROUTES ? "/" : NULL;
+}
 
 /* ---- small things */
 void so_server_id(so_server *s, const char *prefix, char *out)
@@ -64,10 +77,11 @@ uint64_t so_server_random(so_server *s)
     return number;
 }
 
+const double so_times_upto[SO_TIMES] = {0.01, 0.025, 0.05, 0.08, 0.1, 0.15, 0.25, 0.4, 0.6, 1, 2.5, 5, 10, 30};
+
 void so_times_add(so_times *t, double seconds)
 {
-    static const double upto[SO_TIMES] = {0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30};
-    for (int i = 0; i < SO_TIMES; i++) t->class[i] += seconds <= upto[i];
+    for (int i = 0; i < SO_TIMES; i++) t->class[i] += seconds <= so_times_upto[i];
     t->n++;
     t->sum += seconds;
 }
@@ -101,7 +115,7 @@ void so_server_log(so_server *s, so_ask *ask, int status, bool lost)
     struct tm parts;
     double seconds = so_poll_now() - ask->began;
     so_times_add(&s->request, seconds);
-    s->counts.requests[status / 100 < 6 ? status / 100 : 0]++;
+    s->counts.requests[route_number(ask->route)][status / 100 < 6 ? status / 100 : 0]++;
     s->counts.lost += lost;
     if (!s->options->log) return;
     gmtime_r(&now, &parts);
@@ -308,6 +322,7 @@ static void on_room(void *context, so_web *web)
 {
     so_ask *ask = web->user;
     (void)context;
+    if (ask && ask->room) ask->room(ask);
     if (!ask || !ask->paused) return;
     ask->paused = false;
     so_desk_pause(ask->server->desk, ask->seat, false);
@@ -335,7 +350,7 @@ static void on_refused(void *context, so_web *web, int status)
 {
     so_server *s = context;
     (void)web;
-    s->counts.requests[status / 100]++;
+    s->counts.requests[SO_ROUTES_MOST - 1][status / 100 < 6 ? status / 100 : 0]++;
 }
 
 /* ---- running */
@@ -346,8 +361,11 @@ static void hear(so_server *s)
     for (so_told *t = so_desk_hear(s->desk), *next; t; t = next) {
         next = t->next;
         uint32_t slot = (uint32_t)t->seat;
+        if (t->kind == SO_TOLD_DONE && t->usage.voice_s > 0) so_times_add(&s->rtf, t->usage.total_s / t->usage.voice_s);
         if (slot < s->hearers && s->hearer[slot].seat == t->seat && s->hearer[slot].told)
             s->hearer[slot].told(s->hearer[slot].context, t);
+        else
+            s->counts.dropped++;
         so_told_free(t);
     }
     so_chores_collect(s->chores);

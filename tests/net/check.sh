@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 raw websocket manager history openai openai_2 realtime node wyoming page ${SO_THOROUGH:+soak}
+[ $# -gt 0 ] || set -- h11 raw websocket manager history metrics openai openai_2 realtime node wyoming page ${SO_THOROUGH:+soak}
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not; one at a time, since jobs of a suite share it
@@ -50,6 +50,7 @@ raw() { plain server_raw.py; }
 websocket() { plain websocket_raw.py; }
 manager() { plain manager.py; }
 history() { plain history.py; }
+metrics() { plain metrics.py; }
 
 realtime() {
     wants 'openai==3.57.0' 'websockets==15.0.1' || return 77

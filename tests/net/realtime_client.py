@@ -143,7 +143,7 @@ async def main(url):
 server = Server(PROGRAM)
 asyncio.run(main(server.url))
 for _ in range(100):
-    if server.metric("sessions") == 0:
+    if server.metric("sessions", state="open") == 0:
         break
 else:
     sys.exit("a session is not free")

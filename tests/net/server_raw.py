@@ -287,10 +287,10 @@ def clients_that_leave(s):
         time.sleep(wait)
         c.close()
     for _ in range(200):
-        if s.metric("sessions") == 0 and s.metric("lost_total") == before + 4:
+        if s.metric("sessions", state="open") == 0 and s.metric("lost_total") == before + 4:
             return
         time.sleep(0.05)
-    raise SystemExit(f"{s.metric('sessions')} sessions are not free, {s.metric('lost_total') - before} of 4 were noticed")
+    raise SystemExit(f"{s.metric('sessions', state='open')} sessions are not free, {s.metric('lost_total') - before} of 4 were noticed")
 
 
 def many_at_once(s):

@@ -40,7 +40,9 @@ class Server:
         connection.close()
         return answer.status, dict(answer.getheaders()), data
 
-    def metric(self, name, headers=None):
+    def metric(self, name, headers=None, **labels):
+        if labels:
+            name += "{" + ",".join(f'{k}="{v}"' for k, v in labels.items()) + "}"
         for line in self.ask("GET", "/metrics", headers=headers)[2].decode().split("\n"):
             if line.startswith(f"streamomni_{name} "):
                 return float(line.split()[1])

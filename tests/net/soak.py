@@ -128,10 +128,10 @@ def run(server, seconds, seed):
     for t in threads:
         t.join()
     for _ in range(400):
-        if server.metric("sessions") == 0 and server.metric("connections") <= 1:
+        if server.metric("sessions", state="open") == 0 and server.metric("connections", kind="http") <= 1:
             return
         time.sleep(0.05)
-    sys.exit(f"{server.metric('sessions')} sessions and {server.metric('connections')} connections stay")
+    sys.exit(f"{server.metric('sessions', state='open')} sessions and {server.metric('connections', kind='http')} connections stay")
 
 
 server = Server(sys.argv[1], "--sessions", "4", "--waiting", "16")
