@@ -17,7 +17,8 @@ typedef struct setting {
     const char *host, *listen, *wyoming, *hosts, *cors, *name, *key, *key_file, *tls_chain, *tls_key, *tls_folder, *log,
         *web, *history;
     int64_t port, sessions, waiting, voices, connections, per_address;
-    double drain, per_minute, megabytes;
+    int64_t per_key;
+    double drain, per_minute, audio_per_minute, megabytes;
     bool no_key, query_key, tls_self, quiet;
 } setting;
 
@@ -119,6 +120,8 @@ static so_status serve(setting *s, so_error *error)
                                  .per_address = (int)s->per_address,
                                  .drain_s = s->drain,
                                  .per_minute = s->per_minute,
+                                 .audio_per_minute = s->audio_per_minute,
+                                 .per_key = (int)s->per_key,
                                  .reload = &reload,
                                  .web_folder = s->web,
                                  .history = s->history,
@@ -158,6 +161,10 @@ static int run_serve(int argc, char **argv)
         {"no-key", SO_OPTION_FLAG, &s.no_key, NULL, "anybody may ask, also at addresses that others can reach"},
         {"per-minute", SO_OPTION_REAL, &s.per_minute, "N", "requests a minute of one key; no limit when not given", 0,
          1e9},
+        {"audio-per-minute", SO_OPTION_REAL, &s.audio_per_minute, "SECONDS",
+         "sound of one key, heard and spoken; no limit when not given", 0, 1e9},
+        {"sessions-per-key", SO_OPTION_INT, &s.per_key, "N",
+         "conversations of one key at a time; no limit when not given", 1, 100000},
         {"allow-query-key", SO_OPTION_FLAG, &s.query_key, NULL, "the key may stand in the query, as ?api_key="},
         {"tls-cert", SO_OPTION_TEXT, &s.tls_chain, "FILE", "certificate and what leads to it (PEM)"},
         {"tls-key", SO_OPTION_TEXT, &s.tls_key, "FILE", "its key (PEM)"},

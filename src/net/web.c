@@ -411,7 +411,7 @@ so_status so_web_host_open(so_web_host **out, const so_web_handler *handler, con
     if (o->rate <= 0) o->rate = 1024;
     if (o->idle <= 0) o->idle = 60;
     if (o->quiet <= 0) o->quiet = 60;
-    if (o->message == 0) o->message = (size_t)20 << 20;
+    if (o->message == 0) o->message = ((size_t)20 << 20) + (64 << 10); /* 15 MiB in base64, and a frame of JSON */
     if (o->bodies == 0) o->bodies = (size_t)256 << 20;
     h->protocol = (so_protocol){h, on_open, on_input, on_room, on_late, on_half, on_gone};
     return SO_OK;

@@ -56,7 +56,7 @@ struct so_web {
 
 typedef struct so_web_options {
     double head, grace, rate, idle, quiet; /* seconds, bytes a second; 0: 5, 5, 1024, 60, 60 */
-    size_t message;                        /* bytes of a WebSocket message; 0: 20 MiB */
+    size_t message;                        /* bytes of a WebSocket message; 0: 20 MiB and 64 KiB */
     size_t bodies;                         /* bytes of all bodies together; 0: 256 MiB */
 } so_web_options;
 

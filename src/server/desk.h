@@ -24,7 +24,8 @@ enum { SO_ORDER_STOPS = 4 };
 typedef enum so_order_kind {
     SO_ORDER_SYSTEM,  /* text, before anything else of a conversation; "" : the model's own */
     SO_ORDER_TEXT,    /* text */
-    SO_ORDER_PICTURE, /* data: a picture file of any kind; or pixels that were read already: data, width, height */
+    SO_ORDER_PICTURE, /* data: a picture file of any kind; or pixels that were read already: data, width, height; or
+                       * text: why it could not be read */
     SO_ORDER_AUDIO,   /* pcm, rate */
     SO_ORDER_ANSWER,  /* text: an answer that was given earlier */
     SO_ORDER_REPLY,   /* want, reply, sound; `turn` names it */

@@ -155,6 +155,38 @@ so_key *so_keys_find(so_keys *keys, const char *key)
     return found < 0 ? NULL : &keys->key[found];
 }
 
+bool so_key_sounds(so_key *key, double most, double now, double *wait)
+{
+    if (most <= 0) return true;
+    double left = key->sound_at > 0 ? key->sound + (now - key->sound_at) * most / 60 : most;
+    key->sound = left < most ? left : most;
+    key->sound_at = now;
+    *wait = key->sound <= 0 ? (1 - key->sound) * 60 / most : 0;
+    return key->sound > 0;
+}
+
+void so_key_heard(so_key *key, double most, double seconds, double now)
+{
+    double wait;
+    so_key_sounds(key, most, now, &wait);
+    if (most > 0) key->sound -= seconds;
+}
+
+void so_keys_carry(so_keys *keys, const so_keys *old)
+{
+    for (int i = 0; i < keys->n; i++)
+        for (int k = 0; k < old->n; k++) {
+            so_key *to = &keys->key[i];
+            const so_key *from = &old->key[k];
+            if (strcmp(to->name, from->name)) continue;
+            to->left = from->left;
+            to->asked_at = from->asked_at;
+            to->sound = from->sound;
+            to->sound_at = from->sound_at;
+            to->sessions = from->sessions;
+        }
+}
+
 bool so_key_admit(so_key *key, double most, double now, double *wait)
 {
     if (most <= 0) return true;

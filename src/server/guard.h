@@ -20,7 +20,9 @@ bool so_guard_origin(const char *origin, const char *host, const char *const *li
 typedef struct so_key {
     char name[SO_KEY_NAME_MOST];
     unsigned char digest[32];
-    double left, asked_at; /* requests that it may still send, as of then */
+    double left, asked_at;  /* requests that it may still send, as of then */
+    double sound, sound_at; /* seconds of sound, negative when more was taken than there was */
+    int sessions;           /* conversations it has now */
 } so_key;
 
 typedef struct so_keys {
@@ -39,5 +41,11 @@ so_key *so_keys_find(so_keys *keys, const char *key);
 /* Whether the key may send one more request now (seconds of any clock), at `most` a minute, as many at once. 0: no
  * limit. *wait gets the seconds until it may, when it may not. */
 bool so_key_admit(so_key *key, double most, double now, double *wait);
+/* The same for sound, at `most` seconds a minute, which is counted when it is known (so_key_heard): a key that has none
+ * left waits. */
+bool so_key_sounds(so_key *key, double most, double now, double *wait);
+void so_key_heard(so_key *key, double most, double seconds, double now);
+/* What was counted for keys of the same names goes on to count. */
+void so_keys_carry(so_keys *keys, const so_keys *old);
 
 #endif

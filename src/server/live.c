@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "media/image.h"
 #include "server/inside.h"
 #include "server/realtime.h"
 
@@ -13,7 +14,7 @@
  * the model does not know, waits for an answer. A cough is shorter. */
 enum { LONG_SOUND_MS = 1250 };
 
-enum { LEVELS = 64, LIVE_PENDING = 1 << 20 };
+enum { LEVELS = 64, LIVE_PENDING = 1 << 20, SO_LIVE_PIXELS = 50000000 };
 
 /* Sound that the client has got, and when it plays it, as far as the server can know. */
 typedef struct playing {
@@ -24,9 +25,10 @@ typedef struct playing {
 struct so_live {
     so_ask *ask;
     so_realtime *session;
-    unsigned generation; /* of the last reply */
-    int rate;            /* Hz of its voice */
-    int64_t fed_ms;      /* of sound in the user's turn */
+    so_order *held, *last_held; /* orders behind a picture that is being read by another thread; it is the first */
+    unsigned generation;        /* of the last reply */
+    int rate;                   /* Hz of its voice */
+    int64_t fed_ms;             /* of sound in the user's turn */
     double queue_s;
     playing level[LEVELS];
     int levels;
@@ -56,10 +58,83 @@ static void on_send(void *context, json_t *event)
     }
 }
 
+/* ---- pictures are read by other threads; what was ordered after one waits, so that all comes in its order */
+typedef struct reading {
+    so_live *live;
+    so_order *picture;
+} reading;
+
+static void read_picture(void *subject)
+{
+    so_order *o = ((reading *)subject)->picture;
+    so_image image = {0};
+    so_error error = {0};
+    if (so_image_decode(&image, o->data, o->size, SO_LIVE_PIXELS, &error) != SO_OK) o->text = strdup(error.text);
+    free(o->data); /* without data and with a text it fails the answer that would have seen it */
+    o->data = image.rgb;
+    o->size = 0;
+    o->width = image.w;
+    o->height = image.h;
+}
+
+static void pump(so_live *l);
+
+static void picture_is_read(void *subject)
+{
+    reading *r = subject;
+    so_live *l = r->live;
+    so_ask *ask = l->ask;
+    free(r);
+    ask->working = false;
+    if (ask->web)
+        pump(l);
+    else
+        so_ask_release(ask);
+}
+
+/* Whether its file is still to be read. */
+static bool is_file(const so_order *o) { return o->kind == SO_ORDER_PICTURE && o->size > 0; }
+
+static void pump(so_live *l)
+{
+    while (l->held && !l->ask->working) {
+        so_order *o = l->held;
+        reading *r = is_file(o) ? malloc(sizeof *r) : NULL;
+        if (r) {
+            *r = (reading){l, o};
+            l->ask->working = so_chores_put(l->ask->server->chores, read_picture, picture_is_read, r) != 0;
+            if (l->ask->working) return;
+            free(r);
+        }
+        l->held = o->next; /* without memory to have it read, the engine reads it */
+        o->next = NULL;
+        so_ask_order(l->ask, o);
+    }
+}
+
 static void order(so_live *l, so_order *o)
 {
-    if (o && o->turn == 0) o->turn = l->generation;
-    so_ask_order(l->ask, o);
+    if (!o) return;
+    if (o->turn == 0) o->turn = l->generation;
+    if (!l->held && !is_file(o)) {
+        so_ask_order(l->ask, o);
+        return;
+    }
+    if (l->held)
+        l->last_held->next = o;
+    else
+        l->held = o;
+    l->last_held = o;
+    pump(l);
+}
+
+static void drop_held(so_live *l)
+{
+    while (l->held) {
+        so_order *o = l->held;
+        l->held = o->next;
+        so_order_free(o);
+    }
 }
 
 static void on_clear(void *context)
@@ -121,6 +196,8 @@ static void on_stop(void *context, unsigned generation)
     so_live *l = context;
     l->levels = 0;
     l->plays_until = 0;
+    for (so_order *o = l->held; o; o = o->next)
+        if (o->turn == generation && (o->kind == SO_ORDER_REPLY || o->kind == SO_ORDER_LISTEN)) o->ms = -1;
     so_desk_stop(l->ask->server->desk, l->ask->seat, generation);
 }
 
@@ -275,7 +352,11 @@ static void on_over(so_ask *ask)
     ask->server->counts.live--;
 }
 
-static void free_live(void *own) { free(own); }
+static void free_live(void *own)
+{
+    drop_held(own);
+    free(own);
+}
 
 void so_live_tick(so_server *s)
 {

@@ -152,13 +152,13 @@ bool so_realtime_item_read(so_realtime_item **out, const json_t *json, so_realti
     size_t n = json_array_size(content);
     *out = NULL;
     if (!json_is_object(json)) return wrong(fault, "item", "an object");
-    if (!json_is_array(content) || n == 0 || n > SO_REALTIME_PARTS)
-        return wrong(fault, "item.content", "1 to 32 parts");
     so_realtime_item *item = calloc(1, sizeof *item);
     if (!item) return no_memory(fault);
     item->heard_ms = -1;
     item->whole = true;
     bool fine = read_head(item, json, fault);
+    if (fine && (!json_is_array(content) || n == 0 || n > SO_REALTIME_PARTS))
+        fine = wrong(fault, "item.content", "1 to 32 parts");
     for (size_t i = 0; i < n && fine; i++) fine = read_part(item, json_array_get(content, i), fault);
     if (fine)
         *out = item;

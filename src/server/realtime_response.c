@@ -366,11 +366,21 @@ static void send_timing(so_realtime *r, const so_realtime_end *e)
                                (json_int_t)e->total_ms));
 }
 
+static void transcription_failed(so_realtime *r, const char *why)
+{
+    so_realtime_send(r, "conversation.item.input_audio_transcription.failed",
+                     json_pack("{s:s, s:i, s:{s:s, s:s, s:s, s:n}}", "item_id", r->heard_id, "content_index", 0,
+                               "error", "type", "server_error", "code", "transcription_failed", "message", why,
+                               "param"));
+    r->heard_id[0] = 0;
+}
+
 void so_realtime_done(so_realtime *r, unsigned generation, const so_realtime_end *end)
 {
     if (r->closed || generation != r->generation) return;
     if (r->transcribing) {
         r->transcribing = false;
+        if (end->failure && r->heard_id[0] && r->added) transcription_failed(r, end->failure);
         so_realtime_settle(r);
         so_realtime_forget(r, 0);
         return;

@@ -232,6 +232,7 @@ static so_status feed_picture(so_session *session, const so_order *o, so_error *
 {
     so_image image = {0};
     if (o->width) return so_feed_image(session, o->data, o->width, o->height, error);
+    if (o->text) return so_fail(error, SO_ERR_FORMAT, "%s", o->text);
     SO_TRY(so_image_decode(&image, o->data, o->size, 0, error));
     so_status status = so_feed_image(session, image.rgb, image.w, image.h, error);
     so_image_clear(&image);

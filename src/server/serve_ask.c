@@ -147,6 +147,38 @@ void so_ask_end(so_ask *ask)
     if (ask->web) so_web_finish(ask->web);
 }
 
+/* ---- what one key may have */
+static so_key *key_of(const so_ask *ask)
+{
+    so_keys *keys = &ask->server->keys;
+    for (int i = 0; i < keys->n && ask->key[0]; i++)
+        if (strcmp(keys->key[i].name, ask->key) == 0) return &keys->key[i];
+    return NULL;
+}
+
+static void count_sound(const so_ask *ask, double seconds)
+{
+    so_key *key = key_of(ask);
+    if (key) so_key_heard(key, ask->server->options->audio_per_minute, seconds, so_poll_now());
+}
+
+static bool key_admits(so_ask *ask)
+{
+    const so_server_options *o = ask->server->options;
+    so_key *key = key_of(ask);
+    if (!key) return true;
+    bool room = o->per_key <= 0 || key->sessions < o->per_key;
+    if (room && so_key_sounds(key, o->audio_per_minute, so_poll_now(), &ask->wait_s)) return true;
+    ask->server->counts.refused_rate++;
+    if (room)
+        so_ask_error(ask, 429, "audio_limit_exceeded", NULL, "more than %g seconds of sound a minute with this key",
+                     o->audio_per_minute);
+    else
+        so_ask_error(ask, 429, "too_many_sessions", NULL, "%d conversations are under way with this key already",
+                     key->sessions);
+    return false;
+}
+
 /* ---- work by others */
 typedef struct job {
     so_ask *ask;
@@ -193,6 +225,8 @@ void so_ask_release(so_ask *ask)
     if (ask->seat) {
         so_server_hear(ask->server, ask->seat, NULL, NULL); /* what was told already finds nobody */
         so_desk_leave(ask->server->desk, ask->seat);
+        so_key *key = key_of(ask);
+        if (key && key->sessions > 0) key->sessions--;
     }
     if (ask->own && ask->free) ask->free(ask->own);
     so_bytes_clear(&ask->body);
@@ -203,6 +237,7 @@ void so_ask_release(so_ask *ask)
 static void on_told(void *context, so_told *told)
 {
     so_ask *ask = context;
+    if (told->kind == SO_TOLD_DONE && told->usage.voice_s > 0) count_sound(ask, told->usage.voice_s);
     if (told->kind == SO_TOLD_SEATED) so_times_add(&ask->server->queue, told->queue_s);
     if (ask->web) ask->told(ask, told);
 }
@@ -211,16 +246,24 @@ bool so_ask_sit(so_ask *ask)
 {
     int ahead = 0;
     so_error error = {0};
+    if (!key_admits(ask)) return false;
     if (so_desk_sit(ask->server->desk, &ask->seat, &ahead, &error) != SO_OK) {
         ask->server->counts.refused_full++;
         so_ask_error(ask, 503, "server_busy", NULL, "the server is busy: %s", error.text);
         return false;
     }
     so_server_hear(ask->server, ask->seat, on_told, ask);
+    so_key *key = key_of(ask);
+    if (key) key->sessions++;
     return true;
 }
 
-void so_ask_order(so_ask *ask, so_order *order) { so_desk_order(ask->server->desk, ask->seat, order); }
+void so_ask_order(so_ask *ask, so_order *order)
+{
+    for (const so_order *o = order; o; o = o->next)
+        if (o->kind == SO_ORDER_AUDIO && o->rate > 0) count_sound(ask, (double)o->samples / o->rate);
+    so_desk_order(ask->server->desk, ask->seat, order);
+}
 
 /* ---- JSON */
 /* Brackets outside strings, before a parser recurses into them. */

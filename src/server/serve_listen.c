@@ -28,7 +28,9 @@ void so_server_reload(so_server *s)
     so_tls_context *tls = NULL;
     const so_server_options *o = s->options;
     s->keys.n = 0;
-    if (so_server_keys(s, &error) != SO_OK) {
+    if (so_server_keys(s, &error) == SO_OK) {
+        so_keys_carry(&s->keys, &old);
+    } else {
         s->keys = old;
         if (o->log) fprintf(o->log, "{\"event\":\"reload\",\"keys\":\"kept: they cannot be read\"}\n");
     }

@@ -27,6 +27,8 @@ typedef struct so_server_options {
     const char *key, *key_file; /* NULL: none */
     bool no_key;                /* a public address without a key is meant */
     double per_minute;          /* requests of one key; 0: no limit */
+    double audio_per_minute;    /* seconds of sound of one key, heard and spoken; 0: no limit */
+    int per_key;                /* conversations of one key at a time; 0: no limit */
     bool query_key;             /* a key may stand in the query, as ?api_key= */
     const char *tls_chain, *tls_key;
     const char *tls_folder;                                    /* make a certificate of one's own there; NULL: do not */

@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 raw websocket manager history metrics openai openai_2 realtime node wyoming page ${SO_THOROUGH:+soak}
+[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls conformance haproxy openai openai_2 realtime node wyoming page ${SO_THOROUGH:+soak}
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not; one at a time, since jobs of a suite share it
@@ -38,6 +38,11 @@ h11() {
     ninja -C "$build" net_verdict >&2 && "$build/clients/bin/python" tests/net/h11_compare.py "$build/tests/net_verdict" >&2
 }
 
+ws() {
+    wants websockets==15.0.1 || return 77
+    ninja -C "$build" net_ws_verdict >&2 && "$build/clients/bin/python" tests/net/ws_compare.py "$build/tests/net_ws_verdict" >&2
+}
+
 # plain SCRIPT: with Python alone
 plain() {
     command -v python3 >/dev/null 2>&1 || {
@@ -51,6 +56,18 @@ websocket() { plain websocket_raw.py; }
 manager() { plain manager.py; }
 history() { plain history.py; }
 metrics() { plain metrics.py; }
+limits() { plain limits.py; }
+tls() { plain tls.py; }
+conformance() { plain conformance.py; }
+
+# Two servers behind Debian's proxy.
+haproxy() {
+    command -v haproxy >/dev/null 2>&1 || {
+        echo "# SKIP: haproxy is absent" >&2
+        return 77
+    }
+    plain haproxy.py
+}
 
 realtime() {
     wants 'openai==3.57.0' 'websockets==15.0.1' || return 77

@@ -181,7 +181,10 @@ def answers(s):
     new = json.loads(json.dumps(spoken))
     new[0]["content"][0]["input_audio"]["data"] = base64.b64encode(wav2).decode()
     assert cached(new)[0] == known[0]
-    # HTTP/1.0: no chunks, the end is the connection's
+    # HTTP/1.0: no chunks, the end is the connection's; a health check of a proxy has no Host
+    with socket.create_connection(("127.0.0.1", s.port)) as c:
+        c.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert b" 200 " in read_all(c)
     with socket.create_connection(("127.0.0.1", s.port)) as c:
         body = json.dumps({**HI, "stream": True}).encode()
         c.sendall(b"POST %s HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (CHAT.encode(), len(body)))

@@ -140,7 +140,8 @@ before, files = memory(server.process.pid), len(os.listdir(f"/proc/{server.proce
 run(server, SECONDS / 2, 100)
 after = memory(server.process.pid)
 print(f"{sum(DONE.values())} clients; {before:.0f} MB, then {after:.0f} MB", file=sys.stderr)
-assert after < before * 1.15 + 8, (before, after)
+# Five in a hundred is what a long run must keep; a short one has not taken all that it ever takes when its half is over.
+assert after < before * (1.05 if SECONDS >= 300 else 1.15) + (0 if SECONDS >= 300 else 8), (before, after)
 assert len(os.listdir(f"/proc/{server.process.pid}/fd")) <= files + 1
 assert server.ask("POST", "/v1/chat/completions", CHAT)[0] == 200
 status, told = server.end()

@@ -56,7 +56,7 @@ def wrong_messages(s):
     w.send(b"\xff\xfe")
     assert w.closed() == 1007
     w = Socket(s.port)
-    w.socket.sendall(b"\x81\xff" + struct.pack(">Q", (20 << 20) + 1) + b"\0\0\0\0x")
+    w.socket.sendall(b"\x81\xff" + struct.pack(">Q", (20 << 20) + (64 << 10) + 1) + b"\0\0\0\0x")
     assert w.closed() == 1009
     w = Socket(s.port)
     try:
