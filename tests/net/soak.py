@@ -16,6 +16,8 @@ from serving import Server
 SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 20
 with open(sys.argv[2] + "/examples/question.wav", "rb") as f:
     WAV = f.read()
+with open(sys.argv[2] + "/examples/table.png", "rb") as f:
+    PICTURE = "data:image/png;base64," + base64.b64encode(f.read()).decode()
 DONE = {}
 
 
@@ -53,7 +55,7 @@ def frame(data, opcode=1):
 def events(r):
     """A realtime client's life: speech, text, cancels, nonsense, in any order."""
     for _ in range(r.randint(1, 12)):
-        kind = r.randrange(7)
+        kind = r.randrange(8)
         if kind == 0:
             at = r.randrange(len(WAV) - 2000) // 2 * 2
             yield frame({"type": "input_audio_buffer.append", "audio": base64.b64encode(WAV[at:at + 1920]).decode()})
@@ -68,6 +70,9 @@ def events(r):
             yield frame({"type": "response.cancel"})
         elif kind == 5:
             yield frame({"type": "session.update", "session": {"output_modalities": [r.choice(["text", "audio"])]}})
+        elif kind == 6:
+            yield frame({"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": [
+                {"type": "input_image", "image_url": r.choice([PICTURE, PICTURE[:400], "data:image/png;base64,AAAA"])}]}})
         else:
             yield frame(r.randbytes(r.randrange(100)), r.choice([1, 2, 9, 10]))
 

@@ -396,6 +396,31 @@ static void a_client_may_commit_by_itself(void **state)
     close_session(&n, r);
 }
 
+/* What could not be written down is told as such, once, and what comes later is heard again. */
+static void a_transcript_may_fail(void **state)
+{
+    (void)state;
+    notes n;
+    so_realtime *r = open_session(&n);
+    static const char failed[] = "conversation.item.input_audio_transcription.failed";
+    send_to(r, "{\"type\":\"session.update\",\"session\":{\"audio\":{\"input\":{\"turn_detection\":null}}}}");
+    append(r, 0.4, true, 1);
+    send_to(r, "{\"type\":\"input_audio_buffer.commit\"}");
+    const char *id = string_at(last(&n, "input_audio_buffer.committed"), "item_id", NULL);
+    so_realtime_tick(r, 5000);
+    assert_true(n.transcript_only);
+    so_realtime_done(r, n.generation, &(so_realtime_end){.failure = "no memory"});
+    assert_int_equal(count(&n, failed), 1);
+    assert_string_equal(string_at(last(&n, failed), "item_id", NULL), id);
+    assert_string_equal(string_at(last(&n, failed), "error", "message"), "no memory");
+    assert_int_equal(count(&n, "conversation.item.input_audio_transcription.completed"), 0);
+    append(r, 0.4, true, 2);
+    send_to(r, "{\"type\":\"input_audio_buffer.commit\"}");
+    so_realtime_tick(r, 9000);
+    assert_int_equal(count(&n, failed), 1);
+    close_session(&n, r);
+}
+
 /* A conversation that is told anew: of speech that was answered, its words; of the last turn, its sound. */
 static void history_is_given_in_words(void **state)
 {
@@ -574,16 +599,12 @@ static void any_order_keeps_the_rules(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_session_tells_its_settings),
-                                       cmocka_unit_test(wrong_messages_are_answered),
-                                       cmocka_unit_test(a_written_turn_is_answered),
-                                       cmocka_unit_test(speech_becomes_a_turn),
-                                       cmocka_unit_test(speech_interrupts_an_answer),
-                                       cmocka_unit_test(a_client_may_commit_by_itself),
-                                       cmocka_unit_test(history_is_given_in_words),
-                                       cmocka_unit_test(telephones_are_heard),
-                                       cmocka_unit_test(g711_is_g711),
-                                       cmocka_unit_test(a_client_that_sends_no_more),
-                                       cmocka_unit_test(any_order_keeps_the_rules)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_session_tells_its_settings), cmocka_unit_test(wrong_messages_are_answered),
+        cmocka_unit_test(a_written_turn_is_answered),   cmocka_unit_test(speech_becomes_a_turn),
+        cmocka_unit_test(speech_interrupts_an_answer),  cmocka_unit_test(a_client_may_commit_by_itself),
+        cmocka_unit_test(a_transcript_may_fail),        cmocka_unit_test(history_is_given_in_words),
+        cmocka_unit_test(telephones_are_heard),         cmocka_unit_test(g711_is_g711),
+        cmocka_unit_test(a_client_that_sends_no_more),  cmocka_unit_test(any_order_keeps_the_rules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
