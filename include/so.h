@@ -57,9 +57,12 @@ typedef struct so_model_options {
     const char *codec;     /* folder of the speech codec; NULL: codec/ where the model is, or the same file */
     const char *speaker;   /* name of the voice in the codec's file; NULL: its English woman, else the first */
     so_precision precision;
-    int prefault; /* 1: read all stored tensors into memory now, not when they are first used */
-    int front;    /* the front end of hearing of sessions that do not say: 1 on; -1 off; 0 as the codec says, off where
-                   * it says nothing; 2 the same, but then on for models below 300 M parameters */
+    const char *device; /* where the networks but the codec compute: "vulkan", "vulkan:1" (a graphics card, the one of
+                         * that number); NULL or "cpu": the host. Weights keep their types there. Not every program has
+                         * been built for one: SO_ERR_UNSUPPORTED; SO_ERR_MISSING where there is none */
+    int prefault;       /* 1: read all stored tensors into memory now, not when they are first used */
+    int front; /* the front end of hearing of sessions that do not say: 1 on; -1 off; 0 as the codec says, off where
+                * it says nothing; 2 the same, but then on for models below 300 M parameters */
 } so_model_options;
 
 /* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors,
@@ -78,8 +81,9 @@ typedef struct so_model_info {
     int picture_side, picture_vectors; /* pixels; backbone positions per picture */
     const char *unused;                /* names of stored tensors that no network uses, one a line; NULL: none */
     int64_t n_unused;
-    int front; /* sessions that do not say have the front end of hearing on */
-    int int8;  /* products with quantised weights round activations to int8 */
+    int front;          /* sessions that do not say have the front end of hearing on */
+    int int8;           /* products with quantised weights round activations to int8 */
+    const char *device; /* "cpu", or the device's name */
 } so_model_info;
 typedef struct so_save_options {
     const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as
@@ -93,6 +97,16 @@ typedef struct so_save_options {
  * Vectors are stored as f32 whatever the options say. `options` may be NULL. SO_ERR_NUMBER names a tensor with a number
  * that its type cannot hold. */
 so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error);
+/* What Vulkan's drivers offer, for so_model_options.device. */
+typedef struct so_device_entry {
+    char name[64], title[256], driver[256]; /* "vulkan:0"; what its maker calls it; the driver and its version */
+    char lacks[256];                        /* features it would need, with blanks between them; "": none */
+    size_t memory, free;                    /* bytes; free: as the driver tells it, or all */
+    int card;                               /* 1: a graphics card with memory of its own */
+    int subgroup;                           /* threads that compute in step */
+} so_device_entry;
+/* Writes at most `most` of them; *n is their number. SO_ERR_MISSING where there is none, or no Vulkan. */
+so_status so_list_devices(so_device_entry *out, int most, int *n, so_error *error);
 /* Strings live as long as the model. */
 void so_model_about(const so_model *model, so_model_info *info);
 

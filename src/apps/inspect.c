@@ -13,6 +13,7 @@
 #include "formats/onnx.h"
 #include "formats/safetensors.h"
 #include "formats/torchzip.h"
+#include "so.h"
 
 typedef struct opened {
     const char *kind, *path;
@@ -373,10 +374,29 @@ static so_status print_people(const opened *o, bool tensors, so_error *error)
     return SO_OK;
 }
 
+/* What --device may name. */
+static so_status print_devices(so_error *error)
+{
+    so_device_entry found[16];
+    int n;
+    SO_TRY(so_list_devices(found, 16, &n, error));
+    printf("cpu       this machine's processor\n");
+    for (int i = 0; i < n; i++) {
+        const so_device_entry *d = &found[i];
+        char size[32], rest[32];
+        printf("%-9s %s, %s\n", d->name, d->title, d->driver);
+        printf("          %s, %s of memory, %s free, subgroups of %d\n", d->card ? "a card" : "no card of its own",
+               so_cli_size((double)d->memory, size), so_cli_size((double)d->free, rest), d->subgroup);
+        if (d->lacks[0]) printf("          cannot be used, it lacks: %s\n", d->lacks);
+    }
+    return SO_OK;
+}
+
 static int run(int argc, char **argv)
 {
-    bool tensors = false, json = false;
+    bool tensors = false, json = false, devices = false;
     const so_option options[] = {
+        {"devices", SO_OPTION_FLAG, &devices, NULL, "list what --device may name, and what each lacks"},
         {"tensors", SO_OPTION_FLAG, &tensors, NULL, "list every tensor"},
         {"json", SO_OPTION_FLAG, &json, NULL, "as JSON"},
         {0},
@@ -386,6 +406,7 @@ static int run(int argc, char **argv)
     if (n > 1) return so_cli_usage(&so_verb_inspect, "expected one file or folder, found %d", n);
     opened o;
     so_error error = {0};
+    if (devices) return so_cli_end(print_devices(&error), &error);
     so_status s = open_any(&o, so_cli_model(n ? argv[0] : NULL), &error);
     if (s == SO_OK && json)
         print_json(&o, tensors);
@@ -395,11 +416,13 @@ static int run(int argc, char **argv)
     return so_cli_end(s, &error);
 }
 
-const so_verb so_verb_inspect = {"inspect", "what is in a model file", "inspect [FILE|DIR] [--tensors] [--json]",
+const so_verb so_verb_inspect = {"inspect", "what is in a model file",
+                                 "inspect [FILE|DIR] [--tensors] [--json] | --devices",
                                  "Reads GGUF, safetensors (one file, or a folder with shards), PyTorch's .pt, and "
                                  "ONNX. Without a file: the tabletop\n"
                                  "model.\n\n"
                                  "examples:\n"
                                  "  stream-omni inspect\n"
-                                 "  stream-omni inspect Stream-Omni-8B/ --tensors | less\n",
+                                 "  stream-omni inspect Stream-Omni-8B/ --tensors | less\n"
+                                 "  stream-omni inspect --devices\n",
                                  run};

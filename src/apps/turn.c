@@ -44,6 +44,7 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
                                 .tokenizer = s->tokenizer,
                                 .codec = s->codec,
                                 .speaker = s->speaker,
+                                .device = s->device,
                                 .prefault = s->prefault};
     SO_TRY(choose_front(s->front, &options.front, error));
     SO_TRY(so_operand_check_model(s->model, error));

@@ -11,7 +11,7 @@
 
 /* What options say about the model and the session; start from so_setting_defaults. */
 typedef struct so_setting {
-    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv, *front;
+    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv, *front, *device;
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
     bool keep_types, prefault, bf16, only_units;
@@ -26,6 +26,8 @@ typedef struct so_setting {
         {"speaker", SO_OPTION_TEXT, &(s).speaker, "NAME", "the voice it speaks with"},                                 \
         {"threads", SO_OPTION_INT, &(s).threads, "N", "threads; all cores when not given", 1, 1024},                   \
         {"precision", SO_OPTION_TEXT, &(s).precision, "NAME", "of products with quantised weights: exact or int8"},    \
+        {"device", SO_OPTION_TEXT, &(s).device, "NAME",                                                                \
+         "where it computes: cpu, vulkan, vulkan:1 (inspect --devices)"},                                              \
         {"prefault", SO_OPTION_FLAG, &(s).prefault, NULL, "read the whole model into memory first"},                   \
         {"keep-types", SO_OPTION_FLAG, &(s).keep_types, NULL, "do not expand small models to f32"},                    \
     {                                                                                                                  \

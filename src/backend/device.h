@@ -61,6 +61,8 @@ size_t so_device_largest(const so_device *device);
 void so_device_write(so_device *device, void *to, const void *from, size_t bytes);
 /* Waits for all that was recorded, and reads. */
 void so_device_read(so_device *device, void *to, const void *from, size_t bytes);
+/* Both addresses of the device, which do not overlap. */
+void so_device_copy(so_device *device, void *to, const void *from, size_t bytes);
 /* Lets what is recorded begin, without waiting. */
 void so_device_flush(so_device *device);
 /* The first thing that went wrong on the device since it was opened: it stays. SO_OK for NULL. */

@@ -64,6 +64,11 @@ so_status so_arena_reserve(so_arena *arena, size_t most, so_error *error)
     return SO_OK;
 }
 
+void so_arena_over(so_arena *arena, void *base, size_t capacity)
+{
+    *arena = (so_arena){.base = base, .capacity = capacity, .lent = true};
+}
+
 void so_arena_grow(so_arena *arena) { *arena = (so_arena){.grows = true, .capacity = SIZE_MAX / 2}; }
 
 so_status so_arena_dry(so_arena *arena, so_error *error)
@@ -83,14 +88,14 @@ void so_arena_trim(so_arena *arena)
 {
     const size_t worth = (size_t)32 << 20;
     size_t from = round_up(arena->used, PAGE), to = round_up(arena->top, PAGE);
-    if (!arena->base || to < from + worth) return;
+    if (!arena->base || arena->lent || to < from + worth) return;
     madvise(arena->base + from, to - from, MADV_DONTNEED);
     arena->top = arena->used;
 }
 
 void so_arena_clear(so_arena *arena)
 {
-    if (arena->base) munmap(arena->base, arena->capacity);
+    if (arena->base && !arena->lent) munmap(arena->base, arena->capacity);
     for (so_chunk *c = arena->last, *before; c; c = before) {
         before = c->before;
         munmap(c, c->size);

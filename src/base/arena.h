@@ -20,7 +20,7 @@ typedef struct so_arena {
     size_t capacity, used, peak; /* bytes */
     size_t top;                  /* the most in use since the arena was trimmed */
     so_chunk *last;
-    bool grows, dry, large;
+    bool grows, dry, large, lent;
 } so_arena;
 
 /* Reserves `capacity` bytes (rounded up to a page). SO_ERR_NOMEM when that much address space cannot be had. */
@@ -28,6 +28,9 @@ so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error);
 /* Reserves as many bytes as can be had, at most `most`, for work of unknown size: half, a quarter and so on down to
  * 64 MiB where address space is limited (arena->capacity tells). */
 so_status so_arena_reserve(so_arena *arena, size_t most, so_error *error);
+/* Gives out `capacity` bytes of addresses that begin at `base`, a multiple of 64, and are somebody else's: of a device,
+ * or of another arena. None of them is read or written; clearing leaves them alone. */
+void so_arena_over(so_arena *arena, void *base, size_t capacity);
 /* An arena that grows by chunks. Memory that was released may go back to the system at once. */
 void so_arena_grow(so_arena *arena);
 /* An arena to count in: it holds what so_arena_alloc gives, but not what so_arena_numbers gives. Gives SO_OK. */

@@ -168,8 +168,9 @@ static so_status choose_precision(so_model *model, const so_model_options *optio
         precision = small(so_model_views(model)) ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
     const so_kernels *best;
     SO_TRY(so_kernels_choose(&best, error));
-    model->kernels = precision == SO_PRECISION_INT8 ? best->with_int8 : best;
-    model->encoders = options->bf16 ? best->with_bf16 : model->kernels;
+    const so_kernels *host = precision == SO_PRECISION_INT8 ? best->with_int8 : best;
+    model->encoders = options->bf16 ? best->with_bf16 : host;
+    model->kernels = model->device ? so_device_kernels(model->device, precision == SO_PRECISION_INT8) : host;
     return SO_OK;
 }
 
@@ -178,7 +179,7 @@ static so_status measure_heads(so_model *model, so_error *error)
 {
     const so_tensor *head[] = {model->net.text_head, model->net.ctc_head, model->net.unit_head};
     float **reach[] = {&model->text_reach, &model->ctc_reach, &model->unit_reach};
-    for (int i = 0; i < 3 && model->kernels->int8; i++) {
+    for (int i = 0; i < 3 && model->kernels->int8 && !model->device; i++) {
         if (!head[i] || so_type_about(head[i]->type)->block == 1) continue;
         *reach[i] = so_arena_alloc(&model->store.memory, (size_t)head[i]->dim[0] * sizeof(float));
         if (!*reach[i]) return so_fail(error, SO_ERR_NOMEM, "no memory for the reach of '%s'", head[i]->name);
@@ -196,13 +197,16 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
     SO_TRY(so_setup_measure(&model->setup, views, error));
     SO_TRY(so_store_open(&model->store, 0, error));
     so_binder binder = {.store = &model->store, .source = views, .pool = model->pool, .check_finite = true};
-    binder.kernels = model->kernels;
-    binder.expand = !options->keep_types && !model->kernels->int8 && small(views);
+    binder.kernels = model->encoders;
+    binder.expand = !options->keep_types && !model->kernels->int8 && small(views) && !model->device;
     SO_TRY(so_omni_bind(&model->net, &model->setup.omni, &binder, error));
     SO_TRY(so_binder_finish(&binder, model->path, error));
     SO_TRY(measure_heads(model, error));
-    if (options->bf16) SO_TRY(so_store_lay_bf16(&model->store, "vision", model->encoders, model->pool, error));
-    if (options->bf16) SO_TRY(so_store_lay_bf16(&model->store, "projector", model->encoders, model->pool, error));
+    bool lay = options->bf16 && !model->device;
+    if (lay) SO_TRY(so_store_lay_bf16(&model->store, "vision", model->encoders, model->pool, error));
+    if (lay) SO_TRY(so_store_lay_bf16(&model->store, "projector", model->encoders, model->pool, error));
+    /* The host puts pictures together, newlines between their rows. */
+    if (model->device) SO_TRY(so_store_upload(&model->store, model->device, model->net.image_newline, error));
     so_store_forget(&model->store, views);
     return SO_OK;
 }
@@ -263,13 +267,27 @@ static so_status check_options(const so_model_options *o, so_error *error)
 
 so_status so_model_open(so_model **out, const char *path, const so_model_options *options, so_error *error)
 {
+    so_device *device = NULL;
     if (!out) return so_fail(error, SO_ERR_ARG, "no place for a model");
     *out = NULL;
     if (!path) return so_fail(error, SO_ERR_ARG, "no path of a model");
     SO_TRY(check_options(options, error));
+    const char *wish = options ? options->device : NULL;
+    if (wish && *wish && strcmp(wish, "cpu")) SO_TRY(so_device_open(&device, wish, error));
+    return so_model_open_on(out, path, options, device, error);
+}
+
+so_status so_model_open_on(so_model **out, const char *path, const so_model_options *options, so_device *device,
+                           so_error *error)
+{
     static const so_model_options none;
     so_model *model = calloc(1, sizeof *model);
-    if (!model) return so_fail(error, SO_ERR_NOMEM, "no memory for a model");
+    *out = NULL;
+    if (!model) {
+        so_device_close(&device);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a model");
+    }
+    model->device = device;
     so_status status = open_model(model, path, options ? options : &none, error);
     if (status == SO_OK)
         *out = model;
@@ -288,6 +306,7 @@ void so_model_close(so_model **model)
     so_safetensors_close(&m->safetensors);
     so_gguf_close(&m->gguf);
     so_pool_close(&m->pool);
+    so_device_close(&m->device);
     free(m->spoken);
     free(m->unused);
     free(m->path);
@@ -298,7 +317,7 @@ void so_model_close(so_model **model)
 void so_model_about(const so_model *model, so_model_info *info)
 {
     if (!info) return;
-    *info = (so_model_info){.name = "", .path = "", .voice = ""};
+    *info = (so_model_info){.name = "", .path = "", .voice = "", .device = ""};
     if (!model) return;
     const so_omni_config *c = &model->setup.omni;
     const so_codec *codec = &model->codec;
@@ -322,11 +341,15 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->unused = model->n_unused ? model->unused : NULL;
     info->n_unused = model->n_unused;
     info->int8 = model->kernels->int8;
+    info->device = model->device ? so_device_about(model->device)->name : "cpu";
 }
 
 so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error)
 {
     if (!model || !path) return so_fail(error, SO_ERR_ARG, "no model, or no path to write it to");
+    if (model->device)
+        return so_fail(error, SO_ERR_STATE, "a model on %s cannot be saved: open it on the host",
+                       so_device_about(model->device)->name);
     const so_save_parts all = {&model->setup, model->tokenizer, &model->store, &model->codec, model->pool};
     return so_save_parts_to(&all, path, options, error);
 }

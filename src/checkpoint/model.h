@@ -24,8 +24,9 @@ struct so_model {
     int64_t units;         /* speech units that have an id and a row */
     so_codec codec;
     so_pool *pool;
+    so_device *device;                          /* where the networks but the codec compute; NULL: the host */
     const so_kernels *kernels;                  /* with `int8` set where that is the precision */
-    const so_kernels *encoders;                 /* kernels of vision tower and codec */
+    const so_kernels *encoders;                 /* kernels of the host: of the codec, and of the vision tower there */
     float *text_reach, *ctc_reach, *unit_reach; /* so_row_reach of the heads where int8 is the precision; else NULL */
     so_safetensors *safetensors;                /* one of the two is open */
     so_gguf *gguf;
@@ -35,6 +36,10 @@ struct so_model {
     int64_t context;             /* positions of the backbone a session gets */
     atomic_long positions_per_s; /* of a prompt through the backbone, measured once; 0: not yet */
 };
+
+/* so_model_open on a device that is open, which it takes, also when it fails. */
+so_status so_model_open_on(so_model **out, const char *path, const so_model_options *options, so_device *device,
+                           so_error *error);
 
 /* Positions of a prompt that are computed together: as many as keep a slice short. */
 int64_t so_model_prompt_rows(const so_model *model);

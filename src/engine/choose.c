@@ -83,6 +83,37 @@ static int32_t voice_end(const so_model *model, int64_t i)
     return unit || id < 0 || id >= model->net.unit_head->dim[0] ? -1 : id;
 }
 
+/* Logits of all units, [m, units], and behind them those of what ends a voice, [ends, m], read from a device at once.
+ */
+static void units_on_device(so_pass *pass, const so_model *model, so_tensor *rows, int32_t *id)
+{
+    int64_t m = so_rows(rows), k = so_cols(rows), n = model->units, ends = model->setup.n_stop, all = m * (n + ends);
+    so_mark mark = so_pass_mark(pass);
+    so_real *z = so_take_data(pass, (size_t)all * sizeof *z), *seen = so_take(pass, (size_t)all * sizeof *seen, false);
+    for (int64_t i = -1; z && seen && !pass->dry && i < ends; i++) {
+        int32_t end = i < 0 ? 0 : voice_end(model, i);
+        so_tensor w = some_rows(model->net.unit_head, i < 0 ? model->first_unit : end, i < 0 ? n : 1);
+        so_real *y = i < 0 ? z : z + m * (n + i);
+        if (end < 0) continue;
+        pass->k->linear(pass->pool, &(so_product){.type = w.type, .w = w.data, .n = w.dim[0], .y = y}, k, so_data(rows),
+                        m);
+    }
+    if (seen && !pass->dry) so_device_read(pass->device, seen, z, (size_t)all * sizeof *z);
+    for (int64_t r = 0; seen && so_ok(pass) && !pass->dry && r < m; r++) {
+        int64_t best = so_argmax(seen + r * n, n);
+        so_real most = seen[r * n + best];
+        id[r] = model->first_unit + (int32_t)best;
+        for (int64_t i = 0; i < ends; i++) {
+            int32_t end = voice_end(model, i);
+            so_real other = end < 0 ? -INFINITY : seen[m * (n + i) + r];
+            if (end < 0 || other < most || (other == most && end > id[r])) continue;
+            most = other;
+            id[r] = end;
+        }
+    }
+    so_pass_release(pass, mark);
+}
+
 /* The likeliest of the units and of what ends a voice; the lowest among equals. */
 static void likeliest_units(so_pass *pass, const so_model *model, so_tensor *rows, int32_t *id)
 {
@@ -116,14 +147,16 @@ static int32_t sample_unit(so_pass *pass, so_talk *talk, so_tensor *row)
     so_tensor part = some_rows(model->net.unit_head, model->first_unit, model->units),
               *y = so_linear(pass, row, &part, NULL);
     if (!z || !ids || !y || pass->dry) return 0;
-    for (int64_t i = 0; i < model->units; i++, n++) z[n] = so_data(y)[i], ids[n] = model->first_unit + (int32_t)i;
+    const so_real *seen = so_read(pass, y);
+    for (int64_t i = 0; seen && i < model->units; i++, n++) z[n] = seen[i], ids[n] = model->first_unit + (int32_t)i;
     for (int64_t i = 0; i < model->setup.n_stop; i++) {
         int32_t id = voice_end(model, i);
         if (id < 0) continue;
         part = some_rows(model->net.unit_head, id, 1);
         y = so_linear(pass, row, &part, NULL);
-        if (!y || !so_ok(pass)) return 0;
-        z[n] = so_data(y)[0];
+        seen = so_read(pass, y);
+        if (!seen) return 0;
+        z[n] = seen[0];
         ids[n++] = id;
     }
     return ids[so_sample(&talk->sampler, &talk->options.sampling, z, n, &talk->rng)];
@@ -147,7 +180,7 @@ static way way_of(const so_pass *pass, const so_talk *talk, so_head which)
     if (which == SO_HEAD_UNIT && talk->options.only_units) return sampled ? SAMPLED_UNITS : UNITS;
     if (which == SO_HEAD_TEXT) sampled = (sampled && !talk->voice) || talk->odds;
     /* The same answer, without most of the logits; a watcher wants to see them all. */
-    return !sampled && head_of(talk->model, which).reach && !pass->watch ? SCREENED : ALL;
+    return !sampled && (head_of(talk->model, which).reach || pass->device) && !pass->watch ? SCREENED : ALL;
 }
 
 static void choose_by(so_pass *pass, way how, so_talk *const *talk, so_tensor *rows, so_head which, int32_t *id)
@@ -155,7 +188,9 @@ static void choose_by(so_pass *pass, way how, so_talk *const *talk, so_tensor *r
     const so_model *model = talk[0]->model;
     head h = head_of(model, which);
     int64_t n = so_rows(rows);
-    if (how == UNITS) {
+    if (how == UNITS && pass->device) {
+        units_on_device(pass, model, rows, id);
+    } else if (how == UNITS) {
         likeliest_units(pass, model, rows, id);
     } else if (how == SCREENED) {
         so_best_rows(pass, rows, h.w, h.reach, id, NULL);
@@ -167,8 +202,9 @@ static void choose_by(so_pass *pass, way how, so_talk *const *talk, so_tensor *r
     } else {
         so_tensor *z = so_linear(pass, rows, h.w, NULL);
         so_label(pass, z, "%s", h.name);
-        for (int64_t i = 0; z && i < n && !pass->dry; i++)
-            id[i] = read_logits(talk[i], which, so_data(z) + i * so_cols(z), so_cols(z));
+        const so_real *seen = so_read(pass, z);
+        for (int64_t i = 0; seen && i < n && !pass->dry; i++)
+            id[i] = read_logits(talk[i], which, seen + i * so_cols(z), so_cols(z));
     }
 }
 
@@ -180,7 +216,7 @@ void so_choose(so_pass *pass, so_talk *const *talk, int64_t n, so_tensor *rows, 
     if (!rows || !index || !found || !some) return;
     for (int how = 0; how < WAYS && so_ok(pass); how++) {
         int64_t m = 0;
-        size_t mark = so_arena_mark(pass->arena);
+        so_mark mark = so_pass_mark(pass);
         for (int32_t i = 0; i < n; i++)
             if (pass->dry || way_of(pass, talk[i], which) == (way)how) {
                 some[m] = talk[i];
@@ -188,6 +224,6 @@ void so_choose(so_pass *pass, so_talk *const *talk, int64_t n, so_tensor *rows, 
             }
         if (m) choose_by(pass, (way)how, some, m < n ? so_take_rows(pass, rows, m, index) : rows, which, found);
         for (int64_t i = 0; i < m && !pass->dry; i++) id[index[i]] = found[i];
-        so_arena_release(pass->arena, mark);
+        so_pass_release(pass, mark);
     }
 }

@@ -120,14 +120,17 @@ void so_crew_close(so_crew **crew)
 /* ---- sessions come and go */
 
 /* The worker's scratch is void between steps, so that it may become larger. */
-static so_status fit_worker(so_crew *c, size_t scratch, so_error *error)
+static so_status fit_worker(so_crew *c, so_need need, so_error *error)
 {
-    if (c->worker.scratch.base && scratch <= c->worker.scratch.capacity) return SO_OK;
+    const so_model *m = c->model;
+    const so_worker *w = &c->worker;
+    if (w->scratch.base && need.host <= w->scratch.capacity && need.device <= w->numbers.capacity) return SO_OK;
     so_worker larger;
-    SO_TRY(so_worker_open(&larger, scratch, c->model->pool, c->model->kernels, error));
+    SO_TRY(so_worker_open_on(&larger, m->device, need, m->pool, m->kernels, error));
     so_worker_clear(&c->worker);
-    c->worker.scratch = larger.scratch;
-    so_pass_init(&c->worker.pass, &c->worker.scratch, c->model->pool, c->model->kernels);
+    c->worker = larger;
+    so_pass_init(&c->worker.pass, &c->worker.scratch, m->pool, m->kernels);
+    so_pass_use(&c->worker.pass, m->device, &c->worker.numbers);
     return SO_OK;
 }
 
@@ -135,7 +138,8 @@ static so_status admit(so_crew *c, const so_session_options *options, size_t *by
 {
     so_forecast f;
     so_talk_options talk;
-    size_t scratch;
+    so_need scratch;
+    size_t codec;
     if (c->n == c->options.sessions)
         return so_fail(error, SO_ERR_LIMIT, "a crew of %d sessions is full", c->options.sessions);
     if (options && options->first_units > SO_CHUNK_UNITS)
@@ -148,7 +152,7 @@ static so_status admit(so_crew *c, const so_session_options *options, size_t *by
                        *bytes, c->options.memory, c->options.memory - c->used);
     SO_TRY(so_session_talk_options(c->model, options, &talk, error));
     if (c->options.prompt_rows) talk.rows = c->options.prompt_rows;
-    SO_TRY(so_session_scratch(c->model, &talk, NULL, c->options.sessions, &scratch, error));
+    SO_TRY(so_session_scratch(c->model, &talk, NULL, c->options.sessions, &scratch, &codec, error));
     return fit_worker(c, scratch, error);
 }
 

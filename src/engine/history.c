@@ -60,12 +60,12 @@ int64_t so_session_shared(const so_session *s, so_session *described)
 
 /* ---- branches */
 
-static void copy_store(so_kv *to, const so_kv *from)
+static void copy_store(so_device *device, so_kv *to, const so_kv *from)
 {
     size_t bytes = so_kv_bytes(from->type, 1, from->width, from->len) / 2;
     for (int64_t i = 0; i < from->layers && from->len; i++) {
-        memcpy(so_kv_k(to, i), so_kv_k(from, i), bytes);
-        memcpy(so_kv_v(to, i), so_kv_v(from, i), bytes);
+        so_device_copy(device, so_kv_k(to, i), so_kv_k(from, i), bytes);
+        so_device_copy(device, so_kv_v(to, i), so_kv_v(from, i), bytes);
     }
     to->len = from->len;
 }
@@ -73,14 +73,15 @@ static void copy_store(so_kv *to, const so_kv *from)
 static void copy_talk(so_talk *to, const so_talk *from)
 {
     size_t row = (size_t)from->model->setup.omni.llama.width * sizeof(so_real);
-    copy_store(&to->bottom, &from->bottom);
-    copy_store(&to->backbone, &from->backbone);
-    copy_store(&to->top, &from->top);
+    so_device *device = from->model->device;
+    copy_store(device, &to->bottom, &from->bottom);
+    copy_store(device, &to->backbone, &from->backbone);
+    copy_store(device, &to->top, &from->top);
     memcpy(to->heard, from->heard, (size_t)from->bottom.len * sizeof *to->heard);
     memcpy(to->label, from->label, (size_t)from->bottom.len * sizeof *to->label);
     memcpy(to->read, from->read, (size_t)from->backbone.len * sizeof *to->read);
-    memcpy(to->h, from->h, row);
-    memcpy(to->thought, from->thought, row);
+    so_device_copy(device, to->h, from->h, row);
+    so_device_copy(device, to->thought, from->thought, row);
     if (from->n_vectors) memcpy(to->vectors, from->vectors, (size_t)from->n_vectors * row);
     to->pending = from->pending;
     to->thought_at = from->thought_at;

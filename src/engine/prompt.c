@@ -46,7 +46,26 @@ static void keep_last(so_talk *talk, const so_tensor *t, so_real *out)
 {
     if (!t || talk->worker->pass.dry) return;
     int64_t c = so_cols(t);
-    memcpy(out, so_data(t) + (so_rows(t) - 1) * c, (size_t)c * sizeof *out);
+    so_device_copy(talk->worker->pass.device, out, so_data(t) + (so_rows(t) - 1) * c, (size_t)c * sizeof *out);
+}
+
+/* The likeliest ids of CTC logits z, noted at positions at[0..] of the speech side. */
+static void note_labels(so_talk *talk, const so_tensor *z, const int32_t *at)
+{
+    so_pass *pass = &talk->worker->pass;
+    int64_t rows = z ? so_rows(z) : 0;
+    int32_t found[CTC_CHUNK];
+    if (pass->device) {
+        so_mark mark = so_pass_mark(pass);
+        int32_t *ids = so_take_data(pass, (size_t)rows * sizeof *ids);
+        if (ids && !pass->dry) {
+            pass->k->best(pass->pool, rows, so_cols(z), so_data(z), ids);
+            so_device_read(pass->device, found, ids, (size_t)rows * sizeof *ids);
+        }
+        so_pass_release(pass, mark);
+    }
+    for (int64_t i = 0; i < rows && so_ok(pass) && !pass->dry; i++)
+        talk->label[at[i]] = pass->device ? found[i] : so_argmax(so_data(z) + i * so_cols(z), so_cols(z));
 }
 
 /* Labels of rows of the bottom layers' output; a few rows at a time, because a whole distribution per row is large. */
@@ -55,11 +74,9 @@ static void label_rows(so_talk *talk, so_tensor *h, int64_t n, const int32_t *ro
     so_pass *pass = &talk->worker->pass;
     for (int64_t r0 = 0; r0 < n && so_ok(pass); r0 += CTC_CHUNK) {
         int64_t rows = n - r0 < CTC_CHUNK ? n - r0 : CTC_CHUNK;
-        size_t mark = so_arena_mark(pass->arena);
-        so_tensor *z = so_omni_ctc(pass, &talk->model->net, so_take_rows(pass, h, rows, row + r0));
-        for (int64_t i = 0; z && i < rows && !pass->dry; i++)
-            talk->label[at[r0 + i]] = so_argmax(so_data(z) + i * so_cols(z), so_cols(z));
-        so_arena_release(pass->arena, mark);
+        so_mark mark = so_pass_mark(pass);
+        note_labels(talk, so_omni_ctc(pass, &talk->model->net, so_take_rows(pass, h, rows, row + r0)), at + r0);
+        so_pass_release(pass, mark);
     }
 }
 
@@ -72,14 +89,13 @@ static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *
     so_tensor *e = so_new2(pass, n, width);
     for (int64_t r0 = 0; e && r0 < n && so_ok(pass); r0 += CTC_CHUNK) {
         int64_t rows = n - r0 < CTC_CHUNK ? n - r0 : CTC_CHUNK;
-        size_t mark = so_arena_mark(pass->arena);
+        so_mark mark = so_pass_mark(pass);
         so_tensor *z = so_omni_ctc(pass, net, so_take_rows(pass, h, rows, row + r0));
-        for (int64_t i = 0; z && i < rows && !pass->dry; i++)
-            talk->label[at[r0 + i]] = so_argmax(so_data(z) + i * so_cols(z), so_cols(z));
+        note_labels(talk, z, at + r0);
         so_tensor *part = so_omni_expect(pass, net, z);
         if (part && !pass->dry)
-            memcpy(so_data(e) + r0 * width, so_data(part), (size_t)(rows * width) * sizeof(so_real));
-        so_arena_release(pass->arena, mark);
+            so_device_copy(pass->device, so_data(e) + r0 * width, part->data, (size_t)(rows * width) * sizeof(so_real));
+        so_pass_release(pass, mark);
     }
     return e;
 }
@@ -121,8 +137,9 @@ static void pass_on(so_talk *talk, so_tensor *h)
         so_tensor *x = so_new2(pass, n, width);
         if (!x) return;
         if (!pass->dry) {
-            if (waiting) memcpy(so_data(x), talk->h, (size_t)width * sizeof(so_real));
-            memcpy(so_data(x) + waiting * width, so_data(h), (size_t)((rows - 1) * width) * sizeof(so_real));
+            size_t row = (size_t)width * sizeof(so_real);
+            if (waiting) so_device_copy(pass->device, so_data(x), talk->h, row);
+            so_device_copy(pass->device, so_data(x) + waiting * width, so_data(h), (size_t)(rows - 1) * row);
         }
         run_top(talk, x);
     }
@@ -181,6 +198,18 @@ static void sort_in(const so_talk *talk, chunk *c, so_slot slot, bool speech, bo
     if (slot.where & SO_SLOT_TEXT) c->text[c->n_text++] = slot.id;
 }
 
+/* Vectors of pictures, which the host keeps: on a device, a copy. */
+static so_tensor *pictures_of(so_talk *talk)
+{
+    so_pass *pass = &talk->worker->pass;
+    int64_t n = pass->dry ? talk->max_vectors : talk->n_vectors, width = talk->model->setup.omni.llama.width;
+    if (pass->device) return so_constant(pass, 2, (int64_t[]){n, width}, talk->vectors);
+    so_tensor *pictures = so_take(pass, sizeof *pictures, true);
+    if (pictures)
+        *pictures = (so_tensor){.data = talk->vectors, .type = SO_F32, .n_dims = 2, .dim = {talk->n_vectors, width}};
+    return pictures;
+}
+
 /* The backbone's rows of a chunk, from their up to three sources. */
 static so_tensor *assemble(so_talk *talk, chunk *c, so_tensor *e)
 {
@@ -189,12 +218,8 @@ static so_tensor *assemble(so_talk *talk, chunk *c, so_tensor *e)
     int32_t number[3];
     int parts = 0;
     if (c->n_text) source[1] = so_omni_read(pass, &talk->model->net, c->n_text, c->text);
-    so_tensor *pictures = so_take(pass, sizeof *pictures, true);
+    so_tensor *pictures = pictures_of(talk);
     if (!pictures) return NULL;
-    *pictures = (so_tensor){.data = talk->vectors,
-                            .type = SO_F32,
-                            .n_dims = 2,
-                            .dim = {talk->n_vectors, talk->model->setup.omni.llama.width}};
     if (talk->n_vectors) source[2] = pictures;
     for (int i = 0; i < 3; i++) {
         number[i] = parts;

@@ -39,7 +39,9 @@ static int64_t patches_of(const so_talk *talk)
 /* What the layers made so far of the view that is looked at. */
 static so_tensor *inside(so_talk *talk)
 {
-    so_tensor *t = so_take(&talk->worker->pass, sizeof *t, true);
+    so_pass *pass = &talk->worker->pass;
+    if (pass->device) return so_constant(pass, 2, (int64_t[]){patches_of(talk), tower_of(talk)->width}, talk->inside);
+    so_tensor *t = so_take(pass, sizeof *t, true);
     if (t)
         *t = (so_tensor){
             .data = talk->inside, .type = SO_F32, .n_dims = 2, .dim = {patches_of(talk), tower_of(talk)->width}};
@@ -48,8 +50,8 @@ static so_tensor *inside(so_talk *talk)
 
 static void keep(const so_talk *talk, const so_tensor *x, so_real *out)
 {
-    if (so_ok(&talk->worker->pass) && x && !talk->worker->pass.dry)
-        memcpy(out, so_data(x), (size_t)so_count(x) * sizeof *out);
+    const so_pass *pass = &talk->worker->pass;
+    if (so_ok(pass) && x && !pass->dry) so_device_read(pass->device, out, x->data, (size_t)so_count(x) * sizeof *out);
 }
 
 /* What enters the first layer; views NULL: a dry run of the most. */
@@ -84,7 +86,7 @@ static void look_at_view(so_talk *talk, const so_image_views *views)
     so_looking *at = &talk->looking;
     so_pass *pass = so_worker_begin(talk->worker);
     const so_kernels *rest = pass->k;
-    pass->k = talk->model->encoders;
+    if (!pass->device) pass->k = talk->model->encoders;
     if (!at->cut)
         cut_patches(talk, views);
     else if (at->layer < tower_of(talk)->layers)

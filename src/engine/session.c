@@ -94,12 +94,19 @@ bool so_session_thinks(const so_session *s)
     return s->options.think ? s->options.think > 0 : s->model->positions_per_s >= SO_THINKING;
 }
 
+/* Who listens: whoever computes the conversation; the host, where that is a device. NULL: a worker of the ear's own. */
+static so_worker *ears_worker(so_session *s)
+{
+    if (!s->model->device) return s->talk->worker;
+    return s->speaker.scratch.base ? &s->speaker : NULL;
+}
+
 static so_status open_codec(so_session *s, so_error *error)
 {
     const so_model *m = s->model;
     if (!s->speech) return SO_OK;
     if (m->codec.has_tokenizer)
-        SO_TRY(so_ear_open(&s->ear, &m->codec, s->talk->worker, m->pool, m->encoders, SO_TURN_S, error));
+        SO_TRY(so_ear_open(&s->ear, &m->codec, ears_worker(s), m->pool, m->encoders, SO_TURN_S, error));
     if (s->ear && !so_session_thinks(s)) s->ear->step = LARGE_STEP;
     bool front = s->options.front ? s->options.front > 0 : m->front;
     if (s->ear && front) SO_TRY(so_ear_use_front(s->ear, error));
@@ -169,29 +176,33 @@ static so_status measure_speed(so_session *s, so_error *error)
 }
 
 so_status so_session_scratch(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
-                             int64_t steps, size_t *bytes, so_error *error)
+                             int64_t steps, so_need *need, size_t *codec_bytes, so_error *error)
 {
     const so_codec *codec = &model->codec;
+    so_need talks;
     size_t session, ear = 0, mouth = 0;
     bool speech = model->setup.omni.speech;
-    SO_TRY(so_talk_plan(model, talk, steps, &session, bytes, error));
+    SO_TRY(so_talk_plan(model, talk, steps, &talks, need, error));
     if (speech && codec->has_tokenizer) SO_TRY(so_ear_plan(codec, model->encoders, &ear, error));
     if (speech && codec->has_vocoder && voice) {
         so_mouth_options options = so_session_mouth_options(voice, talk->max_units > 0 ? talk->max_units : 1024);
         SO_TRY(so_mouth_plan(codec, &options, model->encoders, &session, &mouth, error));
     }
-    if (ear > *bytes) *bytes = ear;
-    if (mouth > *bytes) *bytes = mouth;
+    *codec_bytes = ear > mouth ? ear : mouth;
+    if (!model->device && *codec_bytes > need->host) need->host = *codec_bytes;
     return SO_OK;
 }
 
 static so_status open_worker(so_session *s, so_error *error)
 {
+    const so_model *m = s->model;
     so_talk_options talk;
-    size_t bytes;
-    SO_TRY(so_session_talk_options(s->model, &s->options, &talk, error));
-    SO_TRY(so_session_scratch(s->model, &talk, &s->options, 1, &bytes, error));
-    return so_worker_open(&s->worker, bytes, s->model->pool, s->model->kernels, error);
+    so_need need;
+    size_t codec;
+    SO_TRY(so_session_talk_options(m, &s->options, &talk, error));
+    SO_TRY(so_session_scratch(m, &talk, &s->options, 1, &need, &codec, error));
+    if (m->device && codec) SO_TRY(so_worker_open(&s->speaker, codec, m->pool, m->encoders, error));
+    return so_worker_open_on(&s->worker, m->device, need, m->pool, m->kernels, error);
 }
 
 static so_status open_session(so_session *s, so_worker *worker, so_error *error)
@@ -242,7 +253,8 @@ static size_t bytes_of(const so_session *s)
                    (size_t)s->max_units_in * (sizeof *s->units + sizeof *s->words) +
                    (size_t)s->max_turns * sizeof *s->turn_at + (size_t)s->max_units * sizeof *s->said +
                    (size_t)s->max_text * (sizeof *s->text_end + 2 * TEXT_BYTES) + (2 << 16);
-    return sizeof *s + s->talk->memory.capacity + s->memory.capacity + lists + (s->ear ? so_ear_bytes(s->ear) : 0);
+    return sizeof *s + s->talk->memory.capacity + s->talk->numbers.capacity + s->memory.capacity + lists +
+           (s->ear ? so_ear_bytes(s->ear) : 0);
 }
 
 so_status so_session_forecast(so_model *model, const so_session_options *options, so_forecast *out, so_error *error)
@@ -289,6 +301,7 @@ void so_session_close(so_session **session)
     so_ear_close(&s->ear);
     so_mouth_close(&s->mouth);
     so_worker_clear(&s->worker);
+    so_worker_clear(&s->speaker);
     so_ids_clear(&s->head);
     so_ids_clear(&s->header);
     so_ids_clear(&s->reply);

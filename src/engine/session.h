@@ -42,11 +42,12 @@ struct so_session {
     so_model *model;
     so_session_options options;
     so_talk *talk;
-    so_ear *ear;      /* NULL: the model takes no audio */
-    so_mouth *mouth;  /* NULL: the model gives no audio */
-    so_worker worker; /* of a session that has no crew */
-    so_crew *crew;    /* who computes; NULL: the calls on the session themselves */
-    so_arena memory;  /* inbox and lists */
+    so_ear *ear;       /* NULL: the model takes no audio */
+    so_mouth *mouth;   /* NULL: the model gives no audio */
+    so_worker worker;  /* of a session that has no crew */
+    so_worker speaker; /* and of its ear and voice, where a device computes the rest */
+    so_crew *crew;     /* who computes; NULL: the calls on the session themselves */
+    so_arena memory;   /* inbox and lists */
     so_phase phase;
     so_reply_stage stage; /* while ANSWERING */
     bool dirty;           /* the turn has grown beyond what the stores hold */
@@ -140,10 +141,10 @@ static inline bool so_session_spoken(const so_session *s) { return s->audio || s
 /* How a session's conversation and voice are opened. */
 so_status so_session_talk_options(const so_model *model, const so_session_options *options, so_talk_options *out,
                                   so_error *error);
-/* Bytes of scratch for `steps` conversations stepped together, for listening and, where `voice` is not NULL, for its
- * voice. */
+/* Scratch for `steps` conversations stepped together, for listening and, where `voice` is not NULL, for its voice.
+ * Beside a device, which computes conversations, listening and voice have memory of the host of their own: *codec. */
 so_status so_session_scratch(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
-                             int64_t steps, size_t *bytes, so_error *error);
+                             int64_t steps, so_need *need, size_t *codec, so_error *error);
 so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units);
 /* Opens a session that computes with `worker` (NULL: one of its own) and, in a crew, makes its voice elsewhere. */
 so_status so_session_make(so_session **out, so_model *model, const so_session_options *options, so_crew *crew,

@@ -12,20 +12,20 @@ static bool take_parts(so_talk *talk)
 {
     const so_omni_config *c = &talk->model->setup.omni;
     const so_talk_options *o = &talk->options;
-    so_arena *a = &talk->memory;
+    so_arena *a = &talk->memory, *data = talk->model->device ? &talk->numbers : a;
     int64_t width = c->llama.width, kv = c->llama.kv_heads * c->llama.head_width, n = o->context;
     so_kv *store[] = {&talk->bottom, &talk->backbone, &talk->top};
     int64_t layers[] = {c->speech ? c->bottom : 0, c->backbone, o->speaks ? c->top : 0};
     for (int i = 0; i < 3; i++) {
         *store[i] = (so_kv){NULL, o->kv, layers[i], kv, layers[i] || i == 0 ? n : 0, 0};
-        store[i]->data = so_arena_numbers(a, so_kv_bytes(o->kv, layers[i], kv, store[i]->capacity) + 1);
+        store[i]->data = so_arena_numbers(data, so_kv_bytes(o->kv, layers[i], kv, store[i]->capacity) + 1);
     }
     size_t row = (size_t)width * sizeof(so_real);
     talk->heard = so_arena_alloc(a, (size_t)n * sizeof *talk->heard);
     talk->label = so_arena_alloc(a, (size_t)n * sizeof *talk->label);
     talk->read = so_arena_alloc(a, (size_t)n * sizeof *talk->read);
-    talk->h = so_arena_alloc(a, row);
-    talk->thought = so_arena_alloc(a, row);
+    talk->h = so_arena_numbers(data, row);
+    talk->thought = so_arena_numbers(data, row);
     talk->vectors = so_arena_alloc(a, row * (size_t)talk->max_vectors + 1);
     if (o->sees) {
         size_t patches = (size_t)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip));
@@ -91,30 +91,38 @@ static so_status rehearse(so_worker *worker, void *context, so_error *error)
     return so_talk_rehearse_steps(r->talk, r->steps > 0 ? r->steps : 1, error);
 }
 
-so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, size_t *session,
-                       size_t *scratch, so_error *error)
+so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, so_need *session,
+                       so_need *scratch, so_error *error)
 {
     so_talk talk;
-    *scratch = 0;
+    rehearsal all = {&talk, steps};
+    *scratch = (so_need){0};
     set_options(&talk, model, options);
     SO_TRY(so_arena_dry(&talk.memory, error));
+    SO_TRY(so_arena_dry(&talk.numbers, error));
     so_status status = take_parts(&talk)
-                           ? so_worker_measure(model->kernels, rehearse, &(rehearsal){&talk, steps}, scratch, error)
+                           ? so_worker_measure_on(model->device, model->kernels, rehearse, &all, scratch, error)
                            : so_fail(error, SO_ERR_NOMEM, "a session is too large");
-    *session = talk.memory.peak;
+    *session = (so_need){talk.memory.peak, talk.numbers.peak};
     so_arena_clear(&talk.memory);
+    so_arena_clear(&talk.numbers);
     return status;
 }
 
 static so_status open_talk(so_talk *talk, const so_model *model, const so_talk_options *options, so_error *error)
 {
-    size_t session = 0, scratch = 0;
+    so_need session, scratch;
     set_options(talk, model, options);
     SO_TRY(so_talk_plan(model, options, 1, &session, &scratch, error));
-    SO_TRY(so_arena_init(&talk->memory, session, error));
+    SO_TRY(so_arena_init(&talk->memory, session.host, error));
+    if (model->device) {
+        SO_TRY(so_device_reserve(model->device, session.device, &talk->block, error));
+        so_arena_over(&talk->numbers, talk->block, session.device);
+    }
     talk->worker = options->worker ? options->worker : &talk->own;
-    if (!options->worker) SO_TRY(so_worker_open(&talk->own, scratch, model->pool, model->kernels, error));
-    if (!take_parts(talk)) return so_fail(error, SO_ERR_NOMEM, "a session of %zu bytes", session);
+    if (!options->worker)
+        SO_TRY(so_worker_open_on(&talk->own, model->device, scratch, model->pool, model->kernels, error));
+    if (!take_parts(talk)) return so_fail(error, SO_ERR_NOMEM, "a session of %zu bytes", session.host);
     so_rng_init(&talk->rng, talk->options.sampling.seed, 0);
     return SO_OK;
 }
@@ -136,7 +144,9 @@ void so_talk_close(so_talk **talk)
 {
     if (!talk || !*talk) return;
     so_arena_clear(&(*talk)->memory);
+    so_arena_clear(&(*talk)->numbers);
     so_worker_clear(&(*talk)->own);
+    so_device_release((*talk)->model->device, (*talk)->block);
     free(*talk);
     *talk = NULL;
 }

@@ -81,7 +81,9 @@ typedef struct so_talk {
     const so_model *model;
     so_talk_options options;
     so_worker *worker, own; /* who computes; one of its own, unless it was given one */
-    so_arena memory;        /* everything below */
+    so_arena memory;        /* everything below but what lies on a device */
+    so_arena numbers;       /* of a device: stores, h and thought */
+    void *block;            /* addresses of `numbers` */
     so_kv bottom, backbone, top;
     int32_t *heard; /* [bottom.len] ids of the speech side */
     int32_t *label; /* [bottom.len] CTC labels, -1 where none was asked for */
@@ -122,8 +124,8 @@ so_status so_talk_open(so_talk **out, const so_model *model, const so_talk_optio
 void so_talk_close(so_talk **talk);
 /* Bytes that open takes for stores and lists; bytes that its worker needs, when up to `steps` conversations (0: one)
  * are stepped together. */
-so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, size_t *session,
-                       size_t *scratch, so_error *error);
+so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, so_need *session,
+                       so_need *scratch, so_error *error);
 /* Bytes of the stores for one more position. */
 size_t so_talk_per_position(const so_model *model, const so_talk_options *options);
 

@@ -146,17 +146,17 @@ static so_tensor *rows_of(so_pass *pass, const group *g, size_t field)
     int64_t width = g->talk[0]->model->setup.omni.llama.width;
     so_tensor *x = so_new2(pass, g->n, width);
     for (int64_t i = 0; x && i < g->n && !pass->dry; i++)
-        memcpy(so_data(x) + i * width, *(so_real **)(void *)((char *)g->talk[i] + field),
-               (size_t)width * sizeof(so_real));
+        so_device_copy(pass->device, so_data(x) + i * width, *(so_real **)(void *)((char *)g->talk[i] + field),
+                       (size_t)width * sizeof(so_real));
     return x;
 }
 
-static void keep_rows(const group *g, const so_tensor *x, size_t field)
+static void keep_rows(const so_pass *pass, const group *g, const so_tensor *x, size_t field)
 {
     int64_t width = so_cols(x);
     for (int64_t i = 0; i < g->n; i++)
-        memcpy(*(so_real **)(void *)((char *)g->talk[i] + field), so_data(x) + i * width,
-               (size_t)width * sizeof(so_real));
+        so_device_copy(pass->device, *(so_real **)(void *)((char *)g->talk[i] + field), so_data(x) + i * width,
+                       (size_t)width * sizeof(so_real));
 }
 
 /* The speech side hears the units made last; their labels are what the voice has said. */
@@ -168,7 +168,7 @@ static void hear_rows(so_pass *pass, group *g)
     so_tensor *h = so_omni_hear(pass, &model->net, g->n, g->id, batch);
     so_choose(pass, g->talk, g->n, h, SO_HEAD_CTC, label);
     if (!so_ok(pass) || pass->dry) return;
-    keep_rows(g, h, offsetof(so_talk, h));
+    keep_rows(pass, g, h, offsetof(so_talk, h));
     for (int64_t i = 0; i < g->n; i++) {
         so_talk *talk = g->talk[i];
         talk->heard[talk->bottom.len] = g->id[i];
@@ -186,7 +186,7 @@ static void read_rows(so_pass *pass, const group *g)
     so_batch *batch = batch_of(pass, g, offsetof(so_talk, backbone));
     so_tensor *y = so_omni_think(pass, &model->net, so_omni_read(pass, &model->net, g->n, g->id), batch);
     if (!so_ok(pass) || pass->dry) return;
-    keep_rows(g, y, offsetof(so_talk, thought));
+    keep_rows(pass, g, y, offsetof(so_talk, thought));
     for (int64_t i = 0; i < g->n; i++) {
         so_talk *talk = g->talk[i];
         talk->read[talk->backbone.len] = (so_slot){g->id[i], SO_SLOT_TEXT};

@@ -67,14 +67,17 @@ static so_tensor *cut_patches(so_pass *pass, const so_siglip_config *c, int64_t 
 {
     int64_t grid = so_siglip_grid(c), p = c->patch, s = c->image;
     so_tensor *x = so_new2(pass, pictures * grid * grid, 3 * p * p);
-    if (!x || pass->dry) return x;
-    so_real *out = so_data(x);
+    if (!x) return NULL;
+    size_t bytes = (size_t)so_count(x) * sizeof(so_real);
+    so_real *first = pass->device ? so_take(pass, bytes, false) : so_data(x), *out = first;
+    if (!out || pass->dry) return out ? x : NULL;
     for (int64_t row = 0; row < so_rows(x); row++) {
         int64_t b = row / (grid * grid), y0 = row / grid % grid * p, x0 = row % grid * p;
         for (int64_t ch = 0; ch < 3; ch++)
             for (int64_t dy = 0; dy < p; dy++)
                 for (int64_t dx = 0; dx < p; dx++) *out++ = (so_real)pixels[((b * 3 + ch) * s + y0 + dy) * s + x0 + dx];
     }
+    if (pass->device) so_device_write(pass->device, x->data, first, bytes);
     return x;
 }
 

@@ -1,7 +1,6 @@
 /* Attention: key/value stores, batches of sequences, rotary positions, self-attention, attention into a memory.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -164,46 +163,23 @@ static so_attn *start(so_pass *pass, so_heads h, int64_t n_segs)
     return attn;
 }
 
-/* Keys and values of rows on their way into a store. */
-typedef struct keep_job {
-    so_type type;
-    const so_real *k, *v;
-    char *to_k, *to_v;
-    int64_t rows, cols;
-    atomic_bool failed;
-} keep_job;
-
-enum { KEPT = 16 /* rows of a task */ };
-
-/* n numbers from `x`, written at `out`. */
-static so_status keep(so_type type, const so_real *x, int64_t n, char *out, so_error *error)
+/* What is wrong with keys and values that the host could not keep, in words. */
+static bool not_kept(so_pass *pass, const so_kept *kept)
 {
     enum { PIECE = 256 };
-    if (type == SO_F32) memcpy(out, x, (size_t)n * sizeof *x);
-    for (int64_t i = 0; i < n && type != SO_F32; i += PIECE) {
-        float part[PIECE];
-        int64_t some = n - i < PIECE ? n - i : PIECE;
-        for (int64_t c = 0; c < some; c++) part[c] = (float)x[i + c];
-        SO_TRY(so_quantise_row(type, part, some, out + so_type_bytes(type, i), error));
+    so_error error = {.status = SO_ERR_NUMBER, .text = "a number that cannot be kept"};
+    unsigned char out[PIECE * 4];
+    float part[PIECE];
+    bool found = false;
+    for (int64_t i = 0; i < 2 * kept->n && !found; i += PIECE) {
+        const so_real *x = i < kept->n ? kept->k + i : kept->v + (i - kept->n);
+        int64_t left = i < kept->n ? kept->n - i : 2 * kept->n - i, some = left < PIECE ? left : PIECE;
+        for (int64_t c = 0; c < some; c++) part[c] = (float)x[c];
+        found = so_quantise_row(kept->type, part, some, out, &error) != SO_OK;
+        if (some < PIECE && i < kept->n) i = kept->n - PIECE;
     }
-    return SO_OK;
-}
-
-/* KEPT rows of keys, and of values. */
-static so_status keep_some(const keep_job *j, int64_t task, so_error *error)
-{
-    int64_t from = task * KEPT * j->cols, n = (j->rows - task * KEPT < KEPT ? j->rows - task * KEPT : KEPT) * j->cols;
-    size_t at = stored_bytes(j->type, from);
-    SO_TRY(keep(j->type, j->k + from, n, j->to_k + at, error));
-    return keep(j->type, j->v + from, n, j->to_v + at, error);
-}
-
-static void keep_task(void *p, int64_t task, int thread)
-{
-    (void)thread;
-    keep_job *j = p;
-    so_error error;
-    if (keep_some(j, task, &error) != SO_OK) atomic_store(&j->failed, true);
+    so_pass_fail(pass, error.status, "attention: a key or value: %s", error.text);
+    return false;
 }
 
 static bool store(so_pass *pass, const so_seq *seq, int64_t layer, so_heads h, const so_tensor *k, const so_tensor *v)
@@ -226,21 +202,13 @@ static bool store(so_pass *pass, const so_seq *seq, int64_t layer, so_heads h, c
     }
     if (pass->dry) return true;
     size_t at = stored_bytes(kv->type, seq->pos0 * c);
-    keep_job job = {kv->type,
+    so_kept kept = {kv->type,
+                    seq->rows * c,
                     so_data(k) + seq->row0 * c,
                     so_data(v) + seq->row0 * c,
                     (char *)so_kv_k(kv, layer) + at,
-                    (char *)so_kv_v(kv, layer) + at,
-                    seq->rows,
-                    c,
-                    false};
-    int64_t tasks = (seq->rows + KEPT - 1) / KEPT;
-    so_pool_for(pass->pool, tasks, keep_task, &job);
-    so_error error = {0};
-    for (int64_t i = 0; i < tasks && atomic_load(&job.failed); i++) /* once more, for the first one's words */
-        if (keep_some(&job, i, &error) != SO_OK) break;
-    if (error.status != SO_OK) so_pass_fail(pass, error.status, "attention: a key or value: %s", error.text);
-    return error.status == SO_OK;
+                    (char *)so_kv_v(kv, layer) + at};
+    return pass->k->keep(pass->pool, &kept) || not_kept(pass, &kept);
 }
 
 so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,

@@ -40,7 +40,7 @@ so_tensor *so_add(so_pass *pass, so_tensor *a, so_tensor *b)
     so_tensor *y = so_new_like(pass, a);
     if (!y) return NULL;
     if (!pass->dry) {
-        memcpy(y->data, a->data, (size_t)so_count(a) * sizeof(so_real));
+        pass->k->copy(pass->pool, so_count(a), so_data(a), so_data(y));
         pass->k->axpy(pass->pool, so_count(a), 1, so_data(b), so_data(y));
     }
     so_record(pass, "add", add_back, y, 2, (so_tensor *[]){a, b}, 0);
@@ -68,11 +68,7 @@ so_tensor *so_add_row(so_pass *pass, so_tensor *x, so_tensor *row)
     if (!so_ok(pass) || !x || !row || !so_want_cols(pass, "add_row", x, so_count(row))) return NULL;
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
-    int64_t c = so_cols(x);
-    if (!pass->dry) {
-        memcpy(y->data, x->data, (size_t)so_count(x) * sizeof(so_real));
-        for (int64_t r = 0; r < so_rows(x); r++) pass->k->axpy(NULL, c, 1, so_data(row), so_data(y) + r * c);
-    }
+    if (!pass->dry) pass->k->add_row(pass->pool, so_rows(x), so_cols(x), so_data(x), so_data(row), so_data(y));
     so_record(pass, "add_row", add_row_back, y, 2, (so_tensor *[]){x, row}, 0);
     return y;
 }
@@ -93,8 +89,7 @@ so_tensor *so_mul(so_pass *pass, so_tensor *a, so_tensor *b)
     if (!so_want_same(pass, "mul", a, b)) return NULL;
     so_tensor *y = so_new_like(pass, a);
     if (!y) return NULL;
-    if (!pass->dry)
-        for (int64_t i = 0; i < so_count(a); i++) so_data(y)[i] = so_data(a)[i] * so_data(b)[i];
+    if (!pass->dry) pass->k->mul(pass->pool, so_count(a), so_data(a), so_data(b), so_data(y));
     so_record(pass, "mul", mul_back, y, 2, (so_tensor *[]){a, b}, 0);
     return y;
 }
@@ -108,8 +103,7 @@ so_tensor *so_scale(so_pass *pass, so_tensor *x, so_real factor)
 {
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
-    if (!pass->dry)
-        for (int64_t i = 0; i < so_count(x); i++) so_data(y)[i] = so_data(x)[i] * factor;
+    if (!pass->dry) pass->k->scale(pass->pool, so_count(x), factor, so_data(x), so_data(y));
     so_step *step = so_record(pass, "scale", scale_back, y, 1, (so_tensor *[]){x}, sizeof factor);
     if (step) *(so_real *)step->saved = factor;
     return y;
@@ -148,7 +142,7 @@ static void scale_rows_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_scale_rows(so_pass *pass, so_tensor *x, const so_real *factor)
 {
-    so_tensor *y = so_new_like(pass, x);
+    so_tensor *y = so_on_host(pass, "scale_rows") ? so_new_like(pass, x) : NULL;
     if (!y) return NULL;
     int64_t rows = so_rows(x), c = so_cols(x);
     if (!pass->dry)

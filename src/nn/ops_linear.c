@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "base/own.h"
 #include "nn/ops.h"
 
 bool so_want_dims(so_pass *pass, const char *op, const so_tensor *x, int n_dims)
@@ -81,7 +82,7 @@ static bool rounds(const so_pass *pass, const so_tensor *w)
 /* Rows of x as int8, at the end of the arena; NULL when memory ends. */
 static void *rounded_rows(so_pass *pass, const so_tensor *x)
 {
-    void *out = so_take(pass, so_int8_bytes(so_rows(x), so_cols(x)), false);
+    void *out = so_take_data(pass, so_int8_bytes(so_rows(x), so_cols(x)));
     if (out && !pass->dry) pass->k->round_int8(pass->pool, so_rows(x), so_cols(x), so_data(x), out);
     return out;
 }
@@ -112,16 +113,21 @@ static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, cons
                             so_data(x), m);
         return;
     }
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     void *rounded = rounded_rows(pass, x);
     if (rounded && !pass->dry)
         pass->k->linear_int8(pass->pool, 1, &(so_product){w->type, w->data, n, b, so_data(y)}, k, rounded, m);
-    so_arena_release(pass->arena, mark);
+    so_pass_release(pass, mark);
 }
 
 static void show_product(so_pass *pass, const so_tensor *w, const so_tensor *x)
 {
-    if (pass->watch && pass->watch->product && !pass->dry) pass->watch->product(pass->watch->context, w, x);
+    if (!pass->watch || !pass->watch->product || pass->dry) return;
+    so_mark mark = so_pass_mark(pass);
+    so_tensor seen = *x;
+    if (pass->device) seen.data = so_mutable(so_read(pass, x));
+    if (so_ok(pass)) pass->watch->product(pass->watch->context, w, &seen);
+    so_pass_release(pass, mark);
 }
 
 /* A new tensor for x w^T + bias, when shapes fit. */
@@ -160,10 +166,10 @@ void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tens
         *y[i] = product_like(pass, x, w[i], NULL);
         if (*y[i]) product[i] = (so_product){w[i]->type, w[i]->data, w[i]->dim[0], NULL, so_data(*y[i])};
     }
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     void *rounded = rounded_rows(pass, x);
     if (rounded && !pass->dry) pass->k->linear_int8(pass->pool, n, product, so_cols(x), rounded, so_rows(x));
-    so_arena_release(pass->arena, mark);
+    so_pass_release(pass, mark);
 }
 
 so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
@@ -175,13 +181,13 @@ so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
     so_tensor *y = product_like(pass, x, gate, NULL);
     if (!y) return NULL;
     show_product(pass, up, x);
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     void *rounded = rounded_rows(pass, x);
     if (rounded && !pass->dry)
         pass->k->gated_int8(pass->pool,
                             &(so_product){.type = gate->type, .w = gate->data, .n = gate->dim[0], .y = so_data(y)},
                             up->data, so_cols(x), rounded, so_rows(x));
-    so_arena_release(pass->arena, mark);
+    so_pass_release(pass, mark);
     return y;
 }
 
@@ -253,6 +259,17 @@ static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int
         &(so_gemm){.m = m, .n = n, .k = rows, .a = so_data(x) + j0, .lda = k, .b = from, .ldb = n, .c = out, .ldc = n});
 }
 
+/* A device adds its slices up by itself. */
+static void mix(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y)
+{
+    int64_t k = so_cols(x), slices = (k + SO_MIX_SLICE - 1) / SO_MIX_SLICE;
+    so_mark mark = so_pass_mark(pass);
+    so_real *part = so_take_data(pass, (size_t)(slices * so_count(y)) * sizeof *part);
+    if (part && !pass->dry)
+        pass->k->mix(pass->pool, &(so_mix){w->type, w->data, k, so_cols(w), so_rows(x), so_data(x), part, so_data(y)});
+    so_pass_release(pass, mark);
+}
+
 /* A vocabulary has so many rows that a plain float sum loses four digits: blocks join in double. */
 static void matmul(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y)
 {
@@ -274,7 +291,10 @@ so_tensor *so_matmul(so_pass *pass, so_tensor *x, so_tensor *w)
     if (!so_want_dims(pass, "matmul", w, 2) || !so_want_cols(pass, "matmul", x, w->dim[0])) return NULL;
     so_tensor *y = so_new2(pass, so_rows(x), so_cols(w));
     if (!y) return NULL;
-    matmul(pass, x, w, y);
+    if (pass->k->mix)
+        mix(pass, x, w, y);
+    else
+        matmul(pass, x, w, y);
     so_record(pass, "matmul", w->type == SO_F32 ? matmul_back : NULL, y, 2, (so_tensor *[]){x, w}, 0);
     return so_ok(pass) ? y : NULL;
 }
@@ -299,8 +319,7 @@ so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *i
             return so_pass_fail(pass, SO_ERR_ARG, "embed: id %d, expected 0 to %lld", ids[i], (long long)v - 1);
     so_tensor *y = so_new2(pass, n, d);
     if (!y) return NULL;
-    if (!pass->dry)
-        for (int64_t i = 0; i < n; i++) pass->k->row(table->type, table->data, ids[i], d, so_data(y) + i * d);
+    if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){table->type, table->data, d, n, ids, so_data(y)});
     so_step *step = so_record(pass, "embed", embed_back, y, 1, (so_tensor *[]){table}, (size_t)n * sizeof *ids);
     if (step) memcpy(step->saved, ids, (size_t)n * sizeof *ids);
     return y;

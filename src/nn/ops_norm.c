@@ -97,7 +97,7 @@ static void l2_norm_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_l2_norm(so_pass *pass, so_tensor *x, double eps)
 {
-    so_tensor *y = so_new_like(pass, x);
+    so_tensor *y = so_on_host(pass, "l2_norm") ? so_new_like(pass, x) : NULL;
     if (!y) return NULL;
     int64_t c = so_cols(x);
     for (int64_t r = 0; r < so_rows(x) && !pass->dry; r++) {

@@ -36,11 +36,13 @@ so_tensor *so_splice(so_pass *pass, int parts, so_tensor *const *part, int64_t n
     int64_t c = so_cols(part[0]);
     so_tensor *y = so_new2(pass, n, c);
     if (!y) return NULL;
-    for (int64_t i = 0; i < n && !pass->dry; i++) {
-        if (row[i] < 0)
-            memset(so_data(y) + i * c, 0, (size_t)c * sizeof(so_real));
-        else
-            memcpy(so_data(y) + i * c, so_data(part[part_of[i]]) + row[i] * c, (size_t)c * sizeof(so_real));
+    for (int p = 0; p < parts; p++) {
+        so_mark mark = so_pass_mark(pass);
+        int32_t *index = so_take(pass, (size_t)n * sizeof *index, false);
+        if (!index) return NULL;
+        for (int64_t i = 0; i < n; i++) index[i] = part_of[i] != p ? -2 : row[i] < 0 ? -1 : row[i];
+        if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){SO_F32, part[p]->data, c, n, index, so_data(y)});
+        so_pass_release(pass, mark);
     }
     so_step *step = so_record(pass, "splice", splice_back, y, parts, part, sizeof(splice));
     if (step) {
@@ -75,7 +77,7 @@ static void cut_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_cut_cols(so_pass *pass, so_tensor *x, int64_t from, int64_t n)
 {
-    if (!so_want_f32(pass, "cut_cols", x)) return NULL;
+    if (!so_want_f32(pass, "cut_cols", x) || !so_on_host(pass, "cut_cols")) return NULL;
     int64_t c = so_cols(x), dim[SO_MAX_DIMS];
     if (from < 0 || n < 0 || from + n > c)
         return so_pass_fail(pass, SO_ERR_SHAPE, "cut_cols: columns %lld to %lld of %lld", (long long)from,
@@ -105,7 +107,7 @@ static void join_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_join_cols(so_pass *pass, int parts, so_tensor *const *part)
 {
-    if (!so_ok(pass)) return NULL;
+    if (!so_on_host(pass, "join_cols")) return NULL;
     if (parts < 1 || parts > SO_MAX_INPUTS)
         return so_pass_fail(pass, SO_ERR_ARG, "join_cols: %d parts, expected 1 to %d", parts, SO_MAX_INPUTS);
     int64_t c = 0, dim[SO_MAX_DIMS];
@@ -154,6 +156,6 @@ so_tensor *so_reshape(so_pass *pass, so_tensor *x, int n_dims, const int64_t *di
 so_tensor *so_constant(so_pass *pass, int n_dims, const int64_t *dim, const so_real *data)
 {
     so_tensor *y = so_new(pass, n_dims, dim);
-    if (y && !pass->dry) memcpy(y->data, data, (size_t)so_count(y) * sizeof *data);
+    if (y && !pass->dry) so_device_write(pass->device, y->data, data, (size_t)so_count(y) * sizeof *data);
     return y;
 }

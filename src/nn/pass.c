@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/own.h"
+
 const char *so_shape_text(const so_tensor *t, char *text)
 {
     int n = 0;
@@ -18,7 +20,30 @@ const char *so_shape_text(const so_tensor *t, char *text)
 
 void so_pass_init(so_pass *pass, so_arena *arena, so_pool *pool, const so_kernels *kernels)
 {
-    *pass = (so_pass){.arena = arena, .pool = pool, .k = kernels};
+    *pass = (so_pass){.arena = arena, .data = arena, .pool = pool, .k = kernels};
+}
+
+void so_pass_use(so_pass *pass, so_device *device, so_arena *data)
+{
+    pass->device = device;
+    pass->data = device ? data : pass->arena;
+    if (device) pass->pool = so_device_pool(device);
+}
+
+so_mark so_pass_mark(const so_pass *pass) { return (so_mark){so_arena_mark(pass->arena), so_arena_mark(pass->data)}; }
+
+void so_pass_release(so_pass *pass, so_mark mark)
+{
+    so_arena_release(pass->arena, mark.arena);
+    if (pass->device) so_arena_release(pass->data, mark.data);
+}
+
+bool so_on_host(so_pass *pass, const char *op)
+{
+    if (!pass->device || !so_ok(pass)) return so_ok(pass);
+    so_pass_fail(pass, SO_ERR_UNSUPPORTED, "op '%s' is not for %s: it computes on the host", op,
+                 so_device_about(pass->device)->name);
+    return false;
 }
 
 void *so_pass_fail(so_pass *pass, so_status status, const char *format, ...)
@@ -37,10 +62,12 @@ void so_pass_begin(so_pass *pass)
 {
     pass->error = (so_error){0};
     so_arena_release(pass->arena, 0);
+    if (pass->device) so_arena_release(pass->data, 0);
 }
 
 so_status so_pass_end(const so_pass *pass, so_error *error)
 {
+    if (so_ok(pass) && !pass->dry) return so_device_state(pass->device, error);
     return so_ok(pass) ? SO_OK : so_fail(error, pass->error.status, "%s", pass->error.text);
 }
 
@@ -52,14 +79,19 @@ void so_label(so_pass *pass, const so_tensor *t, const char *format, ...)
     va_start(args, format);
     vsnprintf(name, sizeof name, format, args);
     va_end(args);
-    pass->watch->tensor(pass->watch->context, name, t);
+    so_mark mark = so_pass_mark(pass);
+    so_tensor seen = *t;
+    if (pass->device) seen.data = so_mutable(so_read(pass, t));
+    if (so_ok(pass)) pass->watch->tensor(pass->watch->context, name, pass->device ? &seen : t);
+    so_pass_release(pass, mark);
 }
 
 static void *took(so_pass *pass, void *p)
 {
     if (!p)
-        return so_pass_fail(pass, SO_ERR_NOMEM, "a pass needs more than the %zu bytes set aside for it",
-                            pass->arena->capacity);
+        return so_pass_fail(pass, SO_ERR_NOMEM, "a pass needs more than the %zu bytes set aside for it%s",
+                            pass->device ? pass->data->capacity : pass->arena->capacity,
+                            pass->device ? " on the device" : "");
     return p;
 }
 
@@ -75,7 +107,22 @@ void *so_take(so_pass *pass, size_t bytes, bool zero)
 static so_real *take_numbers(so_pass *pass, int64_t n)
 {
     if (!so_ok(pass)) return NULL;
-    return took(pass, so_arena_numbers(pass->arena, n ? (size_t)n * sizeof(so_real) : 1));
+    return took(pass, so_arena_numbers(pass->data, n ? (size_t)n * sizeof(so_real) : 1));
+}
+
+void *so_take_data(so_pass *pass, size_t bytes)
+{
+    return so_ok(pass) ? took(pass, so_arena_numbers(pass->data, bytes ? bytes : 1)) : NULL;
+}
+
+const so_real *so_read(so_pass *pass, const so_tensor *t)
+{
+    if (!so_ok(pass) || !t) return NULL;
+    if (!pass->device) return so_data(t);
+    size_t bytes = (size_t)so_count(t) * sizeof(so_real);
+    so_real *out = so_take(pass, bytes, false);
+    if (out && !pass->dry) so_device_read(pass->device, out, t->data, bytes);
+    return out;
 }
 
 static so_tensor *make(so_pass *pass, int n_dims, const int64_t *dim)
@@ -109,7 +156,7 @@ so_tensor *so_new_like(so_pass *pass, const so_tensor *t) { return t ? so_new(pa
 so_step *so_record(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n, so_tensor *const *in,
                    size_t saved_bytes)
 {
-    if (!pass->recording || !so_ok(pass)) return NULL;
+    if (!pass->recording || !so_ok(pass) || !so_on_host(pass, op)) return NULL;
     bool wanted = false;
     for (int i = 0; i < n; i++) wanted |= in[i] && in[i]->wants_grad;
     if (!wanted) return NULL;
@@ -213,13 +260,13 @@ so_tensor *so_run_layer(so_pass *pass, so_layer_fn layer, void *context, so_tens
 {
     if (so_pass_stopped(pass) || !x || !out) return NULL;
     if (pass->recording) return so_pass_fail(pass, SO_ERR_STATE, "a layer's memory was to be released while recording");
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     so_tensor *y = layer(pass, context, x);
     if (!so_ok(pass)) return NULL;
     if (so_count(y) != so_count(out))
         return so_pass_fail(pass, SO_ERR_SHAPE, "a layer must keep the shape of its input");
-    if (!pass->dry) memcpy(out->data, y->data, (size_t)so_count(out) * sizeof(so_real));
-    so_arena_release(pass->arena, mark);
+    if (!pass->dry) so_device_copy(pass->device, out->data, y->data, (size_t)so_count(out) * sizeof(so_real));
+    so_pass_release(pass, mark);
     return out;
 }
 

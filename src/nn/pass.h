@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "backend/device.h"
 #include "backend/kernels.h"
 #include "base/arena.h"
 #include "base/pool.h"
@@ -46,7 +47,9 @@ typedef struct so_watch {
 } so_watch;
 
 struct so_pass {
-    so_arena *arena;
+    so_arena *arena;   /* structs, ids, lists */
+    so_arena *data;    /* numbers: on the host the same arena, else addresses of the device */
+    so_device *device; /* whose memory numbers lie in; NULL: the host */
     so_pool *pool;
     const so_kernels *k;
     bool recording, dry;
@@ -58,8 +61,18 @@ struct so_pass {
 
 static inline bool so_ok(const so_pass *pass) { return pass->error.status == SO_OK; }
 
-/* Readies a pass over `arena`; nothing is taken from it yet. `pool` may be NULL. */
+/* Readies a pass of the host over `arena`; nothing is taken from it yet. `pool` may be NULL. */
 void so_pass_init(so_pass *pass, so_arena *arena, so_pool *pool, const so_kernels *kernels);
+
+/* Lets it compute on a device (NULL: the host) with numbers in `data`. */
+void so_pass_use(so_pass *pass, so_device *device, so_arena *data);
+
+/* What a pass has taken so far, to be released to. */
+typedef struct so_mark {
+    size_t arena, data;
+} so_mark;
+so_mark so_pass_mark(const so_pass *pass);
+void so_pass_release(so_pass *pass, so_mark mark);
 
 /* Readies a pass for new work in the memory that it has: no error, an empty arena. */
 void so_pass_begin(so_pass *pass);
@@ -78,6 +91,13 @@ so_tensor *so_new3(so_pass *pass, int64_t a, int64_t b, int64_t c);
 so_tensor *so_new_like(so_pass *pass, const so_tensor *t);
 /* Bytes of the pass's arena, for ids, ranges and saved values. Zeroed when `zero`. */
 void *so_take(so_pass *pass, size_t bytes, bool zero);
+/* Bytes where numbers lie, for what kernels alone read and write. */
+void *so_take_data(so_pass *pass, size_t bytes);
+/* The numbers of t for the host to read: where they lie, or read from the device into the pass's arena. A dry pass gets
+ * memory with nothing in it. */
+const so_real *so_read(so_pass *pass, const so_tensor *t);
+/* False, and the pass's error, when the pass computes on a device, for an op whose loops are the host's. */
+bool so_on_host(so_pass *pass, const char *op);
 
 /* Records `op` when the pass records and one of the n inputs wants a gradient; sets out->wants_grad. `saved_bytes` of
  * zeroed memory become step->saved, returned through the result (a dummy block when nothing is recorded: callers may

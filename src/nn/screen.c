@@ -124,12 +124,33 @@ static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, co
     return row[largest(z, left)];
 }
 
+/* On a device all products are exact, and only the ids come back. */
+static void best_on_device(so_pass *pass, const so_tensor *x, const so_tensor *w, int32_t *best, int64_t *exact)
+{
+    int64_t n = w->dim[0], m = so_rows(x);
+    so_mark mark = so_pass_mark(pass);
+    so_real *z = so_take_data(pass, (size_t)(m * n) * sizeof *z);
+    int32_t *ids = so_take_data(pass, (size_t)m * sizeof *ids);
+    if (ids && !pass->dry) {
+        pass->k->linear(pass->pool, &(so_product){.type = w->type, .w = w->data, .n = n, .y = z}, w->dim[1], so_data(x),
+                        m);
+        pass->k->best(pass->pool, m, n, z, ids);
+        so_device_read(pass->device, best, ids, (size_t)m * sizeof *ids);
+        if (exact) *exact += n * m;
+    }
+    so_pass_release(pass, mark);
+}
+
 void so_best_rows(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int32_t *best,
                   int64_t *exact)
 {
     if (!so_ok(pass) || !x || w->n_dims != 2 || so_cols(x) != w->dim[1] || w->dim[0] < 1) {
         if (so_ok(pass) && x)
             so_pass_fail(pass, SO_ERR_SHAPE, "best rows: %lld columns are expected", (long long)w->dim[1]);
+        return;
+    }
+    if (pass->device) {
+        best_on_device(pass, x, w, best, exact);
         return;
     }
     int64_t n = w->dim[0], k = w->dim[1], m = so_rows(x);

@@ -7,6 +7,7 @@
 #ifndef SO_NN_WEIGHTS_H
 #define SO_NN_WEIGHTS_H
 
+#include "backend/device.h"
 #include "backend/kernels.h"
 #include "base/arena.h"
 #include "base/pool.h"
@@ -74,6 +75,12 @@ so_status so_store_lay_bf16(so_store *store, const char *group, const so_kernels
 /* Of a store bound to views of a mapped file: gives back the pages of weights that now lie in memory in another form,
  * expanded or laid out. */
 void so_store_forget(const so_store *store, const so_views *source);
+
+/* Moves all weights but `keep` (NULL: none) into memory of a device, in blocks that go with it: tensors' data are its
+ * addresses from then on. SO_ERR_NOMEM says how much they need. */
+so_status so_store_upload(so_store *store, so_device *device, const so_tensor *keep, so_error *error);
+/* Bytes that they take there. */
+size_t so_store_device_bytes(const so_store *store, const so_tensor *keep);
 
 /* What networks expect: names and shapes in the order of their tables, collected instead of weights. `row` tells what
  * is optional and how it starts; only the numbers in it live on. Zeroed before, cleared with so_manifest_clear. */

@@ -8,8 +8,15 @@
 
 typedef struct so_worker {
     so_arena scratch;
+    so_arena numbers; /* of a device: addresses of `block` */
+    void *block;
     so_pass pass;
 } so_worker;
+
+/* Bytes of scratch: of the host; of the device, 0 where that is the host. */
+typedef struct so_need {
+    size_t host, device;
+} so_need;
 
 /* `bytes` of scratch; `pool` may be NULL: everything runs on the calling thread. */
 so_status so_worker_open(so_worker *worker, size_t bytes, so_pool *pool, const so_kernels *kernels, so_error *error);
@@ -21,6 +28,12 @@ typedef so_status (*so_rehearsal_fn)(so_worker *worker, void *context, so_error 
 /* Bytes of scratch that `rehearse` takes, run once on a dry worker. */
 so_status so_worker_measure(const so_kernels *kernels, so_rehearsal_fn rehearse, void *context, size_t *bytes,
                             so_error *error);
+/* The same for a device (NULL: the host, so_worker_open and so_worker_measure). A device is lent until the worker is
+ * cleared. */
+so_status so_worker_open_on(so_worker *worker, so_device *device, so_need need, so_pool *pool,
+                            const so_kernels *kernels, so_error *error);
+so_status so_worker_measure_on(so_device *device, const so_kernels *kernels, so_rehearsal_fn rehearse, void *context,
+                               so_need *need, so_error *error);
 /* Accepts a zeroed worker. */
 void so_worker_clear(so_worker *worker);
 /* Readies the pass for new work. */

@@ -84,14 +84,14 @@ static void keys_and_values_in_fewer_bits(void **state)
     assert_int_equal(so_session_open(&s, model, &(so_session_options){.kv = "q3"}, &error), SO_ERR_ARG);
     assert_int_equal(so_session_open(&s, model, &(so_session_options){.kv = "q8_0"}, &error), SO_ERR_ARG);
     assert_non_null(strstr(error.text, "32")); /* the toy's heads are 8 wide */
-    size_t bytes[2], scratch;
+    so_need bytes[2], scratch;
     so_talk_options options = {.speaks = true, .sees = true};
     for (int i = 0; i < 2; i++) {
         options.kv = i ? SO_F16 : SO_F32;
         CHECK_OK(so_talk_plan(model, &options, 1, &bytes[i], &scratch, &error), error);
     }
     int64_t numbers = 2 * (2 + 3 + 2) * 16 * 512; /* keys and values of all layers, 16 wide, 512 positions */
-    assert_true(llabs((long long)(bytes[0] - bytes[1]) - (long long)numbers * 2) < 4096);
+    assert_true(llabs((long long)(bytes[0].host - bytes[1].host) - (long long)numbers * 2) < 4096);
 }
 
 static void calibration_counts_what_meets_a_matrix(void **state)

@@ -313,6 +313,21 @@ void so_device_read(so_device *d, void *to, const void *from, size_t bytes)
     }
 }
 
+void so_device_copy(so_device *d, void *to, const void *from, size_t bytes)
+{
+    if (!d) memcpy(to, from, bytes);
+    if (!d || !bytes) return;
+    so_gpu_range range[] = {{(uint64_t)(uintptr_t)from, bytes, false}, {(uint64_t)(uintptr_t)to, bytes, true}};
+    pthread_mutex_lock(&d->lock);
+    if (d->error.status == SO_OK) {
+        order(d, range, 2);
+        driver_of(d)->copy(d->opened.self, range[1].at, range[0].at, bytes);
+        d->counts.launches++;
+        recorded(d);
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
 void so_device_flush(so_device *d)
 {
     if (!d) return;

@@ -1,0 +1,229 @@
+/* Conversations on a device answer as on the host, to the id: a toy on fibers, whose addresses no host can follow, in
+ * every combination of words, pictures and speech; the shipped model over Vulkan, where there is a device. What a unit
+ * costs in launches and in waits of the host is counted.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include "backend/device.h"
+#include "backend/gpu/fibers/fiber_device.h"
+#include "engine/session.h"
+#include "engine/step.h"
+#include "toy.h"
+
+enum { MOST_UNITS = 200 };
+
+typedef struct told {
+    char text[4096], heard[2048];
+    int32_t unit[MOST_UNITS];
+    size_t units;
+    so_usage usage;
+} told;
+
+static char folder[] = TOY_FOLDER;
+static so_model *host;
+
+static void take_all(so_session *s, told *t)
+{
+    so_event e = {.kind = SO_EVENT_NONE};
+    so_error error;
+    while (e.kind != SO_EVENT_DONE) {
+        CHECK_OK(so_next(s, &e, &error), error);
+        if (e.kind == SO_EVENT_TEXT) strcat(t->text, e.text);
+        if (e.kind == SO_EVENT_HEARD) snprintf(t->heard, sizeof t->heard, "%s", e.text);
+        for (size_t i = 0; e.kind == SO_EVENT_UNITS && i < e.n_units; i++) t->unit[t->units++] = e.units[i];
+        if (e.kind == SO_EVENT_DONE) t->usage = e.usage;
+    }
+}
+
+/* Two turns; bit 0 of `kind` a picture, bit 1 speech, bit 2 a voice, bit 3 units alone, sampled when bit 4 is set. */
+static void talk(so_model *model, int kind, int seed, told *out)
+{
+    so_error error;
+    so_session *s;
+    so_session_options o = {.max_text = 6, .max_units = 6, .seed = 3, .only_units = (kind & 8) != 0};
+    o.temperature = kind & 16 ? 0.8 : 0;
+    memset(out, 0, sizeof *out);
+    CHECK_OK(so_session_open(&s, model, &o, &error), error);
+    for (int turn = 0; turn < 2; turn++) {
+        uint8_t rgb[24 * 24 * 3];
+        int32_t units[12];
+        for (size_t k = 0; k < sizeof rgb; k++) rgb[k] = (uint8_t)(k * (size_t)(7 + kind + turn) % 251);
+        for (int k = 0; k < 12; k++) units[k] = (k * 7 + kind + 3 * seed) % 8;
+        if (kind & 1) CHECK_OK(so_feed_image(s, rgb, 24, 24, &error), error);
+        if (kind & 2)
+            CHECK_OK(so_feed_units(s, units, 12, &error), error);
+        else
+            CHECK_OK(so_feed_text(s, turn ? "hello" : "where is the cat?", &error), error);
+        CHECK_OK(so_reply(s, SO_WANT_TEXT | (kind & 4 ? SO_WANT_UNITS : 0), &error), error);
+        take_all(s, out);
+    }
+    so_session_close(&s);
+}
+
+static void same(const char *what, int kind, const told *got, const told *want)
+{
+    if (strcmp(got->text, want->text) != 0 || strcmp(got->heard, want->heard) != 0)
+        fail_msg("%s, kind %d: '%s' heard '%s', expected '%s' heard '%s'", what, kind, got->text, got->heard,
+                 want->text, want->heard);
+    assert_int_equal(got->units, want->units);
+    assert_memory_equal(got->unit, want->unit, got->units * sizeof *got->unit);
+}
+
+static so_model *on_fibers(const char *path, int subgroup, const so_model_options *options)
+{
+    so_error error;
+    so_device *d;
+    so_model *m;
+    CHECK_OK(so_fibers_open(&d, subgroup, 5, false, &error), error);
+    CHECK_OK(so_model_open_on(&m, path, options, d, &error), error);
+    return m;
+}
+
+static void a_toy_on_fibers_answers_as_on_the_host(void **state)
+{
+    (void)state;
+    static const int kinds[] = {0, 1, 4, 5, 6, 7, 12, 14, 20, 28};
+    static const int subgroup[] = {8, 32};
+    static told want, got;
+    for (int d = 0; d < 2; d++) {
+        so_model *m = on_fibers(folder, subgroup[d], &(so_model_options){.threads = 1, .context = 512});
+        so_model_info about;
+        so_model_about(m, &about);
+        assert_non_null(strstr(about.device, "fibers"));
+        for (size_t i = d; i < sizeof kinds / sizeof *kinds; i += 2) {
+            talk(host, kinds[i], d, &want);
+            talk(m, kinds[i], d, &got);
+            same("fibers", kinds[i], &got, &want);
+        }
+        so_model_close(&m);
+    }
+}
+
+/* Listening and the voice stay on the host; sessions of a crew share a worker of the device; branches copy stores. */
+static void a_crew_and_branches_work_on_a_device(void **state)
+{
+    (void)state;
+    static told want, got[2];
+    so_error error;
+    so_model *m = on_fibers(folder, 8, &(so_model_options){.threads = 1, .context = 256});
+    so_crew *crew;
+    so_session *s[2];
+    so_session_options o = {.max_text = 6, .max_units = 6};
+    CHECK_OK(so_session_open(&s[0], host, &o, &error), error);
+    CHECK_OK(so_feed_text(s[0], "where is the cat?", &error), error);
+    CHECK_OK(so_reply(s[0], SO_WANT_TEXT | SO_WANT_UNITS, &error), error);
+    memset(&want, 0, sizeof want);
+    memset(got, 0, sizeof got);
+    take_all(s[0], &want);
+    so_session_close(&s[0]);
+    CHECK_OK(so_crew_open(&crew, m, &(so_crew_options){.sessions = 2, .voices = 1}, &error), error);
+    CHECK_OK(so_crew_session(crew, &s[0], &o, &error), error);
+    CHECK_OK(so_feed_text(s[0], "where is the cat?", &error), error);
+    CHECK_OK(so_session_fork(&s[1], s[0], &error), error);
+    for (int i = 0; i < 2; i++) CHECK_OK(so_reply(s[i], SO_WANT_TEXT | SO_WANT_UNITS, &error), error);
+    for (int i = 0, done = 0; done < 2 && i < 400; i++) {
+        CHECK_OK(so_crew_step(crew, NULL, &error), error);
+        for (int k = 0; k < 2; k++) {
+            so_event e = {.kind = SO_EVENT_TEXT};
+            while (e.kind != SO_EVENT_NONE) {
+                CHECK_OK(so_next(s[k], &e, &error), error);
+                if (e.kind == SO_EVENT_FAILED) fail_msg("%s", e.text);
+                if (e.kind == SO_EVENT_TEXT) strcat(got[k].text, e.text);
+                for (size_t u = 0; e.kind == SO_EVENT_UNITS && u < e.n_units; u++)
+                    got[k].unit[got[k].units++] = e.units[u];
+                done += e.kind == SO_EVENT_DONE;
+            }
+        }
+    }
+    for (int k = 0; k < 2; k++) {
+        same("crew", k, &got[k], &want);
+        so_session_close(&s[k]);
+    }
+    so_crew_close(&crew);
+    so_model_close(&m);
+}
+
+static void what_a_device_cannot_do_is_said(void **state)
+{
+    (void)state;
+    so_error error = {0};
+    so_model *m = on_fibers(folder, 8, &(so_model_options){.threads = 1, .context = 64});
+    assert_int_equal(so_model_save(m, "/tmp/never", NULL, &error), SO_ERR_STATE);
+    assert_non_null(strstr(error.text, "fibers:8"));
+    so_model_close(&m);
+    assert_int_not_equal(so_model_open(&m, folder, &(so_model_options){.device = "tpu"}, &error), SO_OK);
+    assert_null(m);
+}
+
+/* ---- over Vulkan */
+
+static void the_shipped_model_over_vulkan(void **state)
+{
+    (void)state;
+    static const int kinds[] = {0, 1, 4, 6, 7, 14};
+    static told want, got;
+    so_error error = {0};
+    so_model *cpu, *card;
+    const char *path = SO_SOURCE_DIR "/models/tabletop.gguf";
+    so_model_options o = {.context = 512, .precision = SO_PRECISION_EXACT};
+    CHECK_OK(so_model_open(&cpu, path, &o, &error), error);
+    o.device = "vulkan";
+    if (so_model_open(&card, path, &o, &error) != SO_OK) {
+        fprintf(stderr, "# SKIP: a model over Vulkan: %s\n", error.text);
+        so_model_close(&cpu);
+        skip();
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        talk(cpu, kinds[i], 0, &want);
+        talk(card, kinds[i], 0, &got);
+        same("vulkan", kinds[i], &got, &want);
+    }
+    so_model_close(&card);
+    so_model_close(&cpu);
+}
+
+/* A step of a spoken answer waits for the device at most twice a unit and once a text token. */
+static void a_unit_waits_twice(void **state)
+{
+    (void)state;
+    so_error error;
+    so_model *m = on_fibers(folder, 8, &(so_model_options){.threads = 1, .context = 128});
+    so_talk *t;
+    so_talk_options o = {.context = 128, .speaks = true, .max_units = 20, .max_text = 20};
+    CHECK_OK(so_talk_open(&t, m, &o, &error), error);
+    so_slot slot[12];
+    for (int i = 0; i < 12; i++) slot[i] = (so_slot){m->first_unit + i % 8, SO_SLOT_SPEECH | SO_SLOT_EXPECT};
+    CHECK_OK(so_talk_sync(t, slot, 12, &error), error);
+    CHECK_OK(so_talk_begin(t, true, &error), error);
+    int units = 0;
+    for (int i = 0; i < 12; i++) {
+        so_device_counts before, after;
+        so_made made;
+        so_device_count(m->device, &before);
+        CHECK_OK(so_talk_step(t, &made, &error), error);
+        so_device_count(m->device, &after);
+        if (made.kind == SO_STEP_END) break;
+        assert_true(after.waits - before.waits <= 2);
+        units += made.kind == SO_STEP_UNIT;
+    }
+    assert_true(units > 0);
+    so_talk_close(&t);
+    so_model_close(&m);
+}
+
+static int open_host(void **state) { return (void)state, toy_open(&host, folder, 1, 512); }
+static int close_host(void **state) { return (void)state, toy_close(&host, folder); }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_toy_on_fibers_answers_as_on_the_host),
+        cmocka_unit_test(a_crew_and_branches_work_on_a_device),
+        cmocka_unit_test(what_a_device_cannot_do_is_said),
+        cmocka_unit_test(a_unit_waits_twice),
+        cmocka_unit_test(the_shipped_model_over_vulkan),
+    };
+    return cmocka_run_group_tests(tests, open_host, close_host);
+}
