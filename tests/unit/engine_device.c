@@ -37,20 +37,23 @@ static void take_all(so_session *s, told *t)
     }
 }
 
-/* Two turns; bit 0 of `kind` a picture, bit 1 speech, bit 2 a voice, bit 3 units alone, sampled when bit 4 is set. */
-static void talk(so_model *model, int kind, int seed, told *out)
+/* So many turns; bit 0 of `kind` a picture, bit 1 speech, bit 2 a voice, bit 3 units alone, sampled when bit 4 is set.
+ */
+static void talk(so_model *model, int kind, int turns, told *out)
 {
     so_error error;
     so_session *s;
-    so_session_options o = {.max_text = 6, .max_units = 6, .seed = 3, .only_units = (kind & 8) != 0};
+    int most = turns > 1 ? 6 : 3;
+    so_session_options o = {.max_text = most, .max_units = most, .seed = 3, .only_units = (kind & 8) != 0};
+    o.think = -1;
     o.temperature = kind & 16 ? 0.8 : 0;
     memset(out, 0, sizeof *out);
     CHECK_OK(so_session_open(&s, model, &o, &error), error);
-    for (int turn = 0; turn < 2; turn++) {
+    for (int turn = 0; turn < turns; turn++) {
         uint8_t rgb[24 * 24 * 3];
         int32_t units[12];
         for (size_t k = 0; k < sizeof rgb; k++) rgb[k] = (uint8_t)(k * (size_t)(7 + kind + turn) % 251);
-        for (int k = 0; k < 12; k++) units[k] = (k * 7 + kind + 3 * seed) % 8;
+        for (int k = 0; k < 12; k++) units[k] = (k * 7 + kind) % 8;
         if (kind & 1) CHECK_OK(so_feed_image(s, rgb, 24, 24, &error), error);
         if (kind & 2)
             CHECK_OK(so_feed_units(s, units, 12, &error), error);
@@ -84,7 +87,7 @@ static so_model *on_fibers(const char *path, int subgroup, const so_model_option
 static void a_toy_on_fibers_answers_as_on_the_host(void **state)
 {
     (void)state;
-    static const int kinds[] = {0, 1, 4, 5, 6, 7, 12, 14, 20, 28};
+    static const int kinds[] = {0, 7, 4, 14, 6, 28};
     static const int subgroup[] = {8, 32};
     static told want, got;
     for (int d = 0; d < 2; d++) {
@@ -92,9 +95,9 @@ static void a_toy_on_fibers_answers_as_on_the_host(void **state)
         so_model_info about;
         so_model_about(m, &about);
         assert_non_null(strstr(about.device, "fibers"));
-        for (size_t i = d; i < sizeof kinds / sizeof *kinds; i += 2) {
-            talk(host, kinds[i], d, &want);
-            talk(m, kinds[i], d, &got);
+        for (size_t i = (size_t)d; i < sizeof kinds / sizeof *kinds; i += 2) {
+            talk(host, kinds[i], 2, &want);
+            talk(m, kinds[i], 2, &got);
             same("fibers", kinds[i], &got, &want);
         }
         so_model_close(&m);
@@ -162,7 +165,7 @@ static void what_a_device_cannot_do_is_said(void **state)
 static void the_shipped_model_over_vulkan(void **state)
 {
     (void)state;
-    static const int kinds[] = {0, 1, 4, 6, 7, 14};
+    static const int kinds[] = {1, 14};
     static told want, got;
     so_error error = {0};
     so_model *cpu, *card;
@@ -176,8 +179,8 @@ static void the_shipped_model_over_vulkan(void **state)
         skip();
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        talk(cpu, kinds[i], 0, &want);
-        talk(card, kinds[i], 0, &got);
+        talk(cpu, kinds[i], 1, &want);
+        talk(card, kinds[i], 1, &got);
         same("vulkan", kinds[i], &got, &want);
     }
     so_model_close(&card);

@@ -7,6 +7,18 @@
 #include "backend/device.h"
 #include "base/error.h"
 
+static so_status check_name(const char *name, long *number, so_error *error)
+{
+    char *end = NULL;
+    *number = -1;
+    if (strcmp(name, "vulkan") != 0 && strncmp(name, "vulkan:", 7) != 0)
+        return so_fail(error, SO_ERR_ARG, "there is no device '%.60s', expected cpu, vulkan or vulkan:NUMBER", name);
+    if (name[6]) *number = strtol(name + 7, &end, 10);
+    if (end && (*end || end == name + 7 || *number < 0))
+        return so_fail(error, SO_ERR_ARG, "'%.60s' is no device, expected vulkan:NUMBER", name);
+    return SO_OK;
+}
+
 #if __has_include(<vulkan/vulkan.h>)
 #include "backend/gpu/vulkan_api.h"
 
@@ -39,15 +51,11 @@ static int best_of(const so_vulkan_instance *v)
 so_status so_device_open(so_device **out, const char *name, so_error *error)
 {
     so_vulkan_instance v;
-    char *end = NULL;
+    long i;
     *out = NULL;
-    if (strcmp(name, "vulkan") != 0 && strncmp(name, "vulkan:", 7) != 0)
-        return so_fail(error, SO_ERR_ARG, "there is no device '%.60s', expected cpu, vulkan or vulkan:NUMBER", name);
-    long i = name[6] ? strtol(name + 7, &end, 10) : -1;
-    if (end && (*end || end == name + 7))
-        return so_fail(error, SO_ERR_ARG, "'%.60s' is no device, expected vulkan:NUMBER", name);
+    SO_TRY(check_name(name, &i, error));
     SO_TRY(so_vulkan_start(&v, error));
-    if (i >= v.n || (end && i < 0)) {
+    if (i >= v.n) {
         int n = v.n;
         so_vulkan_stop(&v);
         return so_fail(error, SO_ERR_MISSING,
@@ -66,7 +74,9 @@ so_status so_device_list(so_device_info *out, int most, int *n, so_error *error)
 
 so_status so_device_open(so_device **out, const char *name, so_error *error)
 {
+    long i;
     *out = NULL;
+    SO_TRY(check_name(name, &i, error));
     return so_fail(error, SO_ERR_UNSUPPORTED,
                    "device '%.60s': this program was built without Vulkan (Debian's package libvulkan-dev)", name);
 }

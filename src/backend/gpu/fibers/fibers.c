@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "backend/gpu/fibers/fibers.h"
 
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -30,7 +31,7 @@ enum { MOST = 256, STACK = 128 << 10, BLOCKS = 64, RECORDED = 128, SHARED_BYTES 
 typedef enum waits { RUNS, AT_SYNC, AT_REDUCE, DONE } waits;
 
 typedef struct fiber {
-    ucontext_t at;
+    jmp_buf at; /* contexts begin a fiber, jumps go on with it: contexts call the system each time */
     char *stack;
     waits waits;
     int line;
@@ -58,7 +59,7 @@ typedef struct fibers {
     recorded recorded[RECORDED];
     int n_recorded;
     fiber fiber[MOST];
-    ucontext_t host;
+    jmp_buf host;
     const so_fiber_kernel *kernel;
 } fibers;
 
@@ -81,7 +82,7 @@ static void leave(waits how, int line)
     fiber *f = &running->fiber[so_fiber_thread];
     f->waits = how;
     f->line = line;
-    swapcontext(&f->at, &running->host);
+    if (_setjmp(f->at) == 0) _longjmp(running->host, 1);
 }
 
 void so_fiber_sync(int line) { leave(AT_SYNC, line); }
@@ -95,24 +96,41 @@ float so_fiber_reduce(float x, bool largest, int line)
     return f->value;
 }
 
+/* A fiber lives as long as its device and does one group after another. */
 static void entry(void)
 {
-    running->kernel->body();
-    running->fiber[so_fiber_thread].waits = DONE;
+    for (;;) {
+        running->kernel->body();
+        leave(DONE, 0);
+    }
 }
 
-static void ready(fibers *s)
+static bool begin(fibers *s, fiber *f)
 {
-    for (int t = 0; t < s->kernel->threads; t++) {
-        fiber *f = &s->fiber[t];
-        if (!f->stack) f->stack = malloc(STACK);
-        getcontext(&f->at);
-        f->at.uc_stack.ss_sp = f->stack;
-        f->at.uc_stack.ss_size = STACK;
-        f->at.uc_link = &s->host;
-        f->waits = RUNS;
-        makecontext(&f->at, entry, 0);
+    ucontext_t at;
+    if (!(f->stack = malloc(STACK))) {
+        so_gpu_fail(s->device, SO_ERR_NOMEM, "no memory for a fiber");
+        return false;
     }
+    getcontext(&at);
+    at.uc_stack.ss_sp = f->stack;
+    at.uc_stack.ss_size = STACK;
+    at.uc_link = NULL;
+    makecontext(&at, entry, 0);
+    setcontext(&at);
+    return false;
+}
+
+/* Lets thread t run until it waits. */
+static void resume(fibers *s, int t)
+{
+    fiber *f = &s->fiber[t];
+    so_fiber_thread = t;
+    if (_setjmp(s->host) != 0) return;
+    if (f->stack)
+        _longjmp(f->at, 1);
+    else if (!begin(s, f))
+        f->waits = DONE;
 }
 
 /* Whether fibers first .. first + n wait alike. */
@@ -159,16 +177,13 @@ static bool run_some(fibers *s)
         order[i] = order[j];
         order[j] = t;
     }
-    for (int i = 0; i < n; i++) {
-        so_fiber_thread = order[i];
-        swapcontext(&s->host, &s->fiber[order[i]].at);
-    }
+    for (int i = 0; i < n; i++) resume(s, order[i]);
     return n > 0;
 }
 
 static void run_group(fibers *s, const so_gpu_launch *l)
 {
-    ready(s);
+    let(s, 0, s->kernel->threads);
     while (run_some(s) && !alike(s, 0, s->kernel->threads, DONE)) {
         bool left = false;
         for (int t = 0; t < s->kernel->threads; t++) {
