@@ -43,16 +43,61 @@ bool so_want_f32(so_pass *pass, const char *op, const so_tensor *x)
 
 enum { BF16_ROWS = 5 }; /* fewer are quicker the plain way */
 
+/* ---- rows of a weight of any type, decoded */
+
+typedef struct decoding {
+    const so_kernels *k;
+    const so_tensor *w;
+    int64_t j0, rows;
+    so_real *out;
+} decoding;
+
+enum { DECODE_ROWS = 16 };
+
+static void decode_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const decoding *d = p;
+    int64_t n = so_cols(d->w);
+    for (int64_t j = task * DECODE_ROWS; j < (task + 1) * DECODE_ROWS && j < d->rows; j++)
+        d->k->row(d->w->type, d->w->data, d->j0 + j, n, d->out + j * n);
+}
+
+enum { BACK_ROWS = 256 }; /* of a stored weight, decoded at a time for all rows of dy */
+
+/* dx += dy w for a weight that is not so_real: blocks of its rows are decoded once for all rows of dy. */
+static void back_through_stored(so_pass *pass, const so_tensor *w, int64_t m, const so_real *dy, so_real *dx,
+                                so_real beta)
+{
+    int64_t n = w->dim[0], k = w->dim[1];
+    size_t mark = so_arena_mark(pass->arena);
+    so_real *decoded = so_take(pass, (size_t)(BACK_ROWS * k) * sizeof *decoded, false);
+    for (int64_t j = 0; decoded && !pass->dry && j < n; j += BACK_ROWS) {
+        int64_t rows = n - j < BACK_ROWS ? n - j : BACK_ROWS;
+        so_pool_for(pass->pool, (rows + DECODE_ROWS - 1) / DECODE_ROWS, decode_task,
+                    &(decoding){pass->k, w, j, rows, decoded});
+        pass->k->gemm(pass->pool, &(so_gemm){.m = m,
+                                             .n = k,
+                                             .k = rows,
+                                             .a = dy + j,
+                                             .lda = n,
+                                             .b = decoded,
+                                             .ldb = k,
+                                             .beta = j ? 1 : beta,
+                                             .c = dx,
+                                             .ldc = k});
+    }
+    so_arena_release(pass->arena, mark);
+}
+
 static void linear_back(so_pass *pass, const so_step *step)
 {
     so_tensor *x = step->in[0], *w = step->in[1], *bias = step->in[2];
     int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
     so_real beta, *dy = step->out->grad, *dx = so_grad_beta(pass, x, &beta);
-    if (dx && w->type != SO_F32) {
-        so_pass_fail(pass, SO_ERR_TYPE, "linear: no way back through weights of type %s", so_type_about(w->type)->name);
-        return;
-    }
-    if (dx && !pass->dry)
+    if (dx && w->type != SO_F32)
+        back_through_stored(pass, w, m, dy, dx, beta);
+    else if (dx && !pass->dry)
         pass->k->gemm(
             pass->pool,
             &(so_gemm){
@@ -150,14 +195,16 @@ so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
     if (!y) return NULL;
     multiply(pass, x, w, bias, y);
     so_record(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
-    return y;
+    if (!w->lora) return y;
+    so_tensor *low = so_linear(pass, x, w->lora->a, NULL);
+    return so_add(pass, y, so_scale(pass, so_linear(pass, low, w->lora->b, NULL), w->lora->scale));
 }
 
 void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tensor **const *y)
 {
     so_product product[SO_PRODUCTS];
     bool all = so_ok(pass) && x && n <= SO_PRODUCTS && !pass->recording;
-    for (int i = 0; all && i < n; i++) all = rounds(pass, w[i]);
+    for (int i = 0; all && i < n; i++) all = rounds(pass, w[i]) && !w[i]->lora;
     if (!all) {
         for (int i = 0; i < n; i++) *y[i] = so_linear(pass, x, w[i], NULL);
         return;
@@ -176,7 +223,7 @@ so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
 {
     if (!so_ok(pass) || !x) return NULL;
     bool fits = gate->type == up->type && gate->dim[0] == up->dim[0] && gate->dim[1] == up->dim[1];
-    if (!fits || !rounds(pass, gate) || pass->recording)
+    if (!fits || !rounds(pass, gate) || pass->recording || gate->lora || up->lora)
         return so_swiglu(pass, so_linear(pass, x, gate, NULL), so_linear(pass, x, up, NULL));
     so_tensor *y = product_like(pass, x, gate, NULL);
     if (!y) return NULL;
@@ -224,24 +271,6 @@ static void matmul_back(so_pass *pass, const so_step *step)
 }
 
 enum { MIX_ROWS = 512 }; /* rows of w summed in so_real before they join the double sum */
-
-typedef struct decoding {
-    const so_kernels *k;
-    const so_tensor *w;
-    int64_t j0, rows;
-    so_real *out;
-} decoding;
-
-enum { DECODE_ROWS = 16 };
-
-static void decode_task(void *p, int64_t task, int thread)
-{
-    (void)thread;
-    const decoding *d = p;
-    int64_t n = so_cols(d->w);
-    for (int64_t j = task * DECODE_ROWS; j < (task + 1) * DECODE_ROWS && j < d->rows; j++)
-        d->k->row(d->w->type, d->w->data, d->j0 + j, n, d->out + j * n);
-}
 
 /* out[m, n] = x[:, j0..j0+rows) w[j0..j0+rows, :]; `decoded` holds MIX_ROWS rows of a w that is not so_real. */
 static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t j0, int64_t rows, so_real *decoded,

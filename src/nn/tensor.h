@@ -17,15 +17,22 @@
 
 enum { SO_MAX_DIMS = 4 };
 
+/* What a low-rank adapter adds to the products of a weight w [N, K]: y = x w^T + scale (x a^T) b^T. */
+typedef struct so_lora {
+    struct so_tensor *a, *b; /* [r, K], [N, r] */
+    so_real scale;
+} so_lora;
+
 typedef struct so_tensor {
     void *data;
     so_real *grad; /* same shape; NULL until the first gradient arrives */
     int64_t dim[SO_MAX_DIMS];
     so_type type;
     int8_t n_dims;
-    bool wants_grad;  /* a weight of a group that learns, or depends on one */
-    const char *name; /* of a weight; NULL for an activation */
-    const void *bf16; /* of a weight: the layout of kernels->bf16_linear or bf16_conv, for inference; NULL: none */
+    bool wants_grad;     /* a weight of a group that learns, or depends on one */
+    const char *name;    /* of a weight; NULL for an activation */
+    const so_lora *lora; /* of a weight: its adapter; NULL: none */
+    const void *bf16;    /* of a weight: the layout of kernels->bf16_linear or bf16_conv, for inference; NULL: none */
 } so_tensor;
 
 static inline int64_t so_count(const so_tensor *t)

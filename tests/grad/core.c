@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include "base/quantise.h"
 #include "base/rng.h"
 #include "nn/ops.h"
 
@@ -114,6 +115,31 @@ static void check_all(const problem *p)
 }
 
 static so_tensor *linear(so_pass *s, so_tensor **x) { return so_linear(s, x[0], x[1], x[2]); }
+/* A weight of int8 blocks, which does not learn: the way back to x, and to an adapter's weights. */
+static so_tensor *stored(void)
+{
+    static uint8_t blocks[4 * 68];
+    static so_tensor w = {.data = blocks, .dim = {4, 64}, .type = SO_Q8_0, .n_dims = 2, .name = "stored"};
+    so_rng rng;
+    float row[64];
+    so_rng_init(&rng, 8, 1);
+    for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 64; k++) row[k] = (float)so_rng_normal(&rng);
+        assert_int_equal(so_quantise_row(SO_Q8_0, row, 64, blocks + i * 68, NULL), SO_OK);
+    }
+    w.lora = NULL;
+    return &w;
+}
+static so_tensor *quantised(so_pass *s, so_tensor **x) { return so_linear(s, x[0], stored(), NULL); }
+static so_tensor *adapted(so_pass *s, so_tensor **x)
+{
+    so_lora lora = {x[1], x[2], 0.5};
+    so_tensor *w = stored();
+    w->lora = &lora;
+    so_tensor *y = so_linear(s, x[0], w, NULL);
+    w->lora = NULL;
+    return y;
+}
 static so_tensor *bare(so_pass *s, so_tensor **x) { return so_linear(s, x[0], x[1], NULL); }
 static so_tensor *mix(so_pass *s, so_tensor **x) { return so_matmul(s, so_softmax(s, x[0]), x[1]); }
 static so_tensor *embed(so_pass *s, so_tensor **x) { return so_embed(s, x[0], 5, (int32_t[]){2, 0, 2, 4, 2}); }
@@ -123,6 +149,8 @@ static void products(void **state)
     (void)state;
     check_all((problem[]){{"linear", linear, {{5, 7}, {4, 7}, {1, 4}}},
                           {"linear without bias", bare, {{1, 3}, {4, 3}}},
+                          {"linear by int8 blocks", quantised, {{5, 64}}},
+                          {"linear by int8 blocks with an adapter", adapted, {{5, 64}, {3, 64}, {4, 3}}},
                           {"mix", mix, {{3, 9}, {9, 4}}},
                           {"embed", embed, {{5, 3}}},
                           {0}});

@@ -1,0 +1,194 @@
+/* models/lora: adapters over quantised matrices learn what the matrices do not know; files, merging, refusals.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/quantise.h"
+#include "models/llama.h"
+#include "models/lora.h"
+#include "train/optim.h"
+
+enum { D = 64, LAYERS = 2, ROWS = 6 };
+
+typedef struct toy {
+    so_store store;
+    so_llama net;
+    so_arena arena;
+} toy;
+
+static void toy_open(toy *t, bool quantised)
+{
+    so_error error;
+    so_rng rng;
+    memset(t, 0, sizeof *t);
+    so_rng_init(&rng, 3, 0);
+    CHECK_OK(so_store_open(&t->store, 0, &error), error);
+    CHECK_OK(so_arena_reserve(&t->arena, (size_t)1 << 28, &error), error);
+    so_binder binder = {.store = &t->store, .group = "backbone", .rng = &rng};
+    so_llama_config config = {
+        .width = D, .heads = 4, .kv_heads = 2, .head_width = 16, .ff = 96, .rms_eps = 1e-5, .rope_theta = 10000};
+    CHECK_OK(so_llama_bind(&t->net, &config, LAYERS, "model.layers.", "model.norm.weight", &binder, &error), error);
+    for (int64_t i = 0; quantised && i < t->store.count; i++) {
+        so_tensor *w = &t->store.weight[i]->tensor;
+        if (w->n_dims != 2) continue;
+        size_t row = (size_t)w->dim[1] / 32 * 34;
+        uint8_t *blocks = so_arena_alloc(&t->store.memory, (size_t)w->dim[0] * row);
+        for (int64_t r = 0; r < w->dim[0]; r++)
+            CHECK_OK(so_quantise_row(SO_Q8_0, so_data(w) + r * w->dim[1], w->dim[1], blocks + (size_t)r * row, &error),
+                     error);
+        w->data = blocks;
+        w->type = SO_Q8_0;
+    }
+}
+
+static void toy_close(toy *t)
+{
+    so_arena_clear(&t->arena);
+    so_store_close(&t->store);
+}
+
+/* Mean squared distance of the network's outputs from fixed targets; recorded and walked back when `learn`. */
+static double loss_of(toy *t, bool learn, so_real *out)
+{
+    so_pass pass;
+    so_rng rng;
+    so_real x[ROWS * D], y[ROWS * D];
+    so_rng_init(&rng, 9, 0);
+    for (int i = 0; i < ROWS * D; i++) x[i] = (so_real)so_rng_normal(&rng), y[i] = (so_real)so_rng_normal(&rng);
+    size_t mark = so_arena_mark(&t->arena);
+    so_pass_init(&pass, &t->arena, NULL, so_kernels_c());
+    pass.recording = learn;
+    so_batch *batch = so_batch_one(&pass, ROWS, NULL);
+    so_tensor *h = so_llama_forward(&pass, &t->net, so_constant(&pass, 2, (int64_t[]){ROWS, D}, x), batch);
+    so_tensor *loss = so_mse(&pass, h, so_constant(&pass, 2, (int64_t[]){ROWS, D}, y), NULL);
+    if (!so_ok(&pass)) fail_msg("%s", pass.error.text);
+    double value = (double)so_data(loss)[0];
+    if (out) memcpy(out, so_data(h), ROWS * D * sizeof *out);
+    if (learn) assert_int_equal(so_backward(&pass, loss, 1), SO_OK);
+    so_arena_release(&t->arena, mark);
+    return value;
+}
+
+static void learn(toy *t, so_lora_set *set, int steps)
+{
+    so_error error;
+    so_optim optim;
+    CHECK_OK(so_store_learn(&set->store, NULL, true, &error), error);
+    CHECK_OK(so_optim_open(&optim, &(so_adamw){0}, &error), error);
+    CHECK_OK(so_optim_add(&optim, &set->store, NULL, 0, &error), error);
+    for (int i = 0; i < steps; i++) {
+        loss_of(t, true, NULL);
+        so_optim_update(&optim, NULL, 1e-2, so_optim_norm(&optim, NULL));
+    }
+    so_optim_close(&optim);
+}
+
+static void remove_adapter(const char *folder)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/adapter_model.safetensors", folder);
+    unlink(path);
+    rmdir(folder);
+}
+
+static void adapters_learn_over_quantised_matrices(void **state)
+{
+    (void)state;
+    so_error error;
+    toy t;
+    so_lora_set set, back;
+    so_real before[ROWS * D], with[ROWS * D], again[ROWS * D];
+    char folder[] = "/tmp/so_lora_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    toy_open(&t, true);
+    double start = loss_of(&t, false, before);
+    CHECK_OK(so_lora_make(&set, &t.store, "backbone", NULL, 1, &error), error);
+    assert_int_equal(set.count, 7 * LAYERS);
+    assert_true(loss_of(&t, false, with) == start); /* B is zero */
+    learn(&t, &set, 150);
+    double after = loss_of(&t, false, with);
+    if (!(after < 0.6 * start)) fail_msg("from %g to %g only", start, after);
+    CHECK_OK(so_lora_save(&set, folder, "toy", &error), error);
+    so_lora_close(&set);
+    assert_true(loss_of(&t, false, again) == start); /* the matrices themselves are as they were */
+    assert_memory_equal(again, before, sizeof before);
+    CHECK_OK(so_lora_load(&back, &t.store, folder, &error), error);
+    loss_of(&t, false, again);
+    assert_memory_equal(again, with, sizeof with);
+    assert_int_equal(so_lora_merge(&back, &error), SO_ERR_TYPE);
+    so_lora_close(&back);
+    toy_close(&t);
+    remove_adapter(folder);
+}
+
+static void merged_weights_do_what_adapters_do(void **state)
+{
+    (void)state;
+    so_error error;
+    toy t;
+    so_lora_set set;
+    so_real with[ROWS * D], merged[ROWS * D];
+    toy_open(&t, false);
+    CHECK_OK(so_lora_make(&set, &t.store, "backbone",
+                          &(so_lora_options){.rank = 4, .alpha = 4, .targets = "q_proj,down_proj"}, 1, &error),
+             error);
+    assert_int_equal(set.count, 2 * LAYERS);
+    learn(&t, &set, 20);
+    loss_of(&t, false, with);
+    CHECK_OK(so_lora_merge(&set, &error), error);
+    so_lora_close(&set);
+    loss_of(&t, false, merged);
+    for (int i = 0; i < ROWS * D; i++) assert_true(fabs((double)(with[i] - merged[i])) < 1e-4);
+    toy_close(&t);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    so_error error;
+    toy t;
+    so_lora_set set;
+    char folder[] = "/tmp/so_lora_XXXXXX", path[200];
+    assert_non_null(mkdtemp(folder));
+    toy_open(&t, false);
+    assert_int_equal(so_lora_make(&set, &t.store, "backbone", &(so_lora_options){.rank = 9999}, 1, &error), SO_ERR_ARG);
+    assert_int_equal(
+        so_lora_make(&set, &t.store, "backbone", &(so_lora_options){.targets = "q_proj,lm_head"}, 1, &error),
+        SO_ERR_ARG);
+    assert_non_null(strstr(error.text, "no matrix 'lm_head' to adapt; there are q_proj,"));
+    assert_int_equal(so_lora_make(&set, &t.store, "top", NULL, 1, &error), SO_ERR_MISSING);
+    assert_int_equal(so_lora_load(&set, &t.store, folder, &error), SO_ERR_IO);
+    CHECK_OK(so_lora_make(&set, &t.store, "backbone", &(so_lora_options){.targets = "q_proj"}, 1, &error), error);
+    CHECK_OK(so_lora_save(&set, folder, NULL, &error), error);
+    so_lora_close(&set);
+    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
+    const char *const wrong[] = {
+        "{",
+        "[]",
+        "{\"peft_type\": \"IA3\", \"target_modules\": [\"q_proj\"]}",
+        "{\"peft_type\": \"LORA\", \"r\": 8, \"lora_alpha\": 16, \"target_modules\": [\"c_attn\"]}",
+        "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 16, \"target_modules\": [\"q_proj\"]}",
+        "{\"peft_type\": \"LORA\", \"r\": -1, \"lora_alpha\": 16, \"target_modules\": [\"q_proj\"]}",
+        "{\"peft_type\": \"LORA\", \"r\": 8, \"lora_alpha\": 16, \"target_modules\": [\"q_proj\", \"k_proj\"]}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        CHECK_OK(so_file_write(path, wrong[i], strlen(wrong[i]), &error), error);
+        so_status status = so_lora_load(&set, &t.store, folder, &error);
+        if (status == SO_OK || !error.text[0]) fail_msg("taken: %s", wrong[i]);
+    }
+    toy_close(&t);
+    remove_adapter(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(adapters_learn_over_quantised_matrices),
+        cmocka_unit_test(merged_weights_do_what_adapters_do),
+        cmocka_unit_test(what_does_not_fit_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
