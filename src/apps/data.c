@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "apps/data_corpus.h"
 #include "apps/verbs.h"
 #include "apps/voices.h"
 #include "dataset/tabletop/tabletop_corpus.h"
@@ -36,8 +37,14 @@ static int report(const so_tabletop_options *o, bool json, so_error *error)
     return SO_EXIT_OK;
 }
 
+/* The verbs behind "data" that have options of their own. */
+static const so_verb *const inner[] = {&so_data_index, &so_data_check, &so_data_stats,
+                                       &so_data_show,  &so_data_units, &so_data_shard};
+
 static int run(int argc, char **argv)
 {
+    for (size_t i = 0; argc > 0 && i < sizeof inner / sizeof *inner; i++)
+        if (strcmp(argv[0], inner[i]->name + strlen("data ")) == 0) return inner[i]->run(argc - 1, argv + 1);
     int64_t seed = 1, scenes = 100, turns = 4, talk = 100, processes = 0;
     bool reserved = false, json = false;
     so_speakers_options voices = {.stop = &so_cli_stop};
@@ -70,7 +77,9 @@ static int run(int argc, char **argv)
     if (status >= 0) return status;
     if (n == 1 && strcmp(argv[0], "voices") == 0) return so_voices_list(&voices, say, samples, json);
     if (n < 1 || strcmp(argv[0], "tabletop") != 0)
-        return so_cli_usage(&so_verb_data, "expected 'tabletop DIR' or 'voices', found %s", n ? argv[0] : "nothing");
+        return so_cli_usage(&so_verb_data,
+                            "expected tabletop, voices, index, check, stats, show, units or shard, found %s",
+                            n ? argv[0] : "nothing");
     if (n != 2) return so_cli_usage(&so_verb_data, "expected one folder to write to, found %d", n - 1);
     build.folder = argv[1];
     build.seed = (uint64_t)seed;
@@ -88,13 +97,17 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_data = {
-    "data", "writes a corpus: pictures, speech and records of the tabletop world",
-    "data tabletop DIR [options], data voices",
+    "data", "reads anybody's corpora; writes that of the tabletop world",
+    "data tabletop DIR [options] | data voices | data index|check|stats|show|units|shard ... (each has --help)",
     "DIR gets images/*.png, speech/*.flac, records.jsonl, llava.json (LLaVA conversations) and asr.jsonl (a speech\n"
     "manifest). The bytes depend on the options only; a stopped run goes on when it is started again.\n"
-    "voices lists who can speak on this machine, and lets each say something.\n\n"
+    "voices lists who can speak on this machine, and lets each say something.\n"
+    "index reads a corpus of any known form into a folder of records; check, stats, show, units and shard work on "
+    "such\n"
+    "folders (docs/data.md).\n\n"
     "examples:\n"
     "  stream-omni data tabletop corpus --scenes 1000 --talk 500 --answers\n"
     "  stream-omni data tabletop test --reserved --seed 7 --scenes 200 --talk 500 --answers\n"
+    "  stream-omni data index LibriSpeech/dev-clean -o dev\n"
     "  stream-omni data voices --samples heard --voice-command 'piper -m en.onnx -f {wav} -- {text}'\n",
     run};
