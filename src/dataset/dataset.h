@@ -66,7 +66,8 @@ typedef struct so_render_options {
     bool plain;         /* pictures and captions without a template, as projectors are trained first */
 } so_render_options;
 
-/* Tells every stretch in order. Speech without an answer is its transcripts alone, which are learnt. SO_ERR_FORMAT when nothing of the record would be learnt. */
+/* Tells every stretch in order. Speech without an answer is its transcripts alone, which are learnt. SO_ERR_FORMAT when
+ * nothing of the record would be learnt. */
 so_status so_render(const so_record *record, const so_render_options *options, so_stretch_fn each, void *context,
                     so_error *error);
 
