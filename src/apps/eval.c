@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "apps/eval_bench.h"
 #include "apps/exchange.h"
 #include "apps/verbs.h"
 #include "base/error.h"
@@ -150,8 +151,14 @@ static int tabletop(const char *folder, so_tabletop_eval_options *options, const
     return so_cli_end(status, &error);
 }
 
+/* The verbs behind "eval" that have options of their own. */
+static const so_verb *const inner[] = {&so_eval_prepare, &so_eval_run, &so_eval_score,    &so_eval_judge,
+                                       &so_eval_page,    &so_eval_wer, &so_eval_normalise};
+
 static int run(int argc, char **argv)
 {
+    for (size_t i = 0; argc > 0 && i < sizeof inner / sizeof *inner; i++)
+        if (strcmp(argv[0], inner[i]->name + strlen("eval ")) == 0) return inner[i]->run(argc - 1, argv + 1);
     so_golden_options golden_options = {0};
     so_tabletop_eval_options world = {0};
     telling t = {0};
@@ -191,8 +198,11 @@ static int run(int argc, char **argv)
     bool is_golden = n == 2 && strcmp(argv[0], "golden") == 0, is_tabletop = n == 2 && strcmp(argv[0], "tabletop") == 0;
     bool is_quant = n == 2 && strcmp(argv[0], "quant") == 0;
     if (!is_golden && !is_tabletop && !is_quant)
-        return so_cli_usage(&so_verb_eval, "expected 'golden DIR', 'tabletop DIR' or 'quant MODEL', found %s%s%s",
-                            n ? argv[0] : "nothing", n > 1 ? " " : "", n > 1 ? argv[1] : "");
+        return so_cli_usage(
+            &so_verb_eval,
+            "expected 'golden DIR', 'tabletop DIR', 'quant MODEL', prepare, run, score, judge, page, wer or "
+            "normalise, found %s%s%s",
+            n ? argv[0] : "nothing", n > 1 ? " " : "", n > 1 ? argv[1] : "");
     if (is_quant) {
         quant.turns.model = argv[1];
         quant.turns.tokenizer = golden_options.tokenizer;
@@ -211,15 +221,18 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_eval = {
-    "eval", "measures the program against reference numbers, a model on the tabletop world, or a type's cost",
-    "eval golden|tabletop DIR [options] | eval quant MODEL --type TYPE [options]",
+    "eval",
+    "measures the program against reference numbers, a model on benchmarks or the tabletop world, a type's cost",
+    "eval golden|tabletop DIR [options] | eval quant MODEL --type TYPE [options] |\n"
+    "       eval prepare|run|score|judge NAME DIR, eval page, eval wer, eval normalise (each has --help)",
     "golden runs every case of a folder of reference numbers, prints how far each tensor and sequence is from them,\n"
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
     "prints answers by kind, word error rates, how the transcript of speech in pieces compares with that of the\n"
     "whole, what its voice sounds like to itself, and times. quant writes the model in another type, leads it along "
     "the\n"
     "answers of the f32 model, and tells how far its distributions of text, CTC labels and units are: share of equal\n"
-    "choices, Kullback-Leibler distance in nats.\n\n"
+    "choices, Kullback-Leibler distance in nats. prepare, run, score and judge are for benchmarks "
+    "(docs/benchmarks.md).\n\n"
     "examples:\n"
     "  stream-omni eval golden reference/stream-omni-tiny\n"
     "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"

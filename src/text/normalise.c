@@ -12,8 +12,8 @@
 #include "base/file.h"
 #include "base/grow.h"
 #include "text/intern.h"
-#include "text/nfkd.h"
 #include "text/numbers.h"
+#include "text/unicode.h"
 
 #define TEXT_BYTES_MAX ((size_t)64 << 20)
 #define SPELLING_BYTES_MAX ((size_t)64 << 20)
@@ -23,11 +23,10 @@ typedef struct rule {
 } rule;
 
 static const rule before_symbols[] = {
-    {"(?s).+", "\\L$0"},
     {"[<\\[][^>\\]]*[>\\]]", ""},
     {"\\(([^)]+?)\\)", ""},
     {"\\b(hmm|mm|mhm|mmm|uh|um)\\b", ""},
-    {"\\s+'", "'"},
+    {"(?:(?!\\x{180e})\\s)+'", "'"},
     {"\\bwon't\\b", "will not"},
     {"\\bcan't\\b", "can not"},
     {"\\blet's\\b", "let us"},
@@ -102,9 +101,7 @@ static const rule after_numbers[] = {
 };
 
 static const rule last[] = {
-    {"[.$¢€£]([^0-9])", " $1"},
-    {"([^0-9])%", "$1 "},
-    {"\\s+", " "},
+    {"[.$¢€£]([^0-9])", " $1"}, {"([^0-9])%", "$1 "}, {"(?:(?!\\x{180e})\\s)+", " "}, /* U+180E was white space once */
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -260,7 +257,8 @@ static const char *plain_letters(int32_t c)
     static const struct {
         int32_t from;
         const char *to;
-    } pairs[] = {{0xe6, "ae"}, {0x153, "oe"}, {0xf8, "o"},  {0xdf, "ss"},
+    } pairs[] = {{0xc6, "AE"}, {0x152, "OE"}, {0xd8, "O"},  {0x1e9e, "SS"}, {0x110, "D"}, {0xd0, "D"},
+                 {0xde, "th"}, {0x141, "L"},  {0xe6, "ae"}, {0x153, "oe"},  {0xf8, "o"},  {0xdf, "ss"},
                  {0x111, "d"}, {0xf0, "d"},   {0xfe, "th"}, {0x142, "l"}};
     for (size_t i = 0; i < COUNT(pairs); i++)
         if (pairs[i].from == c) return pairs[i].to;
@@ -269,18 +267,15 @@ static const char *plain_letters(int32_t c)
 
 static so_status decompose(so_normaliser *n, so_error *error)
 {
+    for (size_t i = 0; i < n->text.size; i++)
+        if (n->text.data[i] == 1) n->text.data[i] = ' '; /* the byte 1 will mark "and a half" */
+    SO_TRY(so_decompose_compatible(n->text.data ? n->text.data : "", n->text.size, &n->next, error));
+    turn(n);
     for (size_t at = 0; at < n->text.size;) {
         int32_t c;
-        char ascii;
         int length = so_utf8_next(n->text.data + at, n->text.size - at, &c);
-        const char *to = c == 1 ? " " : c < 0x80 ? NULL : so_nfkd(c); /* the byte 1 will mark "and a half" */
-        if (c >= 0x80 && !to) to = plain_letters(c);
-        if (c >= 0xff01 && c <= 0xff5e) {
-            ascii = (char)(c - 0xfee0);
-            SO_TRY(so_string_add(&n->next, &ascii, 1, error));
-        } else {
-            SO_TRY(so_string_add(&n->next, to ? to : n->text.data + at, to ? strlen(to) : (size_t)length, error));
-        }
+        const char *to = plain_letters(c);
+        SO_TRY(so_string_add(&n->next, to ? to : n->text.data + at, to ? strlen(to) : (size_t)length, error));
         at += (size_t)length;
     }
     SO_TRY(so_string_add(&n->next, "", 0, error));
@@ -348,7 +343,7 @@ so_status so_normaliser_english(so_normaliser *n, const char *text, size_t size,
     size_t at = 0;
     if (size > TEXT_BYTES_MAX) return so_fail(error, SO_ERR_LIMIT, "a transcript of %zu bytes, more than 64 MiB", size);
     n->text.size = n->next.size = 0;
-    SO_TRY(so_utf8_add_lossy(&n->text, text, size, error));
+    SO_TRY(so_lower(text, size, &n->text, error));
     SO_TRY(apply_all(n, &at, before_symbols, COUNT(before_symbols), error));
     SO_TRY(decompose(n, error));
     SO_TRY(apply_all(n, &at, after_symbols, COUNT(after_symbols), error));
@@ -360,6 +355,83 @@ so_status so_normaliser_english(so_normaliser *n, const char *text, size_t size,
     SO_TRY(respell(n, error));
     SO_TRY(apply_all(n, &at, last, COUNT(last), error));
     return so_string_add(out, n->text.data, n->text.size, error);
+}
+
+/* Brackets as the English rules have them, on text in lower case. */
+static size_t bracket(const char *text, size_t size)
+{
+    bool round = text[0] == '(';
+    if (text[0] != '<' && text[0] != '[' && !round) return 0;
+    for (size_t i = 1; i < size; i++)
+        if (round ? text[i] == ')' : text[i] == '>' || text[i] == ']') return round && i == 1 ? 0 : i + 1;
+    return 0;
+}
+
+/* The characters of a text without what stands in brackets of one kind. */
+static so_status without(const so_string *text, bool round, so_string *out, so_error *error)
+{
+    for (size_t at = 0; at < text->size;) {
+        size_t n = (text->data[at] == '(') == round ? bracket(text->data + at, text->size - at) : 0;
+        if (n == 0) SO_TRY(so_string_add(out, text->data + at, 1, error));
+        at += n ? n : 1;
+    }
+    return so_string_add(out, "", 0, error);
+}
+
+/* Marks, signs and punctuation as blanks, white space as single ones; `split`: a blank around every character. */
+static so_status plain_signs(const so_string *text, bool split, so_string *out, so_error *error)
+{
+    bool blank = false;
+    size_t begin = out->size;
+    for (size_t at = 0; at < text->size;) {
+        int32_t c;
+        size_t n = (size_t)so_utf8_next(text->data + at, text->size - at, &c);
+        char kind = so_category(c, NULL);
+        if (kind == 'M' || kind == 'S' || kind == 'P' || so_is_space(c)) {
+            blank = true;
+        } else {
+            if (blank || (split && out->size > begin)) SO_TRY(so_string_add(out, " ", 1, error));
+            SO_TRY(so_string_add(out, text->data + at, n, error));
+            blank = false;
+        }
+        at += n;
+    }
+    return so_string_add(out, blank ? " " : "", blank, error);
+}
+
+/* Canonical form without marks, and letters that are taken for others. */
+static so_status without_marks(const so_string *text, so_string *out, so_error *error)
+{
+    for (size_t at = 0; at < text->size;) {
+        int32_t c;
+        char second;
+        size_t n = (size_t)so_utf8_next(text->data + at, text->size - at, &c);
+        const char *other = plain_letters(c);
+        if (so_category(c, &second) != 'M' || second != 'n')
+            SO_TRY(so_string_add(out, other ? other : text->data + at, other ? strlen(other) : n, error));
+        at += n;
+    }
+    return so_string_add(out, "", 0, error);
+}
+
+so_status so_normalise_basic(const char *text, size_t size, bool plain, bool split, so_string *out, so_error *error)
+{
+    so_string a = {0}, b = {0}, c = {0}, d = {0};
+    so_status status = so_lower(text, size, &a, error);
+    if (status == SO_OK) status = without(&a, false, &b, error);
+    if (status == SO_OK) status = without(&b, true, &c, error);
+    a.size = b.size = 0;
+    if (status == SO_OK)
+        status = plain ? so_decompose_compatible(c.data, c.size, &a, error)
+                       : so_compose_compatible(c.data, c.size, &d, error);
+    if (status == SO_OK && plain) status = without_marks(&a, &d, error);
+    b.size = 0;
+    if (status == SO_OK) status = plain_signs(&d, split, &b, error);
+    if (status == SO_OK)
+        status = so_lower(b.data ? b.data : "", b.size, out, error); /* forms may have brought capitals */
+    so_string *const all[] = {&a, &b, &c, &d};
+    for (int i = 0; i < 4; i++) so_string_clear(all[i]);
+    return status;
 }
 
 so_status so_normalise_asr(const char *text, size_t size, so_string *out, so_error *error)

@@ -23,4 +23,8 @@ void so_normaliser_close(so_normaliser **normaliser);
 so_status so_normaliser_english(so_normaliser *normaliser, const char *text, size_t size, so_string *out,
                                 so_error *error);
 
+/* The normaliser for all other languages in Whisper's manner: lower case, brackets and what is in them gone, signs and
+ * punctuation as blanks. `plain`: diacritics gone too; `split`: a blank between characters. Appends; not stripped. */
+so_status so_normalise_basic(const char *text, size_t size, bool plain, bool split, so_string *out, so_error *error);
+
 #endif

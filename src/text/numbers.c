@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "text/unicode.h"
+
 #define DIGITS_MAX 400 /* longer numbers are given out as they are, or in parts */
 
 typedef enum word_class {
@@ -172,15 +174,22 @@ static const char *prefix_string(const char *text, size_t length)
                                : "£";
 }
 
-static bool is_numeric(const char *text, size_t size)
+/* Digits of any script, with a point between or not. In ASCII they go to `plain` (may be NULL), which has room. */
+static bool is_numeric(const char *text, size_t size, char *plain)
 {
-    size_t i = 0, point;
-    while (i < size && text[i] >= '0' && text[i] <= '9') i++;
-    if (i == 0 || i == size) return i > 0;
-    if (text[i] != '.') return false;
-    for (point = i++; i < size && text[i] >= '0' && text[i] <= '9'; i++) {
+    size_t digits = 0, points = 0;
+    for (size_t at = 0; at < size;) {
+        int32_t c;
+        at += (size_t)so_utf8_next(text + at, size - at, &c);
+        int value = so_digit_value(c);
+        bool point = c == '.' && digits && !points && at < size;
+        if (value < 0 && !point) return false;
+        if (plain) *plain++ = point ? '.' : (char)('0' + value);
+        points += point;
+        digits += !point;
     }
-    return i == size && i > point + 1;
+    if (plain) *plain = 0;
+    return digits > 0;
 }
 
 static void emit(machine *m, const char *text, size_t size, const char *suffix)
@@ -281,11 +290,14 @@ static bool scale(machine *m, size_t zeros)
 {
     char digits[DIGITS_MAX + 64];
     size_t n = 0, decimals = 0, points = 0;
-    for (size_t i = 0; i < m->size; i++) {
-        if (m->value[i] == '.')
+    for (size_t i = 0; i < m->size;) {
+        int32_t c;
+        i += (size_t)so_utf8_next(m->value + i, m->size - i, &c);
+        int value = so_digit_value(c);
+        if (c == '.')
             points++;
-        else
-            digits[n++] = m->value[i], decimals += points > 0;
+        else if (value >= 0)
+            digits[n++] = (char)('0' + value), decimals += points > 0;
     }
     if (points > 1 || n == 0) return false;
     for (; decimals > zeros; decimals--)
@@ -339,8 +351,10 @@ static void put_digits(machine *m, const piece *p)
     }
     emit_value(m, "");
     if (skip) m->prefix = prefix_string(p->text, skip);
-    set_value(m, p->text + skip, p->size - skip, true);
-    scale(m, 0); /* to an integer, if it is one */
+    char plain[DIGITS_MAX + 1];
+    is_numeric(p->text + skip, p->size - skip, plain);
+    set_value(m, plain, strlen(plain), true);
+    if (!scale(m, 0)) set_value(m, p->text + skip, p->size - skip, true); /* no integer: as it stands there */
 }
 
 static void put_plain(machine *m, const piece *p)
@@ -390,7 +404,7 @@ static bool put_percent(machine *m, const piece *p, const piece *next)
 static bool step(machine *m, const piece *p, const piece *previous, const piece *next)
 {
     size_t skip = prefix_length(p->text, p->size);
-    if (is_numeric(p->text + skip, p->size - skip) && p->size - skip <= DIGITS_MAX) {
+    if (is_numeric(p->text + skip, p->size - skip, NULL) && p->size - skip <= DIGITS_MAX) {
         put_digits(m, p);
         return false;
     }
@@ -452,7 +466,7 @@ static bool next_piece(const char **text, const char *end, piece *p)
     while (*text < end && (length = so_utf8_next(*text, (size_t)(end - *text), &c), !so_is_space(c))) *text += length;
     p->size = (size_t)(*text - p->text);
     p->word = classify(p->text, p->size);
-    p->numeric = is_numeric(p->text, p->size);
+    p->numeric = is_numeric(p->text, p->size, NULL);
     return p->size > 0;
 }
 

@@ -25,6 +25,7 @@ engine speech checkpoint models nn backend formats media text base
 dataset media text net base
 train models nn backend formats text media base
 eval dataset media text base
+eval/scoring eval net media text base
 eval/golden engine checkpoint train models nn backend formats media text base
 eval/quant engine checkpoint eval/golden dataset models nn formats media text base
 eval/speed models nn backend base

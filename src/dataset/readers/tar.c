@@ -123,9 +123,9 @@ static so_status special(so_tar *t, unsigned char type, uint64_t size, so_tar_en
 
 static so_status next(so_tar *t, so_tar_entry *e, so_error *error)
 {
-    const unsigned char *block;
+    const unsigned char *block = NULL;
     bool sized = false;
-    uint64_t size;
+    uint64_t size = 0;
     *e = (so_tar_entry){0};
     for (;;) {
         SO_TRY(header(t, &block, &size, error));
