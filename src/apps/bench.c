@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 
 #include "apps/bench.h"
+#include "apps/bench_server.h"
+#include "apps/exchange.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"
 #include "base/error.h"
@@ -316,13 +318,30 @@ static so_status bench_model(bench *b, bool processor_time, so_error *error)
     return SO_OK;
 }
 
+/* The same verb with a server. */
+static int run_load(so_bench_load *load, int64_t seconds, bool json, int n, char **file)
+{
+    so_error error = {0};
+    if (load->speaking > load->sessions)
+        return so_cli_usage(&so_verb_bench, "--speaking %lld of --sessions %lld", (long long)load->speaking,
+                            (long long)load->sessions);
+    if (seconds) load->seconds = (double)seconds;
+    load->json = json;
+    so_status status = so_output_check(load->plot, &error);
+    if (status == SO_OK) status = so_bench_server(load, n, file, &error);
+    return so_cli_end(status, &error);
+}
+
 static int run(int argc, char **argv)
 {
     bench b = {.repeats = 5, .seconds = 5, .setting.seed = 1};
     so_bench_ask ask = {.type = "q4_k", .prompt = 512};
+    so_bench_load load = {.sessions = 1, .seconds = 30, .pause = 0.5};
+    int64_t seconds = 0;
     const so_option options[] = {
         {"repeats", SO_OPTION_INT, &b.repeats, "N", "measurements of each; the median counts", 1, 1000},
-        {"seconds", SO_OPTION_INT, &b.seconds, "S", "speech that is heard and made", 1, 30},
+        {"seconds", SO_OPTION_INT, &seconds, "S", "speech that is heard and made (5); with --server, of load (30)", 1,
+         86400},
         {"only", SO_OPTION_TEXT, &b.only, "LIST",
          "of see, hear, text, units, voice, synthesize; with --random of see, hear, "
          "flow, vocoder, prefill, decode, together, units"},
@@ -333,12 +352,23 @@ static int run(int argc, char **argv)
         {"f32", SO_OPTION_FLAG, &ask.f32, NULL, "encoders and codec in f32, not bf16, with --random"},
         {"processor-time", SO_OPTION_FLAG, &ask.processor_time, NULL,
          "count the processor's time, not the clock's (one thread)"},
+        SO_FAR_OPTIONS(load.far),
+        {"sessions", SO_OPTION_INT, &load.sessions, "N", "open at a time, with --server", 1, 10000},
+        {"speaking", SO_OPTION_INT, &load.speaking, "M",
+         "of them, so many speak or are answered at a time; all when not given", 1, 10000},
+        {"pause", SO_OPTION_REAL, &load.pause, "S", "between an answer and the next turn", 0, 3600},
+        {"interrupt", SO_OPTION_INT, &load.interrupt, "K", "every so many'th answer is spoken into", 1, 1e6},
+        {"plot", SO_OPTION_TEXT, &load.plot, "FILE", "draw the figures: .svg or .html"},
         SO_MODEL_OPTIONS(b.setting),
         SO_SESSION_OPTIONS(b.setting),
         {0},
     };
     int n, status = so_cli_parse(&so_verb_bench, options, argc, argv, &n);
     if (status >= 0) return status;
+    if (load.far.server) return run_load(&load, seconds, b.page.json, n, argv);
+    if (seconds > 30)
+        return so_cli_usage(&so_verb_bench, "--seconds is 1 to 30 without --server, found '%lld'", (long long)seconds);
+    if (seconds) b.seconds = seconds;
     if (n > (ask.name != NULL)) return so_cli_usage(&so_verb_bench, "expected no operands, found '%s'", argv[n - 1]);
     so_error error = {0};
     if (ask.name) {
@@ -357,13 +387,19 @@ static int run(int argc, char **argv)
     return so_cli_end(s, &error);
 }
 
-const so_verb so_verb_bench = {"bench", "how fast a model is on this machine",
-                               "bench [options] | bench --random SIZE [TYPE] [options]",
-                               "Medians of several measurements on made-up input, beside what the machine can do at "
-                               "most (which is measured first).\n"
-                               "The machine should have nothing else to do.\n\n"
-                               "examples:\n"
-                               "  stream-omni bench --threads 2\n"
-                               "  stream-omni bench --only text,units --json\n"
-                               "  stream-omni bench --random stream-omni-8b q4_k\n",
-                               run};
+const so_verb so_verb_bench = {
+    "bench", "how fast a model is on this machine",
+    "bench [options] | bench --random SIZE [TYPE] [options] | bench --server URL [FILE...] [options]",
+    "Medians of several measurements on made-up input, beside what the machine can do at "
+    "most (which is measured first).\n"
+    "The machine should have nothing else to do.\n\n"
+    "With --server it talks with a server, in real time, as people do: every recording is a turn, a\n"
+    "picture is shown before the first one (the shipped question and picture when none are given).\n"
+    "It tells how long the server takes to see the end of a turn, to the first word and the first\n"
+    "sound, how soon it falls silent when it is spoken to, and whether players run dry.\n\n"
+    "examples:\n"
+    "  stream-omni bench --threads 2\n"
+    "  stream-omni bench --only text,units --json\n"
+    "  stream-omni bench --random stream-omni-8b q4_k\n"
+    "  stream-omni bench --server http://127.0.0.1:8080 --sessions 8 --speaking 3 --plot load.html\n",
+    run};

@@ -8,6 +8,7 @@
 #include "apps/loudspeaker.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <portaudio.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 
 #include "apps/cli.h"
 #include "base/error.h"
+#include "base/grow.h"
+#include "media/echo.h"
 #include "media/resample.h"
 #include "so.h"
 
@@ -29,8 +32,25 @@ typedef struct line {
     double latency; /* seconds that the device holds */
 } line;
 
+/* Seconds of silence between two writes after which what is played begins anew; by which a microphone's clock is off
+ * when sound of it was lost. */
+static const double gap_s = 0.05, lost_s = 0.1;
+
+/* What the microphone hears of the speaker. */
+typedef struct far_end {
+    so_echo *echo;           /* NULL: nothing is cancelled */
+    so_resampler *resampler; /* from the speaker's rate to the microphone's; NULL: they are one */
+    so_resample_stream *stream;
+    float *samples;
+    size_t room;
+    double epoch; /* so_cli_now() of the microphone's first sample */
+    bool timed;   /* it is known */
+    int64_t next; /* the microphone's sample at which what is written next will sound; -1: not known */
+} far_end;
+
 struct so_audio_device {
     line in, out;
+    far_end far;
     size_t piece;            /* frames of 40 ms of the microphone */
     int rate;                /* of what is to be played */
     so_resampler *resampler; /* NULL: the speaker takes that rate */
@@ -103,8 +123,69 @@ static so_status open_line(line *l, const char *name, int input, int wanted, so_
     if (code == paNoError) code = Pa_StartStream(l->stream);
     if (code != paNoError) return failed(error, info->name, code);
     const PaStreamInfo *opened = Pa_GetStreamInfo(l->stream);
-    l->latency = opened ? opened->outputLatency : 0;
+    l->latency = !opened ? 0 : input ? opened->inputLatency : opened->outputLatency;
     return SO_OK;
+}
+
+/* ---- what the microphone hears of the speaker */
+static so_status open_far(so_audio_device *d, so_error *error)
+{
+    far_end *f = &d->far;
+    so_error why;
+    f->next = -1;
+    if (so_echo_open(&f->echo, d->in.rate, d->piece, &why) != SO_OK) {
+        fprintf(stderr, "note: no echo cancellation: %s; wear headphones\n", why.text);
+        return SO_OK;
+    }
+    if (d->in.rate == d->out.rate) return SO_OK;
+    SO_TRY(so_resampler_open(&f->resampler, d->out.rate, d->in.rate, error));
+    return so_resample_stream_open(&f->stream, f->resampler, error);
+}
+
+static void close_far(far_end *f)
+{
+    so_echo_close(&f->echo);
+    so_resample_stream_close(&f->stream);
+    so_resampler_close(&f->resampler);
+    free(f->samples);
+}
+
+/* A piece was read: when did its first sample come? Reading is late, never early, so the earliest estimate is right
+ * until sound of the microphone is lost. */
+static void note_read(so_audio_device *d)
+{
+    far_end *f = &d->far;
+    signed long waiting = Pa_GetStreamReadAvailable(d->in.stream);
+    double after = (double)so_echo_at(f->echo) + (double)d->piece + (waiting > 0 ? (double)waiting : 0);
+    double epoch = so_cli_now() - d->in.latency - after / d->in.rate;
+    if (f->timed && epoch >= f->epoch && epoch - f->epoch < lost_s) return;
+    f->epoch = epoch;
+    f->timed = true;
+}
+
+/* Mono samples go to the speaker now, whose buffer had room for `room` of them. */
+static void note_played(so_audio_device *d, const float *pcm, size_t n, size_t room)
+{
+    far_end *f = &d->far;
+    double now = so_cli_now(), begin = now + fmax(0, d->out.latency - (double)room / d->out.rate);
+    if (!f->timed) f->epoch = now - d->in.latency;
+    int64_t at = llround((begin - f->epoch) * d->in.rate);
+    if (f->next < 0 || fabs((double)(at - f->next)) > gap_s * d->in.rate) {
+        if (f->stream) so_resample_stream_reset(f->stream);
+        f->next = at;
+    }
+    if (!f->stream) {
+        so_echo_played(f->echo, pcm, n, f->next);
+        f->next += (int64_t)n;
+        return;
+    }
+    size_t bound = (size_t)so_resample_stream_bound(f->stream, (int64_t)n);
+    float *samples = so_grow_to(f->samples, &f->room, bound, sizeof *samples);
+    if (!samples) return; /* an echo that is heard is better than no answer */
+    f->samples = samples;
+    int64_t made = so_resample_stream_feed(f->stream, pcm, (int64_t)n, samples);
+    so_echo_played(f->echo, samples, (size_t)made, f->next);
+    f->next += made;
 }
 
 static so_status open_lines(so_audio_device *device, const so_audio_device_options *o, so_error *error)
@@ -113,10 +194,13 @@ static so_status open_lines(so_audio_device *device, const so_audio_device_optio
     SO_TRY(open_line(&device->in, o->microphone, 1, SO_MICROPHONE_RATE, error));
     SO_TRY(open_line(&device->out, o->speaker, 0, device->rate, error));
     device->piece = (size_t)(device->in.rate / SO_PIECES_PER_S);
+    if (o->cancel) SO_TRY(open_far(device, error));
     if (device->out.rate == device->rate) return SO_OK;
     SO_TRY(so_resampler_open(&device->resampler, device->rate, device->out.rate, error));
     return so_resample_stream_open(&device->resample, device->resampler, error);
 }
+
+bool so_audio_device_cancels(const so_audio_device *device) { return device->far.echo != NULL; }
 
 so_status so_audio_device_open(so_audio_device **out, const so_audio_device_options *options, so_error *error)
 {
@@ -142,6 +226,7 @@ void so_audio_device_close(so_audio_device **device)
     Pa_Terminate();
     so_resample_stream_close(&d->resample);
     so_resampler_close(&d->resampler);
+    close_far(&d->far);
     free(d->queue);
     free(d->frames);
     free(d);
@@ -155,7 +240,12 @@ so_status so_audio_device_read(so_audio_device *device, float *pcm, size_t *samp
     PaError code = Pa_ReadStream(device->in.stream, pcm, device->piece);
     *samples = device->piece;
     /* Sound that came while the model was at work may have been lost: that is no failure. */
-    return code == paNoError || code == paInputOverflowed ? SO_OK : failed(error, "microphone", code);
+    if (code != paNoError && code != paInputOverflowed) return failed(error, "microphone", code);
+    if (device->far.echo) {
+        note_read(device);
+        so_echo_clean(device->far.echo, pcm);
+    }
+    return SO_OK;
 }
 
 int so_audio_device_ready(so_audio_device *device)
@@ -166,11 +256,11 @@ int so_audio_device_ready(so_audio_device *device)
 so_status so_audio_device_play(so_audio_device *device, size_t *queued, so_error *error)
 {
     const line *out = &device->out;
-    signed long room = Pa_GetStreamWriteAvailable(out->stream);
-    size_t n = room > 0 ? (size_t)room : 0;
+    signed long available = Pa_GetStreamWriteAvailable(out->stream);
+    size_t room = available > 0 ? (size_t)available : 0, n = room < device->queued ? room : device->queued;
     double now = so_cli_now();
-    if (n > device->queued) n = device->queued;
     if (n > 0) {
+        if (device->far.echo) note_played(device, device->queue, n, room);
         for (size_t i = 0; i < n * (size_t)out->channels; i++)
             device->frames[i] = device->queue[i / (size_t)out->channels];
         PaError code = Pa_WriteStream(out->stream, device->frames, n);
@@ -226,6 +316,7 @@ double so_audio_device_hush(so_audio_device *device)
     device->queued = device->played = 0;
     device->silent_at = 0;
     if (device->resample) so_resample_stream_reset(device->resample);
+    device->far.next = -1;
     return seconds > 0 ? seconds : 0;
 }
 

@@ -3,6 +3,7 @@
 #ifndef SO_APPS_LOUDSPEAKER_H
 #define SO_APPS_LOUDSPEAKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "so_status.h"
@@ -21,13 +22,17 @@ enum {
 typedef struct so_audio_device_options {
     const char *microphone, *speaker; /* a part of the name; NULL: the default one */
     int rate;                         /* Hz of what will be played; 0: 22050 */
+    bool cancel;                      /* what it plays is taken out of what the microphone hears */
 } so_audio_device_options;
 
-/* SO_ERR_MISSING when there is no such device. */
+/* SO_ERR_MISSING when there is no such device. Where nothing can be cancelled (no libspeexdsp), it says so on stderr.
+ */
 so_status so_audio_device_open(so_audio_device **out, const so_audio_device_options *options, so_error *error);
 void so_audio_device_close(so_audio_device **device);
 /* Hz of what the microphone gives, 16000 where it can. */
 int so_audio_device_rate(const so_audio_device *device);
+/* Whether echoes are cancelled. */
+bool so_audio_device_cancels(const so_audio_device *device);
 /* The next 40 ms of the microphone into pcm[SO_PIECE_MAX], their number into *samples; waits for them. */
 so_status so_audio_device_read(so_audio_device *device, float *pcm, size_t *samples, so_error *error);
 /* 1 when a piece can be read without waiting. */

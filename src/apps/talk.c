@@ -230,7 +230,7 @@ static so_status converse(so_talking *t, so_error *error)
 
 static so_status by_devices(so_talking *t, so_error *error)
 {
-    const so_audio_device_options options = {t->microphone, t->speaker, t->remote ? SO_REMOTE_RATE : 0};
+    const so_audio_device_options options = {t->microphone, t->speaker, t->remote ? SO_REMOTE_RATE : 0, !t->no_cancel};
     SO_TRY(so_audio_device_open(&t->device, &options, error));
     if (t->wav) SO_TRY(so_sound_writer_open(&t->writer, t->wav, t->remote ? SO_REMOTE_RATE : SO_VOICE_RATE, error));
     so_status status = t->remote ? so_talking_far(t, error) : converse(t, error);
@@ -258,7 +258,8 @@ static int run(int argc, char **argv)
         {"wav", SO_OPTION_TEXT, &t.wav, "FILE", "write the answers' speech; - for WAV to standard output"},
         {"json", SO_OPTION_FLAG, &t.json, NULL, "one JSON object a turn"},
         {"patience", SO_OPTION_REAL, &t.setting.patience, "S", "seconds of silence that end your turn", 0.1, 10},
-        {"interrupt", SO_OPTION_FLAG, &t.interrupt, NULL, "speaking stops the answer (wear headphones)"},
+        {"interrupt", SO_OPTION_FLAG, &t.interrupt, NULL, "speaking stops the answer"},
+        {"no-echo-cancel", SO_OPTION_FLAG, &t.no_cancel, NULL, "hear the speaker, too (with headphones)"},
         {"microphone", SO_OPTION_TEXT, &t.microphone, "NAME", "a part of its name; the default one when not given"},
         {"speaker-device", SO_OPTION_TEXT, &t.speaker, "NAME", "a part of its name; the default one when not given"},
         {"devices", SO_OPTION_FLAG, &t.list, NULL, "list microphones and speakers"},

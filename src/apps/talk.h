@@ -15,7 +15,7 @@ typedef struct so_talking {
     so_setting setting;
     so_far far;
     const char *wav, *microphone, *speaker, *picture, *text;
-    bool interrupt, list, json;
+    bool interrupt, list, json, no_cancel;
     int turns;       /* answered */
     so_operand seen; /* the picture of the turns to come */
     so_model *model; /* these two, */
