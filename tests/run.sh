@@ -13,6 +13,7 @@
 #   cli: NAME  tests/cli/NAME.sh with NAME.stdout, .stderr, .exit       tests/cli/check.sh
 #   install    the examples against an installed copy                   tests/headers/install.sh
 #   package    the program out of its packages, and its units           tests/headers/package.sh
+#   flags      options that documents and snippets name                 tests/headers/flags.sh
 #   lint       clang-tidy by .clang-tidy (./run lint, --thorough)       tests/format/lint.sh
 #   fuzz: NAME one fuzzer for a while (--thorough; needs clang)         tests/fuzz/check.sh
 #
@@ -149,6 +150,7 @@ for name in $(sed -n 's/.*|| set -- \([a-z0-9_ ]*\).*/\1/p' tests/net/check.sh) 
 done
 add install "sh tests/headers/install.sh '$build'"
 add package "sh tests/headers/package.sh '$build'"
+add flags "sh tests/headers/flags.sh '$build'"
 add lint "sh tests/format/lint.sh '$build'"
 if wanted fuzz; then
     for source in tests/fuzz/*.c; do

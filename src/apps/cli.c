@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -158,6 +159,35 @@ const char *so_cli_dim(FILE *file) { return so_cli_colour(file) ? "\033[2m" : ""
 const char *so_cli_red(FILE *file) { return so_cli_colour(file) ? "\033[31m" : ""; }
 const char *so_cli_green(FILE *file) { return so_cli_colour(file) ? "\033[32m" : ""; }
 const char *so_cli_plain(FILE *file) { return so_cli_colour(file) ? "\033[0m" : ""; }
+
+size_t so_cli_width(FILE *file)
+{
+    struct winsize size = {0};
+    return ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+}
+
+/* Of the character that begins here; 0 within one. Everything from U+1100 on counts as wide: room is wasted, never
+ * missing. */
+static size_t width_of(const char *p)
+{
+    unsigned char c = (unsigned char)*p, next = c ? (unsigned char)p[1] : 0;
+    if ((c & 0xc0) == 0x80) return 0;
+    return c > 0xe1 || (c == 0xe1 && next >= 0x84) ? 2 : 1;
+}
+
+size_t so_cli_columns(const char *text)
+{
+    size_t columns = 0;
+    for (; *text; text++) columns += width_of(text);
+    return columns;
+}
+
+const char *so_cli_tail(const char *text, size_t columns)
+{
+    size_t all = so_cli_columns(text);
+    for (; *text && (all > columns || ((unsigned char)*text & 0xc0) == 0x80); text++) all -= width_of(text);
+    return text;
+}
 
 double so_cli_now(void)
 {

@@ -55,6 +55,13 @@ const char *so_cli_red(FILE *file);
 const char *so_cli_green(FILE *file);
 const char *so_cli_plain(FILE *file);
 
+/* Columns of a terminal; 80 where it does not say. */
+size_t so_cli_width(FILE *file);
+/* Columns that valid UTF-8 takes; wide characters of East Asia take two. */
+size_t so_cli_columns(const char *text);
+/* The end of a text, as much of it as fits into so many columns. */
+const char *so_cli_tail(const char *text, size_t columns);
+
 /* Seconds on a clock that only goes forward. */
 double so_cli_now(void);
 

@@ -19,7 +19,7 @@ typedef struct setting {
     int64_t port, sessions, waiting, voices, connections, per_address;
     int64_t per_key;
     double drain, per_minute, audio_per_minute, megabytes;
-    bool no_key, query_key, tls_self, quiet;
+    bool no_zeroconf, no_key, query_key, tls_self, quiet;
 } setting;
 
 static volatile sig_atomic_t reload;
@@ -104,6 +104,7 @@ static so_status serve(setting *s, so_error *error)
                                  .model_name = s->name,
                                  .listen = listen,
                                  .wyoming = s->wyoming,
+                                 .quiet_wyoming = s->no_zeroconf,
                                  .hosts = hosts,
                                  .origins = origins,
                                  .key = s->key,
@@ -153,6 +154,7 @@ static int run_serve(int argc, char **argv)
          "in place of host and port: HOST:PORT, [HOST]:PORT, unix:PATH, ..."},
         {"wyoming", SO_OPTION_TEXT, &s.wyoming, "ADDRESS",
          "also speak Wyoming there (127.0.0.1:10300), for Home Assistant"},
+        {"no-zeroconf", SO_OPTION_FLAG, &s.no_zeroconf, NULL, "do not announce that in the local network"},
         {"allow-host", SO_OPTION_TEXT, &s.hosts, "LIST",
          "names that requests may be for, besides localhost and numbers; *: any"},
         {"cors", SO_OPTION_TEXT, &s.cors, "LIST", "origins of other pages that may ask (https://example.org); *: any"},

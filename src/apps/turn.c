@@ -109,7 +109,10 @@ static void show_heard(so_show *show, const so_event *e)
     if (!live && !e->final) return;
     if (live) printf("\r\033[K");
     if (show->labels) printf("%sheard:%s  ", so_cli_dim(stdout), so_cli_plain(stdout));
-    so_cli_put(stdout, e->text, strlen(e->text), true); /* no model is trusted with a terminal */
+    /* A line that is to be redrawn must stay one line: of a long transcript the end is shown until it is final. */
+    size_t room = so_cli_width(stdout) - 1, label = show->labels ? 8 : 0;
+    const char *text = e->final || room <= label ? e->text : so_cli_tail(e->text, room - label);
+    so_cli_put(stdout, text, strlen(text), e->final); /* no model is trusted with a terminal */
     if (e->final) printf("\n");
     fflush(stdout);
 }
@@ -117,9 +120,28 @@ static void show_heard(so_show *show, const so_event *e)
 static void show_text(so_show *show, const so_event *e)
 {
     if (!show || !show->text) return;
-    if (!show->in_text && show->labels) printf("%sanswer:%s ", so_cli_dim(stdout), so_cli_plain(stdout));
+    if (so_cli_colour(stdout)) printf("\033[K"); /* how much speech there is, below */
+    if (!show->in_text) {
+        if (show->labels) printf("%sanswer:%s ", so_cli_dim(stdout), so_cli_plain(stdout));
+        show->column = show->labels ? 8 : 0;
+    }
     show->in_text = true;
     so_cli_put(stdout, e->text, strlen(e->text), true);
+    const char *line = strrchr(e->text, '\n');
+    show->column = line ? so_cli_columns(line + 1) : show->column + so_cli_columns(e->text);
+    fflush(stdout);
+}
+
+/* Speech takes longer than its text: behind the text on a terminal stands how much of it is there. Where it plays, it
+ * is heard. */
+static void show_voice(const so_show *show, double seconds)
+{
+    char text[32];
+    if (!show || !show->in_text || show->voice || !so_cli_colour(stdout)) return;
+    size_t width = so_cli_width(stdout);
+    int n = snprintf(text, sizeof text, "  [%.1f s of speech]", seconds);
+    if (show->column % width + (size_t)n >= width) return; /* it would not stay on the line */
+    printf("\0337%s%s%s\033[K\0338", so_cli_dim(stdout), text, so_cli_plain(stdout));
     fflush(stdout);
 }
 
@@ -159,6 +181,7 @@ static so_status take_voice(so_answer *a, so_show *show, const so_event *e, so_e
     if (to > from) snprintf(t.text, sizeof t.text, "%.*s", (int)(to - from), a->text + from);
     SO_TRY(so_append(&a->pcm, &a->samples, sizeof *e->pcm, e->pcm, e->samples, error));
     SO_TRY(so_append(&a->piece, &a->pieces, sizeof t, &t, 1, error));
+    show_voice(show, t.end);
     if (show && show->wav) SO_TRY(so_sound_writer_put(show->wav, e->pcm, (int64_t)e->samples, error));
     if (show && show->voice) show->voice(show->context, e->pcm, e->samples);
     return SO_OK;
@@ -259,7 +282,7 @@ so_status so_turn_step(so_session *session, so_answer *answer, so_show *show, bo
 
 void so_turn_end(so_show *show)
 {
-    if (show && show->in_text) printf("\n");
+    if (show && show->in_text) printf("%s\n", so_cli_colour(stdout) ? "\033[K" : "");
     fflush(stdout);
     if (show) show->in_text = false;
 }

@@ -101,7 +101,7 @@ typedef struct so_show {
     void (*voice)(void *context, const float *pcm, size_t samples); /* and there; may be NULL */
     void *context;
     /* private */
-    size_t shown;
+    size_t column; /* of the answer's text so far */
     bool in_text;
 } so_show;
 

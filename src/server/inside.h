@@ -124,9 +124,10 @@ struct so_server {
     so_times end_to_stop, stop_to_audio, end_to_audio; /* of spoken turns in realtime sessions */
     so_times barge;                                    /* from the user's voice to the answer's last byte */
     so_live *lives;
-    struct so_keeper *answers;  /* spoken answers by their ids */
-    struct so_archive *archive; /* conversations that are kept, the keeper's; NULL: none */
-    so_chores *keeping;         /* one thread */
+    struct so_keeper *answers;     /* spoken answers by their ids */
+    struct so_archive *archive;    /* conversations that are kept, the keeper's; NULL: none */
+    so_chores *keeping;            /* one thread */
+    struct so_zeroconf *announced; /* of Wyoming; NULL: it is not */
 };
 
 /* ---- listen.c */

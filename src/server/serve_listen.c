@@ -11,6 +11,7 @@
 
 #include "server/inside.h"
 #include "server/service.h"
+#include "server/zeroconf.h"
 
 enum { NAMES_MOST = 64 };
 
@@ -139,6 +140,22 @@ static void tell_address(so_server *s, const char *host, int port)
     if (s->options->say) fprintf(s->options->say, "%s://%s\n", s->tls ? "https" : "http", place);
 }
 
+/* Home Assistant finds what is announced. An address that only this machine reaches is none to be told. */
+static void announce(so_server *s, const char *host, int port)
+{
+    FILE *say = s->options->say;
+    char name[64] = "stream-omni", own[40] = "";
+    so_error why;
+    if (s->options->quiet_wyoming || so_address_local(host)) return;
+    gethostname(own, sizeof own - 1);
+    if (own[0]) snprintf(name, sizeof name, "stream-omni on %s", own);
+    if (so_zeroconf_open(&s->announced, name, "_wyoming._tcp", port, &why) == SO_OK) {
+        if (say) fprintf(say, "announced as '%s' (_wyoming._tcp)\n", name);
+    } else if (say) {
+        fprintf(say, "not announced: %s\n", why.text);
+    }
+}
+
 /* Listens at one address with a protocol; `kind` NULL: HTTP. */
 static so_status listen_at(so_server *s, const char *text, const char *kind, const so_protocol *protocol,
                            so_error *error)
@@ -154,10 +171,12 @@ static so_status listen_at(so_server *s, const char *text, const char *kind, con
     SO_TRY(split(text, host, &port, error));
     SO_TRY(check_public(s, host, kind, error));
     SO_TRY(so_listen_tcp(host, port, &fd, &port, error));
-    if (kind && say)
-        fprintf(say, "%s at tcp://%s:%d\n", kind, everywhere(host) ? "127.0.0.1" : host, port);
-    else
+    if (kind) {
+        if (say) fprintf(say, "%s at tcp://%s:%d\n", kind, everywhere(host) ? "127.0.0.1" : host, port);
+        announce(s, host, port);
+    } else {
         tell_address(s, host, port);
+    }
     return so_port_listen(s->port, fd, protocol, error);
 }
 

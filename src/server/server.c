@@ -19,6 +19,7 @@
 #include "server/keeper.h"
 #include "server/secrets.h"
 #include "server/service.h"
+#include "server/zeroconf.h"
 
 static const so_route routes[] = {
     {"GET", "/health", so_answer_health, .open = true},
@@ -459,6 +460,7 @@ static so_status open_model(void *context, so_model **model, so_error *error)
 
 static void close_parts(so_server *s)
 {
+    so_zeroconf_close(&s->announced);
     so_port_close(&s->port); /* every ask ends */
     so_chores_close(&s->chores);
     so_chores_close(&s->keeping);

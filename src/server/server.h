@@ -21,6 +21,7 @@ typedef struct so_server_options {
     so_session_options session; /* strings are lent until the server ends */
     const char *const *listen;  /* "127.0.0.1:8080", "[::1]:0", "unix:/path"; ends with NULL */
     const char *wyoming;        /* address for the Wyoming protocol, as in `listen`; NULL: none */
+    bool quiet_wyoming;         /* it is not announced in the local network */
     const char *const *hosts;   /* names that requests may be for, besides numbers and localhost; ends with NULL; NULL:
                                    none */
     const char *const *origins; /* of pages that may ask, besides this server's own */

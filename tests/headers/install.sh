@@ -8,7 +8,7 @@ root=$(pwd)
 build=${1:-build}
 set -- examples/*.c
 [ -f "$1" ] || set --
-echo "1..$(($# + 2))"
+echo "1..$(($# + 3))"
 place=$(mktemp -d) || exit 2
 trap 'rm -rf "$place"' EXIT
 
@@ -40,4 +40,15 @@ for example; do
         echo "not ok $n - $example compiles against the installed header"
     fi
 done
+# The smallest one at work.
+n=$((n + 1))
+if [ ! -f models/tabletop.gguf ]; then
+    echo "# SKIP: the tabletop model is absent" >&2
+    echo "not ok $n # SKIP hello answers"
+elif said=$("$place/hello" models/tabletop.gguf "How much is two plus three?" "And four plus one?" 2>&1) && [ "$(printf '%s\n' "$said" | grep -c '[a-z]')" = 2 ]; then
+    echo "ok $n - hello answers"
+else
+    printf '%s\n' "$said" >&2
+    echo "not ok $n - hello answers"
+fi
 cd "$root" || exit 2

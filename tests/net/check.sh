@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls conformance haproxy openai openai_2 realtime node wyoming page ${SO_THOROUGH:+soak}
+[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls conformance haproxy openai openai_2 realtime example node wyoming zeroconf page ${SO_THOROUGH:+soak}
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not; one at a time, since jobs of a suite share it
@@ -31,6 +31,27 @@ has() {
             return 1
         }
     done
+}
+
+# The example of openai-python, as it stands.
+example() {
+    wants openai==3.57.0 websockets==15.0.1 || return 77
+    PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/example.py "$build/stream-omni" . >&2
+}
+
+# Wyoming is found by another program: in a network of its own, with a bus and a daemon of its own.
+zeroconf() {
+    for program in avahi-daemon avahi-browse dbus-daemon ip; do
+        command -v $program >/dev/null 2>&1 || {
+            echo "# SKIP: $program is absent" >&2
+            return 77
+        }
+    done
+    unshare -mnp --fork --kill-child true 2>/dev/null || {
+        echo "# SKIP: no network of its own can be made here (root's right)" >&2
+        return 77
+    }
+    timeout -k 5 120 unshare -mnp --fork --kill-child sh tests/net/zeroconf.sh "$build/stream-omni" >&2
 }
 
 h11() {
