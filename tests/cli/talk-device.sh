@@ -39,7 +39,7 @@ kill -INT $talk
 wait $talk
 echo "a whole answer, then Ctrl-C: $?"
 sed 's/\(heard:\|answer:\) *..*/\1 words/' said
-cat told
+grep -v '^note: no echo cancellation' told
 [ "$(($(size answer.wav) - 44))" = "$(size played.raw)" ] && echo "what was written was played"
 [ "$(tr -d '\0' <played.raw | wc -c)" -gt 10000 ] && echo "aloud"
 
@@ -59,13 +59,13 @@ echo "ended while it listens: $?"
 begin --microphone nowhere
 wait $talk
 echo "no such microphone: $?"
-cat told
+grep -v '^note: no echo cancellation' told
 begin --speaker-device nowhere
 wait $talk
 echo "no such speaker: $?"
-cat told
+grep -v '^note: no echo cancellation' told
 echo "pcm.none { type absent }" >devices.conf
 begin
 wait $talk
 echo "no devices: $?"
-cat told
+grep -v '^note: no echo cancellation' told
