@@ -373,7 +373,7 @@ typedef struct so_crew so_crew;
 typedef struct so_crew_options {
     int sessions;    /* most at a time; 0: 8 */
     int voices;      /* most that speak at a time, further replies with a voice wait; 0: one per core */
-    int prompt_rows; /* positions of a prompt that one step takes; 0: 128, for models above 1 GiB 64 */
+    int prompt_rows; /* positions of a prompt that one step takes at most; 0: 128, for models above 1 GiB 64 */
     size_t memory;   /* bytes for sessions; 0: half of what is free */
 } so_crew_options;
 /* `options` may be NULL. */

@@ -176,7 +176,7 @@ static void give_up(so_session *s)
 {
     so_inbox *in = &s->inbox;
     s->stage = SO_BEGUN;
-    s->talk->wanted.slot = NULL;
+    so_talk_unwant(s->talk);
     in->n -= in->mine;
     if (in->mine) memmove(in->pcm, in->pcm + in->mine, (size_t)in->n * sizeof *in->pcm);
     in->mine = 0;

@@ -134,9 +134,11 @@ static so_status fit_worker(so_crew *c, so_need need, so_error *error)
     return SO_OK;
 }
 
-static so_status admit(so_crew *c, const so_session_options *options, size_t *bytes, so_error *error)
+int so_crew_prompt_rows(const so_crew *c) { return c->options.prompt_rows; }
+
+/* Scratch for whatever the session may do. */
+static so_status admit(so_crew *c, const so_session_options *options, so_error *error)
 {
-    so_forecast f;
     so_talk_options talk;
     so_need scratch;
     size_t codec;
@@ -145,11 +147,6 @@ static so_status admit(so_crew *c, const so_session_options *options, size_t *by
     if (options && options->first_units > SO_CHUNK_UNITS)
         return so_fail(error, SO_ERR_ARG, "a first sound of %d units, a crew's voices begin with at most %d",
                        options->first_units, SO_CHUNK_UNITS);
-    SO_TRY(so_session_forecast(c->model, options, &f, error));
-    *bytes = f.fixed + f.voice + f.per_position * (size_t)c->model->context;
-    if (*bytes > c->options.memory - c->used)
-        return so_fail(error, SO_ERR_LIMIT, "a session of %zu bytes, of the %zu of the crew's sessions %zu are free",
-                       *bytes, c->options.memory, c->options.memory - c->used);
     SO_TRY(so_session_talk_options(c->model, options, &talk, error));
     if (c->options.prompt_rows) talk.rows = c->options.prompt_rows;
     SO_TRY(so_session_scratch(c->model, &talk, NULL, c->options.sessions, &scratch, &codec, error));
@@ -162,17 +159,30 @@ size_t so_crew_memory(const so_crew *c, size_t *most)
     return c ? c->used : 0;
 }
 
+/* What it takes is known once it is open; memory that nobody has written to yet costs nothing. */
+static so_status charge(so_crew *c, so_session *s, so_error *error)
+{
+    size_t bytes = so_session_bytes(s), left = c->options.memory - c->used;
+    if (bytes > left)
+        return so_fail(error, SO_ERR_LIMIT, "a session of %zu bytes, of the %zu of the crew's sessions %zu are free",
+                       bytes, c->options.memory, left);
+    s->bytes = bytes;
+    c->used += bytes;
+    return SO_OK;
+}
+
 so_status so_crew_session(so_crew *c, so_session **out, const so_session_options *options, so_error *error)
 {
-    size_t bytes;
     so_session *s;
     if (!c || !out) return so_fail(error, SO_ERR_ARG, "a session without a crew");
     *out = NULL;
-    SO_TRY(admit(c, options, &bytes, error));
+    SO_TRY(admit(c, options, error));
     SO_TRY(so_session_make(&s, c->model, options, c, &c->worker, error));
-    if (c->options.prompt_rows) s->talk->options.rows = c->options.prompt_rows;
-    s->bytes = bytes;
-    c->used += bytes;
+    so_status status = charge(c, s, error);
+    if (status != SO_OK) {
+        so_session_close(&s);
+        return status;
+    }
     pthread_mutex_lock(&c->lock);
     c->session[c->n++] = s;
     pthread_mutex_unlock(&c->lock);

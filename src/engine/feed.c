@@ -7,22 +7,21 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "media/vad.h"
 #include "text/chat.h"
 
 enum { UNITS_PER_S = 1000 / SO_UNIT_MS, MOST_SAMPLES = 1 << 30 };
 
-so_status so_session_watch(so_session *s, const float *pcm, size_t samples, int rate, so_error *error)
+void so_session_watch(so_session *s, const float *pcm, size_t samples, int rate)
 {
     int16_t piece[512];
     so_vad_event event;
     if (s->voiced || rate < 8000 || rate > 384000) {
         s->voiced = true;
-        return SO_OK;
+        return;
     }
     if (s->vad_rate != rate) {
-        so_vad_close(&s->vad);
-        s->vad_rate = 0;
-        SO_TRY(so_vad_open(&s->vad, &(so_vad_options){.rate = rate, .threshold = 0.25}, error));
+        so_vad_retune(s->vad, rate);
         s->vad_rate = rate;
     }
     for (size_t at = 0; at < samples && !s->voiced; at += sizeof piece / sizeof *piece) {
@@ -31,7 +30,6 @@ so_status so_session_watch(so_session *s, const float *pcm, size_t samples, int 
         so_vad_feed(s->vad, piece, n, &used, &event);
         s->voiced = event.kind != SO_VAD_NONE;
     }
-    return SO_OK;
 }
 
 /* Sound into the ear, segment by segment. */
@@ -40,7 +38,7 @@ static so_status hear(so_session *s, const float *pcm, size_t samples, int rate,
     bool news;
     for (;;) {
         SO_TRY(so_ear_feed(s->ear, pcm, samples, rate, &news, error));
-        SO_TRY(so_session_watch(s, pcm, s->ear->ended ? s->ear->taken : samples, rate, error));
+        so_session_watch(s, pcm, s->ear->ended ? s->ear->taken : samples, rate);
         s->audio = s->audio || samples > 0;
         s->fed = s->fed || samples > 0;
         s->dirty = s->dirty || news;

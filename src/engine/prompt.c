@@ -40,13 +40,73 @@ void so_slots_limit(so_slots *slots, int64_t limit)
     if (limit > 0) slots->n = n;
 }
 
-/* ---- prompts */
+/* ---- slices */
 
-static void keep_last(so_talk *talk, const so_tensor *t, so_real *out)
+/* What of a slice is to be done next: the bottom layers, labels and what the backbone expects of them, the top layers,
+ * the backbone's own layers. */
+typedef enum stage { NOTHING, HEAR, LABEL, PASS_ON, READ } stage;
+
+/* A slice of a prompt on its way through the stacks. The stores count it in only once it is through: the speech side
+ * after the top layers, the backbone after its last layer. */
+struct so_slice {
+    stage next;
+    int64_t layer; /* of the backbone, when READ is next */
+    int64_t n_speech, n_expect, n_label, n_text, n_backbone;
+    int32_t *speech, *text;          /* ids */
+    int32_t *expect_row, *expect_at; /* rows among n_speech; positions on the speech side */
+    int32_t *label_row, *label_at;   /* the same of those that are only labelled */
+    int32_t *part, *row;             /* [n_backbone] of the splice: 0 expected, 1 text, 2 pictures */
+    so_slot *read;                   /* [n_backbone] */
+    so_real *h, *x;                  /* rows of D: what the bottom layers made; what the backbone's next layer reads */
+};
+
+bool so_talk_take_slice(so_talk *talk)
 {
-    if (!t || talk->worker->pass.dry) return;
-    int64_t c = so_cols(t);
-    so_device_copy(talk->worker->pass.device, out, so_data(t) + (so_rows(t) - 1) * c, (size_t)c * sizeof *out);
+    so_arena *a = &talk->memory, *data = talk->model->device ? &talk->numbers : a;
+    size_t rows = (size_t)talk->options.rows, width = (size_t)talk->model->setup.omni.llama.width;
+    so_slice *c = talk->slice = so_arena_zalloc(a, sizeof *c);
+    int32_t *ids = so_arena_alloc(a, 8 * rows * sizeof *ids);
+    if (!c || !ids) return false;
+    int32_t **list[] = {&c->speech,    &c->text,     &c->expect_row, &c->expect_at,
+                        &c->label_row, &c->label_at, &c->part,       &c->row};
+    for (size_t i = 0; i < 8; i++) *list[i] = ids + i * rows;
+    c->read = so_arena_alloc(a, rows * sizeof *c->read);
+    c->h = so_arena_numbers(data, (talk->model->setup.omni.speech ? rows * width : 1) * sizeof *c->h);
+    c->x = so_arena_numbers(data, rows * width * sizeof *c->x);
+    return c->read != NULL;
+}
+
+static so_tensor *rows_at(so_talk *talk, so_real *data, int64_t rows)
+{
+    so_tensor *t = so_take(&talk->worker->pass, sizeof *t, true);
+    if (t)
+        *t = (so_tensor){.data = data, .type = SO_F32, .n_dims = 2, .dim = {rows, talk->model->setup.omni.llama.width}};
+    return t;
+}
+
+static void keep(const so_talk *talk, const so_tensor *x, so_real *out)
+{
+    const so_pass *pass = &talk->worker->pass;
+    if (so_ok(pass) && x && !pass->dry) so_device_copy(pass->device, out, x->data, (size_t)so_count(x) * sizeof *out);
+}
+
+static void keep_last(const so_talk *talk, const so_tensor *x, so_real *out)
+{
+    const so_pass *pass = &talk->worker->pass;
+    int64_t c = x ? so_cols(x) : 0;
+    if (so_ok(pass) && x && !pass->dry)
+        so_device_copy(pass->device, out, so_data(x) + (so_rows(x) - 1) * c, (size_t)c * sizeof *out);
+}
+
+static void hear(so_talk *talk, const so_slice *c)
+{
+    so_pass *pass = &talk->worker->pass;
+    so_batch *batch = so_batch_one(pass, c->n_speech, &talk->bottom);
+    keep(talk, so_omni_hear(pass, &talk->model->net, c->n_speech, c->speech, batch), c->h);
+    for (int64_t i = 0; i < c->n_speech && so_ok(pass) && !pass->dry; i++) {
+        talk->heard[talk->bottom.len + i] = c->speech[i];
+        talk->label[talk->bottom.len + i] = -1;
+    }
 }
 
 /* The likeliest ids of CTC logits z, noted at positions at[0..] of the speech side. */
@@ -68,115 +128,144 @@ static void note_labels(so_talk *talk, const so_tensor *z, const int32_t *at)
         talk->label[at[i]] = pass->device ? found[i] : so_argmax(so_data(z) + i * so_cols(z), so_cols(z));
 }
 
-/* Labels of rows of the bottom layers' output; a few rows at a time, because a whole distribution per row is large. */
-static void label_rows(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at)
-{
-    so_pass *pass = &talk->worker->pass;
-    for (int64_t r0 = 0; r0 < n && so_ok(pass); r0 += CTC_CHUNK) {
-        int64_t rows = n - r0 < CTC_CHUNK ? n - r0 : CTC_CHUNK;
-        so_mark mark = so_pass_mark(pass);
-        note_labels(talk, so_omni_ctc(pass, &talk->model->net, so_take_rows(pass, h, rows, row + r0)), at + r0);
-        so_pass_release(pass, mark);
-    }
-}
-
-/* The same, and expected text embeddings [n, D]. */
-static so_tensor *expect(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at)
+/* Labels of n rows of the bottom layers' output and, where `e` [n, D] is not NULL, the text embeddings that are
+ * expected there; a few rows at a time, because a whole distribution per row is large. */
+static void label_rows(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at, so_tensor *e)
 {
     so_pass *pass = &talk->worker->pass;
     const so_omni *net = &talk->model->net;
-    int64_t width = so_cols(h);
-    so_tensor *e = so_new2(pass, n, width);
-    for (int64_t r0 = 0; e && r0 < n && so_ok(pass); r0 += CTC_CHUNK) {
+    for (int64_t r0 = 0; r0 < n && so_ok(pass); r0 += CTC_CHUNK) {
         int64_t rows = n - r0 < CTC_CHUNK ? n - r0 : CTC_CHUNK;
         so_mark mark = so_pass_mark(pass);
         so_tensor *z = so_omni_ctc(pass, net, so_take_rows(pass, h, rows, row + r0));
         note_labels(talk, z, at + r0);
-        so_tensor *part = so_omni_expect(pass, net, z);
-        if (part && !pass->dry)
-            so_device_copy(pass->device, so_data(e) + r0 * width, part->data, (size_t)(rows * width) * sizeof(so_real));
+        if (e) keep(talk, so_omni_expect(pass, net, z), so_data(e) + r0 * so_cols(e));
         so_pass_release(pass, mark);
     }
-    return e;
 }
 
-/* A stack over rows x; returns its normed output and moves the store on. */
-static so_tensor *run_backbone(so_talk *talk, so_tensor *x)
+/* Vectors of pictures, which the host keeps: on a device, a copy. */
+static so_tensor *pictures_of(so_talk *talk)
 {
     so_pass *pass = &talk->worker->pass;
-    if (!x) return NULL;
-    so_batch *batch = so_batch_one(pass, so_rows(x), &talk->backbone);
-    so_tensor *y = so_omni_think(pass, &talk->model->net, x, batch);
-    if (!so_ok(pass)) return NULL;
-    if (!pass->dry) so_batch_advance(batch);
-    keep_last(talk, y, talk->thought);
-    talk->thought_at = talk->backbone.len;
-    return y;
+    int64_t n = pass->dry ? talk->max_vectors : talk->n_vectors, width = talk->model->setup.omni.llama.width;
+    if (pass->device) return so_constant(pass, 2, (int64_t[]){n, width}, talk->vectors);
+    return rows_at(talk, talk->vectors, talk->n_vectors);
 }
 
-static so_tensor *run_top(so_talk *talk, so_tensor *h)
+/* The backbone's rows of a slice, from their up to three sources. */
+static so_tensor *assemble(so_talk *talk, const so_slice *c, so_tensor *e)
 {
     so_pass *pass = &talk->worker->pass;
-    if (!h) return NULL;
-    so_batch *batch = so_batch_one(pass, so_rows(h), &talk->top);
-    so_tensor *y = so_omni_speak(pass, &talk->model->net, h, batch, NULL);
-    if (!so_ok(pass)) return NULL;
-    if (!pass->dry) so_batch_advance(batch);
-    return y;
+    so_tensor *source[3] = {e, NULL, NULL}, *part[3];
+    int32_t number[3], *from = so_take(pass, (size_t)c->n_backbone * sizeof *from, false);
+    int parts = 0;
+    if (c->n_text) source[1] = so_omni_read(pass, &talk->model->net, c->n_text, c->text);
+    so_tensor *pictures = pictures_of(talk);
+    if (!pictures || !from) return NULL;
+    if (talk->n_vectors) source[2] = pictures;
+    for (int i = 0; i < 3; i++) {
+        number[i] = parts;
+        if (source[i]) part[parts++] = source[i];
+    }
+    for (int64_t i = 0; i < c->n_backbone; i++) {
+        if (!source[c->part[i]]) return so_pass_fail(pass, SO_ERR_STATE, "a slot of the backbone without its source");
+        from[i] = number[c->part[i]];
+    }
+    return so_splice(pass, parts, part, c->n_backbone, from, c->row);
+}
+
+static void label(so_talk *talk, const so_slice *c)
+{
+    so_pass *pass = &talk->worker->pass;
+    so_tensor *h = c->n_speech ? rows_at(talk, c->h, c->n_speech) : NULL, *e = NULL;
+    if (c->n_label) label_rows(talk, h, c->n_label, c->label_row, c->label_at, NULL);
+    if (c->n_expect) e = so_new2(pass, c->n_expect, talk->model->setup.omni.llama.width);
+    if (e) label_rows(talk, h, c->n_expect, c->expect_row, c->expect_at, e);
+    if (c->n_backbone && so_ok(pass)) keep(talk, assemble(talk, c, e), c->x);
 }
 
 /* The top layers read the speech side one row late: its last row waits in talk->h, because only the last row of a
  * prompt and the rows after it take text in. */
-static void pass_on(so_talk *talk, so_tensor *h)
+static void pass_on(so_talk *talk, const so_slice *c)
 {
     so_pass *pass = &talk->worker->pass;
-    if (!h || !talk->options.speaks) return;
-    int64_t rows = so_rows(h), width = so_cols(h), waiting = talk->pending || pass->dry;
-    int64_t n = waiting + rows - 1;
-    if (n > 0) {
+    int64_t waiting = talk->pending || pass->dry, n = waiting + c->n_speech - 1;
+    so_tensor *h = rows_at(talk, c->h, c->n_speech);
+    int64_t width = talk->model->setup.omni.llama.width;
+    if (h && talk->options.speaks && n > 0) {
         so_tensor *x = so_new2(pass, n, width);
-        if (!x) return;
-        if (!pass->dry) {
+        if (x && !pass->dry) {
             size_t row = (size_t)width * sizeof(so_real);
             if (waiting) so_device_copy(pass->device, so_data(x), talk->h, row);
-            so_device_copy(pass->device, so_data(x) + waiting * width, so_data(h), (size_t)(rows - 1) * row);
+            so_device_copy(pass->device, so_data(x) + waiting * width, c->h, (size_t)(c->n_speech - 1) * row);
         }
-        run_top(talk, x);
+        so_batch *batch = so_batch_one(pass, n, &talk->top);
+        so_omni_speak(pass, &talk->model->net, x, batch, NULL);
+        if (so_ok(pass) && !pass->dry) so_batch_advance(batch);
     }
     if (!so_ok(pass) || pass->dry) return;
+    talk->bottom.len += c->n_speech;
+    if (!talk->options.speaks) return;
     keep_last(talk, h, talk->h);
     talk->pending = true;
 }
 
-/* What of one chunk goes where. */
-typedef struct chunk {
-    int64_t n_speech, n_expect, n_label, n_text, n_backbone;
-    int32_t *speech, *text;          /* ids */
-    int32_t *expect_row, *expect_at; /* rows among n_speech; positions on the speech side */
-    int32_t *label_row, *label_at;   /* the same of those that are only labelled */
-    int32_t *part, *row;             /* [n_backbone] of the splice: 0 expected, 1 text, 2 pictures */
-    so_slot *read;                   /* [n_backbone] */
-} chunk;
-
-static chunk *new_chunk(so_pass *pass, int64_t rows)
+/* A few layers of the backbone. */
+static void read_layers(so_talk *talk, so_slice *c)
 {
-    chunk *c = so_take(pass, sizeof *c, false);
-    int32_t *memory = so_take(pass, (size_t)(8 * rows) * sizeof *memory, false);
-    so_slot *read = so_take(pass, (size_t)rows * sizeof *read, false);
-    if (!read) return NULL;
-    *c = (chunk){.speech = memory,
-                 .text = memory + rows,
-                 .expect_row = memory + 2 * rows,
-                 .expect_at = memory + 3 * rows,
-                 .part = memory + 4 * rows,
-                 .row = memory + 5 * rows,
-                 .read = read,
-                 .label_row = memory + 6 * rows,
-                 .label_at = memory + 7 * rows};
-    return c;
+    so_pass *pass = &talk->worker->pass;
+    const so_llama *net = &talk->model->net.backbone;
+    int64_t last = c->layer + talk->options.slice_layers, len = talk->backbone.len;
+    if (last > net->layers) last = net->layers;
+    so_batch *batch = so_batch_one(pass, c->n_backbone, &talk->backbone);
+    so_tensor *y = so_llama_layers(pass, net, rows_at(talk, c->x, c->n_backbone), batch, c->layer, last);
+    if (last < net->layers) {
+        keep(talk, y, c->x);
+        return;
+    }
+    keep_last(talk, so_llama_norm(pass, net, y), talk->thought);
+    if (!so_ok(pass) || pass->dry) return;
+    so_batch_advance(batch);
+    memcpy(talk->read + len, c->read, (size_t)c->n_backbone * sizeof *c->read);
+    talk->thought_at = talk->backbone.len;
 }
 
-static void sort_in(const so_talk *talk, chunk *c, so_slot slot, bool speech, bool backbone)
+/* The next stage that has anything to do. */
+static stage stage_after(const so_slice *c, stage s)
+{
+    if (s < HEAR && c->n_speech) return HEAR;
+    if (s < LABEL && c->n_speech + c->n_backbone) return LABEL;
+    if (s < PASS_ON && c->n_speech) return PASS_ON;
+    if (s < READ && c->n_backbone) return READ;
+    return NOTHING;
+}
+
+/* One stage, or the part of it that is short. */
+static so_status run_stage(so_talk *talk, so_error *error)
+{
+    so_slice *c = talk->slice;
+    so_worker_begin(talk->worker);
+    if (c->next == HEAR) hear(talk, c);
+    if (c->next == LABEL) label(talk, c);
+    if (c->next == PASS_ON) pass_on(talk, c);
+    if (c->next == READ) read_layers(talk, c);
+    SO_TRY(so_worker_end(talk->worker, error));
+    if (c->next == READ) {
+        c->layer += talk->options.slice_layers;
+        if (c->layer < talk->model->setup.omni.backbone) return SO_OK;
+    }
+    c->next = stage_after(c, c->next);
+    return SO_OK;
+}
+
+static void empty(so_slice *c)
+{
+    c->next = NOTHING;
+    c->layer = c->n_speech = c->n_expect = c->n_label = c->n_text = c->n_backbone = 0;
+}
+
+static void sort_in(const so_talk *talk, so_slice *c, so_slot slot, bool speech, bool backbone)
 {
     if (speech) c->speech[c->n_speech++] = slot.id;
     bool expected = speech && backbone && slot.where & SO_SLOT_EXPECT;
@@ -198,63 +287,7 @@ static void sort_in(const so_talk *talk, chunk *c, so_slot slot, bool speech, bo
     if (slot.where & SO_SLOT_TEXT) c->text[c->n_text++] = slot.id;
 }
 
-/* Vectors of pictures, which the host keeps: on a device, a copy. */
-static so_tensor *pictures_of(so_talk *talk)
-{
-    so_pass *pass = &talk->worker->pass;
-    int64_t n = pass->dry ? talk->max_vectors : talk->n_vectors, width = talk->model->setup.omni.llama.width;
-    if (pass->device) return so_constant(pass, 2, (int64_t[]){n, width}, talk->vectors);
-    so_tensor *pictures = so_take(pass, sizeof *pictures, true);
-    if (pictures)
-        *pictures = (so_tensor){.data = talk->vectors, .type = SO_F32, .n_dims = 2, .dim = {talk->n_vectors, width}};
-    return pictures;
-}
-
-/* The backbone's rows of a chunk, from their up to three sources. */
-static so_tensor *assemble(so_talk *talk, chunk *c, so_tensor *e)
-{
-    so_pass *pass = &talk->worker->pass;
-    so_tensor *source[3] = {e, NULL, NULL}, *part[3];
-    int32_t number[3];
-    int parts = 0;
-    if (c->n_text) source[1] = so_omni_read(pass, &talk->model->net, c->n_text, c->text);
-    so_tensor *pictures = pictures_of(talk);
-    if (!pictures) return NULL;
-    if (talk->n_vectors) source[2] = pictures;
-    for (int i = 0; i < 3; i++) {
-        number[i] = parts;
-        if (source[i]) part[parts++] = source[i];
-    }
-    for (int64_t i = 0; i < c->n_backbone; i++) {
-        if (!source[c->part[i]]) return so_pass_fail(pass, SO_ERR_STATE, "a slot of the backbone without its source");
-        c->part[i] = number[c->part[i]];
-    }
-    return so_splice(pass, parts, part, c->n_backbone, c->part, c->row);
-}
-
-static void run_chunk(so_talk *talk, chunk *c)
-{
-    so_pass *pass = &talk->worker->pass;
-    int64_t at = talk->bottom.len;
-    so_tensor *h = NULL, *e = NULL;
-    if (c->n_speech) {
-        so_batch *batch = so_batch_one(pass, c->n_speech, &talk->bottom);
-        h = so_omni_hear(pass, &talk->model->net, c->n_speech, c->speech, batch);
-        for (int64_t i = 0; i < c->n_speech && so_ok(pass) && !pass->dry; i++) {
-            talk->heard[at + i] = c->speech[i];
-            talk->label[at + i] = -1;
-        }
-        if (c->n_label && h) label_rows(talk, h, c->n_label, c->label_row, c->label_at);
-        if (c->n_expect && h) e = expect(talk, h, c->n_expect, c->expect_row, c->expect_at);
-        if (so_ok(pass) && !pass->dry) so_batch_advance(batch);
-        pass_on(talk, h);
-        if (!so_ok(pass) && !pass->dry) talk->bottom.len = at; /* what the top layers have not read is not held */
-    }
-    if (!c->n_backbone) return;
-    int64_t from = talk->backbone.len;
-    if (run_backbone(talk, assemble(talk, c, e)) && !pass->dry)
-        memcpy(talk->read + from, c->read, (size_t)c->n_backbone * sizeof *c->read);
-}
+/* ---- prompts */
 
 /* How much of the wanted slots the stores hold already. */
 typedef struct held {
@@ -275,7 +308,9 @@ static held compare(const so_talk *talk, const so_slot *slot, int64_t n)
         }
         if (backbone) {
             const so_slot *read = &talk->read[k.all_backbone];
-            bool same = k.all_backbone < talk->backbone.len && read->id == slot[i].id && read->where == slot[i].where &&
+            /* The backbone does not see whether a text entered the speech side, too. */
+            bool same = k.all_backbone < talk->backbone.len && read->id == slot[i].id &&
+                        !((read->where ^ slot[i].where) & ON_BACKBONE) &&
                         (same_speech || !(slot[i].where & SO_SLOT_EXPECT));
             same_backbone = same_backbone && same;
             k.all_backbone++;
@@ -324,31 +359,49 @@ so_status so_talk_want(so_talk *talk, const so_slot *slot, int64_t n, so_error *
     reach_back(&k, slot, n);
     rewind_to(talk, &k);
     talk->kept = k.backbone;
+    empty(talk->slice);
     talk->wanted = (so_wanted){.slot = slot, .n = n, .speech = k.speech, .backbone = k.backbone};
     return SO_OK;
 }
 
-so_status so_talk_more(so_talk *talk, bool *done, so_error *error)
+void so_talk_unwant(so_talk *talk)
 {
-    so_wanted w = talk->wanted;
-    *done = !w.slot;
-    if (*done) return SO_OK;
-    chunk *c = new_chunk(so_worker_begin(talk->worker), talk->options.rows);
-    for (int64_t used = 0; c && w.at < w.n && used < talk->options.rows; w.at++) {
-        const so_slot *slot = &w.slot[w.at];
-        bool hears = slot->where & SO_SLOT_SPEECH && w.seen_speech++ >= w.speech;
-        bool reads = slot->where & ON_BACKBONE && w.seen_backbone++ >= w.backbone;
+    talk->wanted.slot = NULL;
+    empty(talk->slice);
+}
+
+/* The next slots that are not in the stores yet. */
+static void fill_slice(so_talk *talk)
+{
+    so_slice *c = talk->slice;
+    so_wanted *w = &talk->wanted;
+    empty(c);
+    for (int64_t used = 0; w->at < w->n && used < talk->options.rows; w->at++) {
+        const so_slot *slot = &w->slot[w->at];
+        bool hears = slot->where & SO_SLOT_SPEECH && w->seen_speech++ >= w->speech;
+        bool reads = slot->where & ON_BACKBONE && w->seen_backbone++ >= w->backbone;
         if (!hears && !reads) continue;
         sort_in(talk, c, *slot, hears, reads);
         used++;
     }
-    if (c && (c->n_speech || c->n_backbone)) run_chunk(talk, c);
-    so_status status = so_worker_end(talk->worker, error);
-    if (status != SO_OK) w.slot = NULL; /* whoever goes on compares anew */
-    *done = w.at == w.n;
-    if (*done) w.slot = NULL;
-    talk->wanted = w;
-    return status;
+    c->next = stage_after(c, NOTHING);
+}
+
+so_status so_talk_more(so_talk *talk, bool *done, so_error *error)
+{
+    so_slice *c = talk->slice;
+    bool whole = talk->options.slice_layers >= talk->model->setup.omni.backbone;
+    *done = !talk->wanted.slot;
+    if (*done) return SO_OK;
+    if (c->next == NOTHING) fill_slice(talk);
+    for (bool more = c->next != NOTHING; more; more = whole && c->next != NOTHING) {
+        so_status status = run_stage(talk, error);
+        if (status != SO_OK) so_talk_unwant(talk); /* whoever goes on compares anew */
+        SO_TRY(status);
+    }
+    *done = talk->wanted.at == talk->wanted.n && c->next == NOTHING;
+    if (*done) talk->wanted.slot = NULL;
+    return SO_OK;
 }
 
 so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *error)
@@ -362,11 +415,13 @@ so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *
 
 so_status so_talk_rehearse_prompt(so_talk *talk, so_error *error)
 {
-    const so_omni_config *c = &talk->model->setup.omni;
+    bool speech = talk->model->setup.omni.speech;
     int64_t rows = talk->options.rows < talk->options.context ? talk->options.rows : talk->options.context;
-    chunk *all = new_chunk(so_worker_begin(talk->worker), talk->options.rows);
-    so_slot slot = {0, c->speech ? SO_SLOT_SPEECH | SO_SLOT_EXPECT : SO_SLOT_TEXT};
-    for (int64_t i = 0; all && i < rows; i++) sort_in(talk, all, slot, c->speech, true);
-    if (all) run_chunk(talk, all);
-    return so_worker_end(talk->worker, error);
+    so_slice *c = talk->slice;
+    so_slot slot = {0, speech ? SO_SLOT_SPEECH | SO_SLOT_EXPECT : SO_SLOT_TEXT};
+    empty(c);
+    for (int64_t i = 0; i < rows; i++) sort_in(talk, c, slot, speech, true);
+    c->next = stage_after(c, NOTHING);
+    while (c->next != NOTHING) SO_TRY(run_stage(talk, error));
+    return SO_OK;
 }

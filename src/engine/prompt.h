@@ -3,7 +3,8 @@
  * A prompt is a row of slots. Every slot says which stacks it enters: the speech side (bottom layers, whose output the
  * top layers read), and the backbone, as the expected text embedding of the speech side, as a text embedding, or as a
  * picture's vector. So-called modes differ in slots only. so_talk_want says which slots the stores shall hold; every
- * so_talk_more computes at most `rows` of those that are not there yet.
+ * so_talk_more computes a piece of what is not there yet. Slices have the same rows however they are cut on their way,
+ * so that answers do not depend on that.
  *
  * Source: docs/model.md 6.1, 6.3; paper, algorithm 1.
  *
@@ -30,13 +31,18 @@ void so_slots_limit(so_slots *slots, int64_t limit);
 /* Says which slots the stores shall hold, lent until they do or others are wanted: the common beginning with what they
  * hold is kept. SO_ERR_LIMIT when they are too many. */
 so_status so_talk_want(so_talk *talk, const so_slot *slot, int64_t n, so_error *error);
-/* Computes some of them; *done once all are there. SO_ERR_STOPPED leaves what was computed before in place. */
+/* A piece of computing them: a slice of up to `rows` slots, or a part of the way of one that takes long. *done once all
+ * are there. SO_ERR_STOPPED leaves the slices before in place. */
 so_status so_talk_more(so_talk *talk, bool *done, so_error *error);
+/* None are wanted any more; what is there stays. */
+void so_talk_unwant(so_talk *talk);
 /* Both, until all are there. */
 so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *error);
 /* Positions of the backbone that these slots, wanted now, would find in place. */
 int64_t so_talk_shared(const so_talk *talk, const so_slot *slot, int64_t n);
 
+/* The slice that is on its way, from talk->memory. False when that ends. */
+bool so_talk_take_slice(so_talk *talk);
 /* For the dry run: a prompt at its largest. */
 so_status so_talk_rehearse_prompt(so_talk *talk, so_error *error);
 

@@ -177,7 +177,7 @@ static so_status cut(so_session *s, int64_t units, so_error *error)
     SO_TRY(end_answer(s, remembers_speech(s), error));
     if (s->phase == SO_LISTENING) { /* the turn after it has begun, and stands elsewhere now */
         s->history = s->slots.n;
-        s->talk->wanted.slot = NULL;
+        so_talk_unwant(s->talk);
         s->syncing = false;
         s->dirty = s->fed;
     }

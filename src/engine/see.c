@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "engine/prompt.h"
+
 static so_picture picture_of(const so_talk *talk, const so_image_views *views)
 {
     return (so_picture){views->n,
@@ -67,7 +69,7 @@ static void cut_patches(so_talk *talk, const so_image_views *views)
 
 static void run_layers(so_talk *talk)
 {
-    int64_t first = talk->looking.layer, last = first + talk->options.layers, most = tower_of(talk)->layers;
+    int64_t first = talk->looking.layer, last = first + talk->options.tower_layers, most = tower_of(talk)->layers;
     if (last > most) last = most;
     keep(talk, so_siglip_layers(&talk->worker->pass, &talk->model->net.siglip, 1, inside(talk), first, last),
          talk->inside);
@@ -98,7 +100,7 @@ static void look_at_view(so_talk *talk, const so_image_views *views)
     if (!at->cut)
         at->cut = true;
     else if (at->layer < tower_of(talk)->layers)
-        at->layer += talk->options.layers;
+        at->layer += talk->options.tower_layers;
     else
         *at = (so_looking){.view = at->view + 1};
 }
@@ -131,6 +133,7 @@ so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t first,
 void so_talk_drop(so_talk *talk, int64_t n)
 {
     int64_t width = talk->model->setup.omni.llama.width;
+    so_talk_unwant(talk);
     talk->n_vectors -= n;
     memmove(talk->vectors, talk->vectors + n * width, (size_t)(talk->n_vectors * width) * sizeof *talk->vectors);
     for (int64_t i = 0; i < talk->backbone.len; i++) {
@@ -145,6 +148,7 @@ void so_talk_drop(so_talk *talk, int64_t n)
 
 void so_talk_forget(so_talk *talk, int64_t first)
 {
+    so_talk_unwant(talk);
     /* The same vector numbers will stand for another picture: what the backbone read of them is void. */
     for (int64_t i = 0; i < talk->backbone.len; i++)
         if (talk->read[i].where == SO_SLOT_IMAGE && talk->read[i].id >= first) talk->backbone.len = i;

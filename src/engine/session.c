@@ -10,6 +10,7 @@
 
 #include "engine/limits.h"
 #include "engine/said.h"
+#include "media/vad.h"
 
 enum {
     PICTURES = 4,    /* that a conversation remembers at a time */
@@ -79,6 +80,7 @@ static so_status open_talk(so_session *s, so_worker *worker, so_error *error)
 {
     so_talk_options options;
     SO_TRY(so_session_talk_options(s->model, &s->options, &options, error));
+    if (s->crew && so_crew_prompt_rows(s->crew)) options.rows = so_crew_prompt_rows(s->crew);
     s->sampling = options.sampling;
     options.worker = worker;
     SO_TRY(so_talk_open(&s->talk, s->model, &options, error));
@@ -150,6 +152,7 @@ static so_status take_lists(so_session *s, so_error *error)
     SO_TRY(reserve(&s->heard, 1 << 16, error));
     SO_TRY(reserve(&s->heard_before, 1 << 16, error));
     if (!s->ear) return SO_OK;
+    SO_TRY(so_vad_open(&s->vad, &(so_vad_options){.threshold = 0.25}, error));
     s->inbox.capacity = INBOX;
     SO_TRY(so_arena_init(&s->memory, INBOX * sizeof *s->inbox.pcm, error));
     s->inbox.pcm = so_arena_alloc(&s->memory, INBOX * sizeof *s->inbox.pcm);
@@ -243,18 +246,26 @@ so_status so_session_make(so_session **out, so_model *model, const so_session_op
 /* Bytes of one more position of the context. */
 static size_t per_position(const so_session *s)
 {
+    size_t said = sizeof *s->spoken.text + sizeof *s->spoken.span + sizeof *s->spoken.ids.data;
     return so_talk_per_position(s->model, &s->talk->options) + 2 * sizeof *s->slots.slot + sizeof *s->units +
-           sizeof *s->words;
+           sizeof *s->words + sizeof *s->promise.word + said;
 }
 
-static size_t bytes_of(const so_session *s)
+size_t so_session_bytes(const so_session *s)
 {
-    size_t lists = (size_t)s->slots.capacity * sizeof *s->slots.slot +
-                   (size_t)s->max_units_in * (sizeof *s->units + sizeof *s->words) +
+    const so_spoken *said = &s->spoken;
+    const so_promise *p = &s->promise;
+    size_t context = (size_t)s->max_units_in;
+    size_t lists = (size_t)s->slots.capacity * sizeof *s->slots.slot + context * (sizeof *s->units + sizeof *s->words) +
                    (size_t)s->max_turns * sizeof *s->turn_at + (size_t)s->max_units * sizeof *s->said +
-                   (size_t)s->max_text * (sizeof *s->text_end + 2 * TEXT_BYTES) + (2 << 16);
-    return sizeof *s + s->talk->memory.capacity + s->talk->numbers.capacity + s->memory.capacity + lists +
-           (s->ear ? so_ear_bytes(s->ear) : 0);
+                   (size_t)s->max_text * sizeof *s->text_end + (p->most + 1) * sizeof *p->word +
+                   (size_t)(said->capacity + 1) * (sizeof *said->text + sizeof *said->span) +
+                   said->ids.capacity * sizeof *said->ids.data;
+    size_t text = s->answer.capacity + s->piece.capacity + s->heard.capacity + s->heard_before.capacity +
+                  p->text.capacity + p->last.capacity + p->whole.capacity;
+    return sizeof *s + sizeof *s->talk + s->talk->memory.capacity + s->talk->numbers.capacity + s->memory.capacity +
+           lists + text + (s->ear ? so_ear_bytes(s->ear) + so_vad_bytes() : 0) +
+           (s->mouth ? sizeof *s->mouth + s->mouth->memory.capacity : 0);
 }
 
 so_status so_session_forecast(so_model *model, const so_session_options *options, so_forecast *out, so_error *error)
@@ -265,7 +276,7 @@ so_status so_session_forecast(so_model *model, const so_session_options *options
     SO_TRY(so_session_open(&s, model, options, error));
     out->per_position = per_position(s);
     out->voice = s->mouth ? s->mouth->memory.capacity : 0;
-    out->fixed = bytes_of(s) - out->per_position * (size_t)s->talk->options.context;
+    out->fixed = so_session_bytes(s) - out->voice - out->per_position * (size_t)s->talk->options.context;
     out->scratch = s->worker.scratch.capacity;
     so_session_close(&s);
     return SO_OK;
@@ -353,7 +364,7 @@ void so_session_new_turn(so_session *s)
     s->cached = INT64_MAX;
     if (s->ear) so_ear_reset(s->ear);
     if (s->mouth) so_mouth_quiet(s->mouth);
-    s->talk->wanted.slot = NULL;
+    so_talk_unwant(s->talk);
     s->phase = SO_LISTENING;
     atomic_store(&s->stop, 0);
 }

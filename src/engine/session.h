@@ -81,7 +81,7 @@ struct so_session {
     int64_t n_units, max_units_in;
     int64_t cached; /* fewest positions that a sync of this turn found in place */
     bool audio, fed;
-    so_vad *vad; /* of the turn's audio; NULL before the first */
+    so_vad *vad; /* of the turn's audio */
     int vad_rate;
     bool voiced;                                        /* it held somebody's voice */
     int64_t picture[SO_PICTURES], vectors[SO_PICTURES]; /* of the turn's pictures: first vector, their number */
@@ -145,6 +145,8 @@ so_status so_session_talk_options(const so_model *model, const so_session_option
  * Beside a device, which computes conversations, listening and voice have memory of the host of their own: *codec. */
 so_status so_session_scratch(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
                              int64_t steps, so_need *need, size_t *codec, so_error *error);
+/* Bytes that a session has taken, but for the scratch it computes with. */
+size_t so_session_bytes(const so_session *session);
 so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units);
 /* Opens a session that computes with `worker` (NULL: one of its own) and, in a crew, makes its voice elsewhere. */
 so_status so_session_make(so_session **out, so_model *model, const so_session_options *options, so_crew *crew,
@@ -165,7 +167,7 @@ void so_session_new_turn(so_session *session);
 so_status so_session_begin(so_session *session, so_error *error);
 
 /* Whether somebody speaks at all, whatever the model makes of it: for every sample that goes to the ear. */
-so_status so_session_watch(so_session *session, const float *pcm, size_t samples, int rate, so_error *error);
+void so_session_watch(so_session *session, const float *pcm, size_t samples, int rate);
 /* Opens a turn behind an answer that is complete; SO_ERR_STATE while one is given. */
 so_status so_session_open_turn(so_session *session, so_error *error);
 /* Cuts the pieces of the template out of a conversation with this system text. */
@@ -205,6 +207,8 @@ bool so_session_halt(so_session *session);
 /* ---- crew.c */
 /* Whether one more voice may begin. */
 bool so_crew_voice_free(so_crew *crew);
+/* Rows of a slice of its sessions' prompts; 0: as the model has it. */
+int so_crew_prompt_rows(const so_crew *crew);
 void so_crew_forget(so_crew *crew, so_session *session);
 
 #endif

@@ -29,23 +29,39 @@ static bool take_parts(so_talk *talk)
     talk->vectors = so_arena_alloc(a, row * (size_t)talk->max_vectors + 1);
     if (o->sees) {
         size_t patches = (size_t)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip));
-        talk->inside = so_arena_alloc(a, patches * (size_t)c->siglip.width * sizeof *talk->inside);
-        talk->seen = so_arena_alloc(a, (size_t)talk->max_views * patches * row);
+        talk->inside = so_arena_numbers(a, patches * (size_t)c->siglip.width * sizeof *talk->inside);
+        talk->seen = so_arena_numbers(a, (size_t)talk->max_views * patches * row);
     }
     talk->text = so_arena_alloc(a, (size_t)o->max_text * sizeof *talk->text);
     talk->memory_ids = so_arena_alloc(a, (size_t)o->max_text * sizeof *talk->memory_ids);
     int64_t most = c->text_rows > c->audio_rows ? c->text_rows : c->audio_rows;
-    return so_sampler_init(&talk->sampler, a, most) && talk->memory_ids;
+    return so_sampler_init(&talk->sampler, a, most) && talk->memory_ids && so_talk_take_slice(talk);
 }
 
-/* Layers of the vision tower whose products are about as many as a core and a half make in a tenth of a second. */
-static int64_t layers_at_once(const so_siglip_config *c)
+/* Of `layers` whose products for `rows` rows are `each` multiplications, as many as keep a piece short; at least one.
+ */
+static int64_t layers_at_once(double each, double most, int64_t layers)
 {
-    const double most = 12e9;
-    double patches = (double)(so_siglip_grid(c) * so_siglip_grid(c)), width = (double)c->width;
-    double layer = patches * width * (4 * width + 2 * (double)c->ff + 2 * patches);
-    double n = most / (layer + 1);
-    return n < 1 ? 1 : n > (double)c->layers ? c->layers + (c->layers == 0) : (int64_t)n;
+    double n = most / (each + 1);
+    return n < 1 || layers < 1 ? 1 : n > (double)layers ? layers : (int64_t)n;
+}
+
+/* About a tenth of a second of two cores, in int8 and in floats. */
+static void set_pieces(so_talk *talk)
+{
+    const double most_int8 = 60e9, most_float = 12e9;
+    so_talk_options *o = &talk->options;
+    const so_omni_config *c = &talk->model->setup.omni;
+    const so_llama_config *l = &c->llama;
+    double width = (double)l->width, heads = (double)(2 * (l->heads + l->kv_heads) * l->head_width);
+    double layer = (double)o->rows * width * (heads + 3 * (double)l->ff);
+    if (o->slice_layers <= 0)
+        o->slice_layers = layers_at_once(layer, talk->model->kernels->int8 ? most_int8 : most_float, c->backbone);
+    if (o->tower_layers > 0 || !o->sees) return;
+    double patches = (double)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip));
+    width = (double)c->siglip.width;
+    layer = patches * width * (4 * width + 2 * (double)c->siglip.ff + 2 * patches);
+    o->tower_layers = layers_at_once(layer, most_float, c->siglip.layers);
 }
 
 static void set_options(so_talk *talk, const so_model *model, const so_talk_options *options)
@@ -63,7 +79,7 @@ static void set_options(so_talk *talk, const so_model *model, const so_talk_opti
     o->speaks = o->speaks && s->omni.speech;
     if (o->sees) talk->max_vectors = so_picture_most(s, &model->pictures, &talk->max_views);
     if (o->pictures > 1) talk->max_vectors *= o->pictures;
-    if (o->sees && o->layers <= 0) o->layers = layers_at_once(&s->omni.siglip);
+    set_pieces(talk);
 }
 
 size_t so_talk_per_position(const so_model *model, const so_talk_options *options)

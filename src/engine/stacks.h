@@ -35,6 +35,7 @@ typedef struct so_wanted {
 } so_wanted;
 
 enum { SO_PROMPT_ROWS = 512 };
+typedef struct so_slice so_slice;
 
 /* How far the picture is that is being looked at. */
 typedef struct so_looking {
@@ -54,7 +55,8 @@ typedef struct so_talk_options {
     bool sees, speaks;           /* take memory for pictures, for the top layers */
     int64_t rows;                /* rows of a prompt that are computed together; 0: SO_PROMPT_ROWS */
     int pictures;                /* most that are remembered at a time; 0: one */
-    int64_t layers;              /* of the vision tower that are computed together; 0: what takes about 100 ms */
+    int64_t slice_layers;        /* of the backbone that a slice of a prompt passes in a piece; 0: about 100 ms */
+    int64_t tower_layers;        /* the same of the vision tower */
     so_worker *worker;           /* who computes; NULL: one of its own */
     so_type kv;                  /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
     so_sampling sampling;        /* of text without units; of units; text beside units is greedy */
@@ -99,6 +101,7 @@ typedef struct so_talk {
     so_real *inside, *seen; /* of the picture that is looked at: [P, Dv] in the tower; [max_views * P, D] behind it */
     int64_t kept;           /* positions of the backbone that the last so_talk_want found in place */
     so_wanted wanted;
+    so_slice *slice; /* of a prompt, on its way (engine/prompt.c) */
 
     /* the answer */
     int32_t *text, *memory_ids;                        /* [max_text] all text ids; those the top layers may see */

@@ -19,7 +19,7 @@ static so_status listen(so_session *s, so_error *error)
     int64_t n = mine(s), most = (int64_t)in->rate * LISTEN_MS / 1000;
     bool news = false;
     if (n > most) n = most;
-    SO_TRY(so_session_watch(s, in->pcm, (size_t)n, in->rate, error));
+    so_session_watch(s, in->pcm, (size_t)n, in->rate);
     so_status status = so_ear_feed(s->ear, in->pcm, (size_t)n, in->rate, &news, error);
     if (s->ear->ended) n = (int64_t)s->ear->taken; /* another segment begins there */
     in->n -= n;

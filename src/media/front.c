@@ -366,6 +366,11 @@ so_status so_front_open(so_front **out, const so_front_options *options, so_erro
     return SO_OK;
 }
 
+size_t so_front_bytes(const so_front *f)
+{
+    return f ? sizeof *f + ((size_t)2 * WAIT * FRAME + OUT) * sizeof *f->out : 0;
+}
+
 void so_front_close(so_front **front)
 {
     if (!front || !*front) return;

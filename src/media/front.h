@@ -14,6 +14,7 @@
 #define SO_MEDIA_FRONT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -38,6 +39,8 @@ typedef struct so_front_run {
 
 /* `options` may be NULL. */
 so_status so_front_open(so_front **out, const so_front_options *options, so_error *error);
+/* Bytes that it has taken. */
+size_t so_front_bytes(const so_front *front);
 void so_front_close(so_front **front);
 /* A new recording. */
 void so_front_reset(so_front *front);

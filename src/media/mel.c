@@ -257,6 +257,12 @@ so_status so_mel_stream_open(so_mel_stream **out, const so_mel *m, int64_t limit
     return SO_OK;
 }
 
+size_t so_mel_stream_bytes(const so_mel_stream *s)
+{
+    size_t frames = (size_t)(s->limit / s->m->r.hop);
+    return sizeof *s + (size_t)s->limit * sizeof *s->samples + (frames * (size_t)s->m->r.bins + 1) * sizeof *s->raw;
+}
+
 void so_mel_stream_close(so_mel_stream **stream)
 {
     if (!stream || !*stream) return;

@@ -14,6 +14,7 @@
 #define SO_MEDIA_MEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -56,6 +57,8 @@ typedef struct so_mel_stream so_mel_stream;
 
 /* Room for `limit` samples is taken here; nothing is allocated later. Borrows a SO_MEL_WHISPER plan until close. */
 so_status so_mel_stream_open(so_mel_stream **out, const so_mel *mel, int64_t limit, so_error *error);
+/* Bytes that it has taken. */
+size_t so_mel_stream_bytes(const so_mel_stream *stream);
 void so_mel_stream_close(so_mel_stream **stream);
 /* A new clip begins. */
 void so_mel_stream_reset(so_mel_stream *stream);

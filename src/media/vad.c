@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "so.h"
+#include "media/vad.h"
 
 enum {
     FRAME_MS = 10,
@@ -110,19 +110,26 @@ so_status so_vad_open(so_vad **out, const so_vad_options *options, so_error *err
                        o.silence_ms, o.least_ms, longest, longest);
     so_vad *v = calloc(1, sizeof *v);
     if (!v) return so_fail(error, SO_ERR_NOMEM, "no memory for a voice activity detector");
-    v->rate = o.rate;
-    v->step = o.rate / RATE;
-    v->own = (double)o.rate / v->step;
-    v->frame = (int)(v->own * FRAME_MS / 1000);
     v->margin = 3 + 12 * (o.threshold > 0 ? o.threshold : 0.5);
     v->padding = o.padding_ms / FRAME_MS;
     v->silence = frames_of(o.silence_ms, 500);
     v->least = frames_of(o.least_ms, 80);
     if (v->silence < 1) v->silence = 1;
     if (v->least < 1) v->least = 1;
-    so_vad_reset(v);
+    so_vad_retune(v, o.rate);
     *out = v;
     return SO_OK;
+}
+
+size_t so_vad_bytes(void) { return sizeof(so_vad); }
+
+void so_vad_retune(so_vad *v, int rate)
+{
+    v->rate = rate;
+    v->step = rate / RATE;
+    v->own = (double)rate / v->step;
+    v->frame = (int)(v->own * FRAME_MS / 1000);
+    so_vad_reset(v);
 }
 
 void so_vad_close(so_vad **vad)

@@ -316,7 +316,8 @@ so_status so_ear_finish(so_ear *ear, so_error *error)
 
 size_t so_ear_bytes(const so_ear *ear)
 {
-    return sizeof *ear + ear->memory.capacity + (size_t)ear->piece_size * sizeof *ear->piece;
+    return sizeof *ear + ear->memory.capacity + (size_t)ear->piece_size * sizeof *ear->piece +
+           so_front_bytes(ear->front) + so_mel_stream_bytes(ear->mel);
 }
 
 void so_ear_reset(so_ear *ear)

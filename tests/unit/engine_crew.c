@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 
 #include "base/rng.h"
@@ -112,6 +113,7 @@ static void answers_do_not_depend_on_company(void **state)
             while (joined < MOST && step >= joined * gap) {
                 int i = gap % 2 ? MOST - 1 - joined : joined;
                 CHECK_OK(so_crew_session(crew, &s[i], &plain, &error), error);
+                if (gap == 5) s[i]->talk->options.slice_layers = 1 + i % 2; /* however prompts are cut on their way */
                 ask(s[i], i);
                 joined++;
             }
@@ -139,8 +141,8 @@ static void answers_do_not_depend_on_company(void **state)
     }
 }
 
-/* Arrivals, stops, slow readers, barge-in and closes in any order, by a scheduler that is told by a seed. Every answer
- * ends with one DONE, and what a session says once stopped is nothing. */
+/* Arrivals, stops, slow readers, barge-in, branches and closes in any order, by a scheduler that is told by a seed.
+ * Every answer ends with one DONE, and what a session says once stopped is nothing. */
 static void chaos(uint64_t seed, int rounds)
 {
     enum { SLOTS = 5 };
@@ -151,7 +153,7 @@ static void chaos(uint64_t seed, int rounds)
     so_error error;
     so_crew *crew;
     so_rng rng;
-    int made, busy;
+    int made, busy, forks = 0;
     so_rng_init(&rng, seed, 0);
     CHECK_OK(so_crew_open(&crew, model, &(so_crew_options){.sessions = SLOTS, .voices = 2, .prompt_rows = 16}, &error),
              error);
@@ -159,6 +161,7 @@ static void chaos(uint64_t seed, int rounds)
         int i = (int)so_rng_below(&rng, SLOTS), what = (int)so_rng_below(&rng, 16);
         if (!s[i]) {
             CHECK_OK(so_crew_session(crew, &s[i], &plain, &error), error);
+            s[i]->talk->options.slice_layers = 1 + (int64_t)so_rng_below(&rng, 3);
             asked[i] = stopped[i] = false;
         }
         if (what == 0 && so_rng_below(&rng, 6) == 0) {
@@ -185,6 +188,14 @@ static void chaos(uint64_t seed, int rounds)
             CHECK_OK(so_crew_speak(crew, &made, &error), error);
         } else if (what < 14) {
             CHECK_OK(so_crew_step(crew, &busy, &error), error);
+        } else if (what == 14 && !asked[(i + 1) % SLOTS]) {
+            int k = (i + 1) % SLOTS; /* a branch, which answers next to what it came from */
+            so_session_close(&s[k]);
+            so_status status = so_session_fork(&s[k], s[i], &error);
+            if (asked[i]) assert_int_equal(status, SO_ERR_STATE);
+            assert_true(status == SO_ERR_STATE || (status == SO_OK && s[k]));
+            forks += status == SO_OK;
+            asked[k] = stopped[k] = false;
         } else {
             take(s[i], &t[i]);
         }
@@ -194,9 +205,10 @@ static void chaos(uint64_t seed, int rounds)
             assert_int_equal(t[i].usage.stopped, stopped[i] && t[i].usage.end == SO_END_STOPPED);
             if (stopped[i]) assert_int_equal(t[i].samples, samples_then[i]);
             asked[i] = false;
-            CHECK_OK(so_session_clear(s[i], &error), error);
+            if (so_rng_below(&rng, 2)) CHECK_OK(so_session_clear(s[i], &error), error);
         }
     }
+    assert_true(forks > 0);
     for (int i = 0; i < SLOTS; i++) so_session_close(&s[i]);
     so_crew_close(&crew);
 }
@@ -423,6 +435,20 @@ static void memory_is_foretold(void **state)
     so_crew *crew;
     so_session *s[3];
     so_model *longer;
+    so_session_options options = plain;
+    for (int front = -1; front <= 1; front += 2) {
+        options.front = front;
+        CHECK_OK(so_session_forecast(model, &options, &f, &error), error);
+        struct mallinfo2 before = mallinfo2();
+        CHECK_OK(so_session_open(&s[0], model, &options, &error), error);
+        struct mallinfo2 after = mallinfo2();
+        size_t heap = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+        size_t maps = s[0]->talk->memory.capacity + s[0]->memory.capacity + s[0]->mouth->memory.capacity +
+                      s[0]->ear->memory.capacity;
+        size_t all = f.fixed + f.voice + 512 * f.per_position;
+        if (heap) assert_true(heap + maps <= all + all / 100 && all <= heap + maps + all / 100);
+        so_session_close(&s[0]);
+    }
     CHECK_OK(so_session_forecast(model, &plain, &f, &error), error);
     assert_true(f.fixed && f.per_position && f.scratch && f.voice);
     CHECK_OK(so_model_open(&longer, folder, &(so_model_options){.threads = 1, .context = 1024}, &error), error);
@@ -471,6 +497,36 @@ static void answer(so_session *s, told *t)
     t->text[0] = 0;
     CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
     while (!t->done) take(s, t);
+}
+
+/* A client that keeps the conversation itself finds its first turn in place with the second request, also where the
+ * speech side remembers nothing and history is words alone. */
+static void a_second_request_finds_the_first(void **state)
+{
+    (void)state;
+    so_session *a, *b;
+    so_error error;
+    static told t;
+    for (int remembers = 0; remembers < 2; remembers++) {
+        bool before = model->setup.speech_history;
+        model->setup.speech_history = remembers;
+        memset(&t, 0, sizeof t);
+        CHECK_OK(so_session_open(&a, model, &plain, &error), error);
+        CHECK_OK(so_session_open(&b, model, &plain, &error), error);
+        CHECK_OK(so_feed_text(a, "what color is the star?", &error), error);
+        answer(a, &t);
+        CHECK_OK(so_feed_text(b, "what color is the star?", &error), error);
+        CHECK_OK(so_feed_answer(b, t.text, &error), error);
+        int64_t question = t.usage.prompt_positions;
+        CHECK_OK(so_feed_text(b, "and the circle?", &error), error);
+        assert_true(so_session_shared(a, b) >= question);
+        CHECK_OK(so_feed_text(a, "and the circle?", &error), error);
+        answer(a, &t);
+        assert_true(t.usage.cached_positions >= question);
+        so_session_close(&a);
+        so_session_close(&b);
+        model->setup.speech_history = before;
+    }
 }
 
 /* A conversation that is fed as a client keeps it, told apart from others by what they share; and a branch of it. */
@@ -540,6 +596,7 @@ int main(void)
                                        cmocka_unit_test(barge_in_keeps_its_first_words),
                                        cmocka_unit_test(a_full_context_is_no_end),
                                        cmocka_unit_test(memory_is_foretold),
-                                       cmocka_unit_test(history_comes_from_outside)};
+                                       cmocka_unit_test(history_comes_from_outside),
+                                       cmocka_unit_test(a_second_request_finds_the_first)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
