@@ -23,7 +23,8 @@ enum {
 };
 
 static const double PI = 3.14159265358979323846;
-static const double OFFSET = 5;                /* Hz: what is lower never comes out */
+static const double OFFSET = 5;                /* Hz: what is lower is left out where there is an offset, */
+static const double OFFSET_BELOW = 30;         /* dB below speech: a lesser one harms nobody */
 static const double VOICE = 70;                /* Hz: what is lower is no speech, and left out where it hums */
 static const double ABOVE = 9, ON = 7;         /* dB above the floor: speech begins; and goes on */
 static const double FAINTEST = -72;            /* dB below full scale: what is less is no speech */
@@ -37,13 +38,18 @@ static const double HUM = -50, HUM_BELOW = 25; /* dB of steady sound below VOICE
 
 typedef enum state { IDLE, GATHERING, SPEAKING } state;
 
+/* What comes out of a segment: samples as they went in, what is above OFFSET, what is above VOICE. A filter moves the
+ * phases of what is left, and the tokenizer hears that: none is used without need. */
+typedef enum cut { AS_IT_IS, NO_OFFSET, NO_HUM, CUTS } cut;
+
 typedef struct biquad {
     double b[3], a[2], z[2];
 } biquad;
 
 typedef struct frame {
     float db;  /* of what is above VOICE */
-    float low; /* mean square of what is below */
+    float low; /* mean square of what is below, but for the offset */
+    float off; /* the offset */
 } frame;
 
 struct so_front {
@@ -52,8 +58,8 @@ struct so_front {
     biquad offset, high[2], low[2];
     bool primed;
 
-    float plain[FRAME], sifted[FRAME]; /* the frame being gathered: as it comes out, and above VOICE */
-    double low_energy;
+    float part[CUTS][FRAME]; /* the frame being gathered */
+    double low_energy, off_sum;
     int part_n;
     int64_t frames; /* whole ones so far */
 
@@ -63,7 +69,7 @@ struct so_front {
     double energy[3]; /* of the last frames */
 
     state state;
-    float *wait, *sifted_wait; /* [WAIT, FRAME] frames not decided; the last one is frame number frames - 1 */
+    float *wait[CUTS]; /* [WAIT, FRAME] frames not decided; the last one is frame number frames - 1 */
     frame about[WAIT];
     int waiting;
     int64_t quiet;     /* frames since the last loud one of the segment */
@@ -72,7 +78,7 @@ struct so_front {
     int64_t last_loud; /* number of the last loud frame; -1 */
     double level;      /* dB of the segment's speech */
     double gain;       /* dB */
-    bool hums;         /* the segment comes out without what is below VOICE */
+    cut cut;           /* of the segment */
     bool begin;        /* the next run begins a segment */
 
     float *out; /* [(WAIT + pieces), FRAME] */
@@ -119,9 +125,11 @@ static void filter_sample(so_front *f, float x)
         f->primed = true;
     }
     double clean = filter(&f->offset, (double)x), low = filter(&f->low[1], filter(&f->low[0], clean));
-    f->plain[f->part_n] = f->options.plain ? x : (float)clean;
-    f->sifted[f->part_n] = (float)filter(&f->high[1], filter(&f->high[0], clean));
+    f->part[AS_IT_IS][f->part_n] = x;
+    f->part[NO_OFFSET][f->part_n] = (float)clean;
+    f->part[NO_HUM][f->part_n] = (float)filter(&f->high[1], filter(&f->high[0], clean));
     f->low_energy += low * low;
+    f->off_sum += (double)x - clean;
 }
 
 /* ---- levels */
@@ -156,7 +164,8 @@ static double floor_of(const so_front *f)
 static frame measure(so_front *f)
 {
     double energy = 0;
-    for (int i = 0; i < FRAME; i++) energy += (double)f->sifted[i] * (double)f->sifted[i];
+    const float *x = f->part[NO_HUM];
+    for (int i = 0; i < FRAME; i++) energy += (double)x[i] * (double)x[i];
     energy = energy / FRAME + 1e-12;
     f->energy[2] = f->energy[1];
     f->energy[1] = f->energy[0];
@@ -164,8 +173,8 @@ static frame measure(so_front *f)
     int64_t n = f->frames < 2 ? f->frames + 1 : 3;
     double sum = 0;
     for (int i = 0; i < n; i++) sum += f->energy[i];
-    frame now = {(float)(10 * log10(energy)), (float)(f->low_energy / FRAME)};
-    f->low_energy = 0;
+    frame now = {(float)(10 * log10(energy)), (float)(f->low_energy / FRAME), (float)(f->off_sum / FRAME)};
+    f->low_energy = f->off_sum = 0;
     remember(f, (double)now.db);
     if (n == 3) f->lowest = fmin(f->lowest, 10 * log10(sum / (double)n));
     return now;
@@ -189,7 +198,7 @@ static void let_out(so_front *f, int from, int n)
     if (n <= 0) return;
     so_front_run *run = add_run(f, (f->frames - f->waiting + from) * FRAME);
     float gain = f->options.plain ? 1 : (float)pow(10, f->gain / 20);
-    const float *x = (f->hums && !f->options.plain ? f->sifted_wait : f->wait) + (int64_t)from * FRAME;
+    const float *x = f->wait[f->options.plain ? AS_IT_IS : f->cut] + (int64_t)from * FRAME;
     for (int i = 0; i < n * FRAME; i++) f->out[f->out_n + i] = gain * x[i];
     f->out_n += n * FRAME;
     run->n += n * FRAME;
@@ -199,8 +208,8 @@ static void let_out(so_front *f, int from, int n)
 static void drop(so_front *f, int n)
 {
     f->waiting -= n;
-    memmove(f->wait, f->wait + (int64_t)n * FRAME, (size_t)f->waiting * FRAME * sizeof *f->wait);
-    memmove(f->sifted_wait, f->sifted_wait + (int64_t)n * FRAME, (size_t)f->waiting * FRAME * sizeof *f->sifted_wait);
+    for (int i = 0; i < CUTS; i++)
+        memmove(f->wait[i], f->wait[i] + (int64_t)n * FRAME, (size_t)f->waiting * FRAME * sizeof *f->wait[i]);
     memmove(f->about, f->about + n, (size_t)f->waiting * sizeof *f->about);
 }
 
@@ -214,8 +223,8 @@ static double wanted(const so_front *f)
     return fmax(LEAST, fmin(MOST, gain));
 }
 
-/* Level, gain and hum of a segment that begins. The level: the mean power of the waiting frames that are within 15 dB
- * of the loudest. */
+/* Level, gain and filter of a segment that begins. The level: the mean power of the waiting frames that are within 15
+ * dB of the loudest. */
 static void set_level(so_front *f)
 {
     double most = LOWEST, sum = 0;
@@ -231,7 +240,10 @@ static void set_level(so_front *f)
     double hum = 1;
     for (int i = 0; i + 2 < f->waiting; i++)
         hum = fmin(hum, (double)(f->about[i].low + f->about[i + 1].low + f->about[i + 2].low) / 3);
-    f->hums = 10 * log10(hum + 1e-12) > fmax(HUM, f->level - HUM_BELOW);
+    double off = 0;
+    for (int i = 0; i < f->waiting; i++) off += (double)f->about[i].off / f->waiting;
+    bool hums = 10 * log10(hum + 1e-12) > fmax(HUM, f->level - HUM_BELOW);
+    f->cut = hums ? NO_HUM : 10 * log10(off * off + 1e-12) > f->level - OFFSET_BELOW ? NO_OFFSET : AS_IT_IS;
 }
 
 /* Loud frames move the level, a little each; the gain follows. */
@@ -330,8 +342,7 @@ static void end_frame(so_front *f)
 {
     frame now = measure(f);
     if (f->waiting == WAIT) drop(f, 1); /* cannot be: every state keeps fewer */
-    memcpy(f->wait + (int64_t)f->waiting * FRAME, f->plain, sizeof f->plain);
-    memcpy(f->sifted_wait + (int64_t)f->waiting * FRAME, f->sifted, sizeof f->sifted);
+    for (int i = 0; i < CUTS; i++) memcpy(f->wait[i] + (int64_t)f->waiting * FRAME, f->part[i], sizeof f->part[i]);
     f->about[f->waiting++] = now;
     f->frames++;
     f->part_n = 0;
@@ -349,10 +360,9 @@ so_status so_front_open(so_front **out, const so_front_options *options, so_erro
 {
     *out = NULL;
     so_front *f = calloc(1, sizeof *f);
-    if (f) f->wait = malloc((size_t)WAIT * FRAME * sizeof *f->wait);
-    if (f) f->sifted_wait = malloc((size_t)WAIT * FRAME * sizeof *f->sifted_wait);
+    if (f) f->wait[0] = malloc((size_t)CUTS * WAIT * FRAME * sizeof *f->wait[0]);
     if (f) f->out = malloc((size_t)OUT * sizeof *f->out);
-    if (!f || !f->wait || !f->sifted_wait || !f->out) {
+    if (!f || !f->wait[0] || !f->out) {
         so_front_close(&f);
         return so_fail(error, SO_ERR_NOMEM, "no memory for the front end of hearing");
     }
@@ -368,14 +378,13 @@ so_status so_front_open(so_front **out, const so_front_options *options, so_erro
 
 size_t so_front_bytes(const so_front *f)
 {
-    return f ? sizeof *f + ((size_t)2 * WAIT * FRAME + OUT) * sizeof *f->out : 0;
+    return f ? sizeof *f + ((size_t)CUTS * WAIT * FRAME + OUT) * sizeof *f->out : 0;
 }
 
 void so_front_close(so_front **front)
 {
     if (!front || !*front) return;
-    free((*front)->wait);
-    free((*front)->sifted_wait);
+    free((*front)->wait[0]);
     free((*front)->out);
     free(*front);
     *front = NULL;
@@ -383,15 +392,14 @@ void so_front_close(so_front **front)
 
 void so_front_reset(so_front *f)
 {
-    float *wait = f->wait, *sifted = f->sifted_wait, *out = f->out;
+    float *wait = f->wait[0], *out = f->out;
     int64_t pause = f->pause, longest = f->longest;
     so_front_options options = f->options;
     memset(f, 0, sizeof *f);
     f->options = options;
     f->pause = pause;
     f->longest = longest;
-    f->wait = wait;
-    f->sifted_wait = sifted;
+    for (int i = 0; i < CUTS; i++) f->wait[i] = wait + i * WAIT * FRAME;
     f->out = out;
     f->lowest = 0;
     f->last_loud = -1;
@@ -414,8 +422,7 @@ void so_front_finish(so_front *f)
     f->out_n = 0;
     if (f->part_n) { /* the last frame is filled up with nothing */
         int n = FRAME - f->part_n;
-        memset(f->plain + f->part_n, 0, (size_t)n * sizeof *f->plain);
-        memset(f->sifted + f->part_n, 0, (size_t)n * sizeof *f->sifted);
+        for (int k = 0; k < CUTS; k++) memset(f->part[k] + f->part_n, 0, (size_t)n * sizeof f->part[k][0]);
         end_frame(f);
     }
     if (f->state == GATHERING) release(f);

@@ -191,6 +191,19 @@ static void levels_and_offsets_are_put_right(void **state)
     }
 }
 
+/* Usual speech comes out to the bit: a filter against offsets moves the phases of what is left. */
+static void what_is_right_is_left_alone(void **state)
+{
+    (void)state;
+    quiet(0, 3 * RATE);
+    speech(RATE / 2, 5 * RATE / 2, 0.3);
+    for (int64_t k = 0; k < 3 * RATE; k++) x[k] += 0.0005f; /* some offset has every microphone */
+    heard h = hear(3 * RATE, 1234, NULL);
+    assert_int_equal(h.segments, 1);
+    assert_memory_equal(h.pcm, x + h.segment[0].begin, (size_t)h.n * sizeof *h.pcm);
+    free(h.pcm);
+}
+
 static void what_is_no_speech_is_not_heard(void **state)
 {
     (void)state;
@@ -267,6 +280,7 @@ int main(void)
         cmocka_unit_test(pauses_end_segments),
         cmocka_unit_test(one_speaker_without_end_is_cut),
         cmocka_unit_test(levels_and_offsets_are_put_right),
+        cmocka_unit_test(what_is_right_is_left_alone),
         cmocka_unit_test(what_is_no_speech_is_not_heard),
         cmocka_unit_test(hum_is_taken_away_where_there_is_any),
         cmocka_unit_test(pieces_make_no_difference),
