@@ -1,4 +1,6 @@
-/* What a crew gains, how soon an answer stops, and whether a voice runs dry: bench_crew MODEL [THREADS].
+/* What a crew gains, how soon an answer stops in each of its phases, and whether a voice runs dry:
+ *
+ *   bench_crew MODEL [THREADS] [together] [stops] [gaps]        all three where none is named
  *
  * Throughput and gaps are told by the processor's time, stops and the longest steps by the clock: these want a machine
  * that has nothing else to do. For gaps everything runs on one thread, whose processor time stands for the clock: a
@@ -6,16 +8,18 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "so.h"
 
-enum { SESSIONS = 8, ANSWERS = 100, STOPS = 60, MOST = 1 << 17 };
+enum { SESSIONS = 8, ANSWERS = 100, STOPS = 20, MOST = 1 << 17, SECONDS = 5, RATE = 16000 };
 
 static const char *const questions[] = {"what color is the star?", "where is the circle?", "how many shapes are there?",
                                         "what is above the square?"};
@@ -115,16 +119,19 @@ static void throughput(void)
 
 /* ---- stops */
 
+/* What is being done when the stop comes. */
+typedef enum phase { PROMPT, PICTURE, HEARING, TEXT, VOICE, PHASES } phase;
+static const char *const phase_name[] = {"a prompt", "a picture", "hearing", "text", "a voice"};
+
 typedef struct stop {
     so_session *session;
-    long after_ns;
-    double at;
+    double after, at; /* seconds from so_reply; seconds of the clock when it was called */
 } stop;
 
 static void *stop_later(void *p)
 {
     stop *s = p;
-    nanosleep(&(struct timespec){0, s->after_ns}, NULL);
+    nanosleep(&(struct timespec){(time_t)s->after, (long)(1e9 * (s->after - floor(s->after)))}, NULL);
     s->at = seconds(CLOCK_MONOTONIC);
     so_session_stop(s->session);
     return NULL;
@@ -143,41 +150,104 @@ static void *speak(void *crew)
     return NULL;
 }
 
-static void stops(void)
+/* A question that is long in this phase. */
+static void ask_at_length(so_session *s, phase which)
 {
-    static double waited[STOPS], stepped[MOST];
-    size_t n_waited = 0, n_stepped = 0;
+    static char words[8192];
+    static float sound[SECONDS * RATE];
     so_error error = {0};
-    so_crew *crew;
+    so_reply_options options = {.answer_silence = 1};
+    if (which == PROMPT) {
+        for (words[0] = 0; strlen(words) < 3000;) strcat(words, "the red star is above the blue square and ");
+        must(so_feed_text(s, words, &error), &error);
+    } else if (which == PICTURE) {
+        must(so_feed_image(s, picture, 64, 64, &error), &error);
+        must(so_feed_text(s, questions[0], &error), &error);
+    } else if (which == HEARING) {
+        for (int i = 0; i < SECONDS * RATE; i++) {
+            double t = (double)i / RATE;
+            sound[i] = (float)(0.3 * sin(754 * t) * sin(9 * t));
+        }
+        must(so_feed_audio(s, sound, SECONDS * RATE, RATE, &error), &error);
+    } else {
+        must(so_feed_text(s, questions[0], &error), &error);
+    }
+    must(so_reply_with(s, which == VOICE ? SO_WANT_TEXT | SO_WANT_VOICE : SO_WANT_TEXT, &options, &error), &error);
+}
+
+typedef struct answer {
+    double began, first, ended; /* seconds of the clock */
+    bool stopped;
+} answer;
+
+/* Runs the crew until its session is done. */
+static answer run(so_crew *crew, so_session *s, phase which, double *step, size_t *steps)
+{
+    so_error error = {0};
+    answer a = {.began = seconds(CLOCK_MONOTONIC)};
     so_event e;
-    pthread_t speaker;
-    must(so_crew_open(&crew, model, &(so_crew_options){.sessions = 2, .voices = 2}, &error), &error);
-    if (pthread_create(&speaker, NULL, speak, crew) != 0) exit(1);
-    for (int i = 0; i < STOPS; i++) {
+    int busy;
+    so_event_kind first = which == VOICE ? SO_EVENT_VOICE : SO_EVENT_TEXT;
+    do {
+        double before = seconds(CLOCK_MONOTONIC);
+        must(so_crew_step(crew, &busy, &error), &error);
+        double now = seconds(CLOCK_MONOTONIC);
+        if (*steps < MOST) step[(*steps)++] = now - before;
+        must(so_next(s, &e, &error), &error);
+        if (e.kind == first && a.first == 0) a.first = now;
+        if (!busy && e.kind == SO_EVENT_NONE) nanosleep(&(struct timespec){0, 500000}, NULL);
+    } while (e.kind != SO_EVENT_DONE);
+    a.ended = seconds(CLOCK_MONOTONIC);
+    a.stopped = e.usage.stopped;
+    if (a.first == 0) a.first = a.ended;
+    return a;
+}
+
+static void stops_in(so_crew *crew, phase which)
+{
+    static double waited[STOPS], step[MOST];
+    const so_session_options options = {.max_text = 48, .max_units = 150};
+    size_t n = 0, steps = 0;
+    so_error error = {0};
+    answer whole = {0};
+    char name[64];
+    for (int i = -1; i < STOPS; i++) { /* the first is not stopped */
         so_session *s;
         pthread_t stopper;
-        int busy;
-        must(so_crew_session(crew, &s, &(so_session_options){.max_units = 300}, &error), &error);
-        stop job = {s, 1000000L + 11000000L * (i % 37), 0};
-        if (pthread_create(&stopper, NULL, stop_later, &job) != 0) exit(1);
-        ask(s, i, SO_WANT_TEXT | SO_WANT_VOICE);
-        do {
-            double began = seconds(CLOCK_MONOTONIC);
-            must(so_crew_step(crew, &busy, &error), &error);
-            if (n_stepped < MOST) stepped[n_stepped++] = seconds(CLOCK_MONOTONIC) - began;
-            must(so_next(s, &e, &error), &error);
-            if (!busy && e.kind == SO_EVENT_NONE) nanosleep(&(struct timespec){0, 500000}, NULL);
-        } while (e.kind != SO_EVENT_DONE);
-        double ended = seconds(CLOCK_MONOTONIC);
-        pthread_join(stopper, NULL);
-        if (e.usage.stopped) waited[n_waited++] = ended - job.at;
+        must(so_crew_session(crew, &s, &options, &error), &error);
+        double from = whole.first - whole.began, to = whole.ended - whole.began;
+        bool answers = which >= TEXT;
+        stop job = {.session = s, .after = (answers ? from : 0) + (answers ? to - from : from) * (i + 0.5) / STOPS};
+        ask_at_length(s, which);
+        if (i >= 0 && pthread_create(&stopper, NULL, stop_later, &job) != 0) exit(1);
+        answer a = run(crew, s, which, step, &steps);
+        if (i >= 0) pthread_join(stopper, NULL);
+        if (i < 0) whole = a;
+        if (i >= 0 && a.stopped) waited[n++] = a.ended - job.at;
         so_session_close(&s);
     }
+    snprintf(name, sizeof name, "stop in %s to DONE", phase_name[which]);
+    tell(name, waited, n);
+    snprintf(name, sizeof name, "  a step of the crew there");
+    tell(name, step, steps);
+}
+
+static void stops(void)
+{
+    so_error error = {0};
+    so_crew *crew;
+    so_model_info info;
+    pthread_t speaker;
+    so_model_about(model, &info);
+    must(so_crew_open(&crew, model, &(so_crew_options){.sessions = 2, .voices = 2}, &error), &error);
+    atomic_store(&over, false);
+    if (pthread_create(&speaker, NULL, speak, crew) != 0) exit(1);
+    for (phase p = PROMPT; p < PHASES; p++)
+        if ((p != PICTURE || info.sees) && (p != HEARING || info.takes_audio) && (p != VOICE || info.speaks))
+            stops_in(crew, p);
     atomic_store(&over, true);
     pthread_join(speaker, NULL);
     so_crew_close(&crew);
-    tell("from stop to DONE", waited, n_waited);
-    tell("a step of the crew", stepped, n_stepped);
 }
 
 /* ---- gaps */
@@ -216,13 +286,25 @@ static void gaps(void)
 int main(int argc, char **argv)
 {
     so_error error = {0};
-    so_model_options options = {.threads = argc > 2 ? atoi(argv[2]) : 0}, one = {.threads = 1};
-    if (argc < 2) return fprintf(stderr, "usage: bench_crew MODEL [THREADS]\n"), 2;
+    so_model_options options = {0}, one = {.threads = 1};
+    bool all = true, together_too = false, stops_too = false, gaps_too = false;
+    if (argc < 2) return fprintf(stderr, "usage: bench_crew MODEL [THREADS] [together] [stops] [gaps]\n"), 2;
+    for (int i = 2; i < argc; i++) {
+        bool *part = strcmp(argv[i], "together") == 0 ? &together_too
+                     : strcmp(argv[i], "stops") == 0  ? &stops_too
+                     : strcmp(argv[i], "gaps") == 0   ? &gaps_too
+                                                      : NULL;
+        if (part)
+            *part = true, all = false;
+        else
+            options.threads = atoi(argv[i]);
+    }
     for (size_t i = 0; i < sizeof picture; i++) picture[i] = (uint8_t)(i * 13 % 255);
     must(so_model_open(&model, argv[1], &options, &error), &error);
-    throughput();
-    stops();
+    if (all || together_too) throughput();
+    if (all || stops_too) stops();
     so_model_close(&model);
+    if (!all && !gaps_too) return 0;
     must(so_model_open(&model, argv[1], &one, &error), &error);
     gaps();
     so_model_close(&model);

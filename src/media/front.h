@@ -1,9 +1,9 @@
 /* The front end of hearing: what a microphone brings, made like what a speech tokenizer was trained on.
  *
- * High-pass filters take away offsets and hum where there are any. A gain brings quiet speech up and loud speech down, within limits and
- * slowly, and leaves speech of a usual level alone. Silence and steady noise before, behind and between speech are left
- * out, short pauses are kept, and a longer one ends a segment. What is speech is told by its level above a noise floor
- * that follows the recording.
+ * High-pass filters take away offsets and hum where there are any. A gain brings quiet speech up and loud speech down,
+ * within limits and slowly, and leaves speech of a usual level alone. Silence and steady noise before, behind and
+ * between speech are left out, short pauses are kept, and a longer one ends a segment. What is speech is told by its
+ * level above a noise floor that follows the recording.
  *
  *     16 kHz samples -> high-pass -> frames of 10 ms: loud or quiet -> segments -> gain -> runs of samples
  *
