@@ -21,6 +21,8 @@ for name; do
         continue
     fi
     mkdir -p "$place/$name"
+    # What earlier runs found worth keeping.
+    [ ! -f "tests/fuzz/corpus/$name.tar.gz" ] || tar -xzf "tests/fuzz/corpus/$name.tar.gz" -C "$place/$name"
     if "build-fuzz/fuzz/fuzz_$name" -max_total_time="${SO_FUZZ_SECONDS:-60}" -rss_limit_mb=4096 -artifact_prefix="$place/" \
         "$place/$name" "tests/fuzz/seeds/$name" >"$place/log" 2>&1; then
         echo "ok $n - $name"

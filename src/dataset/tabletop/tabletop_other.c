@@ -75,7 +75,7 @@ static float fractal(uint64_t seed, float x, float y, float cell, float rough)
 
 static void draw_noise(canvas *v)
 {
-    float cell = expf(between(v, 0, 2.5f)), grey = uniform(v) < 0.4f ? 0 : 1;
+    float cell = expf(between(v, 0, 2.5f)), grey = uniform(v) < 0.4f ? 0.0f : 1.0f;
     uint64_t seed = so_rng_u64(&v->rng);
     for (int i = 0; i < AREA; i++)
         for (int c = 0; c < 3; c++)

@@ -23,7 +23,7 @@ static double between(tape *t, double lo, double hi) { return lo + (hi - lo) * s
 /* White to brown noise that swells and falls. */
 static void make_noise(tape *t)
 {
-    double keep = so_rng_below(&t->rng, 3) * between(t, 0.3, 0.49), last = 0, swell = between(t, 0, 3),
+    double keep = (double)so_rng_below(&t->rng, 3) * between(t, 0.3, 0.49), last = 0, swell = between(t, 0, 3),
            f = between(t, 0.2, 4);
     for (int64_t i = 0; i < t->n; i++) {
         last = keep * last + (1 - keep) * so_rng_normal(&t->rng);
