@@ -274,7 +274,10 @@ static void a_picture_is_looked_at_in_pieces(void **state)
     for (int way = 0; way < 3; way++) { /* to the end; stopped on the way, then asked anew; dropped on the way */
         memset(&t, 0, sizeof t);
         CHECK_OK(so_crew_session(crew, &s, &plain, &error), error);
-        if (talker->phase != SO_ANSWERING) ask(talker, 0);
+        if (talker->phase != SO_ANSWERING) {
+            memset(&other, 0, sizeof other);
+            ask(talker, 0);
+        }
         for (int i = 0; i < 4; i++) CHECK_OK(so_crew_step(crew, NULL, &error), error);
         ask(s, 5);
         int steps = 0, before = talker->usage.text_tokens + talker->usage.units;
