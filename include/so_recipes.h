@@ -20,7 +20,7 @@ typedef struct so_recipe_options {
     double minutes;     /* time limit of each part; 0: what the part plans */
     int64_t steps;      /* of each part that trains; 0: as many as it plans */
     int bf16;           /* 1: products of matrices in bf16 while training (half the time where the machine has it) */
-    int64_t items;      /* exchanges that are spoken for the corpus; 0: 48000 */
+    int64_t items;      /* exchanges that are spoken for the corpus; 0: 30000 */
     const char *fusion; /* how the top layers take in text: "cross" (also NULL), "add_input", "add_layer" */
     int64_t window;     /* W, text tokens that the top layers see; 0: 5; -1: all before the newest, too */
     int64_t lookahead;  /* K, text tokens that the voice waits for; 0: 3 */
@@ -28,6 +28,12 @@ typedef struct so_recipe_options {
                   the ranks */
     int slots; /* micro-batches an update, each of the size that the part plans; 0: as many as ranks. With the same
                   slots any number of ranks ends with the same bits */
+    /* Who speaks in the corpus, besides every engine that is found; NULL: nobody. */
+    const char *own_voice;      /* the model's own, "engine/voice"; NULL: festival/cmu_us_slt_arctic_hts where it is */
+    const char *recordings;     /* folders of spoken questions (as 'data tabletop' writes them), comma between */
+    const char *voice_command;  /* a command line with {text} and {wav}, maybe {voice} and {seed} */
+    const char *voice_endpoint; /* where POST {url}/audio/speech is answered */
+    const char *voices;         /* names for the two, comma between */
     const volatile sig_atomic_t *stop;            /* non-zero: save and return SO_ERR_STOPPED; may be NULL */
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
     void *say_context;

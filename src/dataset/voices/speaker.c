@@ -445,3 +445,80 @@ so_status so_speakers_speak(so_speakers *s, int i, const char *text, uint64_t se
     return so_fail(error, status, "%s voice '%s' did not say '%.40s': %s", e->speaker.engine, e->speaker.voice, text,
                    why.text);
 }
+
+/* ---- many at once */
+
+enum { MANY = 50 };
+
+/* A script for festival that says `n` texts into files named by `folder` and their numbers; the caller frees. */
+static char *festival_script(const char *voice, int n, const char *const *text, const char *folder)
+{
+    char *script = NULL;
+    size_t size;
+    FILE *out = open_memstream(&script, &size);
+    if (!out) return NULL;
+    fprintf(out, "(voice_%s)\n", voice);
+    for (int k = 0; k < n; k++) {
+        fputs("(utt.save.wave (utt.synth (Utterance Text \"", out);
+        for (const char *p = text[k]; *p; p++) {
+            if (*p == '"' || *p == '\\') fputc('\\', out);
+            fputc(*p, out);
+        }
+        fprintf(out, "\")) \"%s/%d.wav\" 'riff)\n", folder, k);
+    }
+    if (fclose(out) == 0) return script;
+    free(script);
+    return NULL;
+}
+
+/* Says up to MANY texts with one process; what did not come stays NULL. Whatever goes wrong, each is asked for alone
+ * afterwards. */
+static void festival_many(so_speakers *s, const so_speaker *who, int n, const char *const *text, float **samples,
+                          int64_t *counts)
+{
+    char folder[64], path[96];
+    so_error error;
+    snprintf(folder, sizeof folder, "%s/so-voices-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    if (!mkdtemp(folder)) return;
+    char *script = festival_script(who->voice, n, text, folder);
+    so_program program = {(const char *const[]){"festival", "--pipe", NULL}, script, s->seconds + n, s->stop, NULL, 0};
+    bool whole = script && so_program_run(&program, &error) == SO_OK;
+    free(script);
+    for (int k = n - 1; k >= 0; k--) {
+        so_audio audio = {0};
+        snprintf(path, sizeof path, "%s/%d.wav", folder, k);
+        if (access(path, R_OK) != 0) continue;
+        /* Of a process that was ended the last file may be cut. */
+        if (whole && so_audio_read(&audio, path, SO_SPEAKER_SECONDS, &error) == SO_OK)
+            take_over(&audio, &samples[k], &counts[k], &error);
+        whole = true;
+        free(audio.samples);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+so_status so_speakers_speak_many(so_speakers *s, int i, int n, const char *const *text, const uint64_t *seed,
+                                 float **samples, int64_t *counts, so_error *error)
+{
+    entry *e = s->entry[i];
+    so_status status = SO_OK;
+    for (int k = 0; k < n; k++) samples[k] = NULL, counts[k] = 0;
+    if (strcmp(e->speaker.engine, "festival") == 0)
+        for (int k = 0; k < n && n > 1; k += MANY)
+            festival_many(s, &e->speaker, n - k < MANY ? n - k : MANY, text + k, samples + k, counts + k);
+    for (int k = 0; k < n; k++) {
+        so_error why;
+        if (s->stop && *s->stop) {
+            for (int j = 0; j < n; j++) free(samples[j]), samples[j] = NULL, counts[j] = 0;
+            return so_fail(error, SO_ERR_STOPPED, "stopped as asked");
+        }
+        if (samples[k]) {
+            atomic_fetch_add(&e->asked, 1);
+            continue;
+        }
+        if (so_speakers_speak(s, i, text[k], seed[k], &samples[k], &counts[k], &why) != SO_OK && status == SO_OK)
+            status = so_fail(error, why.status, "%s", why.text);
+    }
+    return status;
+}

@@ -57,6 +57,11 @@ const char *so_speakers_absent(const so_speakers *speakers, int i, const char **
  * (nothing to say), SO_ERR_LIMIT, SO_ERR_STATE, SO_ERR_FORMAT (no sound came), SO_ERR_STOPPED. */
 so_status so_speakers_speak(so_speakers *speakers, int i, const char *text, uint64_t seed, float **samples,
                             int64_t *count, so_error *error);
+/* Speaks n texts, as if one after another: samples[k] is NULL and counts[k] 0 where it failed. An engine that takes
+ * long to start (festival) is started once for many. SO_OK when something was said of each; otherwise the first
+ * failure, and what was said by then and afterwards is there all the same; but nothing is after SO_ERR_STOPPED. */
+so_status so_speakers_speak_many(so_speakers *speakers, int i, int n, const char *const *text, const uint64_t *seed,
+                                 float **samples, int64_t *counts, so_error *error);
 /* How often speaker i was asked, and failed twice. */
 void so_speakers_counts(const so_speakers *speakers, int i, int64_t *asked, int64_t *failed);
 

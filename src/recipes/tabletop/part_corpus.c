@@ -1,20 +1,21 @@
 /* The tabletop recipe's vocabulary and its spoken corpus.
  *
  * A corpus item is a question in a user's voice and its answer in the model's voice, with the phonemes of both
- * (espeak-ng's, American English whatever the accent: targets of the auxiliary CTC loss while the ears learn). The last
- * SO_TT_HELD_OUT items are of the reserved part, in reserved voices: what every part measures itself with, and none
- * learns.
+ * (espeak-ng's, American English whatever the accent: targets of the auxiliary CTC loss while the ears learn).
+ * Questions are as their speakers said them; rooms, noise and silence are drawn while the ears learn (part_hear.c). The
+ * last SO_TT_HELD_OUT items are of the reserved part, in reserved voices of every make: what every part measures itself
+ * with, and none learns.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/child.h"
 #include "base/file.h"
 #include "dataset/voices/voice.h"
-#include "recipes/tabletop/recipe.h"
+#include "recipes/tabletop/part_speak.h"
 #include "text/bpe_train.h"
 
 /* How often a word of the lists counts when the vocabulary is made. */
@@ -92,15 +93,13 @@ static so_status phones_of(phone_table *table, const char *text, uint8_t *out, i
     return SO_OK;
 }
 
-/* ---- speaking */
+/* ---- words */
 
-/* Share of questions in the world's own training voices; the others are invented voices. */
-static const double KNOWN_VOICES = 0.45;
 /* Shares of questions about a picture that ask how two things stand, and of talk that is about letters, beyond the
  * world's own mixture, which has too few of them. */
 static const double MORE_RELATIONS = 0.15, MORE_LETTERS = 0.12;
 
-static void draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item)
+void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item)
 {
     so_rng rng;
     so_qa qa;
@@ -124,171 +123,113 @@ static void draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_i
     strcpy(item->answer, qa.answer);
 }
 
-static so_status put_samples(so_writer *w, const float *x, int64_t n, so_error *error)
+/* ---- the corpus */
+
+static so_status add_phones(so_tt_script *s, so_error *error)
 {
-    int16_t *s = malloc((size_t)n * sizeof *s + 2);
-    if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i] * 32767.0f;
-        s[i] = (int16_t)(v > 32767 ? 32767 : v < -32768 ? -32768 : v);
-    }
-    so_status status = so_writer_put(w, s, (size_t)n * sizeof *s, error);
-    free(s);
-    return status;
-}
-
-static const char *const slice_kinds[] = {"index", "q16", "a22"};
-
-typedef struct slice {
-    so_writer index, q, a;
-    int64_t q_at, a_at;
-} slice;
-
-/* Speech [*count] at 16 kHz of samples [n] at 22050 Hz, mostly with a moment of a quiet room before and behind it.
- * NULL: no memory. */
-static float *in_a_room(const so_tt *tt, const float *x, int64_t n, so_rng *rng, int64_t *count, so_error *error)
-{
-    bool alone = so_rng_uniform(rng) < 0.4;
-    int64_t before = alone ? 0 : so_rng_below(rng, 8000), behind = alone ? 0 : so_rng_below(rng, 9600);
-    int64_t length = so_resampler_length(tt->down, n);
-    float hiss = (float)(0.003 * so_rng_uniform(rng));
-    float *y = calloc((size_t)(before + length + behind) + 1, sizeof *y);
-    *count = before + length + behind;
-    if (!y || so_resample(tt->down, x, n, y + before, error) != SO_OK) {
-        free(y);
-        return NULL;
-    }
-    for (int64_t i = 0; i < *count && !alone; i++) y[i] += hiss * (float)so_rng_normal(rng);
-    return y;
-}
-
-static so_status speak_item(const so_tt *tt, int64_t i, bool held_out, slice *out, so_error *error)
-{
-    so_tt_item item;
-    so_rng rng;
-    so_tabletop_part part = held_out ? SO_TABLETOP_RESERVED : SO_TABLETOP_TRAIN;
-    draw_item(tt, part, i, &item);
-    so_rng_init(&rng, tt->seed, 0x726f6f6d00000000u + (uint64_t)i);
-    bool known = so_rng_uniform(&rng) < KNOWN_VOICES || held_out;
-    so_voice own = so_voice_own();
-    so_voice user = known ? so_voice_draw(part, tt->seed, (uint64_t)i) : so_voice_invent(tt->seed, (uint64_t)i);
-    float *x = NULL, *y = NULL;
-    int64_t n;
-    so_status status = so_voice_speak(item.question, &user, tt->seed + (uint64_t)i, &x, &n, error);
-    if (status == SO_OK) {
-        y = in_a_room(tt, x, n, &rng, &item.q_count, error);
-        item.q_at = out->q_at;
-        if (!y) status = so_fail(error, SO_ERR_NOMEM, "no memory for speech");
-    }
-    if (status == SO_OK) status = put_samples(&out->q, y, item.q_count, error);
-    free(x);
-    free(y);
-    x = NULL;
-    if (status == SO_OK) status = so_voice_speak(item.answer, &own, 0, &x, &n, error);
-    if (status == SO_OK) {
-        item.a_at = out->a_at;
-        item.a_count = n;
-        status = put_samples(&out->a, x, n, error);
-    }
-    free(x);
-    out->q_at += item.q_count;
-    out->a_at += item.a_count;
-    return status == SO_OK ? so_writer_put(&out->index, &item, sizeof item, error) : status;
-}
-
-/* Speaks items from..to; those from `held_out` on belong to the reserved part. */
-static so_status speak_slice(const so_tt *tt, int part, int64_t from, int64_t to, int64_t held_out, so_error *error)
-{
-    slice s = {0};
-    char name[64], path[1024];
+    phone_table phones = {.count = 1};
+    int32_t *done = malloc((size_t)s->items * sizeof *done);
+    if (!done) return so_fail(error, SO_ERR_NOMEM, "no memory for phonemes");
+    memset(done, 0xff, (size_t)s->items * sizeof *done);
     so_status status = SO_OK;
-    so_writer *w[] = {&s.index, &s.q, &s.a};
-    for (int k = 0; k < 3 && status == SO_OK; k++) {
-        snprintf(name, sizeof name, "corpus.%s.%d", slice_kinds[k], part);
-        status = so_writer_open(w[k], so_tt_path(tt, name, path), error);
+    for (int64_t i = 0; i < s->items && status == SO_OK; i++) {
+        so_tt_item *item = &s->item[i];
+        int32_t *like = &done[s->answer[i]];
+        status = phones_of(&phones, item->question, item->q_phone, &item->q_phones, error);
+        if (*like >= 0) {
+            memcpy(item->a_phone, s->item[*like].a_phone, sizeof item->a_phone);
+            item->a_phones = s->item[*like].a_phones;
+        } else if (status == SO_OK) {
+            status = phones_of(&phones, item->answer, item->a_phone, &item->a_phones, error);
+            *like = (int32_t)i;
+        }
     }
-    for (int64_t i = from; i < to && status == SO_OK; i++) {
-        status = speak_item(tt, i, i >= held_out, &s, error);
-        if ((i - from) % 500 == 499)
-            so_tt_say(tt, "corpus: process %d, %lld of %lld", part, (long long)(i - from + 1), (long long)(to - from));
-    }
-    for (int k = 0; k < 3 && status == SO_OK; k++) status = so_writer_commit(w[k], error);
-    for (int k = 0; k < 3; k++) so_writer_drop(w[k]);
+    free(done);
+    so_tt_say(s->tt, "corpus: %d phoneme classes", phones.count - 1);
     return status;
 }
 
-/* The whole corpus while it is put together of its slices. */
-typedef struct whole {
-    so_writer index, q, a;
-    int64_t q_at, a_at;
-    phone_table phones;
-} whole;
+/* How much each speaker said, and how often one was to speak and failed. */
+typedef struct part_of_cast {
+    char name[48];
+    int64_t items, failed;
+    double hours;
+} part_of_cast;
 
-static so_status join_index(whole *w, const so_map *map, so_error *error)
+static part_of_cast *part_named(part_of_cast *list, int *n, const char *name)
 {
-    for (size_t i = 0; i < map->size / sizeof(so_tt_item); i++) {
-        so_tt_item item = ((const so_tt_item *)(const void *)map->data)[i];
-        item.q_at += w->q_at;
-        item.a_at += w->a_at;
-        SO_TRY(phones_of(&w->phones, item.question, item.q_phone, &item.q_phones, error));
-        SO_TRY(phones_of(&w->phones, item.answer, item.a_phone, &item.a_phones, error));
-        SO_TRY(so_writer_put(&w->index, &item, sizeof item, error));
-    }
-    return SO_OK;
+    enum { MOST = 96 };
+    int k = 0;
+    while (k < *n && strcmp(list[k].name, name) != 0) k++;
+    if (k == *n && *n < MOST - 1) snprintf(list[(*n)++].name, sizeof list->name, "%s", name);
+    return &list[k < MOST ? k : MOST - 1];
 }
 
-/* Appends one slice, shifting positions and adding phonemes. */
-static so_status join_slice(const so_tt *tt, whole *w, int part, so_error *error)
+/* Leaves corpus.txt: who spoke, who failed, who is missing. */
+static so_status tell_cast(const so_tt_script *s, so_error *error)
 {
-    char name[64], path[1024];
-    so_map map[3] = {{0}, {0}, {0}};
-    so_status status = SO_OK;
-    for (int k = 0; k < 3; k++) {
-        snprintf(name, sizeof name, "corpus.%s.%d", slice_kinds[k], part);
-        SO_TRY_GO(so_map_open(&map[k], so_tt_path(tt, name, path), error));
+    part_of_cast list[96] = {0};
+    char *text = NULL, path[1024], name[48];
+    size_t size;
+    int n = 0;
+    const char *absent, *package;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of speakers");
+    for (int64_t i = 0; i < s->items; i++) {
+        const so_tt_item *item = &s->item[i];
+        bool recorded = strncmp(item->speaker, "recorded/blend", 14) == 0, learned = i < s->items - SO_TT_HELD_OUT;
+        part_of_cast *p = part_named(list, &n, recorded ? "recorded/blends" : item->speaker);
+        p->items++;
+        p->hours += (double)item->q_count / 16000 / 3600;
+        if (strncmp(item->speaker, "recorded/", 9) == 0 || (i >= s->drawn && learned)) continue;
+        so_tt_cast_name(s->cast, so_tt_cast_draw(s->cast, s->tt, learned ? SO_TABLETOP_TRAIN : SO_TABLETOP_RESERVED, i),
+                        name);
+        if (strcmp(name, item->speaker) != 0) part_named(list, &n, name)->failed++;
     }
-    SO_TRY_GO(join_index(w, &map[0], error));
-    SO_TRY_GO(so_writer_put(&w->q, map[1].data, map[1].size, error));
-    SO_TRY_GO(so_writer_put(&w->a, map[2].data, map[2].size, error));
-    w->q_at += (int64_t)(map[1].size / 2);
-    w->a_at += (int64_t)(map[2].size / 2);
-done:
-    for (int k = 0; k < 3; k++) so_map_close(&map[k]);
+    if (s->cast->own >= 0)
+        so_tt_cast_name(s->cast, s->cast->own, name);
+    else
+        strcpy(name, "espeak-ng/own");
+    fprintf(out, "own voice %s: %lld answers, %.2f h\n", name, (long long)s->answers,
+            (double)(s->a_at[s->answers - 1] + s->a_count[s->answers - 1]) / SO_SPEAKER_RATE / 3600);
+    for (int k = 0; k < n; k++)
+        fprintf(out, "%s: %lld questions, %.2f h%s\n", list[k].name, (long long)list[k].items, list[k].hours, "");
+    for (int k = 0; k < n; k++)
+        if (list[k].failed)
+            fprintf(out, "%s failed %lld times; others spoke instead\n", list[k].name, (long long)list[k].failed);
+    for (int k = 0; (absent = so_speakers_absent(s->cast->speakers, k, &package)); k++)
+        fprintf(out, "%s is missing (Debian: %s)\n", absent, package);
+    bool fine = fclose(out) == 0;
+    for (char *line = text, *rest; fine && *line; line = rest + 1) {
+        rest = strchr(line, '\n');
+        so_tt_say(s->tt, "corpus: %.*s", (int)(rest - line), line);
+    }
+    so_status status = fine ? so_file_write(so_tt_path(s->tt, "corpus.txt", path), text, size, error)
+                            : so_fail(error, SO_ERR_NOMEM, "no memory for a list of speakers");
+    free(text);
     return status;
 }
 
-static so_status join(const so_tt *tt, int parts, so_error *error)
+int64_t so_tt_drawn(const so_tt *tt)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < tt->corpus.count - SO_TT_HELD_OUT; i++)
+        n += strncmp(tt->corpus.item[i].speaker, "recorded/", 9) != 0;
+    return n;
+}
+
+static so_status make(so_tt *tt, so_tt_script *script, so_tt_cast *cast, int64_t items, int processes, so_error *error)
 {
     char path[1024];
-    whole w = {.phones.count = 1};
-    so_status status;
-    SO_TRY_GO(so_writer_open(&w.q, so_tt_path(tt, "corpus.q16", path), error));
-    SO_TRY_GO(so_writer_open(&w.a, so_tt_path(tt, "corpus.a22", path), error));
-    SO_TRY_GO(so_writer_open(&w.index, so_tt_path(tt, "corpus.index", path), error));
-    for (int p = 0; p < parts; p++) SO_TRY_GO(join_slice(tt, &w, p, error));
-    SO_TRY_GO(so_writer_commit(&w.q, error));
-    SO_TRY_GO(so_writer_commit(&w.a, error));
-    so_tt_say(tt, "corpus: %d phoneme classes, %.1f h of questions, %.1f h of answers", w.phones.count - 1,
-              (double)w.q_at / 16000 / 3600, (double)w.a_at / 22050 / 3600);
-    SO_TRY_GO(so_writer_commit(&w.index, error));
-done:
-    so_writer_drop(&w.q);
-    so_writer_drop(&w.a);
-    so_writer_drop(&w.index);
-    return status;
-}
-
-typedef struct speaking {
-    const so_tt *tt;
-    int64_t items;
-    int processes;
-} speaking;
-
-static so_status speak_part(void *context, int number, so_error *error)
-{
-    const speaking *s = context;
-    return speak_slice(s->tt, number, s->items * number / s->processes, s->items * (number + 1) / s->processes,
-                       s->items - SO_TT_HELD_OUT, error);
+    SO_TRY(so_tt_script_open(script, tt, cast, items, error));
+    SO_TRY(so_tt_script_speak(script, processes, error));
+    SO_TRY(so_tt_script_join(script, error));
+    SO_TRY(add_phones(script, error));
+    SO_TRY(tell_cast(script, error));
+    SO_TRY(so_file_write(so_tt_path(tt, "corpus.index", path), script->item,
+                         (size_t)script->items * sizeof *script->item, error));
+    so_tt_script_sweep(script);
+    return SO_OK;
 }
 
 so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *error)
@@ -296,16 +237,13 @@ so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *e
     enum { MOST = 64 };
     if (tt->corpus.count) return SO_OK;
     processes = processes < 1 ? 1 : processes > MOST ? MOST : processes;
-    speaking all = {tt, items + SO_TT_HELD_OUT, processes};
+    so_tt_script script = {0};
+    so_tt_cast *cast;
     so_writer_sweep(tt->folder);
-    so_status status = so_children_run(processes, "corpus: process", speak_part, &all, tt->stop, error);
-    if (status == SO_OK) status = join(tt, processes, error);
-    for (int p = 0; p < processes; p++)
-        for (int k = 0; k < 3; k++) {
-            char name[64], path[1024];
-            snprintf(name, sizeof name, "corpus.%s.%d", slice_kinds[k], p);
-            unlink(so_tt_path(tt, name, path));
-        }
+    SO_TRY(so_tt_cast_open(&cast, tt, error));
+    so_status status = make(tt, &script, cast, items, processes, error);
+    so_tt_script_close(&script);
+    so_tt_cast_close(&cast);
     SO_TRY(status);
     so_tt_close(tt);
     return so_tt_open(tt, error);

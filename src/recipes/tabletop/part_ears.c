@@ -11,10 +11,13 @@
 
 #include "base/edit.h"
 #include "models/speech_tokenizer.h"
+#include "recipes/tabletop/part_cast.h"
 #include "recipes/tabletop/part_stages.h"
 #include "recipes/tabletop/part_units.h"
 
 enum { FRAMES = 6000, MOST = 64, QUANTISE_FROM = 1800, SHORT_UNTIL = 900 };
+
+static const double STRENGTH = 1; /* of the surroundings (dataset/voices/surroundings.h) */
 
 so_speech_tokenizer_config so_tt_ears_config(bool training)
 {
@@ -61,45 +64,14 @@ static int by_duration(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : *(const int32_t *)a - *(const int32_t *)b;
 }
 
-/* Another throat and another room for the same words, so that voices never heard are understood too: frequencies
- * stretched, tempo changed, the spectrum tilted, a band and a moment hidden. Gives new features and their number of
- * frames. */
-static float *disguise(const float *mel, int64_t frames, int64_t *out_frames, so_rng *rng)
-{
-    double warp = 0.88 + 0.24 * so_rng_uniform(rng), tempo = 0.88 + 0.24 * so_rng_uniform(rng);
-    double tilt = 0.3 * (so_rng_uniform(rng) - 0.5), level = 0.1 * so_rng_normal(rng);
-    int64_t band = so_rng_below(rng, 118), bands = so_rng_below(rng, 11), n = (int64_t)((double)frames / tempo);
-    if (n < 8) n = frames;
-    int64_t moment = so_rng_below(rng, n), moments = so_rng_below(rng, 9);
-    float *out = malloc((size_t)(n + 1) * 128 * sizeof *out);
-    if (!out) return NULL;
-    for (int64_t t = 0; t < n; t++) {
-        double at = (double)t * (double)frames / (double)n;
-        int64_t t0 = (int64_t)at, t1 = t0 + 1 < frames ? t0 + 1 : frames - 1;
-        float ft = (float)(at - (double)t0);
-        for (int64_t b = 0; b < 128; b++) {
-            double from = (double)b * warp;
-            from = from > 126.999 ? 126.999 : from;
-            int64_t b0 = (int64_t)from;
-            float fb = (float)(from - (double)b0);
-            const float *x = mel + t0 * 128 + b0, *y = mel + t1 * 128 + b0;
-            float v = (1 - ft) * ((1 - fb) * x[0] + fb * x[1]) + ft * ((1 - fb) * y[0] + fb * y[1]);
-            bool hidden = (b >= band && b < band + bands) || (t >= moment && t < moment + moments);
-            out[t * 128 + b] = hidden ? 0 : v + (float)(tilt * ((double)b / 128 - 0.5) + level);
-        }
-    }
-    *out_frames = n;
-    return out;
-}
-
 typedef struct hearing {
     int64_t n, frames[MOST], row0[MOST], rows[MOST], label0[MOST], labels[MOST];
     int32_t *label;
     so_tensor *mel;
 } hearing;
 
-/* Log-mels of the utterances, padded to the longest, and their phonemes. With a stream of random numbers most are
- * disguised. */
+/* Log-mels of the utterances, padded to the longest, and their phonemes; with a stream of random numbers, from other
+ * surroundings and throats. */
 static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t *utterance, so_rng *rng)
 {
     hearing *h = so_take(pass, sizeof *h, true);
@@ -114,19 +86,9 @@ static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t
         float *pcm;
         int64_t count;
         if (so_tt_speech(c->tt, item, answer, &pcm, &count, &pass->error) != SO_OK) break;
-        h->frames[i] = so_mel_frames(c->tt->whisper, count);
-        mels[i] = malloc((size_t)(h->frames[i] + 1) * 128 * sizeof(float));
-        if (mels[i]) so_mel_compute(c->tt->whisper, pcm, count, mels[i], c->tt->pool, &pass->error);
+        so_status status = so_tt_hear(c->tt, pcm, count, rng, STRENGTH, &mels[i], &h->frames[i], &pass->error);
         free(pcm);
-        if (rng && mels[i] && so_rng_uniform(rng) < 0.8) {
-            float *other = disguise(mels[i], h->frames[i], &h->frames[i], rng);
-            free(mels[i]);
-            mels[i] = other;
-        }
-        if (!mels[i]) {
-            so_pass_fail(pass, SO_ERR_NOMEM, "no memory for %lld frames", (long long)h->frames[i]);
-            break;
-        }
+        if (status != SO_OK) break;
         if (h->frames[i] > longest) longest = h->frames[i];
         h->label0[i] = total;
         h->labels[i] = answer ? item->a_phones : item->q_phones;
@@ -142,8 +104,12 @@ static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t
     return so_ok(pass) ? h : NULL;
 }
 
-static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so_tensor *logits, int64_t *errors,
-                      int64_t *words)
+/* Phoneme errors of one batch, all together and by who spoke. */
+typedef struct mistakes {
+    int64_t errors[MOST], labels[MOST];
+} mistakes;
+
+static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so_tensor *logits, mistakes *found)
 {
     int64_t row0[MOST], rows[MOST];
     for (int64_t i = 0; batch && i < h->n; i++) {
@@ -154,7 +120,7 @@ static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so
                    h->labels, h->label, 0,    (double)h->label0[h->n - 1] + (double)h->labels[h->n - 1],
                    NULL,      NULL};
     so_tensor *loss = so_ctc_loss(pass, logits, &spec);
-    if (!loss || !errors) return loss;
+    if (!loss || !found) return loss;
     int64_t v = so_cols(logits);
     for (int64_t i = 0; i < h->n; i++) { /* phoneme errors of the greedy reading */
         int32_t got[512];
@@ -167,18 +133,36 @@ static so_tensor *ctc(so_pass *pass, const hearing *h, const so_batch *batch, so
             previous = best;
         }
         so_edits row[513];
-        *errors += so_edit_distance(h->label + h->label0[i], h->labels[i], got, n, row);
-        *words += h->labels[i];
+        found->errors[i] = so_edit_distance(h->label + h->label0[i], h->labels[i], got, n, row);
+        found->labels[i] = h->labels[i];
     }
     return loss;
 }
 
+/* How strange the surroundings of what is heard are, and what of it is told. */
+typedef enum manner { LEARN, LEARN_AND_TELL, MEASURE, MEASURE_ELSEWHERE } manner;
+
+static void tell_mistakes(const context *c, const hearing *h, const int32_t *utterance, const mistakes *found,
+                          manner how, so_notes *notes)
+{
+    for (int64_t i = 0; i < h->n; i++) {
+        char family[16], name[48];
+        double labels = (double)found->labels[i], errors = labels > 0 ? (double)found->errors[i] / labels : 0;
+        so_notes_add(notes, how == MEASURE_ELSEWHERE ? "errors elsewhere" : "phoneme errors", errors, labels);
+        if (how != MEASURE) continue;
+        so_tt_family(c->tt->corpus.item[utterance[i] / 2].speaker, family);
+        snprintf(name, sizeof name, "errors %s", family);
+        so_notes_add(notes, name, errors, labels);
+    }
+}
+
 static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *utterance, bool quantise, so_notes *notes,
-                         bool measure)
+                         manner how)
 {
     so_batch *batch;
     so_tensor *inner = NULL, *unit = NULL;
-    hearing *h = gather(c, pass, n, utterance, measure ? NULL : &c->rng);
+    hearing *h = gather(c, pass, n, utterance, how == MEASURE ? NULL : &c->rng);
+    mistakes found = {0};
     if (!h) return NULL;
     so_tensor *x = so_speech_tokenizer_encode(pass, &c->net, h->mel, h->frames, &batch, &inner);
     so_tensor *codes;
@@ -191,9 +175,8 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
         codes = so_l2_norm(pass, x, 1e-12);
     }
     so_tensor *logits = so_speech_tokenizer_recognise(pass, &c->net, codes, batch);
-    int64_t errors = 0, words = 0;
-    so_tensor *loss[3] = {ctc(pass, h, batch, inner, NULL, NULL),
-                          ctc(pass, h, batch, logits, measure ? &errors : NULL, &words), NULL};
+    so_tensor *loss[3] = {ctc(pass, h, batch, inner, NULL), ctc(pass, h, batch, logits, how == LEARN ? NULL : &found),
+                          NULL};
     int losses = 2;
     if (quantise) { /* commitment: the encoder stays near the codes it chose */
         so_tensor *fixed = so_constant(pass, 2, (int64_t[]){c->rows, so_cols(x)}, codes ? so_data(codes) : NULL);
@@ -203,7 +186,7 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
     so_notes_add(notes, "inner", so_data(loss[0])[0], 1);
     so_notes_add(notes, "ctc", so_data(loss[1])[0], 1);
     if (quantise) so_notes_add(notes, "commit", (double)so_data(loss[2])[0] * (double)so_cols(x), 1);
-    if (measure) so_notes_add(notes, "phoneme errors", (double)errors / (double)words, (double)words);
+    if (how != LEARN) tell_mistakes(c, h, utterance, &found, how, notes);
     return so_weighted_sum(pass, losses, loss,
                            (so_real[]){so_tt_weight("ears", "inner"), so_tt_weight("ears", "ctc"),
                                        so_tt_weight("ears", "commit") * (so_real)so_cols(x)});
@@ -246,21 +229,23 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         pass->recording = recording;
         so_arena_release(pass->arena, mark);
     }
-    return listen(c, pass, n, utterance, quantise, m->notes, m->step % 20 == 0);
+    return listen(c, pass, n, utterance, quantise, m->notes, m->step % 20 == 0 ? LEARN_AND_TELL : LEARN);
 }
 
-/* Phoneme errors of questions in the reserved voices. */
+/* Phoneme errors of questions in the reserved voices, by make; and of the same in strange surroundings. */
 static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
 {
     context *c = p;
     int64_t first = c->tt->corpus.count - SO_TT_HELD_OUT;
-    for (int64_t i = 0; i + 21 <= SO_TT_HELD_OUT && so_ok(pass); i += 21) {
-        size_t mark = so_arena_mark(pass->arena);
-        int32_t utterance[21];
-        for (int64_t k = 0; k < 21; k++) utterance[k] = (int32_t)(first + i + k) * 2;
-        listen(c, pass, 21, utterance, step > QUANTISE_FROM, notes, true);
-        so_arena_release(pass->arena, mark);
-    }
+    so_rng_init(&c->rng, c->tt->seed, 11);
+    for (int how = MEASURE; how <= MEASURE_ELSEWHERE; how++)
+        for (int64_t i = 0; i + 21 <= SO_TT_HELD_OUT && so_ok(pass); i += 21 * (how == MEASURE ? 1 : 3)) {
+            size_t mark = so_arena_mark(pass->arena);
+            int32_t utterance[21];
+            for (int64_t k = 0; k < 21; k++) utterance[k] = (int32_t)(first + i + k) * 2;
+            listen(c, pass, 21, utterance, step > QUANTISE_FROM, notes, (manner)how);
+            so_arena_release(pass->arena, mark);
+        }
     c->unit = NULL; /* what was heard here moves no code */
     *error = pass->error;
     return error->status;
@@ -328,28 +313,28 @@ typedef struct scribe {
     int32_t at; /* units written */
 } scribe;
 
-/* Features [*frames, 128] of an item's question (version 0), answer (1), or disguised question (2..). The caller frees.
- */
+/* Features [*frames, 128] of an item's question (version 0), of its answer as it is to be spoken (1), or of the
+ * question in other surroundings (2..). The caller frees. */
 static float *features(const scribe *s, const so_tt_item *item, int version, so_rng *rng, int64_t *frames,
                        so_error *error)
 {
-    float *pcm, *mel, *other;
+    float *pcm, *mel = NULL;
     int64_t n;
     if (so_tt_speech(s->tt, item, version == 1, &pcm, &n, error) != SO_OK) return NULL;
-    *frames = so_mel_frames(s->tt->whisper, n);
-    mel = malloc((size_t)(*frames + 1) * 128 * sizeof *mel);
-    if (!mel)
-        so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
-    else if (so_mel_compute(s->tt->whisper, pcm, n, mel, NULL, error) != SO_OK) {
-        free(mel);
-        mel = NULL;
+    if (version == 1) { /* every frame of it is to be said: nothing is cut */
+        *frames = so_mel_frames(s->tt->whisper, n);
+        mel = malloc((size_t)(*frames + 1) * 128 * sizeof *mel);
+        if (!mel)
+            so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
+        else if (so_mel_compute(s->tt->whisper, pcm, n, mel, NULL, error) != SO_OK) {
+            free(mel);
+            mel = NULL;
+        }
+    } else {
+        so_tt_hear(s->tt, pcm, n, version ? rng : NULL, STRENGTH, &mel, frames, error);
     }
     free(pcm);
-    if (!mel || version < 2) return mel;
-    other = disguise(mel, *frames, frames, rng);
-    free(mel);
-    if (!other) so_fail(error, SO_ERR_NOMEM, "no memory for %lld frames", (long long)*frames);
-    return other;
+    return mel;
 }
 
 /* Units of n utterances in one batch; `batch` tells which rows of `ids` are whose. */

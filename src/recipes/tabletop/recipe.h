@@ -47,6 +47,7 @@ typedef struct so_tt_item {
     char question[160], answer[160];
     int64_t q_at, q_count;              /* the user's voice, 16 kHz */
     int64_t a_at, a_count;              /* the model's voice, 22050 Hz */
+    char speaker[48];                   /* of the question: "flite/slt", "recorded/blend-7" */
     uint8_t q_phone[256], a_phone[256]; /* classes 1.. of what is spoken */
     int16_t q_phones, a_phones;
 } so_tt_item;
@@ -58,8 +59,16 @@ typedef struct so_tt_corpus {
     const int16_t *q, *a;
 } so_tt_corpus;
 
+/* Who speaks in the corpus, besides all that this machine has. NULL: nobody. */
+typedef struct so_tt_casting {
+    const char *own;                         /* the model's own voice, "engine/voice"; NULL: the natural one */
+    const char *recordings;                  /* folders of spoken questions, comma between */
+    const char *command, *endpoint, *voices; /* as in dataset/voices/speaker.h */
+} so_tt_casting;
+
 typedef struct so_tt {
     const char *folder;
+    so_tt_casting casting;
     uint64_t seed;
     int64_t steps;  /* of each part that trains; 0: the plan's */
     double minutes; /* time limit per part; 0: the plan's steps alone */
@@ -93,6 +102,8 @@ void so_tt_close(so_tt *tt);
 /* ---- parts, in order; each is resumable */
 so_status so_tt_vocabulary(so_tt *tt, so_error *error);
 so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *error);
+/* How many exchanges of the open corpus were drawn to be learned from; the others were recorded, or are held out. */
+int64_t so_tt_drawn(const so_tt *tt);
 so_status so_tt_eyes(so_tt *tt, so_error *error);
 so_status so_tt_backbone(so_tt *tt, so_error *error);
 so_status so_tt_ears(so_tt *tt, so_error *error);
@@ -135,6 +146,11 @@ so_status so_tt_heard(const so_tt *tt, const char *text, so_ids *ids, so_error *
 void so_tt_say(const so_tt *tt, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Normalised picture [3, 112, 112] of a scene. */
 void so_tt_picture(uint64_t scene, float *pixels);
+/* Log-mels [*frames, 128] of samples [n] at 16 kHz as the ears get them when they are used: through the front end of
+ * hearing. With random numbers the sound comes from other surroundings, `strength` (0 to 1) as strange, and mostly from
+ * another throat. The caller frees. */
+so_status so_tt_hear(const so_tt *tt, const float *pcm, int64_t n, so_rng *rng, double strength, float **mel,
+                     int64_t *frames, so_error *error);
 /* Samples of an item's voice at 16 kHz; the caller frees. */
 so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count,
                        so_error *error);

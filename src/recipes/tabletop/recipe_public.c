@@ -86,7 +86,7 @@ static so_status run_part(so_tt *tt, const part *p, const so_recipe_options *opt
     so_tt_say(tt, "%s: %s", p->name, p->about);
     so_status status = check_needs(tt, p, error);
     if (status != SO_OK) return so_fail_in(error, "%s", p->name);
-    status = p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 48000, 2, error);
+    status = p->run ? p->run(tt, error) : so_tt_corpus_make(tt, options->items ? options->items : 30000, 2, error);
     return status == SO_OK || status == SO_ERR_STOPPED ? status : so_fail_in(error, "%s", p->name);
 }
 
@@ -116,7 +116,7 @@ static so_status check_begun(const so_tt *tt, const so_recipe_options *o, so_err
 {
     char path[1024], line[40], *found;
     size_t size;
-    int64_t items = tt->corpus.count - SO_TT_HELD_OUT;
+    int64_t items = tt->corpus.count ? so_tt_drawn(tt) : 0;
     if (o->items && tt->corpus.count && items != o->items)
         return so_fail(error, SO_ERR_STATE,
                        "'%s' holds a corpus of %lld exchanges (now %lld); leave --items out, or take another folder",
@@ -249,6 +249,11 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
                 .settings = settings,
                 .kernels = kernels,
                 .learning = options->bf16 ? kernels->train_bf16 : NULL};
+    tt.casting = (so_tt_casting){.own = options->own_voice,
+                                 .recordings = options->recordings,
+                                 .command = options->voice_command,
+                                 .endpoint = options->voice_endpoint,
+                                 .voices = options->voices};
     tt.window = options->window ? options->window : 5;
     tt.lookahead = options->lookahead ? options->lookahead : 3;
     SO_TRY(find_fusion(options->fusion, &tt.fuse, error));
