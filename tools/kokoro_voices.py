@@ -20,6 +20,7 @@ import io
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import venv
@@ -137,7 +138,7 @@ def corpus(o):
     random.Random(o.seed).shuffle(order)
     failed, kokoro = 0, None
     try:
-        for done, i in enumerate(order[: o.limit or None]):
+        for done, i in enumerate([] if o.list else order[: o.limit or None]):
             path = os.path.join(o.dir, "speech", records[i]["id"] + ".wav")
             if seconds(path) > 0:
                 continue
@@ -227,6 +228,7 @@ def main():
     v = verbs.add_parser("corpus")
     v.add_argument("dir")
     v.add_argument("--limit", type=int, default=0, help="so many records; 0: all")
+    v.add_argument("--list", action="store_true", help="speak nothing, only list what is spoken already")
     v.set_defaults(run=corpus)
     s = verbs.add_parser("serve")
     s.add_argument("--port", type=int, default=8880, help="0: any that is free")
@@ -240,6 +242,8 @@ def main():
         each.add_argument("--seed", type=int, default=1)
         each.add_argument("--threads", type=int, default=1)
     o = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     o.run(o)
 
 

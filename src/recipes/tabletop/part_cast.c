@@ -167,7 +167,7 @@ so_status so_tt_cast_open(so_tt_cast **out, const so_tt *tt, so_error *error)
     so_speakers_options options = {.command = tt->casting.command,
                                    .endpoint = tt->casting.endpoint,
                                    .voices = tt->casting.voices,
-                                   .seconds = SECONDS,
+                                   .seconds = tt->casting.seconds > 0 ? tt->casting.seconds : SECONDS,
                                    .stop = tt->stop};
     *out = NULL;
     so_tt_cast *cast = calloc(1, sizeof *cast);

@@ -67,12 +67,16 @@ typedef struct phone_table {
     char name[SO_TT_PHONES][8]; /* class 0 is the blank */
 } phone_table;
 
-/* Classes of a text's phonemes, stress marks dropped. New phonemes join the table while it has room. */
-static so_status phones_of(phone_table *table, const char *text, uint8_t *out, int16_t *count, so_error *error)
+/* Classes of a text's phonemes in an accent, stress marks dropped. New English phonemes join the table while it has
+ * room; those that it does not have are left out. */
+static so_status phones_of(phone_table *table, const char *text, const char *accent, uint8_t *out, int16_t *count,
+                           so_error *error)
 {
     char *phonemes;
     int16_t n = 0;
-    SO_TRY(so_voice_phonemes(text, "en-us", &phonemes, error));
+    *count = 0;
+    if (!text[0]) return SO_OK;
+    SO_TRY(so_voice_phonemes(text, accent, &phonemes, error));
     for (const char *p = phonemes; *p && n < MOST_PHONES;) {
         char name[8] = "";
         size_t length = strcspn(p, "|_ \n");
@@ -83,7 +87,7 @@ static so_status phones_of(phone_table *table, const char *text, uint8_t *out, i
         int c = 1;
         while (c < table->count && strcmp(table->name[c], name) != 0) c++;
         if (c == table->count) {
-            if (c == SO_TT_PHONES) continue;
+            if (c == SO_TT_PHONES || strcmp(accent, "en-us") != 0) continue;
             strcpy(table->name[table->count++], name);
         }
         out[n++] = (uint8_t)c;
@@ -99,28 +103,46 @@ static so_status phones_of(phone_table *table, const char *text, uint8_t *out, i
  * world's own mixture, which has too few of them. */
 static const double MORE_RELATIONS = 0.15, MORE_LETTERS = 0.12;
 
+/* What is held out is what the world is measured with; beyond that, what is learned from has its edges. */
+static void draw_measured(uint64_t seed, int64_t i, so_rng *rng, uint64_t *scene_seed, so_qa *qa)
+{
+    so_scene scene;
+    *scene_seed = ~(uint64_t)0;
+    if (so_rng_uniform(rng) >= 0.42) {
+        so_tabletop_talk(SO_TABLETOP_RESERVED, seed, (uint64_t)i, 0, qa);
+        return;
+    }
+    *scene_seed = so_tabletop_scene_seed(SO_TABLETOP_RESERVED, seed, (uint64_t)i);
+    so_scene_make(&scene, *scene_seed);
+    so_scene_ask(&scene, 0, rng, qa);
+}
+
+static void draw_learned(uint64_t seed, int64_t i, so_rng *rng, uint64_t *scene_seed, so_qa *qa)
+{
+    double more = so_rng_uniform(rng);
+    so_scene scene;
+    so_tabletop_draw(SO_TABLETOP_TRAIN, seed, (uint64_t)i, qa, scene_seed);
+    if (more < MORE_RELATIONS && qa->kind < SO_QA_PICTURE_KINDS) {
+        so_scene_make(&scene, *scene_seed);
+        if (so_scene_ask(&scene, 1u << SO_QA_RELATION, rng, qa)) return;
+        so_scene_ask(&scene, 0, rng, qa);
+    } else if (more < MORE_LETTERS && qa->kind > SO_QA_PICTURE_KINDS && qa->kind <= SO_TALK_REPEAT) {
+        uint32_t kind = 1u << (so_rng_below(rng, 2) ? SO_TALK_LETTER : SO_TALK_INITIAL);
+        so_tabletop_talk(SO_TABLETOP_TRAIN, seed, (uint64_t)i, kind, qa);
+    }
+}
+
 void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item)
 {
     so_rng rng;
-    so_qa qa;
+    so_qa qa = {0};
     memset(item, 0, sizeof *item);
     so_rng_init(&rng, tt->seed, 1000 + (uint64_t)i);
-    item->scene = ~(uint64_t)0;
-    if (so_rng_uniform(&rng) < 0.42) {
-        so_scene scene;
-        item->scene = so_tabletop_scene_seed(part, tt->seed + 7, (uint64_t)i);
-        so_scene_make(&scene, item->scene);
-        if (part == SO_TABLETOP_RESERVED || so_rng_uniform(&rng) >= MORE_RELATIONS ||
-            !so_scene_ask(&scene, 1u << SO_QA_RELATION, &rng, &qa))
-            so_scene_ask(&scene, 0, &rng, &qa);
-    } else {
-        bool more = part == SO_TABLETOP_TRAIN && so_rng_uniform(&rng) < MORE_LETTERS;
-        uint32_t kind = 1u << (so_rng_below(&rng, 2) ? SO_TALK_LETTER : SO_TALK_INITIAL);
-        so_tabletop_talk(part, tt->seed + 7, (uint64_t)i, more ? kind : 0, &qa);
-    }
+    (part == SO_TABLETOP_TRAIN ? draw_learned : draw_measured)(tt->seed + 7, i, &rng, &item->scene, &qa);
     item->kind = qa.kind;
     strcpy(item->question, qa.question);
     strcpy(item->answer, qa.answer);
+    strcpy(item->language, qa.language);
 }
 
 /* ---- the corpus */
@@ -135,14 +157,20 @@ static so_status add_phones(so_tt_script *s, so_error *error)
     for (int64_t i = 0; i < s->items && status == SO_OK; i++) {
         so_tt_item *item = &s->item[i];
         int32_t *like = &done[s->answer[i]];
-        status = phones_of(&phones, item->question, item->q_phone, &item->q_phones, error);
+        if (!item->language[0])
+            status = phones_of(&phones, item->question, "en-us", item->q_phone, &item->q_phones, error);
         if (*like >= 0) {
             memcpy(item->a_phone, s->item[*like].a_phone, sizeof item->a_phone);
             item->a_phones = s->item[*like].a_phones;
         } else if (status == SO_OK) {
-            status = phones_of(&phones, item->answer, item->a_phone, &item->a_phones, error);
+            status = phones_of(&phones, item->answer, "en-us", item->a_phone, &item->a_phones, error);
             *like = (int32_t)i;
         }
+    }
+    for (int64_t i = 0; i < s->items && status == SO_OK; i++) {
+        so_tt_item *item = &s->item[i];
+        if (item->language[0])
+            status = phones_of(&phones, item->question, item->language, item->q_phone, &item->q_phones, error);
     }
     free(done);
     so_tt_say(s->tt, "corpus: %d phoneme classes", phones.count - 1);
@@ -181,7 +209,7 @@ static so_status tell_cast(const so_tt_script *s, so_error *error)
         part_of_cast *p = part_named(list, &n, recorded ? "recorded/blends" : item->speaker);
         p->items++;
         p->hours += (double)item->q_count / 16000 / 3600;
-        if (strncmp(item->speaker, "recorded/", 9) == 0 || (i >= s->drawn && learned)) continue;
+        if (strncmp(item->speaker, "recorded/", 9) == 0 || (i >= s->drawn && learned) || !so_tt_by_cast(item)) continue;
         so_tt_cast_name(s->cast, so_tt_cast_draw(s->cast, s->tt, learned ? SO_TABLETOP_TRAIN : SO_TABLETOP_RESERVED, i),
                         name);
         if (strcmp(name, item->speaker) != 0) part_named(list, &n, name)->failed++;

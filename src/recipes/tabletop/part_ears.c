@@ -305,12 +305,19 @@ enum {
     UTTERANCES = ITEMS * VERSIONS
 }; /* that go through the ears together */
 
+/* Units of an answer, by where its samples are. */
+typedef struct answer_units {
+    int64_t a_at;
+    int32_t at, count; /* count 0: none yet */
+} answer_units;
+
 typedef struct scribe {
     const so_tt *tt;
     so_speech_tokenizer net;
     so_pass pass;
     so_writer index, units;
-    int32_t at; /* units written */
+    int32_t at;           /* units written */
+    answer_units *answer; /* [2 items + 1] */
 } scribe;
 
 /* Features [*frames, 128] of an item's question (version 0), of its answer as it is to be spoken (1), or of the
@@ -369,34 +376,61 @@ static so_status put_units(scribe *s, const int32_t *ids, int64_t n, int32_t *at
     return so_writer_put(&s->units, small, (size_t)n * 2, error);
 }
 
+/* Where the units of an answer are that was heard before; a free place when it was not. */
+static answer_units *find_answer(const scribe *s, int64_t a_at)
+{
+    int64_t size = 2 * s->tt->corpus.count + 1, at = (int64_t)((uint64_t)a_at * 0x9e3779b97f4a7c15u % (uint64_t)size);
+    while (s->answer[at].count && s->answer[at].a_at != a_at) at = (at + 1) % size;
+    return &s->answer[at];
+}
+
+/* The place of a version's units in an item's entry. */
+static void place_of(so_tt_spoken *u, int version, int32_t **at, int32_t **count)
+{
+    *at = version == 0 ? &u->q_at : version == 1 ? &u->a_at : &u->d_at[version - 2];
+    *count = version == 0 ? &u->q_count : version == 1 ? &u->a_count : &u->d_count[version - 2];
+}
+
+/* Features of what must be heard of the items: an answer that was given before is not heard again. */
+static so_status gather_items(scribe *s, int64_t first, int64_t n, float **mel, int64_t *frames, int *of,
+                              int64_t *heard, so_error *error)
+{
+    for (int64_t i = 0; i < n * VERSIONS; i++) {
+        const so_tt_item *item = &s->tt->corpus.item[first + i / VERSIONS];
+        so_rng rng;
+        if (i % VERSIONS == 1 && find_answer(s, item->a_at)->count) continue;
+        so_rng_init(&rng, s->tt->seed, 0x6469736775000000u + (uint64_t)(first * VERSIONS + i));
+        mel[*heard] = features(s, item, (int)(i % VERSIONS), &rng, &frames[*heard], error);
+        if (!mel[*heard]) return error->status;
+        of[(*heard)++] = (int)i;
+    }
+    return SO_OK;
+}
+
 /* Writes the units of items first .. first + n - 1, n at most ITEMS. */
 static so_status put_items(scribe *s, int64_t first, int64_t n, so_error *error)
 {
     float *mel[UTTERANCES] = {0};
-    int64_t frames[UTTERANCES];
-    int32_t *ids = NULL;
+    int64_t frames[UTTERANCES], heard = 0;
+    int of[UTTERANCES];
+    int32_t *ids = NULL, *at, *count;
+    so_tt_spoken entry[ITEMS] = {0};
     so_batch *batch = NULL;
-    so_status status = SO_OK;
     size_t mark = so_arena_mark(s->pass.arena);
-    for (int64_t i = 0; i < n * VERSIONS && status == SO_OK; i++) {
-        so_rng rng;
-        so_rng_init(&rng, s->tt->seed, 0x6469736775000000u + (uint64_t)(first * VERSIONS + i));
-        mel[i] = features(s, &s->tt->corpus.item[first + i / VERSIONS], (int)(i % VERSIONS), &rng, &frames[i], error);
-        if (!mel[i]) status = error->status;
+    so_status status = gather_items(s, first, n, mel, frames, of, &heard, error);
+    if (status == SO_OK) status = hear_units(s, heard, mel, frames, &ids, &batch, error);
+    for (int64_t k = 0; k < heard && status == SO_OK; k++) {
+        place_of(&entry[of[k] / VERSIONS], of[k] % VERSIONS, &at, &count);
+        status = put_units(s, ids + batch->seq[k].row0, batch->seq[k].rows, at, count, error);
+        if (of[k] % VERSIONS != 1) continue;
+        int64_t a_at = s->tt->corpus.item[first + of[k] / VERSIONS].a_at;
+        *find_answer(s, a_at) = (answer_units){a_at, *at, *count};
     }
-    if (status == SO_OK) status = hear_units(s, n * VERSIONS, mel, frames, &ids, &batch, error);
     for (int64_t i = 0; i < n && status == SO_OK; i++) {
-        so_tt_spoken u = {0};
-        int32_t *at[VERSIONS] = {&u.q_at, &u.a_at}, *count[VERSIONS] = {&u.q_count, &u.a_count};
-        for (int k = 0; k < SO_TT_DISGUISES; k++) {
-            at[2 + k] = &u.d_at[k];
-            count[2 + k] = &u.d_count[k];
-        }
-        for (int v = 0; v < VERSIONS && status == SO_OK; v++) {
-            int64_t seq = i * VERSIONS + v;
-            status = put_units(s, ids + batch->seq[seq].row0, batch->seq[seq].rows, at[v], count[v], error);
-        }
-        if (status == SO_OK) status = so_writer_put(&s->index, &u, sizeof u, error);
+        const answer_units *a = find_answer(s, s->tt->corpus.item[first + i].a_at);
+        entry[i].a_at = a->at;
+        entry[i].a_count = a->count;
+        status = so_writer_put(&s->index, &entry[i], sizeof *entry, error);
     }
     for (int i = 0; i < UTTERANCES; i++) free(mel[i]);
     so_arena_release(s->pass.arena, mark);
@@ -407,9 +441,10 @@ so_status so_tt_units(so_tt *tt, so_error *error)
 {
     char path[1024];
     if (access(so_tt_path(tt, "units.index", path), R_OK) == 0) return SO_OK;
-    scribe s = {.tt = tt};
+    scribe s = {.tt = tt, .answer = calloc(2 * (size_t)tt->corpus.count + 1, sizeof *s.answer)};
     so_store store;
     so_arena arena;
+    if (!s.answer) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld answers", (long long)tt->corpus.count);
     SO_TRY(so_tt_ears_open(tt, false, &store, &s.net, error));
     SO_TRY(so_tt_overlay(tt, &store, "ears", error));
     SO_TRY(so_arena_reserve(&arena, (size_t)4 << 30, error));
@@ -431,6 +466,7 @@ so_status so_tt_units(so_tt *tt, so_error *error)
     so_writer_drop(&s.index);
     so_arena_clear(&arena);
     so_store_close(&store);
+    free(s.answer);
     return status;
 }
 

@@ -243,7 +243,7 @@ static so_status speak_drawn(const so_tt_script *s, int64_t first, int64_t n, so
             int todo[SO_TT_TOGETHER], waiting = 0;
             for (int64_t k = 0; k < n; k++) {
                 int64_t i = first + k;
-                if (!recording_of(s, i) && (int)part_of(s, i) == part &&
+                if (!recording_of(s, i) && so_tt_by_cast(&s->item[i]) && (int)part_of(s, i) == part &&
                     so_tt_cast_draw(s->cast, s->tt, part_of(s, i), i) == speaker)
                     todo[waiting++] = (int)k;
                 if (waiting == SO_TT_TOGETHER || (waiting && k == n - 1)) {
@@ -255,6 +255,23 @@ static so_status speak_drawn(const so_tt_script *s, int64_t first, int64_t n, so
     return SO_OK;
 }
 
+bool so_tt_by_cast(const so_tt_item *item) { return item->question[0] && !item->language[0]; }
+
+/* What the cast has nothing to do with: sound that is no speech, and other languages, which espeak-ng speaks. */
+static so_status speak_beyond(const so_tt_script *s, int64_t i, so_audio *audio, line *out, so_error *error)
+{
+    const so_tt_item *item = &s->item[i];
+    audio->rate = SO_SPEAKER_RATE;
+    if (!item->question[0]) {
+        snprintf(out->speaker, sizeof out->speaker, "sound");
+        return so_tabletop_sound(part_of(s, i), s->tt->seed, (uint64_t)i, &audio->samples, &audio->n, error);
+    }
+    so_voice voice = so_voice_draw(SO_TABLETOP_TRAIN, s->tt->seed, (uint64_t)i);
+    snprintf(voice.accent, sizeof voice.accent, "%s", item->language);
+    snprintf(out->speaker, sizeof out->speaker, "espeak-ng/%.7s", item->language);
+    return so_voice_speak(item->question, &voice, (uint64_t)i, &audio->samples, &audio->n, error);
+}
+
 static so_status speak_questions(const so_tt_script *s, int64_t first, int64_t n, so_audio *audio, line *lines,
                                  so_error *error)
 {
@@ -262,7 +279,10 @@ static so_status speak_questions(const so_tt_script *s, int64_t first, int64_t n
     for (int64_t k = 0; k < n; k++) {
         int64_t i = first + k;
         bool recorded = recording_of(s, i) != NULL, learned = part_of(s, i) == SO_TABLETOP_TRAIN;
-        if (recorded) SO_TRY(read_recording(s, i, &audio[k], &lines[k], error));
+        if (recorded)
+            SO_TRY(read_recording(s, i, &audio[k], &lines[k], error));
+        else if (!so_tt_by_cast(&s->item[i]))
+            SO_TRY(speak_beyond(s, i, &audio[k], &lines[k], error));
         bool copy = recorded && learned && i >= s->drawn + s->recorded / SO_TT_COPIES;
         if (learned && strncmp(lines[k].speaker, "espeak-ng", 9) != 0 && (!recorded || copy))
             SO_TRY(change_throat(s->tt, i, copy, &audio[k], error));

@@ -29,6 +29,9 @@ so_status so_tt_script_join(so_tt_script *script, so_error *error);
 /* Removes the slices. */
 void so_tt_script_sweep(const so_tt_script *script);
 
+/* Whether its question is for the speakers of the cast: English speech. */
+bool so_tt_by_cast(const so_tt_item *item);
+
 /* The words of exchange i of a part, as the recipe draws them. */
 void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item);
 

@@ -13,7 +13,7 @@
 #include "recipes/tabletop/part_units.h"
 #include "train/align.h"
 
-enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 3000, TAIL = 4, TOP_BATCH = 24 };
+enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 3000, TOP_BATCH = 24 };
 
 /* ---- batches */
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
@@ -53,11 +53,13 @@ static void add_ids(so_tt_speech_batch *b, const int32_t *ids, const uint16_t *u
     }
 }
 
-/* Units whose text is `text`; returns the segment's number. */
-static int64_t add_segment(so_tt_speech_batch *b, const uint16_t *units, int64_t n, const char *text, so_ids *scratch)
+/* Units whose text is `text`; `heard`: what a user says, of which some words are no tokens. Returns the segment's
+ * number. */
+static int64_t add_segment(so_tt_speech_batch *b, const uint16_t *units, int64_t n, const char *text, bool heard,
+                           so_ids *scratch)
 {
     scratch->n = 0;
-    if (so_tt_encode(b->tt, text, scratch, &b->pass->error) != SO_OK) return -1;
+    if ((heard ? so_tt_heard : so_tt_encode)(b->tt, text, scratch, &b->pass->error) != SO_OK) return -1;
     if (b->labels + (int64_t)scratch->n > SO_TT_SPEECH_LABELS) {
         so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d labels", SO_TT_SPEECH_LABELS);
         return -1;
@@ -84,32 +86,6 @@ static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
     b->memory_rows[s] = b->memories - b->memory0[s];
 }
 
-/* Where speech ends in samples [n] at 16 kHz, as a share: behind the last 20 ms that have a twentieth of the loudest's
- * level. */
-static double end_of_speech(const int16_t *x, int64_t n)
-{
-    enum { FRAME = 320 };
-    double most = 0, level[2048];
-    int64_t frames = n / FRAME < 2048 ? n / FRAME : 2048, last = frames - 1;
-    for (int64_t f = 0; f < frames; f++) {
-        level[f] = 0;
-        for (int64_t k = f * FRAME; k < (f + 1) * FRAME; k++) level[f] += (double)x[k] * x[k];
-        if (level[f] > most) most = level[f];
-    }
-    while (last > 0 && level[last] < most / 400) last--;
-    return frames ? (double)(last + 1) / (double)frames : 1;
-}
-
-/* While learning, a question is to be written down TAIL units after its end at the latest, and nothing in the silence
- * behind it. What this alone is worth has not been measured. */
-static void cut_tail(so_tt_speech_batch *b, const so_tt_item *item, so_tt_segment *g)
-{
-    double share = end_of_speech(b->tt->corpus.q + item->q_at, item->q_count);
-    int64_t rows = (int64_t)(share * (double)g->rows) + 1 + TAIL;
-    for (int64_t r = rows; r < g->rows; r++) b->same[g->row0 + r] = b->tt->id->blank;
-    if (rows < g->rows) g->rows = rows;
-}
-
 void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, bool hear, bool speak,
                       so_ids *scratch)
 {
@@ -122,8 +98,7 @@ void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int6
     if (hear) {
         int64_t who = b->slips ? so_rng_below(b->slips, 1 + SO_TT_DISGUISES) - 1 : -1;
         int32_t at = who < 0 ? u->q_at : u->d_at[who], count = who < 0 ? u->q_count : u->d_count[who];
-        int64_t asked = add_segment(b, units->unit + at, count, item->question, scratch);
-        if (b->cut_tails && asked >= 0) cut_tail(b, item, &b->segment[asked]);
+        add_segment(b, units->unit + at, count, item->question, true, scratch);
     }
     add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
     b->answer_segment[s] = -1;
@@ -131,7 +106,7 @@ void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int6
     b->fused0[s] = b->fused;
     if (!speak || !so_ok(b->pass)) return;
     int64_t before = b->rows - 1;
-    int64_t segment = add_segment(b, units->unit + u->a_at, u->a_count, item->answer, scratch);
+    int64_t segment = add_segment(b, units->unit + u->a_at, u->a_count, item->answer, false, scratch);
     if (segment < 0) return;
     b->answer_segment[s] = segment;
     add_memory(b, &b->segment[segment]);
@@ -150,7 +125,7 @@ void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int
     if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
     int64_t s = b->seqs++;
     add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
-    add_segment(b, units->unit + u->a_at, u->a_count, tt->corpus.item[i].answer, scratch);
+    add_segment(b, units->unit + u->a_at, u->a_count, tt->corpus.item[i].answer, false, scratch);
     add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
     b->answer_segment[s] = -1;
     b->memory0[s] = b->memories;
@@ -286,6 +261,8 @@ static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, con
             int64_t latest = g->rows - 2 * (g->labels - j);
             earliest[g->label0 + j] = (int32_t)(row < latest ? row : latest > 0 ? latest : 0);
         }
+        /* Tokens that stand for words which are none have other letters: nothing is known of their places. */
+        if (passed != total) memset(earliest + g->label0, 0, (size_t)g->labels * sizeof *earliest);
     }
     return wanted ? earliest : NULL;
 }
@@ -312,7 +289,6 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     bool *answer = so_take(pass, (size_t)n * 2, false);
     if (!b || !answer) return NULL;
     b->slips = slips;
-    b->cut_tails = slips != NULL;
     for (int64_t i = 0; i < n; i++) {
         int64_t before = b->segments;
         double which = slips ? so_rng_uniform(slips) - own.echo : 0;

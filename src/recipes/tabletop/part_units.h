@@ -6,9 +6,9 @@
 #include "models/speech_tokenizer.h"
 #include "recipes/tabletop/recipe.h"
 
-/* Units of every item: question at q_at.. of q_count, answer likewise, and the question as other throats say it, in one
- * array. */
-enum { SO_TT_DISGUISES = 1 };
+/* Units of every item: question at q_at.. of q_count, answer likewise, and the question from other throats and in other
+ * surroundings, in one array. */
+enum { SO_TT_DISGUISES = 2 };
 
 typedef struct so_tt_spoken {
     int32_t q_at, q_count, a_at, a_count, d_at[SO_TT_DISGUISES], d_count[SO_TT_DISGUISES];
@@ -48,7 +48,6 @@ typedef struct so_tt_speech_batch {
     const so_tt *tt;
     so_rng
         *slips; /* from here is drawn who asks, and which units are mistaken; NULL: the question as it was recorded */
-    bool cut_tails; /* nothing is to be written in the silence behind a question */
     int64_t rows, seqs, segments, labels, memories, fused;
     int64_t seq_rows[SO_TT_SPEECH_SEQS];
     int32_t *id;     /* [rows] what the bottom layers read */

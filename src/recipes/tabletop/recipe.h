@@ -47,7 +47,8 @@ typedef struct so_tt_item {
     char question[160], answer[160];
     int64_t q_at, q_count;              /* the user's voice, 16 kHz */
     int64_t a_at, a_count;              /* the model's voice, 22050 Hz */
-    char speaker[48];                   /* of the question: "flite/slt", "recorded/blend-7" */
+    char speaker[48];                   /* of the question: "flite/slt", "recorded/blend-7", "sound" */
+    char language[8];                   /* of the question, where it is not English: espeak-ng's name of it */
     uint8_t q_phone[256], a_phone[256]; /* classes 1.. of what is spoken */
     int16_t q_phones, a_phones;
 } so_tt_item;
@@ -64,6 +65,7 @@ typedef struct so_tt_casting {
     const char *own;                         /* the model's own voice, "engine/voice"; NULL: the natural one */
     const char *recordings;                  /* folders of spoken questions, comma between */
     const char *command, *endpoint, *voices; /* as in dataset/voices/speaker.h */
+    double seconds;                          /* that one utterance may take to make; 0: 20 */
 } so_tt_casting;
 
 typedef struct so_tt {
