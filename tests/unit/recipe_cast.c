@@ -133,7 +133,8 @@ static void what_fails_is_spoken_by_another(void **state)
     so_tt tt = make_tt(line);
     so_tt_cast *cast = open_cast(&tt);
     int command = command_of(cast);
-    assert_int_equal(so_tt_cast_speak(cast, &tt, SO_TABLETOP_TRAIN, command, 5, text, seed, said, &error), SO_OK);
+    assert_int_equal(
+        so_tt_cast_speak(cast, &tt, &(so_tt_lines){SO_TABLETOP_TRAIN, command, 5, text, seed}, said, &error), SO_OK);
     for (int k = 0; k < 5; k++) {
         assert_true(said[k].n > 1000);
         so_tt_cast_name(cast, said[k].speaker, name);
@@ -164,8 +165,9 @@ static void who_fails_again_and_again_is_given_up(void **state)
     so_tt_cast *cast = open_cast(&tt);
     int command = command_of(cast);
     int64_t asked, failed;
-    assert_int_equal(so_tt_cast_speak(cast, &tt, SO_TABLETOP_RESERVED, command, TEXTS, text, seed, said, &error),
-                     SO_OK);
+    assert_int_equal(
+        so_tt_cast_speak(cast, &tt, &(so_tt_lines){SO_TABLETOP_RESERVED, command, TEXTS, text, seed}, said, &error),
+        SO_OK);
     for (int k = 0; k < TEXTS; k++) {
         assert_true(so_speakers_at(cast->speakers, said[k].speaker)->reserved);
         free(said[k].samples);

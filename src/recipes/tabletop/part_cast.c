@@ -204,41 +204,44 @@ int so_tt_cast_draw(const so_tt_cast *cast, const so_tt *tt, so_tabletop_part pa
     return cast->user[k];
 }
 
-/* Asks for up to n texts at once; counts failures in a row. */
-static so_status ask_for(so_tt_cast *cast, const so_tt *tt, int speaker, int n, const char *const *text,
-                         const uint64_t *seed, float **samples, int64_t *counts, so_error *error)
+/* Asks for lines at..at + n - 1 at once; counts failures in a row. */
+static so_status ask_for(so_tt_cast *cast, const so_tt *tt, const so_tt_lines *lines, int at, int n, so_tt_said *said,
+                         so_error *error)
 {
+    float *samples[SO_TT_TOGETHER];
+    int64_t counts[SO_TT_TOGETHER];
     so_error why = {0};
+    int *failed = &cast->failed_in_row[lines->speaker];
     char name[48];
-    if (so_speakers_speak_many(cast->speakers, speaker, n, text, seed, samples, counts, &why) == SO_ERR_STOPPED)
+    if (so_speakers_speak_many(cast->speakers, lines->speaker, n, lines->text + at, lines->seed + at, samples, counts,
+                               &why) == SO_ERR_STOPPED)
         return so_fail(error, SO_ERR_STOPPED, "%s", why.text);
     if (why.status != SO_OK) so_tt_say(tt, "corpus: %s", why.text);
-    for (int k = 0; k < n; k++) cast->failed_in_row[speaker] = samples[k] ? 0 : cast->failed_in_row[speaker] + 1;
-    if (cast->failed_in_row[speaker] < TIMES_IN_ROW) return SO_OK;
-    cast->given_up[speaker] = true;
-    so_tt_cast_name(cast, speaker, name);
-    so_tt_say(tt, "corpus: %s failed %d times in a row and is asked no more", name, cast->failed_in_row[speaker]);
+    for (int k = 0; k < n; k++) {
+        said[at + k] = (so_tt_said){samples[k], counts[k], lines->speaker};
+        *failed = samples[k] ? 0 : *failed + 1;
+    }
+    if (*failed < TIMES_IN_ROW) return SO_OK;
+    cast->given_up[lines->speaker] = true;
+    so_tt_cast_name(cast, lines->speaker, name);
+    so_tt_say(tt, "corpus: %s failed %d times in a row and is asked no more", name, *failed);
     return SO_OK;
 }
 
-so_status so_tt_cast_speak(so_tt_cast *cast, const so_tt *tt, so_tabletop_part part, int speaker, int n,
-                           const char *const *text, const uint64_t *seed, so_tt_said *said, so_error *error)
+so_status so_tt_cast_speak(so_tt_cast *cast, const so_tt *tt, const so_tt_lines *lines, so_tt_said *said,
+                           so_error *error)
 {
     /* festival starts once for many; of others that hang no more are waited for than needed. */
-    int most = strcmp(so_speakers_at(cast->speakers, speaker)->engine, "festival") == 0 ? SO_TT_TOGETHER : TIMES_IN_ROW;
-    float *samples[SO_TT_TOGETHER] = {0};
-    int64_t counts[SO_TT_TOGETHER] = {0};
-    for (int k = 0; k < n; k++) said[k] = (so_tt_said){NULL, 0, speaker};
-    for (int at = 0; at < n && !cast->given_up[speaker]; at += most) {
-        int now = n - at < most ? n - at : most;
-        SO_TRY(ask_for(cast, tt, speaker, now, text + at, seed + at, samples, counts, error));
-        for (int k = 0; k < now; k++) said[at + k].samples = samples[k], said[at + k].n = counts[k];
-    }
+    bool festival = strcmp(so_speakers_at(cast->speakers, lines->speaker)->engine, "festival") == 0;
+    int most = festival ? SO_TT_TOGETHER : TIMES_IN_ROW, n = lines->n;
+    for (int k = 0; k < n; k++) said[k] = (so_tt_said){NULL, 0, lines->speaker};
+    for (int at = 0; at < n && !cast->given_up[lines->speaker]; at += most)
+        SO_TRY(ask_for(cast, tt, lines, at, n - at < most ? n - at : most, said, error));
     for (int k = 0; k < n; k++) {
         if (said[k].samples) continue;
-        said[k].speaker = cast->fallback[part];
-        SO_TRY(
-            so_speakers_speak(cast->speakers, said[k].speaker, text[k], seed[k], &said[k].samples, &said[k].n, error));
+        said[k].speaker = cast->fallback[lines->part];
+        SO_TRY(so_speakers_speak(cast->speakers, said[k].speaker, lines->text[k], lines->seed[k], &said[k].samples,
+                                 &said[k].n, error));
     }
     return SO_OK;
 }

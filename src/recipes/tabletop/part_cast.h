@@ -44,11 +44,19 @@ typedef struct so_tt_said {
     int speaker;
 } so_tt_said;
 
-/* Speaks texts of one speaker; those that fail are spoken by the fallback of `part`. A speaker that fails eight times
- * in a row is asked no more by this process. What was said stays in `said` (n of them) even after a failure. */
+/* What one speaker is to say: n texts, with a seed for each. */
+typedef struct so_tt_lines {
+    so_tabletop_part part;
+    int speaker, n;
+    const char *const *text;
+    const uint64_t *seed;
+} so_tt_lines;
+
+/* Speaks them; those that fail are spoken by the fallback of their part. A speaker that fails eight times in a row is
+ * asked no more by this process. What was said stays in said[n] even after a failure. */
 enum { SO_TT_TOGETHER = 50 };
-so_status so_tt_cast_speak(so_tt_cast *cast, const so_tt *tt, so_tabletop_part part, int speaker, int n,
-                           const char *const *text, const uint64_t *seed, so_tt_said *said, so_error *error);
+so_status so_tt_cast_speak(so_tt_cast *cast, const so_tt *tt, const so_tt_lines *lines, so_tt_said *said,
+                           so_error *error);
 
 /* What speakers make alike: "espeak-ng", "flite", "festival", "command", "endpoint", "recorded". */
 void so_tt_family(const char *speaker, char family[16]);

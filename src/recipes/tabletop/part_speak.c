@@ -225,8 +225,8 @@ static so_status speak_as(const so_tt_script *s, int speaker, int64_t first, int
         text[k] = s->item[first + todo[k]].question;
         seed[k] = s->tt->seed * 1000003 + (uint64_t)(first + todo[k]);
     }
-    so_status status =
-        so_tt_cast_speak(s->cast, s->tt, part_of(s, first + todo[0]), speaker, n, text, seed, said, error);
+    so_tt_lines asked = {part_of(s, first + todo[0]), speaker, n, text, seed};
+    so_status status = so_tt_cast_speak(s->cast, s->tt, &asked, said, error);
     for (int k = 0; k < n; k++) {
         audio[todo[k]] = (so_audio){.samples = said[k].samples, .n = said[k].n, .rate = SO_SPEAKER_RATE};
         so_tt_cast_name(s->cast, said[k].speaker, lines[todo[k]].speaker);
