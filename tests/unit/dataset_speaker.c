@@ -186,6 +186,62 @@ static void what_cannot_be_asked_is_refused(void **state)
     so_speakers_close(&s);
 }
 
+/* festival as it is used: a list of voices, a script on standard input, text2wave for one text. It cannot say what has
+ * "mute" in it; asked for many, it dies of "death" on the way. */
+static const char festival[] =
+    "#!/bin/sh\n"
+    "[ \"$1\" = --pipe ] || { echo '(one two)'; exit; }\n"
+    "echo start >>\"$SO_TEST_FOLDER/starts\"\n"
+    "sed -n 's/.*Text \"\\(.*\\)\")) \"\\(.*\\)\" .*/\\2 \\1/p' | while read file words; do\n"
+    "case \"$words\" in *mute*) ;; *death*) head -c 100 \"$SO_TEST_FOLDER/tone.wav\" >\"$file\"; kill -9 $$;;\n"
+    "*) cp \"$SO_TEST_FOLDER/tone.wav\" \"$file\";; esac; done\n";
+static const char text2wave[] = "#!/bin/sh\n"
+                                "read words\n"
+                                "case \"$words\" in *mute*) exit 1;; esac\n"
+                                "cp \"$SO_TEST_FOLDER/tone.wav\" \"$4\"\n";
+
+static void many_are_spoken_by_one_process(void **state)
+{
+    enum { N = 60 };
+    const char *text[N];
+    uint64_t seed[N] = {0};
+    float *samples[N];
+    int64_t counts[N], asked, failed, starts = 0;
+    char path[128], line[64];
+    so_error error;
+    (void)state;
+    write_file("festival", festival, 0755);
+    write_file("text2wave", text2wave, 0755);
+    so_speakers *s = open_them(&(so_speakers_options){.engines = "festival"});
+    int two = find(s, "festival", "two");
+    assert_true(two >= 0);
+    for (int k = 0; k < N; k++) text[k] = k == 7 ? "mute \"quoted\"" : "Hello.";
+    assert_int_equal(so_speakers_speak_many(s, two, N, text, seed, samples, counts, &error), SO_ERR_STATE);
+    for (int k = 0; k < N; k++) {
+        assert_true((samples[k] != NULL) == (k != 7));
+        assert_true(k == 7 ? counts[k] == 0 : counts[k] > 11000);
+        free(samples[k]);
+    }
+    so_speakers_counts(s, two, &asked, &failed);
+    assert_int_equal(asked, N);
+    assert_int_equal(failed, 1);
+    snprintf(path, sizeof path, "%s/starts", folder);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) starts++;
+    fclose(f);
+    assert_int_equal(starts, 2);
+
+    /* What a process that died had not finished is said again. */
+    for (int k = 0; k < 4; k++) text[k] = k == 2 ? "death" : "Hello.";
+    assert_int_equal(so_speakers_speak_many(s, two, 4, text, seed, samples, counts, &error), SO_OK);
+    for (int k = 0; k < 4; k++) {
+        assert_true(counts[k] > 11000);
+        free(samples[k]);
+    }
+    so_speakers_close(&s);
+}
+
 static void lines_are_split_without_a_shell(void **state)
 {
     (void)state;
@@ -234,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(voices_are_listed_and_speak, set_up, tear_down),
         cmocka_unit_test_setup_teardown(commands_of_every_kind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_asked_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_are_spoken_by_one_process, set_up, tear_down),
         cmocka_unit_test(lines_are_split_without_a_shell),
         cmocka_unit_test_setup_teardown(a_program_is_stopped_with_its_children, set_up, tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
