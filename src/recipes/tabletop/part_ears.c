@@ -273,17 +273,31 @@ so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_sp
     return so_speech_tokenizer_bind(net, &config, "", &binder, error);
 }
 
+/* Every question, and every answer once however often it is given: many voices teach more than much of one. */
+static so_status order_utterances(context *c, so_error *error)
+{
+    int64_t items = c->tt->corpus.count - SO_TT_HELD_OUT, given = 0;
+    c->order = malloc((size_t)(items > 0 ? 2 * items : 1) * sizeof *c->order);
+    if (!c->order || items <= 0) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
+    for (int64_t i = 0; i < items; i++) {
+        const so_tt_item *item = &c->tt->corpus.item[i];
+        c->order[c->utterances++] = (int32_t)(2 * i);
+        if (item->a_at < given) continue;
+        given = item->a_at + item->a_count;
+        c->order[c->utterances++] = (int32_t)(2 * i + 1);
+    }
+    sorting = c->tt;
+    qsort(c->order, (size_t)c->utterances, sizeof *c->order, by_duration);
+    return SO_OK;
+}
+
 so_status so_tt_ears(so_tt *tt, so_error *error)
 {
     if (so_tt_done(tt, "ears")) return SO_OK;
-    context c = {.tt = tt, .utterances = (tt->corpus.count - SO_TT_HELD_OUT) * 2};
+    context c = {.tt = tt};
     so_store store;
     SO_TRY(so_tt_ears_open(tt, true, &store, &c.net, error));
-    c.order = malloc((size_t)(c.utterances > 0 ? c.utterances : 1) * sizeof *c.order);
-    if (!c.order || c.utterances <= 0) return so_fail(error, SO_ERR_STATE, "the ears need the corpus first");
-    for (int64_t i = 0; i < c.utterances; i++) c.order[i] = (int32_t)i;
-    sorting = tt;
-    qsort(c.order, (size_t)c.utterances, sizeof *c.order, by_duration);
+    SO_TRY(order_utterances(&c, error));
     so_extra extra[] = {{"codes", c.net.codes->data, (size_t)so_count(c.net.codes) * sizeof(so_real)},
                         {"code_count", c.net.code_count->data, (size_t)so_count(c.net.code_count) * sizeof(so_real)},
                         {"code_sum", c.net.code_sum->data, (size_t)so_count(c.net.code_sum) * sizeof(so_real)}};
