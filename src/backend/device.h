@@ -54,6 +54,8 @@ void so_device_count(const so_device *device, so_device_counts *counts);
 so_status so_device_reserve(so_device *device, size_t bytes, void **address, so_error *error);
 /* Gives back what reserve gave, when all that was recorded is done. Accepts NULL. */
 void so_device_release(so_device *device, void *address);
+/* Bytes that were free when it was opened and have not been reserved since. */
+size_t so_device_left(so_device *device);
 /* The largest piece that reserve gives. */
 size_t so_device_largest(const so_device *device);
 

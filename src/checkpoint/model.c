@@ -205,10 +205,34 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
     bool lay = options->bf16 && !model->device;
     if (lay) SO_TRY(so_store_lay_bf16(&model->store, "vision", model->encoders, model->pool, error));
     if (lay) SO_TRY(so_store_lay_bf16(&model->store, "projector", model->encoders, model->pool, error));
-    /* The host puts pictures together, newlines between their rows. */
-    if (model->device) SO_TRY(so_store_upload(&model->store, model->device, model->net.image_newline, error));
     so_store_forget(&model->store, views);
     return SO_OK;
+}
+
+/* What will lie on the device, told before anything is moved there. Stores as a session has them by default. */
+static so_status plan_device(const so_model *model, so_error *error)
+{
+    const so_omni_config *c = &model->setup.omni;
+    so_type kept = model->kernels->int8 ? SO_F16 : SO_F32;
+    int64_t layers = (c->speech ? c->bottom + c->top : 0) + c->backbone,
+            width = c->llama.kv_heads * c->llama.head_width;
+    double weights = (double)so_store_device_bytes(&model->store, model->net.image_newline);
+    double position = (double)so_type_bytes(kept, 2 * layers * width), left = (double)so_device_left(model->device);
+    double fit = (left - weights) / position;
+    if (weights + position * (double)model->context <= left) return SO_OK;
+    const char *name = so_device_about(model->device)->name;
+    if (fit < 64)
+        return so_fail(
+            error, SO_ERR_NOMEM,
+            "the weights need %.2f GB on %s, %.2f GB are free there: smaller types would fit (convert --type), "
+            "or the host (--device cpu)",
+            weights * 1e-9, name, left * 1e-9);
+    return so_fail(
+        error, SO_ERR_NOMEM,
+        "%lld positions need %.2f GB on %s, %.2f GB of them for weights, and %.2f GB are free there: --context "
+        "%lld would fit, or --kv q8_0 with more",
+        (long long)model->context, (weights + position * (double)model->context) * 1e-9, name, weights * 1e-9,
+        left * 1e-9, (long long)fit / 64 * 64);
 }
 
 static so_status list_unused(so_model *model, so_error *error)
@@ -246,12 +270,16 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
     SO_TRY(is_folder(path) ? read_folder(model, path, options, error) : read_gguf(model, path, options, error));
     SO_TRY(bind(model, options, error));
     SO_TRY(settle_ids(model, error));
+    model->context = options->context > 0 ? options->context : model->setup.context;
+    if (model->context < 1 || (options->context <= 0 && model->context > 8192)) model->context = 8192;
+    /* The host puts pictures together, newlines between their rows. */
+    if (model->device) SO_TRY(plan_device(model, error));
+    if (model->device) SO_TRY(so_store_upload(&model->store, model->device, model->net.image_newline, error));
+    if (model->device) so_store_forget(&model->store, so_model_views(model));
     if (model->setup.omni.vision) SO_TRY(so_setup_pictures(&model->setup, &model->pictures, error));
     SO_TRY(list_unused(model, error));
     SO_TRY(open_codec(model, path, options, error));
     choose_front(model, options->front);
-    model->context = options->context > 0 ? options->context : model->setup.context;
-    if (model->context < 1 || (options->context <= 0 && model->context > 8192)) model->context = 8192;
     return SO_OK;
 }
 

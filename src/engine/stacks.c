@@ -132,7 +132,12 @@ static so_status open_talk(so_talk *talk, const so_model *model, const so_talk_o
     SO_TRY(so_talk_plan(model, options, 1, &session, &scratch, error));
     SO_TRY(so_arena_init(&talk->memory, session.host, error));
     if (model->device) {
-        SO_TRY(so_device_reserve(model->device, session.device, &talk->block, error));
+        if (so_device_reserve(model->device, session.device, &talk->block, error) != SO_OK)
+            return so_fail(error, SO_ERR_NOMEM,
+                           "a session of %lld positions needs %.3f GB on %s, %.3f GB are left there: close another, or "
+                           "use a smaller --context or --kv q8_0",
+                           (long long)talk->options.context, (double)session.device * 1e-9,
+                           so_device_about(model->device)->name, (double)so_device_left(model->device) * 1e-9);
         so_arena_over(&talk->numbers, talk->block, session.device);
     }
     talk->worker = options->worker ? options->worker : &talk->own;

@@ -59,7 +59,7 @@ typedef struct so_gpu_launch {
 typedef struct so_gpu_driver {
     void (*drive)(void *self, void *device); /* called first: the device, for so_gpu_fail */
     so_status (*reserve)(void *self, size_t bytes, uint64_t *address, so_error *error);
-    void (*release)(void *self, uint64_t address);
+    size_t (*release)(void *self, uint64_t address); /* its bytes, as they were asked for */
     void (*launch)(void *self, const so_gpu_launch *launch);
     /* Between device memory and the shared piece, in either direction. */
     void (*copy)(void *self, uint64_t to, uint64_t from, size_t bytes);

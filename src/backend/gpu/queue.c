@@ -113,6 +113,14 @@ const so_device_info *so_device_about(const so_device *d) { return &d->opened.ab
 const so_kernels *so_device_kernels(const so_device *d, bool int8) { return int8 ? &d->int8 : &d->exact; }
 so_pool *so_device_pool(const so_device *d) { return d->pool; }
 size_t so_device_largest(const so_device *d) { return d->opened.largest; }
+
+size_t so_device_left(so_device *d)
+{
+    pthread_mutex_lock(&d->lock);
+    size_t all = d->opened.about.free, used = d->counts.reserved;
+    pthread_mutex_unlock(&d->lock);
+    return all > used ? all - used : 0;
+}
 so_device *so_gpu_of(so_pool *pool) { return so_pool_owner(pool); }
 
 void so_device_count(const so_device *d, so_device_counts *counts) { *counts = d->counts; }
@@ -341,6 +349,6 @@ void so_device_release(so_device *d, void *address)
     if (!d || !address) return;
     pthread_mutex_lock(&d->lock);
     finish(d);
-    driver_of(d)->release(d->opened.self, (uint64_t)(uintptr_t)address);
+    d->counts.reserved -= driver_of(d)->release(d->opened.self, (uint64_t)(uintptr_t)address);
     pthread_mutex_unlock(&d->lock);
 }

@@ -119,15 +119,18 @@ static so_status reserve(void *self, size_t bytes, uint64_t *address, so_error *
     return SO_OK;
 }
 
-static void release(void *self, uint64_t address)
+static size_t release(void *self, uint64_t address)
 {
     vulkan *v = self;
+    size_t bytes = 0;
     for (int i = 0; i < v->n_blocks; i++) {
         if (v->block[i].at != address) continue;
+        bytes = v->block[i].bytes;
         drop(v, &v->block[i]);
         v->block[i] = v->block[--v->n_blocks];
-        return;
+        break;
     }
+    return bytes;
 }
 
 static const block *block_of(const vulkan *v, uint64_t at, size_t bytes)

@@ -5,9 +5,15 @@
 
 #include "backend/device.h"
 
-/* Subgroups of 8, 16, 32 or 64 threads, resumed in an order drawn from `seed`. `watches`: after every launch all memory
- * is compared with what it was, but for what the launch declared to write; what goes wrong is the device's state. Only
- * one such device computes at a time. */
-so_status so_fibers_open(so_device **out, int subgroup, uint64_t seed, bool watches, so_error *error);
+typedef struct so_fibers_options {
+    int subgroup;  /* 8, 16, 32 or 64 threads */
+    uint64_t seed; /* of the order in which threads and launches run */
+    bool watches;  /* after every launch all memory is compared with what it was, but for what the launch declared to
+                      write; what goes wrong is the device's state */
+    size_t memory; /* bytes it has; 0: as many as the host gives */
+} so_fibers_options;
+
+/* Only one such device computes at a time. */
+so_status so_fibers_open(so_device **out, const so_fibers_options *options, so_error *error);
 
 #endif

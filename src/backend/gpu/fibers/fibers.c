@@ -30,8 +30,20 @@ enum { MOST = 256, STACK = 128 << 10, BLOCKS = 64, RECORDED = 128, SHARED_BYTES 
 
 typedef enum waits { RUNS, AT_SYNC, AT_REDUCE, DONE } waits;
 
+/* Contexts begin a fiber and jumps go on with it, because contexts call the system each time. Sanitizers understand
+ * contexts alone. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { JUMPS = 0 };
+#else
+enum { JUMPS = 1 };
+#endif
+typedef struct place {
+    jmp_buf jump;
+    ucontext_t context;
+} place;
+
 typedef struct fiber {
-    jmp_buf at; /* contexts begin a fiber, jumps go on with it: contexts call the system each time */
+    place at;
     char *stack;
     waits waits;
     int line;
@@ -54,12 +66,13 @@ typedef struct fibers {
     void *device;
     int subgroup;
     bool watches;
+    size_t memory, taken;
     so_rng rng;
     block block[BLOCKS];
     recorded recorded[RECORDED];
     int n_recorded;
     fiber fiber[MOST];
-    jmp_buf host;
+    place host;
     const so_fiber_kernel *kernel;
 } fibers;
 
@@ -82,7 +95,10 @@ static void leave(waits how, int line)
     fiber *f = &running->fiber[so_fiber_thread];
     f->waits = how;
     f->line = line;
-    if (_setjmp(f->at) == 0) _longjmp(running->host, 1);
+    if (!JUMPS)
+        swapcontext(&f->at.context, &running->host.context);
+    else if (_setjmp(f->at.jump) == 0)
+        _longjmp(running->host.jump, 1);
 }
 
 void so_fiber_sync(int line) { leave(AT_SYNC, line); }
@@ -107,30 +123,35 @@ static void entry(void)
 
 static bool begin(fibers *s, fiber *f)
 {
-    ucontext_t at;
     if (!(f->stack = malloc(STACK))) {
         so_gpu_fail(s->device, SO_ERR_NOMEM, "no memory for a fiber");
+        f->waits = DONE;
         return false;
     }
-    getcontext(&at);
-    at.uc_stack.ss_sp = f->stack;
-    at.uc_stack.ss_size = STACK;
-    at.uc_link = NULL;
-    makecontext(&at, entry, 0);
-    setcontext(&at);
-    return false;
+    getcontext(&f->at.context);
+    f->at.context.uc_stack.ss_sp = f->stack;
+    f->at.context.uc_stack.ss_size = STACK;
+    f->at.context.uc_link = NULL;
+    makecontext(&f->at.context, entry, 0);
+    return true;
 }
 
 /* Lets thread t run until it waits. */
 static void resume(fibers *s, int t)
 {
     fiber *f = &s->fiber[t];
+    bool begun = f->stack != NULL;
     so_fiber_thread = t;
-    if (_setjmp(s->host) != 0) return;
-    if (f->stack)
-        _longjmp(f->at, 1);
-    else if (!begin(s, f))
-        f->waits = DONE;
+    if (!begun && !begin(s, f)) return;
+    if (!JUMPS) {
+        swapcontext(&s->host.context, &f->at.context);
+        return;
+    }
+    if (_setjmp(s->host.jump) != 0) return;
+    if (begun)
+        _longjmp(f->at.jump, 1);
+    else
+        setcontext(&f->at.context);
 }
 
 /* Whether fibers first .. first + n wait alike. */
@@ -309,6 +330,8 @@ static void copy(void *self, uint64_t to, uint64_t from, size_t bytes)
 static so_status reserve(void *self, size_t bytes, uint64_t *address, so_error *error)
 {
     fibers *s = self;
+    if (s->memory && bytes > s->memory - s->taken)
+        return so_fail(error, SO_ERR_NOMEM, "the device has no %zu bytes in one piece left", bytes);
     for (int b = 0; b < BLOCKS; b++) {
         block *k = &s->block[b];
         if (k->host) continue;
@@ -317,6 +340,7 @@ static so_status reserve(void *self, size_t bytes, uint64_t *address, so_error *
         k->bytes = bytes;
         if (!k->host || (s->watches && !k->before)) break;
         *address = (uint64_t)(uintptr_t)k->host + SO_FIBER_AWAY;
+        s->taken += bytes;
         return SO_OK;
     }
     return so_fail(error, SO_ERR_NOMEM, "fibers: no memory for %zu bytes, or %d blocks", bytes, BLOCKS);
@@ -329,11 +353,17 @@ static void drop(block *k)
     *k = (block){0};
 }
 
-static void release_block(void *self, uint64_t address)
+static size_t release_block(void *self, uint64_t address)
 {
     fibers *s = self;
+    size_t bytes = 0;
     for (int b = 0; b < BLOCKS; b++)
-        if (s->block[b].host && (uint64_t)(uintptr_t)s->block[b].host + SO_FIBER_AWAY == address) drop(&s->block[b]);
+        if (s->block[b].host && (uint64_t)(uintptr_t)s->block[b].host + SO_FIBER_AWAY == address) {
+            bytes = s->block[b].bytes;
+            s->taken -= bytes;
+            drop(&s->block[b]);
+        }
+    return bytes;
 }
 
 static void drive(void *self, void *device) { ((fibers *)self)->device = device; }
@@ -346,7 +376,7 @@ static void close_fibers(void *self)
     free(s);
 }
 
-so_status so_fibers_open(so_device **out, int subgroup, uint64_t seed, bool watches, so_error *error)
+so_status so_fibers_open(so_device **out, const so_fibers_options *o, so_error *error)
 {
     static const so_gpu_driver driver = {.drive = drive,
                                          .reserve = reserve,
@@ -360,9 +390,10 @@ so_status so_fibers_open(so_device **out, int subgroup, uint64_t seed, bool watc
     fibers *s = calloc(1, sizeof *s);
     uint64_t shared = 0;
     if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for fibers");
-    s->subgroup = subgroup;
-    s->watches = watches;
-    so_rng_init(&s->rng, seed, 3);
+    s->subgroup = o->subgroup;
+    s->watches = o->watches;
+    s->memory = o->memory;
+    so_rng_init(&s->rng, o->seed, 3);
     so_status status = reserve(s, SHARED_BYTES, &shared, error);
     if (status != SO_OK) {
         close_fibers(s);
@@ -377,8 +408,10 @@ so_status so_fibers_open(so_device **out, int subgroup, uint64_t seed, bool watc
     /* The host writes the shared piece between launches: nothing there is compared. */
     if (s->block[0].before) free(s->block[0].before);
     s->block[0].before = NULL;
-    snprintf(opened.about.name, sizeof opened.about.name, "fibers:%d", subgroup);
-    snprintf(opened.about.title, sizeof opened.about.title, "threads of the host, subgroups of %d", subgroup);
-    opened.about.subgroup = subgroup;
+    snprintf(opened.about.name, sizeof opened.about.name, "fibers:%d", o->subgroup);
+    snprintf(opened.about.title, sizeof opened.about.title, "threads of the host, subgroups of %d", o->subgroup);
+    opened.about.subgroup = o->subgroup;
+    opened.about.memory = o->memory ? o->memory : (size_t)1 << 40;
+    opened.about.free = opened.about.memory - SHARED_BYTES;
     return so_gpu_open(out, &opened, error);
 }

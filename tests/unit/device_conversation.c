@@ -8,6 +8,7 @@
 
 #include "backend/device.h"
 #include "backend/gpu/fibers/fiber_device.h"
+#include "backend/gpu/launch.h"
 #include "engine/session.h"
 #include "engine/step.h"
 #include "toy.h"
@@ -79,7 +80,7 @@ static so_model *on_fibers(const char *path, int subgroup, const so_model_option
     so_error error;
     so_device *d;
     so_model *m;
-    CHECK_OK(so_fibers_open(&d, subgroup, 5, false, &error), error);
+    CHECK_OK(so_fibers_open(&d, &(so_fibers_options){.subgroup = subgroup, .seed = 5}, &error), error);
     CHECK_OK(so_model_open_on(&m, path, options, d, &error), error);
     return m;
 }
@@ -160,6 +161,70 @@ static void what_a_device_cannot_do_is_said(void **state)
     assert_null(m);
 }
 
+/* A device of so many bytes, scratch and shared memory of its own among them. */
+static so_status on_small(size_t memory, int context, so_model **m, so_error *error)
+{
+    so_device *d;
+    so_fibers_options o = {.subgroup = 8, .memory = memory};
+    CHECK_OK(so_fibers_open(&d, &o, error), *error);
+    return so_model_open_on(m, folder, &(so_model_options){.threads = 1, .context = context}, d, error);
+}
+
+static void too_little_memory_is_told_before_it_is_taken(void **state)
+{
+    (void)state;
+    enum { OWN = 9 << 20, CONTEXT = 512 };
+    so_error error = {0};
+    so_model *m;
+    so_session *s;
+    assert_int_equal(on_small(OWN + 4096, CONTEXT, &m, &error), SO_ERR_NOMEM);
+    assert_non_null(strstr(error.text, "the weights need"));
+    assert_null(m);
+    m = on_fibers(folder, 8, &(so_model_options){.threads = 1, .context = CONTEXT});
+    so_device_counts counts;
+    so_device_count(m->device, &counts);
+    size_t weights = counts.reserved;
+    CHECK_OK(so_session_open(&s, m, NULL, &error), error);
+    so_device_count(m->device, &counts);
+    size_t whole = counts.reserved;
+    so_session_close(&s);
+    so_device_count(m->device, &counts);
+    assert_int_equal(counts.reserved, weights); /* all of a session comes back */
+    so_model_close(&m);
+    assert_int_equal(on_small(weights + (1 << 20) + 70000, 4096, &m, &error), SO_ERR_NOMEM);
+    assert_non_null(strstr(error.text, "--context"));
+    /* As much as was taken is enough, to the byte; less is told when a session opens. */
+    CHECK_OK(on_small(whole + (1 << 20), CONTEXT, &m, &error), error);
+    CHECK_OK(so_session_open(&s, m, NULL, &error), error);
+    so_session *more;
+    assert_int_equal(so_session_open(&more, m, NULL, &error), SO_ERR_NOMEM);
+    so_session_close(&s);
+    so_model_close(&m);
+}
+
+/* A device that is lost fails what computes on it, with a message; others go on, and everything closes. */
+static void a_lost_device_fails_its_sessions_only(void **state)
+{
+    (void)state;
+    so_error error = {0};
+    so_event e = {.kind = SO_EVENT_NONE};
+    so_model *m = on_fibers(folder, 8, &(so_model_options){.threads = 1, .context = 128});
+    so_session *s;
+    CHECK_OK(so_session_open(&s, m, &(so_session_options){.max_text = 6}, &error), error);
+    CHECK_OK(so_feed_text(s, "hello", &error), error);
+    CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
+    so_gpu_fail(m->device, SO_ERR_IO, "the device is lost");
+    so_status status = SO_OK;
+    for (int i = 0; i < 20 && status == SO_OK && e.kind != SO_EVENT_DONE; i++) status = so_next(s, &e, &error);
+    assert_int_equal(status, SO_ERR_IO);
+    assert_non_null(strstr(error.text, "fibers:8: the device is lost"));
+    so_session_close(&s);
+    so_model_close(&m);
+    static told t;
+    talk(host, 0, 1, &t);
+    assert_true(t.text[0] != 0);
+}
+
 /* ---- over Vulkan */
 
 static void the_shipped_model_over_vulkan(void **state)
@@ -226,6 +291,8 @@ int main(void)
         cmocka_unit_test(a_crew_and_branches_work_on_a_device),
         cmocka_unit_test(what_a_device_cannot_do_is_said),
         cmocka_unit_test(a_unit_waits_twice),
+        cmocka_unit_test(too_little_memory_is_told_before_it_is_taken),
+        cmocka_unit_test(a_lost_device_fails_its_sessions_only),
         cmocka_unit_test(the_shipped_model_over_vulkan),
     };
     return cmocka_run_group_tests(tests, open_host, close_host);
