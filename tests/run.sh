@@ -6,6 +6,7 @@
 #   floors     laws of the house over #include lines and symbols        tests/floors/check.sh
 #   format     the tree as its .clang-format has it, one version        tests/format/check.sh
 #   headers    each public header alone, as C11 and as C++11            tests/headers/check.sh
+#   cuda       the kernels of graphics cards as CUDA (--thorough; nvcc)  tests/cuda/check.sh
 #   neon       the kernels for ARM under qemu, where it is installed    tests/neon/check.sh
 #   unit_, kernels_, grad_, golden_   programs of cmocka                tests/KIND/NAME.c
 #   paths      the reference numbers again with the kernels for AVX2, and with the portable ones
@@ -60,7 +61,7 @@ in_tier() {
     quick:*) return 1 ;;
     tsan:unit_base* | tsan:unit_engine* | tsan:unit_speech* | tsan:unit_server_desk | "tsan:cli: demo") return 0 ;;
     tsan:*) return 1 ;;
-    default:lint | default:fuzz*) return 1 ;;
+    default:lint | default:fuzz* | default:cuda) return 1 ;;
     esac
 }
 
@@ -121,6 +122,7 @@ add floors "sh tests/floors/check.sh '$build'"
 add format "sh tests/format/check.sh"
 add headers "sh tests/headers/check.sh"
 add neon "sh tests/neon/check.sh"
+add cuda "SO_CUDA_ARCHS='75 80 86 89 90 120' sh tests/cuda/check.sh"
 for source in tests/unit/*.c tests/kernels/*.c tests/grad/*.c tests/golden/*.c; do
     name=$(basename "$(dirname "$source")")_$(basename "$source" .c)
     wanted "$name" || continue

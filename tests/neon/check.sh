@@ -13,8 +13,9 @@ fi
 place=$(mktemp -d) || exit 2
 trap 'rm -rf "$place"' EXIT
 sources="tests/neon/check.c src/backend/cpu/table.c src/backend/cpu/ref/matrix.c src/backend/cpu/ref/element.c
-    src/backend/cpu/ref/norm.c src/backend/cpu/ref/attention.c src/backend/cpu/ref/conv.c src/backend/cpu/ref/bf16.c src/backend/cpu/ref/int8.c
-    src/backend/cpu/arm/int8_neon.c src/base/error.c src/base/plain.c src/base/pool.c src/base/type.c src/base/dequantise.c"
+    src/backend/cpu/ref/norm.c src/backend/cpu/ref/attention.c src/backend/cpu/ref/conv.c src/backend/cpu/ref/bf16.c src/backend/cpu/ref/int8.c src/backend/cpu/ref/move.c
+    src/backend/cpu/arm/int8_neon.c src/base/error.c src/base/plain.c src/base/pool.c src/base/type.c src/base/dequantise.c
+    src/base/quantise.c src/base/quantise_k.c src/base/quantise_fit.c"
 # shellcheck disable=SC2086
 if aarch64-linux-gnu-gcc -std=c11 -O1 -Wall -Wextra -Wno-missing-field-initializers -march=armv8.2-a+dotprod -static \
     -fno-math-errno -fno-trapping-math -ffp-contract=off -Iinclude -Isrc $sources -o "$place/check" -lm -lpthread >&2 &&

@@ -1,0 +1,54 @@
+#!/bin/sh
+# The kernels' texts as CUDA: every text with every kind compiles without a warning, and no register is spilled.
+# SO_CUDA_ARCHS in the environment says for which architectures (75 when not given). Writes TAP.
+# SPDX-License-Identifier: Apache-2.0
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+PATH=$PATH:/usr/local/cuda/bin
+texts=src/backend/gpu/texts
+archs=${SO_CUDA_ARCHS:-75}
+set -- "$texts"/*.k
+count=0
+for arch in $archs; do count=$((count + $#)); done
+echo "1..$count"
+place=$(mktemp -d) || exit 2
+trap 'rm -rf "$place"' EXIT
+n=0
+
+# Kinds that a text is launched with: stored types of weights, functions, or one.
+kinds_of() {
+    case $1 in
+    element) echo 0 1 2 3 4 5 6 7 8 9 10 11 12 13 32 33 34 35 36 37 38 39 ;;
+    gated_int8 | matvec_int8) echo 7 8 9 10 11 12 ;;
+    matmul | matvec | mix | rows) echo 0 1 2 7 8 9 10 11 12 ;;
+    attention | store) echo 0 1 2 7 ;;
+    norm) echo 0 1 ;;
+    *) echo 0 ;;
+    esac
+}
+
+for text; do
+    name=$(basename "$text" .k)
+    {
+        echo '#include <cuda_fp16.h>'
+        echo '#include <stdint.h>'
+        for kind in $(kinds_of "$name"); do
+            printf '#undef KIND\n#define KIND %s\nnamespace kind_%s {\n#include "backend/gpu/texts/%s.k"\n}\n' "$kind" "$kind" "$name"
+        done
+    } >"$place/$name.cu"
+    for arch in $archs; do
+        n=$((n + 1))
+        if ! command -v nvcc >/dev/null 2>&1; then
+            echo "# SKIP: nvcc is absent" >&2
+            echo "not ok $n # SKIP $name for sm_$arch"
+            continue
+        fi
+        if nvcc -std=c++17 -O3 -arch="sm_$arch" -Isrc -Werror all-warnings -Xptxas -v -cubin -o "$place/cubin" "$place/$name.cu" >"$place/said" 2>&1 &&
+            ! grep -E '[1-9][0-9]* bytes spill' "$place/said" >&2; then
+            echo "ok $n - $name for sm_$arch"
+        else
+            grep -E 'error|warning' "$place/said" | head -5 >&2
+            echo "not ok $n - $name for sm_$arch"
+        fi
+    done
+done

@@ -1,0 +1,43 @@
+#!/bin/sh
+# What to run where there is a graphics card, in this order, within about six minutes: what it is, every kernel against the portable ones, a conversation against
+# the processor's, and how long answers take. It stops at nothing and prints all; what failed is said at the end.
+#
+#   sh tools/gpu/try_card.sh [BUILD] [DEVICE]       build, vulkan
+#
+# Build before (./run build; ninja -C build kernels_gpu unit_device_conversation). On lavapipe it runs as well, and says nothing about speed.
+# SPDX-License-Identifier: Apache-2.0
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+build=${1:-build}
+device=${2:-vulkan}
+so=$build/stream-omni
+failed=
+
+step() { # NAME SECONDS COMMAND...
+    name=$1 seconds=$2
+    shift 2
+    printf '\n== %s\n' "$name"
+    began=$(date +%s)
+    timeout "$seconds" "$@" || failed="$failed, $name"
+    echo "   ($(($(date +%s) - began)) s)"
+}
+
+same_answer() { # WORDS
+    "$so" ask "$@" --precision exact --max-text 24 --seed 1 --device cpu | sed '/tokens in/d' >/tmp/card-cpu.$$
+    "$so" ask "$@" --precision exact --max-text 24 --seed 1 --device "$device" | sed '/tokens in/d' >/tmp/card-device.$$
+    diff /tmp/card-cpu.$$ /tmp/card-device.$$ && cat /tmp/card-device.$$
+    status=$?
+    rm -f /tmp/card-cpu.$$ /tmp/card-device.$$
+    return $status
+}
+
+step "devices" 30 "$so" inspect --devices
+step "kernels" 120 "$build/tests/kernels_gpu"
+step "conversations" 180 "$build/tests/unit_device_conversation"
+step "an answer in words, as on the processor" 120 same_answer "where is the cat?"
+step "an answer about a picture, as on the processor" 120 same_answer "What is in the picture?" examples/table.png
+step "time of an answer on the device" 60 "$so" ask "where is the cat?" --device "$device"
+step "time of an answer on the processor" 60 "$so" ask "where is the cat?"
+if command -v compute-sanitizer >/dev/null 2>&1; then echo "compute-sanitizer is here: it looks at CUDA only, which has no driver of ours yet"; fi
+printf '\n%s\n' "${failed:+failed: ${failed#, }}"
+[ -z "$failed" ]
