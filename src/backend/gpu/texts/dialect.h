@@ -72,7 +72,7 @@ typedef so_ref<uint8_t> U8;
 #define PARAMS struct Params
 #define SO_JOIN_(a, b) a##_##b
 #define SO_JOIN(a, b) SO_JOIN_(a, b)
-#define KERNEL(NAME, X) extern "C" __global__ void __launch_bounds__(X) SO_JOIN(NAME, KIND)(const Params p)
+#define KERNEL(NAME, X) extern "C" __global__ void __launch_bounds__(X, 1) SO_JOIN(NAME, KIND)(const Params p)
 #define SHARED __shared__
 #define DEVICE static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
