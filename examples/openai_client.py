@@ -12,11 +12,8 @@ import openai
 
 url, picture, question, answer = sys.argv[1:]
 
-
 def data(path):
-    with open(path, "rb") as file:
-        return base64.b64encode(file.read()).decode()
-
+    return base64.b64encode(open(path, "rb").read()).decode()
 
 def chat():
     client = openai.OpenAI(base_url=url + "/v1", api_key="none")
@@ -25,10 +22,8 @@ def chat():
         messages=[{"role": "user", "content": [
             {"type": "image_url", "image_url": {"url": "data:image/png;base64," + data(picture)}},
             {"type": "input_audio", "input_audio": {"data": data(question), "format": "wav"}}]}])
-    with open(answer, "wb") as file:
-        file.write(base64.b64decode(spoken.choices[0].message.audio.data))
+    open(answer, "wb").write(base64.b64decode(spoken.choices[0].message.audio.data))
     print("chat:", spoken.choices[0].message.audio.transcript)
-
 
 async def realtime():
     client = openai.AsyncOpenAI(base_url=url + "/v1", websocket_base_url=url.replace("http", "ws", 1) + "/v1", api_key="none")
@@ -38,13 +33,11 @@ async def realtime():
             {"type": "input_image", "image_url": "data:image/png;base64," + data(picture)},
             {"type": "input_text", "text": "What color is the star?"}]})
         await connection.response.create()
-        print("realtime:", end=" ")
         async for event in connection:
             if event.type == "response.output_audio_transcript.delta":
-                print(event.delta, end="", flush=True)  # event.delta of response.output_audio.delta is the sound: PCM, 24 kHz
+                print(event.delta, end="", flush=True)  # the sound, PCM of 24 kHz, is in response.output_audio.delta
             if event.type == "response.done":
                 return print()
-
 
 chat()
 asyncio.run(realtime())

@@ -21,6 +21,29 @@
 #endif
 
 /* ---- options */
+
+/* What an option does, on a terminal in its own column: words that do not fit go on below. */
+static void put_help(const char *help, const char *shown)
+{
+    enum { COLUMN = 25 };
+    char text[512];
+    size_t width = isatty(STDOUT_FILENO) ? so_cli_width(stdout) : 0, at = COLUMN;
+    snprintf(text, sizeof text, "%s%s", help, shown);
+    if (width < 2 * COLUMN) {
+        printf("%s\n", text);
+        return;
+    }
+    for (char *rest = NULL, *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        size_t n = so_cli_columns(word);
+        if (at > COLUMN && at + 1 + n >= width) {
+            printf("\n%*s", COLUMN, "");
+            at = COLUMN;
+        }
+        at += n + (size_t)printf("%s%s", at > COLUMN ? " " : "", word) - strlen(word);
+    }
+    printf("\n");
+}
+
 static void help_option(const so_option *o)
 {
     char left[64], shown[64] = "";
@@ -31,14 +54,16 @@ static void help_option(const so_option *o)
         snprintf(shown, sizeof shown, " (%g)", *(double *)o->value);
     if (o->kind == SO_OPTION_TEXT && *(const char **)o->value)
         snprintf(shown, sizeof shown, " (%s)", *(const char **)o->value);
-    printf("  %-22s %s%s\n", left, o->help, shown);
+    printf("  %-22s ", left);
+    put_help(o->help, shown);
 }
 
 static void help(const so_verb *verb, const so_option *options)
 {
     printf("usage: stream-omni %s\n\n%s\n\n", verb->usage, verb->summary);
     for (; options->name; options++) help_option(options);
-    printf("  %-22s this text\n", "--help");
+    printf("  %-22s ", "--help");
+    put_help("this text", "");
     if (verb->details) printf("\n%s", verb->details);
 }
 

@@ -10,6 +10,7 @@ script -qec "stty cols 24; $ask" /dev/null </dev/null >narrow
 script -qec "stty cols 70; $ask --wav a.wav" /dev/null </dev/null >wide
 NO_COLOR=1 script -qec "$ask" /dev/null </dev/null >plain
 sh -c "$ask" >off 2>&1
+script -qec "stty cols 60; \"$SO\" bench --help" /dev/null </dev/null | tr -d '\r' | grep -E '^( {2}--| {25})' >help
 cat >look.py <<'END'
 import re
 def read(name):
@@ -20,6 +21,8 @@ print("the end of it", any(line.endswith(" red") and "What" not in line for line
 print("final:", drawn[-1].split("\r\n")[0])
 wide = read("wide")
 print("how much speech", re.search(r"\x1b7\x1b\[2m  \[\d\.\d s of speech\]", wide) is not None, "and in the end none of it", "\x1b[K\r\n" in wide)
+lines = read("help").split("\n")
+print("help in columns", all(len(line) < 60 for line in lines), sum(line.startswith(" " * 25) for line in lines) > 5)
 print("colour elsewhere", "\x1b" in read("plain"), "\x1b" in read("off"))
 END
 python3 look.py
