@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls conformance haproxy openai openai_2 realtime example node wyoming zeroconf page ${SO_THOROUGH:+soak}
+[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls conformance haproxy openai openai_2 realtime example node wyoming zeroconf page firefox ${SO_THOROUGH:+soak}
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not; one at a time, since jobs of a suite share it
@@ -146,6 +146,16 @@ page() {
         "$build/stream-omni" serve --port "$port" --allow-host so.test --history "$build/page.db" >"$build/page.log" 2>&1 && return 0
     tail -40 "$build/page.log" >&2
     return 1
+}
+
+# The same in Firefox, as far as that goes without a sound card.
+firefox() {
+    command -v firefox-esr >/dev/null 2>&1 || {
+        echo "# SKIP: firefox-esr is absent" >&2
+        return 77
+    }
+    wants websockets==15.0.1 || return 77
+    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 240 "$build/clients/bin/python" tests/net/firefox.py "$build/stream-omni" . >&2
 }
 
 n=0

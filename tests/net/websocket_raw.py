@@ -3,6 +3,7 @@ Needs nothing but Python. Usage: websocket_raw.py PROGRAM CHECKOUT
 SPDX-License-Identifier: Apache-2.0"""
 import json
 import os
+import resource
 import struct
 import sys
 import time
@@ -89,29 +90,36 @@ def answered(s):
     return w
 
 
-def many_idle(s):
-    """More idle sessions than the engine holds: none of them costs one, and requests are served beside them."""
-    idle = [Socket(s.port) for _ in range(200)]
+def processor(s):
+    with open(f"/proc/{s.process.pid}/stat") as f:
+        return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def many_idle(s, n):
+    """More idle sessions than the engine holds: none of them costs one, requests are served beside them, all stay connected."""
+    idle = [Socket(s.port) for _ in range(n)]
     assert all(w.status == 101 and w.event()["type"] == "session.created" for w in idle)
     assert s.metric("sessions", state="open") <= 1
     body = {"messages": [{"role": "user", "content": "Good morning."}]}
     assert s.ask("POST", "/v1/chat/completions", body)[0] == 200
-    with open(f"/proc/{s.process.pid}/stat") as f:
-        ticks = f.read().rsplit(")", 1)[1].split()[11:13]
+    before = processor(s)
     time.sleep(1)
-    with open(f"/proc/{s.process.pid}/stat") as f:
-        after = f.read().rsplit(")", 1)[1].split()[11:13]
-    used = (sum(map(int, after)) - sum(map(int, ticks))) / os.sysconf("SC_CLK_TCK")
-    print(f"200 idle sessions: {used:.2f} s of processor time in a second", file=sys.stderr)
+    print(f"{n} idle sessions: {processor(s) - before:.2f} s of processor time in a second", file=sys.stderr)
+    for w in idle:
+        w.send({"type": "response.cancel"})
+    assert all(w.event()["type"] == "error" for w in idle)
     for w in idle:
         w.socket.close()
 
 
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 opening()
-server = Server(PROGRAM, "--sessions", "2")
+server = Server(PROGRAM, "--sessions", "2", "--connections", "1100")
 wrong_messages(server)
 last = answered(server)
-many_idle(server)
+many_idle(server, 64)
+many_idle(server, min(1000, most // 2 - 100))
 descriptors = len(os.listdir(f"/proc/{server.process.pid}/fd"))
 for _ in range(100):
     Socket(server.port).socket.close()

@@ -8,7 +8,7 @@ import {getLanguage, setLanguage, t, translate} from './strings.js';
 
 const $ = id => document.getElementById(id), MOST_SIDE = 2048, FRAMES_TO_CUT = 7;
 const views = new Map(), pictures = [], log = [];
-const stats = window.stats = {sent: 0, played: 0, energy: 0, underruns: 0, answers: 0, cuts: 0, links: 0, level: 0};
+const stats = window.stats = {sent: 0, played: 0, energy: 0, underruns: 0, answers: 0, cuts: 0, early: 0, links: 0, level: 0};
 let talking = false, pushing = false, loud = 0, floor = 0.01, playedOf = {}, welcomed = false, about = null;
 
 /* ---- the conversation */
@@ -30,6 +30,7 @@ const client = new Client({
       place();
     }
     view.turn = turn;
+    if (client.hearing && turn.role === 'user' && turn.text && !turn.final) stats.early++;
     if (turn.heard !== null) turn.heardBytes = client.bytesAt(turn, turn.heard);
     const low = atBottom();
     view.update();
