@@ -10,7 +10,8 @@
 
 #include "media/audio.h"
 
-enum { MP3_KBITS = 64, OPUS_BITS = 32000, BLOCK = 4096 };
+/* OPUS_EFFORT: of 0 to 10. The engine waits for it. */
+enum { MP3_KBITS = 64, OPUS_BITS = 32000, OPUS_EFFORT = 5, BLOCK = 4096 };
 
 struct so_outlet {
     so_outlet_kind sound;
@@ -104,6 +105,7 @@ static bool open_opus(so_outlet *o)
     if (o->comments) o->opus = ope_encoder_create_callbacks(&callbacks, o, o->comments, o->rate, 1, 0, &wrong);
     if (!o->opus) return false;
     ope_encoder_ctl(o->opus, OPUS_SET_BITRATE(OPUS_BITS));
+    ope_encoder_ctl(o->opus, OPUS_SET_COMPLEXITY(OPUS_EFFORT));
     ope_encoder_ctl(o->opus, OPE_SET_DECISION_DELAY(0)); /* every block leaves at once */
     ope_encoder_ctl(o->opus, OPE_SET_MUXING_DELAY(o->whole ? 48000 : 4800));
     return true;
