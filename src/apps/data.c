@@ -38,8 +38,8 @@ static int report(const so_tabletop_options *o, bool json, so_error *error)
 }
 
 /* The verbs behind "data" that have options of their own. */
-static const so_verb *const inner[] = {&so_data_index, &so_data_check, &so_data_stats,
-                                       &so_data_show,  &so_data_units, &so_data_shard};
+static const so_verb *const inner[] = {&so_data_index, &so_data_check, &so_data_stats,    &so_data_show,
+                                       &so_data_units, &so_data_shard, &so_data_instruct, &so_data_visit};
 
 static int run(int argc, char **argv)
 {
@@ -78,7 +78,8 @@ static int run(int argc, char **argv)
     if (n == 1 && strcmp(argv[0], "voices") == 0) return so_voices_list(&voices, say, samples, json);
     if (n < 1 || strcmp(argv[0], "tabletop") != 0)
         return so_cli_usage(&so_verb_data,
-                            "expected tabletop, voices, index, check, stats, show, units or shard, found %s",
+                            "expected tabletop, voices, index, check, stats, show, units, shard, instruct-omni or "
+                            "spoken-visit, found %s",
                             n ? argv[0] : "nothing");
     if (n != 2) return so_cli_usage(&so_verb_data, "expected one folder to write to, found %d", n - 1);
     build.folder = argv[1];
@@ -98,13 +99,14 @@ static int run(int argc, char **argv)
 
 const so_verb so_verb_data = {
     "data", "reads anybody's corpora; writes that of the tabletop world",
-    "data tabletop DIR [options] | data voices | data index|check|stats|show|units|shard ... (each has --help)",
+    "data tabletop DIR [options] | data voices | data index|check|stats|show|units|shard|instruct-omni|spoken-visit "
+    "... (each has --help)",
     "DIR gets images/*.png, speech/*.flac, records.jsonl, llava.json (LLaVA conversations) and asr.jsonl (a speech\n"
     "manifest). The bytes depend on the options only; a stopped run goes on when it is started again.\n"
     "voices lists who can speak on this machine, and lets each say something.\n"
     "index reads a corpus of any known form into a folder of records; check, stats, show, units and shard work on "
     "such\n"
-    "folders (docs/data.md).\n\n"
+    "folders; instruct-omni speaks written dialogues, spoken-visit a benchmark (docs/data.md).\n\n"
     "examples:\n"
     "  stream-omni data tabletop corpus --scenes 1000 --talk 500 --answers\n"
     "  stream-omni data tabletop test --reserved --seed 7 --scenes 200 --talk 500 --answers\n"

@@ -5,6 +5,7 @@
 
 #include "apps/verbs.h"
 
-extern const so_verb so_data_index, so_data_check, so_data_stats, so_data_show, so_data_units, so_data_shard;
+extern const so_verb so_data_index, so_data_check, so_data_stats, so_data_show, so_data_units, so_data_shard,
+    so_data_instruct, so_data_visit;
 
 #endif

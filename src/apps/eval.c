@@ -1,12 +1,14 @@
 /* The verb eval: measures the program against reference numbers, and models on a corpus.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
+#include <unistd.h>
 
 #include "apps/eval_bench.h"
 #include "apps/exchange.h"
 #include "apps/verbs.h"
 #include "base/error.h"
 #include "base/writer.h"
+#include "eval/scoring/benchmark.h"
 #include "so.h"
 #include "so_eval.h"
 
@@ -155,8 +157,20 @@ static int tabletop(const char *folder, so_tabletop_eval_options *options, const
 static const so_verb *const inner[] = {&so_eval_prepare, &so_eval_run, &so_eval_score,    &so_eval_judge,
                                        &so_eval_page,    &so_eval_wer, &so_eval_normalise};
 
+/* "eval NAME DIR": prepares where that was not done, asks, scores. Options are those of eval run. */
+static int whole(int argc, char **argv)
+{
+    char path[4096];
+    char *name[] = {argv[0], argv[1], NULL}, *again[] = {argv[0], argv[1], NULL};
+    snprintf(path, sizeof path, "%.4000s/questions.jsonl", argv[1]);
+    int status = access(path, R_OK) == 0 ? SO_EXIT_OK : so_eval_prepare.run(2, name);
+    if (status == SO_EXIT_OK) status = so_eval_run.run(argc, argv);
+    return status == SO_EXIT_OK ? so_eval_score.run(2, again) : status;
+}
+
 static int run(int argc, char **argv)
 {
+    if (argc > 1 && argv[1][0] != '-' && so_bench_find(argv[0])) return whole(argc, argv);
     for (size_t i = 0; argc > 0 && i < sizeof inner / sizeof *inner; i++)
         if (strcmp(argv[0], inner[i]->name + strlen("eval ")) == 0) return inner[i]->run(argc - 1, argv + 1);
     so_golden_options golden_options = {0};
@@ -224,7 +238,8 @@ const so_verb so_verb_eval = {
     "eval",
     "measures the program against reference numbers, a model on benchmarks or the tabletop world, a type's cost",
     "eval golden|tabletop DIR [options] | eval quant MODEL --type TYPE [options] |\n"
-    "       eval prepare|run|score|judge NAME DIR, eval page, eval wer, eval normalise (each has --help)",
+    "       eval NAME DIR | eval prepare|run|score|judge NAME DIR, eval page, eval wer, eval normalise (each has "
+    "--help)",
     "golden runs every case of a folder of reference numbers, prints how far each tensor and sequence is from them,\n"
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
     "prints answers by kind, word error rates, how the transcript of speech in pieces compares with that of the\n"

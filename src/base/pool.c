@@ -47,7 +47,7 @@ struct so_pool {
     void *owner;
 };
 
-static _Thread_local so_pool *inside;
+static _Thread_local __attribute__((tls_model("initial-exec"))) so_pool *inside;
 
 static inline void relax(void)
 {

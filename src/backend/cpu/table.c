@@ -17,7 +17,7 @@
 #include "base/error.h"
 
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
-_Thread_local so_scratch *so_scratch_mine;
+_Thread_local __attribute__((tls_model("initial-exec"))) so_scratch *so_scratch_mine;
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 

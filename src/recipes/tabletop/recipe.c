@@ -237,7 +237,7 @@ typedef struct telling {
     const char *part;
 } telling;
 
-static _Thread_local telling current;
+static _Thread_local __attribute__((tls_model("initial-exec"))) telling current;
 
 /* Adds a number that there is. `form` has one place for a double. */
 static void add(char *line, size_t size, const char *form, double x)

@@ -23,7 +23,8 @@ enum { SO_PACK_A = 252 * 384 + 16, SO_PACK_B = 320 * 384 + 16, SO_ROWS = 16 * 38
 typedef struct so_scratch {
     float a[SO_PACK_A], b[SO_PACK_B], rows[SO_ROWS], scores[SO_SCORES], slopes[SO_SCORES];
 } so_scratch;
-extern _Thread_local so_scratch *so_scratch_mine; /* NULL until its first kernel */
+extern _Thread_local __attribute__((tls_model("initial-exec")))
+so_scratch *so_scratch_mine; /* NULL until its first kernel */
 so_scratch *so_scratch_take(void);
 static inline so_scratch *so_scratch_here(void) { return so_scratch_mine ? so_scratch_mine : so_scratch_take(); }
 
