@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "dataset/dataset.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 #include "dataset/sink.h"
 
 typedef struct folder {
-    char *path;
+    char *path, *real; /* as it was given; from the root, where records' paths begin */
     so_map records, index;
 } folder;
 
@@ -19,7 +20,7 @@ static so_status read_line(const so_dataset *d, int64_t i, so_record *out, so_er
     const folder *f = d->own;
     const so_lengths *l = &d->lengths[i];
     so_status status =
-        so_record_parse(out, (const char *)f->records.data + l->offset, (size_t)l->bytes, f->path, error);
+        so_record_parse(out, (const char *)f->records.data + l->offset, (size_t)l->bytes, f->real, error);
     return status == SO_OK ? SO_OK : so_fail_in(error, "'%s', record %lld", f->path, (long long)i);
 }
 
@@ -30,6 +31,7 @@ static void close_folder(so_dataset *d)
         so_map_close(&f->records);
         so_map_close(&f->index);
         free(f->path);
+        free(f->real);
     }
     free(f);
     free(d);
@@ -54,6 +56,7 @@ static so_status check_index(const so_dataset *d, const folder *f, so_error *err
 static so_status open_maps(so_dataset *d, folder *f, so_error *error)
 {
     char name[4096];
+    if (!(f->real = realpath(f->path, NULL))) return so_fail(error, SO_ERR_IO, "%s", strerror(errno));
     snprintf(name, sizeof name, "%s/records.idx", f->path);
     SO_TRY(so_map_open(&f->index, name, error));
     snprintf(name, sizeof name, "%s/records.jsonl", f->path);

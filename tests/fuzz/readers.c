@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     so_sink_options options = {.threads = 1};
     if (size < 1) return 0;
     if (!folder[0]) {
-        strcpy(folder, "/tmp/so-fuzz-readers-XXXXXX");
+        strcpy(folder,
+               access("/dev/shm", W_OK) == 0 ? "/dev/shm/so-fuzz-readers-XXXXXX" : "/tmp/so-fuzz-readers-XXXXXX");
         if (!mkdtemp(folder)) abort();
         snprintf(file, sizeof file, "%s/f", folder);
         snprintf(out, sizeof out, "%s/out", folder);

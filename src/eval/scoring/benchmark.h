@@ -37,13 +37,7 @@ typedef struct so_items {
     char hash[65]; /* SHA-256 of questions.jsonl */
 } so_items;
 
-typedef struct so_scoring {
-    so_items *items;
-    const char *folder, *spelling; /* spelling: British to American words; may be NULL */
-    json_t *parts;                 /* an object of numbers by name, to be filled */
-    double score;                  /* what the paper's table has */
-    json_t *upload;                /* to be filled where a server scores; NULL: nothing to upload */
-} so_scoring;
+typedef struct so_scoring so_scoring;
 
 typedef struct so_bench {
     const char *name, *title;
@@ -52,11 +46,21 @@ typedef struct so_bench {
     const char *peers;  /* "VITA-1.5 78.8, LLaVA-1.5 78.5" */
     int max_tokens;     /* of an answer */
     bool speech;        /* questions are spoken */
+    bool speaks;        /* the voice of the answer is heard again, and that is scored */
     bool hears;         /* what is scored is the transcript */
     const char *needs;  /* files that prepare reads */
     so_status (*prepare)(const char *folder, json_t *questions, so_error *error);
     so_status (*score)(so_scoring *scoring, so_error *error); /* NULL: a judge or a server does */
 } so_bench;
+
+struct so_scoring {
+    const so_bench *bench;
+    so_items *items;
+    const char *folder, *spelling; /* spelling: British to American words; may be NULL */
+    json_t *parts;                 /* an object of numbers by name, to be filled */
+    double score;                  /* what the paper's table has */
+    json_t *upload;                /* to be filled where a server scores; NULL: nothing to upload */
+};
 
 /* NULL when there is none of this name; by number, NULL after the last. */
 const so_bench *so_bench_find(const char *name);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/grow.h"
 #include "base/lock.h"
 #include "base/names.h"
 #include "media/audio.h"
@@ -22,6 +23,8 @@ typedef struct asker {
     so_session *session;
     int64_t item; /* -1: free */
     so_string text;
+    float *pcm; /* of a voice */
+    size_t samples;
     bool failed, done;
 } asker;
 
@@ -33,7 +36,8 @@ typedef struct asking {
     json_t *questions;
     bool *there; /* [questions] */
     so_model *model;
-    so_crew *crew;
+    so_crew *crew;    /* NULL where voices are heard again: one question at a time */
+    so_session *ears; /* which hear them */
     asker *asker;
     int n;
     int fd, unsynced;
@@ -151,7 +155,7 @@ static so_status put(asking *a, asker *k, const json_t *question, so_error *erro
         SO_TRY(say(a, k->session, audio, error));
     else
         SO_TRY(so_feed_text(k->session, text, error));
-    return so_reply_with(k->session, SO_WANT_TEXT, &reply, error);
+    return so_reply_with(k->session, a->bench->speaks ? SO_WANT_TEXT | SO_WANT_VOICE : SO_WANT_TEXT, &reply, error);
 }
 
 static void fail_item(asking *a, const json_t *question, const char *why)
@@ -197,6 +201,7 @@ static so_status take(asking *a, asker *k, so_error *error)
         bool wanted = e.kind == (a->bench->hears ? SO_EVENT_HEARD : SO_EVENT_TEXT);
         if (wanted && a->bench->hears) k->text.size = 0;
         if (wanted) SO_TRY(so_string_put(&k->text, e.text, error));
+        if (e.kind == SO_EVENT_VOICE) SO_TRY(so_append(&k->pcm, &k->samples, sizeof *k->pcm, e.pcm, e.samples, error));
         if (e.kind == SO_EVENT_DONE || e.kind == SO_EVENT_FAILED) k->done = true;
     } while (e.kind != SO_EVENT_NONE && !k->done);
     return SO_OK;
@@ -210,6 +215,47 @@ static int64_t next_item(asking *a, int64_t *at)
     for (; *at < most; ++*at)
         if (*at % ranks == a->o->rank && !a->there[*at]) return (*at)++;
     return -1;
+}
+
+/* What the model's own ears make of its voice, in place of what it wrote; the voice is kept in voice/N.wav. */
+static so_status hear_again(asking *a, asker *k, so_error *error)
+{
+    const so_reply_options reply = {.max_text = 1, .answer_silence = 1};
+    so_event e = {0};
+    char path[4096];
+    snprintf(path, sizeof path, "%.4000s/voice", a->folder);
+    SO_TRY(so_make_folder(path, error));
+    snprintf(path, sizeof path, "%.4000s/voice/%lld.wav", a->folder, (long long)k->item);
+    k->text.size = 0;
+    if (k->samples == 0) return SO_OK; /* it said nothing */
+    SO_TRY(so_audio_write(path, SO_AUDIO_WAV_S16, k->pcm, (int64_t)k->samples, SO_VOICE_RATE, error));
+    SO_TRY(so_session_clear(a->ears, error));
+    SO_TRY(so_feed_audio(a->ears, k->pcm, k->samples, SO_VOICE_RATE, error));
+    SO_TRY(so_reply_with(a->ears, SO_WANT_TEXT, &reply, error));
+    while (e.kind != SO_EVENT_DONE) {
+        SO_TRY(so_next(a->ears, &e, error));
+        if (e.kind != SO_EVENT_HEARD) continue;
+        k->text.size = 0;
+        SO_TRY(so_string_put(&k->text, e.text, error));
+    }
+    return SO_OK;
+}
+
+/* A step of everybody who answers. */
+static so_status advance(asking *a, so_error *error) { return a->crew ? so_crew_step(a->crew, NULL, error) : SO_OK; }
+
+/* An answer that is whole, or that failed. */
+static so_status finish_item(asking *a, asker *k, int64_t total, so_error *error)
+{
+    if (!k->failed && a->bench->speaks) SO_TRY(hear_again(a, k, error));
+    if (!k->failed) {
+        SO_TRY(write_answer(a, k, error));
+        a->counts->asked++;
+    }
+    k->item = -1;
+    k->samples = 0;
+    if (a->o->progress) a->o->progress(a->o->context, a->counts->asked + a->counts->failed, total);
+    return SO_OK;
 }
 
 static so_status ask_all(asking *a, so_error *error)
@@ -233,19 +279,14 @@ static so_status ask_all(asking *a, so_error *error)
         }
         if (!active) return SO_OK;
         if (a->o->stop && *a->o->stop) return so_fail(error, SO_ERR_STOPPED, "stopped; started again it goes on");
-        SO_TRY(so_crew_step(a->crew, NULL, error));
+        SO_TRY(advance(a, error));
         for (int i = 0; i < a->n; i++) {
             asker *k = &a->asker[i];
             if (k->item < 0) continue;
             SO_TRY(take(a, k, error));
             if (!k->done) continue;
-            if (!k->failed) {
-                SO_TRY(write_answer(a, k, error));
-                a->counts->asked++;
-            }
-            k->item = -1;
+            SO_TRY(finish_item(a, k, total, error));
             active--;
-            if (a->o->progress) a->o->progress(a->o->context, a->counts->asked + a->counts->failed, total);
         }
     }
 }
@@ -257,7 +298,7 @@ static so_status tell_run(const asking *a, so_error *error)
     so_model_info info;
     char path[4096];
     so_model_about(a->model, &info);
-    json_t *run = json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", info.name, "decoding", "greedy", "image_mode",
+    json_t *run = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "model", info.name, "decoding", "greedy", "image_mode",
                             a->o->image_mode ? a->o->image_mode : "as the model has it", "weights",
                             a->o->weights ? a->o->weights
                             : info.int8   ? "as stored, int8 products"
@@ -279,9 +320,16 @@ static so_status open_crew(asking *a, so_error *error)
 {
     so_crew_options crew = {.sessions = a->o->sessions > 0 ? a->o->sessions : 8};
     SO_TRY(so_model_open(&a->model, a->o->model, a->o->opened, error));
-    SO_TRY(so_crew_open(&a->crew, a->model, &crew, error));
+    if (!a->bench->speaks) SO_TRY(so_crew_open(&a->crew, a->model, &crew, error));
+    if (a->bench->speaks) crew.sessions = 1;
     a->asker = calloc((size_t)crew.sessions, sizeof *a->asker);
     if (!a->asker) return so_fail(error, SO_ERR_NOMEM, "no memory for sessions");
+    if (a->bench->speaks) {
+        a->asker[a->n++].item = -1;
+        SO_TRY(so_session_open(&a->asker[0].session, a->model, NULL, error));
+        SO_TRY(so_session_open(&a->ears, a->model, NULL, error));
+        return tell_run(a, error);
+    }
     for (; a->n < crew.sessions; a->n++) {
         a->asker[a->n].item = -1;
         so_error why;
@@ -297,8 +345,10 @@ static void close_all(asking *a)
     for (int i = 0; i < a->n; i++) {
         so_session_close(&a->asker[i].session);
         so_string_clear(&a->asker[i].text);
+        free(a->asker[i].pcm);
     }
     free(a->asker);
+    so_session_close(&a->ears);
     so_crew_close(&a->crew);
     so_model_close(&a->model);
     json_decref(a->questions);

@@ -308,13 +308,13 @@ so_status so_score_spoken(so_scoring *s, so_error *error)
             bool right;
             status = so_match_right((so_match_rule)rule, normaliser, item->answer, answers, n, &right, error);
             sum[rule] += right;
-            if (rule == 1) item->right = right;
+            if (rule == (s->bench->speaks ? 2 : 1)) item->right = right;
         }
         free(answers);
     }
     for (int rule = 1; rule <= 3; rule++)
         so_bench_part(s, names[rule], s->items->n ? 100 * sum[rule] / (double)s->items->n : 0);
-    s->score = s->items->n ? 100 * sum[1] / (double)s->items->n : 0;
+    s->score = s->items->n ? 100 * sum[s->bench->speaks ? 2 : 1] / (double)s->items->n : 0;
     so_normaliser_close(&normaliser);
     return status;
 }

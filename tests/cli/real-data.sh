@@ -1,0 +1,40 @@
+# Real data in small, from packages of Debian: speech laid out as LibriSpeech, photographs, words with pictures; read, made units of, scored.
+set -u
+model=$ROOT/models/tabletop.gguf
+speech=/usr/share/pocketsphinx/test/data/librivox
+photos=/usr/lib/python3/dist-packages/skimage/data
+words=/usr/share/ktuberling/sounds/en
+for needed in "$model" "$speech/transcription" "$photos/chelsea.png" "$words/ball.ogg"; do
+    [ -e "$needed" ] || { echo "SKIP: $needed is absent (apt-get install pocketsphinx-testdata python3-skimage ktuberling-data)" >&2; exit 77; }
+done
+# speech: <s> words </s> (id), as LibriSpeech has it
+mkdir -p LibriSpeech/test/1/2
+n=0
+while read -r line; do
+    id=$(printf '%s' "$line" | sed 's/.*(\(.*\))$/\1/')
+    text=$(printf '%s' "$line" | sed 's/^<s> *//; s/ *<\/s>.*//' | tr 'a-z' 'A-Z')
+    cp "$speech/$id.wav" "LibriSpeech/test/1/2/1-2-000$n.wav"
+    echo "1-2-000$n $text" >>LibriSpeech/test/1/2/1-2.trans.txt
+    n=$((n + 1))
+done <"$speech/transcription"
+"$SO" data index LibriSpeech -o libri --deep
+"$SO" data check libri
+"$SO" data units libri -o units --model "$model" | sed 's/[0-9]* units, [0-9]* bytes/UNITS/'
+"$SO" data show units --at 0 | grep -c 'units by librispeech-1'
+"$SO" data shard units -o shards
+"$SO" data index shards/part-000000.tar -o again --deep | head -1
+mkdir score && cp libri/records.jsonl score/
+"$SO" eval prepare librispeech-clean score
+"$SO" eval run librispeech-clean score --model "$model" --sessions 2
+"$SO" eval score librispeech-clean score | grep -c 'n 5, missing 0'
+# photographs
+for name in astronaut.png chelsea.png coffee.png rocket.jpg; do
+    printf '{"id":"%s","image":"%s","conversations":[{"from":"human","value":"What is that?"},{"from":"gpt","value":"A photograph."}]}\n' "$name" "$name"
+done >photos.jsonl
+"$SO" data index photos.jsonl --root "$photos" -o photos --deep
+# words
+for file in "$words"/b*.ogg "$words"/e*.ogg; do
+    word=$(basename "$file" .ogg | tr _ ' ')
+    printf '{"audio_filepath":"%s","text":"%s"}\n' "$file" "$word"
+done >words.jsonl
+"$SO" data index words.jsonl --root "$words" -o words --deep | sed 's/^words: \([0-9]*\) records, 0 left out.*/words: all read/'
