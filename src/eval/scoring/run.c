@@ -298,15 +298,12 @@ static so_status tell_run(const asking *a, so_error *error)
     so_model_info info;
     char path[4096];
     so_model_about(a->model, &info);
+    const char *asked = a->bench->speech && !a->o->in_words ? "in speech" : "in words",
+               *answers = a->bench->speaks ? "speech, heard by the model's own ears: that flatters" : "text",
+               *weights = info.int8 ? "as stored, int8 products" : "as stored";
     json_t *run = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "model", info.name, "decoding", "greedy", "image_mode",
                             a->o->image_mode ? a->o->image_mode : "as the model has it", "weights",
-                            a->o->weights ? a->o->weights
-                            : info.int8   ? "as stored, int8 products"
-                                          : "as stored",
-                            "asked",
-                            a->o->in_words     ? "in words"
-                            : a->bench->speech ? "in speech"
-                                               : "in words");
+                            a->o->weights ? a->o->weights : weights, "asked", asked, "answers", answers);
     char *text = run ? json_dumps(run, JSON_INDENT(1)) : NULL;
     json_decref(run);
     if (!text) return so_fail(error, SO_ERR_NOMEM, "no memory for run.json");
