@@ -374,8 +374,8 @@ static so_status judged(so_scoring *s, json_t **by_id, so_error *error)
 {
     json_t *list = NULL, *one;
     size_t i;
-    *by_id = json_object();
     SO_TRY(so_bench_json(s->folder, "judge.jsonl", &list, error));
+    *by_id = json_object();
     json_array_foreach(list, i, one) json_object_set(*by_id, so_bench_text(one, "id"), one);
     json_decref(list);
     return SO_OK;
