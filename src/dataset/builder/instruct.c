@@ -253,7 +253,8 @@ static int find_speaker(const so_speakers *s, const char *wanted)
     return -1;
 }
 
-static so_status speak_turn(building *b, const json_t *turn, const char *path, uint64_t seed, so_error *error)
+/* An invented voice is one of its seed: a dialogue's user keeps it, and all answers have the same. */
+static so_status speak_turn(building *b, const json_t *turn, const char *path, uint64_t dialogue, so_error *error)
 {
     float *x = NULL, *y = NULL;
     int64_t n, m;
@@ -262,10 +263,12 @@ static so_status speak_turn(building *b, const json_t *turn, const char *path, u
                *role = json_string_value(json_object_get(turn, "role"));
     int i = find_speaker(b->o->speakers, who ? who : "");
     if (i < 0) return so_fail(error, SO_ERR_MISSING, "the voice '%s' is not there any more", who ? who : "");
+    bool user = strcmp(role, "user") == 0;
+    uint64_t seed = b->o->seed + (user ? dialogue + 1 : 0);
     SO_TRY(so_speakers_speak(b->o->speakers, i, say, seed, &x, &n, error));
     so_instruct_level(x, &n, SO_SPEAKER_RATE);
     so_status status = SO_OK;
-    if (b->o->disturb > 0 && strcmp(role, "user") == 0) {
+    if (b->o->disturb > 0 && user) {
         so_rng rng;
         so_rng_init(&rng, seed, 5);
         so_surroundings around = so_surroundings_draw(&rng, b->o->disturb);
@@ -290,7 +293,7 @@ static so_status speak_record(building *b, json_t *record, int64_t number, so_si
         if (!json_object_get(turn, "say")) continue;
         snprintf(path, sizeof path, "%.3900s/speech/%07lld.t%zu.flac", b->o->folder, (long long)number, k);
         if (access(path, R_OK) != 0) {
-            so_status status = speak_turn(b, turn, path, b->o->seed + (uint64_t)number * 64 + k, &why);
+            so_status status = speak_turn(b, turn, path, (uint64_t)number, &why);
             if (status == SO_ERR_STOPPED || status == SO_ERR_NOMEM || status == SO_ERR_IO)
                 return so_fail(error, status, "%s", why.text);
             if (status != SO_OK) {
