@@ -15,7 +15,6 @@ static void reasons(void **state)
         {"那是一颗星星，我想。", NULL},
         {"Costs $3.50 (or 5%) - really!", NULL},
         {"One.\n- two\n- three", NULL},
-        {"<image>\nWhat is on the desk?", NULL},
         {"Use ```print(1)```.", "code"},
         {"So:\n    a = f(x);\n    b = g(y);\n", "code"},
         {"It is $x_1^2$ here.", "formula"},
