@@ -52,6 +52,9 @@ started=$(date +%s)
 # Networks run on one thread of OpenMP in peers' libraries; our own pools are asked for by the tests themselves.
 OMP_NUM_THREADS=1
 export OMP_NUM_THREADS
+# Kernels are chosen alike every time, and nothing is written to a folder of the user.
+SO_CPU_CACHE=off
+export SO_CPU_CACHE
 
 # in_tier NAME: whether the tier has it, when no name chooses
 in_tier() {
@@ -142,6 +145,15 @@ for cpu in avx2 c; do
             command="echo '# SKIP: this machine has no $cpu' >&2; echo 1..1; echo 'not ok 1 # SKIP $cpu'"
         add "paths: $name, $cpu" "$command"
     done
+done
+# Matrix tiles in plain C stand in for a processor that has them.
+for pair in "unit_models_bf16 amx-plain" "unit_backend_linear amx-plain" "unit_engine_precision amx-double"; do
+    name=${pair% *} cpu=${pair#* }
+    [ -x "$build/tests/$name" ] || continue
+    command="SO_CPU=$cpu exec '$build/tests/$name'"
+    [ "$cpu" = amx-plain ] && [ "$(uname -m)" = x86_64 ] || grep -qw avx512_bf16 /proc/cpuinfo 2>/dev/null ||
+        command="echo '# SKIP: this machine has no AVX-512' >&2; echo 1..1; echo 'not ok 1 # SKIP $cpu'"
+    add "paths: $name, $cpu" "$command"
 done
 for source in tests/cli/*.sh; do
     name=$(basename "$source" .sh)

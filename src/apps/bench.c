@@ -338,6 +338,7 @@ static int run(int argc, char **argv)
     so_bench_ask ask = {.type = "q4_k", .prompt = 512};
     so_bench_load load = {.sessions = 1, .seconds = 30, .pause = 0.5};
     int64_t seconds = 0;
+    bool tables = false;
     const so_option options[] = {
         {"repeats", SO_OPTION_INT, &b.repeats, "N", "measurements of each; the median counts", 1, 1000},
         {"seconds", SO_OPTION_INT, &seconds, "S", "speech that is heard and made (5); with --server, of load (30)", 1,
@@ -350,6 +351,7 @@ static int run(int argc, char **argv)
          "random weights instead of a model: stream-omni-8b, llama-8b, llama-1b, codec"},
         {"prompt", SO_OPTION_INT, &ask.prompt, "N", "positions of the prompt, with --random", 1, 8192},
         {"f32", SO_OPTION_FLAG, &ask.f32, NULL, "encoders and codec in f32, not bf16, with --random"},
+        {"tables", SO_OPTION_FLAG, &tables, NULL, "every kernel of this machine: how fast, which are used, and why"},
         {"processor-time", SO_OPTION_FLAG, &ask.processor_time, NULL,
          "count the processor's time, not the clock's (one thread)"},
         SO_FAR_OPTIONS(load.far),
@@ -371,6 +373,7 @@ static int run(int argc, char **argv)
     if (seconds) b.seconds = seconds;
     if (n > (ask.name != NULL)) return so_cli_usage(&so_verb_bench, "expected no operands, found '%s'", argv[n - 1]);
     so_error error = {0};
+    if (tables) return so_cli_end(so_bench_print_tables(b.page.json, 0.002 * (double)b.repeats, &error), &error);
     if (ask.name) {
         ask.type = n ? argv[0] : ask.type;
         ask.only = b.only;
@@ -389,7 +392,7 @@ static int run(int argc, char **argv)
 
 const so_verb so_verb_bench = {
     "bench", "how fast a model is on this machine",
-    "bench [options] | bench --random SIZE [TYPE] [options] | bench --server URL [FILE...] [options]",
+    "bench [options] | bench --random SIZE [TYPE] [options] | bench --tables | bench --server URL [FILE...] [options]",
     "Medians of several measurements on made-up input, beside what the machine can do at "
     "most (which is measured first).\n"
     "The machine should have nothing else to do.\n\n"
@@ -401,5 +404,6 @@ const so_verb so_verb_bench = {
     "  stream-omni bench --threads 2\n"
     "  stream-omni bench --only text,units --json\n"
     "  stream-omni bench --random stream-omni-8b q4_k\n"
+    "  stream-omni bench --tables\n"
     "  stream-omni bench --server http://127.0.0.1:8080 --sessions 8 --speaking 3 --plot load.html\n",
     run};

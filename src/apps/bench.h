@@ -30,4 +30,9 @@ typedef struct so_bench_ask {
 } so_bench_ask;
 so_status so_bench_random(const so_bench_ask *ask, so_error *error);
 
+/* Which kernels this machine has and why: lines, or members of a JSON object. */
+so_status so_bench_machine(bool json, so_error *error);
+/* That, and every entry of every table with its rate; `seconds` of the processor's time for each. */
+so_status so_bench_print_tables(bool json, double seconds, so_error *error);
+
 #endif

@@ -48,8 +48,10 @@ so_status so_bench_page_begin(so_bench_page *page, const char *model, so_pool *p
                "\"int8_gops\": %.1f, \"read_gb_s\": %.2f}",
                threads, kernels, p->f32, p->bf16, p->int8, p->read);
     } else {
-        printf("%s, %d thread%s, kernels %s\nlimits of this machine: reads %.1f GB/s; products f32 %.0f", model,
-               threads, threads > 1 ? "s" : "", kernels, p->read, p->f32);
+        const char *why = so_kernels_without_tiles();
+        printf("%s, %d thread%s, kernels %s%s%s%s\nlimits of this machine: reads %.1f GB/s; products f32 %.0f", model,
+               threads, threads > 1 ? "s" : "", kernels, why ? " (no matrix tiles: " : "", why ? why : "",
+               why ? ")" : "", p->read, p->f32);
         if (p->bf16 > 0) printf(", bf16 %.0f", p->bf16);
         if (p->int8 > 0) printf(", int8 %.0f", p->int8);
         printf(" G operations/s\n");

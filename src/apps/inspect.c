@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apps/bench.h"
 #include "apps/operand.h"
 #include "apps/verbs.h"
 #include "base/file.h"
@@ -392,21 +393,32 @@ static so_status print_devices(so_error *error)
     return SO_OK;
 }
 
+static so_status machine_alone(bool json, so_error *error)
+{
+    if (json) printf("{");
+    SO_TRY(so_bench_machine(json, error));
+    if (json) printf("}\n");
+    return SO_OK;
+}
+
 static int run(int argc, char **argv)
 {
-    bool tensors = false, json = false, devices = false;
+    bool tensors = false, json = false, devices = false, machine = false;
     const so_option options[] = {
         {"devices", SO_OPTION_FLAG, &devices, NULL, "list what --device may name, and what each lacks"},
         {"tensors", SO_OPTION_FLAG, &tensors, NULL, "list every tensor"},
+        {"machine", SO_OPTION_FLAG, &machine, NULL, "no file: which kernels this machine gets, and why"},
         {"json", SO_OPTION_FLAG, &json, NULL, "as JSON"},
         {0},
     };
     int n, status = so_cli_parse(&so_verb_inspect, options, argc, argv, &n);
     if (status >= 0) return status;
     if (n > 1) return so_cli_usage(&so_verb_inspect, "expected one file or folder, found %d", n);
+    if (n > 0 && machine) return so_cli_usage(&so_verb_inspect, "--machine takes no file, found '%s'", argv[0]);
     opened o;
     so_error error = {0};
     if (devices) return so_cli_end(print_devices(&error), &error);
+    if (machine) return so_cli_end(machine_alone(json, &error), &error);
     so_status s = open_any(&o, so_cli_model(n ? argv[0] : NULL), &error);
     if (s == SO_OK && json)
         print_json(&o, tensors);
@@ -417,7 +429,7 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_inspect = {"inspect", "what is in a model file",
-                                 "inspect [FILE|DIR] [--tensors] [--json] | --devices",
+                                 "inspect [FILE|DIR] [--tensors] [--json] | --machine | --devices",
                                  "Reads GGUF, safetensors (one file, or a folder with shards), PyTorch's .pt, and "
                                  "ONNX. Without a file: the tabletop\n"
                                  "model.\n\n"

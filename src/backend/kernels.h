@@ -21,7 +21,7 @@
 
 typedef struct so_kernels so_kernels;
 struct so_kernels {
-    const char *name; /* "c", "avx2", "avx512", "neon", "vulkan" */
+    const char *name; /* "c", "avx2", "avx512", "amx", "neon", "vulkan"; "amx-double", "amx-plain": doubles in C */
 
     so_gemm_fn *gemm, *gemm_bf16;
     so_linear_fn *linear;
@@ -84,6 +84,8 @@ const so_kernels *so_kernels_c(void);
 /* The best table for this machine, or the one that SO_CPU in the environment names; SO_ERR_ARG, and the names that this
  * machine knows, where it names none of them. */
 so_status so_kernels_choose(const so_kernels **out, so_error *error);
+/* Why this machine's tables do not use matrix tiles, in a few words; NULL where one does. */
+const char *so_kernels_without_tiles(void);
 /* The same table for tests and tools; NULL where SO_CPU names none. */
 const so_kernels *so_kernels_best(void);
 

@@ -66,11 +66,11 @@ enum { SO_FEW_ROWS = 8 }; /* up to so many wait for memory and are rounded more 
 /* Numbers of a row that so_round_int8_fn gives one scale. */
 static inline int64_t so_int8_span(int64_t m) { return m <= SO_FEW_ROWS ? 32 : 128; }
 
-/* Bytes that so_round_int8_fn writes for m rows of k numbers. Of few rows some tables keep the codes in further orders.
- */
+/* Bytes that so_round_int8_fn writes for m rows of k numbers. Of few rows some tables keep the codes in further orders,
+ * of many rows also numbers rounded to bf16. */
 static inline size_t so_int8_bytes(int64_t m, int64_t k)
 {
-    size_t rows = m <= SO_FEW_ROWS ? (size_t)m * 896 : (size_t)((m + 5) / 6 * 6) * 384;
+    size_t rows = m <= SO_FEW_ROWS ? (size_t)m * 896 : (size_t)((m + 15) / 16 * 16) * 800;
     return rows * (size_t)((k + 255) / 256);
 }
 

@@ -58,21 +58,23 @@ void so_row_reach(so_pool *pool, const so_tensor *w, float *reach)
     so_pool_for(pool, (w->dim[0] + ROWS - 1) / ROWS, reach_task, &(reach_job){w, reach});
 }
 
-/* |x - rounded x|, and |x| into *norm; the rounding is that of round_int8. */
-static double rounding_error(const so_real *x, int64_t k, double *norm)
+/* By how much, times a row's reach, products of one of m rows may be off; |x| into *norm. With few rows that is |x -
+ * rounded x|, as round_int8 rounds. With more it may be by bf16, of weights as well, each by 2^-9 of itself. */
+static double rounding_error(const so_real *x, int64_t k, int64_t m, double *norm)
 {
+    const int64_t span = so_int8_span(m);
     double off = 0, all = 0;
-    for (int64_t g = 0; g < k; g += 32) {
+    for (int64_t g = 0; g < k; g += span) {
         float most = 0;
-        for (int64_t i = g; i < g + 32 && i < k; i++) most = fmaxf(most, fabsf((float)x[i]));
-        for (int64_t i = g; i < g + 32 && i < k; i++) {
+        for (int64_t i = g; i < g + span && i < k; i++) most = fmaxf(most, fabsf((float)x[i]));
+        for (int64_t i = g; i < g + span && i < k; i++) {
             double back = most < 1e-30f ? 0 : (double)(most / 127) * (double)nearbyintf((float)x[i] * (127 / most));
             off += ((double)x[i] - back) * ((double)x[i] - back);
             all += (double)x[i] * (double)x[i];
         }
     }
     *norm = sqrt(all);
-    return sqrt(off);
+    return m > SO_FEW_ROWS ? fmax(sqrt(off), *norm * 0x1.02p-8) : sqrt(off);
 }
 
 static int32_t largest(const so_real *z, int64_t n)
@@ -169,7 +171,7 @@ void so_best_rows(so_pass *pass, const so_tensor *x, const so_tensor *w, const f
     double sums = (double)(k + 64 + 3 * (k / 16 + 64)) * 0x1p-24;
     for (int64_t i = 0; rounded && !pass->dry && i < m; i++) {
         so_tensor one = {.data = so_data(x) + i * k, .type = SO_F32, .n_dims = 2, .dim = {1, k}};
-        double norm, off = reach ? rounding_error(so_data(&one), k, &norm) : 0;
+        double norm, off = reach ? rounding_error(so_data(&one), k, m, &norm) : 0;
         best[i] = !reach ? largest(z + i * n, n)
                          : rescore(pass, &one, w, reach, off * 1.0001 + norm * sums, z + i * n, row, exact);
     }

@@ -12,7 +12,8 @@ ROOT=$(pwd)
 case ${1:-build} in /*) SO=${1} ;; *) SO=$ROOT/${1:-build} ;; esac
 SO=$SO/stream-omni
 SHARED=${SO_SHARED:-$ROOT/../shared}
-export ROOT SO SHARED
+SO_CPU_CACHE=${SO_CPU_CACHE:-off}
+export ROOT SO SHARED SO_CPU_CACHE
 [ $# -eq 0 ] || shift
 cases=$ROOT/tests/cli
 if [ $# -gt 0 ]; then list=$*; else

@@ -139,6 +139,41 @@ static void rows_along_the_error(void **state)
     }
 }
 
+/* The same for so many rows at once that a scale serves 128 numbers, or that weights are rounded too: each row has the
+ * best of all exact products. */
+static void many_rows_at_once(void **state)
+{
+    (void)state;
+    enum { M = 12 };
+    so_rng rng;
+    so_rng_init(&rng, 6, 3);
+    for (int t = 0; t < TYPES; t++) {
+        world a;
+        open_world(&a, types[t]);
+        float *x = malloc(sizeof(float) * M * D);
+        for (int i = 0; i < D; i++) a.x[i] = i % 128 == 0 ? 127 : (float)(floor(so_rng_uniform(&rng) * 20) + 0.49);
+        for (int j = 0; j < V; j++)
+            for (int i = 0; i < D; i++)
+                a.w[j * D + i] =
+                    (a.x[i] - nearbyintf(a.x[i])) * (float)(j % 50) / 50 + (float)so_rng_normal(&rng) * 0.02f;
+        store(&a);
+        for (int i = 0; i < M * D; i++) x[i] = i < 6 * D ? a.x[i % D] * (float)(1 + i / D) : (float)so_rng_normal(&rng);
+        for (int k = 0; so_kernels_at(k); k++) {
+            int32_t best[M];
+            a.pass.k = so_kernels_at(k);
+            so_best_rows(&a.pass, so_constant(&a.pass, 2, (int64_t[]){M, D}, x), &a.head, a.reach, best, NULL);
+            for (int r = 0; r < M; r++)
+                if (best[r] !=
+                    so_best_row(&a.pass, so_constant(&a.pass, 2, (int64_t[]){1, D}, x + r * D), &a.head, NULL, NULL))
+                    fail_msg("%s, %s: row %d has another best row among %d", a.pass.k->name,
+                             so_type_about(types[t])->name, r, M);
+            so_arena_release(&a.arena, 0);
+        }
+        free(x);
+        close_world(&a);
+    }
+}
+
 static void ties_zeros_and_what_is_not_finite(void **state)
 {
     (void)state;
@@ -171,6 +206,7 @@ int main(void)
         cmocka_unit_test(random_heads),
         cmocka_unit_test(rows_that_hardly_differ),
         cmocka_unit_test(rows_along_the_error),
+        cmocka_unit_test(many_rows_at_once),
         cmocka_unit_test(ties_zeros_and_what_is_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,7 @@ static so_peak_loops loops(void)
     const char *name = k ? k->name : "c";
     if (strcmp(name, "avx2") == 0) so_peak_loops_avx2(&l);
     if (strcmp(name, "avx512") == 0) so_peak_loops_avx512(&l);
+    if (strcmp(name, "amx") == 0) so_peak_loops_amx(&l);
 #endif
     return l;
 }

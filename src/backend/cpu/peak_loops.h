@@ -18,5 +18,6 @@ typedef struct so_peak_loops {
 
 void so_peak_loops_avx2(so_peak_loops *loops);
 void so_peak_loops_avx512(so_peak_loops *loops);
+void so_peak_loops_amx(so_peak_loops *loops);
 
 #endif

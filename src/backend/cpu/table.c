@@ -14,6 +14,7 @@
 #endif
 
 #include "backend/cpu/ref/portable.h"
+#include "backend/cpu/tables.h"
 #include "base/error.h"
 
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
@@ -60,15 +61,17 @@ void so_for_rows(so_pool *pool, int64_t rows, int64_t grain, so_rows_fn fn, void
 }
 
 /* Every table this machine can run, slowest first, and those made of the one that is chosen. */
-enum { TABLES = 3 };
-static so_kernels tables[TABLES], train_bf16, with_bf16, with_int8;
+enum { TABLES = 6 };
+static so_kernels tables[TABLES], chosen, train_bf16, with_bf16, with_int8;
 static int n_tables, best; /* best: -1 where SO_CPU names none */
+static so_choice choice = {.how = "SO_CPU names it"};
+static const char *no_tiles = "not a processor of x86"; /* why no table uses matrix tiles; NULL: one does */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void linear_bf16(so_pool *pool, const so_product *p, int64_t k, const so_real *x, int64_t m)
 {
     if (p->type != SO_F32 || m <= 16) {
-        tables[best].linear(pool, p, k, x, m);
+        chosen.linear(pool, p, k, x, m);
         return;
     }
     for (int64_t i = 0; p->bias && i < m; i++) memcpy(p->y + i * p->n, p->bias, (size_t)p->n * sizeof *p->y);
@@ -83,15 +86,15 @@ static void linear_bf16(so_pool *pool, const so_product *p, int64_t k, const so_
                  .beta = p->bias ? 1 : 0,
                  .c = p->y,
                  .ldc = p->n};
-    tables[best].gemm_bf16(pool, &g);
+    chosen.gemm_bf16(pool, &g);
 }
 
 static void attention_bf16(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
 {
     if (lse)
-        tables[best].attention(pool, attn, q, out, lse);
+        chosen.attention(pool, attn, q, out, lse);
     else
-        tables[best].bf16_attention(pool, attn, q, out);
+        chosen.bf16_attention(pool, attn, q, out);
 }
 
 #if !defined(SO_DOUBLE) && defined(__x86_64__)
@@ -103,23 +106,31 @@ static bool has_f16c(void)
 }
 #endif
 
-static void derive(so_kernels *from)
+static void derive(so_kernels *from, bool attention_gains)
 {
     train_bf16 = with_int8 = *from;
     train_bf16.gemm = train_bf16.gemm_bf16;
     train_bf16.linear = linear_bf16;
     with_bf16 = train_bf16;
-    with_bf16.attention = attention_bf16;
+    if (attention_gains) with_bf16.attention = attention_bf16;
     with_int8.int8 = true;
-    if (from->bf16_gains) with_int8.attention = attention_bf16;
+    if (attention_gains) with_int8.attention = attention_bf16;
     from->train_bf16 = &train_bf16;
     from->with_bf16 = from->bf16_gains ? &with_bf16 : from;
     from->with_int8 = &with_int8;
 }
 
-static void fill(void)
+/* A further table, of what one has and what `fill` replaces. */
+static so_kernels *add_table(const so_kernels *from, void (*fill)(so_kernels *table))
 {
-    so_kernels *c = &tables[n_tables++];
+    so_kernels *t = &tables[n_tables++];
+    *t = *from;
+    fill(t);
+    return t;
+}
+
+static void fill_c(so_kernels *c)
+{
     c->name = "c";
     so_fill_matrix_c(c);
     so_fill_int8_c(c);
@@ -129,32 +140,117 @@ static void fill(void)
     so_fill_conv_c(c);
     so_fill_bf16_c(c);
     so_fill_move_c(c);
-#if !defined(SO_DOUBLE) && defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
-        tables[n_tables] = *c;
-        so_fill_conv_avx2(&tables[n_tables]);
-        so_fill_avx2(&tables[n_tables]);
-        so_fill_int8_avx2(&tables[n_tables++]);
+}
+
+#if !defined(SO_DOUBLE) && defined(SO_ARM_sve)
+static void fill_sve(so_kernels *t)
+{
+    t->name = "sve";
+    so_fill_conv_sve(t);
+}
+#endif
+
+/* The table `best` as it is, or where nobody named one as its measurement says. */
+static void choose(const so_cpu_tables *there)
+{
+    so_cpu_ratios *r = &choice.ratios;
+    chosen = tables[best];
+    for (int g = 0; g < SO_CPU_GROUPS; g++) choice.table[g] = chosen.name;
+    if (there) {
+        so_cpu_ratios_here(there, r, choice.how);
+        for (int g = 0; g < SO_CPU_GROUPS; g++) {
+            if (!there->below || so_cpu_takes_wide(r, (so_cpu_group)g)) continue;
+            if (g == SO_CPU_INT8 && there->tiles) continue; /* its few rows are the wide table's */
+            so_cpu_take(&chosen, there->below, (so_cpu_group)g);
+            choice.table[g] = there->below->name;
+        }
+        chosen.bf16_gains &= so_cpu_takes_bf16(r);
+        so_tiles = so_cpu_takes_tiles(r);
     }
+    choice.bf16_attention = tables[best].bf16_gains && so_cpu_takes_bf16_attention(r);
+    derive(&chosen, choice.bf16_attention);
+}
+
+#if !defined(SO_DOUBLE) && defined(__x86_64__)
+static void fill_with_avx2(so_kernels *t)
+{
+    so_fill_conv_avx2(t);
+    so_fill_avx2(t);
+    so_fill_int8_avx2(t);
+}
+
+static void fill_with_avx512(so_kernels *t)
+{
+    so_fill_conv_avx512(t);
+    so_fill_avx512(t);
+    so_fill_int8_avx512(t);
+}
+
+static void fill_x86(const char *wanted, so_cpu_tables *there)
+{
+    const so_kernels *c = &tables[0], *wide = NULL;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) add_table(c, fill_with_avx2);
     if (n_tables == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") &&
-        __builtin_cpu_supports("avx512bf16")) {
-        tables[n_tables] = *c;
-        so_fill_conv_avx512(&tables[n_tables]);
-        so_fill_avx512(&tables[n_tables]);
-        so_fill_int8_avx512(&tables[n_tables++]);
-    }
-#elif !defined(SO_DOUBLE) && defined(__aarch64__)
-    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) {
-        tables[n_tables] = *c;
-        so_fill_neon(&tables[n_tables++]);
-    }
-#endif
+        __builtin_cpu_supports("avx512bf16"))
+        wide = add_table(c, fill_with_avx512);
     best = n_tables - 1;
+    /* The doubles of matrix tiles are slow: they are taken only where their name is said. */
+    add_table(c, so_fill_amx_plain);
+    if (wide) add_table(wide, so_fill_amx_double);
+    /* Permission for tiles binds the whole process (signal stacks): it is asked where it would be used. */
+    if (!wide)
+        no_tiles = "the kernels on matrix tiles need AVX-512";
+    else if (*wanted && strcmp(wanted, "amx") != 0)
+        no_tiles = "SO_CPU names another table";
+    else if (so_tiles_here(&no_tiles)) {
+        no_tiles = NULL;
+        there->tiles = add_table(wide, so_fill_amx);
+        best = n_tables - 1;
+    }
+    there->wide = wide ? wide : n_tables > 1 ? &tables[1] : c;
+    there->below = wide ? &tables[1] : NULL;
+}
+#endif
+
+#if !defined(SO_DOUBLE) && defined(__aarch64__)
+/* NEON with dot products is the base. Each further table has what the one before has and the entries of its unit. */
+static void fill_arm(so_cpu_tables *there)
+{
+    const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+    const so_kernels *top = &tables[0];
+    (void)second;
+    if (first & HWCAP_ASIMDDP) top = there->below = add_table(top, so_fill_neon);
+#if defined(SO_ARM_i8mm)
+    if (there->below && second & 1ul << 13) top = add_table(top, so_fill_i8mm); /* HWCAP2_I8MM */
+#endif
+#if defined(SO_ARM_bf16)
+    if (there->below && second & 1ul << 14) top = add_table(top, so_fill_armbf16); /* HWCAP2_BF16 */
+#endif
+#if defined(SO_ARM_sve)
+    if (there->below && first & 1ul << 22) top = add_table(top, fill_sve); /* HWCAP_SVE */
+#endif
+    there->wide = top;
+    if (top == there->below) there->below = &tables[0];
+    best = n_tables - 1;
+}
+#endif
+
+static void fill(void)
+{
     const char *wanted = getenv("SO_CPU");
-    while (wanted && *wanted && best >= 0 && strcmp(wanted, tables[best].name) != 0) best--;
-    if (best >= 0) derive(&tables[best]);
+    so_cpu_tables there = {0};
+    if (!wanted) wanted = "";
+    fill_c(&tables[n_tables++]);
+#if !defined(SO_DOUBLE) && defined(__x86_64__)
+    fill_x86(wanted, &there);
+#elif !defined(SO_DOUBLE) && defined(__aarch64__)
+    fill_arm(&there);
+#endif
+    if (*wanted)
+        for (best = n_tables - 1; best >= 0 && strcmp(wanted, tables[best].name) != 0;) best--;
+    if (best >= 0) choose(*wanted || !there.wide || there.wide == &tables[0] ? NULL : &there);
 }
 
 static int all_tables(void)
@@ -167,14 +263,20 @@ const so_kernels *so_kernels_c(void) { return all_tables() > 0 ? &tables[0] : NU
 
 const so_kernels *so_kernels_at(int i) { return i >= 0 && i < all_tables() ? &tables[i] : NULL; }
 
-const so_kernels *so_kernels_best(void) { return all_tables() > 0 && best >= 0 ? &tables[best] : NULL; }
+const so_kernels *so_kernels_best(void) { return all_tables() > 0 && best >= 0 ? &chosen : NULL; }
+
+const so_choice *so_kernels_choice(void) { return all_tables() > 0 ? &choice : NULL; }
+
+const char *so_kernels_without_tiles(void) { return all_tables() > 0 ? no_tiles : NULL; }
 
 so_status so_kernels_choose(const so_kernels **out, so_error *error)
 {
     *out = so_kernels_best();
     if (*out) return SO_OK;
-    char names[64] = "";
+    char names[96] = "";
     for (int i = 0; i < n_tables; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", tables[i].name);
-    return so_fail(error, SO_ERR_ARG, "SO_CPU is '%s'; the kernels of this machine are %s", getenv("SO_CPU"), names);
+    const char *wanted = getenv("SO_CPU"), *why = wanted && strcmp(wanted, "amx") == 0 ? no_tiles : NULL;
+    return so_fail(error, SO_ERR_ARG, "SO_CPU is '%s'%s%s%s; the kernels of this machine are %s", wanted,
+                   why ? " (" : "", why ? why : "", why ? ")" : "", names);
 }

@@ -42,24 +42,6 @@ typedef struct attn_rows {
     bool in_turn; /* several sequences share keys: one task does them all */
 } attn_rows;
 
-/* Keys that query row `row` (the r-th of its sequence) sees. */
-static void visible(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t *lo, int64_t *hi, bool *mean)
-{
-    int64_t row = g->q_row0 + r;
-    *lo = 0;
-    *hi = g->kv_rows;
-    *mean = false;
-    if (a->lo) {
-        *mean = a->lo[row] == a->hi[row];
-        if (!*mean) {
-            *lo = a->lo[row];
-            *hi = a->hi[row];
-        }
-    } else if (a->causal && g->pos0 + r + 1 < *hi) {
-        *hi = g->pos0 + r + 1;
-    }
-}
-
 enum { PIECE = 256 };
 
 /* n <= PIECE numbers of a store's keys or values, from number `at` on: where they lie, or decoded into `out`. */
@@ -89,7 +71,7 @@ static void attend_row(const so_attn *a, const so_attn_seg *g, int64_t r, int64_
 {
     int64_t lo, hi, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads);
     bool mean;
-    visible(a, g, r, &lo, &hi, &mean);
+    so_attn_visible(a, g, r, &lo, &hi, &mean);
     const so_real *q = j->q + (row * a->heads + h) * a->width;
     so_real *y = j->y + (row * a->heads + h) * a->width, max = -INFINITY, sum = 0;
     memset(y, 0, (size_t)a->width * sizeof *y);
@@ -134,7 +116,7 @@ static void attend_row_back(const so_attn *a, const so_attn_seg *g, int64_t r, i
     const so_attn_back *b = &j->back;
     int64_t lo, hi, row = g->q_row0 + r, kv = h / (a->heads / a->kv_heads), at = (row * a->heads + h) * a->width;
     bool mean;
-    visible(a, g, r, &lo, &hi, &mean);
+    so_attn_visible(a, g, r, &lo, &hi, &mean);
     const so_real *q = b->q + at, *dy = b->dout + at, *y = b->out + at;
     so_real lse = b->lse[row * a->heads + h], dot = 0;
     for (int64_t c = 0; c < a->width; c++) dot += dy[c] * y[c];

@@ -67,21 +67,6 @@ typedef struct attn_job {
     bool in_turn; /* several sequences share keys: one task does them all */
 } attn_job;
 
-/* Keys lo <= key < hi that query row r of the sequence sees; `mean` where it sees all with equal weight. */
-static void visible(const so_attn *a, const so_attn_seg *g, int64_t r, int64_t *lo, int64_t *hi, bool *mean)
-{
-    int64_t at = g->q_row0 + r;
-    *lo = 0;
-    *hi = g->kv_rows;
-    *mean = a->lo && a->lo[at] == a->hi[at];
-    if (a->lo && !*mean) {
-        *lo = a->lo[at];
-        *hi = a->hi[at];
-    } else if (!a->lo && a->causal && g->pos0 + r + 1 < *hi) {
-        *hi = g->pos0 + r + 1;
-    }
-}
-
 /* The keys that any of rows r0 .. r0 + n sees. */
 static void block_range(const so_attn *a, const so_attn_seg *g, int64_t r0, int64_t n, int64_t *lo, int64_t *hi)
 {
@@ -90,7 +75,7 @@ static void block_range(const so_attn *a, const so_attn_seg *g, int64_t r0, int6
     for (int64_t r = r0; r < r0 + n; r++) {
         int64_t l, h;
         bool mean;
-        visible(a, g, r, &l, &h, &mean);
+        so_attn_visible(a, g, r, &l, &h, &mean);
         if (l < *lo) *lo = l;
         if (h > *hi) *hi = h;
     }
@@ -102,7 +87,7 @@ static float mask_scores(const so_attn *a, const so_attn_seg *g, int64_t r, int6
 {
     int64_t lo, hi;
     bool mean;
-    visible(a, g, r, &lo, &hi, &mean);
+    so_attn_visible(a, g, r, &lo, &hi, &mean);
     lo = lo < k0 ? 0 : lo - k0 > n ? n : lo - k0;
     hi = hi < k0 + lo ? lo : hi - k0 > n ? n : hi - k0;
     float scale = mean ? 0 : a->scale;

@@ -263,16 +263,6 @@ typedef struct bf16_head {
     float *q, *o;     /* a block of queries [pairs_d][32]; all outputs, [rows / 32][d][32] */
 } bf16_head;
 
-/* 2^x for x <= 0, good to 4e-5, which rounding to bf16 hides; 0 below 2^-126. */
-static inline vec v_exp2_short(vec x)
-{
-    vec n = v_round(x), r = x - n;
-    vec p = v_fma(v_set(9.6181291e-3f), r, v_set(5.5504109e-2f));
-    p = v_fma(p, r, v_set(2.4022651e-1f));
-    p = v_fma(p, r, v_set(6.9314718e-1f));
-    return v_pick(v_gt(x, v_set(-126)), v_scale2(v_fma(p, r, v_set(1)), n), v_set(0));
-}
-
 /* The block of queries that begins at row `at` of the group, scaled, queries along the lanes. */
 static void take_queries(const bf16_head *w, const bf16_attn_job *j, int64_t at)
 {
@@ -413,7 +403,7 @@ static void attend_group(bf16_head *w, const bf16_attn_job *j)
     for (int64_t r = 0; r < w->rows; r++) {
         int64_t lo, hi;
         bool mean;
-        visible(w->a, w->g, w->r0 + r, &lo, &hi, &mean);
+        so_attn_visible(w->a, w->g, w->r0 + r, &lo, &hi, &mean);
         w->lo[r] = (int32_t)lo;
         w->hi[r] = (int32_t)hi;
         if (lo < first) first = lo;

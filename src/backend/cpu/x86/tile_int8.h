@@ -1,0 +1,448 @@
+/* Products of stored blocks with many rows on matrix tiles.
+ *
+ * 32 rows of weights, 512 deep, are taken apart (tile_weights.h) and stay in the first cache while strips of 16 rows of
+ * x, laid out as right factors when they were rounded, come by from the second: up to 480 rows. Sums are transposed
+ * blocks, [32 weights][16 rows], that wait in scratch between pieces of k, for up to 256 columns.
+ *
+ * As numbers rounded to bf16 a block of 32 x 32 sums is 64 cycles of the unit for 32 numbers along k, and loads of 4
+ * tiles, 2 of them from the second cache. As bytes the unit is half used, for a product of tiles ends with each group
+ * of 32 (16: a quarter), and every sum of whole numbers becomes a float, times its scale, in the vector unit: 3 loads,
+ * a conversion and a multiply-add for 16 sums of 32. There the order of operations is that of fast_int8_panels.h, so
+ * that results are the same bits.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BACKEND_CPU_X86_TILE_INT8_H
+#define SO_BACKEND_CPU_X86_TILE_INT8_H
+
+#include <math.h>
+
+#include "backend/cpu/tiles.h"
+#include "backend/cpu/x86/tile_weights.h"
+
+enum { STRIP_ROWS = 16, NEAR_ROWS = 480, NEAR_COLS = 256, SUMS = WEIGHT_ROWS * STRIP_ROWS };
+_Static_assert(NEAR_ROWS *NEAR_COLS <= SO_PACK_B, "the scratch holds the sums of a task");
+
+/* A strip of 16 rounded rows: as bf16, 2 kp bytes a row, behind which all strips follow as bytes. */
+typedef struct tile_x {
+    uint16_t *number; /* [kp/32] tiles */
+    int8_t *code;     /* [kp/32][8][16][4] */
+    float *scale;     /* [kp/128][16] */
+    int32_t *minus;   /* [kp/64][16]: minus the sums of the codes of two groups, 16 bits each */
+} tile_x;
+
+static tile_x strip_at(const void *rounded, int64_t m, int64_t k, int64_t strip)
+{
+    const int64_t kp = so_int8_width(k), all = tiles_of(m, STRIP_ROWS);
+    char *numbers = (char *)(uintptr_t)rounded, *bytes = numbers + all * kp * 32 + strip * (kp * 16 + kp / 2 + kp);
+    tile_x x = {.number = (uint16_t *)(void *)(numbers + strip * kp * 32), .code = (int8_t *)bytes};
+    x.scale = (float *)(void *)(bytes + kp * 16);
+    x.minus = (int32_t *)(void *)(bytes + kp * 16 + kp / 2);
+    return x;
+}
+
+/* Which forms of x any type wants. */
+static void wanted_forms(bool *numbers, bool *bytes)
+{
+    static const so_type type[] = {SO_Q8_0, SO_Q4_0, SO_Q5_0, SO_Q4_K, SO_Q5_K, SO_Q6_K};
+    *numbers = *bytes = false;
+    for (size_t i = 0; i < sizeof type / sizeof type[0]; i++) *(so_tiles.bytes[type[i]] ? bytes : numbers) = true;
+}
+
+/* ---- rounding */
+
+typedef struct tile_round_job {
+    int64_t m, k;
+    const float *x;
+    void *out;
+    bool numbers, bytes;
+} tile_round_job;
+
+/* A span of 128 numbers, n of them there, as codes; gives the scale. */
+static float round_span(const float *x, int64_t n, int8_t code[SO_SPAN])
+{
+    float part[SO_SPAN] = {0};
+    uint32_t most = 0;
+    memcpy(part, x, (size_t)n * sizeof *part);
+    for (int i = 0; i < SO_SPAN; i++) {
+        uint32_t bits;
+        memcpy(&bits, &part[i], 4);
+        bits &= 0x7fffffff;
+        if (bits > most) most = bits;
+    }
+    float top;
+    memcpy(&top, &most, 4);
+    memset(code, 0, SO_SPAN);
+    if (most >= 0x7f800000) return NAN;
+    if (top < 1e-30f) return 0;
+    const float inverse = 127 / top;
+#if defined(__AVX512F__)
+    for (int i = 0; i < SO_SPAN; i += 16)
+        _mm_storeu_si128((__m128i *)(void *)(code + i),
+                         _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v_load(part + i) * v_set(inverse))));
+#else
+    for (int i = 0; i < SO_SPAN; i++) code[i] = (int8_t)nearbyintf(part[i] * inverse);
+#endif
+    return top / 127;
+}
+
+/* Columns from `at` on, one span, of row r of the strip. */
+static void put_span(const tile_x *x, int64_t at, int r, const int8_t code[SO_SPAN], float scale)
+{
+    x->scale[at / SO_SPAN * 16 + r] = scale;
+    for (int g = 0; g < SO_SPAN / 32; g++) {
+        int8_t *to = x->code + (at / 32 + g) * 512 + 4 * r;
+        for (int q = 0; q < 8; q++) memcpy(to + 64 * q, code + 32 * g + 4 * q, 4);
+    }
+    for (int p = 0; p < SO_SPAN / 64; p++) {
+        int sum[2] = {0, 0};
+        for (int i = 0; i < 64; i++) sum[i / 32] -= code[64 * p + i];
+        x->minus[(at / 64 + p) * 16 + r] = (int32_t)((uint32_t)(sum[0] & 0xffff) | (uint32_t)sum[1] << 16);
+    }
+}
+
+static void round_strips(void *p, int64_t strip0, int64_t strip1)
+{
+    const tile_round_job *j = p;
+    const int64_t kp = so_int8_width(j->k);
+    for (int64_t strip = strip0; strip < strip1; strip++) {
+        tile_x x = strip_at(j->out, j->m, j->k, strip);
+        const float *from = j->x + strip * STRIP_ROWS * j->k;
+        int64_t rows = least(j->m - strip * STRIP_ROWS, STRIP_ROWS), done = tiles_of(j->k, TILE_DEEP) * TILE_DEEP;
+        if (j->numbers) {
+            pack_strips(false, false, from, j->k, rows, j->k, x.number, kp / TILE_DEEP * TILE_NUMBERS);
+            memset(x.number + done * 16, 0, (size_t)(kp - done) * 16 * sizeof *x.number);
+        }
+        for (int64_t at = 0; j->bytes && at < kp; at += SO_SPAN)
+            for (int r = 0; r < STRIP_ROWS; r++) {
+                int8_t code[SO_SPAN];
+                int64_t n = r < rows && at < j->k ? least(j->k - at, SO_SPAN) : 0;
+                float scale = round_span(n ? from + r * j->k + at : from, n, code);
+                put_span(&x, at, r, code, scale);
+            }
+    }
+}
+
+static so_kernels tiles_below; /* the table whose entries few rows take */
+
+static void round_int8(so_pool *pool, int64_t m, int64_t k, const float *x, void *out)
+{
+    if (m <= so_tiles.few) {
+        tiles_below.round_int8(pool, m, k, x, out);
+        return;
+    }
+    tile_round_job job = {m, k, x, out, false, false};
+    wanted_forms(&job.numbers, &job.bytes);
+    so_for_rows(pool, tiles_of(m, STRIP_ROWS), 1, round_strips, &job);
+}
+
+/* ---- products */
+
+typedef struct tile_product {
+    so_type type;
+    const unsigned char *w, *up; /* up: of gated_int8, or NULL */
+    size_t stride;
+    int64_t n, k, m, step, first; /* columns of a task, number of the first task */
+    const void *rounded;
+    const float *bias;
+    float *y;
+} tile_product;
+
+/* Weights that are taken apart next: bytes from .. to of rows `row` to `rows`. They are asked for, row by row, while
+ * strips of x come by. */
+typedef struct tile_soon {
+    const unsigned char *w;
+    size_t stride, from, to;
+    int rows;
+} tile_soon;
+
+TILE_INLINE void fetch_soon(const tile_soon *t, int64_t row, int64_t row1)
+{
+    for (; row < row1 && row < t->rows; row++)
+        for (size_t at = t->from; at < t->to; at += 64) __builtin_prefetch(t->w + (size_t)row * t->stride + at, 0, 2);
+}
+
+/* A piece of a product: strips s0 .. s1 of x, numbers l .. l1. */
+typedef struct tile_piece {
+    int64_t s0, s1, l, l1;
+    tile_soon soon;
+} tile_piece;
+
+/* Rows that are asked for beside strip s. */
+TILE_INLINE void fetch_beside(const tile_piece *p, int64_t s, int64_t strips)
+{
+    const int64_t all = p->s1 - p->s0;
+    fetch_soon(&p->soon, (s - p->s0) * WEIGHT_ROWS / all, (s - p->s0 + strips) * WEIGHT_ROWS / all);
+}
+
+/* sum[w][x] += a piece of 32 rows of weights times the strips. */
+static void products_of_numbers(const tile_product *g, const tile_codes *w, const tile_piece *at, float *sum)
+{
+    const int64_t depth = (at->l1 - at->l) / TILE_DEEP, strip = so_int8_width(g->k) / TILE_DEEP * TILE_NUMBERS;
+    for (int64_t s = at->s0; s < at->s1; s += 2) {
+        tile_place p = {sum + (s - at->s0) * SUMS, 16, 16 * 16, SUMS, true, s + 1 < at->s1};
+        const uint16_t *x = strip_at(g->rounded, g->m, g->k, s).number + at->l / TILE_DEEP * TILE_NUMBERS;
+        fetch_beside(at, s, 2);
+        block_begin(&p, false);
+        block_add(&p, depth, packed_strips(w->number[0][0], sizeof w->number[0] / 2), packed_strips(x, strip));
+        block_end(&p);
+    }
+}
+
+/* What a span's sums of whole numbers, `groups` of them, add to the sums of 16 rows of weights and 16 of x. */
+typedef struct tile_span {
+    int groups;
+    const int32_t (*whole)[16][16]; /* [groups] */
+    const float *scale;             /* [groups][WEIGHT_ROWS], from the first of the 16 rows on */
+    const int32_t *least;           /* [2][WEIGHT_ROWS]: pairs of groups, or NULL */
+    const float *of_least;
+    const float *x_scale;
+    const int32_t *x_minus; /* [2][16] */
+} tile_span;
+
+TILE_INLINE void add_span(const tile_span *t, float *sum)
+{
+#if defined(__AVX512F__)
+    const vec x_scale = v_load(t->x_scale);
+    for (int r = 0; r < 16; r++) {
+        vec left = v_set(0);
+        if (t->least) {
+            __m512i lo = _mm512_setzero_si512();
+            lo = _mm512_dpwssd_epi32(lo, _mm512_loadu_si512(t->x_minus), _mm512_set1_epi32(t->least[r]));
+            lo = _mm512_dpwssd_epi32(lo, _mm512_loadu_si512(t->x_minus + 16),
+                                     _mm512_set1_epi32(t->least[WEIGHT_ROWS + r]));
+            left = _mm512_cvtepi32_ps(lo) * v_set(t->of_least[r]);
+        }
+        for (int g = 0; g < t->groups; g++)
+            left = v_fma(_mm512_cvtepi32_ps(_mm512_loadu_si512(t->whole[g][r])), v_set(t->scale[WEIGHT_ROWS * g + r]),
+                         left);
+        v_store(sum + 16 * r, v_fma(left, x_scale, v_load(sum + 16 * r)));
+    }
+#else
+    for (int r = 0; r < 16; r++)
+        for (int i = 0; i < 16; i++) {
+            float left = 0;
+            if (t->least) {
+                int lo = 0;
+                for (int p = 0; p < 2; p++)
+                    lo += (int16_t)t->x_minus[16 * p + i] * (t->least[WEIGHT_ROWS * p + r] & 0xffff) +
+                          (t->x_minus[16 * p + i] >> 16) * (t->least[WEIGHT_ROWS * p + r] >> 16);
+                left = (float)lo * t->of_least[r];
+            }
+            for (int g = 0; g < t->groups; g++) left += (float)t->whole[g][r][i] * t->scale[WEIGHT_ROWS * g + r];
+            sum[16 * r + i] += left * t->x_scale[i];
+        }
+#endif
+}
+
+/* Four groups of a span: 16 rows of weights, `step` bytes between groups of 64, times a strip. */
+TILE_INLINE void four_products(bool sixteens, const int8_t *w, const int8_t *x, int32_t whole[4][16][16])
+{
+    tile_zero(0);
+    tile_zero(1);
+    tile_zero(2);
+    tile_zero(3);
+#define ONE(t, a, b, i)                                                                                                \
+    {                                                                                                                  \
+        const int64_t at = sixteens ? (i)*16 : (i)*32;                                                                 \
+        tile_load(a, w + at / 64 * (16 * 64) + at % 64, 64);                                                           \
+        tile_load(b, x + at * 16, 64);                                                                                 \
+        tile_dot_int8(t, a, b);                                                                                        \
+        tile_store(t, whole[i], 64);                                                                                   \
+    }
+    ONE(0, 4, 6, 0)
+    ONE(1, 5, 7, 1)
+    ONE(2, 4, 6, 2)
+    ONE(3, 5, 7, 3)
+#undef ONE
+}
+
+static void products_of_bytes(const tile_product *g, const tile_codes *w, const tile_piece *piece, float *sum)
+{
+    int32_t(*whole)[16][16] = (int32_t(*)[16][16])(void *)so_scratch_here()->rows;
+    const bool sixteens = g->type == SO_Q6_K;
+    const int per_span = sixteens ? 8 : 4;
+    for (int64_t s = piece->s0; s < piece->s1; s++, sum += SUMS) {
+        tile_x x = strip_at(g->rounded, g->m, g->k, s);
+        fetch_beside(piece, s, 1);
+        for (int half = 0; half < 2; half++)
+            for (int64_t at = piece->l; at < piece->l1; at += SO_SPAN) {
+                const int span = (int)((at - piece->l) / SO_SPAN);
+                const int8_t *code = w->code[half][2 * span][0], *x_code = x.code + at * 16;
+                four_products(sixteens, code, x_code, whole);
+                if (sixteens) four_products(true, code + 16 * 64, x_code + 64 * 16, whole + 4);
+                tile_span t = {per_span,
+                               (const int32_t(*)[16][16])whole,
+                               w->scale[span * per_span] + 16 * half,
+                               NULL,
+                               NULL,
+                               x.scale + at / SO_SPAN * 16,
+                               x.minus + at / 64 * 16};
+                if (is_affine(g->type)) {
+                    t.least = w->least[2 * span] + 16 * half;
+                    t.of_least = w->of_least[span / 2] + 16 * half;
+                }
+                add_span(&t, sum + 256 * half);
+            }
+    }
+}
+
+/* ---- what becomes of sums */
+
+TILE_INLINE float silu_times(float gate, float up) { return gate / (1 + expf(-gate)) * up; }
+
+/* y[rows, cols] of one strip: from sums [32 weights][16 rows], which are turned in place. */
+static void put_strip(float *sum, float *up, int64_t rows, int64_t cols, float *y, int64_t ldy)
+{
+    for (int half = 0; half * 16 < cols; half++, sum += 256, y += 16) {
+        int64_t n = least(cols - 16 * half, 16);
+        turn_tile(sum);
+        if (up) turn_tile(up + 256 * half);
+        for (int64_t i = 0; i < rows; i++) {
+            float *to = y + i * ldy;
+            if (!up) {
+                memcpy(to, sum + 16 * i, (size_t)n * sizeof *to);
+                continue;
+            }
+            const float *u = up + 256 * half + 16 * i;
+#if defined(__AVX512F__)
+            vec gate = v_load(sum + 16 * i);
+            v_store_m(to, v_tail(n), gate * v_sigmoid(gate) * v_load(u));
+#else
+            for (int64_t c = 0; c < n; c++) to[c] = silu_times(sum[16 * i + c], u[c]);
+#endif
+        }
+    }
+}
+
+static void begin_sums(const tile_product *g, int64_t j, int64_t strips, float *sum)
+{
+    for (int64_t s = 0; s < strips; s++)
+        for (int64_t r = 0; r < WEIGHT_ROWS; r++)
+            for (int i = 0; i < 16; i++) *sum++ = g->bias && j + r < g->n ? g->bias[j + r] : 0;
+}
+
+/* What comes after the 32 rows at j: the other factor's, the next rows, the next piece of the first. */
+static tile_soon weights_after(const tile_product *g, const tile_weights *t, bool last_part, int64_t j0, int64_t j1)
+{
+    const size_t stretch = bytes_of_stretch(g->type);
+    const unsigned char *w = last_part ? g->w : g->up;
+    int64_t j = t->j, l = t->l, l1 = t->l1;
+    if (last_part && j + WEIGHT_ROWS < j1)
+        j += WEIGHT_ROWS;
+    else if (last_part)
+        j = j0, l = l1, l1 = l + DEEP_BLOCK < g->k ? l + DEEP_BLOCK : g->k;
+    if (l >= g->k) return (tile_soon){.w = w};
+    return (tile_soon){w + (size_t)j * g->stride, g->stride, (size_t)(l / SO_STRETCH) * stretch,
+                       (size_t)tiles_of(l1, SO_STRETCH) * stretch, least(g->n - j, WEIGHT_ROWS)};
+}
+
+/* Sums of the 32 columns at j, whole along k, to y. */
+static void put_columns(const tile_product *g, const tile_piece *at, int64_t j, int64_t j1, float *sum)
+{
+    const int64_t strips = at->s1 - at->s0;
+    for (int64_t s = 0; s < strips; s++, sum += SUMS) {
+        int64_t row = (at->s0 + s) * STRIP_ROWS;
+        put_strip(sum, g->up ? sum + strips * SUMS : NULL, least(g->m - row, STRIP_ROWS), least(j1 - j, WEIGHT_ROWS),
+                  g->y + row * g->n + j, g->n);
+    }
+}
+
+/* Columns j0 .. j1 of y from strips s0 .. s1. */
+static void strips_columns(const tile_product *g, int64_t s0, int64_t s1, int64_t j0, int64_t j1)
+{
+    const bool bytes = so_tiles.bytes[g->type];
+    const int64_t kp = so_int8_width(g->k), strips = s1 - s0, parts = g->up ? 2 : 1;
+    tile_codes *apart = (tile_codes *)(void *)so_scratch_here()->a;
+    for (int64_t l = 0; l < kp; l += DEEP_BLOCK) {
+        float *sum = so_scratch_here()->b;
+        tile_piece at = {s0, s1, l, l + DEEP_BLOCK < kp ? l + DEEP_BLOCK : kp, {0}};
+        for (int64_t j = j0; j < j1; j += WEIGHT_ROWS) {
+            for (int part = 0; part < parts; part++, sum += strips * SUMS) {
+                tile_weights t = {part ? g->up : g->w, g->stride, g->n, g->k, j, l, at.l1};
+                if (l == 0) begin_sums(g, j, strips, sum);
+                take_weights(g->type, bytes, &t, apart);
+                at.soon = weights_after(g, &t, part + 1 == parts, j0, j1);
+                (bytes ? products_of_bytes : products_of_numbers)(g, apart, &at, sum);
+            }
+            if (at.l1 == kp) put_columns(g, &at, j, j1, sum - parts * strips * SUMS);
+        }
+    }
+}
+
+typedef struct tile_products {
+    int count;
+    tile_product of[SO_PRODUCTS];
+} tile_products;
+
+static void products_task(void *p, int64_t task, int thread)
+{
+    (void)thread;
+    const tile_products *all = p;
+    int at = all->count - 1;
+    while (task < all->of[at].first) at--;
+    const tile_product *g = &all->of[at];
+    const int64_t j0 = (task - g->first) * g->step, strips = tiles_of(g->m, STRIP_ROWS);
+    const int bytes = !so_tiles.bytes[g->type] ? TILE_BYTES : group_of(g->type);
+    const tile_shape shape = tile_shape_of(bytes);
+    const int64_t near = tiles_of(strips, tiles_of(strips, NEAR_ROWS / STRIP_ROWS));
+    tile_setup(&shape);
+    for (int64_t s = 0; s < strips; s += near)
+        strips_columns(g, s, least(strips, s + near), j0, least(g->n, j0 + g->step));
+    tile_release();
+}
+
+/* As many columns as sums may wait of, fewer where threads would have nothing to do. */
+static void run_products(so_pool *pool, tile_products *all)
+{
+    int64_t tasks = 0;
+    for (int i = 0; i < all->count; i++) {
+        tile_product *g = &all->of[i];
+        int64_t most = NEAR_COLS / (g->up ? 2 : 1),
+                fair = g->n / (4 * so_pool_threads(pool)) / WEIGHT_ROWS * WEIGHT_ROWS;
+        g->step = fair < WEIGHT_ROWS ? WEIGHT_ROWS : fair < most ? fair : most;
+        g->first = tasks;
+        tasks += tiles_of(g->n, g->step);
+    }
+    so_pool_for(pool, tasks, products_task, all);
+}
+
+static void linear_int8(so_pool *pool, int count, const so_product *p, int64_t k, const void *rounded, int64_t m)
+{
+    if (m <= so_tiles.few) {
+        tiles_below.linear_int8(pool, count, p, k, rounded, m);
+        return;
+    }
+    tile_products all = {.count = count};
+    for (int i = 0; i < count; i++)
+        all.of[i] = (tile_product){.type = p[i].type,
+                                   .w = p[i].w,
+                                   .stride = so_type_bytes(p[i].type, k),
+                                   .n = p[i].n,
+                                   .k = k,
+                                   .m = m,
+                                   .rounded = rounded,
+                                   .bias = p[i].bias,
+                                   .y = p[i].y};
+    run_products(pool, &all);
+}
+
+static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
+{
+    if (m <= so_tiles.few) {
+        tiles_below.gated_int8(pool, gate, up, k, rounded, m);
+        return;
+    }
+    tile_products all = {.count = 1};
+    all.of[0] = (tile_product){.type = gate->type,
+                               .w = gate->w,
+                               .up = up,
+                               .stride = so_type_bytes(gate->type, k),
+                               .n = gate->n,
+                               .k = k,
+                               .m = m,
+                               .rounded = rounded,
+                               .y = gate->y};
+    run_products(pool, &all);
+}
+
+#endif

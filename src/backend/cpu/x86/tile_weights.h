@@ -1,0 +1,218 @@
+/* Stored blocks of weights as left factors on matrix tiles: rows of weights are rows of a tile, so that nothing is
+ * transposed. Either numbers rounded to bf16, scales and minima applied, or the codes as signed bytes with scales and
+ * minima beside them.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_BACKEND_CPU_X86_TILE_WEIGHTS_H
+#define SO_BACKEND_CPU_X86_TILE_WEIGHTS_H
+
+#include "backend/cpu/int8.h"
+#include "backend/cpu/x86/tile_pack.h"
+#include "base/block.h"
+#include "base/quantise.h"
+
+#if defined(__AVX512F__)
+#include "backend/cpu/x86/fast_int8_codes.h"
+#endif
+
+enum { WEIGHT_ROWS = 32 };
+
+/* 32 rows of weights, up to 512 deep. */
+typedef struct tile_codes {
+    uint16_t number[2][DEEP_BLOCK / TILE_DEEP][TILE_NUMBERS]; /* bf16: tiles of 16 rows x 32 */
+    int8_t code[2][DEEP_BLOCK / 64][16][64];                  /* bytes: tiles of 16 rows x 64 */
+    float scale[DEEP_BLOCK / 16][WEIGHT_ROWS];                /* by groups of 32, or of 16 for q6_k */
+    int32_t least[DEEP_BLOCK / 64][WEIGHT_ROWS];              /* six-bit minima of two groups, 16 bits each */
+    float of_least[DEEP_BLOCK / 256][WEIGHT_ROWS];            /* what they are multiplied by */
+} tile_codes;
+_Static_assert(sizeof(tile_codes) <= SO_PACK_A * 4, "the scratch holds weights taken apart");
+
+TILE_INLINE bool is_affine(so_type type) { return type == SO_Q4_K || type == SO_Q5_K; }
+TILE_INLINE int group_of(so_type type) { return type == SO_Q6_K ? 16 : 32; }
+TILE_INLINE size_t bytes_of_stretch(so_type type) { return so_type_bytes(type, SO_STRETCH); }
+
+#if defined(__AVX512F__)
+TILE_INLINE void put_32(vec a, vec b, uint16_t *to) { _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(b, a)); }
+
+TILE_INLINE vec lane_of(vec a, int i) { return _mm512_permutexvar_ps(_mm512_set1_epi32(i), a); }
+
+/* Nibbles are looked up among the sixteen numbers that a group has: two thirds of the time of what follows. */
+TILE_INLINE void nibble_numbers(so_type type, const unsigned char *w, uint16_t *to)
+{
+    const vec steps = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    groups scale, minus;
+    stretch_scales(type, w, &scale, &minus);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++, to += TILE_NUMBERS) {
+        if (type == SO_Q4_0) {
+            vec all = (steps - v_set(8)) * lane_of(scale.v[0], g);
+            __m512i q = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(w + 18 * g + 2)));
+            put_32(_mm512_permutexvar_ps(q, all), _mm512_permutexvar_ps(_mm512_srli_epi32(q, 4), all), to);
+            continue;
+        }
+        vec all = _mm512_fmsub_ps(steps, lane_of(scale.v[0], g), lane_of(minus.v[0], g));
+        const __m128i *bytes = (const __m128i *)(const void *)(w + 16 + 32 * (g / 2));
+        __m512i q0 = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes)),
+                q1 = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes + 1));
+        if (g % 2) {
+            q0 = _mm512_srli_epi32(q0, 4);
+            q1 = _mm512_srli_epi32(q1, 4);
+        }
+        put_32(_mm512_permutexvar_ps(q0, all), _mm512_permutexvar_ps(q1, all), to);
+    }
+}
+
+/* What is to be taken off codes, so that they are signed. */
+TILE_INLINE int code_offset(so_type type)
+{
+    return type == SO_Q8_0 ? 128 : type == SO_Q4_0 ? 8 : type == SO_Q5_0 ? 16 : type == SO_Q6_K ? 32 : 0;
+}
+#endif
+
+/* Row r of 16, stretch s of the block. */
+TILE_INLINE void stretch_numbers(so_type type, const unsigned char *w, int s, uint16_t *to)
+{
+    to += s * 8 * TILE_NUMBERS;
+#if defined(__AVX512F__)
+    if (type == SO_Q4_0 || type == SO_Q4_K) {
+        nibble_numbers(type, w, to);
+        return;
+    }
+    groups scale, minus;
+    stretch_scales(type, w, &scale, &minus);
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++, to += 2 * TILE_NUMBERS) {
+        const ivec c = _mm512_sub_epi8(codes(type, w, u), _mm512_set1_epi8((char)code_offset(type)));
+        const __m128i part[4] = {_mm512_castsi512_si128(c), _mm512_extracti32x4_epi32(c, 1),
+                                 _mm512_extracti32x4_epi32(c, 2), _mm512_extracti32x4_epi32(c, 3)};
+        vec f[4];
+#pragma GCC unroll 4
+        for (int q = 0; q < 4; q++) {
+            const int group = type == SO_Q6_K ? 4 * u + q : 2 * u + q / 2;
+            const vec code = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(part[q])), by = lane_of(scale.v[0], group);
+            f[q] = is_affine(type) ? (vec)_mm512_fmsub_ps(code, by, lane_of(minus.v[0], group)) : (vec)(code * by);
+        }
+        put_32(f[0], f[1], to);
+        put_32(f[2], f[3], to + TILE_NUMBERS);
+    }
+#else
+    float x[SO_STRETCH];
+    so_dequantise_row(type, w, SO_STRETCH, x);
+    for (int i = 0; i < SO_STRETCH; i += TILE_DEEP, to += TILE_NUMBERS) pack_32(x + i, TILE_DEEP, to);
+#endif
+}
+
+#if !defined(__AVX512F__)
+/* Weight i of a stretch as a code, what is subtracted from it taken off. */
+static int8_t code_at(so_type type, const unsigned char *w, int i)
+{
+    const unsigned char *b = w + (size_t)(i / 32) * (size_t)so_type_about(type)->bytes;
+    int g = i / 32, l = i % 32, high;
+    switch (type) {
+    case SO_Q8_0:
+        return (int8_t)b[2 + l];
+    case SO_Q4_0:
+        return (int8_t)((b[2 + l % 16] >> l / 16 * 4 & 15) - 8);
+    case SO_Q5_0:
+        return (int8_t)(((b[6 + l % 16] >> l / 16 * 4 & 15) | (b[2 + l / 8] >> l % 8 & 1) << 4) - 16);
+    case SO_Q4_K:
+        return (int8_t)(((const so_block_q4_k *)w)->q[g / 2 * 32 + l] >> g % 2 * 4 & 15);
+    case SO_Q5_K:
+        high = ((const so_block_q5_k *)w)->high[l] >> g & 1;
+        return (int8_t)((((const so_block_q5_k *)w)->q[g / 2 * 32 + l] >> g % 2 * 4 & 15) | high << 4);
+    default: { /* SO_Q6_K */
+        const so_block_q6_k *q = (const so_block_q6_k *)w;
+        high = q->high[32 * (g / 4) + l] >> 2 * (g % 4) & 3;
+        return (int8_t)(((q->low[64 * (g / 4) + 32 * (g % 2) + l] >> g % 4 / 2 * 4 & 15) | high << 4) - 32);
+    }
+    }
+}
+#endif
+
+/* Scales and minima of row `row` of the block's 32. */
+TILE_INLINE void stretch_factors(so_type type, const unsigned char *w, int s, int row, tile_codes *out)
+{
+    const int n = SO_STRETCH / group_of(type);
+    if (is_affine(type)) {
+        uint8_t scale[8], least[8];
+        float d = so_block_f16(w);
+        so_block_six(w + 4, scale, least);
+        for (int g = 0; g < n; g++) out->scale[s * n + g][row] = d * (float)scale[g];
+        for (int g = 0; g < 4; g++) out->least[4 * s + g][row] = least[2 * g] | least[2 * g + 1] << 16;
+        out->of_least[s][row] = so_block_f16(w + 2);
+        return;
+    }
+    for (int g = 0; g < n; g++)
+        out->scale[s * n + g][row] = type == SO_Q6_K ? so_block_f16(w + 208) * (float)(int8_t)w[192 + g]
+                                                     : so_block_f16(w + (size_t)g * (size_t)so_type_about(type)->bytes);
+}
+
+TILE_INLINE void stretch_codes(so_type type, const unsigned char *w, int s, int row, tile_codes *out)
+{
+    int8_t(*to)[16][64] = out->code[row / 16] + 4 * s;
+#if defined(__AVX512F__)
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++)
+        _mm512_storeu_si512(to[u][row % 16],
+                            _mm512_sub_epi8(codes(type, w, u), _mm512_set1_epi8((char)code_offset(type))));
+#else
+    for (int i = 0; i < SO_STRETCH; i++) to[i / 64][row % 16][i % 64] = code_at(type, w, i);
+#endif
+    stretch_factors(type, w, s, row, out);
+}
+
+/* Rows j .. j + 32 of n rows of k weights, columns l .. l1 (of which those from k on are zeros); rows behind the last
+ * repeat it. */
+typedef struct tile_weights {
+    const unsigned char *w;
+    size_t stride;
+    int64_t n, k, j, l, l1;
+} tile_weights;
+
+TILE_INLINE void take_weights_of(so_type type, bool bytes, const tile_weights *t, tile_codes *out)
+{
+    unsigned char part[8 * 34];
+    for (int row = 0; row < WEIGHT_ROWS; row++) {
+        int64_t j = t->j + row < t->n ? t->j + row : t->n - 1;
+        const unsigned char *w = t->w + (size_t)j * t->stride;
+        for (int64_t l = t->l; l < t->l1; l += SO_STRETCH) {
+            const unsigned char *from = w + (size_t)(l / SO_STRETCH) * bytes_of_stretch(type);
+            int s = (int)((l - t->l) / SO_STRETCH);
+            if (l + SO_STRETCH > t->k) {
+                memset(part, 0, sizeof part);
+                from = memcpy(part, from, so_type_bytes(type, t->k - l));
+            }
+            if (bytes)
+                stretch_codes(type, from, s, row, out);
+            else
+                stretch_numbers(type, from, s, out->number[row / 16][0] + row % 16 * 32);
+        }
+    }
+}
+
+static void take_weights(so_type type, bool bytes, const tile_weights *t, tile_codes *out)
+{
+#define TAKE(TYPE)                                                                                                     \
+    case TYPE:                                                                                                         \
+        if (bytes)                                                                                                     \
+            take_weights_of(TYPE, true, t, out);                                                                       \
+        else                                                                                                           \
+            take_weights_of(TYPE, false, t, out);                                                                      \
+        break
+    switch (type) {
+        TAKE(SO_Q8_0);
+        TAKE(SO_Q4_0);
+        TAKE(SO_Q5_0);
+        TAKE(SO_Q4_K);
+        TAKE(SO_Q5_K);
+    default:
+        if (bytes)
+            take_weights_of(SO_Q6_K, true, t, out);
+        else
+            take_weights_of(SO_Q6_K, false, t, out);
+        break;
+    }
+#undef TAKE
+}
+
+#endif
