@@ -58,7 +58,9 @@ typedef struct so_tabletop_reply {
     const char *heard, *got;       /* the transcript, the model's answer */
     const char *echo;              /* its voice, heard again by itself */
     const char *offline;           /* the transcript of the whole utterance at once */
-    int right;                     /* got is the answer, letter case and punctuation aside */
+    int right;                     /* got is the answer, letter case and punctuation aside; or for what lies outside
+                                      of the world, that it does */
+    const char *condition;         /* "clean", "noise", "turns 11-30", "outside pictures" */
 } so_tabletop_reply;
 
 typedef struct so_tabletop_eval_options {
@@ -66,6 +68,10 @@ typedef struct so_tabletop_eval_options {
     const char *modes;                 /* comma between; NULL: "V+T>T,V+S>T,S>T,V+S>S". Also known: T>T, S>S, and
                                           V+S>U, S>U, where speech units alone are made and heard again; say>S, say>U, where the
                                           right answer is said */
+    const char *conditions;            /* comma between: clean, before, behind, inside, quiet, offset, telephone, noise,
+                                          room (by the speech of V+S>T and S>T), long, outside; or all. NULL: clean, and no
+                                          table of conditions */
+    int64_t turns;                     /* of a long conversation; 0: 60 */
     int64_t items;                     /* at most so many of every mode; 0: all */
     int threads;                       /* workers, each with a session; 0: one per core */
     int keep_types;                    /* as in so_model_options */

@@ -34,6 +34,7 @@ typedef struct so_recipe_options {
     const char *voice_command;  /* a command line with {text} and {wav}, maybe {voice} and {seed} */
     const char *voice_endpoint; /* where POST {url}/audio/speech is answered */
     const char *voices;         /* names for the two, comma between */
+    const char *from; /* folder of an earlier model (published layout, f32) to begin from; NULL: random weights */
     const volatile sig_atomic_t *stop;            /* non-zero: save and return SO_ERR_STOPPED; may be NULL */
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
     void *say_context;

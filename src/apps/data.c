@@ -13,6 +13,12 @@ static bool progress(void *context, int64_t done, int64_t total)
     return !so_cli_stop;
 }
 
+static void note(void *context, const char *line)
+{
+    (void)context;
+    fprintf(stderr, "%s\n", line);
+}
+
 static int report(const so_tabletop_options *o, bool json, so_error *error)
 {
     so_tabletop_corpus corpus = {0};
@@ -45,29 +51,31 @@ static int run(int argc, char **argv)
 {
     for (size_t i = 0; argc > 0 && i < sizeof inner / sizeof *inner; i++)
         if (strcmp(argv[0], inner[i]->name + strlen("data ")) == 0) return inner[i]->run(argc - 1, argv + 1);
-    int64_t seed = 1, scenes = 100, turns = 4, talk = 100, processes = 0;
-    bool reserved = false, json = false;
+    int64_t seed = 1, scenes = 100, turns = 4, talk = 100, outside = 0, processes = 0;
+    bool reserved = false, json = false, many = false;
     so_speakers_options voices = {.stop = &so_cli_stop};
     const char *say = "What color is the star?", *samples = NULL;
     so_bar bar;
-    so_tabletop_options build = {.progress = progress, .context = &bar};
+    so_tabletop_options build = {.progress = progress, .context = &bar, .note = note};
     const so_option options[] = {
         {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
         {"scenes", SO_OPTION_INT, &scenes, "N", "pictures", 0, 1e6},
         {"turns", SO_OPTION_INT, &turns, "N", "questions per picture", 1, 16},
         {"talk", SO_OPTION_INT, &talk, "N", "exchanges without a picture", 0, 1e6},
+        {"outside", SO_OPTION_INT, &outside, "N", "questions that are not of the world, in English and not", 0, 1e6},
+        {"voices", SO_OPTION_FLAG, &many, NULL, "questions by every engine of this machine, not by espeak-ng alone"},
         {"reserved", SO_OPTION_FLAG, &reserved, NULL, "the part kept for tests: other scenes, voices and word lists"},
         {"mute", SO_OPTION_FLAG, &build.mute, NULL, "no speech"},
         {"answers", SO_OPTION_FLAG, &build.answers, NULL, "speak the answers too, in the model's own voice"},
         {"wav", SO_OPTION_FLAG, &build.wav, NULL, "speech as .wav instead of .flac"},
         {"processes", SO_OPTION_INT, &processes, "N", "processes that speak; one per core when not given", 1, 1024},
         {"engines", SO_OPTION_TEXT, &voices.engines, "LIST",
-         "voices: of these engines only (espeak-ng,flite,festival,command,endpoint)"},
+         "of these engines only (espeak-ng,flite,festival,command,endpoint)"},
         {"voice-command", SO_OPTION_TEXT, &voices.command, "LINE",
-         "voices: a program that speaks: 'prog --voice {voice} {text} {wav}'"},
-        {"voice-endpoint", SO_OPTION_TEXT, &voices.endpoint, "URL", "voices: a server with /audio/speech as OpenAI's"},
-        {"voice-key", SO_OPTION_TEXT, &voices.key, "KEY", "voices: its key"},
-        {"voice-names", SO_OPTION_TEXT, &voices.voices, "LIST", "voices: names for the command or the endpoint"},
+         "a program that speaks, too: 'prog --voice {voice} {text} {wav}'"},
+        {"voice-endpoint", SO_OPTION_TEXT, &voices.endpoint, "URL", "a server with /audio/speech as OpenAI's"},
+        {"voice-key", SO_OPTION_TEXT, &voices.key, "KEY", "its key"},
+        {"voice-names", SO_OPTION_TEXT, &voices.voices, "LIST", "names for the command or the endpoint"},
         {"say", SO_OPTION_TEXT, &say, "TEXT", "voices: what each says into --samples"},
         {"samples", SO_OPTION_TEXT, &samples, "DIR", "voices: where each says it, as FLAC"},
         {"json", SO_OPTION_FLAG, &json, NULL, "the summary as JSON"},
@@ -88,6 +96,8 @@ static int run(int argc, char **argv)
     build.scenes = scenes;
     build.turns = (int)turns;
     build.talk = talk;
+    build.outside = outside;
+    if (many || voices.engines || voices.command || voices.endpoint) build.voices = &voices;
     build.processes = (int)processes;
     so_error error = {0};
     so_bar_start(&bar, "making the corpus", "pieces");
@@ -111,5 +121,6 @@ const so_verb so_verb_data = {
     "  stream-omni data tabletop corpus --scenes 1000 --talk 500 --answers\n"
     "  stream-omni data tabletop test --reserved --seed 7 --scenes 200 --talk 500 --answers\n"
     "  stream-omni data index LibriSpeech/dev-clean -o dev\n"
+    "  stream-omni data tabletop heard --reserved --voices --scenes 50 --talk 100 --outside 100\n"
     "  stream-omni data voices --samples heard --voice-command 'piper -m en.onnx -f {wav} -- {text}'\n",
     run};

@@ -117,6 +117,7 @@ static void each_reply(void *context, const so_tabletop_reply *r)
     FILE *out = ((measuring *)context)->details.file;
     if (!out) return;
     fprintf(out, "{\"mode\": \"%s\", \"right\": %s", r->mode, r->right ? "true" : "false");
+    if (r->condition && strcmp(r->condition, "clean") != 0) print_text(out, "condition", r->condition);
     print_text(out, "id", r->id);
     print_text(out, "kind", r->kind);
     print_text(out, "question", r->question);
@@ -195,6 +196,9 @@ static int run(int argc, char **argv)
          "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S,V+S>U,S>U,say>S,say>U"},
         {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode; quant: in all (64)", 1,
          1e9},
+        {"condition", SO_OPTION_TEXT, &world.conditions, "LIST",
+         "tabletop: of clean,before,behind,inside,quiet,offset,telephone,noise,room,long,outside, or all"},
+        {"turns", SO_OPTION_INT, &world.turns, "N", "tabletop: of a long conversation; 60 when not given", 1, 100000},
         {"details", SO_OPTION_TEXT, &details, "FILE", "tabletop: every answer, one JSON object a line"},
         {"seed", SO_OPTION_INT, &seed, "N", "tabletop: of the voice's noise; quant: of made-up units", 0, 9e15},
         {"type", SO_OPTION_TEXT, &quant.type, "TYPE", "quant: of matrices, as in convert"},
@@ -243,7 +247,10 @@ const so_verb so_verb_eval = {
     "golden runs every case of a folder of reference numbers, prints how far each tensor and sequence is from them,\n"
     "and fails where a bar is passed. tabletop asks a model every question of a corpus that 'data tabletop' wrote and\n"
     "prints answers by kind, word error rates, how the transcript of speech in pieces compares with that of the\n"
-    "whole, what its voice sounds like to itself, and times. quant writes the model in another type, leads it along "
+    "whole, what its voice sounds like to itself, and times. --condition asks by speech in silence, noise, rooms and "
+    "on\n"
+    "the telephone, in long conversations, and what lies outside of the world, and prints a row for each voice. quant "
+    "writes the model in another type, leads it along "
     "the\n"
     "answers of the f32 model, and tells how far its distributions of text, CTC labels and units are: share of equal\n"
     "choices, Kullback-Leibler distance in nats. prepare, run, score and judge are for benchmarks "
@@ -253,6 +260,8 @@ const so_verb so_verb_eval = {
     "  stream-omni eval golden reference/cosyvoice-tiny --only flow --failures\n"
     "  stream-omni eval tabletop test --items 500 --details answers.jsonl\n"
     "  stream-omni eval tabletop test --modes V+S\\>S --json\n"
+    "  stream-omni eval tabletop test --condition all --items 100\n"
+    "  stream-omni eval tabletop test --condition long --turns 1000 --modes V+T\\>T --items 1000\n"
     "  stream-omni eval quant models/tabletop.gguf --type q4_k_m --data test --answers\n"
     "  stream-omni eval quant reference/stream-omni-tiny/model --data reference/stream-omni-tiny --type q8_0 \\\n"
     "    --tokenizer reference/llama3-tokenizer\n",

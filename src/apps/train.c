@@ -37,14 +37,22 @@ static int stages(void)
     return SO_EXIT_OK;
 }
 
-static int report(const char *folder, const char *html, const so_setting *setting, int64_t n, uint64_t seed)
+/* What a report shows beside the curves. */
+typedef struct shown {
+    int64_t samples, seed;
+    const char *conditions; /* file of a table, or NULL */
+} shown;
+
+static int report(const char *folder, const char *html, const so_setting *setting, const shown *show)
 {
     so_error error = {0};
     so_sample_list samples = {0};
     const char *told = html;
     so_status status = so_output_settle(&html, &error);
     if (status == SO_OK) status = so_output_check(html, &error);
-    if (status == SO_OK && setting->model) status = so_samples_make(&samples, setting, n, seed, &error);
+    if (status == SO_OK && setting->model)
+        status = so_samples_make(&samples, setting, show->samples, (uint64_t)show->seed, &error);
+    if (status == SO_OK && show->conditions) status = so_samples_conditions(&samples, show->conditions, &error);
     if (status == SO_OK) status = so_train_report_with(folder, html, samples.part, samples.n, &error);
     so_samples_clear(&samples);
     if (status == SO_OK) printf("%s\n", told);
@@ -97,7 +105,8 @@ static int run(int argc, char **argv)
 {
     so_recipe_options recipe = {.stop = &so_cli_stop, .say = say};
     so_setting setting = {0};
-    int64_t threads = 0, seed = 1, samples = 6, questions = 500, ranks = 0, slots = 0;
+    shown show = {.samples = 6};
+    int64_t threads = 0, seed = 1, questions = 500, ranks = 0, slots = 0;
     bool parts = false, bf16 = false;
     const so_option options[] = {
         {"part", SO_OPTION_TEXT, &recipe.part, "NAME", "only this part"},
@@ -121,6 +130,8 @@ static int run(int argc, char **argv)
         {"voice-endpoint", SO_OPTION_TEXT, &recipe.voice_endpoint, "URL", "speaks, too: POST URL/audio/speech"},
         {"voice-names", SO_OPTION_TEXT, &recipe.voices, "LIST", "voices of the command or the endpoint"},
         {"fusion", SO_OPTION_TEXT, &recipe.fusion, "WAY", "of text into the top layers: cross, add_input or add_layer"},
+        {"from", SO_OPTION_TEXT, &recipe.from, "FOLDER",
+         "an earlier model to begin from, as 'export --as safetensors --type f32' writes it"},
         {"window", SO_OPTION_INT, &recipe.window, "W", "text tokens the top layers see; -1: all; 5 when not given", -1,
          4096},
         {"lookahead", SO_OPTION_INT, &recipe.lookahead, "K", "text tokens the voice waits for; 3 when not given", 1,
@@ -128,14 +139,19 @@ static int run(int argc, char **argv)
         {"questions", SO_OPTION_INT, &questions, "N", "of each mode, asked when the last part is done; 0: none", 0,
          1e6},
         {"model", SO_OPTION_TEXT, &setting.model, "FILE|DIR", "report: a finished model, whose answers are shown"},
-        {"samples", SO_OPTION_INT, &samples, "N", "report: how many answers; 6 when not given", 1, 64},
+        {"samples", SO_OPTION_INT, &show.samples, "N", "report: how many answers; 6 when not given", 1, 64},
+        {"conditions", SO_OPTION_TEXT, &show.conditions, "FILE",
+         "report: a table, as 'eval tabletop --condition all --json' prints it"},
         {"seed", SO_OPTION_INT, &seed, "N", "seed of everything", 0, 9e15},
         {0},
     };
     int n, status = so_cli_parse(&so_verb_train, options, argc, argv, &n);
     if (status >= 0) return status;
     if (n == 1 && strcmp(argv[0], "stages") == 0) return stages();
-    if (n == 3 && strcmp(argv[0], "report") == 0) return report(argv[1], argv[2], &setting, samples, (uint64_t)seed);
+    if (n == 3 && strcmp(argv[0], "report") == 0) {
+        show.seed = seed;
+        return report(argv[1], argv[2], &setting, &show);
+    }
     if (n < 1 || strcmp(argv[0], "tabletop") != 0)
         return so_cli_usage(&so_verb_train, "expected 'tabletop DIR', 'report DIR FILE.html' or 'stages', found %s",
                             n ? argv[0] : "nothing");

@@ -9,4 +9,7 @@ for what in '<h2>Sample' 'data:image/png' 'data:audio/flac' '<td>asked</td>' '<s
     echo "$what $(grep -o -- "$what" report.html | wc -l)"
 done
 [ "$(wc -c <report.html)" -lt 3000000 ] && echo "less than 3 MB"
+echo '{"conditions": [{"condition": "noise", "mode": "S>T", "voice": "flite:rms", "n": 50, "right": 40, "inside": 50, "refused": 1, "words": 200, "errors": 9}]}' >table.json
+$SO train report run table.html --conditions table.json && grep -o '80.0 % of 50 right, 4.5 % word errors, 2.0 % refused' table.html
+$SO train report run table.html --conditions run/log.jsonl
 $SO train report run report.html --model nowhere.gguf

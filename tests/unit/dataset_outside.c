@@ -149,13 +149,46 @@ static void a_corpus_has_the_whole_world(void **state)
     assert_in_range(declined, 500, 1000);
 }
 
+static void long_conversations_show_pictures_late_and_change_them(void **state)
+{
+    (void)state;
+    enum { TURNS = 60, MANY = 200 };
+    int shown = 0, late = 0, about = 0;
+    for (uint64_t i = 0; i < MANY; i++) {
+        so_tabletop_turn a[TURNS], b[TURNS];
+        so_tabletop_conversation(SO_TABLETOP_RESERVED, 9, i, TURNS, a);
+        so_tabletop_conversation(SO_TABLETOP_RESERVED, 9, i, TURNS, b);
+        uint64_t now = SO_TABLETOP_NO_SCENE;
+        for (int t = 0; t < TURNS; t++) {
+            assert_string_equal(a[t].qa.question, b[t].qa.question);
+            assert_true(a[t].scene == b[t].scene && a[t].shown == b[t].shown);
+            if (!a[t].shown) assert_true(a[t].scene == now);
+            now = a[t].scene;
+            bool picture = a[t].qa.kind < SO_QA_PICTURE_KINDS || a[t].qa.kind >= SO_QA_ABSENT;
+            assert_true(!picture || now != SO_TABLETOP_NO_SCENE);
+            assert_true(a[t].qa.kind != SO_TALK_NO_PICTURE || now == SO_TABLETOP_NO_SCENE);
+            assert_true(now == SO_TABLETOP_NO_SCENE || now % SO_TABLETOP_OTHER_SCENE >= SO_TABLETOP_RESERVED_SCENE);
+            shown += a[t].shown;
+            late += a[t].shown && t >= 30;
+            about += picture;
+        }
+    }
+    assert_in_range(shown, 8 * MANY, 20 * MANY);
+    assert_true(late > 3 * MANY);
+    assert_in_range(about, 25 * MANY, 45 * MANY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reserved_lists_are_kept_apart),       cmocka_unit_test(talk_from_outside_is_well_formed),
-        cmocka_unit_test(the_measured_mixture_never_declines), cmocka_unit_test(what_is_not_there_is_not_answered),
-        cmocka_unit_test(other_pictures_are_no_scenes),        cmocka_unit_test(sounds_are_the_same_again),
+        cmocka_unit_test(reserved_lists_are_kept_apart),
+        cmocka_unit_test(talk_from_outside_is_well_formed),
+        cmocka_unit_test(the_measured_mixture_never_declines),
+        cmocka_unit_test(what_is_not_there_is_not_answered),
+        cmocka_unit_test(other_pictures_are_no_scenes),
+        cmocka_unit_test(sounds_are_the_same_again),
         cmocka_unit_test(a_corpus_has_the_whole_world),
+        cmocka_unit_test(long_conversations_show_pictures_late_and_change_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,10 @@
 #include "check.h"
 #include "place.h"
 
-#include "recipes/tabletop/recipe.h"
+#include "base/file.h"
+#include "formats/safetensors.h"
+#include "recipes/tabletop/part_batch.h"
+#include "text/bpe_train.h"
 
 static void decode(const so_tt *tt, const so_ids *ids, char text[256])
 {
@@ -59,6 +62,85 @@ static void the_world_is_heard_word_for_word(void **state)
     so_ids_clear(&written);
 }
 
+/* Typed or heard, a question asks the same; and most are left as they are. */
+static void people_type_as_they_like(void **state)
+{
+    so_tt *tt = *state;
+    so_rng rng;
+    int same = 0, digits = 0, unknown = 0;
+    so_rng_init(&rng, 1, 1);
+    for (uint64_t i = 0; i < 2000; i++) {
+        so_qa qa, before;
+        so_tabletop_talk(SO_TABLETOP_TRAIN, 1, i, 1u << SO_TALK_SUM | 1u << SO_TALK_REPEAT | 1u << SO_TALK_OUTSIDE,
+                         &qa);
+        before = qa;
+        so_tt_retype(tt, &qa, &rng);
+        assert_string_equal(qa.answer, before.answer);
+        same += strcmp(qa.question, before.question) == 0;
+        digits += qa.question[strcspn(qa.question, "0123456789")] != 0;
+        if (strstr(qa.question, SO_TABLETOP_UNKNOWN)) {
+            assert_int_equal(qa.kind, SO_TALK_OUTSIDE);
+            unknown++;
+        }
+    }
+    assert_in_range(same, 1200, 1800);
+    assert_true(digits > 20 && unknown > 100);
+}
+
+/* A model of another vocabulary: rows go by their tokens, new tokens begin as the mean of what spelled them. */
+static void an_earlier_model_is_gone_on_from(void **state)
+{
+    so_tt *tt = *state;
+    char from[80], path[128];
+    const char *words[] = {"What is two plus two?", "Is the star red?"};
+    so_bpe_trainer *trainer;
+    so_tokenizer *old;
+    so_safetensors_writer *writer;
+    so_bpe_options options = {.size = 300, .pieces = 20, .units = SO_TT_UNITS};
+    snprintf(from, sizeof from, "%s/from", tt->folder);
+    assert_int_equal(so_make_folder(from, NULL), SO_OK);
+    assert_int_equal(so_bpe_trainer_open(&trainer, &options, NULL), SO_OK);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(so_bpe_trainer_feed(trainer, words[i % 2], strlen(words[i % 2]), NULL), SO_OK);
+    assert_int_equal(so_bpe_trainer_finish(trainer, &old, NULL), SO_OK);
+    so_bpe_trainer_close(&trainer);
+    snprintf(path, sizeof path, "%s/tokenizer.json", from);
+    assert_int_equal(so_tokenizer_save_json(old, path, NULL), SO_OK);
+    int64_t rows = so_tokenizer_names(old)->first_unit, wide = 192;
+    float *table = malloc((size_t)(rows * wide) * sizeof *table);
+    for (int64_t i = 0; i < rows * wide; i++) table[i] = (float)(i / wide);
+    snprintf(path, sizeof path, "%s/model.safetensors", from);
+    assert_int_equal(so_safetensors_create(&writer, path, NULL), SO_OK);
+    assert_int_equal(
+        so_safetensors_declare(writer, "model.embed_tokens.weight", SO_F32, 2, (int64_t[]){rows, wide}, NULL), SO_OK);
+    assert_int_equal(so_safetensors_put(writer, "model.embed_tokens.weight", table, (size_t)(rows * wide) * 4, NULL),
+                     SO_OK);
+    assert_int_equal(so_safetensors_commit(&writer, NULL), SO_OK);
+    free(table);
+
+    so_store store;
+    so_omni net;
+    assert_int_equal(so_tt_start(tt, from, NULL), SO_OK);
+    assert_int_equal(so_tt_omni_open(tt, &store, &net, NULL, NULL), SO_OK);
+    so_weight *w = so_store_find(&store, "model.embed_tokens.weight");
+    assert_non_null(w);
+    const so_real *row = so_data(&w->tensor);
+    int32_t star = so_tokenizer_find(tt->tokenizer, " star", 5), eot = tt->id->eot;
+    assert_true(star >= 0);
+    assert_true(row[star * wide] == (float)so_tokenizer_find(old, " star", 5));
+    assert_true(row[eot * wide] == (float)so_tokenizer_names(old)->eot);
+    int32_t giraffe = so_tokenizer_find(tt->tokenizer, " giraffe", 8); /* spelled before */
+    so_ids spelled = {0};
+    double mean = 0;
+    assert_int_equal(so_tokenizer_encode(old, " giraffe", 8, 0, &spelled, NULL), SO_OK);
+    assert_true(spelled.n > 1);
+    for (size_t i = 0; i < spelled.n; i++) mean += spelled.data[i] / (double)spelled.n;
+    assert_true(fabs((double)row[giraffe * wide] - mean) < 0.01);
+    so_ids_clear(&spelled);
+    so_store_close(&store);
+    so_tokenizer_close(&old);
+}
+
 static char folder[] = "/tmp/so-heard-XXXXXX";
 
 static int open_recipe(void **state)
@@ -83,6 +165,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_from_outside_are_unknown),
         cmocka_unit_test(the_world_is_heard_word_for_word),
+        cmocka_unit_test(people_type_as_they_like),
+        cmocka_unit_test(an_earlier_model_is_gone_on_from),
     };
     return cmocka_run_group_tests(tests, open_recipe, close_recipe);
 }

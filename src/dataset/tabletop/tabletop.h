@@ -124,6 +124,16 @@ typedef struct so_dialogue {
 /* What the ears write for a word that is none of theirs: an ellipsis. */
 #define SO_TABLETOP_UNKNOWN "\xe2\x80\xa6"
 
+/* In place of a scene's seed: no picture. */
+#define SO_TABLETOP_NO_SCENE (~(uint64_t)0)
+
+/* One turn of a long conversation. */
+typedef struct so_tabletop_turn {
+    so_qa qa;
+    uint64_t scene; /* seed of the picture that was shown last, SO_TABLETOP_NO_SCENE before the first */
+    bool shown;     /* it is shown with this turn */
+} so_tabletop_turn;
+
 extern const char *const so_tabletop_words[SO_TABLETOP_WORDS];
 
 /* Fixed names: "circle", "red", "top left", "count some". NULL outside the range. */
@@ -174,8 +184,12 @@ uint64_t so_tabletop_other_seed(so_tabletop_part part, uint64_t seed, uint64_t i
 so_status so_tabletop_sound(so_tabletop_part part, uint64_t seed, uint64_t index, float **samples, int64_t *count,
                             so_error *error);
 /* One exchange of the whole world, as a speaking corpus has them: nine in ten from the closed world, the others from
- * where it ends. *scene: seed of its picture, ~0: none. */
+ * where it ends. *scene: seed of its picture, or SO_TABLETOP_NO_SCENE. */
 void so_tabletop_draw(so_tabletop_part part, uint64_t seed, uint64_t index, so_qa *out, uint64_t *scene);
+/* A conversation of `turns` turns into out[turns]: talk, questions about the picture that was shown last (a new one
+ * takes the place of the one before), and what lies outside of the world. Pictures come late, and change after 2 to 16
+ * turns in the mean. */
+void so_tabletop_conversation(so_tabletop_part part, uint64_t seed, uint64_t index, int turns, so_tabletop_turn *out);
 /* Whether an answer says that the question, the picture or the sound is outside of the world. Case and punctuation do
  * not count. */
 bool so_tabletop_declines(const char *answer);

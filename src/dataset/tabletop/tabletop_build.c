@@ -7,7 +7,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
@@ -21,62 +20,18 @@
 
 #include "base/child.h"
 #include "base/file.h"
-#include "dataset/tabletop/tabletop_corpus.h"
+#include "dataset/tabletop/tabletop_cast.h"
+#include "dataset/tabletop/tabletop_entry.h"
 #include "media/image.h"
 
-enum { MOST = 1000000, MOST_PROCESSES = 256, PIXELS = SO_TABLETOP_SIDE * SO_TABLETOP_SIDE * 3 };
+enum { MOST = 1000000, MOST_PROCESSES = 256, NOTES = 5, PIXELS = SO_TABLETOP_SIDE * SO_TABLETOP_SIDE * 3 };
 
-static const uint64_t TALK_VOICES = 1ull << 40;
-
-/* One question as it is to be written. */
-typedef struct entry {
-    char id[24], speech[48], answers[48];
-    const so_qa *qa;
-    so_voice voice;
-    uint64_t number;
-} entry;
-
-static const char *extension(const so_tabletop_options *options) { return options->wav ? "wav" : "flac"; }
-
-static void fill_paths(const so_tabletop_options *options, entry *e)
-{
-    e->voice = so_voice_draw(options->part, options->seed, e->number);
-    snprintf(e->speech, sizeof e->speech, "speech/%s.%s", e->id, extension(options));
-    snprintf(e->answers, sizeof e->answers, "answers/%s.%s", e->id, extension(options));
-}
-
-static entry scene_entry(const so_tabletop_options *options, int64_t scene, int turn, const so_dialogue *dialogue)
-{
-    entry e = {.qa = &dialogue->turn[turn], .number = (uint64_t)(scene * SO_TABLETOP_TURNS_MAX + turn)};
-    snprintf(e.id, sizeof e.id, "v%06d-%02d", (int)scene, turn);
-    fill_paths(options, &e);
-    return e;
-}
-
-static entry talk_entry(const so_tabletop_options *options, int64_t index, const so_qa *qa)
-{
-    entry e = {.qa = qa, .number = TALK_VOICES + (uint64_t)index};
-    snprintf(e.id, sizeof e.id, "t%06d", (int)index);
-    fill_paths(options, &e);
-    return e;
-}
-
-static so_status path_of(const so_tabletop_options *options, const char *name, char path[PATH_MAX], so_error *error)
-{
-    if (snprintf(path, PATH_MAX, "%s/%s", options->folder, name) >= PATH_MAX - 32)
-        return so_fail(error, SO_ERR_LIMIT, "the folder's path has %zu bytes, too long", strlen(options->folder));
-    return SO_OK;
-}
-
-/* Seconds of a sound file, 0 when it is not there or not whole. */
-static double seconds_of(const char *path)
-{
-    SF_INFO info = {0};
-    SNDFILE *file = sf_open(path, SFM_READ, &info);
-    if (!file) return 0;
-    sf_close(file);
-    return info.samplerate > 0 && info.frames > 0 ? (double)info.frames / info.samplerate : 0;
-}
+/* A corpus while it is being made. */
+typedef struct maker {
+    const so_tabletop_options *options;
+    so_tabletop_cast *cast; /* who asks; NULL: espeak-ng's voices */
+    char skipped[256];      /* a voice that failed in the piece at hand */
+} maker;
 
 /* Whether the bytes that a WAV file's header announces are there: libsndfile takes what it finds for the whole. */
 static bool wav_is_whole(const char *path)
@@ -121,7 +76,9 @@ static bool picture_is_whole(const char *path, const uint8_t *rgb)
     return same;
 }
 
-static so_status write_sound(const char *path, bool wav, const float *samples, int64_t count, so_error *error)
+/* `speaker` (may be NULL) is kept in the file: who it was may depend on who failed. */
+static so_status write_sound(const char *path, bool wav, const char *speaker, const float *samples, int64_t count,
+                             so_error *error)
 {
     SF_INFO info = {.samplerate = SO_ESPEAK_RATE,
                     .channels = 1,
@@ -133,6 +90,7 @@ static so_status write_sound(const char *path, bool wav, const float *samples, i
     bool whole = false;
     if (file) {
         sf_command(file, SFC_SET_CLIPPING, NULL, SF_TRUE);
+        if (speaker) sf_set_string(file, SF_STR_ARTIST, speaker);
         whole = sf_writef_float(file, samples, count) == count;
         whole = sf_close(file) == 0 && whole;
     }
@@ -144,23 +102,39 @@ static so_status write_sound(const char *path, bool wav, const float *samples, i
 static so_status speak_to(const so_tabletop_options *options, const char *name, const char *text, const so_voice *voice,
                           uint64_t seed, so_error *error)
 {
-    char path[PATH_MAX];
+    char path[SO_TABLETOP_PATH];
     float *samples;
     int64_t count;
-    SO_TRY(path_of(options, name, path, error));
+    SO_TRY(so_tabletop_path_of(options, name, path, error));
     if (sound_is_whole(path, options->wav)) return SO_OK;
     SO_TRY(so_voice_speak(text, voice, seed, &samples, &count, error));
-    so_status status = write_sound(path, options->wav, samples, count, error);
+    so_status status = write_sound(path, options->wav, NULL, samples, count, error);
     free(samples);
     return status;
 }
 
-static so_status speak_entry(const so_tabletop_options *options, const entry *e, so_error *error)
+/* The question by one of many engines. */
+static so_status cast_to(maker *m, const so_tabletop_entry *e, so_error *error)
 {
+    char path[SO_TABLETOP_PATH];
+    so_tabletop_said said;
+    SO_TRY(so_tabletop_path_of(m->options, e->speech, path, error));
+    if (sound_is_whole(path, m->options->wav)) return SO_OK;
+    SO_TRY(so_tabletop_cast_speak(m->cast, m->options->seed, e->number, e->qa->question, &said, error));
+    memcpy(m->skipped, said.skipped, sizeof m->skipped);
+    so_status status = write_sound(path, m->options->wav, said.name, said.samples, said.count, error);
+    free(said.samples);
+    return status;
+}
+
+static so_status speak_entry(maker *m, const so_tabletop_entry *e, so_error *error)
+{
+    const so_tabletop_options *options = m->options;
     if (options->mute) return SO_OK;
     uint64_t seed = options->seed ^ e->number << 16;
     so_voice own = so_voice_own();
-    SO_TRY(speak_to(options, e->speech, e->qa->question, &e->voice, seed, error));
+    SO_TRY(m->cast && !e->qa->language[0] ? cast_to(m, e, error)
+                                          : speak_to(options, e->speech, e->qa->question, &e->voice, seed, error));
     return options->answers ? speak_to(options, e->answers, e->qa->answer, &own, seed, error) : SO_OK;
 }
 
@@ -183,36 +157,51 @@ static so_status write_picture(const char *path, const uint8_t *rgb, so_error *e
     return status;
 }
 
-static so_status make_scene(const so_tabletop_options *options, int64_t index, so_error *error)
+static so_status make_scene(maker *m, int64_t index, so_error *error)
 {
-    char name[32], path[PATH_MAX];
+    const so_tabletop_options *options = m->options;
+    char name[32], path[SO_TABLETOP_PATH];
     so_dialogue dialogue;
     so_tabletop_dialogue(options->part, options->seed, (uint64_t)index, options->turns, &dialogue);
     snprintf(name, sizeof name, "images/%06d.png", (int)index);
-    SO_TRY(path_of(options, name, path, error));
+    SO_TRY(so_tabletop_path_of(options, name, path, error));
     uint8_t rgb[PIXELS];
     so_scene_render(&dialogue.scene, rgb);
     if (!picture_is_whole(path, rgb)) SO_TRY(write_picture(path, rgb, error));
     for (int turn = 0; turn < dialogue.turns; turn++) {
-        entry e = scene_entry(options, index, turn, &dialogue);
-        SO_TRY(speak_entry(options, &e, error));
+        so_tabletop_entry e = so_tabletop_entry_scene(options, index, turn, &dialogue);
+        SO_TRY(speak_entry(m, &e, error));
     }
     return SO_OK;
 }
 
-static so_status make_piece(const so_tabletop_options *options, int64_t piece, so_error *error)
+static int64_t pieces_of(const so_tabletop_options *options)
 {
-    if (piece < options->scenes) return make_scene(options, piece, error);
+    return options->scenes + options->talk + options->outside;
+}
+
+static so_status make_piece(maker *m, int64_t piece, so_error *error)
+{
+    const so_tabletop_options *options = m->options;
     so_qa qa;
-    so_tabletop_talk(options->part, options->seed, (uint64_t)(piece - options->scenes), 0, &qa);
-    entry e = talk_entry(options, piece - options->scenes, &qa);
-    return speak_entry(options, &e, error);
+    if (piece < options->scenes) return make_scene(m, piece, error);
+    piece -= options->scenes;
+    bool talk = piece < options->talk;
+    if (talk)
+        so_tabletop_talk(options->part, options->seed, (uint64_t)piece, 0, &qa);
+    else
+        so_tabletop_outside_qa(options, piece - options->talk, &qa);
+    so_tabletop_entry e = talk ? so_tabletop_entry_talk(options, piece, &qa)
+                               : so_tabletop_entry_outside(options, piece - options->talk, &qa);
+    return speak_entry(m, &e, error);
 }
 
 /* What a worker tells after every piece; smaller than PIPE_BUF, so that several may share one pipe. */
 typedef struct report {
     so_error error;
+    char skipped[256];
 } report;
+_Static_assert(sizeof(report) <= PIPE_BUF, "a report in one piece");
 
 /* A worker that is to end leaves no temporary. */
 static void end_worker(int number)
@@ -221,15 +210,17 @@ static void end_worker(int number)
     _exit(128 + number);
 }
 
-_Noreturn static void work(const so_tabletop_options *options, int process, int processes, int fd)
+_Noreturn static void work(maker *m, int process, int processes, int fd)
 {
-    int64_t pieces = options->scenes + options->talk;
+    int64_t pieces = pieces_of(m->options);
     signal(SIGPIPE, SIG_IGN); /* a report that nobody reads means: stop, with every file whole */
     signal(SIGINT, SIG_IGN);  /* of the terminal, meant for all: the parent tells when to end */
     signal(SIGTERM, end_worker);
     for (int64_t piece = process; piece < pieces; piece += processes) {
         report r = {.error = {.status = SO_OK}};
-        r.error.status = make_piece(options, piece, &r.error);
+        m->skipped[0] = 0;
+        r.error.status = make_piece(m, piece, &r.error);
+        memcpy(r.skipped, m->skipped, sizeof r.skipped);
         if (write(fd, &r, sizeof r) != (ssize_t)sizeof r || r.error.status != SO_OK) _exit(1);
     }
     _exit(0);
@@ -280,7 +271,7 @@ static so_status next_report(crew *c, int fd, report *r, bool *got, so_error *er
 
 static so_status follow(const so_tabletop_options *options, crew *c, int fd, so_error *error)
 {
-    int64_t pieces = options->scenes + options->talk;
+    int64_t pieces = pieces_of(options), failures = 0;
     for (int64_t done = 0; done < pieces;) {
         report r;
         bool got;
@@ -288,6 +279,8 @@ static so_status follow(const so_tabletop_options *options, crew *c, int fd, so_
         if (got && r.error.status != SO_OK) return so_fail(error, r.error.status, "%s", r.error.text);
         if (!got) continue;
         done++;
+        failures += r.skipped[0] != 0;
+        if (r.skipped[0] && options->note && failures <= NOTES) options->note(options->context, r.skipped);
         if (options->progress && !options->progress(options->context, done, pieces))
             return so_fail(error, SO_ERR_STOPPED,
                            "stopped after %lld of %lld pieces; the same command goes on from there", (long long)done,
@@ -302,8 +295,9 @@ static int cores(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
 }
 
-static so_status make_files(const so_tabletop_options *options, so_error *error)
+static so_status make_files(maker *m, so_error *error)
 {
+    const so_tabletop_options *options = m->options;
     crew c = {.count = 0};
     int ends[2], processes = options->processes ? options->processes : cores();
     so_status status = SO_OK;
@@ -313,7 +307,7 @@ static so_status make_files(const so_tabletop_options *options, so_error *error)
         c.process[c.count] = fork();
         if (c.process[c.count] == 0) {
             close(ends[0]);
-            work(options, c.count, processes, ends[1]);
+            work(m, c.count, processes, ends[1]);
         }
         if (c.process[c.count] < 0) {
             status = so_fail(error, SO_ERR_IO, "cannot start a worker: %s", strerror(errno));
@@ -329,176 +323,23 @@ static so_status make_files(const so_tabletop_options *options, so_error *error)
     return status;
 }
 
-/* The three lists while they are being written. */
-typedef struct lists {
-    so_writer records, llava, asr;
-    int64_t conversations;
-} lists;
-
-/* Takes `json`. Writes it between `before` and `after`. */
-static so_status put_json(so_writer *writer, const char *before, json_t *json, const char *after, so_error *error)
-{
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-    json_decref(json);
-    if (!text) return so_fail(error, SO_ERR_NOMEM, "no memory for a line of '%s'", writer->path);
-    so_status status = so_writer_put(writer, before, strlen(before), error);
-    if (status == SO_OK) status = so_writer_put(writer, text, strlen(text), error);
-    if (status == SO_OK) status = so_writer_put(writer, after, strlen(after), error);
-    free(text);
-    return status;
-}
-
-static json_t *objects_json(const so_scene *scene)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < scene->count; i++) {
-        const so_scene_object *o = &scene->objects[i];
-        json_array_append_new(list, json_pack("{s:s s:s s:s s:s s:f s:f s:f s:[iii]}", "shape", so_shape_name(o->shape),
-                                              "color", so_colour_name(o->colour), "size", o->big ? "big" : "small",
-                                              "cell", so_cell_name(o->cell), "x", (double)o->x, "y", (double)o->y,
-                                              "diameter", (double)o->diameter, "rgb", o->rgb[0], o->rgb[1], o->rgb[2]));
-    }
-    return list;
-}
-
-/* Adds the path and the length of a sound file, which must be there. */
-static so_status add_sound(const so_tabletop_options *options, json_t *record, const char *path_key, const char *name,
-                           const char *duration_key, so_error *error)
-{
-    char path[PATH_MAX];
-    SO_TRY(path_of(options, name, path, error));
-    double seconds = seconds_of(path);
-    if (seconds <= 0) return so_fail(error, SO_ERR_MISSING, "'%s' is gone or broken", path);
-    json_object_set_new(record, path_key, json_string(name));
-    json_object_set_new(record, duration_key, json_real(seconds));
-    return SO_OK;
-}
-
-static so_status list_sound(const so_tabletop_options *options, const entry *e, json_t *record, lists *out,
-                            so_error *error)
-{
-    SO_TRY(add_sound(options, record, "speech", e->speech, "duration", error));
-    const so_voice *v = &e->voice;
-    json_object_set_new(record, "voice",
-                        json_pack("{s:s s:s s:i s:i s:i s:b}", "accent", v->accent, "variant", v->variant, "speed",
-                                  v->speed, "pitch", v->pitch, "amplitude", v->amplitude, "disturbed", v->disturbed));
-    json_t *line = json_pack("{s:s s:O s:s}", "audio_filepath", e->speech, "duration",
-                             json_object_get(record, "duration"), "text", e->qa->question);
-    SO_TRY(put_json(&out->asr, "", line, "\n", error));
-    return options->answers ? add_sound(options, record, "answer_speech", e->answers, "answer_duration", error) : SO_OK;
-}
-
-/* A line of records.jsonl and one of asr.jsonl. */
-static so_status list_entry(const so_tabletop_options *options, const entry *e, const so_scene *scene,
-                            const char *image, lists *out, so_error *error)
-{
-    json_t *record = json_pack("{s:s s:s s:s s:s}", "id", e->id, "kind", so_tabletop_kind_name(e->qa->kind), "question",
-                               e->qa->question, "answer", e->qa->answer);
-    if (!record) return so_fail(error, SO_ERR_NOMEM, "no memory for the record %s", e->id);
-    if (scene) {
-        json_object_set_new(record, "image", json_string(image));
-        json_object_set_new(record, "scene", json_integer((json_int_t)scene->seed));
-        json_object_set_new(record, "objects", objects_json(scene));
-    }
-    so_status status = options->mute ? SO_OK : list_sound(options, e, record, out, error);
-    if (status == SO_OK) return put_json(&out->records, "", record, "\n", error);
-    json_decref(record);
-    return status;
-}
-
-static void add_turn(json_t *turns, bool first_with_image, const so_qa *qa)
-{
-    char question[sizeof qa->question + 16];
-    snprintf(question, sizeof question, "%s%s", first_with_image ? "<image>\n" : "", qa->question);
-    json_array_append_new(turns, json_pack("{s:s s:s}", "from", "human", "value", question));
-    json_array_append_new(turns, json_pack("{s:s s:s}", "from", "gpt", "value", qa->answer));
-}
-
-/* Takes turns and speech. */
-static so_status list_conversation(const so_tabletop_options *options, const char *id, const char *image, json_t *turns,
-                                   json_t *speech, lists *out, so_error *error)
-{
-    json_t *conversation = json_pack("{s:s}", "id", id);
-    if (image) json_object_set_new(conversation, "image", json_string(image));
-    if (!options->mute) json_object_set(conversation, "speech", speech);
-    json_object_set_new(conversation, "conversations", turns);
-    json_decref(speech);
-    return put_json(&out->llava, out->conversations++ ? ",\n" : "", conversation, "", error);
-}
-
-static so_status list_scene(const so_tabletop_options *options, int64_t index, lists *out, so_error *error)
-{
-    char id[24], image[32];
-    so_dialogue dialogue;
-    json_t *turns = json_array(), *speech = json_array();
-    so_tabletop_dialogue(options->part, options->seed, (uint64_t)index, options->turns, &dialogue);
-    snprintf(id, sizeof id, "v%06d", (int)index);
-    snprintf(image, sizeof image, "images/%06d.png", (int)index);
-    for (int turn = 0; turn < dialogue.turns; turn++) {
-        entry e = scene_entry(options, index, turn, &dialogue);
-        so_status status = list_entry(options, &e, &dialogue.scene, image, out, error);
-        if (status != SO_OK) {
-            json_decref(turns);
-            json_decref(speech);
-            return status;
-        }
-        add_turn(turns, turn == 0, e.qa);
-        json_array_append_new(speech, json_string(e.speech));
-    }
-    return list_conversation(options, id, image, turns, speech, out, error);
-}
-
-static so_status list_talk(const so_tabletop_options *options, int64_t index, lists *out, so_error *error)
-{
-    so_qa qa;
-    so_tabletop_talk(options->part, options->seed, (uint64_t)index, 0, &qa);
-    entry e = talk_entry(options, index, &qa);
-    SO_TRY(list_entry(options, &e, NULL, NULL, out, error));
-    json_t *turns = json_array();
-    add_turn(turns, false, &qa);
-    return list_conversation(options, e.id, NULL, turns, json_pack("[s]", e.speech), out, error);
-}
-
-static so_status open_list(const so_tabletop_options *options, const char *name, so_writer *writer, so_error *error)
-{
-    char path[PATH_MAX];
-    SO_TRY(path_of(options, name, path, error));
-    return so_writer_open(writer, path, error);
-}
-
-static so_status make_lists(const so_tabletop_options *options, so_error *error)
-{
-    lists out = {0};
-    so_status status = SO_OK;
-    SO_TRY_GO(open_list(options, "records.jsonl", &out.records, error));
-    SO_TRY_GO(open_list(options, "llava.json", &out.llava, error));
-    SO_TRY_GO(open_list(options, "asr.jsonl", &out.asr, error));
-    SO_TRY_GO(so_writer_put(&out.llava, "[", 1, error));
-    for (int64_t i = 0; i < options->scenes; i++) SO_TRY_GO(list_scene(options, i, &out, error));
-    for (int64_t i = 0; i < options->talk; i++) SO_TRY_GO(list_talk(options, i, &out, error));
-    SO_TRY_GO(so_writer_put(&out.llava, "]\n", 2, error));
-    SO_TRY_GO(so_writer_commit(&out.asr, error));
-    SO_TRY_GO(so_writer_commit(&out.llava, error));
-    SO_TRY_GO(so_writer_commit(&out.records, error));
-done:
-    so_writer_drop(&out.records);
-    so_writer_drop(&out.llava);
-    so_writer_drop(&out.asr);
-    return status;
-}
-
 /* Writes tabletop.json, or compares with the one that is there. */
-static so_status claim_folder(const so_tabletop_options *options, so_error *error)
+static so_status claim_folder(const maker *m, so_error *error)
 {
-    char path[PATH_MAX], wanted[512], *found;
+    const so_tabletop_options *options = m->options;
+    char path[SO_TABLETOP_PATH], wanted[512], more[96] = "", *found;
     size_t size;
+    if (options->outside) snprintf(more, sizeof more, ",\"outside\":%lld", (long long)options->outside);
+    if (m->cast)
+        snprintf(more + strlen(more), sizeof more - strlen(more), ",\"voices\":\"%016llx\"",
+                 (unsigned long long)so_tabletop_cast_mark(m->cast));
     snprintf(wanted, sizeof wanted,
              "{\"format\":\"stream-omni tabletop\",\"version\":1,\"seed\":%llu,\"part\":\"%s\",\"scenes\":%lld,"
-             "\"turns\":%d,\"talk\":%lld,\"audio\":\"%s\",\"answers\":%s}\n",
+             "\"turns\":%d,\"talk\":%lld,\"audio\":\"%s\",\"answers\":%s%s}\n",
              (unsigned long long)options->seed, options->part == SO_TABLETOP_RESERVED ? "reserved" : "train",
              (long long)options->scenes, options->turns, (long long)options->talk,
-             options->mute ? "none" : extension(options), options->answers ? "true" : "false");
-    SO_TRY(path_of(options, "tabletop.json", path, error));
+             options->mute ? "none" : so_tabletop_extension(options), options->answers ? "true" : "false", more);
+    SO_TRY(so_tabletop_path_of(options, "tabletop.json", path, error));
     if (access(path, F_OK) != 0) return so_file_write(path, wanted, strlen(wanted), error);
     SO_TRY(so_file_read(path, 1 << 16, &found, &size, error));
     bool same = strcmp(found, wanted) == 0, cut = !same && strncmp(found, wanted, size) == 0;
@@ -510,25 +351,50 @@ static so_status claim_folder(const so_tabletop_options *options, so_error *erro
     return status;
 }
 
-so_status so_tabletop_build(const so_tabletop_options *options, so_error *error)
+static so_status open_cast(maker *m, so_error *error)
+{
+    const so_tabletop_options *o = m->options;
+    const char *engine, *package;
+    char line[128];
+    if (!o->voices || o->mute) return SO_OK;
+    SO_TRY(so_tabletop_cast_open(&m->cast, o->voices, o->part, error));
+    for (int i = 0; o->note && (engine = so_speakers_absent(so_tabletop_cast_speakers(m->cast), i, &package)); i++) {
+        snprintf(line, sizeof line, "%s is not installed (Debian: %s): it asks nothing", engine, package);
+        o->note(o->context, line);
+    }
+    return SO_OK;
+}
+
+static so_status make_corpus(maker *m, so_error *error)
 {
     static const char *const folders[] = {"images", "speech", "answers"};
-    char path[PATH_MAX];
-    if (options->scenes < 0 || options->scenes > MOST || options->talk < 0 || options->talk > MOST ||
-        options->turns < 1 || options->turns > SO_TABLETOP_TURNS_MAX || options->processes < 0)
-        return so_fail(
-            error, SO_ERR_ARG,
-            "%lld scenes, %d turns, %lld exchanges of talk, %d processes; expected 0-%d, 1-%d, 0-%d, 0 or more",
-            (long long)options->scenes, options->turns, (long long)options->talk, options->processes, MOST,
-            SO_TABLETOP_TURNS_MAX, MOST);
+    const so_tabletop_options *options = m->options;
+    char path[SO_TABLETOP_PATH];
     bool wanted[] = {options->scenes > 0, !options->mute, !options->mute && options->answers};
+    SO_TRY(open_cast(m, error));
     SO_TRY(so_make_folder(options->folder, error));
-    SO_TRY(claim_folder(options, error));
+    SO_TRY(claim_folder(m, error));
     for (int i = 0; i < 3; i++) {
-        SO_TRY(path_of(options, folders[i], path, error));
+        SO_TRY(so_tabletop_path_of(options, folders[i], path, error));
         if (wanted[i]) SO_TRY(so_make_folder(path, error));
         so_writer_sweep(path);
     }
-    SO_TRY(make_files(options, error));
-    return make_lists(options, error);
+    SO_TRY(make_files(m, error));
+    return so_tabletop_make_lists(options, error);
+}
+
+so_status so_tabletop_build(const so_tabletop_options *options, so_error *error)
+{
+    maker m = {.options = options};
+    if (options->scenes < 0 || options->scenes > MOST || options->talk < 0 || options->talk > MOST ||
+        options->outside < 0 || options->outside > MOST || options->turns < 1 ||
+        options->turns > SO_TABLETOP_TURNS_MAX || options->processes < 0)
+        return so_fail(error, SO_ERR_ARG,
+                       "%lld scenes, %d turns, %lld exchanges of talk, %lld from outside, %d processes; expected 0-%d, "
+                       "1-%d, 0-%d, 0-%d, 0 or more",
+                       (long long)options->scenes, options->turns, (long long)options->talk,
+                       (long long)options->outside, options->processes, MOST, SO_TABLETOP_TURNS_MAX, MOST, MOST);
+    so_status status = make_corpus(&m, error);
+    so_tabletop_cast_close(&m.cast);
+    return status;
 }

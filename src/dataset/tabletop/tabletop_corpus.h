@@ -8,9 +8,9 @@
  *     DIR/llava.json        array of LLaVA conversations: one per scene with all its turns, one per exchange of talk
  *     DIR/asr.jsonl         ASR manifest of everything under speech/: {"audio_filepath", "duration", "text"}
  *
- * ID is vNNNNNN-TT (scene, turn) or tNNNNNN (talk). A conversation is {"id", "image"?, "speech"?: [path per question],
- * "conversations": [{"from": "human", "value": "<image>\nQuestion"}, {"from": "gpt", "value": "Answer"}, ...]}; the
- * placeholder stands in the first question only.
+ * ID is vNNNNNN-TT (scene, turn), tNNNNNN (talk) or oNNNNNN (from outside). A conversation is {"id", "image"?,
+ * "speech"?: [path per question], "conversations": [{"from": "human", "value": "<image>\nQuestion"}, {"from": "gpt",
+ * "value": "Answer"}, ...]}; the placeholder stands in the first question only.
  *
  * A line of records.jsonl:
  *
@@ -23,18 +23,19 @@
  *      "voice": {"accent": "en-gb", "variant": "+f2", "speed": 151, "pitch": 40, "amplitude": 97, "disturbed": false},
  *      "answer_speech": "answers/v000012-03.flac", "answer_duration": 2.031}
  *
- * kind is a name of so_tabletop_kind_name. The reader needs only question (or "text", "transcription") and takes the
- * rest when it is there. Paths are relative to DIR or absolute; where a .flac is named and only the .wav exists, or the
- * other way round, the one that exists is taken. "audio", "audio_filepath" and "wav" also name the speech; "colour" may
- * stand for "color"; "cell" may be a number 0 to 8. A folder without records.jsonl is read by its llava.json (question
- * and answer of every turn), else by its asr.jsonl or manifest.jsonl.
- * Source: the tabletop spec; LLaVA conversation JSON; NeMo manifests.
+ * Where other engines speak, voice is {"engine": "flite", "name": "rms"}. kind is a name of so_tabletop_kind_name. The
+ * reader needs only question (or "text", "transcription") and takes the rest when it is there. Paths are relative to
+ * DIR or absolute; where a .flac is named and only the .wav exists, or the other way round, the one that exists is
+ * taken. "audio", "audio_filepath" and "wav" also name the speech; "colour" may stand for "color"; "cell" may be a
+ * number 0 to 8. A folder without records.jsonl is read by its llava.json (question and answer of every turn), else by
+ * its asr.jsonl or manifest.jsonl. Source: the tabletop spec; LLaVA conversation JSON; NeMo manifests.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_DATASET_TABLETOP_TABLETOP_CORPUS_H
 #define SO_DATASET_TABLETOP_TABLETOP_CORPUS_H
 
 #include "base/error.h"
 #include "dataset/tabletop/tabletop.h"
+#include "dataset/voices/speaker.h"
 #include "dataset/voices/voice.h"
 
 /* Called after every piece of work in the process that called; false stops the work. */
@@ -44,14 +45,17 @@ typedef struct so_tabletop_options {
     const char *folder;
     uint64_t seed;
     so_tabletop_part part;
-    int64_t scenes;                /* pictures, 0 to 1,000,000 */
-    int turns;                     /* questions per picture, 1 to 16 */
-    int64_t talk;                  /* exchanges without a picture, 0 to 1,000,000 */
-    bool mute;                     /* no speech at all */
-    bool answers;                  /* speak the answers too */
-    bool wav;                      /* .wav instead of .flac */
-    int processes;                 /* 0 means one per core */
-    so_tabletop_progress progress; /* may be NULL */
+    int64_t scenes;                    /* pictures, 0 to 1,000,000 */
+    int turns;                         /* questions per picture, 1 to 16 */
+    int64_t talk;                      /* exchanges without a picture, 0 to 1,000,000 */
+    int64_t outside;                   /* questions from outside of the world, in English and not, 0 to 1,000,000 */
+    const so_speakers_options *voices; /* who asks, besides espeak-ng; NULL: espeak-ng alone */
+    void (*note)(void *context, const char *line); /* a voice that failed, an engine that is absent; may be NULL */
+    bool mute;                                     /* no speech at all */
+    bool answers;                                  /* speak the answers too */
+    bool wav;                                      /* .wav instead of .flac */
+    int processes;                                 /* 0 means one per core */
+    so_tabletop_progress progress;                 /* may be NULL */
     void *context;
 } so_tabletop_options;
 
@@ -72,6 +76,7 @@ typedef struct so_tabletop_item {
     int objects;
     so_scene_object object[SO_TABLETOP_OBJECTS]; /* shape, colour, big and cell; the rest when told */
     so_voice voice;                              /* accent empty when not told */
+    char speaker[96];                            /* who asks: "espeak-ng", "flite:rms"; empty when not told */
 } so_tabletop_item;
 
 typedef struct so_tabletop_corpus {

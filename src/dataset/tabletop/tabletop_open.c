@@ -100,7 +100,12 @@ static void read_voice(const json_t *record, so_tabletop_item *item)
 {
     const json_t *json = json_object_get(record, "voice");
     const char *accent = text_of(json, "accent", NULL), *variant = text_of(json, "variant", NULL);
+    const char *engine = text_of(json, "engine", NULL), *name = text_of(json, "name", NULL);
+    if (engine)
+        snprintf(item->speaker, sizeof item->speaker, "%.31s%s%.60s", engine, name && name[0] ? ":" : "",
+                 name ? name : "");
     if (!accent) return;
+    if (!engine) snprintf(item->speaker, sizeof item->speaker, "espeak-ng");
     snprintf(item->voice.accent, sizeof item->voice.accent, "%s", accent);
     snprintf(item->voice.variant, sizeof item->voice.variant, "%s", variant ? variant : "");
     item->voice.speed = whole_of(json, "speed", 0, 1000, 0);

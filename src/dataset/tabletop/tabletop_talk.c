@@ -295,7 +295,7 @@ void so_tabletop_draw(so_tabletop_part part, uint64_t seed, uint64_t index, so_q
         so_scene_ask_other(part, &rng, out);
         return;
     }
-    *scene_seed = ~(uint64_t)0;
+    *scene_seed = SO_TABLETOP_NO_SCENE;
     lot -= OF_OTHER;
     uint32_t kinds = lot < OF_OUTSIDE                           ? 1u << SO_TALK_OUTSIDE
                      : lot < OF_OUTSIDE + OF_WIDER              ? SO_TALK_WIDER & ~(1u << SO_TALK_OUTSIDE)

@@ -15,18 +15,6 @@ typedef struct context {
     so_tt_aids aids;
 } context;
 
-static void put_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, const so_scene *scene, const so_qa *qa)
-{
-    const so_ids *open = turn ? &tt->turn : &tt->head;
-    so_tt_batch_text(b, open->data, (int64_t)open->n);
-    if (turn == 0 && scene) so_tt_batch_picture(b, scene->seed);
-    so_tt_batch_question(b, tt, scene, qa->question, ids);
-    so_tt_batch_text(b, tt->reply.data, (int64_t)tt->reply.n);
-    ids->n = 0;
-    if (so_tt_encode(tt, qa->answer, ids, &b->pass->error) == SO_OK)
-        so_tt_batch_answer(b, ids->data, (int64_t)ids->n, tt->id->eot);
-}
-
 /* Returns the kind of the first turn. */
 static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index,
                                      int turns)
@@ -34,7 +22,7 @@ static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_par
     so_dialogue d;
     so_tabletop_dialogue(part, seed, index, turns, &d);
     so_tt_batch_sequence(b);
-    for (int t = 0; t < d.turns; t++) put_turn(c->tt, b, &c->ids, t, &d.scene, &d.turn[t]);
+    for (int t = 0; t < d.turns; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &d.scene, t == 0, &d.turn[t]);
     return d.turn[0].kind;
 }
 
@@ -45,7 +33,7 @@ static void put_hard(context *c, so_tt_batch *b, uint64_t index, int turns, so_r
     so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 2, index));
     int n = so_tt_hard_questions(&scene, turns, rng, qa);
     so_tt_batch_sequence(b);
-    for (int t = 0; t < n; t++) put_turn(c->tt, b, &c->ids, t, &scene, &qa[t]);
+    for (int t = 0; t < n; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &scene, t == 0, &qa[t]);
 }
 
 static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index,
@@ -55,7 +43,7 @@ static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part pa
     so_tt_batch_sequence(b);
     for (int t = 0; t < turns; t++) {
         so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, kinds, &qa);
-        put_turn(c->tt, b, &c->ids, t, NULL, &qa);
+        so_tt_batch_turn(c->tt, b, &c->ids, t, NULL, false, &qa);
     }
     return qa.kind;
 }
@@ -80,10 +68,40 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     for (int i = 0; i < sums; i++)
         put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed + 2, first + (uint64_t)i, SO_TT_RECKONING,
                  1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));
+    int longs = (int)so_tt_share("backbone", "long");
+    for (int i = 0; i < longs; i++)
+        so_tt_batch_long(c->tt, b, &c->ids,
+                         &(so_tt_long){SO_TABLETOP_TRAIN, c->tt->seed, (uint64_t)(m->step * longs + i),
+                                       so_tt_long_turns(&m->rng), &m->rng});
     m->tokens = b->rows;
     so_tensor *loss = so_tt_batch_loss(b, NULL);
     if (loss) so_notes_add(m->notes, "all", so_data(loss)[0], 1);
     return loss;
+}
+
+/* Answers of long conversations by turn, and of what lies outside: right, and inside ones refused. */
+static void evaluate_long(context *c, so_pass *pass, so_notes *notes)
+{
+    enum { MANY = 12, LENGTH = 60 };
+    for (uint64_t i = 0; i < MANY && so_ok(pass); i++) {
+        size_t mark = so_arena_mark(pass->arena);
+        so_tabletop_turn turn[SO_TT_LONG_TURNS];
+        uint8_t right[SO_TT_LONG_TURNS];
+        memset(right, 1, sizeof right);
+        so_tt_batch *b = so_tt_batch_start(pass, &c->net);
+        if (!b) break;
+        int turns = so_tt_batch_long(c->tt, b, &c->ids, &(so_tt_long){SO_TABLETOP_RESERVED, 3, i, LENGTH, NULL});
+        so_tabletop_conversation(SO_TABLETOP_RESERVED, 3, i, LENGTH, turn);
+        so_tt_batch_loss(b, right);
+        for (int t = 0; t < turns; t++) {
+            bool outside = so_tabletop_declines(turn[t].qa.answer);
+            if (!outside)
+                so_notes_add(notes, t < 10 ? "turns to 10" : t < 30 ? "turns to 30" : "turns to 60", right[t], 1);
+            else
+                so_notes_add(notes, "outside", right[t], 1);
+        }
+        so_arena_release(pass->arena, mark);
+    }
 }
 
 static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
@@ -110,6 +128,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
         }
         so_arena_release(pass->arena, mark);
     }
+    evaluate_long(c, pass, notes);
     *error = pass->error;
     return error->status;
 }

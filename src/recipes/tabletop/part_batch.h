@@ -59,6 +59,28 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
  * `turns`, none twice; returns their number. */
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
 
+/* Turn `turn` of a written conversation: its header (of the first, with the system text), the picture where it is
+ * `shown`, question and answer. `scene`: the picture in sight, or NULL. */
+void so_tt_batch_turn(const so_tt *tt, so_tt_batch *b, so_ids *scratch, int turn, const so_scene *scene, bool shown,
+                      const so_qa *qa);
+
+/* A long conversation. `rng` NULL: its questions as they are, else some typed or heard as people type and ears hear. */
+typedef struct so_tt_long {
+    so_tabletop_part part;
+    uint64_t seed, index;
+    int turns; /* up to SO_TT_LONG_TURNS */
+    so_rng *rng;
+} so_tt_long;
+enum { SO_TT_LONG_TURNS = 80 };
+/* One sequence of it, to the end of a context. Returns its turns. */
+int so_tt_batch_long(const so_tt *tt, so_tt_batch *b, so_ids *scratch, const so_tt_long *conversation);
+/* 3 to SO_TT_LONG_TURNS: few are long and many short. */
+int so_tt_long_turns(so_rng *rng);
+
+/* A question as people type it or as the ears write it: mostly as it is, else without capitals, without its mark, with
+ * digits, or with unknown words unknown. */
+void so_tt_retype(const so_tt *tt, so_qa *qa, so_rng *rng);
+
 /* Kinds of talk for a dialogue: mostly all, sometimes one of those that teach words with a capital. */
 static inline uint32_t so_tt_chat(so_rng *rng)
 {

@@ -1,7 +1,8 @@
 /* The eyes: the vision tower learns to name, for the cell under each patch, the object that stands there.
  *
  * The published model starts from a SigLIP that web pictures taught; here the world itself supplies the labels. Four
- * linear heads read every patch and are thrown away afterwards: shape, colour, size ("nothing" is a class of each), and
+ * linear heads read every patch and are thrown away afterwards: shape, colour, size ("nothing" is a class of each, and
+ * "no tabletop at all" one of the shapes, for pictures from outside of the world), and
  * the place: which cell the patch belongs to, or, for all but one patch of a cell, that it is not the one that stands
  * for its cell. Thus the language model finds where things are as easily as what they are, and nine patches that count.
  *
@@ -11,7 +12,13 @@
 
 #include "recipes/tabletop/part_stages.h"
 
-enum { BATCH = 32, GRID = 8, PATCHES = GRID * GRID, AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE };
+enum {
+    BATCH = 32,
+    EVERY_OTHER = 8 /* picture in so many shows no tabletop */,
+    GRID = 8,
+    PATCHES = GRID * GRID,
+    AREA = 3 * SO_TABLETOP_SIDE * SO_TABLETOP_SIDE
+};
 
 typedef struct eyes {
     so_siglip tower;
@@ -23,8 +30,8 @@ typedef struct eyes {
         offsetof(eyes, field), "eyes." #field, axes, "heads", init, 1, false                                           \
     }
 static const so_bind_row head_table[] = {
-    ROW(shape_w, "6 D", SO_INIT_FAN_IN),
-    {offsetof(eyes, shape_b), "eyes.shape_b", "6", "heads", SO_INIT_VALUE, 0, false},
+    ROW(shape_w, "7 D", SO_INIT_FAN_IN),
+    {offsetof(eyes, shape_b), "eyes.shape_b", "7", "heads", SO_INIT_VALUE, 0, false},
     ROW(colour_w, "9 D", SO_INIT_FAN_IN),
     {offsetof(eyes, colour_b), "eyes.colour_b", "9", "heads", SO_INIT_VALUE, 0, false},
     ROW(size_w, "3 D", SO_INIT_FAN_IN),
@@ -45,7 +52,8 @@ static void label(uint64_t seed, int32_t *shape, int32_t *colour, int32_t *size,
     for (int p = 0; p < PATCHES; p++) {
         int row = third(p / GRID), col = third(p % GRID);
         place[p] = row * 3 + col + (stands_for_third(p / GRID) && stands_for_third(p % GRID) ? 0 : 9);
-        shape[p] = colour[p] = size[p] = 0;
+        shape[p] = so_scene_is_other(&scene) ? 1 + SO_SHAPES : 0;
+        colour[p] = size[p] = 0;
         for (int o = 0; o < scene.count; o++)
             if (scene.objects[o].cell == row * 3 + col) {
                 shape[p] = 1 + (int)scene.objects[o].shape;
@@ -75,7 +83,9 @@ static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, ui
     int32_t *size = so_take(pass, 4 * BATCH * PATCHES, false), *place = so_take(pass, 4 * BATCH * PATCHES, false);
     if (!place) return NULL;
     for (int b = 0; b < BATCH; b++) {
-        uint64_t scene = so_tabletop_scene_seed(part, seed, first + (uint64_t)b);
+        uint64_t index = first + (uint64_t)b;
+        uint64_t scene = b % EVERY_OTHER == 0 ? so_tabletop_other_seed(part, seed, index)
+                                              : so_tabletop_scene_seed(part, seed, index);
         so_tt_picture(scene, pixels + b * AREA);
         label(scene, shape + b * PATCHES, colour + b * PATCHES, size + b * PATCHES, place + b * PATCHES);
     }
@@ -139,6 +149,7 @@ so_status so_tt_eyes(so_tt *tt, so_error *error)
     SO_TRY(
         so_siglip_bind(&c.net.tower, &config.siglip, "model.vision_tower.vision_tower.vision_model.", &binder, error));
     SO_TRY(SO_BIND(&binder, "", 0, head_table, &c.net, error));
+    SO_TRY(so_tt_begin(tt, &store, error));
     so_tt_job job = {.part = "eyes",
                      .store = &store,
                      .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},

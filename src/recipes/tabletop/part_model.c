@@ -25,7 +25,7 @@ static so_status write_config(const so_tt *tt, const char *folder, so_error *err
         " \"hidden_size\": %lld,\n \"intermediate_size\": %lld,\n \"num_attention_heads\": %lld,\n"
         " \"num_key_value_heads\": %lld,\n \"head_dim\": %lld,\n \"num_hidden_layers\": %lld,\n"
         " \"num_bottom_audio_layers\": %lld,\n \"num_top_audio_layers\": %lld,\n \"rms_norm_eps\": %g,\n"
-        " \"rope_theta\": %g,\n \"max_position_embeddings\": 2048,\n \"vocab_size\": %lld,\n \"text_vocab_size\": "
+        " \"rope_theta\": %g,\n \"max_position_embeddings\": %d,\n \"vocab_size\": %lld,\n \"text_vocab_size\": "
         "%lld,\n"
         " \"audio_vocab_size\": %d,\n \"text_lookahead\": %lld,\n \"text_window\": %lld,\n"
         " \"speech_fusion\": \"%s\",\n \"speech_history\": 0,\n \"units_per_token\": 50,\n"
@@ -37,11 +37,12 @@ static so_status write_config(const so_tt *tt, const char *folder, so_error *err
         "  \"num_hidden_layers\": %lld, \"image_size\": %lld, \"patch_size\": %lld, \"layer_norm_eps\": %g}\n}\n",
         so_tabletop_system, (long long)c.llama.width, (long long)c.llama.ff, (long long)c.llama.heads,
         (long long)c.llama.kv_heads, (long long)c.llama.head_width, (long long)c.backbone, (long long)c.bottom,
-        (long long)c.top, c.llama.rms_eps, c.llama.rope_theta, (long long)c.audio_rows, (long long)c.text_rows,
-        SO_TT_UNITS, (long long)tt->lookahead, (long long)(tt->window < 0 ? 1 << 16 : tt->window),
-        so_tt_fusions[tt->fuse], (long long)c.siglip.width, tt->id->bos, tt->id->eos, tt->id->eom, tt->id->eot,
-        (long long)c.siglip.width, (long long)c.siglip.ff, (long long)c.siglip.heads, (long long)c.siglip.layers + 1,
-        (long long)c.siglip.image, (long long)c.siglip.patch, c.siglip.norm_eps);
+        (long long)c.top, c.llama.rms_eps, c.llama.rope_theta, SO_TT_CONTEXT, (long long)c.audio_rows,
+        (long long)c.text_rows, SO_TT_UNITS, (long long)tt->lookahead,
+        (long long)(tt->window < 0 ? 1 << 16 : tt->window), so_tt_fusions[tt->fuse], (long long)c.siglip.width,
+        tt->id->bos, tt->id->eos, tt->id->eom, tt->id->eot, (long long)c.siglip.width, (long long)c.siglip.ff,
+        (long long)c.siglip.heads, (long long)c.siglip.layers + 1, (long long)c.siglip.image, (long long)c.siglip.patch,
+        c.siglip.norm_eps);
     snprintf(path, sizeof path, "%s/config.json", folder);
     return so_file_write(path, text, (size_t)n, error);
 }

@@ -11,6 +11,10 @@
 
 enum { TURNS = 8, HARD_TURNS = 12, TALK_TURNS = 4, SPREAD = 9 };
 
+/* A spoken turn is followed by another of the same conversation so often; most rows of one. */
+static const double GOES_ON = 0.6;
+enum { LONGEST_SPOKEN = 500 };
+
 typedef struct context {
     const so_tt *tt;
     so_omni net;
@@ -46,7 +50,22 @@ static void put_names(context *c, so_tt_batch *b, const so_tensor *ctc, const so
     so_tt_batch_names(b, c->tt, &scene, item->question, &c->ids, row);
 }
 
-/* Spoken items of the corpus as sequences of the batch; who asks is drawn from `slips`. */
+/* Opens a spoken turn. One that goes on a conversation reads its header as text: ears hear one turn at a time, each
+ * behind a head of its own. */
+static void open_turn(context *c, so_tt_batch *b, bool goes_on)
+{
+    const so_tt *tt = c->tt;
+    if (goes_on && b->seq_rows[b->seqs - 1] < SO_TT_CONTEXT - LONGEST_SPOKEN) {
+        so_tt_batch_text(b, tt->turn.data, (int64_t)tt->turn.n);
+        b->heard_used += (int64_t)tt->head.n;
+        return;
+    }
+    so_tt_batch_sequence(b);
+    so_tt_batch_heard(b, (int64_t)tt->head.n);
+}
+
+/* Spoken items of the corpus as conversations of the batch; who asks, and where a conversation ends, is drawn from
+ * `slips` (NULL: each item is one). Every picture is shown with its question. */
 static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *item, so_rng *slips)
 {
     so_pass *pass = b->pass;
@@ -64,8 +83,7 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
     pass->recording = recording;
     for (int64_t i = 0; i < n && so_ok(pass); i++) {
         const so_tt_item *it = &tt->corpus.item[item[i]];
-        so_tt_batch_sequence(b);
-        so_tt_batch_heard(b, (int64_t)tt->head.n);
+        open_turn(c, b, slips && i > 0 && so_rng_uniform(slips) < GOES_ON);
         if (it->scene != ~(uint64_t)0) so_tt_batch_picture(b, it->scene);
         so_tt_batch_heard(b, s->segment[i].rows);
         if (b->aids && it->scene != ~(uint64_t)0 && so_ok(pass)) put_names(c, b, ctc, s, &s->segment[i], it);
@@ -84,7 +102,7 @@ static void put_spread(context *c, so_tt_batch *b, const char *question, so_rng 
     int32_t row[1024];
     int64_t n = 0;
     c->ids.n = 0;
-    if (so_tt_encode(c->tt, question, &c->ids, &b->pass->error) != SO_OK) return;
+    if (so_tt_heard(c->tt, question, &c->ids, &b->pass->error) != SO_OK) return;
     for (size_t i = 0; i <= c->ids.n && n + SPREAD + 2 <= (int64_t)(sizeof row / sizeof *row); i++) {
         for (int64_t blanks = 1 + so_rng_below(rng, SPREAD); blanks > 0; blanks--) row[n++] = c->tt->id->blank;
         for (int64_t times = i < c->ids.n ? 1 + so_rng_below(rng, 2) : 0; times > 0; times--) row[n++] = c->ids.data[i];
@@ -146,9 +164,17 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         for (int t = 0; t < turns; t++)
             so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1,
                              (uint64_t)((m->step * (talks + sums) + i) * TALK_TURNS + t),
-                             i < talks ? so_tt_chat(&m->rng) : SO_TT_RECKONING, &qa[t]);
+                             i >= talks                      ? SO_TT_RECKONING
+                             : so_rng_below(&m->rng, 5) == 0 ? SO_TALK_WIDER
+                                                             : so_tt_chat(&m->rng),
+                             &qa[t]);
         put_written(c, b, NULL, turns, qa, i % 2 ? &m->rng : NULL);
     }
+    int longs = (int)so_tt_share("omni", "long");
+    for (int i = 0; i < longs; i++)
+        so_tt_batch_long(c->tt, b, &c->ids,
+                         &(so_tt_long){SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * longs + i),
+                                       so_tt_long_turns(&m->rng), &m->rng});
     m->tokens = b->rows;
     return so_tt_batch_loss(b, NULL);
 }

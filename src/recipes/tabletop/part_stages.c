@@ -23,7 +23,7 @@ static const so_tt_stage stages[] = {
     {.stage = {.name = "backbone",
                .network = "omni",
                .learns = {{"backbone", 1, 1}, {"projector", 1, 1}, {"aids", 1, 1}},
-               .task = {{"vt-t", 6}, {"vt-t hard", 10}, {"chat", 9}, {"reckoning", 2}},
+               .task = {{"vt-t", 3}, {"vt-t hard", 6}, {"chat", 6}, {"reckoning", 2}, {"long", 4}},
                .loss = {{"text", 1}, {"where", 0.1}, {"stand", 0.2}},
                .rate = 2e-3,
                .floor = 0.02,
@@ -107,7 +107,7 @@ static const so_tt_stage stages[] = {
     {.stage = {.name = "omni",
                .network = "omni",
                .learns = {{"backbone", 1, 1}, {"aids", 1, 1}},
-               .task = {{"spoken", 26}, {"vt-t", 5}, {"vt-t hard", 6}, {"chat", 12}, {"reckoning", 3}},
+               .task = {{"spoken", 26}, {"vt-t", 3}, {"vt-t hard", 5}, {"chat", 12}, {"reckoning", 3}, {"long", 1}},
                .loss = {{"text", 1}, {"where", 0.1}, {"stand", 0.2}},
                .rate = 1e-3,
                .floor = 0.02,
@@ -145,6 +145,9 @@ so_real so_tt_weight(const char *part, const char *loss)
     return s ? (so_real)so_stage_weight(&s->stage, loss) : 0;
 }
 
+/* Weights that know something already learn more slowly. */
+static const double GOING_ON = 0.5;
+
 so_status so_tt_learn(const so_tt *tt, so_tt_job *job, so_error *error)
 {
     const so_tt_stage *s = so_tt_stage_find(job->part);
@@ -158,6 +161,7 @@ so_status so_tt_learn(const so_tt *tt, so_tt_job *job, so_error *error)
                           .extra = job->extra,
                           .extras = job->extras};
     so_stage_plan(&s->stage, &trainer.plan);
+    if (so_tt_done(tt, "start")) trainer.plan.schedule.peak *= GOING_ON;
     so_status status = SO_OK;
     for (int i = 0; i < 2 && store[i] && status == SO_OK; i++) {
         status = so_stage_ready(&s->stage, store[i], &optim[i], error);

@@ -193,6 +193,7 @@ so_status so_tt_omni_open(const so_tt *tt, so_store *store, so_omni *net, const 
     so_binder binder = {.store = store, .rng = &rng};
     SO_TRY(so_store_open(store, 0, error));
     SO_TRY(so_omni_bind(net, &config, &binder, error));
+    SO_TRY(so_tt_begin(tt, store, error));
     for (; parts && *parts; parts++) SO_TRY(so_tt_overlay(tt, store, *parts, error));
     return SO_OK;
 }

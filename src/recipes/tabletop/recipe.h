@@ -35,6 +35,7 @@ enum {
     SO_TT_TEXT_SIZE = 1600, /* vocabulary of the BPE */
     SO_TT_WORDS = 1232,     /* of it: words that are one token though pairs do not make them */
     SO_TT_UNITS = 512,
+    SO_TT_CONTEXT = 2048, /* positions of a conversation */
     SO_TT_LAYERS = 6,     /* of the language model */
     SO_TT_PHONES = 64,    /* most phoneme classes, 0 is CTC's blank */
     SO_TT_HELD_OUT = 504, /* the last items of the corpus: of the reserved part, never learned from */
@@ -129,6 +130,11 @@ so_status so_tt_check_corpus(const so_tt *tt, so_error *error);
 so_omni_config so_tt_config(const so_tt *tt);
 /* A store with the whole model, random from the recipe's seed, overlaid with what `parts` (NULL at the end) left. */
 so_status so_tt_omni_open(const so_tt *tt, so_store *store, so_omni *net, const char *const *parts, so_error *error);
+/* Writes start.safetensors of an earlier model, a folder in the published layout of type f32, unless it is there:
+ * weights that the parts then begin with instead of random ones. The vocabulary must be made. */
+so_status so_tt_start(const so_tt *tt, const char *folder, so_error *error);
+/* Copies into `store` every weight of start.safetensors that it has by name and size; nothing without the file. */
+so_status so_tt_begin(const so_tt *tt, so_store *store, so_error *error);
 /* Copies into `store` every weight of <folder>/<part>.safetensors that it has by name. SO_ERR_MISSING without the file.
  */
 so_status so_tt_overlay(const so_tt *tt, so_store *store, const char *part, so_error *error);

@@ -173,6 +173,10 @@ static so_status run_parts(so_tt *tt, int first, int last, const so_recipe_optio
         /* The corpus is spoken by child processes: no threads before it. */
         if (!tt->pool && parts[i].run) SO_TRY(so_pool_open(&tt->pool, threads, error));
         if (!parts[i].run) so_pool_close(&tt->pool);
+        if (options->from && tt->tokenizer) {
+            if (so_tt_first(tt)) SO_TRY(so_tt_start(tt, options->from, error));
+            SO_TRY(meet(tt, true, error));
+        }
         if (!parts[i].alone || so_tt_first(tt)) SO_TRY(run_part(tt, &parts[i], options, error));
         SO_TRY(meet(tt, parts[i].alone, error));
     }
