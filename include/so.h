@@ -117,7 +117,9 @@ typedef enum so_loop {
 } so_loop;
 
 /* A full context. FORGET: the oldest turns leave, each with its pictures, never the system text, until half of the
- * context is free; an event says how many. ERROR: the turn is refused with SO_ERR_LIMIT. */
+ * context is free; an event says how many. The same with a new picture, where a model below 300 million parameters
+ * (which learned with one at a time) has an older one before it: the turns up to that one leave. ERROR: the turn is
+ * refused with SO_ERR_LIMIT, and older pictures stay. */
 enum { SO_FULL_FORGET, SO_FULL_ERROR };
 
 typedef struct so_session_options {

@@ -253,12 +253,13 @@ static so_status list_unused(so_model *model, so_error *error)
     return SO_OK;
 }
 
-/* Small models were trained on little, and that was clean. */
-static void choose_front(so_model *model, int wish)
+/* Small models were trained on little: clean sound, and one picture at a time. */
+static void choose_habits(so_model *model, int wish)
 {
     enum { SMALL = 300000000, IF_SMALL = 2 };
     int said = model->codec.front;
-    if (!said && wish == IF_SMALL) said = so_store_parameters(&model->store, NULL) < SMALL ? 1 : -1;
+    model->one_picture = so_store_parameters(&model->store, NULL) < SMALL;
+    if (!said && wish == IF_SMALL) said = model->one_picture ? 1 : -1;
     model->front = (wish == 1 || wish == -1 ? wish : said) > 0;
 }
 
@@ -279,7 +280,7 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
     if (model->setup.omni.vision) SO_TRY(so_setup_pictures(&model->setup, &model->pictures, error));
     SO_TRY(list_unused(model, error));
     SO_TRY(open_codec(model, path, options, error));
-    choose_front(model, options->front);
+    choose_habits(model, options->front);
     return SO_OK;
 }
 

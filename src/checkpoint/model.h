@@ -33,6 +33,7 @@ struct so_model {
     char *unused; /* names of tensors of the file that no network uses, one a line; NULL: none */
     int64_t n_unused;
     bool front;                  /* sessions that do not say have the front end of hearing */
+    bool one_picture;            /* a conversation about a new picture does not remember an older one */
     int64_t context;             /* positions of the backbone a session gets */
     atomic_long positions_per_s; /* of a prompt through the backbone, measured once; 0: not yet */
 };

@@ -100,6 +100,22 @@ so_status so_feed_text(so_session *s, const char *utf8, so_error *error)
     return status;
 }
 
+static bool history_has_picture(const so_session *s)
+{
+    for (int64_t i = 0; i < s->history; i++)
+        if (s->slots.slot[i].where == SO_SLOT_IMAGE) return true;
+    return false;
+}
+
+/* A model that learned with one picture at a time does not know which of two is meant, less and less the longer the
+ * conversation goes on: with a new one, the turns up to that of the older one leave (docs/lab/long-conversation.md). */
+static void make_way_for_picture(so_session *s)
+{
+    bool one = s->model->one_picture && s->options.on_full == SO_FULL_FORGET && !s->pictures;
+    while (one && history_has_picture(s) && so_session_drop_turn(s)) {
+    }
+}
+
 so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height, so_error *error)
 {
     if (!s || !rgb) return so_fail(error, SO_ERR_ARG, "no session, or no picture");
@@ -116,6 +132,7 @@ so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height
     so_image_views *views = &s->views[s->waiting];
     int64_t *first = &s->picture[s->pictures], *n = &s->vectors[s->pictures];
     SO_TRY(so_image_views_make(views, &image, &m->pictures, m->pool, error));
+    make_way_for_picture(s);
     so_status status = so_talk_place(s->talk, views, first, n, error);
     while (status == SO_ERR_LIMIT && s->options.on_full == SO_FULL_FORGET && so_session_drop_turn(s))
         status = so_talk_place(s->talk, views, first, n, error);

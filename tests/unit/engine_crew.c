@@ -502,6 +502,34 @@ static void answer(so_session *s, told *t)
     while (!t->done) take(s, t);
 }
 
+/* A small model knows one picture at a time: with a new one the turn of the older one leaves, and is told. Several in
+ * one turn stay, and a model that is not small keeps them. */
+static void a_new_picture_takes_the_place_of_an_older_one(void **state)
+{
+    (void)state;
+    static told t;
+    so_session *s;
+    so_error error;
+    uint8_t rgb[16 * 16 * 3];
+    assert_true(model->one_picture);
+    for (int one = 0; one < 2; one++) {
+        model->one_picture = one;
+        memset(&t, 0, sizeof t);
+        CHECK_OK(so_session_open(&s, model, &plain, &error), error);
+        for (int turn = 0; turn < 3; turn++) {
+            for (int k = 0; k < (turn == 2 ? 2 : turn == 0); k++) {
+                memset(rgb, 40 * turn + k, sizeof rgb);
+                CHECK_OK(so_feed_image(s, rgb, 16, 16, &error), error);
+            }
+            CHECK_OK(so_feed_text(s, "where is the cat?", &error), error);
+            answer(s, &t);
+            assert_int_equal(t.usage.image_in, s->vectors[0] * (turn < 2 ? 1 : one ? 2 : 3));
+        }
+        assert_int_equal(t.forgot, one); /* the turn with the picture; the one behind it stays */
+        so_session_close(&s);
+    }
+}
+
 /* A client that keeps the conversation itself finds its first turn in place with the second request, also where the
  * speech side remembers nothing and history is words alone. */
 static void a_second_request_finds_the_first(void **state)
@@ -600,6 +628,7 @@ int main(void)
                                        cmocka_unit_test(a_full_context_is_no_end),
                                        cmocka_unit_test(memory_is_foretold),
                                        cmocka_unit_test(history_comes_from_outside),
-                                       cmocka_unit_test(a_second_request_finds_the_first)};
+                                       cmocka_unit_test(a_second_request_finds_the_first),
+                                       cmocka_unit_test(a_new_picture_takes_the_place_of_an_older_one)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
