@@ -112,6 +112,7 @@ for name in tests/cli/*.sh; do
 done
 [ "$tier" = quick ] || [ -n "$names" ] || targets="$targets tools"
 wanted "net: h11" && targets="$targets net_verdict"
+wanted "net: ws" && targets="$targets net_ws_verdict"
 whole=1
 # One test program that does not compile must not hide the others.
 # shellcheck disable=SC2086
