@@ -10,7 +10,7 @@ write every word of the tabletop world with equal weight and knows nothing of it
     VENV/bin/python tools/independent_ears.py voice ENGINE/NAME CORPUS ...
         the same of a synthesiser: flite/slt, festival/cmu_us_slt_arctic_hts, espeak-ng/en-us+f3
 
-WORLD is a corpus whose questions and answers hold the words that may be written ('data tabletop WORLD --mute --scenes
+WORLD is a corpus whose answers (questions) hold the words that may be written ('data tabletop WORLD --mute --scenes
 500 --talk 4000'); CORPUS itself when not given.
 
 SPDX-License-Identifier: Apache-2.0
@@ -102,7 +102,7 @@ def score(o, sounds):
     """`sounds` yields (record, text, path)."""
     words = set()
     for record in records_of(o.words or o.corpus):
-        words.update(words_of(record["question"]) + words_of(record["answer"]))
+        words.update(words_of(record["question" if o.questions else "answer"]))
     ears = Ears(words)
     print("%d words may be written%s" % (ears.known, "; not known: " + ", ".join(ears.unknown) if ears.unknown else ""))
     wrong, spoken, kinds = 0, 0, {}
