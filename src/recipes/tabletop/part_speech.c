@@ -6,9 +6,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/edit.h"
 #include "recipes/tabletop/part_batch.h"
+#include "recipes/tabletop/part_cast.h"
 #include "recipes/tabletop/part_stages.h"
 #include "recipes/tabletop/part_units.h"
 #include "train/align.h"
@@ -169,27 +171,37 @@ static so_tensor *text_ctc(so_tt_speech_batch *b, so_tensor *logits, const int32
     return ctc_loss(b, logits, b->label, label0, labels, earliest, b->tt->id->blank, b->labels);
 }
 
-/* Token errors of the greedy CTC reading, over all segments. */
-static void count_errors(const so_tt_speech_batch *b, const so_tensor *logits, int64_t *errors, int64_t *tokens,
-                         int64_t *whole)
+/* Token errors of the greedy CTC reading of one segment. */
+static int64_t errors_of(const so_tt_speech_batch *b, const so_tensor *logits, const so_tt_segment *g)
 {
-    int64_t v = so_cols(logits);
+    int64_t v = so_cols(logits), n = 0;
+    int32_t got[1024], previous = b->tt->id->blank;
+    so_edits row[1025];
+    for (int64_t r = g->row0; r < g->row0 + g->rows && n < 1024; r++) {
+        int64_t best = 0;
+        for (int64_t k = 1; k < v; k++)
+            if (so_data(logits)[r * v + k] > so_data(logits)[r * v + best]) best = k;
+        if (best != b->tt->id->blank && best != previous) got[n++] = (int32_t)best;
+        previous = (int32_t)best;
+    }
+    return so_edit_distance(b->label + g->label0, g->labels, got, n, row);
+}
+
+/* Token errors over all segments; `apart`: those of questions once more, by who speaks. */
+static void tell_errors(const so_tt_speech_batch *b, const so_tensor *logits, const int64_t *items, const bool *answer,
+                        bool apart, so_notes *notes)
+{
     for (int64_t s = 0; s < b->segments; s++) {
         const so_tt_segment *g = &b->segment[s];
-        int32_t got[1024], previous = b->tt->id->blank;
-        so_edits row[1025];
-        int64_t n = 0;
-        for (int64_t r = g->row0; r < g->row0 + g->rows && n < 1024; r++) {
-            int64_t best = 0;
-            for (int64_t k = 1; k < v; k++)
-                if (so_data(logits)[r * v + k] > so_data(logits)[r * v + best]) best = k;
-            if (best != b->tt->id->blank && best != previous) got[n++] = (int32_t)best;
-            previous = (int32_t)best;
-        }
-        int64_t wrong = so_edit_distance(b->label + g->label0, g->labels, got, n, row);
-        *errors += wrong;
-        *tokens += g->labels;
-        *whole += wrong == 0;
+        int64_t wrong = errors_of(b, logits, g);
+        double labels = (double)g->labels, share = g->labels ? (double)wrong / labels : 0;
+        char family[16], name[48];
+        so_notes_add(notes, "token errors", share, labels);
+        so_notes_add(notes, "whole", wrong == 0, 1);
+        if (!apart || answer[s]) continue;
+        so_tt_family(b->tt->corpus.item[items[s]].speaker, family);
+        snprintf(name, sizeof name, "errors %s", family);
+        so_notes_add(notes, name, share, labels);
     }
 }
 
@@ -319,12 +331,7 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     so_notes_add(notes, "ctc", so_data(loss[0])[0], 1);
     so_notes_add(notes, "template", so_data(loss[1])[0], 1);
     if (losses == 3) so_notes_add(notes, "phonemes", so_data(loss[2])[0], 1);
-    if (measure) {
-        int64_t errors = 0, tokens = 0, whole = 0;
-        count_errors(b, logits, &errors, &tokens, &whole);
-        so_notes_add(notes, "token errors", (double)errors / (double)tokens, (double)tokens);
-        so_notes_add(notes, "whole", (double)whole / (double)b->segments, (double)b->segments);
-    }
+    if (measure) tell_errors(b, logits, items, answer, !slips, notes);
     return so_weighted_sum(pass, losses, loss,
                            (so_real[]){so_tt_weight("bottom", "ctc"), so_tt_weight("bottom", "template"),
                                        so_tt_weight("bottom", "phonemes")});
