@@ -22,20 +22,23 @@ step() { # NAME SECONDS COMMAND...
     echo "   ($(($(date +%s) - began)) s)"
 }
 
-same_answer() { # WORDS
-    "$so" ask "$@" --precision exact --max-text 24 --seed 1 --device cpu | sed '/tokens in/d' >/tmp/card-cpu.$$
-    "$so" ask "$@" --precision exact --max-text 24 --seed 1 --device "$device" | sed '/tokens in/d' >/tmp/card-device.$$
-    diff /tmp/card-cpu.$$ /tmp/card-device.$$ && cat /tmp/card-device.$$
-    status=$?
-    rm -f /tmp/card-cpu.$$ /tmp/card-device.$$
-    return $status
+same() { # NAME, then what ask is given: the answer of the device is that of the processor
+    printf '\n== %s\n' "$1"
+    shift
+    for where in cpu "$device"; do
+        timeout 120 "$so" ask "$@" --precision exact --max-text 24 --seed 1 --device "$where" >"$place/answer" || failed="$failed, $*"
+        sed '/tokens in/d' "$place/answer" >"$place/${where%%:*}"
+    done
+    diff "$place/cpu" "$place/${device%%:*}" && cat "$place/cpu" || failed="$failed, $*"
 }
 
+place=$(mktemp -d) || exit 2
+trap 'rm -rf "$place"' EXIT
 step "devices" 30 "$so" inspect --devices
 step "kernels" 120 "$build/tests/kernels_gpu"
 step "conversations" 180 "$build/tests/unit_device_conversation"
-step "an answer in words, as on the processor" 120 same_answer "where is the cat?"
-step "an answer about a picture, as on the processor" 120 same_answer "What is in the picture?" examples/table.png
+same "an answer in words, as on the processor" "where is the cat?"
+same "an answer about a picture, as on the processor" examples/table.png "What is in the picture?"
 step "time of an answer on the device" 60 "$so" ask "where is the cat?" --device "$device"
 step "time of an answer on the processor" 60 "$so" ask "where is the cat?"
 if command -v compute-sanitizer >/dev/null 2>&1; then echo "compute-sanitizer is here: it looks at CUDA only, which has no driver of ours yet"; fi
