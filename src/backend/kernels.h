@@ -34,6 +34,8 @@ struct so_kernels {
     so_round_int8_fn *round_int8;
     so_linear_int8_fn *linear_int8;
     so_gated_int8_fn *gated_int8;
+    so_linears_fn *linears; /* NULL, as is gated: tables of the host do one product after the other */
+    so_gated_fn *gated;
     so_mix_fn *mix; /* NULL: tables of the host do it in steps (nn/ops_linear.c) */
 
     so_copy_fn *copy;

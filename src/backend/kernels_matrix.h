@@ -32,6 +32,10 @@ typedef struct so_product {
     so_real *y;          /* [m, n] */
 } so_product;
 typedef void so_linear_fn(so_pool *pool, const so_product *product, int64_t k, const so_real *x, int64_t m);
+/* `count` (up to SO_PRODUCTS) such products of the same m <= SO_FEW_ROWS rows; and silu(x gate^T) * (x up^T), where
+ * `gate` says type, n and y. */
+typedef void so_linears_fn(so_pool *pool, int count, const so_product *product, int64_t k, const so_real *x, int64_t m);
+typedef void so_gated_fn(so_pool *pool, const so_product *gate, const void *up, int64_t k, const so_real *x, int64_t m);
 /* Row `row` of w[*,k] as numbers. */
 typedef void so_row_fn(so_type type, const void *w, int64_t row, int64_t k, so_real *out);
 

@@ -200,18 +200,31 @@ so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
     return so_add(pass, y, so_scale(pass, so_linear(pass, low, w->lora->b, NULL), w->lora->scale));
 }
 
+/* Whether products of few rows are made together as numbers: where a table can, and weights have no form of their own.
+ */
+static bool together(const so_pass *pass, const so_tensor *x, const so_tensor *w)
+{
+    bool can = pass->k->linears && pass->k->gated && so_rows(x) <= SO_FEW_ROWS;
+    return can && !w->bf16 && !w->lora && !rounds(pass, w);
+}
+
 void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tensor **const *y)
 {
     so_product product[SO_PRODUCTS];
-    bool all = so_ok(pass) && x && n <= SO_PRODUCTS && !pass->recording;
+    bool all = so_ok(pass) && x && n <= SO_PRODUCTS && !pass->recording, plain = all;
+    for (int i = 0; plain && i < n; i++) plain = together(pass, x, w[i]);
     for (int i = 0; all && i < n; i++) all = rounds(pass, w[i]) && !w[i]->lora;
-    if (!all) {
+    if (!all && !plain) {
         for (int i = 0; i < n; i++) *y[i] = so_linear(pass, x, w[i], NULL);
         return;
     }
     for (int i = 0; i < n; i++) {
         *y[i] = product_like(pass, x, w[i], NULL);
         if (*y[i]) product[i] = (so_product){w[i]->type, w[i]->data, w[i]->dim[0], NULL, so_data(*y[i])};
+    }
+    if (plain) {
+        if (so_ok(pass) && !pass->dry) pass->k->linears(pass->pool, n, product, so_cols(x), so_data(x), so_rows(x));
+        return;
     }
     so_mark mark = so_pass_mark(pass);
     void *rounded = rounded_rows(pass, x);
@@ -223,17 +236,20 @@ so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
 {
     if (!so_ok(pass) || !x) return NULL;
     bool fits = gate->type == up->type && gate->dim[0] == up->dim[0] && gate->dim[1] == up->dim[1];
-    if (!fits || !rounds(pass, gate) || pass->recording || gate->lora || up->lora)
+    bool plain = fits && !pass->recording && together(pass, x, gate) && !up->lora;
+    if (!plain && (!fits || !rounds(pass, gate) || pass->recording || gate->lora || up->lora))
         return so_swiglu(pass, so_linear(pass, x, gate, NULL), so_linear(pass, x, up, NULL));
     so_tensor *y = product_like(pass, x, gate, NULL);
     if (!y) return NULL;
     show_product(pass, up, x);
+    so_product of = {.type = gate->type, .w = gate->data, .n = gate->dim[0], .y = so_data(y)};
+    if (plain) {
+        if (!pass->dry) pass->k->gated(pass->pool, &of, up->data, so_cols(x), so_data(x), so_rows(x));
+        return y;
+    }
     so_mark mark = so_pass_mark(pass);
     void *rounded = rounded_rows(pass, x);
-    if (rounded && !pass->dry)
-        pass->k->gated_int8(pass->pool,
-                            &(so_product){.type = gate->type, .w = gate->data, .n = gate->dim[0], .y = so_data(y)},
-                            up->data, so_cols(x), rounded, so_rows(x));
+    if (rounded && !pass->dry) pass->k->gated_int8(pass->pool, &of, up->data, so_cols(x), rounded, so_rows(x));
     so_pass_release(pass, mark);
     return y;
 }

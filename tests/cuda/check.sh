@@ -20,7 +20,7 @@ kinds_of() {
     case $1 in
     element) echo 0 1 2 3 4 5 6 7 8 9 10 11 12 13 32 33 34 35 36 37 38 39 ;;
     gated_int8 | matvec_int8) echo 7 8 9 10 11 12 ;;
-    matmul | matvec | mix | rows) echo 0 1 2 7 8 9 10 11 12 ;;
+    gated | matmul | matvec | mix | rows) echo 0 1 2 7 8 9 10 11 12 ;;
     attention | store) echo 0 1 2 7 ;;
     norm) echo 0 1 ;;
     *) echo 0 ;;

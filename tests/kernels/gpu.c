@@ -15,7 +15,7 @@
 #include "base/quantise.h"
 #include "base/rng.h"
 
-enum { GUARD = 16, BLOCKS = 40, ROUNDS = 6 };
+enum { GUARD = 16, BLOCKS = 48, ROUNDS = 6 };
 
 typedef struct block {
     void *memory; /* of the device */
@@ -274,6 +274,36 @@ static void linear_of(trial *t, int64_t m, int64_t most_n, int64_t most_k)
     }
 }
 
+/* Several products of the same rows, and gated ones: what each is by itself. */
+static void together_case(trial *t)
+{
+    for (int i = 0; i < TYPES; i += 2) {
+        int64_t m = size(t, 1, 8), k = width_of(t, types[i], 300), n = size(t, 1, 20);
+        float *x = numbers(t, m * k, 0.3);
+        so_product p[2];
+        for (int c = 0; c < 2; c++) {
+            p[c] = (so_product){.type = types[i], .n = c ? n : size(t, 1, 20)};
+            p[c].w = weights(t, types[i], p[c].n, k);
+            p[c].bias = size(t, 0, 1) ? numbers(t, p[c].n, 1) : NULL;
+            p[c].y = out(t, m * p[c].n);
+        }
+        so_product gate = {.type = types[i], .w = p[1].w, .n = n};
+        void *up = weights(t, types[i], n, k);
+        gate.y = out(t, m * n);
+        if (t->device) {
+            t->k->linears(t->pool, 2, p, k, x, m);
+            t->k->gated(t->pool, &gate, up, k, x, m);
+            continue;
+        }
+        float *second = malloc((size_t)(m * n) * sizeof *second);
+        for (int c = 0; c < 2; c++) t->k->linear(t->pool, &p[c], k, x, m);
+        t->k->linear(t->pool, &gate, k, x, m);
+        t->k->linear(t->pool, &(so_product){.type = types[i], .w = up, .n = n, .y = second}, k, x, m);
+        t->k->swiglu(t->pool, m * n, gate.y, second, gate.y);
+        free(second);
+    }
+}
+
 static void matvec_case(trial *t) { linear_of(t, size(t, 0, 8), 40, 300); }
 static void matmul_case(trial *t) { linear_of(t, size(t, 9, 70), 70, 40); }
 
@@ -404,6 +434,7 @@ CASE(gather, 0, 0, 3)
 CASE(keep, 0, 0, 3)
 CASE(rope, 1e-6, 1e-6, ROUNDS)
 CASE(matvec, 3e-6, 3e-6, 3)
+CASE(together, 3e-6, 3e-6, 2)
 CASE(matmul, 3e-6, 3e-6, 2)
 CASE(int8, 3e-6, 3e-6, 3)
 CASE(gated, 3e-6, 3e-6, 2)
@@ -546,6 +577,7 @@ int main(void)
         cmocka_unit_test(keep_agrees),
         cmocka_unit_test(rope_agrees),
         cmocka_unit_test(matvec_agrees),
+        cmocka_unit_test(together_agrees),
         cmocka_unit_test(matmul_agrees),
         cmocka_unit_test(int8_agrees),
         cmocka_unit_test(gated_agrees),

@@ -24,7 +24,8 @@ static void groups(so_gpu_launch *l, int64_t x, int64_t y, int64_t z)
     l->groups[2] = (uint32_t)z;
 }
 
-static void linear(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
+/* More rows than SO_FEW_ROWS, in tiles. */
+static void many_rows(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
 {
     size_t row = so_type_bytes(of->type, k);
     struct {
@@ -32,11 +33,8 @@ static void linear(so_pool *pool, const so_product *of, int64_t k, const so_real
     } p = {at(of->w), at(x), at(of->bias), at(of->y), (int)of->n, (int)k, (int)m, (int)row};
     _Static_assert(sizeof p <= SO_GPU_PARAMS, "too many parameters");
     so_gpu_launch l;
-    start(&l, m <= FEW ? SO_GPU_matvec : SO_GPU_matmul, of->type, &p, sizeof p);
-    if (m <= FEW)
-        groups(&l, m ? over(of->n, ROWS) : 0, 1, 1);
-    else
-        groups(&l, over(of->n, 64), over(m, 64), 1);
+    start(&l, SO_GPU_matmul, of->type, &p, sizeof p);
+    groups(&l, over(of->n, 64), over(m, 64), 1);
     so_gpu_reads(&l, of->w, row * (size_t)of->n);
     so_gpu_reads(&l, x, reals(m * k));
     so_gpu_reads(&l, of->bias, reals(of->n));
@@ -67,20 +65,43 @@ typedef struct int8_params {
 } int8_params;
 _Static_assert(sizeof(int8_params) <= SO_GPU_PARAMS, "too many parameters");
 
+/* What products share: rows of numbers, or rounded ones. */
+typedef struct rows {
+    so_gpu_text text;
+    const void *at;
+    size_t bytes;
+    int64_t k, m;
+} rows;
+
 /* Up to TOGETHER products with weights of one type. */
-static void some_products(so_device *device, int count, const so_product *of, int64_t k, const void *rounded, int64_t m)
+static void some_products(so_device *device, int count, const so_product *of, const rows *x)
 {
+    int64_t k = x->k, m = x->m;
     size_t row = so_type_bytes(of->type, k);
     so_product none = {.n = 0}, b = count > 1 ? of[1] : none, c = count > 2 ? of[2] : none;
     int64_t most = of->n > b.n ? of->n : b.n;
     most = most > c.n ? most : c.n;
-    int8_params p = {at(rounded), at(of->w), at(b.w),        at(c.w), at(of->bias), at(b.bias),
-                     at(c.bias),  at(of->y), at(b.y),        at(c.y), (int)of->n,   (int)b.n,
-                     (int)c.n,    (int)k,    (int)padded(k), (int)m,  (int)row};
+    int8_params p = {.x = at(x->at),
+                     .w0 = at(of->w),
+                     .w1 = at(b.w),
+                     .w2 = at(c.w),
+                     .b0 = at(of->bias),
+                     .b1 = at(b.bias),
+                     .b2 = at(c.bias),
+                     .y0 = at(of->y),
+                     .y1 = at(b.y),
+                     .y2 = at(c.y),
+                     .n0 = (int)of->n,
+                     .n1 = (int)b.n,
+                     .n2 = (int)c.n,
+                     .k = (int)k,
+                     .kp = (int)padded(k),
+                     .m = (int)m,
+                     .row_bytes = (int)row};
     so_gpu_launch l;
-    start(&l, SO_GPU_matvec_int8, of->type, &p, sizeof p);
+    start(&l, x->text, of->type, &p, sizeof p);
     groups(&l, over(most, ROWS), count, over(m, FEW));
-    so_gpu_reads(&l, rounded, rounded_bytes(m, k));
+    so_gpu_reads(&l, x->at, x->bytes);
     for (int i = 0; i < count; i++) {
         so_gpu_reads(&l, of[i].w, row * (size_t)of[i].n);
         so_gpu_reads(&l, of[i].bias, reals(of[i].n));
@@ -89,34 +110,62 @@ static void some_products(so_device *device, int count, const so_product *of, in
     so_gpu_launch_now(device, &l);
 }
 
-static void linear_int8(so_pool *pool, int count, const so_product *of, int64_t k, const void *rounded, int64_t m)
+static void products(so_pool *pool, int count, const so_product *of, const rows *x)
 {
     for (int i = 0, n; i < count; i += n) {
         for (n = 1; n < TOGETHER && i + n < count && of[i + n].type == of[i].type;) n++;
-        some_products(so_gpu_of(pool), n, of + i, k, rounded, m);
+        some_products(so_gpu_of(pool), n, of + i, x);
     }
 }
 
-static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
+static void linear_int8(so_pool *pool, int count, const so_product *of, int64_t k, const void *rounded, int64_t m)
 {
-    size_t row = so_type_bytes(gate->type, k);
-    int8_params p = {.x = at(rounded),
+    products(pool, count, of, &(rows){SO_GPU_matvec_int8, rounded, rounded_bytes(m, k), k, m});
+}
+
+static void linears(so_pool *pool, int count, const so_product *of, int64_t k, const so_real *x, int64_t m)
+{
+    products(pool, count, of, &(rows){SO_GPU_matvec, x, reals(m * k), k, m});
+}
+
+static void linear(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
+{
+    if (m > FEW)
+        many_rows(pool, of, k, x, m);
+    else
+        linears(pool, 1, of, k, x, m);
+}
+
+static void gate_rows(so_pool *pool, const so_product *gate, const void *up, const rows *x)
+{
+    size_t row = so_type_bytes(gate->type, x->k);
+    int8_params p = {.x = at(x->at),
                      .w0 = at(gate->w),
                      .w1 = at(up),
                      .y0 = at(gate->y),
                      .n0 = (int)gate->n,
-                     .k = (int)k,
-                     .kp = (int)padded(k),
-                     .m = (int)m,
+                     .k = (int)x->k,
+                     .kp = (int)padded(x->k),
+                     .m = (int)x->m,
                      .row_bytes = (int)row};
     so_gpu_launch l;
-    start(&l, SO_GPU_gated_int8, gate->type, &p, sizeof p);
-    groups(&l, over(gate->n, ROWS), 1, over(m, FEW));
-    so_gpu_reads(&l, rounded, rounded_bytes(m, k));
+    start(&l, x->text, gate->type, &p, sizeof p);
+    groups(&l, over(gate->n, ROWS), 1, over(x->m, FEW));
+    so_gpu_reads(&l, x->at, x->bytes);
     so_gpu_reads(&l, gate->w, row * (size_t)gate->n);
     so_gpu_reads(&l, up, row * (size_t)gate->n);
-    so_gpu_writes(&l, gate->y, reals(m * gate->n));
+    so_gpu_writes(&l, gate->y, reals(x->m * gate->n));
     so_gpu_launch_now(so_gpu_of(pool), &l);
+}
+
+static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
+{
+    gate_rows(pool, gate, up, &(rows){SO_GPU_gated_int8, rounded, rounded_bytes(m, k), k, m});
+}
+
+static void gated(so_pool *pool, const so_product *gate, const void *up, int64_t k, const so_real *x, int64_t m)
+{
+    gate_rows(pool, gate, up, &(rows){SO_GPU_gated, x, reals(m * k), k, m});
 }
 
 static void mix(so_pool *pool, const so_mix *of)
@@ -146,6 +195,8 @@ static void mix(so_pool *pool, const so_mix *of)
 void so_gpu_fill_matrix(so_kernels *table)
 {
     table->linear = linear;
+    table->linears = linears;
+    table->gated = gated;
     table->round_int8 = round_int8;
     table->linear_int8 = linear_int8;
     table->gated_int8 = gated_int8;

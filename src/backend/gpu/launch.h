@@ -16,6 +16,7 @@
     X(attention_merge)                                                                                                 \
     X(best)                                                                                                            \
     X(element)                                                                                                         \
+    X(gated)                                                                                                           \
     X(gated_int8)                                                                                                      \
     X(matmul)                                                                                                          \
     X(matvec)                                                                                                          \
