@@ -500,7 +500,11 @@ static void writing_what_is_not_declared_is_an_error(void **state)
 static void a_missing_barrier_shows(void **state)
 {
     (void)state;
-    for (int honest = 0; honest < 2; honest++) {
+    int honest = 0;
+#ifdef __SANITIZE_ADDRESS__
+    honest = 1; /* it ends a program that reads what it did not declare */
+#endif
+    for (; honest < 2; honest++) {
         int wrong = 0;
         for (uint64_t seed = 0; seed < 12; seed++) {
             float *x, *y, *z, got = 0;
@@ -526,7 +530,11 @@ static void a_device_that_is_not_there_is_named(void **state)
 {
     (void)state;
     static const char *names[] = {"opengl", "vulkan:x", "vulkan:", "vulkan:-1", "vulkan:999"};
-    for (int i = 0; i < 5; i++) {
+    int most = 5;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    most = 4; /* the last one asks Vulkan */
+#endif
+    for (int i = 0; i < most; i++) {
         so_error error = {0};
         so_device *d = NULL;
         assert_int_not_equal(so_device_open(&d, names[i], &error), SO_OK);
@@ -545,6 +553,10 @@ static int open_devices(void **state)
         if (so_fibers_open(&device[n_devices], &o, &error) != SO_OK) return -1;
         n_devices++;
     }
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    fprintf(stderr, "# SKIP: kernels over Vulkan: its drivers do not free what they hold, which sanitizers tell\n");
+    return 0;
+#endif
     /* With the validation layer, whose complaints are the device's failures, where it is installed. */
     setenv("SO_VULKAN_VALIDATE", "1", 0);
     so_status status = so_device_open(&device[n_devices], "vulkan", &error);
