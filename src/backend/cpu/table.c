@@ -120,8 +120,8 @@ static void derive(so_kernels *from, bool attention_gains)
     from->with_int8 = &with_int8;
 }
 
-/* A further table, of what one has and what `fill` replaces. */
-static so_kernels *add_table(const so_kernels *from, void (*fill)(so_kernels *table))
+/* A further table, of what one has and what `fill` replaces; none with double numbers. */
+__attribute__((unused)) static so_kernels *add_table(const so_kernels *from, void (*fill)(so_kernels *table))
 {
     so_kernels *t = &tables[n_tables++];
     *t = *from;
