@@ -92,7 +92,7 @@ static so_status add_rows(so_sample_list *all, const sample *s, so_error *error)
     if (asprintf(&text,
                  "asked\t%s\nheard\t%s\nanswer\t%s\n%s\t%s\n"
                  "length of the answer\t%.2f s, %d text tokens, %d units\n",
-                 s->qa.question, a->heard ? a->heard : "", got, verdict, s->qa.answer, a->usage.voice_s,
+                 s->qa.question, a->heard && *a->heard ? a->heard : "nothing", got, verdict, s->qa.answer, a->usage.voice_s,
                  a->usage.text_tokens, a->usage.units) < 0)
         text = NULL;
     part.text = text;
@@ -167,7 +167,8 @@ static so_status ask(const so_setting *setting, so_model *model, sample *s, so_e
     SO_TRY_GO(so_setting_session(setting, model, &session, error));
     SO_TRY_GO(so_turn_feed(session, &q, &s->answer, &silent, error));
     if (info.speaks) want |= SO_WANT_VOICE | SO_WANT_UNITS;
-    SO_TRY_GO(so_turn_reply(session, want, &s->answer, &silent, error));
+    status = so_turn_reply(session, want, &s->answer, &silent, error);
+    if (status != SO_ERR_NOTHING_HEARD) SO_TRY_GO(status); /* the report shows that, too */
     SO_TRY_GO(so_turn_units(model, &s->speech, &units, &n, error));
     SO_TRY_GO(so_alignment_draw(&s->alignment, &s->speech, units, n, &s->answer, error));
 done:

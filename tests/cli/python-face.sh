@@ -2,7 +2,11 @@
 set -u
 library=$(dirname "$SO")/libstream_omni.so
 model=$ROOT/models/tabletop.gguf
-python3 -c 'import numpy' 2>/dev/null || { echo "SKIP: python3-numpy is absent" >&2; exit 77; }
+for python in ${SO_ORACLE_PYTHON:-python3 /usr/bin/python3}; do
+    $python -c 'import numpy' 2>/dev/null && break
+    python=
+done
+[ -n "$python" ] || { echo "SKIP: python3-numpy is absent" >&2; exit 77; }
 [ -f "$library" ] || { echo "SKIP: libstream_omni.so is not built (sanitizers, clang)" >&2; exit 77; }
 [ -f "$model" ] || { echo "SKIP: models/tabletop.gguf is absent" >&2; exit 77; }
 export STREAM_OMNI_LIB="$library" STREAM_OMNI_INCLUDE="$ROOT/include" PYTHONDONTWRITEBYTECODE=1
@@ -23,8 +27,8 @@ for s in structs:
         assert int(told[f"{s}.{f}"]) == getattr(so._types[s], f).offset, (s, f)
 print("layouts agree:", len(structs) >= 10)
 PY
-python3 layout.py "$ROOT"
-python3 "$ROOT/python/example.py" >example.txt
+$python layout.py "$ROOT"
+$python "$ROOT/python/example.py" >example.txt
 sed -n 's/^heard: //p' example.txt
 "$SO" transcribe "$ROOT/examples/question.wav" --threads 2 --model "$model"
 grep -c '^answer: .' example.txt
@@ -49,4 +53,4 @@ for bad in (lambda: so.Model("/nonexistent"), lambda: m.session().see(np.zeros((
 try: m.session(nonsense=1)
 except TypeError as e: print(str(e)[:20])
 PY
-python3 more.py "$ROOT"
+$python more.py "$ROOT"

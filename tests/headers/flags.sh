@@ -30,9 +30,11 @@ grep -HE '(stream-omni|\./run) [a-z]+' $files 2>/dev/null | grep -v '^packaging/
         }
     }' | sort -u >"$place/uses"
 verbs=$("$so" help | sed -n 's/^  \([a-z]*\) .*/\1/p')
-for verb in $verbs; do
-    "$so" "$verb" --help | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p' >"$place/$verb"
-done
+# Options of a verb, or of one of its parts, as its help lists them.
+listed() { "$so" "$@" --help | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p'; }
+for verb in $verbs; do listed "$verb" >"$place/$verb"; done
+for part in index check stats show units shard instruct-omni spoken-visit; do listed data $part >>"$place/data"; done
+for part in prepare run score judge page wer normalise; do listed eval $part >>"$place/eval"; done
 strange=$(while read -r file verb option; do
     [ -f "$place/$verb" ] || continue # ./run build, a name that only looks like a verb
     grep -qx -e "$option" "$place/$verb" || echo "$file: stream-omni $verb has no $option"
