@@ -129,18 +129,19 @@ so_status so_feed_image(so_session *s, const uint8_t *rgb, int width, int height
         return so_fail(error, SO_ERR_LIMIT, "more than %d pictures in one turn, or waiting to be looked at",
                        SO_PICTURES);
     so_image image = {.w = width, .h = height, .rgb = so_mutable(rgb)};
-    so_image_views *views = &s->views[s->waiting];
+    so_image_views views; /* in its place only at the end: turns that leave take views along that wait */
     int64_t *first = &s->picture[s->pictures], *n = &s->vectors[s->pictures];
-    SO_TRY(so_image_views_make(views, &image, &m->pictures, m->pool, error));
+    SO_TRY(so_image_views_make(&views, &image, &m->pictures, m->pool, error));
     make_way_for_picture(s);
-    so_status status = so_talk_place(s->talk, views, first, n, error);
+    so_status status = so_talk_place(s->talk, &views, first, n, error);
     while (status == SO_ERR_LIMIT && s->options.on_full == SO_FULL_FORGET && so_session_drop_turn(s))
-        status = so_talk_place(s->talk, views, first, n, error);
+        status = so_talk_place(s->talk, &views, first, n, error);
     if (status != SO_OK) {
-        so_image_views_clear(views);
+        so_image_views_clear(&views);
         return status;
     }
     bool before = s->fed;
+    s->views[s->waiting] = views;
     s->place[s->waiting++] = *first;
     s->pictures++;
     s->fed = true;
