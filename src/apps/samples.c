@@ -92,8 +92,8 @@ static so_status add_rows(so_sample_list *all, const sample *s, so_error *error)
     if (asprintf(&text,
                  "asked\t%s\nheard\t%s\nanswer\t%s\n%s\t%s\n"
                  "length of the answer\t%.2f s, %d text tokens, %d units\n",
-                 s->qa.question, a->heard && *a->heard ? a->heard : "nothing", got, verdict, s->qa.answer, a->usage.voice_s,
-                 a->usage.text_tokens, a->usage.units) < 0)
+                 s->qa.question, a->heard && *a->heard ? a->heard : "nothing", got, verdict, s->qa.answer,
+                 a->usage.voice_s, a->usage.text_tokens, a->usage.units) < 0)
         text = NULL;
     part.text = text;
     return add(all, part, error);
