@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/symbol.h"
+
 static const char library_name[] = "libspeexdsp.so.1";
 
 /* Requests of speex_echo_ctl and speex_preprocess_ctl. */
@@ -27,12 +29,9 @@ static struct {
 } lib;
 static so_error failure; /* status SO_OK: the library is open */
 
-/* POSIX lets a function's address stand in a void pointer, C does not: hence the copy. */
 static void find(void *library, const char *name, void *function)
 {
-    void *address = dlsym(library, name);
-    memcpy(function, &address, sizeof address);
-    if (!address && failure.status == SO_OK)
+    if (!so_symbol(library, name, function) && failure.status == SO_OK)
         so_fail(&failure, SO_ERR_MISSING, "%s has no function %s", library_name, name);
 }
 

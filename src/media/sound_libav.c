@@ -14,6 +14,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/symbol.h"
+
 #include "media/sound_source.h"
 
 enum {
@@ -111,12 +113,9 @@ static so_error failure; /* status SO_OK: the libraries are open */
 
 /* ---- finding the libraries */
 
-/* POSIX lets a function's address stand in a void pointer, C does not: hence the copy. */
 static void find(void *handle, const char *name, void *function)
 {
-    void *address = dlsym(handle, name);
-    memcpy(function, &address, sizeof address);
-    if (!address && failure.status == SO_OK)
+    if (!so_symbol(handle, name, function) && failure.status == SO_OK)
         so_fail(&failure, SO_ERR_MISSING, "FFmpeg's libraries have no function %s: a release before 5.1", name);
 }
 

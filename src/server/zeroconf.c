@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/symbol.h"
+
 static const char client_name[] = "libavahi-client.so.3", common_name[] = "libavahi-common.so.3";
 
 enum {
@@ -53,12 +55,10 @@ struct so_zeroconf {
     uint16_t port;
 };
 
-/* POSIX lets a function's address stand in a void pointer, C does not: hence the copy. */
 static void find(void *library, const char *name, void *function)
 {
-    void *address = dlsym(library, name);
-    memcpy(function, &address, sizeof address);
-    if (!address && failure.status == SO_OK) so_fail(&failure, SO_ERR_MISSING, "Avahi has no function %s", name);
+    if (!so_symbol(library, name, function) && failure.status == SO_OK)
+        so_fail(&failure, SO_ERR_MISSING, "Avahi has no function %s", name);
 }
 
 static void open_library(void)

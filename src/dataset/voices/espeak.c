@@ -8,17 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/symbol.h"
+
 static const char library_name[] = "libespeak-ng.so.1";
 
 static so_espeak library;
 static so_error failure; /* status SO_OK: the library is open */
 
-/* POSIX lets a function's address stand in a void pointer, C does not: hence the copy. */
 static void find(void *handle, const char *name, void *function)
 {
-    void *address = dlsym(handle, name);
-    memcpy(function, &address, sizeof address);
-    if (!address && failure.status == SO_OK)
+    if (!so_symbol(handle, name, function) && failure.status == SO_OK)
         so_fail(&failure, SO_ERR_MISSING, "%s has no function %s", library_name, name);
 }
 
