@@ -1,5 +1,5 @@
 /* What the files of a Realtime session share: its settings (realtime_config.c), its items (realtime_items.c), the
- * session itself (realtime.c, realtime_response.c). SPDX-License-Identifier: Apache-2.0 */
+ * session itself (realtime.c, realtime_sound.c, realtime_response.c). SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_SERVER_REALTIME_PARTS_H
 #define SO_SERVER_REALTIME_PARTS_H
 

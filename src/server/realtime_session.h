@@ -1,4 +1,4 @@
-/* The inside of a Realtime session, for its two files.
+/* The inside of a Realtime session, for its files.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_SERVER_REALTIME_SESSION_H
 #define SO_SERVER_REALTIME_SESSION_H
@@ -80,6 +80,23 @@ void so_realtime_give(so_realtime *r);
 void so_realtime_give_only(so_realtime *r, so_realtime_item *const *item, int n);
 /* Everything that the engine holds is void from item `at` on. */
 void so_realtime_forget(so_realtime *r, int at);
+
+/* Tells the client with an error event why its message is refused; `param` may be NULL. */
+void so_realtime_reject(so_realtime *r, const char *event_id, const char *code, const char *param, const char *text);
+/* What the engine will tell of is this item's sound from here on; `added`: the client knows the item. */
+void so_realtime_hear(so_realtime *r, const char *id, bool added);
+
+/* ---- realtime_sound.c */
+/* The client's events. */
+void so_realtime_append(so_realtime *r, const json_t *event, const char *event_id);
+void so_realtime_commit(so_realtime *r, const json_t *event, const char *event_id);
+void so_realtime_clear(so_realtime *r, const json_t *event, const char *event_id);
+/* The engine hears the turn while it is spoken, as soon as it answers nothing any more. */
+void so_realtime_listen(so_realtime *r);
+/* The turn that is being spoken is void. */
+void so_realtime_drop_turn(so_realtime *r);
+/* What follows when no sound comes: a turn is over, or the user is asked. */
+void so_realtime_wait(so_realtime *r);
 
 /* ---- realtime_response.c */
 void so_realtime_create(so_realtime *r, const json_t *event, const char *event_id);
