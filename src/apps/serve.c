@@ -19,7 +19,7 @@ typedef struct setting {
     int64_t port, sessions, waiting, voices, connections, per_address;
     int64_t per_key;
     double drain, per_minute, audio_per_minute, megabytes;
-    bool no_zeroconf, no_key, query_key, tls_self, quiet;
+    bool no_zeroconf, no_key, query_key, fetch, tls_self, quiet;
 } setting;
 
 static volatile sig_atomic_t reload;
@@ -111,6 +111,7 @@ static so_status serve(setting *s, so_error *error)
                                  .key_file = s->key_file,
                                  .no_key = s->no_key,
                                  .query_key = s->query_key,
+                                 .fetch_images = s->fetch,
                                  .tls_chain = s->tls_chain,
                                  .tls_key = s->tls_key,
                                  .tls_folder = s->tls_self ? s->tls_folder ? s->tls_folder : state_folder(room) : NULL,
@@ -168,6 +169,8 @@ static int run_serve(int argc, char **argv)
         {"sessions-per-key", SO_OPTION_INT, &s.per_key, "N",
          "conversations of one key at a time; no limit when not given", 1, 100000},
         {"allow-query-key", SO_OPTION_FLAG, &s.query_key, NULL, "the key may stand in the query, as ?api_key="},
+        {"fetch-images", SO_OPTION_FLAG, &s.fetch, NULL,
+         "fetch pictures that requests name by https: addresses, in the public network only"},
         {"tls-cert", SO_OPTION_TEXT, &s.tls_chain, "FILE", "certificate and what leads to it (PEM)"},
         {"tls-key", SO_OPTION_TEXT, &s.tls_key, "FILE", "its key (PEM)"},
         {"tls-self-signed", SO_OPTION_FLAG, &s.tls_self, NULL, "make a certificate for this machine's names"},

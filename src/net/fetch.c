@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/part.h"
+#include "net/outside.h"
 
 struct so_fetcher {
     CURL *curl;
@@ -165,6 +166,28 @@ static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, 
 
 /* ---- one request */
 
+/* Called with the address that will be connected to, so that a name cannot mean another one later. */
+static curl_socket_t open_outside(void *context, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    incoming *in = context;
+    if (purpose == CURLSOCKTYPE_IPCXN && so_address_outside(&to->addr))
+        return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    if (in->error.status == SO_OK)
+        so_fail(&in->error, SO_ERR_ARG, "that host is not in the public network; nothing is fetched from it");
+    return CURL_SOCKET_BAD;
+}
+
+static void keep_outside(CURL *c, incoming *in)
+{
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+    curl_easy_setopt(c, CURLOPT_MAXREDIRS, 3L);
+    curl_easy_setopt(c, CURLOPT_PROXY, "");
+    curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_outside);
+    curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, in);
+}
+
 static void prepare(so_fetcher *f, const char *url, incoming *in, struct curl_slist *headers)
 {
     CURL *c = f->curl;
@@ -181,6 +204,8 @@ static void prepare(so_fetcher *f, const char *url, incoming *in, struct curl_sl
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, f->options.patience < 1 ? 1L : (long)f->options.patience);
     if (f->options.proxy) curl_easy_setopt(c, CURLOPT_PROXY, f->options.proxy);
+    if (f->options.seconds > 0) curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(f->options.seconds * 1000));
+    if (f->options.outside) keep_outside(c, in);
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c, CURLOPT_HEADERDATA, in);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);

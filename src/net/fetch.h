@@ -24,6 +24,9 @@ typedef struct so_fetch_options {
     /* Bytes of a file there and expected (0: not known); anything but SO_OK stops. May be NULL. */
     so_status (*step)(void *context, double done, double total, so_error *error);
     void *context;
+    double seconds; /* that a request may take; 0: any time */
+    bool outside;   /* addresses come from strangers: https only, of hosts of the public network (outside.h) as their
+                       names are resolved for the connection, with at most three redirects to such, by no proxy */
 } so_fetch_options;
 
 /* SO_ERR_NOMEM. The options' strings are lent until close. */

@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/sha.h"
 #include "media/audio.h"
 #include "media/image.h"
+#include "net/fetch.h"
 
-enum { PIXELS_MOST = 50000000, IMAGES_MOST = 16, TURN_MESSAGES = 512 };
+enum { PIXELS_MOST = 50000000, IMAGES_MOST = 16, TURN_MESSAGES = 512, FETCH_BYTES = 10 << 20, FETCH_SECONDS = 10 };
 
 void so_chat_clear(so_chat_request *r)
 {
@@ -42,20 +44,56 @@ static bool add(so_chat_request *r, so_order *o)
 }
 
 /* ---- parts of a message */
+static so_status go_on(void *context, double done, double total, so_error *error)
+{
+    const atomic_bool *over = context;
+    (void)done, (void)total;
+    return atomic_load(over) ? so_fail(error, SO_ERR_STOPPED, "the server ends") : SO_OK;
+}
+
+/* Bytes of a picture in the public network. */
+static bool fetch(so_chat_request *r, const char *param, const char *url, unsigned char **data, size_t *n)
+{
+    const so_fetch_options options = {.tries = 1,
+                                      .patience = FETCH_SECONDS,
+                                      .seconds = FETCH_SECONDS,
+                                      .outside = true,
+                                      .step = go_on,
+                                      .context = (void *)(uintptr_t)r->over};
+    so_fetcher *fetcher = NULL;
+    so_fetched got = {0};
+    so_error error = {0};
+    so_status status = so_fetcher_open(&fetcher, &options, &error);
+    if (status == SO_OK) status = so_fetch_text(fetcher, url, FETCH_BYTES, &got, &error);
+    so_fetcher_close(&fetcher);
+    free(got.next);
+    *data = (unsigned char *)got.data;
+    *n = got.size;
+    return status == SO_OK || so_fault_set(&r->fault, param, "a picture that cannot be fetched: %s", error.text);
+}
+
+static bool picture_bytes(so_chat_request *r, const char *param, const json_t *url, unsigned char **data, size_t *n)
+{
+    const char *text = json_string_value(url);
+    if (strncasecmp(text, "https:", 6) == 0 && r->over) return fetch(r, param, text, data, n);
+    if (strncmp(text, "data:", 5))
+        return so_fault_set(&r->fault, param,
+                            r->over ? "pictures are taken as data: URIs or https: addresses"
+                                    : "pictures are taken as data: URIs; this server fetches nothing");
+    return so_json_bytes(text, json_string_length(url), data, n) ||
+           so_fault_set(&r->fault, param, "a data: URI that is not base64");
+}
+
 static bool add_picture(so_chat_request *r, const char *param, json_t *part)
 {
     json_t *picture = json_object_get(part, "image_url"), *url = json_object_get(picture, "url");
     if (json_is_string(picture)) url = picture;
     if (!json_is_string(url)) return so_fault_set(&r->fault, param, "an image_url without a url");
-    const char *text = json_string_value(url);
-    if (strncmp(text, "data:", 5))
-        return so_fault_set(&r->fault, param, "pictures are taken as data: URIs; this server fetches nothing");
-    unsigned char *data;
+    unsigned char *data = NULL;
     size_t n;
     so_image image = {0};
     so_error error = {0};
-    if (!so_json_bytes(text, json_string_length(url), &data, &n))
-        return so_fault_set(&r->fault, param, "a data: URI that is not base64");
+    if (!picture_bytes(r, param, url, &data, &n)) return false;
     so_status status = so_image_decode(&image, data, n, PIXELS_MOST, &error);
     free(data);
     if (status != SO_OK) return so_fault_set(&r->fault, param, "a picture that cannot be read: %s", error.text);

@@ -7,11 +7,14 @@
 #ifndef SO_SERVER_CHAT_REQUEST_H
 #define SO_SERVER_CHAT_REQUEST_H
 
+#include <stdatomic.h>
+
 #include "server/inside.h"
 
 typedef struct so_chat_request {
     /* in */
     so_bytes body;
+    const atomic_bool *over; /* pictures are fetched by https until it is set; NULL: they are not */
     /* out */
     so_fault fault;         /* status 0: it is good */
     so_order *first, *last; /* in their order; an AUDIO has a name of its sound in text; an ANSWER with size > 0 names a

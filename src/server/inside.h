@@ -8,6 +8,7 @@
 #define SO_SERVER_INSIDE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "net/web.h"
 #include "server/chores.h"
@@ -127,6 +128,8 @@ struct so_server {
     struct so_keeper *answers;     /* spoken answers by their ids */
     struct so_archive *archive;    /* conversations that are kept, the keeper's; NULL: none */
     so_chores *keeping;            /* one thread */
+    so_chores *fetching;           /* requests with pictures of other servers; NULL: none are fetched */
+    atomic_bool over;              /* they are given up */
     struct so_zeroconf *announced; /* of Wyoming; NULL: it is not */
 };
 

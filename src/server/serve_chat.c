@@ -407,5 +407,10 @@ void so_answer_chat(so_ask *ask)
     so_server_id(ask->server, "audio_", c->audio_id);
     c->request.body = ask->body;
     ask->body = (so_bytes){0};
-    so_ask_work(ask, read_request, on_read);
+    so_server *s = ask->server;
+    const so_bytes *body = &c->request.body;
+    bool fetches =
+        s->fetching && (memmem(body->data, body->size, "://", 3) || memmem(body->data, body->size, ":\\/\\/", 5));
+    if (fetches) c->request.over = &s->over;
+    so_ask_work_by(ask, fetches ? s->fetching : s->chores, read_request, on_read);
 }

@@ -46,7 +46,7 @@ static const so_route routes[] = {
     {"PUT", "/v1/history/", so_answer_history, .most = SO_BODY_LARGE, .type = "application/json"},
 };
 static const so_route asset = {"GET", "/", so_answer_asset, .open = true};
-enum { ROUTES = sizeof routes / sizeof *routes, COMMENT_S = 15 };
+enum { ROUTES = sizeof routes / sizeof *routes, COMMENT_S = 15, FETCHERS = 4 };
 _Static_assert(ROUTES + 1 < SO_ROUTES_MOST, "a place for every route, the page, and none");
 
 /* The last is the page's. */
@@ -373,6 +373,7 @@ static void hear(so_server *s)
     }
     so_chores_collect(s->chores);
     if (s->keeping) so_chores_collect(s->keeping);
+    if (s->fetching) so_chores_collect(s->fetching);
 }
 
 static void wind_down(void *context, so_conn *conn)
@@ -462,6 +463,8 @@ static void close_parts(so_server *s)
 {
     so_zeroconf_close(&s->announced);
     so_port_close(&s->port); /* every ask ends */
+    atomic_store(&s->over, true);
+    so_chores_close(&s->fetching);
     so_chores_close(&s->chores);
     so_chores_close(&s->keeping);
     so_archive_close(&s->archive);
@@ -501,6 +504,7 @@ static so_status open_parts(so_server *s, so_error *error)
         SO_TRY(so_archive_open(&s->archive, o->history, error));
         SO_TRY(so_chores_open(&s->keeping, 1, wake, s, error));
     }
+    if (o->fetch_images) SO_TRY(so_chores_open(&s->fetching, FETCHERS, wake, s, error));
     SO_TRY(so_chores_open(&s->chores, cores > 1 ? (int)cores : 1, wake, s, error));
     return so_desk_open(&s->desk, &desk, error);
 }

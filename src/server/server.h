@@ -31,6 +31,7 @@ typedef struct so_server_options {
     double audio_per_minute;    /* seconds of sound of one key, heard and spoken; 0: no limit */
     int per_key;                /* conversations of one key at a time; 0: no limit */
     bool query_key;             /* a key may stand in the query, as ?api_key= */
+    bool fetch_images;          /* pictures named by https: addresses in the public network are fetched */
     const char *tls_chain, *tls_key;
     const char *tls_folder;                                    /* make a certificate of one's own there; NULL: do not */
     int sessions, waiting, speaking, connections, per_address; /* 0: the usual */

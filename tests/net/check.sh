@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls conformance haproxy openai openai_2 realtime example node wyoming zeroconf page firefox ${SO_THOROUGH:+soak}
+[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls fetch_images conformance haproxy openai openai_2 realtime example node wyoming zeroconf page firefox ${SO_THOROUGH:+soak}
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not; one at a time, since jobs of a suite share it
@@ -52,6 +52,21 @@ zeroconf() {
         return 77
     }
     timeout -k 5 120 unshare -mnp --fork --kill-child sh tests/net/zeroconf.sh "$build/stream-omni" >&2
+}
+
+# In a network of its own, with names and an authority of its own.
+fetch_images() {
+    for program in ip openssl python3; do
+        command -v $program >/dev/null 2>&1 || {
+            echo "# SKIP: $program is absent" >&2
+            return 77
+        }
+    done
+    unshare -mn sh -c 'ip link set lo up && mount -t tmpfs none /mnt' 2>/dev/null && [ -f /etc/ssl/certs/ca-certificates.crt ] || {
+        echo "# SKIP: no network of its own can be made here (root's right), or no ca-certificates" >&2
+        return 77
+    }
+    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 180 unshare -mn python3 tests/net/fetch_images.py "$build/stream-omni" . >&2
 }
 
 h11() {
