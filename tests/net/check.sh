@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls fetch_images conformance haproxy openai openai_2 realtime example node wyoming zeroconf page firefox ${SO_THOROUGH:+soak}
+[ $# -gt 0 ] || set -- h11 ws raw websocket manager history metrics limits tls fetch_images conformance haproxy openai openai_2 realtime agents example node wyoming zeroconf page firefox ${SO_THOROUGH:+soak}
 echo "1..$#"
 
 # wants PACKAGE...: has them in the virtual environment, or says why not; one at a time, since jobs of a suite share it
@@ -108,6 +108,18 @@ haproxy() {
 realtime() {
     wants 'openai==3.57.0' 'websockets==15.0.1' || return 77
     PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/realtime_client.py "$build/stream-omni" . >&2
+}
+
+# In an environment of its own, since it chooses its own websockets.
+agents() {
+    own=$build
+    build=$build/clients_agents
+    mkdir -p "$build"
+    wants openai==3.57.0 openai-agents==0.24.0 || return 77
+    PYTHONDONTWRITEBYTECODE=1 "$build/clients/bin/python" tests/net/agents_client.py "$own/stream-omni" . >&2
+    result=$?
+    build=$own
+    return $result
 }
 
 wyoming() {
