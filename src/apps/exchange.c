@@ -142,6 +142,7 @@ static so_status turn(const so_setting *setting, so_model *model, const so_given
     so_status status;
     SO_TRY_GO(so_setting_session(setting, model, &session, error));
     if (say) SO_TRY_GO(tell_mute(model, say, error));
+    if (!say && given->words) SO_TRY_GO(so_turn_foreign(model, given->words, error));
     if (out->wav) SO_TRY_GO(so_sound_writer_open(&wav, out->wav, SO_VOICE_RATE, error));
     SO_TRY_GO(speak(session, given, say, want, &answer, &show, error));
     if (out->wav) SO_TRY_GO(so_sound_writer_close(&wav, error));

@@ -37,6 +37,7 @@ static so_status file_turn(so_talking *t, const so_question *q, so_error *error)
     so_show show;
     so_talking_show(t, &show);
     so_status status;
+    if (t->model && q->text) SO_TRY(so_turn_foreign(t->model, q->text, error));
     if (t->remote)
         status = so_far_turn(t->remote, q, &answer, &show, error);
     else if ((status = so_turn_feed(t->session, q, &answer, &show, error)) == SO_OK)

@@ -366,6 +366,15 @@ so_status so_turn_transcript(so_session *session, so_answer *answer, so_show *sh
     return SO_OK;
 }
 
+so_status so_turn_foreign(const so_model *model, const char *text, so_error *error)
+{
+    char *letters = NULL;
+    SO_TRY(so_unspeakable(model, text, &letters, error));
+    if (letters) fprintf(stderr, "note: no token of this model holds %s: its answer may make no sense\n", letters);
+    so_free(letters);
+    return SO_OK;
+}
+
 so_status so_turn_silent(so_session *session, const char *name, so_answer *answer, so_show *show, so_error *error)
 {
     fprintf(stderr, "note: %s%snothing was heard\n", name ? name : "", name ? ": " : "");

@@ -113,6 +113,9 @@ typedef struct so_question {
     const char *seen_name, *said_name; /* for errors */
 } so_question;
 
+/* Says on stderr which letters of a question no token of the model holds: it was not trained on their language. */
+so_status so_turn_foreign(const so_model *model, const char *text, so_error *error);
+
 /* After SO_ERR_NOTHING_HEARD: says so on stderr, after `name` where there is one, and takes the empty transcript. */
 so_status so_turn_silent(so_session *session, const char *name, so_answer *answer, so_show *show, so_error *error);
 /* SO_ERR_STOPPED once a signal has asked the program to end. */
