@@ -63,6 +63,9 @@ typedef struct so_model_options {
     int prefault;       /* 1: read all stored tensors into memory now, not when they are first used */
     int front; /* the front end of hearing of sessions that do not say: 1 on; -1 off; 0 as the codec says, off where
                 * it says nothing; 2 the same, but then on for models below 300 M parameters */
+    const char *lora; /* low-rank adapters to put beside the weights, which stay as they are: a folder of PEFT
+                       * (adapter_config.json, adapter_model.safetensors) or a GGUF file of adapters; NULL: none.
+                       * SO_ERR_FORMAT when one is for a matrix that the model lacks or has in another shape */
 } so_model_options;
 
 /* Opens a GGUF file made by stream-omni, or a folder in the published layout (config.json, *.safetensors,
@@ -84,6 +87,8 @@ typedef struct so_model_info {
     int front;          /* sessions that do not say have the front end of hearing on */
     int int8;           /* products with quantised weights round activations to int8 */
     const char *device; /* "cpu", or the device's name */
+    const char *lora;   /* the adapters it was opened with; "" when there are none */
+    int n_lora;         /* matrices that have one */
 } so_model_info;
 typedef struct so_save_options {
     const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as

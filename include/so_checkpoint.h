@@ -28,6 +28,8 @@ typedef struct so_convert_options {
     const char *speaker; /* the voice to speak with; NULL: the codec's English woman, else the first */
     int threads;         /* 0: all cores */
     int64_t split;       /* most bytes of tensors per file; 0: one file */
+    const char *lora;    /* adapters that are added to the weights they are for; NULL: none. A folder of PEFT or a GGUF
+                          * file; matrices keep their types unless `type` says otherwise, and are rounded again */
     int drop_extra;      /* leave out tensors that no network uses instead of refusing the model */
     /* Told now and then how many bytes of how many are written; anything but SO_OK stops, and the part stays. */
     so_status (*step)(void *context, double done, double total, so_error *error);
@@ -51,6 +53,14 @@ void so_convert_result_clear(so_convert_result *result);
  * `result` is filled as far as the work came. */
 so_status so_convert(const char *const *in, int n, const char *out, const so_convert_options *options,
                      so_convert_result *result, so_error *error);
+
+/* Whether a path holds low-rank adapters: a folder of PEFT, or a GGUF file of them. */
+int so_is_adapter(const char *path);
+/* Writes adapters in the other form: as GGUF for llama.cpp (and --lora here) where `out` ends with ".gguf", else as a
+ * folder of PEFT. `model` is what they are for, whose heads and shapes are looked at; NULL: what they were trained on,
+ * as their file says. Of the options only `note` and `context` count. SO_ERR_FORMAT when they do not fit the model. */
+so_status so_convert_adapter(const char *in, const char *model, const char *out, const so_convert_options *options,
+                             so_convert_result *result, so_error *error);
 
 typedef enum so_export_form {
     SO_EXPORT_LLAMA,      /* GGUF of the backbone and the tokenizer as llama.cpp opens it */

@@ -72,6 +72,7 @@ typedef struct so_tabletop_eval_options {
                                           room (by the speech of V+S>T and S>T), long, outside; or all. NULL: clean, and no
                                           table of conditions */
     int64_t turns;                     /* of a long conversation; 0: 60 */
+    const char *lora;                  /* adapters, as in so_model_options; NULL: none */
     int64_t items;                     /* at most so many of every mode; 0: all */
     int threads;                       /* workers, each with a session; 0: one per core */
     int keep_types;                    /* as in so_model_options */

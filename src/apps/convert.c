@@ -68,7 +68,7 @@ void so_transfer_report(const so_convert_result *r, so_status status, bool dropp
     printf("\n");
 }
 
-static void note(void *context, const char *line)
+void so_transfer_note(void *context, const char *line)
 {
     (void)context;
     fprintf(stderr, "note: ");
@@ -82,10 +82,24 @@ static bool is_gguf(const char *path)
     return n > 5 && strcmp(path + n - 5, ".gguf") == 0;
 }
 
+/* Adapters alone, into the other form. */
+static int adapter(const char *from, const char *model, const char *out, const so_convert_options *o)
+{
+    so_error error = {0};
+    so_convert_result result;
+    if (o->lora || o->type || o->types || o->importance)
+        return so_cli_usage(&so_verb_convert, "'%s' holds adapters, which are only written in the other form", from);
+    so_status s = so_output_settle(&out, &error);
+    if (s == SO_OK) s = so_operand_check_model(model, &error);
+    if (s == SO_OK) s = so_convert_adapter(from, model, out, o, &result, &error);
+    if (s == SO_OK) so_transfer_report(&result, s, false);
+    return so_cli_end(s, &error);
+}
+
 static int run(int argc, char **argv)
 {
-    const char *out = NULL, *split = NULL;
-    so_convert_options o = {.step = so_transfer_step, .note = note};
+    const char *out = NULL, *split = NULL, *model = NULL;
+    so_convert_options o = {.step = so_transfer_step, .note = so_transfer_note};
     int64_t threads = 0;
     bool drop = false;
     const so_option options[] = {
@@ -94,6 +108,10 @@ static int run(int argc, char **argv)
          "of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0; as they are when not given"},
         {"types", SO_OPTION_TEXT, &o.types, "FILE", "rules 'PATTERN TYPE', one a line, asked before --type's own"},
         {"importance", SO_OPTION_TEXT, &o.importance, "FILE", "what columns matter, from 'calibrate'"},
+        {"lora", SO_OPTION_TEXT, &o.lora, "DIR|FILE",
+         "adapters to add to its weights: a folder of PEFT or a GGUF file"},
+        {"model", SO_OPTION_TEXT, &model, "FILE|DIR",
+         "of adapters alone: what they are for, when not where their file says"},
         {"tokenizer", SO_OPTION_TEXT, &o.tokenizer, "PATH", "the model's tokenizer, when that lies elsewhere"},
         {"speaker", SO_OPTION_TEXT, &o.speaker, "NAME", "the voice to speak with, of those in spk2info.pt"},
         {"split", SO_OPTION_TEXT, &split, "SIZE", "several files of at most this size each: 4G, 500M"},
@@ -106,6 +124,8 @@ static int run(int argc, char **argv)
     if (!out && n == 2 && is_gguf(argv[1])) out = argv[--n];
     if (!out || n < 1)
         return so_cli_usage(&so_verb_convert, "expected a model and the file to write, found %d operands", n);
+    if (n == 1 && so_is_adapter(argv[0])) return adapter(argv[0], model, out, &o);
+    if (model) return so_cli_usage(&so_verb_convert, "--model is for adapters, and '%s' is none", argv[0]);
     so_error error = {0};
     so_convert_result result = {0};
     so_bar bar;
@@ -127,7 +147,10 @@ const so_verb so_verb_convert = {
     "convert", "writes a model in any layout as one GGUF file", "convert DIR... -o FILE.gguf [--type TYPE]",
     "Each DIR is a folder in the published layout: the model (config.json, *.safetensors, tokenizer.json), the speech\n"
     "codec (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt), or a SigLIP tower where the model lacks one; or\n"
-    "DIR is a GGUF file. Every tensor is accounted for: what is missing, extra or of another shape or type is listed, "
+    "DIR is a GGUF file; or, alone, low-rank adapters, which are written in the other form: a folder of PEFT as a GGUF "
+    "file\n"
+    "for llama.cpp and --lora, and a GGUF file as a folder. Every tensor is accounted for: what is missing, extra or "
+    "of another shape or type is listed, "
     "and\n"
     "nothing is written. A conversion that was cut off goes on where it stopped when the same command runs again.\n\n"
     "Types below q8_0 keep the text head in q6_k (the others in q6_k or q5_k) and, from q5_k down, the codec in q8_0; "
@@ -142,5 +165,7 @@ const so_verb so_verb_convert = {
     "examples:\n"
     "  stream-omni convert stream-omni-8b CosyVoice-300M-25Hz -o stream-omni-8b.gguf --type q4_k_m\n"
     "  stream-omni convert work/one/model models/tabletop.gguf --type q8_0\n"
-    "  stream-omni convert stream-omni-8b -o stream-omni-8b.gguf --split 4G\n",
+    "  stream-omni convert stream-omni-8b -o stream-omni-8b.gguf --split 4G\n"
+    "  stream-omni convert models/tabletop.gguf --lora work/facts -o facts.gguf      adapters added for good\n"
+    "  stream-omni convert work/facts --model models/tabletop.gguf -o adapter.gguf   adapters alone\n",
     run};

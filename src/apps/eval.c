@@ -192,6 +192,7 @@ static int run(int argc, char **argv)
         {"keep-types", SO_OPTION_FLAG, &keep, NULL, "golden: do not expand the weights to f32"},
         {"failures", SO_OPTION_FLAG, &t.failures, NULL, "golden: print only what passes a bar"},
         {"model", SO_OPTION_TEXT, &model, "FILE|DIR", "tabletop: the model; models/tabletop.gguf when not given"},
+        {"lora", SO_OPTION_TEXT, &world.lora, "DIR|FILE", "tabletop: adapters to put beside its weights"},
         {"modes", SO_OPTION_TEXT, &world.modes, "LIST",
          "tabletop: of V+T>T,V+S>T,S>T,V+S>S (these when not given),T>T,S>S,V+S>U,S>U,say>S,say>U"},
         {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode; quant: in all (64)", 1,

@@ -77,6 +77,7 @@ static int run_run(int argc, char **argv)
     so_model_options opened = {.threads = (int)setting.threads,
                                .tokenizer = setting.tokenizer,
                                .codec = setting.codec,
+                               .lora = setting.lora,
                                .keep_types = setting.keep_types,
                                .bf16 = setting.bf16,
                                .prefault = setting.prefault};

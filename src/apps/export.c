@@ -10,13 +10,14 @@ static int run(int argc, char **argv)
 {
     static const char *const forms[] = {"llama", "mmproj", "safetensors"};
     const char *out = NULL, *split = NULL, *form_name = NULL;
-    so_convert_options o = {.step = so_transfer_step};
+    so_convert_options o = {.step = so_transfer_step, .note = so_transfer_note};
     int64_t threads = 0;
     bool drop = false;
     const so_option options[] = {
         {"output", SO_OPTION_TEXT, &out, "PATH", "the GGUF file or the folder to write; also -o"},
         {"as", SO_OPTION_TEXT, &form_name, "FORM", "llama, mmproj or safetensors"},
         {"type", SO_OPTION_TEXT, &o.type, "TYPE", "of matrices: f32, f16, bf16, q8_0; as they are when not given"},
+        {"lora", SO_OPTION_TEXT, &o.lora, "DIR|FILE", "adapters to add to its weights"},
         {"tokenizer", SO_OPTION_TEXT, &o.tokenizer, "PATH", "the model's tokenizer, when that lies elsewhere"},
         {"split", SO_OPTION_TEXT, &split, "SIZE", "files of at most this size each: 4G, 500M"},
         {"drop-extra", SO_OPTION_FLAG, &drop, NULL, "leave out tensors that no network uses"},

@@ -31,6 +31,7 @@ static const char *only_here(const so_setting *s)
     } option[] = {{s->model != NULL, "model"},
                   {s->tokenizer != NULL, "tokenizer"},
                   {s->codec != NULL, "codec"},
+                  {s->lora != NULL, "lora"},
                   {s->speaker != NULL, "speaker"},
                   {s->threads != 0, "threads"},
                   {s->precision != NULL, "precision"},

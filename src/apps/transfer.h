@@ -16,6 +16,8 @@ so_status so_transfer_bytes(const char *text, int64_t *bytes, so_error *error);
 /* Refuses sources that are no files or folders, and a file to write with parts that is none, before any work. `split`
  * is of the options. */
 so_status so_transfer_check(int n, char *const *from, const char *to, int64_t split, so_error *error);
+/* "note: LINE" to stderr: for the options' `note`. */
+void so_transfer_note(void *context, const char *line);
 /* What was written, or every tensor that is not as it should be. */
 void so_transfer_report(const so_convert_result *result, so_status status, bool dropped);
 

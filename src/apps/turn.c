@@ -45,11 +45,13 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
                                 .codec = s->codec,
                                 .speaker = s->speaker,
                                 .device = s->device,
+                                .lora = s->lora,
                                 .prefault = s->prefault};
     SO_TRY(choose_front(s->front, &options.front, error));
     SO_TRY(so_operand_check_model(s->model, error));
     SO_TRY(check_named("--tokenizer", s->tokenizer, error));
     SO_TRY(check_named("--codec", s->codec, error));
+    SO_TRY(check_named("--lora", s->lora, error));
     if (s->precision && strcmp(s->precision, "exact") && strcmp(s->precision, "int8"))
         return so_fail(error, SO_ERR_ARG, "--precision is 'exact' or 'int8', found '%s'", s->precision);
     if (s->precision) options.precision = strcmp(s->precision, "int8") ? SO_PRECISION_EXACT : SO_PRECISION_INT8;

@@ -11,7 +11,7 @@
 
 /* What options say about the model and the session; start from so_setting_defaults. */
 typedef struct so_setting {
-    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv, *front, *device;
+    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv, *front, *device, *lora;
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
     bool keep_types, prefault, bf16, only_units;
@@ -24,6 +24,8 @@ typedef struct so_setting {
         {"tokenizer", SO_OPTION_TEXT, &(s).tokenizer, "PATH", "its tokenizer, when that lies elsewhere"},              \
         {"codec", SO_OPTION_TEXT, &(s).codec, "DIR", "its speech codec, when that lies elsewhere"},                    \
         {"speaker", SO_OPTION_TEXT, &(s).speaker, "NAME", "the voice it speaks with"},                                 \
+        {"lora", SO_OPTION_TEXT, &(s).lora, "DIR|FILE",                                                                \
+         "adapters to put beside its weights: a folder of PEFT or a GGUF file"},                                       \
         {"threads", SO_OPTION_INT, &(s).threads, "N", "threads; all cores when not given", 1, 1024},                   \
         {"precision", SO_OPTION_TEXT, &(s).precision, "NAME", "of products with quantised weights: exact or int8"},    \
         {"device", SO_OPTION_TEXT, &(s).device, "NAME",                                                                \

@@ -74,6 +74,7 @@ so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n,
     if (job->options->name) snprintf(setup->name, sizeof setup->name, "%s", job->options->name);
     snprintf(result->name, sizeof result->name, "%s", setup->name);
     SO_TRY(so_source_check(&job->source, job->options->drop_extra, &result->report, error));
+    if (job->options->lora) SO_TRY(so_convert_open_adapter(&job->lora, job->options->lora, &job->source, error));
     SO_TRY(open_rules(job, error));
     return so_pool_open(&job->pool, job->options->threads, error);
 }
@@ -81,6 +82,7 @@ so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n,
 void so_convert_job_close(so_convert_job *job)
 {
     so_copy_clear(&job->list);
+    so_adapter_close(&job->lora);
     so_quant_rules_close(&job->rules);
     so_pool_close(&job->pool);
     so_source_close(&job->source);
@@ -108,6 +110,8 @@ so_status so_convert_add(so_convert_job *job, const char *name, const so_view *v
     SO_TRY(so_copy_add(&job->list, name, view, type, heads, error));
     so_copy_item *item = &job->list.item[job->list.count - 1];
     item->mapped = so_names_find(&job->source.copied, so_span_of(view->name)) < 0;
+    item->lora = so_adapter_find(&job->lora, view->name);
+    job->merged += item->lora != NULL;
     if (job->rules && view->n_dims == 2)
         item->importance = so_quant_rules_importance(job->rules, view->name, view->dim[1]);
     return SO_OK;
@@ -121,6 +125,12 @@ void so_convert_identity(const so_convert_job *job, const char *head, size_t byt
     if (job->source.identity) so_sha_feed(&sha, job->source.identity, strlen(job->source.identity));
     so_sha_feed(&sha, head, bytes);
     if (job->options->importance) so_sha_feed(&sha, job->options->importance, strlen(job->options->importance));
+    for (int64_t i = 0; i < job->lora.count; i++) {
+        const so_adapter_pair *p = &job->lora.pair[i];
+        so_sha_feed(&sha, &p->scale, sizeof p->scale);
+        so_sha_feed(&sha, p->a, (size_t)(p->rank * p->k) * sizeof *p->a);
+        so_sha_feed(&sha, p->b, (size_t)(p->n * p->rank) * sizeof *p->b);
+    }
     so_sha_end(&sha, hex);
     snprintf(out, 96, "stream-omni convert %s", hex);
 }
@@ -266,6 +276,7 @@ so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_w
     }
     count(job, &s, &work);
     if (job->rules) so_quant_rules_tell(job->rules, job->options->note, job->options->context);
+    SO_TRY_GO(so_convert_tell_merged(job, error));
     SO_TRY_GO(name_file(path, 0, s.files, job->result->path, error));
     SO_TRY_GO(s.files == 1 ? write_file(job, *keys, &s, 0, path, &work, error)
                            : write_split(job, *keys, &s, path, &work, error));

@@ -6,6 +6,7 @@
 #include "checkpoint/copy.h"
 #include "checkpoint/quant_rules.h"
 #include "checkpoint/source.h"
+#include "formats/adapter.h"
 #include "so_checkpoint.h"
 
 /* A target being gathered: the source it comes from, and what made-up tensors point to. */
@@ -16,6 +17,8 @@ typedef struct so_convert_job {
     so_copy_list list;
     so_quant_rules *rules; /* NULL: types stay as they are */
     so_pool *pool;
+    so_adapter lora; /* added on the way; count 0: none */
+    int64_t merged;  /* tensors of the list that have one */
     so_view made[2]; /* tensors that no file holds */
     void *numbers[2];
 } so_convert_job;
@@ -35,6 +38,11 @@ so_status so_convert_make(so_convert_job *job, int which, const char *name, cons
 /* Writes all items to `path` as GGUF, split as the options say; `keys` (without declarations) is freed, on failure too.
  */
 so_status so_convert_write_gguf(so_convert_job *job, const char *path, so_gguf_writer **keys, so_error *error);
+/* Opens adapters for the model of a source: every one must be for a matrix of it. */
+so_status so_convert_open_adapter(so_adapter *adapter, const char *path, const so_source *source, so_error *error);
+/* Tells of what was merged into the list, and of adapted matrices that are no part of it. SO_ERR_MISSING when none is.
+ */
+so_status so_convert_tell_merged(const so_convert_job *job, so_error *error);
 /* Licence keys, for models that owe them. */
 so_status so_convert_licences(const so_convert_job *job, so_gguf_writer *out, so_error *error);
 /* What writing a target of this job takes along. */

@@ -48,8 +48,9 @@ typedef struct rows {
 static rows rows_of(const so_copy_item *item)
 {
     const so_view *v = item->view;
-    rows r = {.item = item, .elements = so_view_elements(v), .same = v->type == item->type};
-    bool plain = so_type_about(v->type)->block == 1 && so_type_about(item->type)->block == 1 && !item->heads;
+    rows r = {.item = item, .elements = so_view_elements(v), .same = v->type == item->type && !item->lora};
+    bool plain =
+        !item->lora && so_type_about(v->type)->block == 1 && so_type_about(item->type)->block == 1 && !item->heads;
     r.cols = plain ? SPAN : v->n_dims ? v->dim[v->n_dims - 1] : 1;
     r.count = r.cols ? (r.elements + r.cols - 1) / r.cols : 0;
     r.in_bytes = so_type_bytes(v->type, r.cols);
@@ -92,6 +93,7 @@ static void change_row(const rows *all, int64_t r, unsigned char *out, worker *b
     }
     memcpy(b->stored, in, so_type_bytes(v->type, cols));
     so_kernels_c()->row(v->type, b->stored, 0, cols, b->number);
+    if (all->item->lora) so_adapter_add_row(all->item->lora, source_row(all, r), b->number);
     if (so_quantise_row_by(all->item->type, b->number, all->item->importance, cols, out, &b->error) == SO_OK) return;
     b->failed = true;
     so_fail_in(&b->error, "'%s', row %lld", v->name, (long long)r);

@@ -9,6 +9,7 @@
 
 #include "base/part.h"
 #include "base/pool.h"
+#include "formats/adapter.h"
 #include "formats/view.h"
 
 typedef struct so_copy_item {
@@ -17,7 +18,8 @@ typedef struct so_copy_item {
     so_type type;        /* in the target */
     int n_dims;
     int64_t dim[SO_VIEW_DIMS];
-    const float *importance; /* of the columns, for types that are searched for; NULL: all the same */
+    const float *importance;     /* of the columns, for types that are searched for; NULL: all the same */
+    const so_adapter_pair *lora; /* added to the rows; NULL: none */
     int64_t heads; /* > 0: rows change from halves to pairs within each of so many heads, as llama.cpp rotates */
     size_t bytes;  /* in the target */
     bool mapped;   /* the view's data lies in a map of a file: pages are given back once read */

@@ -237,6 +237,7 @@ static so_status check_all(so_convert_job *job, const char *out, so_error *error
         so_copy_clear(&job->list);
         SO_TRY(add_group(job, &groups[i], error));
         for (int64_t k = 0; k < job->list.count; k++) bytes += (double)job->list.item[k].bytes;
+        if (job->merged) SO_TRY(so_convert_tell_merged(job, error));
     }
     so_copy_clear(&job->list);
     return check_room(out, bytes, error);

@@ -253,6 +253,20 @@ static so_status list_unused(so_model *model, so_error *error)
     return SO_OK;
 }
 
+static so_status open_lora(so_model *model, const char *path, so_error *error)
+{
+    so_adapter adapter;
+    const so_llama_config *c = &model->setup.omni.llama;
+    model->lora_path = strdup(path);
+    if (!model->lora_path) return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
+    SO_TRY(so_adapter_open(&adapter, path, error));
+    so_status status = so_adapter_turn(&adapter, c->heads, c->kv_heads, error);
+    if (status == SO_OK) status = so_lora_attach(&model->lora, &model->store, &adapter, error);
+    so_adapter_close(&adapter);
+    if (status != SO_OK) return so_fail_in(error, "%s", path);
+    return model->device ? so_store_upload(&model->lora.store, model->device, NULL, error) : SO_OK;
+}
+
 /* Small models were trained on little: clean sound, and one picture at a time. */
 static void choose_habits(so_model *model, int wish)
 {
@@ -277,6 +291,7 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
     if (model->device) SO_TRY(plan_device(model, error));
     if (model->device) SO_TRY(so_store_upload(&model->store, model->device, model->net.image_newline, error));
     if (model->device) so_store_forget(&model->store, so_model_views(model));
+    if (options->lora) SO_TRY(open_lora(model, options->lora, error));
     if (model->setup.omni.vision) SO_TRY(so_setup_pictures(&model->setup, &model->pictures, error));
     SO_TRY(list_unused(model, error));
     SO_TRY(open_codec(model, path, options, error));
@@ -330,6 +345,7 @@ void so_model_close(so_model **model)
     if (!model || !*model) return;
     so_model *m = *model;
     so_codec_close(&m->codec);
+    so_lora_close(&m->lora);
     so_store_close(&m->store);
     so_tokenizer_close(&m->tokenizer);
     so_safetensors_close(&m->safetensors);
@@ -338,6 +354,7 @@ void so_model_close(so_model **model)
     so_device_close(&m->device);
     free(m->spoken);
     free(m->unused);
+    free(m->lora_path);
     free(m->path);
     free(m);
     *model = NULL;
@@ -346,7 +363,7 @@ void so_model_close(so_model **model)
 void so_model_about(const so_model *model, so_model_info *info)
 {
     if (!info) return;
-    *info = (so_model_info){.name = "", .path = "", .voice = "", .device = ""};
+    *info = (so_model_info){.name = "", .path = "", .voice = "", .device = "", .lora = ""};
     if (!model) return;
     const so_omni_config *c = &model->setup.omni;
     const so_codec *codec = &model->codec;
@@ -371,6 +388,8 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->n_unused = model->n_unused;
     info->int8 = model->kernels->int8;
     info->device = model->device ? so_device_about(model->device)->name : "cpu";
+    info->lora = model->lora.count ? model->lora_path : "";
+    info->n_lora = (int)model->lora.count;
 }
 
 so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error)
@@ -379,6 +398,10 @@ so_status so_model_save(const so_model *model, const char *path, const so_save_o
     if (model->device)
         return so_fail(error, SO_ERR_STATE, "a model on %s cannot be saved: open it on the host",
                        so_device_about(model->device)->name);
+    if (model->lora.count)
+        return so_fail(error, SO_ERR_STATE,
+                       "a model with adapters (%s) can't be saved: open it without, or merge them (convert --lora)",
+                       model->lora_path);
     const so_save_parts all = {&model->setup, model->tokenizer, &model->store, &model->codec, model->pool};
     return so_save_parts_to(&all, path, options, error);
 }

@@ -8,6 +8,7 @@
 #include "checkpoint/codec.h"
 #include "checkpoint/config.h"
 #include "formats/safetensors.h"
+#include "models/lora.h"
 #include "so.h"
 #include "text/tokenizer.h"
 
@@ -23,6 +24,8 @@ struct so_model {
     int32_t first_unit;    /* id of <Audio_0> */
     int64_t units;         /* speech units that have an id and a row */
     so_codec codec;
+    so_lora_set lora; /* adapters beside the weights of `store`; count 0: none */
+    char *lora_path;
     so_pool *pool;
     so_device *device;                          /* where the networks but the codec compute; NULL: the host */
     const so_kernels *kernels;                  /* with `int8` set where that is the precision */

@@ -3,17 +3,14 @@
  *
  *     y = x W^T + (alpha / r) (x A^T) B^T        A [r, K] random, B [N, r] zero
  *
- * Files are PEFT's: a folder with adapter_config.json and adapter_model.safetensors, names
- * "base_model.model.<weight>.lora_A.weight" and "...lora_B.weight".
- *
- * Source: Hu et al., arXiv 2106.09685; Dettmers et al., arXiv 2305.14314 (over quantised weights).
+ * Source: Hu et al., arXiv 2106.09685; Dettmers et al., arXiv 2305.14314 (over quantised weights). Their files:
+ * formats/adapter.h.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_MODELS_LORA_H
 #define SO_MODELS_LORA_H
 
+#include "formats/adapter.h"
 #include "nn/weights.h"
-
-enum { SO_LORA_RANK_MOST = 512 };
 
 typedef struct so_lora_options {
     int rank;            /* r; 0: 8 */
@@ -28,8 +25,6 @@ typedef struct so_lora_set {
     so_lora *lora;  /* [count] */
     so_tensor **of; /* [count] the weights that they adapt */
     int64_t count;
-    int rank;
-    double alpha;
     char targets[96];
 } so_lora_set;
 
@@ -38,14 +33,14 @@ typedef struct so_lora_set {
  * SO_ERR_MISSING when no weight fits. */
 so_status so_lora_make(so_lora_set *set, so_store *base, const char *group, const so_lora_options *options,
                        uint64_t seed, so_error *error);
-/* Reads the folder and attaches. SO_ERR_FORMAT naming what does not fit: another kind of adapter, a weight that `base`
- * does not have or that has another shape. */
-so_status so_lora_load(so_lora_set *set, so_store *base, const char *folder, so_error *error);
+/* Attaches copies of what a file holds. SO_ERR_FORMAT naming what does not fit: a weight that `base` does not have, has
+ * in another shape, or that is none of the seven kinds above. */
+so_status so_lora_attach(so_lora_set *set, so_store *base, const so_adapter *adapter, so_error *error);
 /* Detaches and frees. */
 void so_lora_close(so_lora_set *set);
 
-/* Writes the folder, which must not hold another adapter's files under these names half-written: each file appears
- * whole. `model` is told as what they were trained on. */
+/* Both from and to a folder of PEFT; see so_adapter_save_peft. `model` is told as what they were trained on. */
+so_status so_lora_load(so_lora_set *set, so_store *base, const char *folder, so_error *error);
 so_status so_lora_save(const so_lora_set *set, const char *folder, const char *model, so_error *error);
 /* Adds the adapters to their weights, which must be f32 (SO_ERR_TYPE), and detaches them. */
 so_status so_lora_merge(so_lora_set *set, so_error *error);

@@ -241,7 +241,7 @@ done:
 
 so_status so_asker_open(so_asker *w, const so_tabletop_eval_options *options, so_mel *mel, so_error *error)
 {
-    so_model_options one = {.threads = 1, .keep_types = options->keep_types};
+    so_model_options one = {.threads = 1, .keep_types = options->keep_types, .lora = options->lora};
     /* Four times the longest answer of the world: a model that never ends is stopped there. */
     so_session_options session = {.seed = options->seed, .max_text = 128, .max_units = 512, .kv = options->kv};
     *w = (so_asker){.options = options, .mel = mel};
