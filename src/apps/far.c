@@ -147,8 +147,13 @@ static void take_done(so_answer *a, const so_remote_event *e)
 
 so_status so_far_take(so_answer *a, so_show *show, const so_remote_event *e, bool *done, so_error *error)
 {
-    so_event event = {
-        .text = e->text, .stable = e->stable, .final = e->final, .units = e->units, .n_units = e->n_units};
+    so_event event = {.text = e->text,
+                      .stable = e->stable,
+                      .final = e->final,
+                      .units = e->units,
+                      .n_units = e->n_units,
+                      .words = e->words,
+                      .n_words = e->n_words};
     *done = false;
     switch (e->kind) {
     case SO_REMOTE_HEARD:

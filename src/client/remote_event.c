@@ -23,6 +23,7 @@ void so_remote_event_clear(so_remote_event *event)
     free(event->text);
     free(event->pcm);
     free(event->units);
+    free(event->words);
     *event = (so_remote_event){0};
 }
 
@@ -71,6 +72,26 @@ static so_status read_began(const reading *r)
 }
 static so_status read_ended(const reading *r) { return number_of(r, r->json, "audio_end_ms", INT64_MAX, &r->out->ms); }
 
+static so_status read_words(const reading *r, const json_t *list)
+{
+    static const char *const name[] = {"text_begin", "text_end", "begin_ms", "end_ms"};
+    size_t n = json_array_size(list), size = strlen(r->out->text);
+    if (!json_is_array(list) || n > size + 1) return wrong(r, "words", "a list of words");
+    r->out->words = calloc(n + 1, sizeof *r->out->words);
+    if (!r->out->words) return so_fail(r->error, SO_ERR_NOMEM, "no memory for %zu words", n);
+    for (size_t i = 0; i < n; i++) {
+        int64_t value[4];
+        for (int k = 0; k < 4; k++)
+            SO_TRY(number_of(r, json_array_get(list, i), name[k], k < 2 ? (int64_t)size : (int64_t)1 << 40, &value[k]));
+        if (value[0] > value[1] || value[2] > value[3])
+            return wrong(r, "words", "a list of words whose ends are not before their beginnings");
+        r->out->words[i] =
+            (so_heard_word){(size_t)value[0], (size_t)value[1], (double)value[2] / 1000, (double)value[3] / 1000};
+    }
+    r->out->n_words = n;
+    return SO_OK;
+}
+
 static so_status read_live(const reading *r)
 {
     int64_t stable;
@@ -81,7 +102,8 @@ static so_status read_live(const reading *r)
     if (!json_is_boolean(final)) return wrong(r, "final", "true or false");
     r->out->stable = (size_t)stable;
     r->out->final = json_is_true(final);
-    return SO_OK;
+    const json_t *words = json_object_get(r->json, "words");
+    return words ? read_words(r, words) : SO_OK;
 }
 
 static so_status read_more(const reading *r)

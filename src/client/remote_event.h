@@ -39,10 +39,12 @@ typedef struct so_remote_event {
     so_remote_kind kind;
     char *text; /* owned, as are pcm and units; valid UTF-8 */
     char id[128], code[64], param[96];
-    size_t stable; /* HEARD: bytes that will not be revised */
-    bool final;    /* HEARD */
-    bool marked;   /* VOICE: the bytes of text and the seconds below are told */
-    float *pcm;    /* VOICE, at SO_REMOTE_RATE */
+    size_t stable;        /* HEARD: bytes that will not be revised */
+    bool final;           /* HEARD */
+    so_heard_word *words; /* HEARD: of its text, where the server tells them; owned */
+    size_t n_words;
+    bool marked; /* VOICE: the bytes of text and the seconds below are told */
+    float *pcm;  /* VOICE, at SO_REMOTE_RATE */
     size_t samples, text_begin, text_end;
     double begin_s, end_s;
     int32_t *units;

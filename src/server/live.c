@@ -301,8 +301,13 @@ static void take_done(so_live *l, const so_told *t)
 static void on_told(so_ask *ask, so_told *t)
 {
     so_live *l = ask->own;
-    so_realtime_transcript heard = {
-        .turn = t->turn, .text = t->text, .stable = t->stable, .final = t->final, .end_ms = ms_of(t->end_s)};
+    so_realtime_transcript heard = {.turn = t->turn,
+                                    .text = t->text,
+                                    .stable = t->stable,
+                                    .final = t->final,
+                                    .end_ms = ms_of(t->end_s),
+                                    .words = t->words,
+                                    .n_words = t->n_words};
     switch (t->kind) {
     case SO_TOLD_SEATED:
         l->queue_s = t->queue_s;

@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,30 @@ static void heard_all(so_realtime *r, const char *text)
     r->committed_ms = -1;
 }
 
+/* When the words from byte `base` on were said, their bytes counted from there. */
+static json_t *words_of(const so_realtime_transcript *t, size_t base)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; all && i < t->n_words; i++) {
+        const so_heard_word *w = &t->words[i];
+        if (w->text_begin < base || w->text_end < w->text_begin) continue;
+        json_array_append_new(all, json_pack("{s:I, s:I, s:I, s:I}", "text_begin", (json_int_t)(w->text_begin - base),
+                                             "text_end", (json_int_t)(w->text_end - base), "begin_ms",
+                                             (json_int_t)lrint(w->begin_s * 1000), "end_ms",
+                                             (json_int_t)lrint(w->end_s * 1000)));
+    }
+    return all;
+}
+
+static void told_live(so_realtime *r, const so_realtime_transcript *t, size_t base, size_t stable)
+{
+    bool final = t->final && r->added;
+    json_t *event = json_pack("{s:s, s:s, s:I, s:b, s:I}", "item_id", r->heard_id, "text", t->text + base, "stable",
+                              (json_int_t)stable, "final", final, "end_ms", (json_int_t)t->end_ms);
+    if (event && final) json_object_set_new(event, "words", words_of(t, base));
+    so_realtime_send(r, "stream_omni.input_transcript", event);
+}
+
 void so_realtime_heard(so_realtime *r, const so_realtime_transcript *t)
 {
     if (r->closed || !r->heard_id[0] || t->turn != r->heard_turn) return;
@@ -244,10 +269,7 @@ void so_realtime_heard(so_realtime *r, const so_realtime_transcript *t)
            stable = t->final || t->stable > n ? n : t->stable;
     while (copy[base] == ' ') base++;
     stable = stable > base ? stable - base : 0;
-    if (r->config.live)
-        so_realtime_send(r, "stream_omni.input_transcript",
-                         json_pack("{s:s, s:s, s:I, s:b, s:I}", "item_id", r->heard_id, "text", copy + base, "stable",
-                                   (json_int_t)stable, "final", t->final && r->added, "end_ms", (json_int_t)t->end_ms));
+    if (r->config.live) told_live(r, t, base, stable);
     told_delta(r, copy + base, stable);
     if (t->final && r->added) heard_all(r, copy + base);
 }

@@ -92,7 +92,9 @@ typedef struct so_realtime_transcript {
     const char *text; /* whole */
     size_t stable;    /* bytes of it that will not change */
     bool final;
-    int64_t end_ms; /* of the last word, in the turn's sound */
+    int64_t end_ms;             /* of the last word, in the turn's sound */
+    const so_heard_word *words; /* of the text */
+    size_t n_words;
 } so_realtime_transcript;
 void so_realtime_heard(so_realtime *realtime, const so_realtime_transcript *transcript);
 void so_realtime_text(so_realtime *realtime, unsigned generation, const char *text);

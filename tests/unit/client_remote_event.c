@@ -24,6 +24,17 @@ static void good_messages(void **state)
     assert_string_equal(e.id, "i");
     assert_int_equal(e.stable, 3);
     assert_false(e.final);
+    assert_int_equal(e.n_words, 0);
+    so_remote_event_clear(&e);
+    CHECK_OK(read_text(&e,
+                       "{\"type\":\"stream_omni.input_transcript\",\"item_id\":\"i\",\"text\":\"Who is\",\"stable\":6,"
+                       "\"final\":true,\"words\":[{\"text_begin\":0,\"text_end\":3,\"begin_ms\":40,\"end_ms\":80},"
+                       "{\"text_begin\":4,\"text_end\":6,\"begin_ms\":120,\"end_ms\":120}]}",
+                       &error),
+             error);
+    assert_int_equal(e.n_words, 2);
+    assert_true(e.words[0].text_end == 3 && e.words[0].begin_s == 0.04 && e.words[0].end_s == 0.08);
+    assert_true(e.words[1].text_begin == 4 && e.words[1].text_end == 6 && e.words[1].end_s == 0.12);
     so_remote_event_clear(&e);
     CHECK_OK(read_text(&e,
                        "{\"type\":\"response.output_audio.delta\",\"response_id\":\"r\",\"delta\":\"AAAAQACA/38=\","
@@ -79,6 +90,16 @@ static void bad_messages(void **state)
         "{\"type\":\"stream_omni.input_transcript\",\"item_id\":\"i\",\"text\":\"ab\",\"stable\":3,\"final\":true}",
         "{\"type\":\"stream_omni.input_transcript\",\"item_id\":\"i\",\"text\":\"ab\",\"stable\":1,\"final\":1}",
         "{\"type\":\"stream_omni.input_transcript\",\"text\":\"ab\",\"stable\":1,\"final\":true}",
+        "{\"type\":\"stream_omni.input_transcript\",\"item_id\":\"i\",\"text\":\"ab\",\"stable\":1,\"final\":true,"
+        "\"words\":7}",
+        "{\"type\":\"stream_omni.input_transcript\",\"item_id\":\"i\",\"text\":\"ab\",\"stable\":1,\"final\":true,"
+        "\"words\":[3]}",
+        "{\"type\":\"stream_omni.input_transcript\",\"item_id\":\"i\",\"text\":\"ab\",\"stable\":1,\"final\":true,"
+        "\"words\":[{\"text_begin\":0,\"text_end\":3,\"begin_ms\":0,\"end_ms\":0}]}",
+        "{\"type\":\"stream_omni.input_transcript\",\"item_id\":\"i\",\"text\":\"ab\",\"stable\":1,\"final\":true,"
+        "\"words\":[{\"text_begin\":2,\"text_end\":1,\"begin_ms\":0,\"end_ms\":0}]}",
+        "{\"type\":\"stream_omni.input_transcript\",\"item_id\":\"i\",\"text\":\"ab\",\"stable\":1,\"final\":true,"
+        "\"words\":[{},{},{},{}]}",
         "{\"type\":\"response.created\",\"response\":{\"id\":\"\"}}",
         "{\"type\":\"response.output_text.delta\",\"response_id\":\"r\",\"delta\":null}",
         "{\"type\":\"response.output_audio.delta\",\"response_id\":\"r\",\"delta\":\"AAA!\"}",

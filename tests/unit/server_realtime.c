@@ -135,7 +135,8 @@ static void append(so_realtime *r, double seconds, bool loud, uint64_t seed)
 
 static void hear(so_realtime *r, unsigned turn, const char *text, size_t stable, bool final)
 {
-    so_realtime_transcript t = {turn, text, stable, final, 0};
+    so_heard_word word = {.text_end = strcspn(text, " "), .begin_s = 0.04, .end_s = 0.12};
+    so_realtime_transcript t = {turn, text, stable, final, 0, &word, 1};
     so_realtime_heard(r, &t);
 }
 
@@ -310,6 +311,10 @@ static void speech_becomes_a_turn(void **state)
     hear(r, 0, "what is it?", 0, true);
     json_t *done = last(&n, "conversation.item.input_audio_transcription.completed");
     assert_string_equal(string_at(done, "transcript", NULL), "what is it?");
+    json_t *words = json_object_get(last(&n, "stream_omni.input_transcript"), "words");
+    assert_int_equal(json_array_size(words), 1);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(words, 0), "text_end")), 4);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(words, 0), "end_ms")), 120);
     /* Deltas are append-only and make the transcript. */
     char all[64] = "";
     for (size_t i = 0; i < json_array_size(n.sent); i++)
