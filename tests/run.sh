@@ -148,8 +148,10 @@ for cpu in avx2 c; do
     done
 done
 # Matrix tiles in plain C stand in for a processor that has them.
-for pair in "unit_models_bf16 amx-plain" "unit_backend_linear amx-plain" "unit_engine_precision amx-double"; do
-    name=${pair% *} cpu=${pair#* }
+tiles="unit_models_bf16=amx-plain unit_backend_linear=amx-plain unit_engine_precision=amx-double golden_session=amx-double golden_speech=amx-double"
+[ "$tier" != thorough ] || tiles="$tiles golden_codec=amx-plain golden_stream_omni=amx-double golden_stream_omni=amx-plain golden_session=amx-plain golden_speech=amx-plain"
+for pair in $tiles; do
+    name=${pair%=*} cpu=${pair#*=}
     [ -x "$build/tests/$name" ] || continue
     command="SO_CPU=$cpu exec '$build/tests/$name'"
     [ "$cpu" = amx-plain ] && [ "$(uname -m)" = x86_64 ] || grep -qw avx512_bf16 /proc/cpuinfo 2>/dev/null ||
