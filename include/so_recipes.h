@@ -50,6 +50,34 @@ const char *so_tabletop_recipe_part(int i, const char **about, const char *folde
  * corpus that was cut; SO_ERR_ARG for a part that does not exist (the error lists those that do). */
 so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error);
 
+/* A run whose settings stand in a file (docs/training.md): a stage, corpora with their tasks, a model to begin with. */
+typedef struct so_train_file_options {
+    const char *file;       /* of settings, TOML */
+    const char *const *set; /* `sets` settings "NAME=VALUE" that go before the file's */
+    int sets;
+    int threads;        /* 0: all cores */
+    int ranks;          /* as in so_recipe_options */
+    int dry;            /* 1: only tell what the run would do */
+    int order;          /* 1: only tell what update `step` learns from */
+    int64_t step;       /* of the order */
+    const char *plan;   /* "gpus=64,mfu=0.35": tell what it would take there; NULL: not */
+    const char *learnt; /* dry: written where learnt text begins and ends, two texts one behind the other with a zero
+                           byte between; NULL: "[" and "]" */
+    const volatile sig_atomic_t *stop;            /* non-zero: save and return SO_ERR_STOPPED; may be NULL */
+    void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
+    void *say_context;
+} so_train_file_options;
+
+/* Trains to the end of the plan, from the checkpoint in the run's folder if there is one, and writes <out>/model in the
+ * published layout. SO_ERR_ARG and SO_ERR_FORMAT name what is wrong in the file; SO_ERR_STATE when another process
+ * works in the folder, or the checkpoint was begun with other settings or data, which are named. */
+so_status so_train_file(const so_train_file_options *options, so_error *error);
+
+/* Key i (from 0) of such a file, as "plan.steps", and what it is; NULL after the last. */
+const char *so_train_file_key(int i, const char **about);
+/* Task i: what of a record can be learnt. */
+const char *so_train_file_task(int i, const char **about);
+
 #ifdef __cplusplus
 }
 #endif

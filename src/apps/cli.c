@@ -94,6 +94,12 @@ static bool take(const so_option *o, const char *text)
         *(const char **)o->value = text;
         return true;
     }
+    if (o->kind == SO_OPTION_TEXTS) {
+        so_texts *all = o->value;
+        if (all->n == (int)(sizeof all->text / sizeof all->text[0])) return false;
+        all->text[all->n++] = text;
+        return true;
+    }
     if (isspace((unsigned char)text[0])) return false; /* which the functions below skip */
     if (o->kind == SO_OPTION_INT) {
         long long n = strtoll(text, &end, 10);
@@ -117,6 +123,7 @@ static const so_option *find_option(const so_option *options, const char *name, 
 static int bad_value(const so_verb *verb, const so_option *o, const char *text)
 {
     const char *kind = o->kind == SO_OPTION_INT ? "a whole number" : "a number";
+    if (o->kind == SO_OPTION_TEXTS) return so_cli_usage(verb, "--%s is given more than 64 times", o->name);
     if (o->least == 0 && o->most == 0) return so_cli_usage(verb, "--%s wants %s, found '%s'", o->name, kind, text);
     const char *format = o->kind == SO_OPTION_INT ? "--%s wants %s from %.0f to %.0f, found '%s'"
                                                   : "--%s wants %s from %g to %g, found '%s'";

@@ -16,8 +16,14 @@ typedef enum so_option_kind {
     SO_OPTION_FLAG, /* bool */
     SO_OPTION_INT,  /* int64_t */
     SO_OPTION_REAL, /* double */
-    SO_OPTION_TEXT  /* const char * */
+    SO_OPTION_TEXT, /* const char * */
+    SO_OPTION_TEXTS /* so_texts: may be given again */
 } so_option_kind;
+
+typedef struct so_texts {
+    const char *text[64];
+    int n;
+} so_texts;
 
 /* One --name of a verb. `value` points to a variable that holds the default. */
 typedef struct so_option {

@@ -4,6 +4,7 @@
 
 #include "apps/exchange.h"
 #include "apps/samples.h"
+#include "apps/train_file.h"
 #include "apps/verbs.h"
 #include "base/own.h"
 #include "so_recipes.h"
@@ -101,8 +102,19 @@ static int finish(const char *folder, int64_t questions)
     return status;
 }
 
+/* Whether a run from a file of settings is asked for. */
+static bool is_file(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        size_t n = strlen(argv[i]);
+        if (argv[i][0] != '-') return n > 5 && strcmp(argv[i] + n - 5, ".toml") == 0;
+    }
+    return false;
+}
+
 static int run(int argc, char **argv)
 {
+    if (is_file(argc, argv)) return so_train_run_file(argc, argv);
     so_recipe_options recipe = {.stop = &so_cli_stop, .say = say};
     so_setting setting = {0};
     shown show = {.samples = 6};
@@ -148,12 +160,14 @@ static int run(int argc, char **argv)
     int n, status = so_cli_parse(&so_verb_train, options, argc, argv, &n);
     if (status >= 0) return status;
     if (n == 1 && strcmp(argv[0], "stages") == 0) return stages();
+    if (n == 1 && strcmp(argv[0], "keys") == 0) return so_train_print_keys();
     if (n == 3 && strcmp(argv[0], "report") == 0) {
         show.seed = seed;
         return report(argv[1], argv[2], &setting, &show);
     }
     if (n < 1 || strcmp(argv[0], "tabletop") != 0)
-        return so_cli_usage(&so_verb_train, "expected 'tabletop DIR', 'report DIR FILE.html' or 'stages', found %s",
+        return so_cli_usage(&so_verb_train,
+                            "expected 'RUN.toml', 'tabletop DIR', 'report DIR FILE.html', 'stages' or 'keys', found %s",
                             n ? argv[0] : "nothing");
     if (parts && n <= 2) return list(n == 2 ? argv[1] : NULL);
     if (n != 2) return so_cli_usage(&so_verb_train, "expected one working folder, found %d", n - 1);
@@ -171,9 +185,12 @@ static int run(int argc, char **argv)
 }
 
 const so_verb so_verb_train = {
-    "train", "makes a model: the tabletop recipe, whole or part by part",
-    "train tabletop DIR [--part NAME]  |  report DIR FILE.html [--model FILE]  |  stages",
-    "tabletop runs the recipe; report draws the curves of the runs below DIR, and with\n"
+    "train", "trains a model: a stage on any corpus by a file of settings, or the tabletop recipe",
+    "train RUN.toml [--set NAME=VALUE] [--dry-run]  |  tabletop DIR [--part NAME]  |  report DIR FILE.html "
+    "[--model FILE]  |  stages  |  keys",
+    "RUN.toml names a stage, a model to begin with, and corpora (examples/train; 'train RUN.toml --help' has its "
+    "options,\n"
+    "'train keys' all settings). tabletop runs the recipe; report draws the curves of the runs below DIR, and with\n"
     "--model what a finished model sees, hears, writes and says; stages lists what is learnt when.\n"
     "After the last part the model is put into one file (DIR/tabletop.gguf), asked about the reserved part of the "
     "world\n"
@@ -182,6 +199,8 @@ const so_verb so_verb_train = {
     "begun\n"
     "with: others are refused and named. A folder is locked while a run works in it.\n\n"
     "examples:\n"
+    "  stream-omni train examples/train/finetune.toml --dry-run    steps, data, samples with what is learnt of them\n"
+    "  stream-omni train run.toml --set optim.rate=1e-5 --ranks 2\n"
     "  stream-omni train tabletop work/one                         everything, from nothing\n"
     "  stream-omni train tabletop work/one --parts                 what there is and what is done\n"
     "  stream-omni train tabletop work/one --part eyes --minutes 10\n"

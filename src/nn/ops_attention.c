@@ -96,7 +96,7 @@ so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, co
                                                  .sign = 1,
                                                  .x = so_data(x),
                                                  .y = so_data(y)});
-    so_step *step = so_record(pass, "rope", rope_back, y, 1, &x, sizeof(rope));
+    so_step *step = so_tape_put(pass, "rope", rope_back, y, 1, &x, sizeof(rope));
     if (step) {
         size_t bytes = (size_t)so_rows(x) * sizeof *pos;
         rope *r = step->saved;
@@ -132,7 +132,7 @@ static so_tensor *attend(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v
 {
     so_tensor *y = so_new_like(pass, q);
     if (!y) return NULL;
-    so_step *step = so_record(pass, "attention", attention_back, y, 3, (so_tensor *[]){q, k, v}, sizeof(attention));
+    so_step *step = so_tape_put(pass, "attention", attention_back, y, 3, (so_tensor *[]){q, k, v}, sizeof(attention));
     so_real *lse = NULL;
     if (step) {
         lse = so_take(pass, (size_t)(so_rows(q) * attn->heads) * sizeof *lse, false);
@@ -280,6 +280,6 @@ so_tensor *so_softmax(so_pass *pass, so_tensor *x)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     if (!pass->dry) pass->k->softmax(pass->pool, so_rows(x), so_cols(x), so_data(x), so_data(y));
-    so_record(pass, "softmax", softmax_back, y, 1, &x, 0);
+    so_tape_put(pass, "softmax", softmax_back, y, 1, &x, 0);
     return y;
 }

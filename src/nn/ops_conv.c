@@ -302,7 +302,7 @@ static so_tensor *convolve(so_pass *pass, const char *op, const so_conv *c, so_t
     if (!y) return NULL;
     if (pass->dry || !bf16_forward(pass, c, x, w, bias, y))
         (is_sliding(c) ? sliding_forward : forward)(pass, c, x, w, bias, y);
-    so_step *step = so_record(pass, op, conv_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof *c);
+    so_step *step = so_tape_put(pass, op, conv_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof *c);
     if (step) memcpy(step->saved, c, sizeof *c);
     return y;
 }
@@ -435,7 +435,7 @@ so_tensor *so_conv_transpose1d(so_pass *pass, so_tensor *x, so_tensor *w, so_ten
     so_tensor *y = so_new(pass, x->n_dims, x->n_dims == 3 ? dim : dim + 1);
     if (!y) return NULL;
     transposed(pass, &c, x, w, bias, y);
-    so_step *step = so_record(pass, op, transposed_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof c);
+    so_step *step = so_tape_put(pass, op, transposed_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof c);
     if (step) memcpy(step->saved, &c, sizeof c);
     return y;
 }

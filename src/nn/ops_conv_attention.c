@@ -207,7 +207,7 @@ so_tensor *so_score_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tens
     if (!so_ok(pass) || !q || !k || !v || !fits(pass, q, k, v, score, &s)) return NULL;
     so_tensor *y = so_new_like(pass, q), *in[6] = {q, k, v, score->p, score->u, score->v};
     if (!y) return NULL;
-    so_step *step = so_record(pass, "score_attention", score_attention_back, y, 6, in, sizeof(saved));
+    so_step *step = so_tape_put(pass, "score_attention", score_attention_back, y, 6, in, sizeof(saved));
     int64_t one = s.T * s.T;
     so_real *prob = NULL;
     if (step) {

@@ -68,7 +68,7 @@ so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
                                                    .w = so_data(w),
                                                    .b = so_data(b),
                                                    .y = so_data(y)});
-    so_step *step = so_record(pass, "group_norm", group_norm_back, y, 3, (so_tensor *[]){x, w, b}, sizeof g);
+    so_step *step = so_tape_put(pass, "group_norm", group_norm_back, y, 3, (so_tensor *[]){x, w, b}, sizeof g);
     if (step) *(grouping *)step->saved = g;
     return y;
 }
@@ -89,7 +89,7 @@ so_tensor *so_snake(so_pass *pass, so_tensor *x, so_tensor *alpha)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     if (!pass->dry) pass->k->snake(pass->pool, so_rows(x), so_cols(x), so_data(x), so_data(alpha), so_data(y));
-    so_record(pass, "snake", snake_back, y, 2, (so_tensor *[]){x, alpha}, 0);
+    so_tape_put(pass, "snake", snake_back, y, 2, (so_tensor *[]){x, alpha}, 0);
     return y;
 }
 
@@ -133,7 +133,7 @@ so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g)
         so_real a = norm > 0 ? (so_real)((double)so_data(g)[r] / norm) : 0;
         for (int64_t i = 0; i < n; i++) so_data(w)[r * n + i] = a * so_data(v)[r * n + i];
     }
-    so_record(pass, "weight_norm", weight_norm_back, w, 2, (so_tensor *[]){v, g}, 0);
+    so_tape_put(pass, "weight_norm", weight_norm_back, w, 2, (so_tensor *[]){v, g}, 0);
     return w;
 }
 
@@ -167,7 +167,7 @@ so_tensor *so_batch_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
         so_real shift = b ? so_data(b)[c] : 0, m = so_data(mean)[c];
         for (int64_t i = c; i < so_count(x); i += C) so_data(y)[i] = (so_data(x)[i] - m) * s + shift;
     }
-    so_step *step = so_record(pass, op, batch_norm_back, y, 5, (so_tensor *[]){x, w, b, mean, var}, sizeof eps);
+    so_step *step = so_tape_put(pass, op, batch_norm_back, y, 5, (so_tensor *[]){x, w, b, mean, var}, sizeof eps);
     if (step) *(double *)step->saved = eps;
     return y;
 }
@@ -190,7 +190,7 @@ so_tensor *so_column_stats(so_pass *pass, so_tensor *x)
         so_data(y)[c] = (so_real)mean;
         so_data(y)[C + c] = (so_real)sqrt(square / (double)(T - 1));
     }
-    so_record(pass, "column_stats", NULL, y, 1, &x, 0);
+    so_tape_put(pass, "column_stats", NULL, y, 1, &x, 0);
     return y;
 }
 
@@ -209,7 +209,7 @@ so_tensor *so_swap(so_pass *pass, so_tensor *x)
     if (!y) return NULL;
     for (int64_t r = 0; r < R && !pass->dry; r++)
         for (int64_t c = 0; c < C; c++) so_data(y)[c * R + r] = so_data(x)[r * C + c];
-    so_record(pass, "swap", swap_back, y, 1, &x, 0);
+    so_tape_put(pass, "swap", swap_back, y, 1, &x, 0);
     return y;
 }
 
@@ -231,7 +231,7 @@ so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit)
         so_real v = so_data(x)[i];
         so_data(y)[i] = v > l ? l : v < -l ? -l : v;
     }
-    so_step *step = so_record(pass, "clamp", clamp_back, y, 1, &x, sizeof l);
+    so_step *step = so_tape_put(pass, "clamp", clamp_back, y, 1, &x, sizeof l);
     if (step) *(so_real *)step->saved = l;
     return y;
 }
@@ -258,7 +258,7 @@ so_tensor *so_add_each(so_pass *pass, so_tensor *x, so_tensor *row)
     int64_t rows = so_rows(x) / batch;
     for (int64_t r = 0; r < batch * rows && !pass->dry; r++)
         for (int64_t i = 0; i < c; i++) so_data(y)[r * c + i] = so_data(x)[r * c + i] + so_data(row)[r / rows * c + i];
-    so_record(pass, "add_each", add_each_back, y, 2, (so_tensor *[]){x, row}, 0);
+    so_tape_put(pass, "add_each", add_each_back, y, 2, (so_tensor *[]){x, row}, 0);
     return y;
 }
 
@@ -294,7 +294,7 @@ so_tensor *so_lerp_rows(so_pass *pass, so_tensor *x, int64_t n, const int32_t *i
         so_real w = weight[i];
         for (int64_t j = 0; j < c; j++) so_data(y)[i * c + j] = (1 - w) * a[j] + w * b[j];
     }
-    so_step *step = so_record(pass, "lerp_rows", lerp_back, y, 1, &x, sizeof(lerp));
+    so_step *step = so_tape_put(pass, "lerp_rows", lerp_back, y, 1, &x, sizeof(lerp));
     if (step) {
         lerp *l = step->saved;
         l->index = so_take(pass, (size_t)n * sizeof *index, false);

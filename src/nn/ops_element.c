@@ -17,7 +17,7 @@ so_tensor *so_apply(so_pass *pass, so_unary f, so_tensor *x)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     if (!pass->dry) pass->k->unary(pass->pool, f, so_count(x), so_data(x), so_data(y));
-    so_step *step = so_record(pass, "apply", apply_back, y, 1, (so_tensor *[]){x}, sizeof f);
+    so_step *step = so_tape_put(pass, "apply", apply_back, y, 1, (so_tensor *[]){x}, sizeof f);
     if (step) *(so_unary *)step->saved = f;
     return y;
 }
@@ -43,7 +43,7 @@ so_tensor *so_add(so_pass *pass, so_tensor *a, so_tensor *b)
         pass->k->copy(pass->pool, so_count(a), so_data(a), so_data(y));
         pass->k->axpy(pass->pool, so_count(a), 1, so_data(b), so_data(y));
     }
-    so_record(pass, "add", add_back, y, 2, (so_tensor *[]){a, b}, 0);
+    so_tape_put(pass, "add", add_back, y, 2, (so_tensor *[]){a, b}, 0);
     return y;
 }
 
@@ -69,7 +69,7 @@ so_tensor *so_add_row(so_pass *pass, so_tensor *x, so_tensor *row)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     if (!pass->dry) pass->k->add_row(pass->pool, so_rows(x), so_cols(x), so_data(x), so_data(row), so_data(y));
-    so_record(pass, "add_row", add_row_back, y, 2, (so_tensor *[]){x, row}, 0);
+    so_tape_put(pass, "add_row", add_row_back, y, 2, (so_tensor *[]){x, row}, 0);
     return y;
 }
 
@@ -90,7 +90,7 @@ so_tensor *so_mul(so_pass *pass, so_tensor *a, so_tensor *b)
     so_tensor *y = so_new_like(pass, a);
     if (!y) return NULL;
     if (!pass->dry) pass->k->mul(pass->pool, so_count(a), so_data(a), so_data(b), so_data(y));
-    so_record(pass, "mul", mul_back, y, 2, (so_tensor *[]){a, b}, 0);
+    so_tape_put(pass, "mul", mul_back, y, 2, (so_tensor *[]){a, b}, 0);
     return y;
 }
 
@@ -104,7 +104,7 @@ so_tensor *so_scale(so_pass *pass, so_tensor *x, so_real factor)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     if (!pass->dry) pass->k->scale(pass->pool, so_count(x), factor, so_data(x), so_data(y));
-    so_step *step = so_record(pass, "scale", scale_back, y, 1, (so_tensor *[]){x}, sizeof factor);
+    so_step *step = so_tape_put(pass, "scale", scale_back, y, 1, (so_tensor *[]){x}, sizeof factor);
     if (step) *(so_real *)step->saved = factor;
     return y;
 }
@@ -126,7 +126,7 @@ so_tensor *so_swiglu(so_pass *pass, so_tensor *gate, so_tensor *up)
     so_tensor *y = so_new_like(pass, gate);
     if (!y) return NULL;
     if (!pass->dry) pass->k->swiglu(pass->pool, so_count(gate), so_data(gate), so_data(up), so_data(y));
-    so_record(pass, "swiglu", swiglu_back, y, 2, (so_tensor *[]){gate, up}, 0);
+    so_tape_put(pass, "swiglu", swiglu_back, y, 2, (so_tensor *[]){gate, up}, 0);
     return y;
 }
 
@@ -149,7 +149,7 @@ so_tensor *so_scale_rows(so_pass *pass, so_tensor *x, const so_real *factor)
         for (int64_t r = 0; r < rows; r++)
             for (int64_t i = 0; i < c; i++) so_data(y)[r * c + i] = so_data(x)[r * c + i] * factor[r];
     so_step *step =
-        so_record(pass, "scale_rows", scale_rows_back, y, 1, (so_tensor *[]){x}, (size_t)rows * sizeof *factor);
+        so_tape_put(pass, "scale_rows", scale_rows_back, y, 1, (so_tensor *[]){x}, (size_t)rows * sizeof *factor);
     if (step) memcpy(step->saved, factor, (size_t)rows * sizeof *factor);
     return y;
 }
@@ -181,7 +181,7 @@ so_tensor *so_dropout(so_pass *pass, so_tensor *x, double p, so_rng *rng)
             kept[i] = so_rng_uniform(rng) >= p;
             so_data(y)[i] = kept[i] ? keep * so_data(x)[i] : 0;
         }
-    so_step *step = so_record(pass, "dropout", dropout_back, y, 1, (so_tensor *[]){x}, sizeof(dropout));
+    so_step *step = so_tape_put(pass, "dropout", dropout_back, y, 1, (so_tensor *[]){x}, sizeof(dropout));
     if (step) *(dropout *)step->saved = (dropout){keep, kept};
     return y;
 }

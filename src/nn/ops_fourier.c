@@ -102,7 +102,7 @@ so_tensor *so_stft(so_pass *pass, so_tensor *x, const so_frames *frames)
     if (cut && !pass->dry) frame(&s, so_data(x), cut);
     if (cut) transform(pass, false, s.B * s.F, n, cut, so_data(y));
     so_arena_release(pass->arena, mark);
-    so_step *step = so_record(pass, "stft", stft_back, y, 1, &x, sizeof s);
+    so_step *step = so_tape_put(pass, "stft", stft_back, y, 1, &x, sizeof s);
     if (step) *(spectrum *)step->saved = s;
     return y;
 }
@@ -188,7 +188,7 @@ so_tensor *so_istft(so_pass *pass, so_tensor *spec, const so_frames *frames)
         overlap_add(&s, cut, inverse, so_data(y));
     }
     so_arena_release(pass->arena, mark);
-    so_step *step = so_record(pass, "istft", istft_back, y, 1, &spec, sizeof s);
+    so_step *step = so_tape_put(pass, "istft", istft_back, y, 1, &spec, sizeof s);
     if (step) *(spectrum *)step->saved = s;
     return y;
 }
@@ -229,7 +229,7 @@ so_tensor *so_magnitude(so_pass *pass, so_tensor *spec, double eps)
             so_real re = so_data(spec)[r * 2 * bins + k], im = so_data(spec)[r * 2 * bins + bins + k];
             so_data(y)[r * bins + k] = (so_real)sqrt((double)(re * re + im * im + (so_real)eps));
         }
-    so_record(pass, "magnitude", magnitude_back, y, 1, &spec, 0);
+    so_tape_put(pass, "magnitude", magnitude_back, y, 1, &spec, 0);
     return y;
 }
 
@@ -265,7 +265,7 @@ so_tensor *so_polar(so_pass *pass, so_tensor *x, double limit)
             so_data(y)[a] = (so_real)(m * cos(p));
             so_data(y)[b] = (so_real)(m * sin(p));
         }
-    so_step *step = so_record(pass, "polar", polar_back, y, 1, &x, sizeof limit);
+    so_step *step = so_tape_put(pass, "polar", polar_back, y, 1, &x, sizeof limit);
     if (step) *(double *)step->saved = limit;
     return y;
 }
@@ -320,7 +320,7 @@ so_tensor *so_peak_normalise(so_pass *pass, so_tensor *x, double peak)
         so_real mean, factor = p / row_peak(so_data(x) + r * n, n, &mean, &at);
         for (int64_t i = 0; i < n; i++) so_data(y)[r * n + i] = (so_data(x)[r * n + i] - mean) * factor;
     }
-    so_step *step = so_record(pass, "peak_normalise", peak_normalise_back, y, 1, &x, sizeof p);
+    so_step *step = so_tape_put(pass, "peak_normalise", peak_normalise_back, y, 1, &x, sizeof p);
     if (step) *(so_real *)step->saved = p;
     return y;
 }
@@ -367,7 +367,7 @@ so_tensor *so_median_loss(so_pass *pass, so_tensor *real, so_tensor *made, doubl
     int64_t n = so_count(real);
     so_tensor *y = so_new1(pass, 1);
     so_step *step =
-        so_record(pass, "median_loss", median_loss_back, y, 2, (so_tensor *[]){real, made}, sizeof(median_loss));
+        so_tape_put(pass, "median_loss", median_loss_back, y, 2, (so_tensor *[]){real, made}, sizeof(median_loss));
     size_t mark = so_arena_mark(pass->arena);
     ranked *rank = so_take(pass, (size_t)n * sizeof *rank, false);
     if (!rank) return NULL;
@@ -404,7 +404,7 @@ so_tensor *so_log_floor(so_pass *pass, so_tensor *x, double floor)
     so_real low = (so_real)floor;
     for (int64_t i = 0; i < so_count(x) && !pass->dry; i++)
         so_data(y)[i] = (so_real)log((double)(so_data(x)[i] > low ? so_data(x)[i] : low));
-    so_step *step = so_record(pass, "log_floor", log_floor_back, y, 1, &x, sizeof low);
+    so_step *step = so_tape_put(pass, "log_floor", log_floor_back, y, 1, &x, sizeof low);
     if (step) *(so_real *)step->saved = low;
     return y;
 }

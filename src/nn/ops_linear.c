@@ -194,7 +194,7 @@ so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
     so_tensor *y = product_like(pass, x, w, bias);
     if (!y) return NULL;
     multiply(pass, x, w, bias, y);
-    so_record(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
+    so_tape_put(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
     if (!w->lora) return y;
     so_tensor *low = so_linear(pass, x, w->lora->a, NULL);
     return so_add(pass, y, so_scale(pass, so_linear(pass, low, w->lora->b, NULL), w->lora->scale));
@@ -340,7 +340,7 @@ so_tensor *so_matmul(so_pass *pass, so_tensor *x, so_tensor *w)
         mix(pass, x, w, y);
     else
         matmul(pass, x, w, y);
-    so_record(pass, "matmul", w->type == SO_F32 ? matmul_back : NULL, y, 2, (so_tensor *[]){x, w}, 0);
+    so_tape_put(pass, "matmul", w->type == SO_F32 ? matmul_back : NULL, y, 2, (so_tensor *[]){x, w}, 0);
     return so_ok(pass) ? y : NULL;
 }
 
@@ -365,7 +365,7 @@ so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *i
     so_tensor *y = so_new2(pass, n, d);
     if (!y) return NULL;
     if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){table->type, table->data, d, n, ids, so_data(y)});
-    so_step *step = so_record(pass, "embed", embed_back, y, 1, (so_tensor *[]){table}, (size_t)n * sizeof *ids);
+    so_step *step = so_tape_put(pass, "embed", embed_back, y, 1, (so_tensor *[]){table}, (size_t)n * sizeof *ids);
     if (step) memcpy(step->saved, ids, (size_t)n * sizeof *ids);
     return y;
 }

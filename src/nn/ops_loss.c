@@ -145,7 +145,7 @@ so_tensor *so_cross_entropy_with(so_pass *pass, so_tensor *logits, const int32_t
     if (!so_want_f32(pass, "cross_entropy", logits) || !entropy_init(pass, &e, logits, label, ce)) return NULL;
     int64_t rows = so_rows(logits), cols = so_cols(logits);
     so_tensor *y = one(pass);
-    so_step *step = so_record(pass, "cross_entropy", cross_entropy_back, y, 1, &logits, sizeof e);
+    so_step *step = so_tape_put(pass, "cross_entropy", cross_entropy_back, y, 1, &logits, sizeof e);
     if (step) *(entropy *)step->saved = e;
     size_t mark = so_ok(pass) ? so_arena_mark(pass->arena) : 0;
     so_real *loss = so_take(pass, (size_t)rows * sizeof *loss, false);
@@ -385,7 +385,7 @@ so_tensor *so_ctc_loss(so_pass *pass, so_tensor *logits, const so_ctc *in)
 {
     if (!so_want_f32(pass, "ctc_loss", logits) || !ctc_check(pass, logits, in)) return NULL;
     so_tensor *y = one(pass);
-    so_step *step = so_record(pass, "ctc_loss", ctc_back, y, 1, &logits, sizeof(ctc));
+    so_step *step = so_tape_put(pass, "ctc_loss", ctc_back, y, 1, &logits, sizeof(ctc));
     ctc local, *c = step ? step->saved : &local;
     if (!y || !ctc_init(pass, c, logits, in, step != NULL)) return NULL;
     size_t mark = so_arena_mark(pass->arena);
@@ -434,7 +434,7 @@ so_tensor *so_weighted_sum(so_pass *pass, int n, so_tensor *const *loss, const s
     so_tensor *y = one(pass);
     if (!y) return NULL;
     if (!pass->dry) so_data(y)[0] = (so_real)sum;
-    so_step *step = so_record(pass, "weighted_sum", weighted_sum_back, y, n, loss, (size_t)n * sizeof *weight);
+    so_step *step = so_tape_put(pass, "weighted_sum", weighted_sum_back, y, n, loss, (size_t)n * sizeof *weight);
     if (step) memcpy(step->saved, weight, (size_t)n * sizeof *weight);
     return y;
 }
@@ -506,8 +506,8 @@ so_tensor *so_sigmoid_pairs(so_pass *pass, so_tensor *a, so_tensor *b, so_tensor
         return so_pass_fail(pass, SO_ERR_SHAPE, "sigmoid_pairs: %lld pairs, one scale and one bias expected",
                             (long long)B);
     so_tensor *y = one(pass);
-    so_step *step = so_record(pass, "sigmoid_pairs", sigmoid_pairs_back, y, 4, (so_tensor *[]){a, b, log_scale, bias},
-                              (size_t)(B * B + 2) * sizeof(so_real));
+    so_step *step = so_tape_put(pass, "sigmoid_pairs", sigmoid_pairs_back, y, 4, (so_tensor *[]){a, b, log_scale, bias},
+                                (size_t)(B * B + 2) * sizeof(so_real));
     so_real *g = step ? step->saved : so_take(pass, (size_t)(B * B + 2) * sizeof(so_real), false);
     if (!y || !g || pass->dry) return y;
     pass->k->gemm(pass->pool, &(so_gemm){.tb = true,
@@ -575,7 +575,7 @@ static so_tensor *differ(so_pass *pass, const char *op, so_tensor *x, so_tensor 
     }
     double divide = weights * (double)cols;
     if (!pass->dry) so_data(y)[0] = divide != 0 ? (so_real)(sum / divide) : 0;
-    so_step *step = so_record(pass, op, difference_back, y, 2, (so_tensor *[]){x, target}, sizeof(difference));
+    so_step *step = so_tape_put(pass, op, difference_back, y, 2, (so_tensor *[]){x, target}, sizeof(difference));
     if (step) *(difference *)step->saved = (difference){copied(pass, weight, rows, sizeof *weight), divide, absolute};
     return so_ok(pass) ? y : NULL;
 }

@@ -31,7 +31,7 @@ so_tensor *so_rms_norm(so_pass *pass, so_tensor *x, so_tensor *w, double eps)
                                                  .x = so_data(x),
                                                  .w = so_data(w),
                                                  .y = so_data(y)});
-    so_step *step = so_record(pass, "rms_norm", rms_norm_back, y, 2, (so_tensor *[]){x, w}, sizeof(so_real));
+    so_step *step = so_tape_put(pass, "rms_norm", rms_norm_back, y, 2, (so_tensor *[]){x, w}, sizeof(so_real));
     if (step) *(so_real *)step->saved = (so_real)eps;
     return y;
 }
@@ -66,7 +66,7 @@ so_tensor *so_layer_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
                                                    .w = so_data(w),
                                                    .b = so_data(b),
                                                    .y = so_data(y)});
-    so_step *step = so_record(pass, "layer_norm", layer_norm_back, y, 3, (so_tensor *[]){x, w, b}, sizeof(so_real));
+    so_step *step = so_tape_put(pass, "layer_norm", layer_norm_back, y, 3, (so_tensor *[]){x, w, b}, sizeof(so_real));
     if (step) *(so_real *)step->saved = (so_real)eps;
     return y;
 }
@@ -104,7 +104,7 @@ so_tensor *so_l2_norm(so_pass *pass, so_tensor *x, double eps)
         so_real norm = row_norm(so_data(x) + r * c, c, (so_real)eps);
         for (int64_t i = 0; i < c; i++) so_data(y)[r * c + i] = so_data(x)[r * c + i] / norm;
     }
-    so_step *step = so_record(pass, "l2_norm", l2_norm_back, y, 1, &x, sizeof(so_real));
+    so_step *step = so_tape_put(pass, "l2_norm", l2_norm_back, y, 1, &x, sizeof(so_real));
     if (step) *(so_real *)step->saved = (so_real)eps;
     return y;
 }

@@ -44,7 +44,7 @@ so_tensor *so_splice(so_pass *pass, int parts, so_tensor *const *part, int64_t n
         if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){SO_F32, part[p]->data, c, n, index, so_data(y)});
         so_pass_release(pass, mark);
     }
-    so_step *step = so_record(pass, "splice", splice_back, y, parts, part, sizeof(splice));
+    so_step *step = so_tape_put(pass, "splice", splice_back, y, parts, part, sizeof(splice));
     if (step) {
         splice *s = step->saved;
         s->part_of = so_take(pass, (size_t)n * sizeof *row, false);
@@ -88,7 +88,7 @@ so_tensor *so_cut_cols(so_pass *pass, so_tensor *x, int64_t from, int64_t n)
     if (!y) return NULL;
     for (int64_t r = 0; r < so_rows(x) && !pass->dry; r++)
         memcpy(so_data(y) + r * n, so_data(x) + r * c + from, (size_t)n * sizeof(so_real));
-    so_step *step = so_record(pass, "cut_cols", cut_back, y, 1, &x, sizeof from);
+    so_step *step = so_tape_put(pass, "cut_cols", cut_back, y, 1, &x, sizeof from);
     if (step) *(int64_t *)step->saved = from;
     return y;
 }
@@ -129,7 +129,7 @@ so_tensor *so_join_cols(so_pass *pass, int parts, so_tensor *const *part)
             memcpy(so_data(y) + r * c + from, so_data(part[p]) + r * n, (size_t)n * sizeof(so_real));
         from += n;
     }
-    so_record(pass, "join_cols", join_back, y, parts, part, 0);
+    so_tape_put(pass, "join_cols", join_back, y, parts, part, 0);
     return y;
 }
 
@@ -149,7 +149,7 @@ so_tensor *so_reshape(so_pass *pass, so_tensor *x, int n_dims, const int64_t *di
     char from[96], to[96];
     if (so_count(y) != so_count(x))
         return so_pass_fail(pass, SO_ERR_SHAPE, "reshape: %s into %s", so_shape_text(x, from), so_shape_text(y, to));
-    so_record(pass, "reshape", reshape_back, y, 1, &x, 0);
+    so_tape_put(pass, "reshape", reshape_back, y, 1, &x, 0);
     return y;
 }
 

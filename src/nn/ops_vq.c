@@ -104,7 +104,7 @@ so_tensor *so_vq_pass(so_pass *pass, so_tensor *x, const so_tensor *codes, const
             return so_pass_fail(pass, SO_ERR_ARG, "vq: code %d, expected 0 to %lld", ids[r], (long long)K - 1);
         if (!pass->dry) memcpy(so_data(y) + r * D, so_data(codes) + ids[r] * D, (size_t)D * sizeof(so_real));
     }
-    so_record(pass, "vq", vq_pass_back, y, 1, &x, 0);
+    so_tape_put(pass, "vq", vq_pass_back, y, 1, &x, 0);
     return y;
 }
 

@@ -153,8 +153,8 @@ so_tensor *so_new2(so_pass *pass, int64_t rows, int64_t cols) { return so_new(pa
 so_tensor *so_new3(so_pass *pass, int64_t a, int64_t b, int64_t c) { return so_new(pass, 3, (int64_t[]){a, b, c}); }
 so_tensor *so_new_like(so_pass *pass, const so_tensor *t) { return t ? so_new(pass, t->n_dims, t->dim) : NULL; }
 
-so_step *so_record(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n, so_tensor *const *in,
-                   size_t saved_bytes)
+so_step *so_tape_put(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n,
+                     so_tensor *const *in, size_t saved_bytes)
 {
     if (!pass->recording || !so_ok(pass) || !so_on_host(pass, op)) return NULL;
     bool wanted = false;
@@ -290,7 +290,7 @@ so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t
     so_arena_release(pass->arena, mark);
     so_tensor always = {.wants_grad = true};
     so_step *step =
-        so_record(pass, "checkpoint", checkpoint_back, out, 2, (so_tensor *[]){x, &always}, sizeof(checkpoint));
+        so_tape_put(pass, "checkpoint", checkpoint_back, out, 2, (so_tensor *[]){x, &always}, sizeof(checkpoint));
     if (step) {
         *(checkpoint *)step->saved = (checkpoint){layer, copy};
         step->in[1] = NULL;

@@ -102,8 +102,8 @@ bool so_on_host(so_pass *pass, const char *op);
 /* Records `op` when the pass records and one of the n inputs wants a gradient; sets out->wants_grad. `saved_bytes` of
  * zeroed memory become step->saved, returned through the result (a dummy block when nothing is recorded: callers may
  * fill it either way only if the result is not NULL). Returns NULL when nothing is recorded. */
-so_step *so_record(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n, so_tensor *const *in,
-                   size_t saved_bytes);
+so_step *so_tape_put(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n,
+                     so_tensor *const *in, size_t saved_bytes);
 
 /* The gradient buffer of `t`, made and zeroed at first use; NULL when t is NULL or wants none. */
 so_real *so_grad(so_pass *pass, so_tensor *t);

@@ -156,17 +156,25 @@ static void expand_task(void *p, int64_t task, int thread)
     }
 }
 
+/* Whether a weight is to be SO_F32 in memory of the store. */
+static bool expanded(const so_binder *binder, const so_weight *w)
+{
+    for (const char *const *group = binder->expands; group && *group; group++)
+        if (strcmp(*group, w->group) == 0) return true;
+    return binder->expand;
+}
+
 static so_status load(so_binder *binder, const so_view *view, so_weight *w, so_error *error)
 {
     so_tensor *t = &w->tensor;
     const so_kernels *k = binder->kernels ? binder->kernels : so_kernels_c();
     int64_t n = so_count(t);
     bool bf16 = binder->bf16 && w->multiplies && k->bf16_gains;
-    bool keep = (!binder->expand || bf16) && t->n_dims == 2;
+    bool expand = expanded(binder, w), keep = (!expand || bf16) && t->n_dims == 2;
 #ifdef SO_DOUBLE
     keep = keep && view->type != SO_F32;
 #else
-    keep = keep || (view->type == SO_F32 && !binder->expand);
+    keep = keep || (view->type == SO_F32 && !expand);
 #endif
     if (keep) {
         t->type = view->type;

@@ -103,6 +103,7 @@ typedef struct so_binder {
     so_type made;
     so_pool *pool;             /* for conversion, may be NULL */
     bool expand;               /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
+    const char *const *expands; /* or those of these groups, NULL behind the last; may be NULL */
     const so_kernels *kernels; /* decode what is expanded; NULL: the portable ones */
     bool bf16;             /* matrices of products keep their type although others expand, if the kernels gain by bf16:
                               so_store_lay_bf16 is going to lay them out */

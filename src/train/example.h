@@ -32,11 +32,17 @@ typedef struct so_sample {
     int64_t n_units;
 } so_sample;
 
-/* Fills *sample with a sample of `task` (a name from the stage's table), drawn with `rng` only. */
+struct so_micro;
+
+/* Where samples come from: drawn one by one, or a whole portion as it was planned (train/batches.h). */
 typedef struct so_sample_source {
     void *context;
+    /* Fills *sample with a sample of `task` (a name from the stage's table), drawn with `rng` only. */
     so_status (*next)(void *context, const char *task, so_rng *rng, so_arena *memory, so_sample *sample,
                       so_error *error);
+    /* Not NULL: used instead. *samples [*n] are all of this portion; sets micro->more and micro->weight. */
+    so_status (*gather)(void *context, struct so_micro *micro, so_arena *memory, const so_sample **samples, int64_t *n,
+                        so_error *error);
 } so_sample_source;
 
 #endif

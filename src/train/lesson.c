@@ -43,33 +43,50 @@ static bool usable(const so_lesson *l, const so_sample *s)
     return s->n + s->n_text + s->n_units <= longest && s->n > 0;
 }
 
-static so_status draw(plan *p, so_pass *pass, int64_t limit, so_error *error)
+/* A sample takes its place in the batches; gives its rows. */
+static int64_t seat(plan *p, const so_sample *s, int64_t patches)
+{
+    place *at = &p->place[p->n++];
+    *at = (place){.s = *s, .heard0 = p->hear_rows};
+    for (int64_t i = 0; i < s->n; i++) {
+        at->speaks |= is_unit(p->lesson, s->ids[i]);
+        at->prompt += s->ids[i] != SO_PICTURE_ID;
+    }
+    if (p->units > 0 || p->ctc > 0) at->answer = s->n_units;
+    if (!at->speaks && !at->answer) at->prompt = 0;
+    p->hear_rows += at->prompt + at->answer;
+    p->pictures += p->text > 0 ? s->pictures : 0;
+    return at->prompt + at->answer + (p->text > 0 ? s->n + s->n_text + s->pictures * patches : 0);
+}
+
+static so_status draw(plan *p, so_pass *pass, int64_t patches, so_error *error)
 {
     const so_lesson *l = p->lesson;
-    int64_t rows = 0, budget = l->rows ? l->rows : 2048, tries = 0, grid = 0;
-    if (l->net->config.vision) grid = so_siglip_grid(&l->net->config.siglip);
-    int64_t patches = grid * grid;
+    int64_t rows = 0, budget = l->rows ? l->rows : 2048, tries = 0, limit = l->samples > 0 ? l->samples : 256;
+    p->place = so_take(pass, (size_t)limit * sizeof *p->place, true);
+    if (!p->place) return SO_OK;
     while (p->n < limit && rows < budget && tries++ < 4 * limit) {
-        place *at = &p->place[p->n];
-        *at = (place){.heard0 = p->hear_rows};
+        so_sample s = {0};
         const char *task = so_stage_draw(l->stage, &p->micro->rng);
-        SO_TRY(l->source.next(l->source.context, task, &p->micro->rng, pass->arena, &at->s, error));
-        const so_sample *s = &at->s;
-        if (!usable(l, s)) {
+        SO_TRY(l->source.next(l->source.context, task, &p->micro->rng, pass->arena, &s, error));
+        if (usable(l, &s))
+            rows += seat(p, &s, patches);
+        else
             so_notes_add(p->micro->notes, "left_out", 1, 1);
-            continue;
-        }
-        for (int64_t i = 0; i < s->n; i++) {
-            at->speaks |= is_unit(l, s->ids[i]);
-            at->prompt += s->ids[i] != SO_PICTURE_ID;
-        }
-        if (p->units > 0 || p->ctc > 0) at->answer = s->n_units;
-        if (!at->speaks && !at->answer) at->prompt = 0;
-        p->hear_rows += at->prompt + at->answer;
-        rows += at->prompt + at->answer + (p->text > 0 ? s->n + s->n_text + s->pictures * patches : 0);
-        p->pictures += p->text > 0 ? s->pictures : 0;
-        p->n++;
     }
+    p->micro->tokens = rows;
+    return SO_OK;
+}
+
+/* What was planned for this portion. */
+static so_status gather(plan *p, so_pass *pass, int64_t patches, so_error *error)
+{
+    const so_lesson *l = p->lesson;
+    const so_sample *sample;
+    int64_t n, rows = 0;
+    SO_TRY(l->source.gather(l->source.context, p->micro, pass->arena, &sample, &n, error));
+    p->place = so_take(pass, (size_t)(n + 1) * sizeof *p->place, true);
+    for (int64_t i = 0; i < n && p->place; i++) rows += seat(p, &sample[i], patches);
     p->micro->tokens = rows;
     return SO_OK;
 }
@@ -509,12 +526,11 @@ so_tensor *so_lesson_micro(void *context, so_pass *pass, so_micro *micro)
                 .units = so_stage_weight(l->stage, "units"),
                 .ctc = so_stage_weight(l->stage, "ctc"),
                 .template = so_stage_weight(l->stage, "template")};
-    int64_t limit = l->samples > 0 ? l->samples : 256;
-    p->place = so_take(pass, (size_t)limit * sizeof *p->place, true);
     so_error error;
-    if (!p->place) return NULL;
-    if (draw(p, pass, limit, &error) != SO_OK) return so_pass_fail(pass, error.status, "%s", error.text);
-    if (p->n == 0) return NULL;
+    int64_t grid = l->net->config.vision ? so_siglip_grid(&l->net->config.siglip) : 0;
+    if ((l->source.gather ? gather : draw)(p, pass, grid * grid, &error) != SO_OK)
+        return so_pass_fail(pass, error.status, "%s", error.text);
+    if (p->n == 0 || !p->place) return NULL;
     if (pairs > 0) {
         for (int64_t i = 0; i < p->n; i++) p->pictures += p->text > 0 ? 0 : p->place[i].s.pictures;
         match_captions(p, pass, pairs);

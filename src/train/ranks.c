@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/child.h"
+
 void so_ranks_close(so_ranks **ranks)
 {
     if (*ranks && (*ranks)->close) (*ranks)->close(*ranks);
@@ -114,6 +116,31 @@ so_status so_ranks_join(so_region *region, int rank, so_ranks **out, so_error *e
                         shared_gather, shared_abort, shared_close};
     *out = ranks;
     return SO_OK;
+}
+
+typedef struct together {
+    so_region *region;
+    so_ranks_work work;
+    void *context;
+} together;
+
+static so_status be_a_rank(void *context, int number, so_error *error)
+{
+    const together *t = context;
+    so_ranks *ranks;
+    SO_TRY(so_ranks_join(t->region, number, &ranks, error));
+    so_status status = t->work(t->context, ranks, error);
+    so_ranks_close(&ranks);
+    return status;
+}
+
+so_status so_ranks_run(int size, so_ranks_work work, void *context, const volatile sig_atomic_t *stop, so_error *error)
+{
+    together t = {NULL, work, context};
+    SO_TRY(so_region_open(&t.region, size, error));
+    so_status status = so_children_run(size, "rank", be_a_rank, &t, stop, error);
+    so_region_close(&t.region);
+    return status;
 }
 
 /* ---- MPI */

@@ -12,6 +12,7 @@
 #ifndef SO_TRAIN_RANKS_H
 #define SO_TRAIN_RANKS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -47,6 +48,11 @@ void so_region_close(so_region **region);
 /* In the process that is rank `rank`. The region is lent. Whoever forked them ends the others when one dies
  * (base/child.h does). */
 so_status so_ranks_join(so_region *region, int rank, so_ranks **ranks, so_error *error);
+
+/* Runs `work` in `size` processes of this machine that train together, and waits for all. A failure of one ends the
+ * others (base/child.h), as does *stop (may be NULL). `ranks` is closed by this, not by the work. */
+typedef so_status (*so_ranks_work)(void *context, so_ranks *ranks, so_error *error);
+so_status so_ranks_run(int size, so_ranks_work work, void *context, const volatile sig_atomic_t *stop, so_error *error);
 
 /* ---- processes that a launcher started */
 /* Whether mpirun, or srun with PMI, started this process as one of several. */

@@ -196,6 +196,7 @@ typedef struct loop {
     double clock;              /* seconds of training, rank 0's, at the last update */
     char checkpoint[4096];
     double started, before; /* clock at the start of this run; seconds of earlier runs */
+    double saved;           /* seconds of training at the last checkpoint */
     int64_t first_step;     /* of this run */
     int bad_in_a_row;
     so_notes notes; /* since the last report */
@@ -241,7 +242,33 @@ typedef struct update {
     char bad[128];
 } update;
 
-/* Forward and back of one micro-batch; its `bad` is set when the loss is not finite. */
+/* Forward and back of one portion; `bad` is set when its loss is not finite. */
+static so_status run_portion(loop *l, so_micro *micro, slot *out, so_error *error)
+{
+    so_trainer *t = l->t;
+    size_t mark = so_arena_mark(&l->arena);
+    so_pass_init(&l->pass, &l->arena, l->pool, l->pass.k);
+    l->pass.recording = true;
+    micro->more = false;
+    micro->weight = 1;
+    micro->tokens = 0;
+    so_tensor *loss = t->hooks.micro(t->hooks.context, &l->pass, micro);
+    if (so_ok(&l->pass) && loss) {
+        double value = (double)so_data(loss)[0], share = micro->weight / accumulate_of(&t->plan);
+        if (!isfinite(value))
+            strcpy(out->bad, "the loss");
+        else
+            so_backward(&l->pass, loss, (so_real)share);
+        out->loss += value * share;
+        out->tokens += micro->tokens;
+    }
+    so_arena_release(&l->arena, mark);
+    if (so_ok(&l->pass)) return SO_OK;
+    *error = l->pass.error;
+    return so_fail_in(error, "training step %lld", (long long)t->step);
+}
+
+/* Forward and back of one micro-batch. */
 static so_status run_micro(loop *l, int player, int index, slot *out, so_error *error)
 {
     so_trainer *t = l->t;
@@ -250,23 +277,11 @@ static so_status run_micro(loop *l, int player, int index, slot *out, so_error *
         .step = t->step, .index = index, .player = player, .seed = t->plan.seed, .notes = &out->notes, .weight = 1};
     so_rng_init(&micro.rng, t->plan.seed,
                 ((uint64_t)t->step * 256 + (uint64_t)index) * SO_MAX_PLAYERS + (uint64_t)player);
-    size_t mark = so_arena_mark(&l->arena);
-    so_pass_init(&l->pass, &l->arena, l->pool, l->pass.k);
-    l->pass.recording = true;
-    so_tensor *loss = t->hooks.micro(t->hooks.context, &l->pass, &micro);
-    if (so_ok(&l->pass) && loss) {
-        double value = (double)so_data(loss)[0], share = micro.weight / accumulate_of(&t->plan);
-        if (!isfinite(value))
-            strcpy(out->bad, "the loss");
-        else
-            so_backward(&l->pass, loss, (so_real)share);
-        out->loss = value * share;
-        out->tokens = micro.tokens;
-    }
-    so_arena_release(&l->arena, mark);
-    if (so_ok(&l->pass)) return SO_OK;
-    *error = l->pass.error;
-    return so_fail_in(error, "training step %lld", (long long)t->step);
+    do {
+        SO_TRY(run_portion(l, &micro, out, error));
+        micro.portion++;
+    } while (micro.more);
+    return SO_OK;
 }
 
 /* What became of all slots, in their order. */
@@ -411,6 +426,7 @@ static so_status evaluate(loop *l, so_error *error)
 static so_status save(loop *l, so_error *error)
 {
     l->t->elapsed = elapsed(l);
+    l->saved = agreed_time(l);
     if (!l->t->plan.folder) return SO_OK;
     for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_state(l->share[p], error));
     return rank_of(l) == 0 ? so_trainer_save(l->t, l->checkpoint, error) : SO_OK;
@@ -436,7 +452,8 @@ static so_status run_loop(loop *l, so_error *error)
             SO_TRY(evaluate(l, error));
             evaluated = t->step;
         }
-        if (due(plan->save_every, t->step)) SO_TRY(save(l, error));
+        bool late = plan->save_seconds > 0 && agreed_time(l) - l->saved >= plan->save_seconds;
+        if (late || due(plan->save_every, t->step)) SO_TRY(save(l, error));
     }
     if (l->reported) SO_TRY(report(l, error));
     if (evaluated != t->step) SO_TRY(evaluate(l, error));
@@ -486,7 +503,7 @@ static so_status begin(loop *l, so_error *error)
     }
     SO_TRY(share_out(l, error));
     l->clock = t->elapsed;
-    l->before = t->elapsed;
+    l->before = l->saved = t->elapsed;
     l->first_step = t->step;
     l->started = l->report_clock = clock_seconds();
     return t->plan.arena_bytes ? so_arena_init(&l->arena, t->plan.arena_bytes, error)

@@ -46,10 +46,12 @@ double so_notes_mean(const so_notes *notes, const char *name);
 typedef struct so_micro {
     int64_t step;
     int index, player; /* which of the step's micro-batches; whose turn */
+    int portion;       /* which part of a micro-batch that does not fit into memory at once, from 0 */
+    bool more;         /* set by the function: it wants to be called for another portion */
     uint64_t seed;
     so_rng rng;      /* a stream of its own for (seed, step, index, player) */
     so_notes *notes; /* the function adds its losses by name */
-    double weight;   /* of this micro-batch in the step's loss; 1 unless the function says otherwise */
+    double weight;   /* of this micro-batch (or portion) in the step's loss; 1 unless the function says otherwise */
     int64_t tokens;  /* set by the function: work done, for tokens per second */
 } so_micro;
 
@@ -86,6 +88,7 @@ typedef struct so_train_plan {
     so_schedule schedule;
     int64_t report_every, evaluate_every,
         save_every;       /* steps; 0: only at the end (evaluate, save), every 10 (report) */
+    double save_seconds;  /* save also when so many seconds of training have passed since the last time; 0: not */
     int bad_in_a_row;     /* this many steps without a finite gradient end the run; 0 means 8 */
     const char *settings; /* lines "name value" of what else the run depends on, kept in the checkpoint: a run that
                            * resumes under others is refused with SO_ERR_STATE, which names them; NULL: none */

@@ -29,7 +29,7 @@ eval/scoring eval net media text base
 eval/golden engine checkpoint train models nn backend formats media text base
 eval/quant engine checkpoint eval/golden dataset models nn formats media text base
 eval/speed models nn backend base
-recipes dataset eval train models nn backend formats text media base
+recipes dataset eval train checkpoint models nn backend formats text media base
 client net media base
 server net media base
 apps server client recipes dataset eval net formats media base

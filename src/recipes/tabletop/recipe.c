@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "recipes/tabletop/recipe.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "base/file.h"
 #include "formats/safetensors.h"
+#include "train/progress.h"
 
 const char so_tabletop_system[] = "You see, hear and speak.";
 
@@ -240,33 +240,11 @@ typedef struct telling {
 
 static _Thread_local __attribute__((tls_model("initial-exec"))) telling current;
 
-/* Adds a number that there is. `form` has one place for a double. */
-static void add(char *line, size_t size, const char *form, double x)
-{
-    size_t used = strlen(line);
-    if (isfinite(x) && used < size) snprintf(line + used, size - used, form, x);
-}
-
 static void tell(void *context, const so_progress *p)
 {
     (void)context;
     char line[800];
-    const so_notes *n = p->evaluation ? p->evaluation : p->notes;
-    snprintf(line, sizeof line, "%s%s %lld/%lld", current.part, p->evaluation ? " EVALUATION" : "", (long long)p->step,
-             (long long)p->steps);
-    add(line, sizeof line, "  loss %.4f", p->loss);
-    if (isfinite(p->loss)) { /* else no step lies between this line and the one before */
-        add(line, sizeof line, "  rate %.2g", p->rate);
-        add(line, sizeof line, "  norm %.2g", p->norm);
-        add(line, sizeof line, "  %.0f tok/s", p->tokens_per_second);
-    }
-    add(line, sizeof line, "  %.0f s", p->elapsed);
-    add(line, sizeof line, ", %.0f s left", p->left);
-    for (int i = 0; n && i < n->count; i++) {
-        char form[48];
-        snprintf(form, sizeof form, "  %.31s %%.4g", n->note[i].name);
-        add(line, sizeof line, form, so_note_mean(&n->note[i]));
-    }
+    so_progress_line(p, current.part, line, sizeof line);
     so_tt_say(current.tt, "%s", line);
 }
 

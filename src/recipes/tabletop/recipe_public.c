@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/child.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "recipes/tabletop/recipe.h"
@@ -187,7 +186,6 @@ static so_status run_parts(so_tt *tt, int first, int last, const so_recipe_optio
 
 typedef struct shared_run {
     so_tt *tt;
-    so_region *region;
     int first, last;
     const so_recipe_options *options;
 } shared_run;
@@ -201,23 +199,11 @@ static so_status run_and_close(so_tt *tt, int first, int last, const so_recipe_o
     return status;
 }
 
-static so_status be_a_rank(void *context, int number, so_error *error)
+static so_status be_a_rank(void *context, so_ranks *ranks, so_error *error)
 {
     shared_run *r = context;
-    SO_TRY(so_ranks_join(r->region, number, &r->tt->ranks, error));
-    so_status status = run_and_close(r->tt, r->first, r->last, r->options, error);
-    so_ranks_close(&r->tt->ranks);
-    return status;
-}
-
-/* The processes are children of this one, which ends all when one dies. */
-static so_status run_ranks(so_tt *tt, int first, int last, const so_recipe_options *options, so_error *error)
-{
-    shared_run r = {tt, NULL, first, last, options};
-    SO_TRY(so_region_open(&r.region, options->ranks, error));
-    so_status status = so_children_run(options->ranks, "rank", be_a_rank, &r, options->stop, error);
-    so_region_close(&r.region);
-    return status;
+    r->tt->ranks = ranks;
+    return run_and_close(r->tt, r->first, r->last, r->options, error);
 }
 
 /* With the folder's lock, which is the first rank's. */
@@ -225,8 +211,10 @@ static so_status run_locked(so_tt *tt, int first, int last, const so_recipe_opti
 {
     so_lock lock = {0};
     if (so_tt_first(tt)) SO_TRY(lock_folder(options->folder, &lock, error));
-    so_status status = !tt->ranks && options->ranks > 1 ? run_ranks(tt, first, last, options, error)
-                                                        : run_and_close(tt, first, last, options, error);
+    shared_run r = {tt, first, last, options};
+    so_status status = !tt->ranks && options->ranks > 1
+                           ? so_ranks_run(options->ranks, be_a_rank, &r, options->stop, error)
+                           : run_and_close(tt, first, last, options, error);
     so_lock_release(&lock);
     return status;
 }

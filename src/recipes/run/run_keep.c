@@ -1,0 +1,64 @@
+/* Writing the finished model: what the run began with, with what was learnt.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkpoint/convert_gguf.h"
+#include "checkpoint/export_gguf.h"
+#include "recipes/run/training.h"
+
+/* Tensors of the source that learnt are taken from memory. */
+static so_status put_learnt(const so_run *run, so_convert_job *job, so_error *error)
+{
+    for (int64_t i = 0; i < run->optim.count; i++) {
+        const so_tensor *t = &run->optim.param[i].weight->tensor;
+        const so_view *found = so_views_find(&job->source.views, t->name);
+        if (!found)
+            return so_fail(error, SO_ERR_MISSING, "'%s' learnt, but '%s' has no such weight", t->name,
+                           run->config.model);
+        so_view *view = &job->source.views.view[found - job->source.views.view];
+        view->type = SO_F32;
+        view->data = t->data;
+        view->bytes = (size_t)so_count(t) * sizeof(float);
+        if (so_names_find(&job->source.copied, so_span_of(view->name)) < 0)
+            SO_TRY(so_names_add(&job->source.copied, so_span_of(view->name), error));
+    }
+    return SO_OK;
+}
+
+/* What stays must have a type that the layout knows: blocks become f16, or save.type. */
+static bool has_blocks(const so_run *run)
+{
+    for (int64_t i = 0; i < run->source.views.count; i++) {
+        const so_view *v = &run->source.views.view[i];
+        if (strncmp(v->name, "codec.", 6) != 0 && so_type_about(v->type)->block > 1) return true;
+    }
+    return false;
+}
+
+so_status so_run_keep(so_run *run, so_error *error)
+{
+    char folder[1100];
+    const char *in = run->config.model;
+    so_convert_job job;
+    so_convert_result result = {0};
+    so_convert_options how = {.type = run->config.save.type, .threads = run->options->threads, .drop_extra = 1};
+    if (!how.type && has_blocks(run)) how.type = "f16";
+    snprintf(folder, sizeof folder, "%s/model", run->folder);
+    so_status status = so_convert_job_open(&job, &in, 1, &how, &result, error);
+    if (status == SO_OK) status = put_learnt(run, &job, error);
+    if (status == SO_OK) {
+        job.source.setup.window = run->source.setup.window;
+        job.source.setup.lookahead = run->source.setup.lookahead;
+        if (!run->source.text[0]) {
+            /* the configuration was changed: it is written anew */
+            free(job.source.text[0]);
+            job.source.text[0] = NULL;
+        }
+        status = so_export_safetensors(&job, folder, error);
+    }
+    so_convert_job_close(&job);
+    so_convert_result_clear(&result);
+    return status;
+}

@@ -1,0 +1,161 @@
+/* Training by the settings of a file.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "recipes/run/training.h"
+#include "so.h"
+#include "train/progress.h"
+
+/* ---- what a portion learns from */
+
+static so_status gather(void *context, so_micro *micro, so_arena *memory, const so_sample **samples, int64_t *n,
+                        so_error *error)
+{
+    so_run *run = context;
+    int64_t from, rows = 0, items;
+    SO_TRY(so_batches_plan(&run->batches, micro->step, error));
+    items = so_batches_portion(&run->batches, micro->index, micro->portion, &from, &micro->more);
+    so_sample *s = so_arena_alloc(memory, (size_t)(items + 1) * sizeof *s);
+    if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)items);
+    *samples = s;
+    *n = 0;
+    for (int64_t i = 0; i < items; i++) {
+        const so_batch_item *item = &run->batches.item[from + i];
+        const so_run_set *set = &run->set[run->source_set[item->place.source]];
+        bool fits;
+        SO_TRY(so_run_sample(run, set, item->place.index, item->g, memory, &s[*n], &fits, error));
+        rows += item->rows;
+        *n += fits;
+        if (!fits) so_notes_add(micro->notes, "left_out", 1, 1);
+    }
+    /* Each row weighs the same in an update, however they are dealt. */
+    double share = run->batches.rows ? (double)rows / (double)run->batches.rows : 0;
+    micro->weight = share * run->batches.options.slots;
+    return SO_OK;
+}
+
+so_tensor *so_run_micro(void *context, so_pass *pass, so_micro *micro)
+{
+    so_run *run = context;
+    so_tensor *loss = so_lesson_micro(&run->lesson, pass, micro);
+    if (loss && so_ok(pass)) so_run_guard_look(run, micro, (double)so_data(loss)[0]);
+    return loss;
+}
+
+/* ---- what learns */
+
+so_status so_run_learn(so_run *run, so_error *error)
+{
+    if (run->config.lora.rank)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "lora.rank = %lld: adapters do not learn from a file yet, expected 0",
+                       (long long)run->config.lora.rank);
+    if (run->config.log.tensorboard)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "log.tensorboard: there are no event files yet, expected false");
+    return so_stage_ready(&run->stage, &run->store, &run->optim, error);
+}
+
+/* ---- the run's papers */
+
+static so_status write_file(const so_run *run, const char *name, const so_string *text, so_error *error)
+{
+    char path[1100];
+    snprintf(path, sizeof path, "%s/%s", run->folder, name);
+    return so_file_write(path, text->data ? text->data : "", text->size, error);
+}
+
+static so_status write_papers(const so_run *run, so_error *error)
+{
+    so_string config = {0}, lock = {0};
+    so_status status = so_string_put(&config, "# resolved by stream-omni " SO_VERSION "\n", error);
+    if (status == SO_OK) status = so_run_config_print(&run->config, &config, error);
+    if (status == SO_OK) status = so_run_data_lock(run, &lock, error);
+    if (status == SO_OK) status = write_file(run, "config.toml", &config, error);
+    if (status == SO_OK) status = write_file(run, "data.lock", &lock, error);
+    so_string_clear(&config);
+    so_string_clear(&lock);
+    return status;
+}
+
+/* What a checkpoint must have been begun with. */
+static so_status settings(const so_run *run, so_string *out, so_error *error)
+{
+    char line[1200];
+    snprintf(line, sizeof line, "model %.900s\n", run->config.model);
+    SO_TRY(so_string_put(out, line, error));
+    SO_TRY(so_run_config_settings(&run->config, out, error));
+    return so_run_data_settings(run, out, error);
+}
+
+/* ---- the loop */
+
+static void tell(void *context, const so_progress *p)
+{
+    const so_run *run = context;
+    char line[900];
+    so_progress_line(p, run->config.name, line, sizeof line);
+    so_run_say(run, "%s", line);
+}
+
+static int64_t warmup_steps(const so_run *run)
+{
+    double warmup = run->stage.warmup;
+    return (int64_t)(warmup < 1 ? warmup * (double)run->steps : warmup);
+}
+
+static so_status loop(so_run *run, const char *begun, so_error *error)
+{
+    const so_run_config *c = &run->config;
+    bool measures = false;
+    for (int i = 0; i < run->sets; i++) measures = measures || run->set[i].eval;
+    so_trainer trainer = {.plan = {.steps = run->steps,
+                                   .seconds = c->plan.hours * 3600,
+                                   .anneal_by_time = strcmp(c->plan.anneal, "time") == 0,
+                                   .accumulate = (int)c->plan.slots,
+                                   .ranks = run->ranks,
+                                   .seed = (uint64_t)c->seed,
+                                   .schedule = {run->stage.shape, run->stage.rate, run->stage.floor, warmup_steps(run)},
+                                   .report_every = c->log.every,
+                                   .evaluate_every = c->evaluate.every.steps,
+                                   .save_every = c->save.every.steps,
+                                   .save_seconds = c->save.every.seconds,
+                                   .settings = begun,
+                                   .folder = run->folder},
+                          .hooks = {.context = run,
+                                    .micro = so_run_micro,
+                                    .evaluate = measures ? so_run_measure : NULL,
+                                    .progress = tell,
+                                    .stop = run->options->stop},
+                          .player = {&run->optim},
+                          .players = 1};
+    return so_trainer_run(&trainer, run->pool, run->learning, error);
+}
+
+static so_status train_and_keep(so_run *run, const char *begun, so_error *error)
+{
+    SO_TRY(loop(run, begun, error));
+    if (!so_run_first(run)) return SO_OK;
+    if (run->stage.adamw.average > 0) so_optim_swap(&run->optim);
+    SO_TRY(so_run_measure_best(run, error));
+    SO_TRY(so_run_keep(run, error));
+    so_run_say(run, "the model is in %s/model", run->folder);
+    return SO_OK;
+}
+
+so_status so_run_train(so_run *run, so_error *error)
+{
+    so_string begun = {0};
+    SO_TRY(so_run_learn(run, error));
+    SO_TRY(so_run_guard_open(run, error));
+    SO_TRY(so_run_measure_open(run, error));
+    run->lesson.source = (so_sample_source){.context = run, .gather = gather};
+    if (so_run_first(run)) {
+        SO_TRY(so_run_data_verify(run, error));
+        SO_TRY(write_papers(run, error));
+    }
+    so_status status = settings(run, &begun, error);
+    if (status == SO_OK) status = train_and_keep(run, begun.data, error);
+    so_string_clear(&begun);
+    return status;
+}

@@ -1,0 +1,143 @@
+/* A training run from a file of settings: corpora, tasks and stages joined.
+ *
+ *      [[data]] ─ dataset (records by number) ─ task (a record as ids, pictures, units) ─┐
+ *      order (train/order.h) ─ batches (train/batches.h) ────────────────────────────────┴─ lesson ─ trainer
+ *
+ * The model is a published folder or a GGUF file. Groups that learn are expanded to f32, all others keep the type of
+ * the file. What was learnt is written as a folder in the published layout.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef SO_RECIPES_RUN_TRAINING_H
+#define SO_RECIPES_RUN_TRAINING_H
+
+#include "checkpoint/source.h"
+#include "dataset/dataset.h"
+#include "media/image.h"
+#include "recipes/run/run_config.h"
+#include "so_recipes.h"
+#include "train/batches.h"
+#include "train/lesson.h"
+#include "train/ranks.h"
+
+/* What of a record is learnt. */
+typedef struct so_run_task {
+    const char *name;
+    const char *like;                      /* what stages call it: "vs-t" */
+    bool plain, picture, question, answer; /* without a template; needs pictures; units of a question, of an answer */
+    bool spoken;                           /* one exchange through the speech side */
+    const char *losses;                    /* that it has something for */
+    const char *about;
+} so_run_task;
+const so_run_task *so_run_task_at(int i);
+/* By either name; NULL when there is none. */
+const so_run_task *so_run_task_find(const char *name);
+
+/* One [[data]], open. */
+typedef struct so_run_set {
+    const so_run_data *data;
+    const so_run_task *task;
+    so_dataset *dataset;
+    int32_t *record;        /* [count] numbers of the records that are used */
+    int64_t count, lacking; /* lacking: records without what the task needs */
+    double scale;           /* rows of samples, by what lengths say of them */
+    bool eval;
+} so_run_set;
+
+typedef struct so_run {
+    const so_train_file_options *options;
+    so_run_config config;
+    so_stage stage;
+    so_pool *pool;
+    const so_kernels *kernels, *learning; /* learning: what training computes with */
+    so_ranks *ranks;                      /* NULL: alone */
+
+    so_source source; /* the model that the run begins with */
+    so_store store;
+    so_omni net;
+    so_image_spec pictures;
+    const char *system;
+    so_ids head, reply; /* up to the user's content; from its end to the assistant's */
+    int32_t blank, eot, first_unit;
+    int64_t units, patches; /* of speech; rows of a picture */
+    uint8_t *spoken;        /* bitmap of ids that are pronounced */
+
+    so_run_set set[SO_RUN_DATA];
+    int sets;
+    int source_set[SO_RUN_DATA], sources; /* source i of the order is set source_set[i] */
+    so_data_order order;
+    so_batches batches;
+    int64_t steps, samples; /* of the run; samples 0: as many as the steps take */
+
+    bool blind; /* samples are made to be looked at: pictures are counted, not read */
+    so_lesson lesson;
+    so_optim optim;
+    struct so_run_guard *guard; /* watches for losses that jump (run_guard.c) */
+    struct so_run_best *best;   /* measures, and keeps the best weights (run_measure.c) */
+    char folder[1000];
+} so_run;
+
+/* Whether this process writes: rank 0 does. */
+static inline bool so_run_first(const so_run *run) { return !run->ranks || run->ranks->rank == 0; }
+void so_run_say(const so_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- run_open.c */
+/* Opens the model (config.model), so that the stage's groups can learn. */
+so_status so_run_open(so_run *run, so_error *error);
+/* Closes what the run holds, but its options, configuration, pool and ranks. */
+void so_run_close(so_run *run);
+
+/* ---- run_data.c */
+/* Reads corpora that are no folders of records into <out>/data/NAME, unless they are there already. */
+so_status so_run_index(so_run *run, so_error *error);
+/* Opens all sets, the order, and the plan of batches; `run` has its model. */
+so_status so_run_data_open(so_run *run, so_error *error);
+void so_run_data_close(so_run *run);
+/* Rows, by lengths alone, of record i of a set's used ones. */
+int64_t so_run_rows(const so_run *run, const so_run_set *set, int64_t i);
+/* Compares every set with its hash. SO_ERR_FORMAT names the file that was changed. */
+so_status so_run_data_verify(const so_run *run, so_error *error);
+/* Appends what data the run is of, as JSON: data.lock. */
+so_status so_run_data_lock(const so_run *run, so_string *out, so_error *error);
+/* Appends lines "data.NAME.identity HASH" for a checkpoint's settings. */
+so_status so_run_data_settings(const so_run *run, so_string *out, so_error *error);
+
+/* ---- run_task.c */
+/* Sample g of record i of a set's used ones; all of it lies in `memory`. *fits: whether it is short enough. */
+so_status so_run_sample(const so_run *run, const so_run_set *set, int64_t i, int64_t g, so_arena *memory,
+                        so_sample *out, bool *fits, so_error *error);
+/* Rows that a sample takes in the networks. */
+int64_t so_run_sample_rows(const so_run *run, const so_sample *sample);
+
+/* ---- run_train.c */
+/* Trains to the end of the plan, and writes the model. */
+so_status so_run_train(so_run *run, so_error *error);
+/* What trains: groups of the store. A run with adapters adds theirs here. */
+so_status so_run_learn(so_run *run, so_error *error);
+/* An so_micro_fn whose context is the run. */
+so_tensor *so_run_micro(void *run, so_pass *pass, so_micro *micro);
+
+/* ---- run_guard.c */
+so_status so_run_guard_open(so_run *run, so_error *error);
+void so_run_guard_close(so_run *run);
+/* Tells of a loss above five times the median of those before, naming the portion's records, in <out>/spikes.jsonl. */
+void so_run_guard_look(so_run *run, const so_micro *micro, double loss);
+
+/* ---- run_measure.c */
+so_status so_run_measure_open(so_run *run, so_error *error);
+void so_run_measure_close(so_run *run);
+/* A hook of the trainer: losses of every set that is only measured. */
+so_status so_run_measure(void *run, so_pass *pass, int64_t step, so_notes *notes, so_error *error);
+/* Puts the best weights in place of the last, where the settings ask for them. */
+so_status so_run_measure_best(so_run *run, so_error *error);
+
+/* ---- run_keep.c */
+/* Writes <out>/model: the model that the run began with, with what was learnt. */
+so_status so_run_keep(so_run *run, so_error *error);
+
+/* ---- run_dry.c */
+/* Tells what the run would do: steps, memory, hours, samples with what is learnt of them. */
+so_status so_run_dry(so_run *run, so_error *error);
+/* Names what update `step` learns from. */
+so_status so_run_show_order(so_run *run, int64_t step, so_error *error);
+
+#endif

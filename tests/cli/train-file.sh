@@ -1,0 +1,61 @@
+# A run by a file of settings: told before, stopped and gone on with to the same bits, by ranks to the same bits, and refused by name
+# where settings or data are others.
+make=$(dirname "$SO")/tests/make_checkpoint
+[ -x "$make" ] || { echo "SKIP: make_checkpoint is not built" >&2; exit 77; }
+"$make" tiny --tiny --seed 5 >/dev/null || exit 1
+for i in 1 2 3 4 5 6; do
+    echo "{\"conversations\":[{\"from\":\"human\",\"value\":\"say $i\"},{\"from\":\"gpt\",\"value\":\"$i it is\"}]}"
+done >talk.jsonl
+cat >run.toml <<'TOML'
+stage = "text"
+model = "tiny/model"
+out = "one"
+system = "Be brief."
+[plan]
+steps = 40
+batch_records = 4
+slots = 2
+[log]
+every = 40
+samples = 1
+[[data]]
+name = "talk"
+path = "talk.jsonl"
+task = "text"
+TOML
+run() { "$SO" train run.toml --threads 1 "$@"; }
+run --dry-run
+run --show-order 1 | sed 's/  about.*//'
+run >/dev/null && ls one
+sed -n 's/^\(name\|rate\|learn\|beta2\|slots\) = .*/&/p' one/config.toml
+grep -c '"identity"' one/data.lock
+
+echo "== goes on"
+run --set out=two --set save.every=1 >/dev/null 2>&1 &
+pid=$!
+while kill -0 $pid 2>/dev/null && [ ! -f two/checkpoint.so ]; do sleep 0.02; done
+kill -INT $pid 2>/dev/null
+wait $pid
+run --set out=two --set save.every=1 >/dev/null
+cmp one/model/model.safetensors two/model/model.safetensors && echo "the same bits"
+run --set out=three --ranks 2 >/dev/null && cmp one/model/model.safetensors three/model/model.safetensors && echo "the same bits by two ranks"
+run >/dev/null && echo "nothing to do is done"
+
+echo "== refused"
+run --set optim.rate=1e-5 --set plan.longest=99
+run --set plan.stepz=1
+run --set data.talk.task=asr
+run --set data.talk.task=speech-speech --set stage=speech-text
+run --set model=absent
+run --set out=four --ranks 4 2>told
+sed 's/rank [1-4] of/rank N of/' told >&2 # whoever was first
+sed 's/say 6/say 7/' talk.jsonl >new.jsonl && mv new.jsonl talk.jsonl
+run
+printf 'stage = "text"\nmodel = x\n' >bad.toml
+"$SO" train bad.toml
+"$SO" train absent.toml
+"$SO" data index talk.jsonl -o records >/dev/null
+sed 's/2 it is/9 it is/' records/records.jsonl >r && mv r records/records.jsonl
+run --set out=five --set data.talk.path=records
+run --set log.tensorboard=true --set out=six
+exit 0
