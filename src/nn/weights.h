@@ -101,10 +101,10 @@ typedef struct so_binder {
     so_rng *rng; /* for random weights */
     bool quick;  /* random weights by so_random_fill, matrices in the type `made`: for measuring speed */
     so_type made;
-    so_pool *pool;             /* for conversion, may be NULL */
-    bool expand;               /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
+    so_pool *pool;              /* for conversion, may be NULL */
+    bool expand;                /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
     const char *const *expands; /* or those of these groups, NULL behind the last; may be NULL */
-    const so_kernels *kernels; /* decode what is expanded; NULL: the portable ones */
+    const so_kernels *kernels;  /* decode what is expanded; NULL: the portable ones */
     bool bf16;             /* matrices of products keep their type although others expand, if the kernels gain by bf16:
                               so_store_lay_bf16 is going to lay them out */
     bool check_finite;     /* NaN or infinity in a loaded weight is a problem */
