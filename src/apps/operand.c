@@ -17,11 +17,11 @@
 #include "base/sniff.h"
 
 /* Names with these endings mean files, whether they exist or not: a mistyped one is not to be answered as words. */
-static const char *const sounds[] = {"wav",  "wave", "flac", "ogg",  "oga", "opus", "mp3",  "mp2",  "mpga", "aif",
-                                     "aiff", "aifc", "au",   "snd",  "caf", "w64",  "rf64", "m4a",  "m4b",  "aac",
-                                     "alac", "amr",  "3gp",  "3gpp", "3g2", "wma",  "webm", "weba", "mp4",  "m4v",
-                                     "mov",  "mkv",  "mka",  "avi",  "mpg", "mpeg", "ape",  "wv",   "tta",  "dsf",
-                                     "ra",   "voc",  "gsm",  "spx",  "mid", "flv",  "pcm",  "raw",  "sph",  NULL};
+static const char *const sounds[] = {
+    "wav",  "wave", "flac", "ogg",  "oga", "opus", "mp3", "mp2",  "mpga", "aif",  "aiff", "aifc", "au",
+    "snd",  "caf",  "w64",  "rf64", "m4a", "m4b",  "aac", "alac", "amr",  "3gp",  "3gpp", "3g2",  "wma",
+    "webm", "weba", "mp4",  "m4v",  "mov", "mkv",  "mka", "avi",  "mpg",  "mpeg", "ape",  "wv",   "tta",
+    "dsf",  "ra",   "voc",  "gsm",  "spx", "mid",  "flv", "pcm",  "raw",  "sph",  "g722", NULL};
 static const char *const pictures[] = {"png",  "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "gif",  "bmp",
                                        "tif",  "tiff", "ppm", "pgm",  "pbm", "pnm",  "pam",  "heic", "heif",
                                        "avif", "jp2",  "jxl", "tga",  "ico", "svg",  "psd",  "xcf",  "qoi",
@@ -199,7 +199,8 @@ static so_status decode_unknown(so_operand *o, const so_input *in, const so_snif
     so_error first = {0};
     if (takes & SO_TAKES_SOUND) {
         o->kind = SO_OPERAND_SOUND;
-        so_sound_options how = {.channel = (int)so_operand_channel, .max_seconds = so_operand_seconds};
+        so_sound_options how = {
+            .channel = (int)so_operand_channel, .max_seconds = so_operand_seconds, .name = argument};
         if (so_audio_decode_with(&o->sound, in->data, in->size, &how, &first) == SO_OK) return tell_oddities(o), SO_OK;
     }
     if (takes & SO_TAKES_PICTURE) {

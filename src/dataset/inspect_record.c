@@ -100,7 +100,7 @@ static bool picture(json_t *images, size_t i, const so_sink_options *o, so_inspe
 /* Seconds of a sound file: those announced or, where none are or `deep`, those that are there. */
 static bool measure(const so_locator *at, bool deep, double *seconds, so_inspected *out)
 {
-    const so_sound_options options = {.max_seconds = 100 * 3600.0};
+    const so_sound_options options = {.max_seconds = 100 * 3600.0, .name = at->path};
     so_map map;
     so_error error = {0};
     const unsigned char *data;

@@ -194,7 +194,7 @@ void so_clips_clear(so_clips *c)
 
 static so_status open_clip(so_clips *c, const so_locator *at, so_error *error)
 {
-    const so_sound_options options = {.max_seconds = 100 * 3600.0};
+    const so_sound_options options = {.max_seconds = 100 * 3600.0, .name = at->path};
     const unsigned char *data;
     size_t size;
     so_clips_clear(c);

@@ -108,7 +108,9 @@ so_status so_audio_read_with(so_audio *out, const char *path, const so_sound_opt
     so_map map;
     memset(out, 0, sizeof *out);
     SO_TRY(so_map_open(&map, path, error));
-    so_status status = so_audio_decode_with(out, map.data, map.size, options, error);
+    so_sound_options named = options ? *options : (so_sound_options){0};
+    named.name = path;
+    so_status status = so_audio_decode_with(out, map.data, map.size, &named, error);
     so_map_close(&map);
     if (status != SO_OK) so_fail_in(error, "%s", path);
     return status;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "media/sound_source.h"
 
@@ -40,6 +41,13 @@ static void warn(so_sound *s, const char *format, ...)
 
 /* ---- who reads it */
 
+/* Formats without any mark, by the name's ending. */
+static const char *unmarked(const char *name)
+{
+    const char *dot = name ? strrchr(name, '.') : NULL;
+    return dot && strcasecmp(dot, ".g722") == 0 ? "g722" : NULL;
+}
+
 /* What libsndfile does not know goes to FFmpeg's libraries; when those cannot read it either, the text says what it
  * seems to be. */
 static so_status open_source(so_sound *s, so_error *error)
@@ -51,8 +59,10 @@ static so_status open_source(so_sound *s, so_error *error)
         return status;
     }
     const char *kind = so_sound_kind(s->data, s->size);
-    status = so_sound_libav(&s->source, s->data, s->size, &second);
+    const char *form = kind ? NULL : unmarked(s->options.name);
+    status = so_sound_libav(&s->source, s->data, s->size, form, &second);
     if (status == SO_OK) return SO_OK;
+    if (form) kind = "a G.722 file by its name";
     if (!kind) return so_fail(error, first.status, "%s", first.text);
     if (status == SO_ERR_MISSING) return so_fail(error, status, "%s: %s", kind, second.text);
     return so_fail(error, SO_ERR_FORMAT, "%s that cannot be read: %s", kind, second.text);

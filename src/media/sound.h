@@ -1,7 +1,8 @@
 /* Sound files of every kind as mono samples, piece by piece.
  *
  * Built in: what libsndfile reads (WAV, RF64, W64, AIFF, AU, CAF, FLAC, Ogg, MP3, ...). AAC, ALAC, WebM, AMR, WMA and
- * others are read by FFmpeg's libraries where they are installed. What a file is, its bytes say, never its name.
+ * others are read by FFmpeg's libraries where they are installed. What a file is, its bytes say; its name only where a
+ * format puts no mark into its bytes.
  * Lengths in headers are not believed: what is there is read, and what was odd is told as a warning.
  *
  * Several channels become one by their mean. Channels that are silent are left out of it, one that is the opposite of
@@ -23,6 +24,8 @@ typedef struct so_sound_options {
     double max_seconds; /* longer ones are refused with SO_ERR_LIMIT; 0: SO_SOUND_MAX_SECONDS */
     int channel;        /* 1 .. channels: this one alone; 0: all, mixed */
     bool strict;        /* a file that is cut off is refused with SO_ERR_FORMAT, not read as far as it goes */
+    const char *name;   /* the file's, where it is known: bytes that bear no mark of any kind are G.722 when it ends in
+                           .g722 (telephone prompts; FFmpeg's libraries read them). NULL: not known */
 } so_sound_options;
 
 typedef struct so_sound so_sound;

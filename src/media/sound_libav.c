@@ -34,13 +34,13 @@ enum {
 
 static const char formats[] =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,loas,amr,amrnb,amrwb,asf,ogg,opus,flac,mp3,wav,"
-    "w64,caf,aiff,au,ac3,eac3,ape,wv,tta,mpc,mpc8,flv,avi,mpeg,mpegts,rm,gsm,spx,qcp,voc";
+    "w64,caf,aiff,au,ac3,eac3,ape,wv,tta,mpc,mpc8,flv,avi,mpeg,mpegts,rm,gsm,spx,qcp,voc,g722";
 static const char codecs[] = "aac,aac_fixed,aac_latm,alac,opus,libopus,vorbis,libvorbis,flac,mp3,mp3float,mp2,mp2float,"
                              "mp1,mp1float,amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,wmav1,wmav2,wmapro,"
                              "wmalossless,wmavoice,ac3,eac3,ape,wavpack,tta,mpc7,mpc8,speex,libspeex,gsm,gsm_ms,qcelp,"
                              "evrc,cook,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_g726,adpcm_yamaha,nellymoser,"
                              "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_u8,pcm_s8,pcm_f32le,"
-                             "pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw";
+                             "pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_g722,g722";
 
 typedef struct rational {
     int num, den;
@@ -82,6 +82,7 @@ typedef struct library {
                       int (*)(void *, uint8_t *, int), int64_t (*)(void *, int64_t, int));
     void (*free_io)(void **);
     int (*open_input)(void **, const char *, const void *, void **);
+    const void *(*find_form)(const char *);
     int (*find_info)(void *, void **);
     int (*best_stream)(void *, int, int, int, const void **, int);
     int (*read_packet)(void *, void *);
@@ -126,6 +127,7 @@ static void find_format(void *h)
     find(h, "avio_alloc_context", &av.alloc_io);
     find(h, "avio_context_free", &av.free_io);
     find(h, "avformat_open_input", &av.open_input);
+    find(h, "av_find_input_format", &av.find_form);
     find(h, "avformat_find_stream_info", &av.find_info);
     find(h, "av_find_best_stream", &av.best_stream);
     find(h, "av_read_frame", &av.read_packet);
@@ -277,7 +279,7 @@ static so_status complain(so_error *error, const char *what, int code)
     return so_fail(error, SO_ERR_FORMAT, "%s: %s", what, text);
 }
 
-static so_status open_container(reader *r, so_error *error)
+static so_status open_container(reader *r, const char *form, so_error *error)
 {
     unsigned char *buffer = av.alloc(BUFFER);
     r->io = buffer ? av.alloc_io(buffer, BUFFER, 0, r, serve, NULL, seek_or_tell) : NULL;
@@ -288,7 +290,9 @@ static so_status open_container(reader *r, so_error *error)
     av.set(r->context, "protocol_whitelist", "", 0);
     if (av.set(r->context, "format_whitelist", formats, 0) < 0 || av.set(r->context, "codec_whitelist", codecs, 0) < 0)
         return so_fail(error, SO_ERR_UNSUPPORTED, "FFmpeg's libraries cannot be confined to sound");
-    int code = av.open_input(&r->context, "", NULL, NULL); /* frees the context when it fails */
+    const void *input = form ? av.find_form(form) : NULL;
+    if (form && !input) return so_fail(error, SO_ERR_UNSUPPORTED, "FFmpeg's libraries here do not read %s", form);
+    int code = av.open_input(&r->context, "", input, NULL); /* frees the context when it fails */
     if (code < 0) return complain(error, "opening it", code);
     code = av.find_info(r->context, NULL);
     return code < 0 ? complain(error, "looking for its sound", code) : SO_OK;
@@ -461,10 +465,10 @@ static so_status read_frames(so_sound_source *source, float *out, int64_t n, int
     return SO_OK;
 }
 
-static so_status open_reader(reader *r, so_error *error)
+static so_status open_reader(reader *r, const char *form, so_error *error)
 {
     bool there;
-    SO_TRY(open_container(r, error));
+    SO_TRY(open_container(r, form, error));
     SO_TRY(open_decoder(r, error));
     /* Rate and channels are known for certain once something is decoded. */
     SO_TRY(next_frame(r, &there, error));
@@ -473,7 +477,7 @@ static so_status open_reader(reader *r, so_error *error)
     return SO_OK;
 }
 
-so_status so_sound_libav(so_sound_source **out, const void *data, size_t size, so_error *error)
+so_status so_sound_libav(so_sound_source **out, const void *data, size_t size, const char *form, so_error *error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *wish = getenv("SO_LIBAV");
@@ -492,7 +496,7 @@ so_status so_sound_libav(so_sound_source **out, const void *data, size_t size, s
     r->deadline = seconds() + SECONDS_TO_OPEN;
     int level = av.get_log();
     av.set_log(QUIET);
-    so_status status = open_reader(r, error);
+    so_status status = open_reader(r, form, error);
     av.set_log(level);
     if (status == SO_OK)
         *out = &r->source;

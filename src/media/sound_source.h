@@ -18,8 +18,8 @@ struct so_sound_source {
 /* Opened from memory that is lent until close. */
 so_status so_sound_sndfile(so_sound_source **out, const void *data, size_t size, so_error *error);
 /* By FFmpeg's libraries, found at run time; SO_ERR_MISSING when they are not there. SO_LIBAV=none in the environment
- * hides them. */
-so_status so_sound_libav(so_sound_source **out, const void *data, size_t size, so_error *error);
+ * hides them. `form` names a format that cannot be told by its bytes; NULL: they tell. */
+so_status so_sound_libav(so_sound_source **out, const void *data, size_t size, const char *form, so_error *error);
 
 /* A RIFF, RF64 or W64 file by its chunks: where its samples lie, and a header that tells the truth about them. */
 typedef struct so_sound_wav {

@@ -4,8 +4,9 @@ model=$ROOT/models/tabletop.gguf
 speech=/usr/share/pocketsphinx/test/data/librivox
 photos=/usr/lib/python3/dist-packages/skimage/data
 words=/usr/share/ktuberling/sounds/en
-for needed in "$model" "$speech/transcription" "$photos/chelsea.png" "$words/ball.ogg"; do
-    [ -e "$needed" ] || { echo "SKIP: $needed is absent (apt-get install pocketsphinx-testdata python3-skimage ktuberling-data)" >&2; exit 77; }
+prompts=/usr/share/asterisk/sounds/en_US_f_Allison
+for needed in "$model" "$speech/transcription" "$photos/chelsea.png" "$words/ball.ogg" "$prompts/activated.g722"; do
+    [ -e "$needed" ] || { echo "SKIP: $needed is absent (apt-get install pocketsphinx-testdata python3-skimage ktuberling-data asterisk-core-sounds-en-g722)" >&2; exit 77; }
 done
 # speech: <s> words </s> (id), as LibriSpeech has it
 mkdir -p LibriSpeech/test/1/2
@@ -38,3 +39,11 @@ for file in "$words"/b*.ogg "$words"/e*.ogg; do
     printf '{"audio_filepath":"%s","text":"%s"}\n' "$file" "$word"
 done >words.jsonl
 "$SO" data index words.jsonl --root "$words" -o words --deep | sed 's/^words: \([0-9]*\) records, 0 left out.*/words: all read/'
+# telephone prompts
+for file in "$prompts"/a*.g722; do
+    printf '{"audio_filepath":"%s","text":"%s"}\n' "$file" "$(basename "$file" .g722 | tr -- -_ '  ')"
+done >prompts.jsonl
+"$SO" data index prompts.jsonl --root "$prompts" -o prompts --deep | sed 's/^prompts: \([0-9]*\) records, 0 left out.*/prompts: all read/'
+head -5 prompts.jsonl >some.jsonl
+"$SO" data index some.jsonl --root "$prompts" -o some | head -1
+"$SO" data units some -o prompt-units --model "$model" | sed 's/[0-9]* units, [0-9]* bytes/UNITS/'

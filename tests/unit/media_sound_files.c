@@ -331,6 +331,36 @@ static void a_phone_of_old_is_read(void **state)
     }
 }
 
+/* G.722 is bits without any mark: two samples a byte, 8,000 bytes a second. */
+static void telephone_prompts_go_by_their_name(void **state)
+{
+    (void)state;
+    static file f;
+    so_audio got;
+    so_error error;
+    so_sound_options options = {.name = "prompts/Hello.G722"};
+    f.n = 0;
+    for (int i = 0; i < 8000; i++) number(&f, (uint64_t)(i * 37 % 251 | 0x40), 1);
+    unsetenv("SO_LIBAV");
+    so_status status = so_audio_decode_with(&got, f.bytes, f.n, &options, &error);
+    if (status == SO_ERR_MISSING || status == SO_ERR_FORMAT) {
+        assert_non_null(strstr(error.text, "FFmpeg"));
+        fprintf(stderr, "# SKIP: FFmpeg's libraries are absent\n");
+        skip();
+    }
+    CHECK_OK(status, error);
+    assert_int_equal(got.rate, 16000);
+    assert_int_equal(got.n, 16000);
+    double energy = 0;
+    for (int64_t k = 0; k < got.n; k++) energy += fabs((double)got.samples[k]);
+    assert_true(energy > 1);
+    so_audio_clear(&got);
+    for (int i = 0; i < 3; i++) {
+        options.name = (const char *[]){NULL, "prompts.g722/hello", "hello.g7222"}[i];
+        assert_int_equal(so_audio_decode_with(&got, f.bytes, f.n, &options, &error), SO_ERR_FORMAT);
+    }
+}
+
 static void without_libraries_the_way_out_is_told(void **state)
 {
     (void)state;
@@ -357,6 +387,7 @@ int main(void)
         cmocka_unit_test(channels_never_cancel),
         cmocka_unit_test(phones_and_browsers_are_read),
         cmocka_unit_test(a_phone_of_old_is_read),
+        cmocka_unit_test(telephone_prompts_go_by_their_name),
         cmocka_unit_test(without_libraries_the_way_out_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
