@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "train/checkpoint.h"
+#include "train/events.h"
 #include "train/log.h"
 #include "train/settings.h"
 #include "train/share.h"
@@ -190,6 +191,7 @@ typedef struct loop {
     so_pass pass;
     so_pool *pool;
     FILE *log;
+    so_events *events;
     so_share *share[SO_MAX_PLAYERS];
     struct slot *slot, *slots; /* of this rank's micro-batches, and of all */
     bool stop;                 /* as all ranks know it */
@@ -396,6 +398,7 @@ static so_status report(loop *l, so_error *error)
     so_progress p = progress_of(l);
     tell(l, &p);
     so_status status = so_log_write(l->log, &p, error);
+    if (status == SO_OK) status = so_events_write(l->events, &p, error);
     l->notes.count = 0;
     l->losses = l->norms = 0;
     l->reported = l->tokens = 0;
@@ -420,7 +423,8 @@ static so_status evaluate(loop *l, so_error *error)
     so_progress p = progress_of(l);
     p.evaluation = &notes;
     tell(l, &p);
-    return so_log_write(l->log, &p, error);
+    SO_TRY(so_log_write(l->log, &p, error));
+    return so_events_write(l->events, &p, error);
 }
 
 static so_status save(loop *l, so_error *error)
@@ -500,6 +504,7 @@ static so_status begin(loop *l, so_error *error)
         snprintf(log, sizeof log, "%s/log.jsonl", folder);
         if (stat(l->checkpoint, &st) == 0) SO_TRY(so_trainer_load(t, l->checkpoint, error));
         if (rank_of(l) == 0) SO_TRY(so_log_open(&l->log, log, t->step, error));
+        if (rank_of(l) == 0 && t->plan.tensorboard) SO_TRY(so_events_open(&l->events, folder, t->step, error));
     }
     SO_TRY(share_out(l, error));
     l->clock = t->elapsed;
@@ -525,6 +530,7 @@ so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *k
     free(l->slot);
     free(l->slots);
     if (l->log) fclose(l->log);
+    so_events_close(&l->events);
     so_arena_clear(&l->arena);
     free(l);
     return status;

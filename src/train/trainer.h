@@ -93,6 +93,7 @@ typedef struct so_train_plan {
     const char *settings; /* lines "name value" of what else the run depends on, kept in the checkpoint: a run that
                            * resumes under others is refused with SO_ERR_STATE, which names them; NULL: none */
     const char *folder;   /* checkpoint.so and log.jsonl live here; NULL: neither is written */
+    bool tensorboard;     /* events beside the log, as TensorBoard reads them (train/events.h) */
     size_t arena_bytes;   /* address space for activations; 0 means 64 GiB */
 } so_train_plan;
 

@@ -254,6 +254,7 @@ so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so
     so_tt_path(tt, part, path);
     SO_TRY(so_make_folder(path, error));
     trainer->plan.folder = path;
+    trainer->plan.tensorboard = true;
     trainer->plan.seed = tt->seed;
     trainer->plan.settings = tt->settings;
     trainer->plan.ranks = tt->ranks;
