@@ -427,13 +427,16 @@ static so_status evaluate(loop *l, so_error *error)
     return so_events_write(l->events, &p, error);
 }
 
+/* Nobody goes on, or away, before the checkpoint stands: whoever ends first would take the others with it. */
 static so_status save(loop *l, so_error *error)
 {
+    so_ranks *ranks = l->t->plan.ranks;
     l->t->elapsed = elapsed(l);
     l->saved = agreed_time(l);
     if (!l->t->plan.folder) return SO_OK;
     for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_state(l->share[p], error));
-    return rank_of(l) == 0 ? so_trainer_save(l->t, l->checkpoint, error) : SO_OK;
+    if (rank_of(l) == 0) SO_TRY(so_trainer_save(l->t, l->checkpoint, error));
+    return alone(l) ? SO_OK : ranks->gather(ranks, NULL, NULL, 0, error);
 }
 
 static bool due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }

@@ -178,6 +178,22 @@ static void same_bits(const char *one, const char *two)
     so_history_close(&h[1]);
 }
 
+/* Where a run that goes on begins. */
+static int64_t saved_step(const char *folder)
+{
+    char path[128];
+    so_error error;
+    so_loader loader;
+    int64_t step;
+    snprintf(path, sizeof path, "%s/checkpoint.so", folder);
+    CHECK_OK(so_loader_open(&loader, path, &error), error);
+    const so_block *standing = so_loader_find(&loader, "standing");
+    assert_non_null(standing);
+    memcpy(&step, standing->data, sizeof step);
+    so_loader_close(&loader);
+    return step;
+}
+
 static const job plain = {.stop_at = -1, .die_at = -1, .nan_at = 12};
 
 static void any_number_of_ranks_gives_the_same_bits(void **state)
@@ -212,9 +228,10 @@ static void a_run_goes_on_under_another_number_of_ranks(void **state)
         new_folder(folder);
         j = plain;
         j.folder = folder;
-        j.stop_at = 20;
+        j.stop_at = 24; /* with the report of step 25; no checkpoint is due before the stop's own */
         assert_int_equal(run(j, 4, &error), SO_ERR_STOPPED);
-        assert_non_null(strstr(error.text, "stopped as asked after step 21"));
+        assert_non_null(strstr(error.text, "stopped as asked after step 25"));
+        assert_int_equal(saved_step(folder), 25);
         j.stop_at = -1;
         CHECK_OK(run(j, n, &error), error);
         same_bits(whole, folder);
