@@ -47,6 +47,9 @@ static const so_verb verb = {
     "  stream-omni train run.toml --set optim.rate=1e-5 --set data.talk.weight=0.3\n"
     "  stream-omni train run.toml --ranks 2                    two processes, the bits of one\n"
     "  stream-omni train run.toml --show-order 100             what update 100 learns from\n"
+    "  stream-omni train run.toml --plan gpus=64,mfu=0.35\n"
+    "  stream-omni train examples/train/stage1.toml --plan "
+    "gpus=8,mfu=0.4,shape=published,records=4e6,rows=980,pictures=1\n"
     "  stream-omni train report OUT report.html                curves\n",
     NULL};
 
@@ -60,6 +63,8 @@ int so_train_run_file(int argc, char **argv)
     const so_option options[] = {
         {"set", SO_OPTION_TEXTS, &set, "NAME=VALUE", "a setting that goes before the file's; may be given again"},
         {"dry-run", SO_OPTION_FLAG, &dry, NULL, "only tell what the run would do, and show samples"},
+        {"plan", SO_OPTION_TEXT, &o.plan, "LIST",
+         "only tell what the run would take elsewhere: gpus=64,mfu=0.35,peak=989e12,node=8,link=160e9,wire=45e9"},
         {"show-order", SO_OPTION_INT, &order, "STEP", "only tell what this update learns from", 0, 1e15},
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
         {"ranks", SO_OPTION_INT, &ranks, "N",

@@ -24,7 +24,7 @@ path = "talk.jsonl"
 task = "text"
 TOML
 run() { "$SO" train run.toml --threads 1 "$@"; }
-run --dry-run
+run --dry-run | sed '/^here: /s/ took .*/ took some time/'
 run --show-order 1 | sed 's/  about.*//'
 run >/dev/null && ls one
 sed -n 's/^\(name\|rate\|learn\|beta2\|slots\) = .*/&/p' one/config.toml
@@ -58,4 +58,12 @@ printf 'stage = "text"\nmodel = x\n' >bad.toml
 sed 's/2 it is/9 it is/' records/records.jsonl >r && mv r records/records.jsonl
 run --set out=five --set data.talk.path=records
 run --set log.tensorboard=true --set out=six
+run --set plan.epochs=1 --plan gpus=many
+run --plan gpus=8,speed=3
+
+echo "== elsewhere"
+run --plan gpus=2,peak=1e12 --set out=seven | sed -n '1p;$p'
+for s in "1 mfu=0.4,records=4e6,rows=980,pictures=1" "2 mfu=0.3,records=1.84e9,units=1.1087,answers=1" "3 mfu=0.5,records=2.5457e6,rows=1660,units=790,pictures=1"; do
+    "$SO" train "$ROOT/examples/train/stage${s%% *}.toml" --plan gpus=8,shape=published,${s#* } | grep hours
+done
 exit 0

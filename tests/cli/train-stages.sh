@@ -46,6 +46,14 @@ stage stage1-projector tiny/model 20 1e-2 captions=see.jsonl || exit 1
 stage stage1 stage1-projector/model 40 3e-3 llava=see.jsonl onevision=see.jsonl chinese=see.jsonl held=see.jsonl || exit 1
 stage stage2 stage1/model 40 5e-3 librispeech=hear wenetspeech=hear instructomni=talk || exit 1
 stage stage3 stage2/model 30 3e-3 llava-speech=all chat-speech=talk llava=see.jsonl || exit 1
+for file in finetune tabletop; do
+    set --
+    for data in $(sed -n 's/^name = "\(.*\)".*/\1/p' "$ROOT/examples/train/$file.toml"); do
+        case $data in *spe*) at=all ;; *) at=see.jsonl ;; esac
+        set -- "$@" --set data.$data.path=$at
+    done
+    "$SO" train "$ROOT/examples/train/$file.toml" --threads 1 --dry-run --set model=tiny/model --set out=$file "$@" | grep '^plan'
+done
 ls stage1 stage3/model
 grep -c EVALUATION stage1.txt
 "$SO" convert stage3/model tiny/codec -o it.gguf --threads 1 >/dev/null && "$SO" ask --model it.gguf red.ppm "What color?" --threads 1 2>/dev/null | sed 's/answer: .*/answered/'

@@ -138,16 +138,16 @@ static so_status show_sample(so_run *run, int64_t g, so_error *error)
 
 so_status so_run_dry(so_run *run, so_error *error)
 {
-    so_string config = {0};
     SO_TRY(so_run_learn(run, error));
+    run->lesson.source = so_run_source(run);
     tell_weights(run);
     tell_data(run);
     SO_TRY(tell_plan(run, error));
+    SO_TRY(so_run_plan_here(run, error));
     run->blind = true;
     int64_t n = run->config.log.samples;
     if (run->samples && n > run->samples) n = run->samples;
     for (int64_t g = 0; g < n; g++) SO_TRY(show_sample(run, g, error));
-    so_string_clear(&config);
     return SO_OK;
 }
 

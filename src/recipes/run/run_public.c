@@ -48,6 +48,7 @@ static so_status open_all(so_run *run, so_error *error)
     SO_TRY(so_run_open(run, error));
     SO_TRY(so_run_data_open(run, error));
     if (o->order) return so_run_show_order(run, o->step, error);
+    if (o->plan) return so_run_plan(run, error);
     return o->dry ? so_run_dry(run, error) : so_run_train(run, error);
 }
 
@@ -78,7 +79,7 @@ static so_status run_locked(so_run *run, so_error *error)
     snprintf(what, sizeof what, "the folder '%s'", run->folder);
     if (so_run_first(run)) SO_TRY(so_lock_take(&lock, path, what, error));
     so_status status = prepare(run, error);
-    bool forks = !run->ranks && o->ranks > 1 && !o->dry && !o->order;
+    bool forks = !run->ranks && o->ranks > 1 && !o->dry && !o->order && !o->plan;
     if (status == SO_OK)
         status = forks ? so_ranks_run(o->ranks, work, run, o->stop, error) : work(run, run->ranks, error);
     so_lock_release(&lock);
@@ -119,6 +120,7 @@ static so_status choose_kernels(so_run *run, so_error *error)
 static so_status train_file(so_run *run, so_error *error)
 {
     SO_TRY(read_settings(run, error));
+    if (so_run_plan_alone(run)) return so_run_plan_published(run, error);
     SO_TRY(choose_kernels(run, error));
     if (so_ranks_launched()) SO_TRY(so_ranks_mpi(&run->ranks, error));
     SO_TRY(run_locked(run, error));

@@ -36,6 +36,8 @@ static so_status gather(void *context, so_micro *micro, so_arena *memory, const 
     return SO_OK;
 }
 
+so_sample_source so_run_source(so_run *run) { return (so_sample_source){.context = run, .gather = gather}; }
+
 so_tensor *so_run_micro(void *context, so_pass *pass, so_micro *micro)
 {
     so_run *run = context;
@@ -149,7 +151,7 @@ so_status so_run_train(so_run *run, so_error *error)
     SO_TRY(so_run_learn(run, error));
     SO_TRY(so_run_guard_open(run, error));
     SO_TRY(so_run_measure_open(run, error));
-    run->lesson.source = (so_sample_source){.context = run, .gather = gather};
+    run->lesson.source = so_run_source(run);
     if (so_run_first(run)) {
         SO_TRY(so_run_data_verify(run, error));
         SO_TRY(write_papers(run, error));

@@ -113,6 +113,8 @@ int64_t so_run_sample_rows(const so_run *run, const so_sample *sample);
 so_status so_run_train(so_run *run, so_error *error);
 /* What trains: groups of the store. A run with adapters adds theirs here. */
 so_status so_run_learn(so_run *run, so_error *error);
+/* The samples of the plan's portions, for the lesson. */
+so_sample_source so_run_source(so_run *run);
 /* An so_micro_fn whose context is the run. */
 so_tensor *so_run_micro(void *run, so_pass *pass, so_micro *micro);
 
@@ -133,6 +135,15 @@ so_status so_run_measure_best(so_run *run, so_error *error);
 /* ---- run_keep.c */
 /* Writes <out>/model: the model that the run began with, with what was learnt. */
 so_status so_run_keep(so_run *run, so_error *error);
+
+/* ---- run_plan.c */
+/* Tells what the run would take on the machines of options->plan. SO_ERR_ARG for what is no plan. */
+so_status so_run_plan(so_run *run, so_error *error);
+/* Whether that needs neither model nor data; and then telling it, with nothing open but the settings. */
+bool so_run_plan_alone(const so_run *run);
+so_status so_run_plan_published(so_run *run, so_error *error);
+/* Tells what the run would take here, by trying a portion of the first update; what learns must be ready. */
+so_status so_run_plan_here(so_run *run, so_error *error);
 
 /* ---- run_dry.c */
 /* Tells what the run would do: steps, memory, hours, samples with what is learnt of them. */
