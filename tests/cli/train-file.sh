@@ -24,7 +24,7 @@ path = "talk.jsonl"
 task = "text"
 TOML
 run() { "$SO" train run.toml --threads 1 "$@"; }
-run --dry-run | sed '/^here: /s/ took .*/ took some time/'
+run --dry-run | sed '/^here: /s/ took .*/ took some time/; /^memory: /s/ .*GB: / so much: /; s/activations.*/activations/'
 run --show-order 1 | sed 's/  about.*//'
 run >/dev/null && ls one
 sed -n 's/^\(name\|rate\|learn\|beta2\|slots\) = .*/&/p' one/config.toml

@@ -162,6 +162,26 @@ static void placeholders_follow_the_rules(void **state)
     assert_int_equal(dataset->lengths[0].answers, strlen("A lamp."));
 }
 
+static void questions_may_be_spoken(void **state)
+{
+    (void)state;
+    write_sound("s/q.wav", 1.0);
+    write_text("asked.jsonl",
+               "{\"id\":\"a\",\"question\":\"What is it?\",\"answer\":\"A lamp.\",\"image\":\"img/a.png\","
+               "\"speech\":\"s/q.wav\",\"duration\":1.0,\"answer_speech\":\"s/q.wav\"}\n"
+               "{\"question\":\"And?\",\"answer\":\"Nothing.\"}\n"
+               "{\"question\":\"And?\",\"answer\":\"x\",\"speech\":\"s/gone.wav\"}\n"
+               "{\"question\":\"And?\",\"answer\":1}\n");
+    reads("asked.jsonl", NULL, 2, 2);
+    turn_is(0, 0, "<image>\nWhat is it?");
+    turn_is(0, 1, "A lamp.");
+    turn_is(1, 0, "And?");
+    assert_int_equal(dataset->lengths[0].images, 1);
+    assert_int_equal(dataset->lengths[0].ms, 2000);
+    assert_int_equal(counts.bad[SO_BAD_NO_SOUND], 1);
+    assert_int_equal(counts.bad[SO_BAD_FORM], 1);
+}
+
 #define TURN(from, value) "{\"from\":\"" from "\",\"value\":\"" value "\"}"
 #define TALK(id, turns) "{\"id\":\"" id "\",\"conversations\":[" turns "]}"
 
@@ -541,6 +561,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(placeholders_follow_the_rules),
+        cmocka_unit_test(questions_may_be_spoken),
         cmocka_unit_test(what_is_wrong_is_counted_by_its_reason),
         cmocka_unit_test(forms_of_json_are_told_apart),
         cmocka_unit_test(shares_are_taken),

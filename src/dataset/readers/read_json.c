@@ -337,6 +337,34 @@ static so_status internal(making *m, const json_t *json, so_error *error)
     return status != SO_OK || m->done ? status : finish(m, error);
 }
 
+static void add_spoken(json_t *turn, const char *path)
+{
+    if (path) json_object_set_new(turn, "audio", json_pack("{s:s}", "path", path));
+}
+
+/* {"question", "answer", "image"?, "speech"?, "answer_speech"?}: one exchange, maybe about a picture, maybe spoken. */
+static so_status question(making *m, const json_t *json, so_error *error)
+{
+    const char *asked = text_of(json, "question"), *answer = text_of(json, "answer"), *image = text_of(json, "image");
+    if (!asked || !answer) return give_up(m, SO_BAD_FORM, error, "no question or no answer");
+    json_t *user = json_pack("{s:s, s:s+}", "role", "user", "text", image ? SO_IMAGE_MARK "\n" : "", asked);
+    json_t *reply = json_pack("{s:s, s:s}", "role", "assistant", "text", answer);
+    add_spoken(user, text_of(json, "speech"));
+    add_spoken(reply, text_of(json, "answer_speech"));
+    json_t *made = json_deep_copy(m->record);
+    if (!user || !reply || !made) {
+        json_decref(user);
+        json_decref(reply);
+        json_decref(made);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a record");
+    }
+    json_object_set_new(made, "turns", json_pack("[o, o]", user, reply));
+    if (image) json_object_set_new(made, "images", json_pack("[s]", image));
+    so_status status = internal(m, made, error);
+    json_decref(made);
+    return status;
+}
+
 /* Which form it is, by its members. */
 static so_status dispatch(making *m, const json_t *json, so_error *error)
 {
@@ -350,9 +378,11 @@ static so_status dispatch(making *m, const json_t *json, so_error *error)
     if (json_is_array(turns)) return conversation(m, json, turns, error);
     if (json_is_array(data)) return ultrachat(m, data, error);
     if (json_object_get(json, "instruction")) return alpaca(m, json, error);
+    if (json_object_get(json, "question") && json_object_get(json, "answer")) return question(m, json, error);
     if (audio) return manifest(m, json, audio, error);
     if (text_of(json, "text")) return extract(m, text_of(json, "text"), error);
-    return give_up(m, SO_BAD_FORM, error, "no conversations, messages, data, instruction, recording or text in it");
+    return give_up(m, SO_BAD_FORM, error,
+                   "no conversations, messages, data, instruction, question, recording or text in it");
 }
 
 so_status so_read_json_record(so_reading *r, const json_t *json, const char *file, int64_t number, so_error *error)

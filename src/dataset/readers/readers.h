@@ -4,6 +4,7 @@
  *   messages      OpenAI's lists of messages
  *   ultrachat     {"id", "data": [question, answer, ...]}
  *   alpaca        {"instruction", "input", "output"}
+ *   questions     {"question", "answer", "image"?, "speech"?, "answer_speech"?}: what 'data tabletop' lists
  *   instructs2s   dialogues with speech: [{"from", "speech", "text", "unit"}, ...]
  *   manifest      {"audio_filepath" | "audio" | "wav" | "path", "text", "duration", "offset", ...}: NeMo, ESPnet,
  * others wikipedia     {"title", "text"}, and the <doc> files of wikiextractor text          plain text, a record a

@@ -107,6 +107,8 @@ static bool fits_task(const so_run_task *task, const so_lengths *l)
 {
     if (task->picture && !l->images) return false;
     if ((task->question || task->answer) && !l->units) return false;
+    /* A question about a picture that is not shown has no answer. */
+    if (task->spoken && task->question && !task->picture && task->name[0] != 'a' && l->images) return false;
     return task->name[0] == 'a' || l->answers > 0; /* all but "asr" answer something */
 }
 

@@ -50,17 +50,13 @@ static so_status tell_plan(so_run *run, so_error *error)
 static void tell_weights(const so_run *run)
 {
     char learns[200] = "";
-    int64_t learning = 0;
     for (int i = 0; i < SO_STAGE_GROUPS && run->stage.learns[i].group; i++) {
         size_t used = strlen(learns);
         int64_t n = so_store_parameters(&run->store, run->stage.learns[i].group);
         snprintf(learns + used, sizeof learns - used, "%s%s %.4g M", i ? ", " : "", run->stage.learns[i].group,
                  (double)n * 1e-6);
-        learning += n;
     }
-    int copies = 4 + (run->stage.adamw.average > 0);
-    so_run_say(run, "learns: %s of %.4g M parameters; weights, gradients and moments that learn: %.3g GB", learns,
-               (double)so_store_parameters(&run->store, NULL) * 1e-6, 4.0 * copies * (double)learning * 1e-9);
+    so_run_say(run, "learns: %s of %.4g M parameters", learns, (double)so_store_parameters(&run->store, NULL) * 1e-6);
 }
 
 /* ---- samples, as people may read them */

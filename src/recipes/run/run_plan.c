@@ -203,10 +203,10 @@ so_status so_run_plan_published(so_run *run, so_error *error)
 
 /* ---- this machine */
 
-static double now(void)
+static double now(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -220,26 +220,56 @@ static void leave_shortest(so_batches *b)
     b->rows = b->item[0].rows;
 }
 
-/* One portion there and back; its seconds, and the memory that it took. */
-static so_status try_portion(so_run *run, double *seconds, double *bytes, so_error *error)
+/* Seconds, and those of all processors. */
+typedef struct spent {
+    double seconds, worked;
+} spent;
+
+static spent spent_since(spent from)
+{
+    return (spent){now(CLOCK_MONOTONIC) - from.seconds, now(CLOCK_PROCESS_CPUTIME_ID) - from.worked};
+}
+
+/* One portion there and back, and an update that changes nothing; the memory that the portion took. */
+static so_status try_portion(so_run *run, spent *portion, spent *update, double *bytes, so_error *error)
 {
     so_arena arena;
     so_pass pass = {0};
     so_notes notes = {0};
     so_micro micro = {.notes = &notes, .weight = 1};
     SO_TRY(so_arena_reserve(&arena, (size_t)64 << 30, error));
-    double from = now();
+    spent from = spent_since((spent){0, 0});
     so_pass_init(&pass, &arena, run->pool, run->learning);
     pass.recording = true;
     so_tensor *loss = so_run_micro(run, &pass, &micro);
     if (loss && so_ok(&pass)) so_backward(&pass, loss, 1);
-    *seconds = now() - from;
+    *portion = spent_since(from);
     *bytes = (double)arena.peak;
-    so_optim_skip(&run->optim);
+    from = spent_since((spent){0, 0});
+    so_optim_update(&run->optim, run->pool, 0, so_optim_norm(&run->optim, run->pool));
+    *update = spent_since(from);
     so_arena_clear(&arena);
     if (so_ok(&pass)) return SO_OK;
     *error = pass.error;
     return error->status;
+}
+
+/* Bytes of a process: weights as they lie in memory, what learns four times (itself, gradient, two moments), sums of
+ * slots that wait in the tree, and activations. */
+static void tell_memory(const so_run *run, double activations)
+{
+    double frozen = 0, learning = 4.0 * (double)so_optim_parameters(&run->optim), waiting = 0;
+    for (int64_t i = 0; i < run->store.count; i++) {
+        const so_tensor *t = &run->store.weight[i]->tensor;
+        if (!t->wants_grad) frozen += (double)so_type_bytes(t->type, so_count(t));
+    }
+    int alone = run->options->ranks > 1 ? run->options->ranks : 1;
+    for (int slots = 1; slots * alone < run->batches.options.slots; slots *= 2) waiting += learning;
+    double copies = 4 + (run->stage.adamw.average > 0), all = frozen + copies * learning + waiting + activations;
+    so_run_say(
+        run,
+        "memory: %.3g GB: frozen weights %.3g, what learns %.3g, sums of slots %.3g, activations of a portion %.3g",
+        all * 1e-9, frozen * 1e-9, copies * learning * 1e-9, waiting * 1e-9, activations * 1e-9);
 }
 
 so_status so_run_plan_here(so_run *run, so_error *error)
@@ -247,7 +277,8 @@ so_status so_run_plan_here(so_run *run, so_error *error)
     static const double MOST = 2e12; /* operations that are tried out */
     so_cost cost;
     so_cost_rows rows;
-    double batch, records, seconds, bytes;
+    double batch, records, bytes;
+    spent portion, update;
     SO_TRY(so_batches_plan(&run->batches, 0, error));
     count_records(run, &batch, &records);
     SO_TRY(mean_rows(run, &rows, error));
@@ -263,15 +294,17 @@ so_status so_run_plan_here(so_run *run, so_error *error)
         leave_shortest(&run->batches);
         part = run->batches.rows;
     }
-    so_status status = try_portion(run, &seconds, &bytes, error);
+    so_status status = try_portion(run, &portion, &update, &bytes, error);
     run->batches.update = -1;
     SO_TRY(status);
-    double update = seconds * (double)all / (double)part;
+    double scale = (double)all / (double)part, steps = (double)run->steps / 3600;
+    double seconds = portion.seconds * scale + update.seconds, worked = portion.worked * scale + update.worked;
     so_run_say(
         run,
-        "here: %lld rows took %.3g s there and back and %.3g GB of activations%s: an update %.3g s, the run %.3g "
-        "hours with %d threads",
-        (long long)part, seconds, bytes * 1e-9, one ? " (one short sample)" : "", update,
-        update * (double)run->steps / 3600, so_pool_threads(run->pool));
+        "here: %lld rows took %.3g s there and back (%.3g s of processors)%s: an update %.3g s, the run %.3g hours "
+        "(%.3g of processors) with %d threads",
+        (long long)part, portion.seconds, portion.worked, one ? ", one short sample" : "", seconds, seconds * steps,
+        worked * steps, so_pool_threads(run->pool));
+    tell_memory(run, bytes);
     return SO_OK;
 }

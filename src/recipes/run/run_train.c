@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "recipes/run/training.h"
 #include "so.h"
@@ -145,6 +146,19 @@ static so_status train_and_keep(so_run *run, const char *begun, so_error *error)
     return SO_OK;
 }
 
+/* Without a checkpoint, what an earlier run in this folder found best is nothing to this one. */
+static void begin_anew(const so_run *run)
+{
+    static const char *const names[] = {"best.safetensors", "spikes.jsonl"};
+    char path[1100];
+    snprintf(path, sizeof path, "%s/checkpoint.so", run->folder);
+    if (access(path, F_OK) == 0) return;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", run->folder, names[i]);
+        remove(path);
+    }
+}
+
 so_status so_run_train(so_run *run, so_error *error)
 {
     so_string begun = {0};
@@ -153,6 +167,7 @@ so_status so_run_train(so_run *run, so_error *error)
     SO_TRY(so_run_measure_open(run, error));
     run->lesson.source = so_run_source(run);
     if (so_run_first(run)) {
+        begin_anew(run);
         SO_TRY(so_run_data_verify(run, error));
         SO_TRY(write_papers(run, error));
     }
