@@ -1,4 +1,4 @@
-# The oracle (tools/oracle, NumPy) computes again what the golden set holds.
+# The oracle (tools/oracle, NumPy) computes again what the golden sets hold: of the language model, and of the codec.
 for python in ${SO_ORACLE_PYTHON:-python3 /usr/bin/python3}; do
     $python -c 'import numpy' 2>/dev/null && break
     python=
@@ -8,3 +8,4 @@ done
     exit 77
 }
 $python -B "$ROOT/tools/oracle/check.py" "$ROOT/tests/golden/tiny" | tail -1
+$python -B "$ROOT/tools/oracle/check_codec.py" "$ROOT/tests/golden/tiny-codec" | tail -1
