@@ -319,8 +319,8 @@ typedef struct so_event {
  * at most one text token or unit, or one piece of its voice (an evaluation of the flow's network): NONE while it
  * answers means that there is more to come. */
 so_status so_next(so_session *session, so_event *event, so_error *error);
-/* Ends the answer, also while so_reply reads its prompt; from any thread. No more than what is being computed, one
- * layer of a prompt or one piece of a voice, is finished. */
+/* Ends the answer, also while so_reply reads its prompt; from any thread. No more is finished than the one
+ * op that is being computed for this session (a product, an attention), or a crew's step of several sessions. */
 void so_session_stop(so_session *session);
 /* After a stop: only the first `seconds` of the answer's audio were heard; the history keeps the text spoken until
  * then. */
@@ -380,7 +380,7 @@ typedef struct so_crew so_crew;
 typedef struct so_crew_options {
     int sessions;    /* most at a time; 0: 8 */
     int voices;      /* most that speak at a time, further replies with a voice wait; 0: one per core */
-    int prompt_rows; /* positions of a prompt that one step takes at most; 0: 128, for models above 1 GiB 64 */
+    int prompt_rows; /* positions of a prompt that are computed together; 0: 64 to 512, fewer the larger the model */
     size_t memory;   /* bytes for sessions; 0: half of what is free */
 } so_crew_options;
 /* `options` may be NULL. */

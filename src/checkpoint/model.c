@@ -406,4 +406,19 @@ so_status so_model_save(const so_model *model, const char *path, const so_save_o
     return so_save_parts_to(&all, path, options, error);
 }
 
-int64_t so_model_prompt_rows(const so_model *model) { return small(so_model_views(model)) ? 128 : 64; }
+int64_t so_model_prompt_rows(const so_model *model)
+{
+    const so_views *views = so_model_views(model);
+    double elements = 1;
+    for (int64_t i = 0; i < views->count; i++) elements += (double)so_view_elements(&views->view[i]);
+    int64_t rows = (int64_t)(10e9 / elements) / 64 * 64;
+    return !small(views) || rows < 64 ? 64 : rows > 512 ? 512 : rows;
+}
+
+bool so_model_stays_near(const so_model *model)
+{
+    const so_views *views = so_model_views(model);
+    size_t bytes = 0;
+    for (int64_t i = 0; i < views->count; i++) bytes += views->view[i].bytes;
+    return bytes < (size_t)64 << 20 && !model->device;
+}

@@ -45,8 +45,10 @@ struct so_model {
 so_status so_model_open_on(so_model **out, const char *path, const so_model_options *options, so_device *device,
                            so_error *error);
 
-/* Positions of a prompt that are computed together: as many as keep a slice short. */
+/* Positions of a prompt that are computed together: as many as keep a slice short (64 to 512, by the model's size). */
 int64_t so_model_prompt_rows(const so_model *model);
+/* Whether weights are so few bytes that processors' caches keep them: threads may read them each by itself. */
+bool so_model_stays_near(const so_model *model);
 
 /* All stored tensors. */
 const so_views *so_model_views(const so_model *model);

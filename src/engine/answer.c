@@ -250,22 +250,34 @@ static so_status speak(so_session *s, bool *spoke, so_error *error)
     so_pass *pass = s->model->device ? &s->speaker.pass : &s->talk->worker->pass, before = *pass;
     pass->k = s->model->encoders;
     pass->watch = NULL;
+    pass->stop = &s->stop;
     so_status status = so_mouth_step(s->mouth, pass, spoke, error);
     pass->k = before.k;
     pass->watch = before.watch;
-    return status;
+    pass->stop = NULL;
+    return status == SO_ERR_STOPPED ? SO_OK : status;
+}
+
+/* A text token or a unit; nothing, where the session is stopped on the way. */
+static so_status step(so_session *s, so_error *error)
+{
+    so_made made;
+    so_pass *pass = &s->talk->worker->pass;
+    pass->stop = &s->stop;
+    so_status status = so_talk_step(s->talk, &made, error);
+    pass->stop = NULL;
+    if (status == SO_ERR_STOPPED) return SO_OK;
+    return status == SO_OK ? so_session_took(s, &made, error) : status;
 }
 
 /* A step of the voice, if one is due, else of the text and the units. */
 static so_status compute(so_session *s, so_error *error)
 {
-    so_made made;
     bool spoke = false;
     if (s->want & SO_WANT_VOICE && !s->usage.stopped) SO_TRY(speak(s, &spoke, error));
     if (spoke || s->ended) return SO_OK;
     if (s->stage < SO_BEGUN) return so_session_work(s, &spoke, error);
-    SO_TRY(so_talk_step(s->talk, &made, error));
-    return so_session_took(s, &made, error);
+    return step(s, error);
 }
 
 static bool all_is_told(const so_session *s)
@@ -292,6 +304,7 @@ so_status so_next(so_session *s, so_event *event, so_error *error)
     if (told) return SO_OK;
     if (!s->crew && !all_is_told(s)) {
         SO_TRY(compute(s, error));
+        so_session_halt(s);
         SO_TRY(tell(s, event, &told, error));
     }
     return told || !all_is_told(s) ? SO_OK : complete(s, event, error);

@@ -14,7 +14,7 @@
 
 #include "engine/session.h"
 
-enum { SESSIONS = 8, MOST_SESSIONS = 4096 };
+enum { SESSIONS = 8, MOST_SESSIONS = 4096, PARTS = 4 };
 
 /* Who makes a step of some voice. */
 typedef struct speaker {
@@ -25,9 +25,11 @@ typedef struct speaker {
 struct so_crew {
     so_model *model;
     so_crew_options options;
-    so_worker worker; /* of everything but voices */
-    size_t used;      /* bytes of the sessions */
-    int64_t turn;     /* whose work is next */
+    so_worker worker;            /* of everything but voices */
+    so_worker beside[PARTS - 1]; /* of steps, where threads step some of the sessions each */
+    int parts;                   /* that sessions are stepped in at most */
+    size_t used;                 /* bytes of the sessions */
+    int64_t turn;                /* whose work is next */
 
     pthread_mutex_t lock; /* over what follows */
     so_session **session; /* [options.sessions], n of them */
@@ -82,6 +84,8 @@ static so_status open_crew(so_crew *c, so_error *error)
     if (!o->memory) o->memory = half_of_free();
     c->session = calloc((size_t)o->sessions, sizeof(so_session *));
     c->speakers = calloc((size_t)o->voices, sizeof *c->speakers);
+    if (so_model_stays_near(c->model)) c->parts = so_pool_threads(c->model->pool);
+    c->parts = c->parts < 1 ? 1 : c->parts > PARTS ? PARTS : c->parts;
     if (!c->session || !c->speakers)
         return so_fail(error, SO_ERR_NOMEM, "no memory for a crew of %d sessions", o->sessions);
     return open_speakers(c, error);
@@ -110,6 +114,7 @@ void so_crew_close(so_crew **crew)
     so_crew *c = *crew;
     for (int i = 0; c->speakers && i < c->options.voices; i++) so_worker_clear(&c->speakers[i].worker);
     so_worker_clear(&c->worker);
+    for (int i = 0; i < PARTS - 1; i++) so_worker_clear(&c->beside[i]);
     pthread_mutex_destroy(&c->lock);
     free(c->speakers);
     free(c->session);
@@ -136,6 +141,22 @@ static so_status fit_worker(so_crew *c, so_need need, so_error *error)
 
 int so_crew_prompt_rows(const so_crew *c) { return c->options.prompt_rows; }
 
+/* The same for those beside it, which only step. */
+static so_status fit_beside(so_crew *c, const so_talk_options *talk, so_error *error)
+{
+    so_need need;
+    if (c->parts == 1) return SO_OK;
+    SO_TRY(so_talk_plan_steps(c->model, talk, SO_STEP_MOST, &need, error));
+    for (int i = 0; i < c->parts - 1; i++) {
+        so_worker *w = &c->beside[i];
+        if (w->scratch.base && need.host <= w->scratch.capacity) continue;
+        so_worker_clear(w);
+        *w = (so_worker){0};
+        SO_TRY(so_worker_open(w, need.host, NULL, c->model->kernels, error));
+    }
+    return SO_OK;
+}
+
 /* Scratch for whatever the session may do. */
 static so_status admit(so_crew *c, const so_session_options *options, so_error *error)
 {
@@ -150,6 +171,7 @@ static so_status admit(so_crew *c, const so_session_options *options, so_error *
     SO_TRY(so_session_talk_options(c->model, options, &talk, error));
     if (c->options.prompt_rows) talk.rows = c->options.prompt_rows;
     SO_TRY(so_session_scratch(c->model, &talk, NULL, c->options.sessions, &scratch, &codec, error));
+    SO_TRY(fit_beside(c, &talk, error));
     return fit_worker(c, scratch, error);
 }
 
@@ -216,35 +238,37 @@ bool so_crew_voice_free(so_crew *c)
     return n < c->options.voices;
 }
 
-/* With the lock held: the voice that would run dry first, claimed; NULL: none is due. */
-static so_mouth *most_urgent(so_crew *c)
+/* With the lock held: whose voice would run dry first, claimed; NULL: none is due. */
+static so_session *most_urgent(so_crew *c)
 {
-    so_mouth *best = NULL;
+    so_session *best = NULL;
     double at = now(), soonest = 0;
     for (int i = 0; i < c->n; i++) {
         so_mouth *m = c->session[i]->mouth;
         double dry;
         if (!m || !so_mouth_wants(m, at, &dry) || (best && dry >= soonest)) continue;
-        best = m;
+        best = c->session[i];
         soonest = dry;
     }
-    return best && so_mouth_claim(best) ? best : NULL;
+    return best && so_mouth_claim(best->mouth) ? best : NULL;
 }
 
 so_status so_crew_speak(so_crew *c, int *made, so_error *error)
 {
     speaker *who = NULL;
-    so_mouth *mouth = NULL;
+    so_session *speaks = NULL;
     if (!c || !made) return so_fail(error, SO_ERR_ARG, "a voice without a crew");
     pthread_mutex_lock(&c->lock);
     for (int i = 0; i < c->options.voices && !who; i++)
         if (!c->speakers[i].taken) who = &c->speakers[i];
-    if (who) mouth = most_urgent(c);
-    if (mouth) who->taken = true;
+    if (who) speaks = most_urgent(c);
+    if (speaks) who->taken = true;
     pthread_mutex_unlock(&c->lock);
-    *made = mouth != NULL;
-    if (!mouth) return SO_OK;
-    so_mouth_run(mouth, &who->worker.pass, NULL); /* the session tells what went wrong */
+    *made = speaks != NULL;
+    if (!speaks) return SO_OK;
+    who->worker.pass.stop = &speaks->stop;                /* closing the session waits for the step */
+    so_mouth_run(speaks->mouth, &who->worker.pass, NULL); /* the session tells what went wrong */
+    who->worker.pass.stop = NULL;
     pthread_mutex_lock(&c->lock);
     who->taken = false;
     pthread_mutex_unlock(&c->lock);
@@ -285,24 +309,60 @@ static void step_alone(so_crew *c, so_session *const *s, int64_t n)
     }
 }
 
+/* Sessions that are stepped together by one worker. */
+typedef struct part {
+    so_worker *worker;
+    so_session *const *session;
+    so_talk *const *talk;
+    so_made *made;
+    int64_t n;
+    so_status status;
+} part;
+
+static void step_part(void *context, int64_t task, int thread)
+{
+    part *p = (part *)context + task;
+    (void)thread;
+    p->worker->pass.stop = p->n == 1 ? &p->session[0]->stop : NULL; /* others wait for nobody's stop */
+    p->status = so_talks_step(p->worker, p->talk, p->n, p->made, NULL);
+    p->worker->pass.stop = NULL;
+}
+
+/* Large models have one part, whose weights are read once for all; of one that stays near, threads step some sessions
+ * each and do not wait for one another after every product. */
+static void step_some(so_crew *c, so_session *const *s, so_talk *const *talk, int64_t n)
+{
+    so_made made[SO_STEP_MOST];
+    part each[PARTS];
+    int64_t parts = c->worker.pass.watch ? 1 : n < c->parts ? n : c->parts;
+    for (int64_t i = 0; i < parts; i++) {
+        int64_t from = n * i / parts, to = n * (i + 1) / parts;
+        each[i] = (part){i ? &c->beside[i - 1] : &c->worker, s + from, talk + from, made + from, to - from, 0};
+    }
+    if (parts == 1)
+        step_part(each, 0, 0); /* with all threads in each product */
+    else
+        so_pool_for(c->model->pool, parts, step_part, each);
+    for (int64_t i = 0; i < parts; i++) {
+        if (each[i].status == SO_ERR_STOPPED) continue; /* its answer ends with the next step */
+        if (each[i].status != SO_OK) step_alone(c, each[i].session, each[i].n);
+        for (int64_t j = 0; each[i].status == SO_OK && j < each[i].n; j++) took(each[i].session[j], &each[i].made[j]);
+    }
+}
+
 /* One token or unit for everybody who answers. */
 static void step_all(so_crew *c)
 {
     for (int from = 0; from < c->n;) {
         so_session *s[SO_STEP_MOST];
         so_talk *talk[SO_STEP_MOST];
-        so_made made[SO_STEP_MOST];
         int64_t n = 0;
         for (; from < c->n && n < SO_STEP_MOST; from++)
             if (generates(c->session[from])) {
                 s[n] = c->session[from];
                 talk[n++] = c->session[from]->talk;
             }
-        if (!n) return;
-        if (so_talks_step(&c->worker, talk, n, made, NULL) != SO_OK)
-            step_alone(c, s, n);
-        else
-            for (int64_t i = 0; i < n; i++) took(s[i], &made[i]);
+        if (n) step_some(c, s, talk, n);
     }
 }
 

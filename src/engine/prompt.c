@@ -387,14 +387,32 @@ static void fill_slice(so_talk *talk)
     c->next = stage_after(c, NOTHING);
 }
 
+/* Multiplications of the stage that is next. */
+static double products_of(const so_talk *talk, const so_slice *c)
+{
+    const so_omni_config *o = &talk->model->setup.omni;
+    double layer = so_talk_layer_products(talk), labels = (double)(c->n_label + 2 * c->n_expect);
+    switch (c->next) {
+    case HEAR:
+        return (double)(c->n_speech * o->bottom) * layer;
+    case LABEL:
+        return labels * (double)(o->text_rows * o->llama.width);
+    case PASS_ON:
+        return (double)(c->n_speech * o->top) * layer;
+    default:
+        return (double)(c->n_backbone * talk->options.slice_layers) * layer;
+    }
+}
+
 so_status so_talk_more(so_talk *talk, bool *done, so_error *error)
 {
     so_slice *c = talk->slice;
-    bool whole = talk->options.slice_layers >= talk->model->setup.omni.backbone;
+    double made = 0;
     *done = !talk->wanted.slot;
     if (*done) return SO_OK;
     if (c->next == NOTHING) fill_slice(talk);
-    for (bool more = c->next != NOTHING; more; more = whole && c->next != NOTHING) {
+    while (c->next != NOTHING && (made == 0 || made + products_of(talk, c) <= talk->options.piece)) {
+        made += products_of(talk, c) + 1;
         so_status status = run_stage(talk, error);
         if (status != SO_OK) so_talk_unwant(talk); /* whoever goes on compares anew */
         SO_TRY(status);

@@ -75,11 +75,24 @@ static void run_layers(so_talk *talk)
          talk->inside);
 }
 
+enum { PROJECTED = 256 /* rows that are projected at a time */ };
+
+static int64_t rows_to_project(const so_talk *talk)
+{
+    int64_t left = patches_of(talk) - talk->looking.row;
+    return left < PROJECTED ? left : PROJECTED;
+}
+
 static void project(so_talk *talk)
 {
-    int64_t rows = patches_of(talk), width = talk->model->setup.omni.llama.width;
-    keep(talk, so_projector_forward(&talk->worker->pass, &talk->model->net.projector, inside(talk)),
-         talk->seen + talk->looking.view * rows * width);
+    so_pass *pass = &talk->worker->pass;
+    int64_t n = rows_to_project(talk), first = talk->looking.row, width = talk->model->setup.omni.llama.width;
+    so_tensor *x = inside(talk);
+    int32_t *row = so_take(pass, (size_t)n * sizeof *row, false);
+    for (int64_t i = 0; row && i < n; i++) row[i] = (int32_t)(first + i);
+    if (x && row && n < so_rows(x)) x = so_take_rows(pass, x, n, row);
+    keep(talk, x ? so_projector_forward(pass, &talk->model->net.projector, x) : NULL,
+         talk->seen + (talk->looking.view * patches_of(talk) + first) * width);
 }
 
 /* A view is cut, goes through the layers, is projected; then comes the next. */
@@ -101,7 +114,7 @@ static void look_at_view(so_talk *talk, const so_image_views *views)
         at->cut = true;
     else if (at->layer < tower_of(talk)->layers)
         at->layer += talk->options.tower_layers;
-    else
+    else if ((at->row += rows_to_project(talk)) == patches_of(talk))
         *at = (so_looking){.view = at->view + 1};
 }
 

@@ -42,6 +42,7 @@ typedef struct so_looking {
     int view;
     bool cut;      /* the view's patches are inside */
     int64_t layer; /* the next */
+    int64_t row;   /* the next that is projected */
 } so_looking;
 
 typedef struct so_talk_options {
@@ -55,11 +56,12 @@ typedef struct so_talk_options {
     bool sees, speaks;           /* take memory for pictures, for the top layers */
     int64_t rows;                /* rows of a prompt that are computed together; 0: SO_PROMPT_ROWS */
     int pictures;                /* most that are remembered at a time; 0: one */
-    int64_t slice_layers;        /* of the backbone that a slice of a prompt passes in a piece; 0: about 100 ms */
-    int64_t tower_layers;        /* the same of the vision tower */
-    so_worker *worker;           /* who computes; NULL: one of its own */
-    so_type kv;                  /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
-    so_sampling sampling;        /* of text without units; of units; text beside units is greedy */
+    double piece;         /* multiplications of a prompt that are made without a pause; 0: as many as are short */
+    int64_t slice_layers; /* of the backbone that a slice of a prompt passes in a piece; 0: by `piece` */
+    int64_t tower_layers; /* the same of the vision tower */
+    so_worker *worker;    /* who computes; NULL: one of its own */
+    so_type kv;           /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
+    so_sampling sampling; /* of text without units; of units; text beside units is greedy */
 } so_talk_options;
 
 typedef enum so_step_kind { SO_STEP_TEXT, SO_STEP_UNIT, SO_STEP_END } so_step_kind;
@@ -129,6 +131,11 @@ void so_talk_close(so_talk **talk);
  * are stepped together. */
 so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, so_need *session,
                        so_need *scratch, so_error *error);
+/* Bytes that a worker needs which only steps up to `steps` conversations together. */
+so_status so_talk_plan_steps(const so_model *model, const so_talk_options *options, int64_t steps, so_need *scratch,
+                             so_error *error);
+/* Multiplications of one row in one layer of a stack. */
+double so_talk_layer_products(const so_talk *talk);
 /* Bytes of the stores for one more position. */
 size_t so_talk_per_position(const so_model *model, const so_talk_options *options);
 

@@ -323,7 +323,7 @@ static void matmul(so_pass *pass, const so_tensor *x, const so_tensor *w, so_ten
     so_real *decoded = so_take(pass, (size_t)(MIX_ROWS * so_cols(w)) * sizeof *decoded, false);
     so_real *part = so_take(pass, (size_t)count * sizeof *part, false);
     double *sum = so_take(pass, (size_t)count * sizeof *sum, true);
-    for (int64_t j = 0; sum && !pass->dry && j < k; j += MIX_ROWS) {
+    for (int64_t j = 0; sum && !pass->dry && j < k && !so_pass_stopped(pass); j += MIX_ROWS) {
         mix_block(pass, x, w, j, k - j < MIX_ROWS ? k - j : MIX_ROWS, decoded, part);
         for (int64_t i = 0; i < count; i++) sum[i] += (double)part[i];
     }

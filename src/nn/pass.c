@@ -144,7 +144,7 @@ static so_tensor *make(so_pass *pass, int n_dims, const int64_t *dim)
 
 so_tensor *so_new(so_pass *pass, int n_dims, const int64_t *dim)
 {
-    if (!so_ok(pass)) return NULL;
+    if (so_pass_stopped(pass)) return NULL; /* before every op */
     return make(pass, n_dims, dim);
 }
 

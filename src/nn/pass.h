@@ -55,7 +55,7 @@ struct so_pass {
     bool recording, dry;
     so_step *tape; /* the last step */
     so_error error;
-    const atomic_int *stop; /* not NULL: when it is set, the next layer is not computed: SO_ERR_STOPPED */
+    const atomic_int *stop; /* not NULL: when it is set, the next op is not computed: SO_ERR_STOPPED */
     const so_watch *watch;  /* NULL: nobody watches; lent by who set it */
 };
 
@@ -110,7 +110,8 @@ so_real *so_grad(so_pass *pass, so_tensor *t);
 /* The same without zeroing: *beta is 0 when the buffer is new and must be written whole, 1 when it must be added to. */
 so_real *so_grad_beta(so_pass *pass, so_tensor *t, so_real *beta);
 
-/* Whether there is no more to compute, since somebody stopped the pass or it failed. Networks ask before a layer. */
+/* Whether there is no more to compute, since somebody stopped the pass or it failed. Every op asks when it makes its
+ * output. */
 bool so_pass_stopped(so_pass *pass);
 /* Sets the sticky error (the first one stays) and returns NULL. */
 void *so_pass_fail(so_pass *pass, so_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -91,7 +91,7 @@ static void join(so_mouth *m)
     m->mel_frames = to;
     m->mel_units = c->to;
     /* Little of the first chunk's sound comes out before the second is made: that is smaller still. */
-    m->hop = c->from == 0 ? (m->hop + 1) / 2 : m->hop + (m->hop + 2) / 3;
+    m->hop = c->from == 0 ? (m->hop + 1) / 2 : 2 * m->hop + 2;
     if (m->hop > m->options.hop) m->hop = m->options.hop;
 }
 
@@ -250,7 +250,8 @@ so_status so_mouth_run(so_mouth *m, so_pass *pass, so_error *error)
     pthread_mutex_lock(&m->lock);
     m->busy = false;
     m->ready = m->wave_frames;
-    if (status != SO_OK) m->error = failed, m->quiet = true;
+    if (status != SO_OK) m->quiet = true;
+    if (status != SO_OK && status != SO_ERR_STOPPED) m->error = failed;
     pthread_cond_broadcast(&m->idle);
     pthread_mutex_unlock(&m->lock);
     return status == SO_OK ? SO_OK : so_fail(error, failed.status, "%s", failed.text);

@@ -2,8 +2,8 @@
  *
  * Units become mel frames in chunks: each chunk is computed with units before it (heard already) and a few behind it,
  * from noise that belongs to the frame, not to the chunk; where two chunks meet, their frames fade into each other. The
- * first chunk is small, so that sound begins early, the second half of it, and each later one a third larger than
- * the one before, up to `hop`: what is heard always lasts longer than the next chunk takes. The vocoder then runs over
+ * first chunk is small, so that sound begins early, the second half of it, and each later one about twice as large as
+ * the one before, up to `hop`: what is heard lasts longer than the next chunk takes. The vocoder then runs over
  * the frames without seams: its source keeps its phase, and every piece is computed with as many frames around it as
  * can reach it, so that pieces put together are the waveform of the whole. N units give as many samples streamed as at
  * once.
@@ -85,7 +85,8 @@ void so_mouth_quiet(so_mouth *mouth);
 bool so_mouth_due(so_mouth *mouth);
 /* Whether all units are sound that was taken. */
 bool so_mouth_complete(so_mouth *mouth);
-/* Makes the next step in the arena of `pass`; *made is false when none is due. A failed step silences the mouth. */
+/* Makes the next step in the arena of `pass`; *made is false when none is due. A failed step silences the mouth, and so
+ * does one that is stopped (SO_ERR_STOPPED). */
 so_status so_mouth_step(so_mouth *mouth, so_pass *pass, bool *made, so_error *error);
 /* The two halves of it: claims the next step, false when none is due; and makes what was claimed, from any thread. */
 bool so_mouth_claim(so_mouth *mouth);

@@ -18,6 +18,12 @@ static so_model *model;
 static int open_model(void **state) { return (void)state, toy_open(&model, folder, 2, 512); }
 static int close_model(void **state) { return (void)state, toy_close(&model, folder); }
 
+/* How often something is tried: SO_FEW_ROUNDS for slow sanitizers, SO_THOROUGH for long runs. */
+static int times(int few, int usual, int thorough)
+{
+    return getenv("SO_FEW_ROUNDS") ? few : getenv("SO_THOROUGH") ? thorough : usual;
+}
+
 /* All that a session has told. */
 typedef struct told {
     char text[4096], heard[2048], failure[1024];
@@ -162,6 +168,7 @@ static void chaos(uint64_t seed, int rounds)
         if (!s[i]) {
             CHECK_OK(so_crew_session(crew, &s[i], &plain, &error), error);
             s[i]->talk->options.slice_layers = 1 + (int64_t)so_rng_below(&rng, 3);
+            s[i]->talk->options.piece = 1 + 1e9 * (double)so_rng_below(&rng, 2);
             asked[i] = stopped[i] = false;
         }
         if (what == 0 && so_rng_below(&rng, 6) == 0) {
@@ -216,8 +223,8 @@ static void chaos(uint64_t seed, int rounds)
 static void any_order_of_calls(void **state)
 {
     (void)state;
-    int runs = getenv("SO_THOROUGH") ? 60 : 2;
-    for (int i = 0; i < runs; i++) chaos((uint64_t)i + 1, 4000);
+    int runs = times(1, 2, 60), rounds = times(2000, 4000, 4000);
+    for (int i = 0; i < runs; i++) chaos((uint64_t)i + 1, rounds);
 }
 
 /* A stop ends an answer whose prompt is still being read; the session goes on. */
@@ -389,7 +396,7 @@ static void a_full_context_is_no_end(void **state)
     so_error error;
     static told t;
     so_talk *fresh;
-    int turns = getenv("SO_THOROUGH") ? 1000 : 60;
+    int turns = times(40, 60, 1000);
     for (int error_wanted = 0; error_wanted < 2; error_wanted++) {
         so_session_options options = {.max_text = 12, .on_full = error_wanted ? SO_FULL_ERROR : SO_FULL_FORGET};
         so_status status = SO_OK;
@@ -481,8 +488,8 @@ static void memory_is_foretold(void **state)
     assert_int_equal(so_crew_session(crew, &s[1], &(so_session_options){.first_units = 99}, &error), SO_ERR_LIMIT);
     so_session_close(&s[0]);
     assert_int_equal(so_crew_session(crew, &s[1], &(so_session_options){.first_units = 99}, &error), SO_ERR_ARG);
-    int times = getenv("SO_THOROUGH") ? 10000 : 100;
-    for (int i = 0; i < times; i++) {
+    int opens = times(20, 100, 10000);
+    for (int i = 0; i < opens; i++) {
         CHECK_OK(so_crew_session(crew, &s[0], &(so_session_options){.max_units = 20, .max_text = 20}, &error), error);
         so_session_close(&s[0]);
     }

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include <stdatomic.h>
+
 #include "nn/worker.h"
 #include "speech/mouth.h"
 
@@ -148,9 +150,66 @@ static void steps_are_small_and_can_end(void **state)
     so_worker_clear(&worker);
 }
 
+/* Stops at a product of the flow or the vocoder, and counts those behind it. */
+typedef struct stopper {
+    atomic_int stop;
+    int left, after;
+} stopper;
+
+static void watch_product(void *context, const so_tensor *weight, const so_tensor *x)
+{
+    stopper *s = context;
+    (void)weight;
+    (void)x;
+    s->after += s->stop;
+    if (--s->left == 0) s->stop = 1;
+}
+
+/* A stop is seen between the layers of a step: nothing more is computed, and nothing more heard. */
+static void a_step_can_be_stopped_inside(void **state)
+{
+    world *w = *state;
+    so_error error = {0};
+    so_mouth *mouth;
+    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
+    so_worker worker;
+    stopper s;
+    so_watch watch = {.product = watch_product, .context = &s};
+    size_t fixed, scratch;
+    CHECK_OK(so_mouth_plan(&w->codec, &options, so_kernels_best(), &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open(&worker, scratch, NULL, so_kernels_best(), &error), error);
+    CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
+    worker.pass.watch = &watch;
+    worker.pass.stop = &s.stop;
+    int products = 0, stopped = 0;
+    for (int at = 1; at == products + 1; at += 7) { /* until an answer is made to its end */
+        s = (stopper){.left = at};
+        so_mouth_reset(mouth, 1);
+        for (int i = 0; i < 12; i++) CHECK_OK(so_mouth_put(mouth, w->units[i], &error), error);
+        so_mouth_end(mouth);
+        bool made = true;
+        so_status status = SO_OK;
+        while (made && status == SO_OK) status = so_mouth_step(mouth, &worker.pass, &made, &error);
+        assert_int_equal(s.after, 0);
+        if (!s.stop) break;
+        assert_int_equal(status, SO_ERR_STOPPED);
+        const float *pcm;
+        int64_t samples;
+        assert_true(so_mouth_complete(mouth));
+        CHECK_OK(so_mouth_take(mouth, &pcm, &samples, &error), error);
+        assert_int_equal(samples, 0);
+        stopped++;
+        products = at + 6;
+    }
+    assert_true(stopped > 10);
+    so_mouth_close(&mouth);
+    so_worker_clear(&worker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(audio_does_not_depend_on_when_units_come),
-                                       cmocka_unit_test(steps_are_small_and_can_end)};
+                                       cmocka_unit_test(steps_are_small_and_can_end),
+                                       cmocka_unit_test(a_step_can_be_stopped_inside)};
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

@@ -80,7 +80,20 @@ typedef struct dot_rows {
     float *y;
 } dot_rows;
 
-/* y[i * ldy + j] for M rows of x and R rows of w, each at a constant M, R and type. */
+/* One vector of the weights of R rows, times the same columns of M rows of x. */
+static inline __attribute__((always_inline)) void add_products(const int M, const int R, const vec *a, const float *x,
+                                                               int64_t k, vec sum[8][8])
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < M; i++) {
+        vec b = v_load(x + i * k);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) sum[r][i] = v_fma(a[r], b, sum[r][i]);
+    }
+}
+
+/* y[i * ldy + j] for M rows of x and R rows of w, each at a constant M, R and type. Sums are made in the same order for
+ * every M and R: a row's products do not depend on how many others it stands among. */
 static inline __attribute__((always_inline)) void dots(so_type type, const int M, const int R, dot_rows d)
 {
     const unsigned char *w = d.w;
@@ -88,55 +101,44 @@ static inline __attribute__((always_inline)) void dots(so_type type, const int M
     const int64_t k = d.k, ldy = d.ldy;
     const float *x = d.x;
     float *y = d.y;
-    vec sum[2][8];
-#pragma GCC unroll 2
+    vec sum[8][8], a[8];
+#pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
         for (int i = 0; i < M; i++) sum[r][i] = v_set(0);
     int64_t l = 0;
-    for (; l + W <= k; l += W) {
-        vec a[2];
-#pragma GCC unroll 2
-        for (int r = 0; r < R; r++) a[r] = weights(type, w + (size_t)r * stride, l);
+    if (type == SO_Q8_0) { /* whole blocks: a scale is read once for all vectors of its block */
+        for (; l < k; l += 32, w += 34) {
+            vec scale[8];
 #pragma GCC unroll 8
-        for (int i = 0; i < M; i++) {
-            vec b = v_load(x + i * k + l);
-#pragma GCC unroll 2
-            for (int r = 0; r < R; r++) sum[r][i] = v_fma(a[r], b, sum[r][i]);
+            for (int r = 0; r < R; r++) {
+                uint16_t s;
+                memcpy(&s, w + (size_t)r * stride, 2);
+                scale[r] = v_set(_cvtsh_ss(s));
+            }
+#pragma GCC unroll 4
+            for (int c = 0; c < 32; c += W) {
+#pragma GCC unroll 8
+                for (int r = 0; r < R; r++) a[r] = v_load_i8(w + (size_t)r * stride + 2 + c) * scale[r];
+                add_products(M, R, a, x + l + c, k, sum);
+            }
         }
+    }
+    for (; l + W <= k; l += W) {
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) a[r] = weights(type, w + (size_t)r * stride, l);
+        add_products(M, R, a, x + l, k, sum);
     }
     if (l < k)
         for (int r = 0; r < R; r++) {
-            vec a = weights_tail(type, w + (size_t)r * stride, l, k - l);
+            vec last = weights_tail(type, w + (size_t)r * stride, l, k - l);
 #pragma GCC unroll 8
-            for (int i = 0; i < M; i++) sum[r][i] = v_fma(a, v_load_m(x + i * k + l, v_tail(k - l)), sum[r][i]);
+            for (int i = 0; i < M; i++) sum[r][i] = v_fma(last, v_load_m(x + i * k + l, v_tail(k - l)), sum[r][i]);
         }
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
         for (int i = 0; i < M; i++) y[i * ldy + r] = v_sum(sum[r][i]);
-}
-
-/* The same for one row of x and four rows of w: sums are made in the same order, so that a row's products do not depend
- * on how many others it stands among. */
-static inline __attribute__((always_inline)) void dots_alone(so_type type, const int R, const unsigned char *w,
-                                                             size_t stride, int64_t k, const float *x, float *y)
-{
-    vec sum[4];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) sum[r] = v_set(0);
-    int64_t l = 0;
-    for (; l + W <= k; l += W) {
-        vec b = v_load(x + l);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) sum[r] = v_fma(weights(type, w + (size_t)r * stride, l), b, sum[r]);
-    }
-    if (l < k) {
-        vec b = v_load_m(x + l, v_tail(k - l));
-        for (int r = 0; r < R; r++) sum[r] = v_fma(weights_tail(type, w + (size_t)r * stride, l, k - l), b, sum[r]);
-    }
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) y[r] = v_sum(sum[r]);
 }
 
 typedef struct linear_job {
@@ -148,30 +150,36 @@ typedef struct linear_job {
     float *y;
 } linear_job;
 
+/* Rows of w that M rows of x meet at once: sums enough to hide how long one takes, and no more than there are registers
+ * for. */
+#define AT_ONCE(M) (W == 16 ? ((M) <= 6 ? 4 : 2) : ((M) <= 2 ? 4 : (M) <= 4 ? 2 : 1))
+
 static inline __attribute__((always_inline)) void few_rows(so_type type, const linear_job *g, int64_t j0, int64_t j1)
 {
-    int64_t i = 0;
-#define GROUP(M)                                                                                                       \
-    for (; i + M <= g->m; i += M) {                                                                                    \
-        const float *x = g->x + i * g->k;                                                                              \
-        int64_t j = j0;                                                                                                \
-        for (; j + 2 <= j1; j += 2)                                                                                    \
-            dots(type, M, 2, (dot_rows){g->w + (size_t)j * g->stride, g->stride, g->k, g->n, x, g->y + i * g->n + j}); \
-        if (j < j1)                                                                                                    \
-            dots(type, M, 1, (dot_rows){g->w + (size_t)j * g->stride, g->stride, g->k, g->n, x, g->y + i * g->n + j}); \
-    }
-    GROUP(8)
-    GROUP(4)
-    GROUP(2)
-#undef GROUP
-    for (; i < g->m; i++) {
-        const float *x = g->x + i * g->k;
-        float *y = g->y + i * g->n;
+    for (int64_t i = 0, m; i < g->m; i += m) {
+        dot_rows d = {g->w + (size_t)j0 * g->stride, g->stride, g->k, g->n, g->x + i * g->k, g->y + i * g->n + j0};
         int64_t j = j0;
-        for (; j + 4 <= j1; j += 4) dots_alone(type, 4, g->w + (size_t)j * g->stride, g->stride, g->k, x, y + j);
-        for (; j < j1; j++) dots_alone(type, 1, g->w + (size_t)j * g->stride, g->stride, g->k, x, y + j);
+        m = least(g->m - i, SO_FEW_ROWS);
+#define ROWS(M)                                                                                                        \
+    case M:                                                                                                            \
+        for (; j + AT_ONCE(M) <= j1; j += AT_ONCE(M), d.w += AT_ONCE(M) * d.stride, d.y += AT_ONCE(M))                 \
+            dots(type, M, AT_ONCE(M), d);                                                                              \
+        for (; j < j1; j++, d.w += d.stride, d.y++) dots(type, M, 1, d);                                               \
+        break
+        switch (m) {
+            ROWS(1);
+            ROWS(2);
+            ROWS(3);
+            ROWS(4);
+            ROWS(5);
+            ROWS(6);
+            ROWS(7);
+            ROWS(8);
+        }
+#undef ROWS
     }
 }
+#undef AT_ONCE
 
 static void add_bias(const float *bias, int64_t m, int64_t n, float *y, int64_t ldy)
 {
