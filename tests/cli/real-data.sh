@@ -47,3 +47,11 @@ done >prompts.jsonl
 head -5 prompts.jsonl >some.jsonl
 "$SO" data index some.jsonl --root "$prompts" -o some | head -1
 "$SO" data units some -o prompt-units --model "$model" | sed 's/[0-9]* units, [0-9]* bytes/UNITS/'
+# trained on for some steps: what was heard, and what was seen
+printf 'model = "%s"\nout = "run"\n[plan]\nsteps = 8\nslots = 1\n[optim]\nwarmup = 0\nshape = "constant"\n[log]\nevery = 1\n[[data]]\nname = "it"\n' "$model" >run.toml
+for what in "hear asr units 1e-3 5" "vision-text vision-text photos 1e-3 4"; do
+    set -- $what
+    "$SO" train run.toml --threads 1 --set stage=$1 --set data.it.task=$2 --set data.it.path=$3 --set out=$1 --set optim.rate=$4 --set plan.batch_records=$5 |
+        awk -v what=$1 'match($0, /loss [0-9.]+/) { x = substr($0, RSTART + 5, RLENGTH - 5); if (!n++) first = x; last = x }
+            END { print what ": " n " steps, " (last < 0.9 * first ? "it learns" : "from " first " to " last) }'
+done

@@ -30,6 +30,8 @@ run >/dev/null && ls one
 sed -n 's/^\(name\|rate\|learn\|beta2\|slots\) = .*/&/p' one/config.toml
 grep -c '"identity"' one/data.lock
 
+for how in drop cut; do run --dry-run --set plan.longest=45 --set plan.too_long=$how --set out=$how | sed -n '/^sample/,$p' | sed -n '1p;$p'; done
+
 echo "== goes on"
 run --set out=two --set save.every=1 >/dev/null 2>&1 &
 pid=$!
@@ -60,6 +62,29 @@ run --set out=five --set data.talk.path=records
 run --set log.tensorboard=true --set out=six
 run --set plan.epochs=1 --plan gpus=many
 run --plan gpus=8,speed=3
+
+echo "== one record is not like the others"
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+    echo "{\"id\":\"c$i\",\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\",\"value\":\"b\"}]}"
+done >odd.jsonl
+echo '{"id":"odd","conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"#%&!?"}]}' >>odd.jsonl
+run --set data.talk.path=odd.jsonl --set out=odd --set plan.batch_records=1 --set plan.slots=1 --set plan.steps=96 --set optim.rate=1e-3 --set log.every=96 >/dev/null
+grep -o '"id":"[^"]*"' odd/spikes.jsonl | sort -u
+
+echo "== measured, by two ranks"
+cat >>run.toml <<'TOML'
+[[data]]
+name = "held"
+path = "odd.jsonl"
+take = "3"
+task = "text"
+split = "eval"
+TOML
+for n in 1 2; do
+    run --ranks $n --set out=m$n --set evaluate.every=20 --set evaluate.best=held.loss | grep -c 'EVALUATION.*held.loss.*held.text_right'
+done
+cmp m1/model/model.safetensors m2/model/model.safetensors && cmp m1/best.safetensors m2/best.safetensors && echo "the same best"
+run --set out=m1 --set evaluate.sets=other
 
 echo "== elsewhere"
 run --plan gpus=2,peak=1e12 --set out=seven | sed -n '1p;$p'

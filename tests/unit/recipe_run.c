@@ -40,6 +40,9 @@ static void settings_go_before_the_file(void **state)
     CHECK_OK(read_with(&c, WHOLE DATA, "data.x.json.take=first:3", NULL, &error), error);
     assert_string_equal(c.data[0].take, "first:3");
     so_run_config_close(&c);
+    CHECK_OK(read_with(&c, WHOLE "[[data]]\nname = \"q\"\ntask = \"text\"\n", "data.q.path=z", NULL, &error), error);
+    assert_string_equal(c.data[0].path, "z");
+    so_run_config_close(&c);
     CHECK_OK(read_with(&c, WHOLE DATA, "stage=text", NULL, &error), error);
     so_run_config_stage(&c, &stage);
     assert_string_equal(stage.learns[0].group, "backbone");

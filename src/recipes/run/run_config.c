@@ -333,13 +333,22 @@ static const char *last_part(so_run_config *c, const char *path)
     return name;
 }
 
+/* The names of entries that have none: what their paths end with. */
 static so_status name_data(so_run_config *c, so_error *error)
 {
     for (int i = 0; i < c->n_data; i++) {
         so_run_data *d = &c->data[i];
+        if (!d->name && d->path && !(d->name = last_part(c, d->path)))
+            return so_fail(error, SO_ERR_NOMEM, "no memory for a name");
+    }
+    return SO_OK;
+}
+
+static so_status check_names(const so_run_config *c, so_error *error)
+{
+    for (int i = 0; i < c->n_data; i++) {
+        const so_run_data *d = &c->data[i];
         if (!d->path) return so_fail(error, SO_ERR_ARG, "[[data]] number %d has no path", i + 1);
-        if (!d->name) d->name = last_part(c, d->path);
-        if (!d->name) return so_fail(error, SO_ERR_NOMEM, "no memory for a name");
         if (!d->name[0] || strlen(d->name) > 40 || strchr(d->name, ' '))
             return so_fail(error, SO_ERR_ARG,
                            "data '%.60s' needs another name: 1 to 40 bytes without blanks, given as `name`", d->name);
@@ -485,6 +494,7 @@ static so_status read_all(so_run_config *c, const so_run_text *text, so_string *
     SO_TRY(check_plan(c, text->name, error));
     SO_TRY(fill_stage(c, error));
     SO_TRY(name_data(c, error));
+    SO_TRY(check_names(c, error));
     return check_data(c, error);
 }
 
