@@ -39,7 +39,7 @@ static const so_verb verb = {
     "A run's folder (out) gets config.toml (every setting), data.lock (which data it was), log.jsonl, a checkpoint, "
     "and "
     "in\n"
-    "the end the model, as a folder that convert and ask take. A run that was stopped goes on where it was; under "
+    "the end the model (or its adapters), as a folder that convert and ask take. A run that was stopped goes on where it was; under "
     "other\n"
     "settings or data it is refused, and what differs is named. More in docs/training.md.\n\n"
     "examples:\n"

@@ -51,11 +51,12 @@ static const char *module_of(const char *name, size_t *n)
     return from;
 }
 
-static bool adapted(const so_weight *w, const char *group, const char *targets)
+static bool adapted(const so_weight *w, const char *groups, const char *targets)
 {
     size_t n;
     const char *module = module_of(w->tensor.name, &n);
-    return n && (!group || strcmp(w->group, group) == 0) && w->tensor.n_dims == 2 && listed(targets, module, n);
+    return n && (!groups || listed(groups, w->group, strlen(w->group))) && w->tensor.n_dims == 2 &&
+           listed(targets, module, n);
 }
 
 static so_status open_set(so_lora_set *set, int64_t room, so_error *error)
@@ -63,8 +64,9 @@ static so_status open_set(so_lora_set *set, int64_t room, so_error *error)
     memset(set, 0, sizeof *set);
     set->lora = calloc((size_t)room + 1, sizeof *set->lora);
     set->of = calloc((size_t)room + 1, sizeof(so_tensor *));
+    set->seed = calloc(1, sizeof *set->seed);
     SO_TRY(so_store_open(&set->store, 0, error));
-    return set->lora && set->of ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for adapters");
+    return set->lora && set->of && set->seed ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for adapters");
 }
 
 /* Binds one pair and attaches it. */
@@ -77,22 +79,41 @@ static so_status attach(so_lora_set *set, so_weight *w, so_binder *binder, doubl
     binder->sizes.of['N'] = w->tensor.dim[0];
     binder->sizes.of['K'] = w->tensor.dim[1];
     SO_TRY(SO_BIND(binder, prefix, 0, pair_table, &p, error));
-    set->lora[set->count] = (so_lora){p.a, p.b, (so_real)scale};
+    set->lora[set->count] =
+        (so_lora){.a = p.a, .b = p.b, .scale = (so_real)scale, .number = (int)set->count, .seed = set->seed};
     set->of[set->count] = &w->tensor;
     w->tensor.lora = &set->lora[set->count++];
     return SO_OK;
 }
 
-static so_status make_all(so_lora_set *set, so_store *base, const char *group, so_binder *binder, double scale,
+/* Each group must have got one. */
+static so_status check_groups(const so_lora_set *set, const so_store *base, const char *groups, so_error *error)
+{
+    for (const char *at = groups; at && *at; at += strcspn(at, ","), at += *at == ',') {
+        bool found = false;
+        for (int64_t i = 0; i < base->count && !found; i++) {
+            const so_weight *w = base->weight[i];
+            size_t n = strcspn(at, ",");
+            found = w->tensor.lora && strlen(w->group) == n && strncmp(w->group, at, n) == 0;
+        }
+        if (!found)
+            return so_fail(error, SO_ERR_MISSING, "no weight of '%.*s' is one of %s", (int)strcspn(at, ","), at,
+                           set->targets);
+    }
+    return SO_OK;
+}
+
+static so_status make_all(so_lora_set *set, so_store *base, const char *groups, so_binder *binder, double scale,
                           so_error *error)
 {
     for (int64_t i = 0; i < base->count; i++)
-        if (adapted(base->weight[i], group, set->targets)) SO_TRY(attach(set, base->weight[i], binder, scale, error));
-    if (set->count) return SO_OK;
-    return so_fail(error, SO_ERR_MISSING, "no weight of '%s' is one of %s", group ? group : "the model", set->targets);
+        if (adapted(base->weight[i], groups, set->targets)) SO_TRY(attach(set, base->weight[i], binder, scale, error));
+    if (set->count) return check_groups(set, base, groups, error);
+    return so_fail(error, SO_ERR_MISSING, "no weight of '%s' is one of %s", groups ? groups : "the model",
+                   set->targets);
 }
 
-so_status so_lora_make(so_lora_set *set, so_store *base, const char *group, const so_lora_options *options,
+so_status so_lora_make(so_lora_set *set, so_store *base, const char *groups, const so_lora_options *options,
                        uint64_t seed, so_error *error)
 {
     static const so_lora_options none;
@@ -114,7 +135,10 @@ so_status so_lora_make(so_lora_set *set, so_store *base, const char *group, cons
     }
     so_binder binder = {.store = &set->store, .rng = &rng};
     binder.sizes.of['R'] = rank;
-    if (status == SO_OK) status = make_all(set, base, group, &binder, alpha / rank, error);
+    if (!(options->dropout >= 0 && options->dropout < 1))
+        status = so_fail(error, SO_ERR_ARG, "a dropout of %g, expected 0 to below 1", options->dropout);
+    if (status == SO_OK) status = make_all(set, base, groups, &binder, alpha / rank, error);
+    for (int64_t i = 0; i < set->count; i++) set->lora[i].dropout = options->dropout;
     if (status != SO_OK) so_lora_close(set);
     return status;
 }
@@ -185,6 +209,7 @@ void so_lora_close(so_lora_set *set)
     so_store_close(&set->store);
     free(set->lora);
     free(set->of);
+    free(set->seed);
     memset(set, 0, sizeof *set);
 }
 

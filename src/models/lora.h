@@ -17,6 +17,7 @@ typedef struct so_lora_options {
     double alpha;        /* 0: 2 r */
     const char *targets; /* comma between: of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj; NULL: all
                             seven */
+    double dropout;      /* share of the adapters' inputs that is dropped while learning; 0 to below 1 */
 } so_lora_options;
 
 /* The adapters of one network. Zeroed before, closed once. */
@@ -26,12 +27,13 @@ typedef struct so_lora_set {
     so_tensor **of; /* [count] the weights that they adapt */
     int64_t count;
     char targets[96];
+    uint64_t *seed; /* of dropout: whoever trains sets it before every pass */
 } so_lora_set;
 
-/* Makes adapters for the matrices of `group` in `base` that the targets name, and attaches them: from now on the
- * products of these weights have them. `base` must outlive the set. SO_ERR_ARG for a rank or a target that is none,
- * SO_ERR_MISSING when no weight fits. */
-so_status so_lora_make(so_lora_set *set, so_store *base, const char *group, const so_lora_options *options,
+/* Makes adapters for the matrices of `groups` (comma between; NULL: all) in `base` that the targets name, and attaches
+ * them: from now on the products of these weights have them. `base` must outlive the set. SO_ERR_ARG for a rank or a
+ * target that is none, SO_ERR_MISSING when no weight of a group fits. */
+so_status so_lora_make(so_lora_set *set, so_store *base, const char *groups, const so_lora_options *options,
                        uint64_t seed, so_error *error);
 /* Attaches copies of what a file holds. SO_ERR_FORMAT naming what does not fit: a weight that `base` does not have, has
  * in another shape, or that is none of the seven kinds above. */

@@ -170,7 +170,7 @@ static void dropout_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_dropout(so_pass *pass, so_tensor *x, double p, so_rng *rng)
 {
-    if (!so_ok(pass) || !x || !pass->recording || p <= 0) return x;
+    if (!so_ok(pass) || !x || (!pass->recording && !pass->rehearsing) || p <= 0) return x;
     int64_t n = so_count(x);
     uint8_t *kept = so_take(pass, (size_t)n, false);
     so_tensor *y = so_new_like(pass, x);

@@ -189,15 +189,24 @@ static so_tensor *product_like(so_pass *pass, so_tensor *x, so_tensor *w, so_ten
     return y;
 }
 
+/* What a weight's adapter adds to its product. */
+static so_tensor *adapt(so_pass *pass, so_tensor *x, const so_lora *lora)
+{
+    if ((pass->recording || pass->rehearsing) && lora->dropout > 0 && lora->seed) {
+        so_rng rng;
+        so_rng_init(&rng, *lora->seed, (uint64_t)lora->number);
+        x = so_dropout(pass, x, lora->dropout, &rng);
+    }
+    return so_scale(pass, so_linear(pass, so_linear(pass, x, lora->a, NULL), lora->b, NULL), lora->scale);
+}
+
 so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
 {
     so_tensor *y = product_like(pass, x, w, bias);
     if (!y) return NULL;
     multiply(pass, x, w, bias, y);
     so_tape_put(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
-    if (!w->lora) return y;
-    so_tensor *low = so_linear(pass, x, w->lora->a, NULL);
-    return so_add(pass, y, so_scale(pass, so_linear(pass, low, w->lora->b, NULL), w->lora->scale));
+    return w->lora ? so_add(pass, y, adapt(pass, x, w->lora)) : y;
 }
 
 /* Whether products of few rows are made together as numbers: where a table can, and weights have no form of their own.

@@ -281,7 +281,9 @@ so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t
     memcpy(copy, context, context_bytes);
     size_t mark = so_arena_mark(pass->arena);
     pass->recording = false;
+    pass->rehearsing = true;
     so_tensor *y = layer(pass, copy, x);
+    pass->rehearsing = false;
     pass->recording = true;
     if (!so_ok(pass)) return NULL;
     if (so_count(y) != so_count(x))

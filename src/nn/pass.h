@@ -53,7 +53,8 @@ struct so_pass {
     so_pool *pool;
     const so_kernels *k;
     bool recording, dry;
-    so_step *tape; /* the last step */
+    bool rehearsing; /* a layer is computed that will be computed again, recording, on the way back */
+    so_step *tape;   /* the last step */
     so_error error;
     const atomic_int *stop; /* not NULL: when it is set, the next op is not computed: SO_ERR_STOPPED */
     const so_watch *watch;  /* NULL: nobody watches; lent by who set it */

@@ -21,6 +21,9 @@ enum { SO_MAX_DIMS = 4 };
 typedef struct so_lora {
     struct so_tensor *a, *b; /* [r, K], [N, r] */
     so_real scale;
+    int number;           /* of this adapter among its model's */
+    double dropout;       /* of a's input while recording; 0: none */
+    const uint64_t *seed; /* of what is dropped, the same whenever a layer is computed again; NULL: no dropout */
 } so_lora;
 
 typedef struct so_tensor {

@@ -133,7 +133,7 @@ static so_tensor *stored(void)
 static so_tensor *quantised(so_pass *s, so_tensor **x) { return so_linear(s, x[0], stored(), NULL); }
 static so_tensor *adapted(so_pass *s, so_tensor **x)
 {
-    so_lora lora = {x[1], x[2], 0.5};
+    so_lora lora = {.a = x[1], .b = x[2], .scale = 0.5};
     so_tensor *w = stored();
     w->lora = &lora;
     so_tensor *y = so_linear(s, x[0], w, NULL);

@@ -125,6 +125,43 @@ static void adapters_learn_over_quantised_matrices(void **state)
     remove_adapter(folder);
 }
 
+/* What is dropped follows from the seed: layers that are computed again on the way back drop the same. */
+static void dropout_is_the_same_when_layers_are_computed_again(void **state)
+{
+    (void)state;
+    so_error error;
+    toy t;
+    so_lora_set set;
+    double loss[4];
+    toy_open(&t, true);
+    CHECK_OK(so_lora_make(&set, &t.store, "backbone", &(so_lora_options){.dropout = 0.4}, 1, &error), error);
+    learn(&t, &set, 3);
+    so_tensor *w = &set.store.weight[0]->tensor;
+    so_real *gradient[2];
+    for (int i = 0; i < 4; i++) {
+        *set.seed = i == 2 ? 8 : 7;
+        t.net.checkpoint = i == 1;
+        for (int64_t k = 0; k < set.store.count; k++) {
+            so_tensor *each = &set.store.weight[k]->tensor;
+            memset(each->grad, 0, (size_t)so_count(each) * sizeof(so_real));
+        }
+        loss[i] = loss_of(&t, i < 3, NULL);
+        if (i > 1) continue;
+        gradient[i] = malloc((size_t)so_count(w) * sizeof(so_real));
+        assert_non_null(gradient[i]);
+        memcpy(gradient[i], w->grad, (size_t)so_count(w) * sizeof(so_real));
+    }
+    assert_true(loss[0] == loss[1]);
+    assert_memory_equal(gradient[0], gradient[1], (size_t)so_count(w) * sizeof(so_real));
+    assert_true(loss[0] != loss[2] && loss[0] != loss[3]); /* another seed; no dropout where nothing is learnt */
+    free(gradient[0]);
+    free(gradient[1]);
+    assert_int_equal(so_lora_make(&(so_lora_set){0}, &t.store, NULL, &(so_lora_options){.dropout = 1}, 1, &error),
+                     SO_ERR_ARG);
+    so_lora_close(&set);
+    toy_close(&t);
+}
+
 static void merged_weights_do_what_adapters_do(void **state)
 {
     (void)state;
@@ -187,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adapters_learn_over_quantised_matrices),
+        cmocka_unit_test(dropout_is_the_same_when_layers_are_computed_again),
         cmocka_unit_test(merged_weights_do_what_adapters_do),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };

@@ -29,6 +29,7 @@ static void defaults(so_run_config *c)
     c->evaluate.records = 200;
     c->log.every = 10;
     c->log.samples = 4;
+    c->log.tensorboard = true;
     c->ranks.exact = true;
     c->ranks.watchdog = 120;
 }
@@ -400,7 +401,6 @@ static so_status check_plan(so_run_config *c, const char *file, so_error *error)
         return so_fail(error, SO_ERR_UNSUPPORTED,
                        "ranks.restarts: start the run again in a loop (packaging/slurm.sh); it goes on from its "
                        "checkpoint");
-    if (c->lora.dropout > 0) return so_fail(error, SO_ERR_UNSUPPORTED, "lora.dropout is not there yet, expected 0");
     if (strcmp(c->plan.anneal, "time") == 0 && c->plan.hours <= 0)
         return so_fail(error, SO_ERR_ARG, "plan.anneal = \"time\" needs plan.hours");
     return SO_OK;

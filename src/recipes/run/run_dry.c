@@ -56,6 +56,9 @@ static void tell_weights(const so_run *run)
         snprintf(learns + used, sizeof learns - used, "%s%s %.4g M", i ? ", " : "", run->stage.learns[i].group,
                  (double)n * 1e-6);
     }
+    if (run->lora.count)
+        snprintf(learns, sizeof learns, "adapters of %lld matrices (%s) %.4g M", (long long)run->lora.count,
+                 run->lora.targets, (double)so_store_parameters(&run->lora.store, NULL) * 1e-6);
     so_run_say(run, "learns: %s of %.4g M parameters", learns, (double)so_store_parameters(&run->store, NULL) * 1e-6);
 }
 

@@ -40,6 +40,8 @@ static bool has_blocks(const so_run *run)
 so_status so_run_keep(so_run *run, so_error *error)
 {
     char folder[1100];
+    snprintf(folder, sizeof folder, "%s/adapter", run->folder);
+    if (run->lora.count) return so_lora_save(&run->lora, folder, run->config.model, error);
     const char *in = run->config.model;
     so_convert_job job;
     so_convert_result result = {0};

@@ -143,6 +143,7 @@ void so_run_close(so_run *run)
     so_run_guard_close(run);
     so_run_measure_close(run);
     so_optim_close(&run->optim);
+    so_lora_close(&run->lora);
     so_store_close(&run->store);
     so_source_close(&run->source);
     so_ids_clear(&run->head);

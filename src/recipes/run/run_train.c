@@ -42,6 +42,9 @@ so_sample_source so_run_source(so_run *run) { return (so_sample_source){.context
 so_tensor *so_run_micro(void *context, so_pass *pass, so_micro *micro)
 {
     so_run *run = context;
+    if (run->lora.count)
+        *run->lora.seed = ((uint64_t)micro->step * 256 + (uint64_t)micro->index) * 4096 + (uint64_t)micro->portion +
+                          micro->seed * 0x9e3779b97f4a7c15u;
     so_tensor *loss = so_lesson_micro(&run->lesson, pass, micro);
     if (loss && so_ok(pass)) so_run_guard_look(run, micro, (double)so_data(loss)[0]);
     return loss;
@@ -49,13 +52,40 @@ so_tensor *so_run_micro(void *context, so_pass *pass, so_micro *micro)
 
 /* ---- what learns */
 
+static so_status join(so_string *out, const char *word, so_error *error)
+{
+    if (out->size) SO_TRY(so_string_put(out, ",", error));
+    return so_string_put(out, word, error);
+}
+
+/* The weights stay as they are stored; adapters beside the matrices of the groups learn. */
+static so_status learn_adapters(so_run *run, so_error *error)
+{
+    const so_run_config *c = &run->config;
+    so_string groups = {0}, targets = {0};
+    so_status status = so_store_learn(&run->store, NULL, false, error);
+    for (int i = 0; i < SO_STAGE_GROUPS && run->stage.learns[i].group && status == SO_OK; i++)
+        status = join(&groups, run->stage.learns[i].group, error);
+    for (int i = 0; i < c->lora.targets.n && status == SO_OK; i++)
+        status = join(&targets, c->lora.targets.item[i], error);
+    so_lora_options how = {(int)c->lora.rank, c->lora.alpha, targets.data, c->lora.dropout};
+    if (status == SO_OK) status = so_lora_make(&run->lora, &run->store, groups.data, &how, (uint64_t)c->seed, error);
+    so_string_clear(&groups);
+    so_string_clear(&targets);
+    if (status != SO_OK) return so_fail_in(error, "lora");
+    so_group_rule rule = {"lora", 1, 1};
+    for (int i = 0; i < c->optim.group_rates; i++)
+        if (strcmp(c->optim.group_rate[i].name, "lora") == 0) rule.rate = c->optim.group_rate[i].value;
+    for (int i = 0; i < c->optim.group_decays; i++)
+        if (strcmp(c->optim.group_decay[i].name, "lora") == 0) rule.decay = c->optim.group_decay[i].value;
+    SO_TRY(so_store_learn(&run->lora.store, NULL, true, error));
+    SO_TRY(so_optim_open(&run->optim, &run->stage.adamw, error));
+    return so_optim_add(&run->optim, &run->lora.store, &rule, 1, error);
+}
+
 so_status so_run_learn(so_run *run, so_error *error)
 {
-    if (run->config.lora.rank)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "lora.rank = %lld: adapters do not learn from a file yet, expected 0",
-                       (long long)run->config.lora.rank);
-    if (run->config.log.tensorboard)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "log.tensorboard: there are no event files yet, expected false");
+    if (run->config.lora.rank) return learn_adapters(run, error);
     return so_stage_ready(&run->stage, &run->store, &run->optim, error);
 }
 
@@ -124,7 +154,8 @@ static so_status loop(so_run *run, const char *begun, so_error *error)
                                    .save_every = c->save.every.steps,
                                    .save_seconds = c->save.every.seconds,
                                    .settings = begun,
-                                   .folder = run->folder},
+                                   .folder = run->folder,
+                                   .tensorboard = c->log.tensorboard},
                           .hooks = {.context = run,
                                     .micro = so_run_micro,
                                     .evaluate = measures ? so_run_measure : NULL,
@@ -142,7 +173,11 @@ static so_status train_and_keep(so_run *run, const char *begun, so_error *error)
     if (run->stage.adamw.average > 0) so_optim_swap(&run->optim);
     SO_TRY(so_run_measure_best(run, error));
     SO_TRY(so_run_keep(run, error));
-    so_run_say(run, "the model is in %s/model", run->folder);
+    if (run->lora.count)
+        so_run_say(run, "the adapters are in %s/adapter (ask --model %s --lora %s/adapter)", run->folder,
+                   run->config.model, run->folder);
+    else
+        so_run_say(run, "the model is in %s/model", run->folder);
     return SO_OK;
 }
 

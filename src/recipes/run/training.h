@@ -13,6 +13,7 @@
 #include "checkpoint/source.h"
 #include "dataset/dataset.h"
 #include "media/image.h"
+#include "models/lora.h"
 #include "recipes/run/run_config.h"
 #include "so_recipes.h"
 #include "train/batches.h"
@@ -54,6 +55,7 @@ typedef struct so_run {
     so_source source; /* the model that the run begins with */
     so_store store;
     so_omni net;
+    so_lora_set lora; /* adapters that learn, where the settings ask for them */
     so_image_spec pictures;
     const char *system;
     so_ids head, reply; /* up to the user's content; from its end to the assistant's */
@@ -111,7 +113,7 @@ int64_t so_run_sample_rows(const so_run *run, const so_sample *sample);
 /* ---- run_train.c */
 /* Trains to the end of the plan, and writes the model. */
 so_status so_run_train(so_run *run, so_error *error);
-/* What trains: groups of the store. A run with adapters adds theirs here. */
+/* What trains: groups of the store, or adapters beside their matrices. */
 so_status so_run_learn(so_run *run, so_error *error);
 /* The samples of the plan's portions, for the lesson. */
 so_sample_source so_run_source(so_run *run);
@@ -133,7 +135,7 @@ so_status so_run_measure(void *run, so_pass *pass, int64_t step, so_notes *notes
 so_status so_run_measure_best(so_run *run, so_error *error);
 
 /* ---- run_keep.c */
-/* Writes <out>/model: the model that the run began with, with what was learnt. */
+/* Writes <out>/model: the model that the run began with, with what was learnt; or <out>/adapter. */
 so_status so_run_keep(so_run *run, so_error *error);
 
 /* ---- run_plan.c */
