@@ -26,8 +26,8 @@ struct so_crew {
     so_model *model;
     so_crew_options options;
     so_worker worker;            /* of everything but voices */
-    so_worker beside[PARTS - 1]; /* of steps, where threads step some of the sessions each */
-    int parts;                   /* that sessions are stepped in at most */
+    so_worker beside[PARTS - 1]; /* where threads compute for some of the sessions each */
+    int parts;                   /* that computing is cut into at most */
     size_t used;                 /* bytes of the sessions */
     int64_t turn;                /* whose work is next */
 
@@ -141,12 +141,9 @@ static so_status fit_worker(so_crew *c, so_need need, so_error *error)
 
 int so_crew_prompt_rows(const so_crew *c) { return c->options.prompt_rows; }
 
-/* The same for those beside it, which only step. */
-static so_status fit_beside(so_crew *c, const so_talk_options *talk, so_error *error)
+/* The same for those beside it. */
+static so_status fit_beside(so_crew *c, so_need need, so_error *error)
 {
-    so_need need;
-    if (c->parts == 1) return SO_OK;
-    SO_TRY(so_talk_plan_steps(c->model, talk, SO_STEP_MOST, &need, error));
     for (int i = 0; i < c->parts - 1; i++) {
         so_worker *w = &c->beside[i];
         if (w->scratch.base && need.host <= w->scratch.capacity) continue;
@@ -171,7 +168,7 @@ static so_status admit(so_crew *c, const so_session_options *options, so_error *
     SO_TRY(so_session_talk_options(c->model, options, &talk, error));
     if (c->options.prompt_rows) talk.rows = c->options.prompt_rows;
     SO_TRY(so_session_scratch(c->model, &talk, NULL, c->options.sessions, &scratch, &codec, error));
-    SO_TRY(fit_beside(c, &talk, error));
+    SO_TRY(fit_beside(c, scratch, error));
     return fit_worker(c, scratch, error);
 }
 
@@ -366,16 +363,60 @@ static void step_all(so_crew *c)
     }
 }
 
-/* A piece of work of one session, in turn. */
-static void work_for_one(so_crew *c)
+/* A piece of a prompt or a picture, made beside others. */
+typedef struct piece {
+    so_session *session;
+    so_worker *worker;
+    so_status status;
+    so_error error;
+} piece;
+
+static void make_piece(void *context, int64_t task, int thread)
 {
+    piece *p = (piece *)context + task;
+    so_talk *talk = p->session->talk;
+    so_worker *own = talk->worker;
+    bool did;
+    (void)thread;
+    talk->worker = p->worker;
+    p->status = so_session_work(p->session, &did, &p->error);
+    talk->worker = own;
+}
+
+/* Prompts and pictures of several sessions of a model that stays near, each by a thread. False: there are not several.
+ */
+static bool work_beside(so_crew *c)
+{
+    piece each[PARTS];
+    int n = 0, last = 0;
+    for (int i = 0; i < c->n && n < c->parts && !c->worker.pass.watch; i++) {
+        so_session *s = c->session[(c->turn + i) % c->n];
+        if (s->failure.status != SO_OK || !so_session_computes(s)) continue;
+        each[n] = (piece){.session = s, .worker = n ? &c->beside[n - 1] : &c->worker};
+        last = i;
+        n++;
+    }
+    if (n < 2) return false;
+    c->turn += last + 1;
+    so_pool_for(c->model->pool, n, make_piece, each);
+    for (int i = 0; i < n; i++)
+        if (each[i].status != SO_OK) fail_session(each[i].session, &each[i].error);
+    return true;
+}
+
+/* A piece of work for one session after the other, in turn: one that takes long alone, short ones of many. */
+static void work_for_some(so_crew *c)
+{
+    const double enough = 0.01; /* seconds */
+    double began = now();
+    bool beside = work_beside(c);
     for (int i = 0; i < c->n; i++) {
         so_session *s = c->session[c->turn++ % c->n];
         so_error error;
         bool did = false;
-        if (s->failure.status != SO_OK) continue;
+        if (s->failure.status != SO_OK || (beside && so_session_computes(s))) continue;
         if (so_session_work(s, &did, &error) != SO_OK) fail_session(s, &error);
-        if (did) return;
+        if (did && now() - began > enough) return;
     }
 }
 
@@ -384,7 +425,7 @@ so_status so_crew_step(so_crew *c, int *busy, so_error *error)
     if (!c) return so_fail(error, SO_ERR_ARG, "a step without a crew");
     for (int i = 0; i < c->n; i++) so_session_halt(c->session[i]);
     step_all(c);
-    work_for_one(c);
+    work_for_some(c);
     int left = 0;
     for (int i = 0; i < c->n; i++) {
         const so_session *s = c->session[i];

@@ -193,6 +193,8 @@ bool so_session_drop_turn(so_session *session);
 /* One bounded piece of what stands between a session and its next token: a picture, a stretch of sound, a slice of the
  * prompt. *did is false when there is nothing to do, or when that waits for a voice to become free. */
 so_status so_session_work(so_session *session, bool *did, so_error *error);
+/* Whether the next piece is a part of a prompt or a picture, which touches this session alone. */
+bool so_session_computes(const so_session *session);
 /* Whether such work is left. */
 bool so_session_has_work(const so_session *session);
 /* All of it, until the session is stopped. */

@@ -112,16 +112,8 @@ static so_status rehearse(so_worker *worker, void *context, so_error *error)
     return so_talk_rehearse_steps(r->talk, r->steps, error);
 }
 
-static so_status rehearse_steps(so_worker *worker, void *context, so_error *error)
-{
-    const rehearsal *r = context;
-    r->talk->worker = worker;
-    return so_talk_rehearse_steps(r->talk, r->steps, error);
-}
-
-/* What a conversation takes, and a worker for whatever `does` does with it. */
-static so_status plan(const so_model *model, const so_talk_options *options, int64_t steps, so_rehearsal_fn does,
-                      so_need *session, so_need *scratch, so_error *error)
+so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, so_need *session,
+                       so_need *scratch, so_error *error)
 {
     so_talk talk;
     rehearsal all = {&talk, steps > 0 ? steps : 1};
@@ -130,25 +122,12 @@ static so_status plan(const so_model *model, const so_talk_options *options, int
     SO_TRY(so_arena_dry(&talk.memory, error));
     SO_TRY(so_arena_dry(&talk.numbers, error));
     so_status status = take_parts(&talk)
-                           ? so_worker_measure_on(model->device, model->kernels, does, &all, scratch, error)
+                           ? so_worker_measure_on(model->device, model->kernels, rehearse, &all, scratch, error)
                            : so_fail(error, SO_ERR_NOMEM, "a session is too large");
     *session = (so_need){talk.memory.peak, talk.numbers.peak};
     so_arena_clear(&talk.memory);
     so_arena_clear(&talk.numbers);
     return status;
-}
-
-so_status so_talk_plan_steps(const so_model *model, const so_talk_options *options, int64_t steps, so_need *scratch,
-                             so_error *error)
-{
-    so_need session;
-    return plan(model, options, steps, rehearse_steps, &session, scratch, error);
-}
-
-so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, so_need *session,
-                       so_need *scratch, so_error *error)
-{
-    return plan(model, options, steps, rehearse, session, scratch, error);
 }
 
 static so_status open_talk(so_talk *talk, const so_model *model, const so_talk_options *options, so_error *error)

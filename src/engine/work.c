@@ -72,6 +72,15 @@ bool so_session_has_work(const so_session *s)
     return s->waiting || mine(s) > 0 || s->dirty || s->syncing || s->closing || ended;
 }
 
+bool so_session_computes(const so_session *s)
+{
+    bool answering = s->phase == SO_ANSWERING;
+    if (answering && (s->stage >= SO_PROMPTED || atomic_load(&s->stop))) return false;
+    if (s->waiting) return true;
+    if (s->closing || (s->ear && s->ear->ended) || mine(s) > 0) return false;
+    return s->syncing || (answering && s->stage == SO_PROMPTING);
+}
+
 static so_status work(so_session *s, bool *did, so_error *error)
 {
     bool answering = s->phase == SO_ANSWERING;
