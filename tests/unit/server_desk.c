@@ -96,7 +96,7 @@ static so_desk *opened(const so_desk_options *more)
 
 static void ask(so_desk *desk, int i, const char *text, unsigned want)
 {
-    so_data_order *reply = so_order_new(SO_ORDER_REPLY, NULL);
+    so_order *reply = so_order_new(SO_ORDER_REPLY, NULL);
     reply->turn = 1;
     reply->want = want;
     reply->own = true;
@@ -169,7 +169,7 @@ static void stops_are_told(void **state)
 {
     (void)state;
     so_desk *desk = opened(&(so_desk_options){.sessions = 2});
-    so_data_order *say =
+    so_order *say =
         so_order_new(SO_ORDER_SAY, "The red star is left of the blue circle, and the green cube is on the table.");
     sit(desk, 0);
     sit(desk, 1);
@@ -207,7 +207,7 @@ static void leaving_at_any_moment(void **state)
     for (int round = 0; round < 20; round++) {
         uint64_t passing;
         CHECK_OK(so_desk_sit(desk, &passing, &ahead, &error), error);
-        so_data_order *say = so_order_new(SO_ORDER_SAY, "The red star is left of the blue circle.");
+        so_order *say = so_order_new(SO_ORDER_SAY, "The red star is left of the blue circle.");
         say->want = SO_WANT_TEXT | SO_WANT_VOICE;
         so_desk_order(desk, passing, say);
         usleep((useconds_t)(round * 3000));
@@ -225,7 +225,7 @@ static void failures_are_told(void **state)
 {
     (void)state;
     so_desk *desk = opened(&(so_desk_options){.sessions = 1});
-    so_data_order *picture = so_order_new(SO_ORDER_PICTURE, NULL);
+    so_order *picture = so_order_new(SO_ORDER_PICTURE, NULL);
     picture->data = strdup("no picture");
     picture->size = 10;
     sit(desk, 0);

@@ -148,7 +148,7 @@ static void chat_requests_are_read(void **state)
         const char *text;
     } expected[] = {
         {SO_ORDER_SYSTEM, "be brief"}, {SO_ORDER_TEXT, "a"}, {SO_ORDER_ANSWER, "audio_1"}, {SO_ORDER_TEXT, "b"}};
-    const so_data_order *o = r.first;
+    const so_order *o = r.first;
     for (size_t i = 0; i < 4; i++, o = o->next) {
         assert_non_null(o);
         assert_int_equal(o->kind, expected[i].kind);
