@@ -57,10 +57,13 @@ typedef struct so_model_options {
     const char *codec;     /* folder of the speech codec; NULL: codec/ where the model is, or the same file */
     const char *speaker;   /* name of the voice in the codec's file; NULL: its English woman, else the first */
     so_precision precision;
-    const char *device; /* where the networks but the codec compute: "vulkan", "vulkan:1" (a graphics card, the one of
-                         * that number); NULL or "cpu": the host. Weights keep their types there. Not every program has
-                         * been built for one: SO_ERR_UNSUPPORTED; SO_ERR_MISSING where there is none */
-    int prefault;       /* 1: read all stored tensors into memory now, not when they are first used */
+    const char *device; /* where the networks compute: "vulkan", "cuda", "vulkan:1" (a graphics card, the one of that
+                         * number); NULL or "cpu": the host. Weights keep their types there. Not every program has been
+                         * built for one: SO_ERR_UNSUPPORTED; SO_ERR_MISSING where there is none */
+    const char *codec_device; /* where the speech codec computes: "cpu"; NULL: where the networks do */
+    int device_layers;        /* layers of the backbone on the device, from the first on: 0 all, -1 as many as fit;
+                               * others stay on the host */
+    int prefault;             /* 1: read all stored tensors into memory now, not when they are first used */
     int front; /* the front end of hearing of sessions that do not say: 1 on; -1 off; 0 as the codec says, off where
                 * it says nothing; 2 the same, but then on for models below 300 M parameters */
     const char *lora; /* low-rank adapters to put beside the weights, which stay as they are: a folder of PEFT
@@ -89,6 +92,8 @@ typedef struct so_model_info {
     const char *device; /* "cpu", or the device's name */
     const char *lora;   /* the adapters it was opened with; "" when there are none */
     int n_lora;         /* matrices that have one */
+    const char *codec_device;
+    int device_layers; /* of the backbone, on the device */
 } so_model_info;
 typedef struct so_save_options {
     const char *type;       /* of matrices: f32, bf16, f16, q8_0, q6_k, q5_k, q5_k_m, q4_k, q4_k_m, q4_0, q5_0; NULL: as
@@ -102,7 +107,7 @@ typedef struct so_save_options {
  * Vectors are stored as f32 whatever the options say. `options` may be NULL. SO_ERR_NUMBER names a tensor with a number
  * that its type cannot hold. */
 so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error);
-/* What Vulkan's drivers offer, for so_model_options.device. */
+/* What drivers of graphics cards (Vulkan, CUDA) offer, for so_model_options.device. */
 typedef struct so_device_entry {
     char name[64], title[256], driver[256]; /* "vulkan:0"; what its maker calls it; the driver and its version */
     char lacks[256];                        /* features it would need, with blanks between them; "": none */
@@ -110,8 +115,18 @@ typedef struct so_device_entry {
     int card;                               /* 1: a graphics card with memory of its own */
     int subgroup;                           /* threads that compute in step */
 } so_device_entry;
-/* Writes at most `most` of them; *n is their number. SO_ERR_MISSING where there is none, or no Vulkan. */
+/* Writes at most `most` of them; *n is their number. SO_ERR_MISSING where there is none, or no driver. */
 so_status so_list_devices(so_device_entry *out, int most, int *n, so_error *error);
+/* What the model's device has done since it was opened; zeros for the host. */
+typedef struct so_device_work {
+    int64_t launches, replayed; /* of kernels; of them, those in recordings */
+    int64_t waits;              /* of the host for it */
+    int64_t bytes;              /* that launches read and write */
+    size_t memory;              /* bytes taken */
+} so_device_work;
+void so_model_device_work(const so_model *model, so_device_work *work);
+/* Bytes a second that the device reads and writes at most, measured by copies within its memory; 0 for the host. */
+so_status so_model_device_rate(const so_model *model, double *bytes_per_s, so_error *error);
 /* Strings live as long as the model. */
 void so_model_about(const so_model *model, so_model_info *info);
 

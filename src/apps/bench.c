@@ -32,6 +32,7 @@ typedef struct bench {
     so_session *session;
     so_model_info info;
     struct weights text, units, eyes;
+    double device_rate; /* bytes a second; 0: the host */
 } bench;
 
 static int ascending(const void *a, const void *b)
@@ -266,6 +267,44 @@ static so_status bench_voice(bench *b, double *x, so_error *error)
     return SO_OK;
 }
 
+/* What a part did on the device, in so many seconds. */
+static void line_of_device(bench *b, const char *name, const so_device_work *before, double took)
+{
+    so_device_work after;
+    char what[64], rate[64];
+    so_model_device_work(b->model, &after);
+    snprintf(what, sizeof what, "%s: launches on the device", name);
+    snprintf(rate, sizeof rate, "%s: bytes on the device", name);
+    double launches = (double)(after.launches - before->launches) / took,
+           read = 1e-9 * (double)(after.bytes - before->bytes) / took;
+    so_bench_row count = {
+        .what = what, .unit = "a second", .median = launches, .least = launches, .most = launches, .n = 1};
+    so_bench_row bytes = {.what = rate, .unit = "GB/s", .median = read, .least = read, .most = read, .n = 1};
+    bytes.limit = "copying there";
+    bytes.share = b->device_rate > 0 ? 1e9 * read / b->device_rate : 0;
+    so_bench_page_row(&b->page, &count);
+    so_bench_page_row(&b->page, &bytes);
+}
+
+/* The device, its memory and how fast it copies. */
+static so_status tell_device(bench *b, so_error *error)
+{
+    so_device_work work;
+    char size[32];
+    if (strcmp(b->info.device, "cpu") == 0) return SO_OK;
+    SO_TRY(so_model_device_rate(b->model, &b->device_rate, error));
+    so_model_device_work(b->model, &work);
+    if (b->page.json)
+        printf(", \"device\": {\"name\": \"%s\", \"codec\": \"%s\", \"layers\": %d, \"copy_gb_s\": %.3f, "
+               "\"memory_bytes\": %zu}",
+               b->info.device, b->info.codec_device, b->info.device_layers, 1e-9 * b->device_rate, work.memory);
+    else
+        printf("device %s: %s taken, %d layers of the backbone there, the codec on %s; it copies %.2f GB/s\n",
+               b->info.device, so_cli_size((double)work.memory, size), b->info.device_layers, b->info.codec_device,
+               1e-9 * b->device_rate);
+    return SO_OK;
+}
+
 static so_status run_all(bench *b, so_error *error)
 {
     const struct {
@@ -282,8 +321,14 @@ static so_status run_all(bench *b, so_error *error)
     };
     double *x = malloc((size_t)b->repeats * 3 * sizeof *x);
     so_status status = x ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld times", (long long)b->repeats);
-    for (size_t i = 0; i < sizeof part / sizeof part[0] && status == SO_OK && !so_cli_stop; i++)
-        if (part[i].there && (!b->only || strstr(b->only, part[i].name))) status = part[i].run(b, x, error);
+    for (size_t i = 0; i < sizeof part / sizeof part[0] && status == SO_OK && !so_cli_stop; i++) {
+        so_device_work before;
+        if (!part[i].there || (b->only && !strstr(b->only, part[i].name))) continue;
+        so_model_device_work(b->model, &before);
+        double began = so_cli_now();
+        status = part[i].run(b, x, error);
+        if (b->device_rate > 0 && status == SO_OK) line_of_device(b, part[i].name, &before, so_cli_now() - began);
+    }
     free(x);
     return status;
 }
@@ -312,6 +357,7 @@ static so_status bench_model(bench *b, bool processor_time, so_error *error)
         printf("%s parameters; opened in %.0f ms, a session in %.0f ms\n",
                so_cli_count((double)b->info.parameters, count), 1000 * (opened - began), 1000 * (ready - opened));
     }
+    SO_TRY(tell_device(b, error));
     so_bench_page_rows(&b->page);
     SO_TRY(run_all(b, error));
     so_bench_page_end(&b->page);

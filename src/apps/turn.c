@@ -35,6 +35,22 @@ static so_status choose_front(const char *wish, int *front, so_error *error)
     return wish ? so_fail(error, SO_ERR_ARG, "--front is 'on', 'off' or 'auto', found '%s'", wish) : SO_OK;
 }
 
+static so_status choose_layers(const char *wish, int *layers, so_error *error)
+{
+    char *end = NULL;
+    *layers = 0;
+    if (!wish) return SO_OK;
+    if (strcmp(wish, "auto") == 0) {
+        *layers = -1;
+        return SO_OK;
+    }
+    long n = strtol(wish, &end, 10);
+    if (!*wish || *end || n < 1 || n > 10000)
+        return so_fail(error, SO_ERR_ARG, "--device-layers is 'auto' or a number from 1 to 10000, found '%s'", wish);
+    *layers = (int)n;
+    return SO_OK;
+}
+
 so_status so_setting_open(const so_setting *s, so_model **model, so_error *error)
 {
     so_model_options options = {.threads = (int)s->threads,
@@ -46,8 +62,10 @@ so_status so_setting_open(const so_setting *s, so_model **model, so_error *error
                                 .speaker = s->speaker,
                                 .device = s->device,
                                 .lora = s->lora,
+                                .codec_device = s->codec_device,
                                 .prefault = s->prefault};
     SO_TRY(choose_front(s->front, &options.front, error));
+    SO_TRY(choose_layers(s->device_layers, &options.device_layers, error));
     SO_TRY(so_operand_check_model(s->model, error));
     SO_TRY(check_named("--tokenizer", s->tokenizer, error));
     SO_TRY(check_named("--codec", s->codec, error));

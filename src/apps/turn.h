@@ -11,7 +11,8 @@
 
 /* What options say about the model and the session; start from so_setting_defaults. */
 typedef struct so_setting {
-    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv, *front, *device, *lora;
+    const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv, *front, *device, *lora,
+        *codec_device, *device_layers;
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
     bool keep_types, prefault, bf16, only_units;
@@ -29,7 +30,10 @@ typedef struct so_setting {
         {"threads", SO_OPTION_INT, &(s).threads, "N", "threads; all cores when not given", 1, 1024},                   \
         {"precision", SO_OPTION_TEXT, &(s).precision, "NAME", "of products with quantised weights: exact or int8"},    \
         {"device", SO_OPTION_TEXT, &(s).device, "NAME",                                                                \
-         "where it computes: cpu, vulkan, vulkan:1 (inspect --devices)"},                                              \
+         "where it computes: cpu, vulkan, cuda, vulkan:1 (inspect --devices)"},                                        \
+        {"codec-device", SO_OPTION_TEXT, &(s).codec_device, "cpu", "keeps the speech codec on the processor"},         \
+        {"device-layers", SO_OPTION_TEXT, &(s).device_layers, "N|auto",                                                \
+         "so many layers of the backbone on the device, the rest on the processor; auto: as many as fit"},             \
         {"prefault", SO_OPTION_FLAG, &(s).prefault, NULL, "read the whole model into memory first"},                   \
         {"keep-types", SO_OPTION_FLAG, &(s).keep_types, NULL, "do not expand small models to f32"},                    \
     {                                                                                                                  \

@@ -11,6 +11,8 @@
 #ifndef SO_BACKEND_DEVICE_H
 #define SO_BACKEND_DEVICE_H
 
+#include <stdbool.h>
+
 #include "backend/kernels.h"
 #include "base/error.h"
 
@@ -32,7 +34,9 @@ typedef struct so_device_info {
 /* What a device has done since it was opened. */
 typedef struct so_device_counts {
     int64_t launches, barriers, submits, waits;
-    size_t reserved; /* bytes of memory in use */
+    int64_t replayed; /* of the launches, those of recordings */
+    int64_t bytes;    /* that launches said they read and write */
+    size_t reserved;  /* bytes of memory in use */
 } so_device_counts;
 
 /* Lists what can be found, at most `most`; *n is their number. SO_ERR_MISSING where there is no driver to ask. */
@@ -67,6 +71,17 @@ void so_device_read(so_device *device, void *to, const void *from, size_t bytes)
 void so_device_copy(so_device *device, void *to, const void *from, size_t bytes);
 /* Lets what is recorded begin, without waiting. */
 void so_device_flush(so_device *device);
+/* From here to so_device_recorded what is asked of the device is kept, not computed, and no other thread's calls come
+ * in between. False where the device keeps nothing: then nothing has begun. */
+bool so_device_record(so_device *device);
+/* What was kept; NULL where it had more inputs of the host than there is room for, or the device has failed. */
+typedef struct so_recording so_recording;
+so_recording *so_device_recorded(so_device *device);
+/* Computes it in its turn, as often as wanted: with the inputs that the host gave then, and what lies at the device's
+ * addresses now. */
+void so_device_replay(so_device *device, const so_recording *recording);
+/* Accepts NULL and a null recording. */
+void so_device_forget(so_device *device, so_recording **recording);
 /* The first thing that went wrong on the device since it was opened: it stays. SO_OK for NULL. */
 so_status so_device_state(so_device *device, so_error *error);
 

@@ -12,6 +12,7 @@
 #define SO_BACKEND_KERNELS_H
 
 #include "backend/kernels_attention.h"
+#include "backend/kernels_codec.h"
 #include "backend/kernels_conv.h"
 #include "backend/kernels_element.h"
 #include "backend/kernels_matrix.h"
@@ -34,7 +35,8 @@ struct so_kernels {
     so_round_int8_fn *round_int8;
     so_linear_int8_fn *linear_int8;
     so_gated_int8_fn *gated_int8;
-    so_linears_fn *linears; /* NULL, as is gated: tables of the host do one product after the other */
+    so_norm_round_fn *norm_round; /* NULL, as is rotate_keep: tables of the host do one thing after the other */
+    so_linears_fn *linears;       /* NULL, as is gated: tables of the host do one product after the other */
     so_gated_fn *gated;
     so_mix_fn *mix; /* NULL: tables of the host do it in steps (nn/ops_linear.c) */
 
@@ -56,9 +58,10 @@ struct so_kernels {
     so_softmax_back_fn *softmax_back;
     so_cross_entropy_fn *cross_entropy;
 
-    so_norm_fn *rms_norm, *rms_norm_back, *layer_norm, *layer_norm_back, *group_norm, *group_norm_back;
+    so_norm_fn *rms_norm, *rms_norm_back, *layer_norm, *layer_norm_back, *group_norm, *group_norm_back, *l2_norm;
 
     so_rope_fn *rope;
+    so_rotate_keep_fn *rotate_keep;
     so_attention_fn *attention;
     so_bf16_attention_fn *bf16_attention;
     so_attention_back_fn *attention_back;
@@ -72,6 +75,18 @@ struct so_kernels {
     so_snake_back_fn *snake_back;
     so_rfft_fn *rfft;
     so_rfft_adjoint_fn *rfft_adjoint;
+
+    so_time_conv_fn *time_conv; /* from here to `nearest` the host has references only */
+    so_relative_fn *relative;
+    so_short_fourier_fn *short_stft, *short_istft;
+    so_nearest_fn *nearest;
+    so_polar_fn *polar;
+    so_fill_fn *fill;
+    so_guide_fn *guide;
+    so_clamp_fn *clamp;
+    so_columns_fn *columns;
+    so_lerp_fn *lerp;
+    so_each_fn *add_each;
 
     /* Tables made of this one; set in the one that so_kernels_choose gives, NULL in others. */
     const so_kernels *train_bf16; /* gemm, and `linear` of SO_F32 weights with more than 16 rows, are gemm_bf16: for

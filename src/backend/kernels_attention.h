@@ -52,5 +52,17 @@ typedef struct so_rotation {
     so_real *y;
 } so_rotation;
 typedef void so_rope_fn(so_pool *pool, const so_rotation *rotation);
+/* What comes between the products and the attention of a layer, of devices: q is turned (so_rotation, sign 1) into
+ * to_q, k turned and kept, v kept (so_kept, kernels_move.h), for the rows of one sequence. */
+typedef struct so_rotated {
+    so_type type; /* that keys and values are kept as */
+    int64_t rows, heads, kv_heads, width;
+    const int32_t *pos; /* [rows], of the host */
+    const double *freq;
+    const so_real *q, *k, *v;
+    so_real *to_q;
+    void *to_k, *to_v;
+} so_rotated;
+typedef void so_rotate_keep_fn(so_pool *pool, const so_rotated *rotated);
 
 #endif

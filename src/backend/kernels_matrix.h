@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/kernels_norm.h"
 #include "base/pool.h"
 #include "base/real.h"
 #include "base/type.h"
@@ -30,6 +31,7 @@ typedef struct so_product {
     int64_t n;
     const so_real *bias; /* [n] or NULL */
     so_real *y;          /* [m, n] */
+    const so_real *add;  /* [m, n] that is added, or NULL: of devices, in one product by itself */
 } so_product;
 typedef void so_linear_fn(so_pool *pool, const so_product *product, int64_t k, const so_real *x, int64_t m);
 /* `count` (up to SO_PRODUCTS) such products of the same m <= SO_FEW_ROWS rows; and silu(x gate^T) * (x up^T), where
@@ -56,6 +58,8 @@ typedef void so_bf16_pack_fn(so_pool *pool, int64_t n, int64_t k, const so_real 
  * own. Every so_int8_span(m) numbers x of a row become round(x / s), ties to even, with s = max |x| / 127 in float (0
  * where the largest is below 1e-30); a span with a number that is not finite has s NaN. */
 typedef void so_round_int8_fn(so_pool *pool, int64_t m, int64_t k, const so_real *x, void *out);
+/* so_round_int8_fn of x / sqrt(mean x^2 + eps) * w (rms_norm), of devices. */
+typedef void so_norm_round_fn(so_pool *pool, const so_norm *norm, void *out);
 enum { SO_PRODUCTS = 4 };
 /* Products with block types on what so_round_int8_fn made of the same m rows of k: products of whole numbers, exact
  * within a group, times both scales. `count` matrices (up to SO_PRODUCTS) meet the same rows in one loop. */

@@ -13,7 +13,8 @@
  *   rms_norm     y[r,:] = x[r,:] / sqrt(mean x^2 + eps) * w
  *   layer_norm   y[r,:] = (x - mean) / sqrt(var + eps) * w + b, biased variance
  *   group_norm   x [batch, rows, cols]; for every item of the batch and every group of cols/groups channels y = (x -
- *                mean) / sqrt(var + eps) * w[c] + b[c], mean and biased variance over rows and the group's channels */
+ *                mean) / sqrt(var + eps) * w[c] + b[c], mean and biased variance over rows and the group's channels
+ *   l2_norm      y[r,:] = x[r,:] / max(sqrt(sum x^2), eps), no way back */
 typedef struct so_norm {
     int64_t batch, groups; /* of group_norm only */
     int64_t rows, cols;

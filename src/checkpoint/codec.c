@@ -297,6 +297,7 @@ static so_status start_part(so_codec_part *part, so_binder *binder, const so_cod
                           .kernels = kernels_of(source),
                           .expand = true,
                           .bf16 = source->bf16,
+                          .products = source->stored,
                           .check_finite = true};
     return SO_OK;
 }
@@ -329,7 +330,7 @@ static so_status bind_mouth(so_codec *codec, const so_codec_source *source, cons
     if (source->bf16) SO_TRY(so_store_lay_bf16(&codec->flow_part.store, NULL, kernels_of(source), source->pool, error));
     if (source->gguf) so_store_forget(&codec->flow_part.store, s->flow);
     SO_TRY(start_part(&codec->hift_part, &binder, source, s->hift, error));
-    binder.bf16 = false; /* its weights are folded first */
+    binder.bf16 = binder.products = false; /* its weights are folded first */
     SO_TRY(so_hift_bind(&codec->hift, &hift, s->hift_prefix, &binder, error));
     SO_TRY(so_binder_finish(&binder, "the vocoder", error));
     if (source->gguf) so_store_forget(&codec->hift_part.store, s->hift);

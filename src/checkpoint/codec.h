@@ -51,6 +51,7 @@ typedef struct so_codec_source {
     const so_gguf *gguf;
     const char *speaker;       /* name in the file of voices; NULL: "英文女", else the first */
     bool bf16;                 /* lay weights out for products in bf16, where these kernels gain by it */
+    bool stored;               /* keep the types of matrices and convolutions, but of the vocoder: for a device */
     const so_kernels *kernels; /* what the networks will be computed with; NULL: the portable ones */
     so_pool *pool;
 } so_codec_source;
@@ -65,6 +66,9 @@ so_status so_codec_sizes(so_codec *codec, const json_t *json, so_error *error);
 
 /* A folder or file without any part gives a codec with neither tokenizer nor vocoder. */
 so_status so_codec_open(so_codec *codec, const so_codec_source *source, so_error *error);
+/* Moves the networks into memory of a device, and the bytes that they take there. */
+so_status so_codec_upload(so_codec *codec, so_device *device, so_error *error);
+size_t so_codec_device_bytes(const so_codec *codec);
 /* Accepts a zeroed codec. */
 void so_codec_close(so_codec *codec);
 

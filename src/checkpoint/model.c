@@ -128,7 +128,8 @@ static so_status open_codec(so_model *model, const char *path, const so_model_op
     char below[PATH_SIZE];
     so_codec_source source = {.folder = options->codec,
                               .speaker = options->speaker,
-                              .bf16 = options->bf16,
+                              .bf16 = options->bf16 && !model->codec_device,
+                              .stored = model->codec_device != NULL,
                               .kernels = model->encoders,
                               .pool = model->pool};
     if (!source.folder && model->gguf) source.gguf = model->gguf;
@@ -164,12 +165,12 @@ static so_status choose_precision(so_model *model, const so_model_options *optio
             return so_fail(error, SO_ERR_ARG, "SO_PRECISION is 'exact' or 'int8', found '%s'", wish);
         precision = strcmp(wish, "int8") ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
     }
-    if (precision == SO_PRECISION_AUTO)
-        precision = small(so_model_views(model)) ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
+    if (precision == SO_PRECISION_AUTO) precision = model->small ? SO_PRECISION_EXACT : SO_PRECISION_INT8;
     const so_kernels *best;
     SO_TRY(so_kernels_choose(&best, error));
     const so_kernels *host = precision == SO_PRECISION_INT8 ? best->with_int8 : best;
     model->encoders = options->bf16 ? best->with_bf16 : host;
+    model->rest = host;
     model->kernels = model->device ? so_device_kernels(model->device, precision == SO_PRECISION_INT8) : host;
     return SO_OK;
 }
@@ -191,6 +192,9 @@ static so_status measure_heads(so_model *model, so_error *error)
 static so_status bind(so_model *model, const so_model_options *options, so_error *error)
 {
     const so_views *views = so_model_views(model);
+    model->small = small(views);
+    model->elements = 1;
+    for (int64_t i = 0; i < views->count; i++) model->elements += (double)so_view_elements(&views->view[i]);
     SO_TRY(choose_precision(model, options, error));
     for (int64_t i = 0; options->prefault && i < views->count; i++)
         so_prefault(views->view[i].data, views->view[i].bytes);
@@ -198,7 +202,7 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
     SO_TRY(so_store_open(&model->store, 0, error));
     so_binder binder = {.store = &model->store, .source = views, .pool = model->pool, .check_finite = true};
     binder.kernels = model->encoders;
-    binder.expand = !options->keep_types && !model->kernels->int8 && small(views) && !model->device;
+    binder.expand = !options->keep_types && !model->kernels->int8 && model->small && !model->device;
     SO_TRY(so_omni_bind(&model->net, &model->setup.omni, &binder, error));
     SO_TRY(so_binder_finish(&binder, model->path, error));
     SO_TRY(measure_heads(model, error));
@@ -207,32 +211,6 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
     if (lay) SO_TRY(so_store_lay_bf16(&model->store, "projector", model->encoders, model->pool, error));
     so_store_forget(&model->store, views);
     return SO_OK;
-}
-
-/* What will lie on the device, told before anything is moved there. Stores as a session has them by default. */
-static so_status plan_device(const so_model *model, so_error *error)
-{
-    const so_omni_config *c = &model->setup.omni;
-    so_type kept = model->kernels->int8 ? SO_F16 : SO_F32;
-    int64_t layers = (c->speech ? c->bottom + c->top : 0) + c->backbone,
-            width = c->llama.kv_heads * c->llama.head_width;
-    double weights = (double)so_store_device_bytes(&model->store, model->net.image_newline);
-    double position = (double)so_type_bytes(kept, 2 * layers * width), left = (double)so_device_left(model->device);
-    double fit = (left - weights) / position;
-    if (weights + position * (double)model->context <= left) return SO_OK;
-    const char *name = so_device_about(model->device)->name;
-    if (fit < 64)
-        return so_fail(
-            error, SO_ERR_NOMEM,
-            "the weights need %.2f GB on %s, %.2f GB are free there: smaller types would fit (convert --type), "
-            "or the host (--device cpu)",
-            weights * 1e-9, name, left * 1e-9);
-    return so_fail(
-        error, SO_ERR_NOMEM,
-        "%lld positions need %.2f GB on %s, %.2f GB of them for weights, and %.2f GB are free there: --context "
-        "%lld would fit, or --kv q8_0 with more",
-        (long long)model->context, (weights + position * (double)model->context) * 1e-9, name, weights * 1e-9,
-        left * 1e-9, (long long)fit / 64 * 64);
 }
 
 static so_status list_unused(so_model *model, so_error *error)
@@ -264,7 +242,7 @@ static so_status open_lora(so_model *model, const char *path, so_error *error)
     if (status == SO_OK) status = so_lora_attach(&model->lora, &model->store, &adapter, error);
     so_adapter_close(&adapter);
     if (status != SO_OK) return so_fail_in(error, "%s", path);
-    return model->device ? so_store_upload(&model->lora.store, model->device, NULL, error) : SO_OK;
+    return SO_OK;
 }
 
 /* Small models were trained on little: clean sound, and one picture at a time. */
@@ -288,9 +266,8 @@ static so_status open_model(so_model *model, const char *path, const so_model_op
     model->context = options->context > 0 ? options->context : model->setup.context;
     if (model->context < 1 || (options->context <= 0 && model->context > 8192)) model->context = 8192;
     /* The host puts pictures together, newlines between their rows. */
-    if (model->device) SO_TRY(plan_device(model, error));
-    if (model->device) SO_TRY(so_store_upload(&model->store, model->device, model->net.image_newline, error));
-    if (model->device) so_store_forget(&model->store, so_model_views(model));
+    if (model->net.image_newline) model->net.image_newline->host = true;
+    model->device_layers = model->setup.omni.backbone;
     if (options->lora) SO_TRY(open_lora(model, options->lora, error));
     if (model->setup.omni.vision) SO_TRY(so_setup_pictures(&model->setup, &model->pictures, error));
     SO_TRY(list_unused(model, error));
@@ -309,20 +286,30 @@ static so_status check_options(const so_model_options *o, so_error *error)
     return SO_OK;
 }
 
-so_status so_model_open(so_model **out, const char *path, const so_model_options *options, so_error *error)
+/* Whether the codec goes to the device, too. */
+static so_status choose_codec_device(so_model *model, const so_model_options *options, so_error *error)
 {
-    so_device *device = NULL;
-    if (!out) return so_fail(error, SO_ERR_ARG, "no place for a model");
-    *out = NULL;
-    if (!path) return so_fail(error, SO_ERR_ARG, "no path of a model");
-    SO_TRY(check_options(options, error));
-    const char *wish = options ? options->device : NULL;
-    if (wish && *wish && strcmp(wish, "cpu")) SO_TRY(so_device_open(&device, wish, error));
-    return so_model_open_on(out, path, options, device, error);
+    const char *wish = options->codec_device;
+    model->codec_device = model->device;
+    if (!wish || !*wish) return SO_OK;
+    if (strcmp(wish, "cpu") == 0)
+        model->codec_device = NULL;
+    else if (!options->device || strcmp(wish, options->device) != 0)
+        return so_fail(error, SO_ERR_ARG, "the codec's device is '%.60s', expected cpu or that of the model (%.60s)",
+                       wish, options->device ? options->device : "cpu");
+    return SO_OK;
 }
 
-so_status so_model_open_on(so_model **out, const char *path, const so_model_options *options, so_device *device,
-                           so_error *error)
+so_status so_model_device(const so_model_options *options, so_device **device, so_error *error)
+{
+    const char *wish = options ? options->device : NULL;
+    *device = NULL;
+    SO_TRY(check_options(options, error));
+    return wish && *wish && strcmp(wish, "cpu") ? so_device_open(device, wish, error) : SO_OK;
+}
+
+so_status so_model_load(so_model **out, const char *path, const so_model_options *options, so_device *device,
+                        so_error *error)
 {
     static const so_model_options none;
     so_model *model = calloc(1, sizeof *model);
@@ -331,13 +318,30 @@ so_status so_model_open_on(so_model **out, const char *path, const so_model_opti
         so_device_close(&device);
         return so_fail(error, SO_ERR_NOMEM, "no memory for a model");
     }
+    if (!options) options = &none;
     model->device = device;
-    so_status status = open_model(model, path, options ? options : &none, error);
+    so_status status = choose_codec_device(model, options, error);
+    if (status == SO_OK) status = open_model(model, path, options, error);
     if (status == SO_OK)
         *out = model;
     else
         so_model_close(&model);
     return status;
+}
+
+void so_model_keep_layers(so_model *model, int64_t layers)
+{
+    model->device_layers = layers;
+    so_llama_stay(&model->net.backbone, layers);
+}
+
+so_status so_model_settle(so_model *model, so_error *error)
+{
+    if (!model->device) return SO_OK;
+    SO_TRY(so_store_upload(&model->store, model->device, error));
+    so_store_forget(&model->store, so_model_views(model));
+    if (model->lora.count) SO_TRY(so_store_upload(&model->lora.store, model->device, error));
+    return model->codec_device ? so_codec_upload(&model->codec, model->codec_device, error) : SO_OK;
 }
 
 void so_model_close(so_model **model)
@@ -390,6 +394,8 @@ void so_model_about(const so_model *model, so_model_info *info)
     info->device = model->device ? so_device_about(model->device)->name : "cpu";
     info->lora = model->lora.count ? model->lora_path : "";
     info->n_lora = (int)model->lora.count;
+    info->codec_device = model->codec_device ? info->device : "cpu";
+    info->device_layers = (int)model->device_layers;
 }
 
 so_status so_model_save(const so_model *model, const char *path, const so_save_options *options, so_error *error)
@@ -408,11 +414,8 @@ so_status so_model_save(const so_model *model, const char *path, const so_save_o
 
 int64_t so_model_prompt_rows(const so_model *model)
 {
-    const so_views *views = so_model_views(model);
-    double elements = 1;
-    for (int64_t i = 0; i < views->count; i++) elements += (double)so_view_elements(&views->view[i]);
-    int64_t rows = (int64_t)(10e9 / elements) / 64 * 64;
-    return !small(views) || rows < 64 ? 64 : rows > 512 ? 512 : rows;
+    int64_t rows = (int64_t)(10e9 / model->elements) / 64 * 64;
+    return !model->small || rows < 64 ? 64 : rows > 512 ? 512 : rows;
 }
 
 bool so_model_stays_near(const so_model *model)

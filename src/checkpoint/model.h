@@ -9,6 +9,7 @@
 #include "checkpoint/config.h"
 #include "formats/safetensors.h"
 #include "models/lora.h"
+#include "nn/worker.h"
 #include "so.h"
 #include "text/tokenizer.h"
 
@@ -27,23 +28,47 @@ struct so_model {
     so_lora_set lora; /* adapters beside the weights of `store`; count 0: none */
     char *lora_path;
     so_pool *pool;
-    so_device *device;                          /* where the networks but the codec compute; NULL: the host */
+    so_device *device;                          /* where the networks compute; NULL: the host */
+    so_device *codec_device;                    /* where the codec computes: the same device, or NULL: the host */
+    int64_t device_layers;                      /* of the backbone, from the first on; the others stay on the host */
     const so_kernels *kernels;                  /* with `int8` set where that is the precision */
-    const so_kernels *encoders;                 /* kernels of the host: of the codec, and of the vision tower there */
+    const so_kernels *encoders;                 /* of the codec and the vision tower on the host */
+    const so_kernels *rest;                     /* of layers that stay on the host beside a device */
     float *text_reach, *ctc_reach, *unit_reach; /* so_row_reach of the heads where int8 is the precision; else NULL */
     so_safetensors *safetensors;                /* one of the two is open */
     so_gguf *gguf;
     char *unused; /* names of tensors of the file that no network uses, one a line; NULL: none */
     int64_t n_unused;
     bool front;                  /* sessions that do not say have the front end of hearing */
+    bool small;                  /* its file has less than a gibibyte */
+    double elements;             /* numbers in the file, and one */
     bool one_picture;            /* a conversation about a new picture does not remember an older one */
     int64_t context;             /* positions of the backbone a session gets */
     atomic_long positions_per_s; /* of a prompt through the backbone, measured once; 0: not yet */
 };
 
-/* so_model_open on a device that is open, which it takes, also when it fails. */
-so_status so_model_open_on(so_model **out, const char *path, const so_model_options *options, so_device *device,
-                           so_error *error);
+/* so_model_open, up to where weights go to a device, if there is one: the model takes it, also when it fails. */
+so_status so_model_load(so_model **out, const char *path, const so_model_options *options, so_device *device,
+                        so_error *error);
+/* Moves the weights to where they will be used. */
+so_status so_model_settle(so_model *model, so_error *error);
+/* Layers of the backbone from `layers` on stay on the host; before so_model_settle. */
+void so_model_keep_layers(so_model *model, int64_t layers);
+/* Opens the device that options name, *device NULL: the host. */
+so_status so_model_device(const so_model_options *options, so_device **device, so_error *error);
+
+static inline so_site so_model_place(const so_model *m)
+{
+    bool all = m->device_layers >= m->setup.omni.backbone;
+    return (so_site){m->device, m->kernels, m->device && !all ? m->rest : NULL, m->pool};
+}
+static inline so_site so_model_codec_place(const so_model *m)
+{
+    return (so_site){m->codec_device, m->codec_device ? so_device_kernels(m->codec_device, false) : m->encoders, NULL,
+                     m->pool};
+}
+/* Whether the codec computes elsewhere than the networks, and needs workers of its own. */
+static inline bool so_model_codec_apart(const so_model *m) { return m->device != m->codec_device; }
 
 /* Positions of a prompt that are computed together: as many as keep a slice short (64 to 512, by the model's size). */
 int64_t so_model_prompt_rows(const so_model *model);

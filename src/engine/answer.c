@@ -247,8 +247,8 @@ static so_status tell(so_session *s, so_event *event, bool *told, so_error *erro
 /* A step of the voice with the worker of the conversation; who watches that is not shown it. */
 static so_status speak(so_session *s, bool *spoke, so_error *error)
 {
-    so_pass *pass = s->model->device ? &s->speaker.pass : &s->talk->worker->pass, before = *pass;
-    pass->k = s->model->encoders;
+    so_pass *pass = so_model_codec_apart(s->model) ? &s->speaker.pass : &s->talk->worker->pass, before = *pass;
+    pass->k = so_model_codec_place(s->model).kernels;
     pass->watch = NULL;
     pass->stop = &s->stop;
     so_status status = so_mouth_step(s->mouth, pass, spoke, error);

@@ -14,7 +14,12 @@
 
 #include "engine/session.h"
 
-enum { SESSIONS = 8, MOST_SESSIONS = 4096, PARTS = 4 };
+enum {
+    SESSIONS = 8,
+    MOST_SESSIONS = 4096,
+    PARTS = 4,
+    CARD_VOICES = 2 /* made at a time on a device: its calls take turns */
+};
 
 /* Who makes a step of some voice. */
 typedef struct speaker {
@@ -62,12 +67,14 @@ static size_t half_of_free(void)
 static so_status open_speakers(so_crew *c, so_error *error)
 {
     const so_codec *codec = &c->model->codec;
-    size_t fixed, scratch;
+    so_need fixed, scratch;
+    so_site place = so_model_codec_place(c->model);
     if (!codec->has_vocoder) return SO_OK;
+    place.pool = NULL;
     so_mouth_options options = so_session_mouth_options(&(so_session_options){.first_units = SO_CHUNK_UNITS}, 1024);
-    SO_TRY(so_mouth_plan(codec, &options, c->model->encoders, &fixed, &scratch, error));
+    SO_TRY(so_mouth_plan(codec, &options, &place, &fixed, &scratch, error));
     for (int i = 0; i < c->options.voices; i++)
-        SO_TRY(so_worker_open(&c->speakers[i].worker, scratch, NULL, c->model->encoders, error));
+        SO_TRY(so_worker_open_on(&c->speakers[i].worker, &place, scratch, error));
     return SO_OK;
 }
 
@@ -80,7 +87,7 @@ static so_status open_crew(so_crew *c, so_error *error)
         return so_fail(error, SO_ERR_ARG, "a crew for %d sessions, %d voices and %d rows of prompts", o->sessions,
                        o->voices, o->prompt_rows);
     if (!o->sessions) o->sessions = SESSIONS;
-    if (!o->voices) o->voices = cores > 0 ? (int)cores : 1;
+    if (!o->voices) o->voices = c->model->codec_device ? CARD_VOICES : cores > 0 ? (int)cores : 1;
     if (!o->memory) o->memory = half_of_free();
     c->session = calloc((size_t)o->sessions, sizeof(so_session *));
     c->speakers = calloc((size_t)o->voices, sizeof *c->speakers);
@@ -127,15 +134,16 @@ void so_crew_close(so_crew **crew)
 /* The worker's scratch is void between steps, so that it may become larger. */
 static so_status fit_worker(so_crew *c, so_need need, so_error *error)
 {
-    const so_model *m = c->model;
+    so_site place = so_model_place(c->model);
     const so_worker *w = &c->worker;
-    if (w->scratch.base && need.host <= w->scratch.capacity && need.device <= w->numbers.capacity) return SO_OK;
+    if (w->scratch.base && need.host <= w->scratch.capacity && need.device <= w->numbers.capacity &&
+        need.beside <= w->beside_scratch.capacity)
+        return SO_OK;
     so_worker larger;
-    SO_TRY(so_worker_open_on(&larger, m->device, need, m->pool, m->kernels, error));
+    SO_TRY(so_worker_open_on(&larger, &place, need, error));
     so_worker_clear(&c->worker);
     c->worker = larger;
-    so_pass_init(&c->worker.pass, &c->worker.scratch, m->pool, m->kernels);
-    so_pass_use(&c->worker.pass, m->device, &c->worker.numbers);
+    so_worker_moved(&c->worker);
     return SO_OK;
 }
 
@@ -158,8 +166,7 @@ static so_status fit_beside(so_crew *c, so_need need, so_error *error)
 static so_status admit(so_crew *c, const so_session_options *options, so_error *error)
 {
     so_talk_options talk;
-    so_need scratch;
-    size_t codec;
+    so_session_need need;
     if (c->n == c->options.sessions)
         return so_fail(error, SO_ERR_LIMIT, "a crew of %d sessions is full", c->options.sessions);
     if (options && options->first_units > SO_CHUNK_UNITS)
@@ -167,9 +174,9 @@ static so_status admit(so_crew *c, const so_session_options *options, so_error *
                        options->first_units, SO_CHUNK_UNITS);
     SO_TRY(so_session_talk_options(c->model, options, &talk, error));
     if (c->options.prompt_rows) talk.rows = c->options.prompt_rows;
-    SO_TRY(so_session_scratch(c->model, &talk, NULL, c->options.sessions, &scratch, &codec, error));
-    SO_TRY(fit_beside(c, scratch, error));
-    return fit_worker(c, scratch, error);
+    SO_TRY(so_session_plan(c->model, &talk, NULL, c->options.sessions, &need, error));
+    SO_TRY(fit_beside(c, need.scratch, error));
+    return fit_worker(c, need.scratch, error);
 }
 
 size_t so_crew_memory(const so_crew *c, size_t *most)

@@ -64,8 +64,9 @@ static void copy_store(so_device *device, so_kv *to, const so_kv *from)
 {
     size_t bytes = so_kv_bytes(from->type, 1, from->width, from->len) / 2;
     for (int64_t i = 0; i < from->layers && from->len; i++) {
-        so_device_copy(device, so_kv_k(to, i), so_kv_k(from, i), bytes);
-        so_device_copy(device, so_kv_v(to, i), so_kv_v(from, i), bytes);
+        so_device *of = from->beside && i >= from->split ? NULL : device;
+        so_device_copy(of, so_kv_k(to, i), so_kv_k(from, i), bytes);
+        so_device_copy(of, so_kv_v(to, i), so_kv_v(from, i), bytes);
     }
     to->len = from->len;
 }

@@ -96,24 +96,26 @@ bool so_session_thinks(const so_session *s)
     return s->options.think ? s->options.think > 0 : s->model->positions_per_s >= SO_THINKING;
 }
 
-/* Who listens: whoever computes the conversation; the host, where that is a device. NULL: a worker of the ear's own. */
+/* Who listens: whoever computes the conversation, unless the codec computes elsewhere. NULL: a worker of the ear's own.
+ */
 static so_worker *ears_worker(so_session *s)
 {
-    if (!s->model->device) return s->talk->worker;
+    if (!so_model_codec_apart(s->model)) return s->talk->worker;
     return s->speaker.scratch.base ? &s->speaker : NULL;
 }
 
 static so_status open_codec(so_session *s, so_error *error)
 {
     const so_model *m = s->model;
+    so_site place = so_model_codec_place(m);
     if (!s->speech) return SO_OK;
-    if (m->codec.has_tokenizer)
-        SO_TRY(so_ear_open(&s->ear, &m->codec, ears_worker(s), m->pool, m->encoders, SO_TURN_S, error));
+    if (m->codec.has_tokenizer) SO_TRY(so_ear_open(&s->ear, &m->codec, ears_worker(s), &place, SO_TURN_S, error));
     if (s->ear && !so_session_thinks(s)) s->ear->step = LARGE_STEP;
     bool front = s->options.front ? s->options.front > 0 : m->front;
     if (s->ear && front) SO_TRY(so_ear_use_front(s->ear, error));
     if (!m->codec.has_vocoder) return SO_OK;
     so_mouth_options options = so_session_mouth_options(&s->options, s->max_units);
+    options.device = m->codec_device;
     return so_mouth_open(&s->mouth, &m->codec, &options, error);
 }
 
@@ -178,21 +180,24 @@ static so_status measure_speed(so_session *s, so_error *error)
     return SO_OK;
 }
 
-so_status so_session_scratch(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
-                             int64_t steps, so_need *need, size_t *codec_bytes, so_error *error)
+so_status so_session_plan(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
+                          int64_t steps, so_session_need *need, so_error *error)
 {
     const so_codec *codec = &model->codec;
-    so_need talks;
-    size_t session, ear = 0, mouth = 0;
+    so_site place = so_model_codec_place(model);
+    so_need ear = {0}, mouth = {0};
     bool speech = model->setup.omni.speech;
-    SO_TRY(so_talk_plan(model, talk, steps, &talks, need, error));
-    if (speech && codec->has_tokenizer) SO_TRY(so_ear_plan(codec, model->encoders, &ear, error));
+    *need = (so_session_need){.talk = {0}};
+    SO_TRY(so_talk_plan(model, talk, steps, &need->talk, &need->scratch, error));
+    if (speech && codec->has_tokenizer) SO_TRY(so_ear_plan(codec, &place, &ear, error));
     if (speech && codec->has_vocoder && voice) {
         so_mouth_options options = so_session_mouth_options(voice, talk->max_units > 0 ? talk->max_units : 1024);
-        SO_TRY(so_mouth_plan(codec, &options, model->encoders, &session, &mouth, error));
+        SO_TRY(so_mouth_plan(codec, &options, &place, &need->mouth, &mouth, error));
     }
-    *codec_bytes = ear > mouth ? ear : mouth;
-    if (!model->device && *codec_bytes > need->host) need->host = *codec_bytes;
+    need->codec = so_need_both(ear, mouth);
+    if (so_model_codec_apart(model)) return SO_OK;
+    need->scratch = so_need_both(need->scratch, need->codec);
+    need->codec = (so_need){0};
     return SO_OK;
 }
 
@@ -200,12 +205,12 @@ static so_status open_worker(so_session *s, so_error *error)
 {
     const so_model *m = s->model;
     so_talk_options talk;
-    so_need need;
-    size_t codec;
+    so_session_need need;
+    so_site place = so_model_place(m), codec = so_model_codec_place(m);
     SO_TRY(so_session_talk_options(m, &s->options, &talk, error));
-    SO_TRY(so_session_scratch(m, &talk, &s->options, 1, &need, &codec, error));
-    if (m->device && codec) SO_TRY(so_worker_open(&s->speaker, codec, m->pool, m->encoders, error));
-    return so_worker_open_on(&s->worker, m->device, need, m->pool, m->kernels, error);
+    SO_TRY(so_session_plan(m, &talk, &s->options, 1, &need, error));
+    if (need.codec.host) SO_TRY(so_worker_open_on(&s->speaker, &codec, need.codec, error));
+    return so_worker_open_on(&s->worker, &place, need.scratch, error);
 }
 
 static so_status open_session(so_session *s, so_worker *worker, so_error *error)

@@ -141,10 +141,14 @@ static inline bool so_session_spoken(const so_session *s) { return s->audio || s
 /* How a session's conversation and voice are opened. */
 so_status so_session_talk_options(const so_model *model, const so_session_options *options, so_talk_options *out,
                                   so_error *error);
-/* Scratch for `steps` conversations stepped together, for listening and, where `voice` is not NULL, for its voice.
- * Beside a device, which computes conversations, listening and voice have memory of the host of their own: *codec. */
-so_status so_session_scratch(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
-                             int64_t steps, so_need *need, size_t *codec, so_error *error);
+/* What a session takes for itself, for its conversation and its voice; scratch for `steps` conversations stepped
+ * together, for listening and, where `voice` is not NULL, for its voice. Where the codec computes elsewhere than the
+ * networks, listening and voice have scratch of their own: `codec`. */
+typedef struct so_session_need {
+    so_need talk, mouth, scratch, codec;
+} so_session_need;
+so_status so_session_plan(const so_model *model, const so_talk_options *talk, const so_session_options *voice,
+                          int64_t steps, so_session_need *need, so_error *error);
 /* Bytes that a session has taken, but for the scratch it computes with. */
 size_t so_session_bytes(const so_session *session);
 so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units);

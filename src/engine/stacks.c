@@ -17,8 +17,11 @@ static bool take_parts(so_talk *talk)
     so_kv *store[] = {&talk->bottom, &talk->backbone, &talk->top};
     int64_t layers[] = {c->speech ? c->bottom : 0, c->backbone, o->speaks ? c->top : 0};
     for (int i = 0; i < 3; i++) {
-        *store[i] = (so_kv){NULL, o->kv, layers[i], kv, layers[i] || i == 0 ? n : 0, 0};
-        store[i]->data = so_arena_numbers(data, so_kv_bytes(o->kv, layers[i], kv, store[i]->capacity) + 1);
+        *store[i] = (so_kv){NULL, o->kv, layers[i], kv, layers[i] || i == 0 ? n : 0, 0, NULL, layers[i]};
+        if (i == 1 && talk->model->device) store[i]->split = talk->model->device_layers;
+        int64_t there = store[i]->split, rest = layers[i] - there;
+        store[i]->data = so_arena_numbers(data, so_kv_bytes(o->kv, there, kv, store[i]->capacity) + 1);
+        if (rest) store[i]->beside = so_arena_numbers(a, so_kv_bytes(o->kv, rest, kv, store[i]->capacity) + 1);
     }
     size_t row = (size_t)width * sizeof(so_real);
     talk->heard = so_arena_alloc(a, (size_t)n * sizeof *talk->heard);
@@ -117,14 +120,14 @@ so_status so_talk_plan(const so_model *model, const so_talk_options *options, in
 {
     so_talk talk;
     rehearsal all = {&talk, steps > 0 ? steps : 1};
+    so_site place = so_model_place(model);
     *scratch = (so_need){0};
     set_options(&talk, model, options);
     SO_TRY(so_arena_dry(&talk.memory, error));
     SO_TRY(so_arena_dry(&talk.numbers, error));
-    so_status status = take_parts(&talk)
-                           ? so_worker_measure_on(model->device, model->kernels, rehearse, &all, scratch, error)
-                           : so_fail(error, SO_ERR_NOMEM, "a session is too large");
-    *session = (so_need){talk.memory.peak, talk.numbers.peak};
+    so_status status = take_parts(&talk) ? so_worker_measure_on(&place, rehearse, &all, scratch, error)
+                                         : so_fail(error, SO_ERR_NOMEM, "a session is too large");
+    *session = (so_need){talk.memory.peak, talk.numbers.peak, 0};
     so_arena_clear(&talk.memory);
     so_arena_clear(&talk.numbers);
     return status;
@@ -133,6 +136,7 @@ so_status so_talk_plan(const so_model *model, const so_talk_options *options, in
 static so_status open_talk(so_talk *talk, const so_model *model, const so_talk_options *options, so_error *error)
 {
     so_need session, scratch;
+    so_site place = so_model_place(model);
     set_options(talk, model, options);
     SO_TRY(so_talk_plan(model, options, 1, &session, &scratch, error));
     SO_TRY(so_arena_init(&talk->memory, session.host, error));
@@ -146,8 +150,7 @@ static so_status open_talk(so_talk *talk, const so_model *model, const so_talk_o
         so_arena_over(&talk->numbers, talk->block, session.device);
     }
     talk->worker = options->worker ? options->worker : &talk->own;
-    if (!options->worker)
-        SO_TRY(so_worker_open_on(&talk->own, model->device, scratch, model->pool, model->kernels, error));
+    if (!options->worker) SO_TRY(so_worker_open_on(&talk->own, &place, scratch, error));
     if (!take_parts(talk)) return so_fail(error, SO_ERR_NOMEM, "a session of %zu bytes", session.host);
     so_rng_init(&talk->rng, talk->options.sampling.seed, 0);
     return SO_OK;

@@ -92,7 +92,10 @@ typedef struct so_flow_ask {
     const so_real *t;               /* [B] */
     const so_real *mask;            /* [B, T], 1 for frames that exist; NULL: all do */
     bool add_mask;                  /* as the published weights were trained: the mask is ADDED to attention scores */
+    so_tensor *times;               /* so_flow_times of t, which then is not read; NULL: made of t */
 } so_flow_ask;
+/* [B, 4M]: what f is told of the times t[B]. */
+so_tensor *so_flow_times(so_pass *pass, const so_flow *net, int64_t B, const so_real *t);
 /* f(x, ..) for x[B, T, M]. */
 so_tensor *so_flow_velocity(so_pass *pass, const so_flow *net, so_tensor *x, const so_flow_ask *ask);
 /* One recording: noise z[T, M], mu[T, M], speaker[1, M], cond[T, M] or NULL -> mel [T, M]. Nothing may record. */
@@ -103,6 +106,20 @@ so_tensor *so_flow_sample(so_pass *pass, const so_flow *net, so_tensor *z, so_te
  * on in place. Leaves nothing in the arena. */
 void so_flow_step(so_pass *pass, const so_flow *net, int64_t i, so_tensor *x, so_tensor *mu, so_tensor *speaker,
                   so_tensor *cond);
+
+/* The same for steps of one chunk on a device: what the first of them asks of it is recorded, and the others replay
+ * it. Zeroed before the first, forgotten when the tensors' memory is to hold something else. */
+typedef struct so_flow_again {
+    so_device *device;
+    so_recording *recording; /* NULL: none */
+    const void *base;        /* the memory of numbers that it was recorded in */
+    int64_t rows;
+} so_flow_again;
+typedef struct so_flow_state {
+    so_tensor *x, *mu, *speaker, *cond; /* as so_flow_step takes them */
+} so_flow_state;
+void so_flow_step_again(so_pass *pass, const so_flow *net, int64_t i, const so_flow_state *state, so_flow_again *again);
+void so_flow_forget(so_flow_again *again);
 
 /* All stages for one recording of N units after a prompt of P units and M1 frames (both 0: none). */
 typedef struct so_flow_request {

@@ -77,7 +77,7 @@ so_tensor *so_flow_speaker(so_pass *pass, const so_flow *net, so_tensor *vector)
 static so_tensor *encoder_layer(so_pass *pass, const so_flow *net, const so_flow_layer *l, so_tensor *x,
                                 so_tensor *positions, const so_real *key_bias)
 {
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     so_tensor *n = so_layer_norm(pass, x, l->norm_mha_w, l->norm_mha_b, SO_FLOW_NORM_EPS);
     so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
     so_tensor *k = so_linear(pass, n, l->k_w, l->k_b);

@@ -1,7 +1,6 @@
 /* The flow model as a whole: Euler steps from noise to a mel, and binding. See flow.h for the figure.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <string.h>
 
 #include "models/flow_parts.h"
 
@@ -13,30 +12,75 @@ static so_tensor *twice(so_pass *pass, so_tensor *a, bool same)
     int64_t n = so_count(a);
     so_tensor *y = so_new3(pass, 2, so_rows(a), so_cols(a));
     if (!y || pass->dry) return y;
-    memcpy(y->data, a->data, (size_t)n * sizeof(so_real));
+    pass->k->copy(pass->pool, n, so_data(a), so_data(y));
     if (same)
-        memcpy(so_data(y) + n, a->data, (size_t)n * sizeof(so_real));
+        pass->k->copy(pass->pool, n, so_data(a), so_data(y) + n);
     else
-        memset(so_data(y) + n, 0, (size_t)n * sizeof(so_real));
+        pass->k->fill(pass->pool, n, 0, so_data(y) + n);
     return y;
+}
+
+/* x moves on: f [2] is the length of the step and the strength of the guidance. */
+static void move(so_pass *pass, const so_flow *net, const so_flow_state *s, so_tensor *times, so_tensor *f)
+{
+    so_flow_ask ask = {.mu = twice(pass, s->mu, false), .speaker = twice(pass, s->speaker, false), .times = times};
+    if (s->cond) ask.cond = twice(pass, s->cond, false);
+    if (!so_ok(pass)) return;
+    ask.speaker = so_reshape(pass, ask.speaker, 2, (int64_t[]){2, so_count(s->speaker)});
+    so_tensor *v = so_flow_velocity(pass, net, twice(pass, s->x, true), &ask);
+    if (v && !pass->dry) pass->k->guide(pass->pool, so_count(s->x), so_data(f), so_data(v), so_data(s->x));
+}
+
+void so_flow_forget(so_flow_again *again)
+{
+    so_device_forget(again->device, &again->recording);
+    *again = (so_flow_again){0};
+}
+
+/* Replays the recording, or makes it first; false where there is none to be had. */
+static bool move_again(so_pass *pass, const so_flow *net, const so_flow_state *s, so_tensor *times, so_tensor *f,
+                       so_flow_again *again)
+{
+    int64_t rows = so_rows(s->x);
+    if (pass->dry || pass->watch) return false;
+    if (again->recording && (again->base != pass->data->base || again->rows != rows)) so_flow_forget(again);
+    if (!again->recording) {
+        if (!so_device_record(pass->device)) return false;
+        move(pass, net, s, times, f);
+        *again = (so_flow_again){pass->device, so_device_recorded(pass->device), pass->data->base, rows};
+    }
+    if (!so_ok(pass)) so_flow_forget(again); /* it was stopped half way */
+    if (!so_ok(pass) || !again->recording) return !so_ok(pass);
+    so_device_replay(pass->device, again->recording);
+    return true;
+}
+
+void so_flow_step_again(so_pass *pass, const so_flow *net, int64_t i, const so_flow_state *s, so_flow_again *again)
+{
+    if (!so_ok(pass) || !s->x || !s->mu || !s->speaker) return;
+    so_mark mark = so_pass_mark(pass);
+    double steps = (double)net->config.steps, t0 = 1 - cos(quarter * (double)i / steps);
+    double t1 = 1 - cos(quarter * (double)(i + 1) / steps);
+    so_real f[2] = {(so_real)(t1 - t0), (so_real)net->config.guidance};
+    so_tensor *times = so_flow_times(pass, net, 2, (so_real[]){(so_real)t0, (so_real)t0});
+    so_tensor *factor = so_constant(pass, 1, (int64_t[]){2}, f);
+    if (!so_ok(pass)) return;
+    if (!again || !pass->device || !move_again(pass, net, s, times, factor, again)) move(pass, net, s, times, factor);
+    so_pass_release(pass, mark);
 }
 
 void so_flow_step(so_pass *pass, const so_flow *net, int64_t i, so_tensor *x, so_tensor *mu, so_tensor *speaker,
                   so_tensor *cond)
 {
-    if (!so_ok(pass) || !x || !mu || !speaker) return;
-    size_t mark = so_arena_mark(pass->arena);
-    int64_t n = so_count(x), steps = net->config.steps;
-    double t0 = 1 - cos(quarter * (double)i / (double)steps), t1 = 1 - cos(quarter * (double)(i + 1) / (double)steps);
-    so_flow_ask ask = {twice(pass, mu, false), twice(pass, speaker, false), cond ? twice(pass, cond, false) : NULL};
-    if (!so_ok(pass)) return;
-    ask.speaker = so_reshape(pass, ask.speaker, 2, (int64_t[]){2, so_count(speaker)});
-    ask.t = (so_real[]){(so_real)t0, (so_real)t0};
-    so_tensor *v = so_flow_velocity(pass, net, twice(pass, x, true), &ask);
-    so_real g = (so_real)net->config.guidance, dt = (so_real)(t1 - t0);
-    for (int64_t j = 0; v && j < n && !pass->dry; j++)
-        so_data(x)[j] += dt * ((1 + g) * so_data(v)[j] - g * so_data(v)[n + j]);
-    so_arena_release(pass->arena, mark);
+    so_flow_step_again(pass, net, i, &(so_flow_state){x, mu, speaker, cond}, NULL);
+}
+
+/* A copy of rows from, from + 1, ... of x. */
+static so_tensor *copy_rows(so_pass *pass, const so_tensor *x, int64_t from, int64_t rows)
+{
+    so_tensor *y = so_new2(pass, rows, so_cols(x));
+    if (y && !pass->dry) pass->k->copy(pass->pool, so_count(y), so_data(x) + from * so_cols(x), so_data(y));
+    return y;
 }
 
 so_tensor *so_flow_sample(so_pass *pass, const so_flow *net, so_tensor *z, so_tensor *mu, so_tensor *speaker,
@@ -45,9 +89,18 @@ so_tensor *so_flow_sample(so_pass *pass, const so_flow *net, so_tensor *z, so_te
     if (!so_ok(pass) || !z || !mu || !speaker) return NULL;
     if (pass->recording) return so_pass_fail(pass, SO_ERR_STATE, "flow: the sampler cannot be recorded");
     if (!so_want_same(pass, "flow", z, mu) || (cond && !so_want_same(pass, "flow", z, cond))) return NULL;
-    so_tensor *x = so_constant(pass, 2, (int64_t[]){so_rows(z), so_cols(z)}, so_data(z));
-    for (int64_t i = 0; i < net->config.steps; i++) so_flow_step(pass, net, i, x, mu, speaker, cond);
+    so_tensor *x = copy_rows(pass, z, 0, so_rows(z));
+    so_flow_state state = {x, mu, speaker, cond};
+    so_flow_again again = {0};
+    for (int64_t i = 0; i < net->config.steps; i++) so_flow_step_again(pass, net, i, &state, &again);
+    so_flow_forget(&again);
     return so_ok(pass) ? x : NULL;
+}
+
+/* Numbers of the host at the front of x. */
+static void put(so_pass *pass, so_tensor *x, const so_real *from, int64_t n)
+{
+    if (x && !pass->dry) so_device_write(pass->device, x->data, from, (size_t)n * sizeof *from);
 }
 
 /* The first K rows of x replaced by others. */
@@ -57,8 +110,8 @@ static so_tensor *replace_rows(so_pass *pass, so_tensor *x, int64_t K, const so_
     if (K > so_rows(x))
         return so_pass_fail(pass, SO_ERR_ARG, "flow: %lld frames from before, %lld in all", (long long)K,
                             (long long)so_rows(x));
-    so_tensor *y = so_constant(pass, 2, (int64_t[]){so_rows(x), so_cols(x)}, so_data(x));
-    if (y && !pass->dry) memcpy(y->data, rows, (size_t)(K * so_cols(x)) * sizeof *rows);
+    so_tensor *y = copy_rows(pass, x, 0, so_rows(x));
+    put(pass, y, rows, K * so_cols(x));
     return y;
 }
 
@@ -73,16 +126,13 @@ so_tensor *so_flow_mel(so_pass *pass, const so_flow *net, const so_flow_request 
     so_tensor *z = so_constant(pass, 2, (int64_t[]){all, M}, r->z);
     if (r->M1) {
         cond = so_new2(pass, all, M);
-        if (cond && !pass->dry) {
-            memset(cond->data, 0, (size_t)so_count(cond) * sizeof(so_real));
-            memcpy(cond->data, r->prompt, (size_t)(r->M1 * M) * sizeof(so_real));
-        }
+        if (cond && !pass->dry) pass->k->fill(pass->pool, so_count(cond), 0, so_data(cond));
+        put(pass, cond, r->prompt, r->M1 * M);
     }
     z = replace_rows(pass, z, r->K, r->z_before);
     m = replace_rows(pass, m, r->K, r->mu_before);
     so_tensor *mel = so_flow_sample(pass, net, z, m, speaker, cond);
-    if (!mel || r->M1 == 0) return mel;
-    return so_constant(pass, 2, (int64_t[]){r->frames, M}, so_data(mel) + r->M1 * M);
+    return !mel || r->M1 == 0 ? mel : copy_rows(pass, mel, r->M1, r->frames);
 }
 
 /* ---- binding */

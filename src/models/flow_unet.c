@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "models/flow_parts.h"
 
@@ -94,7 +93,7 @@ static so_tensor *conv_norm_mish(so_pass *pass, so_tensor *x, so_tensor *conv_w,
 
 static so_tensor *resnet(so_pass *pass, const so_flow_resnet *r, const sight *s, so_tensor *x, so_tensor *mish_time)
 {
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     x = masked(pass, s, x);
     so_tensor *h = conv_norm_mish(pass, x, r->conv1_w, r->conv1_b, r->norm1_w, r->norm1_b);
     h = so_add_each(pass, masked(pass, s, h), so_linear(pass, mish_time, r->time_w, r->time_b));
@@ -105,7 +104,7 @@ static so_tensor *resnet(so_pass *pass, const so_flow_resnet *r, const sight *s,
 static so_tensor *attention(so_pass *pass, const so_flow *net, const so_flow_attention *l, const sight *s, so_tensor *x)
 {
     so_heads heads = {net->config.est_heads, net->config.est_heads, net->config.head_width};
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, SO_FLOW_NORM_EPS);
     so_tensor *q = so_linear(pass, n, l->q_w, NULL);
     so_tensor *k = so_linear(pass, n, l->k_w, NULL);
@@ -132,20 +131,26 @@ static so_tensor *stage(so_pass *pass, const so_flow *net, const so_flow_stage *
     return x;
 }
 
-/* [B, 4M] of sines and cosines -> mish of the time embedding [B, 4C]. */
-static so_tensor *time_embedding(so_pass *pass, const so_flow *net, int64_t B, const so_real *t)
+so_tensor *so_flow_times(so_pass *pass, const so_flow *net, int64_t B, const so_real *t)
 {
     int64_t half = 2 * net->config.mels;
     so_tensor *x = so_new2(pass, B, 2 * half);
-    if (!x) return NULL;
+    so_real *to = so_write_begin(pass, x);
+    if (!to) return NULL;
     for (int64_t b = 0; b < B && !pass->dry; b++)
         for (int64_t k = 0; k < half; k++) {
             /* Rounded as in the network that the published weights were trained in: angles reach 1000. */
             float rate = (float)exp((double)((float)k * (float)(-log(10000) / (double)(half - 1))));
             double angle = (double)(1000 * t[b] * (so_real)rate);
-            so_data(x)[b * 2 * half + k] = (so_real)sin(angle);
-            so_data(x)[b * 2 * half + half + k] = (so_real)cos(angle);
+            to[b * 2 * half + k] = (so_real)sin(angle);
+            to[b * 2 * half + half + k] = (so_real)cos(angle);
         }
+    return so_write_end(pass, x, to);
+}
+
+/* [B, 4M] of sines and cosines -> mish of the time embedding [B, 4C]. */
+static so_tensor *time_embedding(so_pass *pass, const so_flow *net, so_tensor *x)
+{
     x = so_apply(pass, SO_SILU, so_linear(pass, x, net->time1_w, net->time1_b));
     x = so_linear(pass, x, net->time2_w, net->time2_b);
     so_label(pass, x, "unet.time");
@@ -177,7 +182,7 @@ static bool halve(so_pass *pass, const sight *s, bool add, sight *half)
 static so_tensor *zeros_like(so_pass *pass, so_tensor *x)
 {
     so_tensor *y = so_new_like(pass, x);
-    if (y && !pass->dry) memset(y->data, 0, (size_t)so_count(y) * sizeof(so_real));
+    if (y && !pass->dry) pass->k->fill(pass->pool, so_count(y), 0, so_data(y));
     return y;
 }
 
@@ -213,7 +218,8 @@ so_tensor *so_flow_velocity(so_pass *pass, const so_flow *net, so_tensor *x, con
     sight full, half;
     if (!sight_of(pass, &full, x->dim[0], x->dim[1], ask->mask, ask->add_mask)) return NULL;
     if (!halve(pass, &full, ask->add_mask, &half)) return NULL;
-    so_tensor *time = time_embedding(pass, net, full.B, ask->t), *skip0, *skip1;
+    so_tensor *times = ask->times ? ask->times : so_flow_times(pass, net, full.B, ask->t), *skip0, *skip1;
+    so_tensor *time = time_embedding(pass, net, times);
     so_conv1 down = {2, 1, 1, -1}, same = so_conv_same(3, 1);
     x = question(pass, x, ask);
     skip0 = stage(pass, net, &net->down[0], "down.0", &full, x, time);

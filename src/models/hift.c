@@ -68,7 +68,7 @@ static so_tensor *conv(so_pass *pass, const so_hift_conv *c, so_tensor *x, int64
 
 static so_tensor *resblock(so_pass *pass, const so_hift *net, const so_hift_resblock *r, so_tensor *x)
 {
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     for (int i = 0; i < SO_HIFT_KERNELS; i++) {
         so_tensor *t = so_snake(pass, x, r->alpha1[i]);
         t = conv(pass, &r->conv1[i], t, r->kernel, net->config.dilation[i]);
@@ -142,7 +142,7 @@ static so_tensor *stage(so_pass *pass, const so_hift *net, int64_t i, so_tensor 
 {
     const so_hift_config *c = &net->config;
     const so_hift_stage *s = &net->stage[i];
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     x = so_apply(pass, SO_LRELU_0_1, x);
     x = so_conv_transpose1d(pass, x, weight(pass, &s->up), s->up.bias, c->up_rate[i],
                             (c->up_kernel[i] - c->up_rate[i]) / 2);
@@ -411,4 +411,27 @@ so_status so_hift_lay_bf16(so_hift *net, const so_kernels *kernels, so_arena *me
 so_status so_hift_fold(so_hift *net, const so_kernels *kernels, so_arena *memory, so_error *error)
 {
     return each_conv(net, fold, &(weight_work){kernels, memory, NULL}, error);
+}
+
+/* What gathers the folded weights. */
+typedef struct folded {
+    so_tensor **list;
+    int64_t n, most;
+} folded;
+
+static so_status gather(so_hift_conv *c, void *context, so_error *error)
+{
+    folded *f = context;
+    if (!c->v) return SO_OK; /* stored plain: it is in the store */
+    if (f->n == f->most) return so_fail(error, SO_ERR_LIMIT, "more than %lld convolutions", (long long)f->most);
+    c->v->host = c->g->host = true;
+    f->list[f->n++] = c->w;
+    return SO_OK;
+}
+
+int64_t so_hift_folded(const so_hift *net, so_tensor **list, int64_t most)
+{
+    folded f = {list, 0, most};
+    so_hift all = *net; /* each_conv may change what it is given; this looks only */
+    return each_conv(&all, gather, &f, NULL) == SO_OK ? f.n : 0;
 }

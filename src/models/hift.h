@@ -18,7 +18,7 @@
 #include "nn/ops.h"
 #include "nn/weights.h"
 
-enum { SO_HIFT_STAGES = 4, SO_HIFT_KERNELS = 3, SO_HIFT_HARMONICS = 16 };
+enum { SO_HIFT_STAGES = 4, SO_HIFT_KERNELS = 3, SO_HIFT_HARMONICS = 16, SO_HIFT_CONVS = 7 + 25 * SO_HIFT_STAGES };
 
 typedef struct so_hift_config {
     int64_t channels, f0_channels, mels, rate, harmonics; /* rate in Hz; harmonics above the fundamental */
@@ -61,6 +61,9 @@ so_status so_hift_bind(so_hift *net, const so_hift_config *config, const char *p
                        so_error *error);
 /* Folds every weight norm once and for all, into `memory`: for inference only. */
 so_status so_hift_fold(so_hift *net, const so_kernels *kernels, so_arena *memory, so_error *error);
+/* Lists the folded weights, at most `most` of them, for a device; what they were made of stays on the host. Gives their
+ * number. */
+int64_t so_hift_folded(const so_hift *net, so_tensor **list, int64_t most);
 /* Lays out the folded weights for products rounded to bf16 (so_tensor_lay_bf16). */
 so_status so_hift_lay_bf16(so_hift *net, const so_kernels *kernels, so_arena *memory, so_pool *pool, so_error *error);
 /* Samples a frame: the product of all rates and the hop. */

@@ -27,32 +27,43 @@ so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_ten
     const so_llama_layer *l = &net->layer[i];
     const so_llama_config *c = &net->config;
     so_heads heads = {c->heads, c->kv_heads, c->head_width};
-    so_tensor *n = so_rms_norm(pass, x, l->attn_norm, c->rms_eps), *q, *k, *v;
-    so_linears(pass, n, 3, (so_tensor *[]){l->q, l->k, l->v}, (so_tensor * *[]){&q, &k, &v});
-    q = so_rope(pass, q, c->heads, c->head_width, batch->pos, net->freq);
-    k = so_rope(pass, k, c->kv_heads, c->head_width, batch->pos, net->freq);
-    so_tensor *a = so_attention(pass, q, k, v, batch, i, heads, true);
-    return so_residual(pass, x, so_linear(pass, a, l->o, NULL));
+    so_rms rms = {l->attn_norm, c->rms_eps};
+    so_tensor *q = NULL, *k = NULL, *v = NULL;
+    so_norm_linears(pass, x, &rms, 3, (so_tensor *[]){l->q, l->k, l->v}, (so_tensor * *[]){&q, &k, &v});
+    so_tensor *a = so_turned_attention(pass, q, k, v, batch, i, heads, net->freq);
+    return so_linear_onto(pass, a, l->o, x, NULL);
 }
 
-so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x)
+so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, so_tensor *into)
 {
     const so_llama_layer *l = &net->layer[i];
-    so_tensor *n = so_rms_norm(pass, x, l->mlp_norm, net->config.rms_eps);
-    so_tensor *h = so_gated(pass, n, l->gate, l->up);
-    return so_residual(pass, x, so_linear(pass, h, l->down, NULL));
+    so_rms rms = {l->mlp_norm, net->config.rms_eps};
+    return so_linear_onto(pass, so_norm_gated(pass, x, &rms, l->gate, l->up), l->down, x, into);
 }
 
 typedef struct whole_layer {
     const so_llama *net;
     int64_t i;
     const so_batch *batch;
+    so_tensor *into; /* where the result may be written; NULL: anywhere */
 } whole_layer;
 
 static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
 {
     const whole_layer *l = context;
-    return so_llama_feed(pass, l->net, l->i, so_llama_attend(pass, l->net, l->i, x, l->batch));
+    return so_llama_feed(pass, l->net, l->i, so_llama_attend(pass, l->net, l->i, x, l->batch), l->into);
+}
+
+/* Layers of the host, of a pass of the host: from the first of them to the last of all. */
+typedef struct rest {
+    whole_layer from;
+    int64_t last;
+} rest;
+
+static so_tensor *run_rest(so_pass *pass, void *context, so_tensor *x)
+{
+    const rest *r = context;
+    return so_llama_layers(pass, r->from.net, x, r->from.batch, r->from.i, r->last);
 }
 
 so_tensor *so_llama_layers(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, int64_t first,
@@ -61,13 +72,26 @@ so_tensor *so_llama_layers(so_pass *pass, const so_llama *net, so_tensor *x, con
     if (!so_ok(pass) || !x || !batch) return NULL;
     so_tensor *kept = pass->recording ? NULL : so_new_like(pass, x);
     for (int64_t i = first; i < last; i++) {
-        whole_layer layer = {net, i, batch};
+        whole_layer layer = {net, i, batch, kept};
+        if (pass->device && net->layer[i].q->host) return so_run_beside(pass, run_rest, &(rest){layer, last}, x, kept);
         so_label(pass, x, "%s.in.%lld", net->name, (long long)i);
         x = kept              ? so_run_layer(pass, run_layer, &layer, x, kept)
             : net->checkpoint ? so_checkpoint(pass, run_layer, &layer, sizeof layer, x)
                               : run_layer(pass, &layer, x);
     }
     return x;
+}
+
+void so_llama_stay(so_llama *net, int64_t first)
+{
+    for (int64_t i = first; i < net->layers; i++) {
+        const so_llama_layer *l = &net->layer[i];
+        so_tensor *weight[] = {l->attn_norm, l->q, l->k, l->v, l->o, l->mlp_norm, l->gate, l->up, l->down};
+        for (size_t k = 0; k < sizeof weight / sizeof *weight; k++) {
+            weight[k]->host = true;
+            if (weight[k]->lora) weight[k]->lora->a->host = weight[k]->lora->b->host = true;
+        }
+    }
 }
 
 so_tensor *so_llama_norm(so_pass *pass, const so_llama *net, so_tensor *x)

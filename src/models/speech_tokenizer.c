@@ -54,7 +54,7 @@ static so_tensor *block(so_pass *pass, const so_speech_tokenizer *net, const so_
 {
     so_heads heads = {net->config.heads, net->config.heads, net->config.width / net->config.heads};
     if (so_pass_stopped(pass)) return NULL;
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, norm_eps);
     so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
     so_tensor *k = so_linear(pass, n, l->k_w, NULL);

@@ -139,6 +139,7 @@ typedef struct top_layer {
     int64_t i;
     const so_batch *batch;
     const fusing *f; /* NULL: no text is taken in */
+    so_tensor *into;
 } top_layer;
 
 static so_tensor *run_top(so_pass *pass, void *context, so_tensor *x)
@@ -148,7 +149,7 @@ static so_tensor *run_top(so_pass *pass, void *context, so_tensor *x)
     x = so_llama_attend(pass, &l->net->top, l->i, x, l->batch);
     if (l->f && how == SO_FUSE_CROSS) x = so_residual(pass, x, cross(pass, l->net, l->i, x, l->f));
     if (l->f && how == SO_FUSE_ADD_LAYER) x = so_residual(pass, x, newest(pass, so_rows(x), l->f));
-    return so_llama_feed(pass, &l->net->top, l->i, x);
+    return so_llama_feed(pass, &l->net->top, l->i, x, l->into);
 }
 
 so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
@@ -159,7 +160,7 @@ so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const 
     so_tensor *x = h, *kept = pass->recording ? NULL : so_new_like(pass, h);
     if (f && net->config.fuse == SO_FUSE_ADD_INPUT) x = so_add(pass, x, newest(pass, so_rows(x), f));
     for (int64_t i = 0; i < net->top.layers && so_ok(pass); i++) {
-        top_layer layer = {net, i, batch, f};
+        top_layer layer = {net, i, batch, f, kept};
         so_label(pass, x, "top.in.%lld", (long long)i);
         x = kept ? so_run_layer(pass, run_top, &layer, x, kept) : run_top(pass, &layer, x);
     }

@@ -11,8 +11,19 @@
 #include "nn/pass.h"
 
 /* ---- products (ops_linear.c) */
+/* A root mean square norm by its weight. */
+typedef struct so_rms {
+    so_tensor *w;
+    double eps;
+} so_rms;
 /* y[R, N] = x[R, K] w[N, K]^T + bias[N]. bias may be NULL. Keeps the leading axes of x. */
 so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias);
+/* residual + x w^T. On a device in one step, written into `into` where that is not NULL: it has the shape of residual
+ * and may be what x was made of, but neither x nor residual. */
+so_tensor *so_linear_onto(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *residual, so_tensor *into);
+/* so_linears and so_gated of so_rms_norm(x, norm, eps). */
+void so_norm_linears(so_pass *pass, so_tensor *x, const so_rms *rms, int n, so_tensor *const *w, so_tensor **const *y);
+so_tensor *so_norm_gated(so_pass *pass, so_tensor *x, const so_rms *rms, so_tensor *gate, so_tensor *up);
 /* *y[i] = so_linear(x, w[i]), each for its own: what is done to x for a product is done once. */
 void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tensor **const *y);
 /* silu(x gate^T) * (x up^T), gate and up [N, K]. */
@@ -66,6 +77,8 @@ typedef struct so_kv {
     so_type type;                    /* SO_F32 (so_real), SO_F16, SO_BF16; SO_Q8_0 where heads are multiples of 32 */
     int64_t layers, width, capacity; /* width = kv heads * head width */
     int64_t len;                     /* positions held; moved by so_batch_advance after a whole stack */
+    void *beside; /* NULL; or, of a store on a device, where layers from `split` on lie on the host */
+    int64_t split;
 } so_kv;
 /* Bytes of the block behind a store. */
 size_t so_kv_bytes(so_type type, int64_t layers, int64_t width, int64_t capacity);
@@ -101,6 +114,9 @@ so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, co
  * `layer` of their stores (refused while recording). Causal or full within a sequence. */
 so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,
                         so_heads heads, bool causal);
+/* The same of queries and keys that are first turned by so_rope at the batch's positions. */
+so_tensor *so_turned_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch,
+                               int64_t layer, so_heads heads, const double *freq);
 /* Attention into a memory: sequence s of `batch` reads rows memory0[s] .. + memory_rows[s] of k and v; its row r sees
  * entries lo[r] <= j < hi[r] of them (counted from memory0; lo == hi: the mean of all). Copies the arrays. */
 typedef struct so_memory {

@@ -17,15 +17,15 @@ size_t so_kv_bytes(so_type type, int64_t layers, int64_t width, int64_t capacity
     return stored_bytes(type, 2 * layers * width * capacity);
 }
 
-void *so_kv_k(const so_kv *kv, int64_t layer)
+static void *kv_part(const so_kv *kv, int64_t layer, int64_t part)
 {
-    return (char *)kv->data + stored_bytes(kv->type, 2 * layer * kv->width * kv->capacity);
+    bool beside = kv->beside && layer >= kv->split;
+    int64_t at = 2 * (beside ? layer - kv->split : layer) + part;
+    return (char *)(beside ? kv->beside : kv->data) + stored_bytes(kv->type, at * kv->width * kv->capacity);
 }
 
-void *so_kv_v(const so_kv *kv, int64_t layer)
-{
-    return (char *)kv->data + stored_bytes(kv->type, (2 * layer + 1) * kv->width * kv->capacity);
-}
+void *so_kv_k(const so_kv *kv, int64_t layer) { return kv_part(kv, layer, 0); }
+void *so_kv_v(const so_kv *kv, int64_t layer) { return kv_part(kv, layer, 1); }
 
 so_batch *so_batch_many(so_pass *pass, int64_t n, const int64_t *rows, so_kv *const *kv)
 {
@@ -182,7 +182,15 @@ static bool not_kept(so_pass *pass, const so_kept *kept)
     return false;
 }
 
-static bool store(so_pass *pass, const so_seq *seq, int64_t layer, so_heads h, const so_tensor *k, const so_tensor *v)
+/* Queries and keys that are turned on their way: a device does it while it stores. */
+typedef struct turning {
+    const double *freq;
+    const int32_t *pos;
+    const so_tensor *q, *to_q;
+} turning;
+
+static bool store(so_pass *pass, const so_seq *seq, int64_t layer, so_heads h, const so_tensor *k, const so_tensor *v,
+                  const turning *t)
 {
     so_kv *kv = seq->kv;
     int64_t c = so_cols(k);
@@ -208,18 +216,43 @@ static bool store(so_pass *pass, const so_seq *seq, int64_t layer, so_heads h, c
                     so_data(v) + seq->row0 * c,
                     (char *)so_kv_k(kv, layer) + at,
                     (char *)so_kv_v(kv, layer) + at};
-    return pass->k->keep(pass->pool, &kept) || not_kept(pass, &kept);
+    if (!t) return pass->k->keep(pass->pool, &kept) || not_kept(pass, &kept);
+    int64_t q = seq->row0 * so_cols(t->q);
+    pass->k->rotate_keep(pass->pool, &(so_rotated){.type = kv->type,
+                                                   .rows = seq->rows,
+                                                   .heads = h.heads,
+                                                   .kv_heads = h.kv_heads,
+                                                   .width = h.width,
+                                                   .pos = t->pos + seq->row0,
+                                                   .freq = t->freq,
+                                                   .q = so_data(t->q) + q,
+                                                   .k = kept.k,
+                                                   .v = kept.v,
+                                                   .to_q = so_data(t->to_q) + q,
+                                                   .to_k = kept.to_k,
+                                                   .to_v = kept.to_v});
+    return true;
 }
 
-so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,
-                        so_heads heads, bool causal)
+/* What a call of self-attention is about. */
+typedef struct attending {
+    so_tensor *q, *k, *v;
+    const so_batch *batch;
+    int64_t layer;
+    so_heads heads;
+    const turning *turn; /* NULL: all is turned already */
+} attending;
+
+static so_tensor *self_attention(so_pass *pass, const attending *a, bool causal)
 {
-    if (!so_ok(pass) || !q || !k || !v || !batch || !heads_fit(pass, q, k, v, heads)) return NULL;
+    so_tensor *q = a->q, *k = a->k, *v = a->v;
+    const so_batch *batch = a->batch;
+    if (!so_ok(pass) || !q || !k || !v || !batch || !heads_fit(pass, q, k, v, a->heads)) return NULL;
     int64_t c = so_cols(k);
     if (so_rows(q) != batch->rows || so_rows(k) != batch->rows)
         return so_pass_fail(pass, SO_ERR_SHAPE, "attention: %lld rows, the batch has %lld", (long long)so_rows(q),
                             (long long)batch->rows);
-    so_attn *attn = start(pass, heads, batch->n_seqs);
+    so_attn *attn = start(pass, a->heads, batch->n_seqs);
     if (!attn) return NULL;
     attn->causal = causal;
     so_attn_seg *seg = so_mutable(attn->seg);
@@ -228,14 +261,35 @@ so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v,
         seg[s] = (so_attn_seg){
             seq->row0, seq->rows, so_data(k) + seq->row0 * c, so_data(v) + seq->row0 * c, NULL, NULL, seq->rows, c, 0};
         if (!seq->kv) continue;
-        if (!store(pass, seq, layer, heads, k, v)) return NULL;
-        seg[s].k = so_kv_k(seq->kv, layer);
-        seg[s].v = so_kv_v(seq->kv, layer);
+        if (!store(pass, seq, a->layer, a->heads, k, v, a->turn)) return NULL;
+        seg[s].k = so_kv_k(seq->kv, a->layer);
+        seg[s].v = so_kv_v(seq->kv, a->layer);
         seg[s].kv_rows = seq->pos0 + seq->rows;
         seg[s].pos0 = seq->pos0;
         seg[s].kv_type = seq->kv->type;
     }
     return attend(pass, q, k, v, attn);
+}
+
+so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,
+                        so_heads heads, bool causal)
+{
+    return self_attention(pass, &(attending){q, k, v, batch, layer, heads, NULL}, causal);
+}
+
+so_tensor *so_turned_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch,
+                               int64_t layer, so_heads h, const double *freq)
+{
+    if (!so_ok(pass) || !q || !k || !v || !batch) return NULL;
+    bool one = pass->device && pass->k->rotate_keep && !pass->recording;
+    for (int64_t s = 0; s < batch->n_seqs; s++) one &= batch->seq[s].kv != NULL;
+    if (!one) {
+        q = so_rope(pass, q, h.heads, h.width, batch->pos, freq);
+        k = so_rope(pass, k, h.kv_heads, h.width, batch->pos, freq);
+        return self_attention(pass, &(attending){q, k, v, batch, layer, h, NULL}, true);
+    }
+    turning turn = {freq, batch->pos, q, so_new_like(pass, q)};
+    return self_attention(pass, &(attending){so_mutable(turn.to_q), k, v, batch, layer, h, &turn}, true);
 }
 
 so_tensor *so_memory_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch,

@@ -290,6 +290,16 @@ static void conv_back(so_pass *pass, const so_step *step)
     so_arena_release(pass->arena, mark);
 }
 
+/* On a device: as one kernel. */
+static void on_device(so_pass *pass, const char *op, const so_time_conv *conv)
+{
+    if (!pass->k->time_conv) {
+        so_pass_fail(pass, SO_ERR_UNSUPPORTED, "%s: %s has no kernel time_conv", op, pass->k->name);
+        return;
+    }
+    if (!pass->dry) pass->k->time_conv(pass->pool, conv);
+}
+
 static so_tensor *convolve(so_pass *pass, const char *op, const so_conv *c, so_tensor *x, so_tensor *w, so_tensor *bias,
                            int n_dims, const int64_t *dim)
 {
@@ -300,7 +310,25 @@ static so_tensor *convolve(so_pass *pass, const char *op, const so_conv *c, so_t
     if (bias && (!so_want_f32(pass, op, bias) || !so_want_cols(pass, op, bias, w->dim[0]))) return NULL;
     so_tensor *y = so_new(pass, n_dims, dim);
     if (!y) return NULL;
-    if (pass->dry || !bf16_forward(pass, c, x, w, bias, y))
+    if (pass->device && w->n_dims == 3)
+        on_device(pass, op,
+                  &(so_time_conv){.type = w->type,
+                                  .w = w->data,
+                                  .bias = bias ? so_data(bias) : NULL,
+                                  .batch = c->batch,
+                                  .in = c->in[1],
+                                  .out = c->out[1],
+                                  .channels = c->channels,
+                                  .n = w->dim[0],
+                                  .taps = c->kernel[1],
+                                  .stride = c->stride[1],
+                                  .dilation = c->dilation[1],
+                                  .pad = c->pad[1],
+                                  .x = so_data(x),
+                                  .y = so_data(y)});
+    else if (!so_on_host(pass, op))
+        return NULL;
+    else if (pass->dry || !bf16_forward(pass, c, x, w, bias, y))
         (is_sliding(c) ? sliding_forward : forward)(pass, c, x, w, bias, y);
     so_step *step = so_tape_put(pass, op, conv_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof *c);
     if (step) memcpy(step->saved, c, sizeof *c);
@@ -434,7 +462,25 @@ so_tensor *so_conv_transpose1d(so_pass *pass, so_tensor *x, so_tensor *w, so_ten
     int64_t dim[3] = {c.batch, n, w->dim[1]};
     so_tensor *y = so_new(pass, x->n_dims, x->n_dims == 3 ? dim : dim + 1);
     if (!y) return NULL;
-    transposed(pass, &c, x, w, bias, y);
+    if (pass->device)
+        on_device(pass, op,
+                  &(so_time_conv){.type = w->type,
+                                  .w = w->data,
+                                  .bias = bias ? so_data(bias) : NULL,
+                                  .batch = c.batch,
+                                  .in = T,
+                                  .out = n,
+                                  .channels = w->dim[0],
+                                  .n = w->dim[1],
+                                  .taps = w->dim[2],
+                                  .stride = stride,
+                                  .dilation = 1,
+                                  .pad = pad,
+                                  .transposed = true,
+                                  .x = so_data(x),
+                                  .y = so_data(y)});
+    else
+        transposed(pass, &c, x, w, bias, y);
     so_step *step = so_tape_put(pass, op, transposed_back, y, 3, (so_tensor *[]){x, w, bias}, sizeof c);
     if (step) memcpy(step->saved, &c, sizeof c);
     return y;

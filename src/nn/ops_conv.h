@@ -31,10 +31,10 @@ so_tensor *so_conv2d(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias,
 
 /* ---- along time (ops_conv_rows.c) */
 
-/* Ends a stretch of a network that began at `mark` (so_arena_mark of the pass's arena): when nothing records, all its
- * tensors are given back and x, its result, moves to their place; otherwise x is returned as it is. Nobody may hold
- * another tensor of the stretch. */
-so_tensor *so_keep(so_pass *pass, size_t mark, so_tensor *x);
+/* Ends a stretch of a network that began at `mark` (so_pass_mark): when nothing records, all its tensors are given back
+ * and x, its result, moves to their place; otherwise x is returned as it is. Nobody may hold another tensor of the
+ * stretch. */
+so_tensor *so_keep(so_pass *pass, so_mark mark, so_tensor *x);
 
 /* Statistics over all T and the C/groups channels of a group, each item of the batch for itself. */
 so_tensor *so_group_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, int64_t groups, double eps);

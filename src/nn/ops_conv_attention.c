@@ -201,12 +201,34 @@ static bool fits(so_pass *pass, const so_tensor *q, const so_tensor *k, const so
            so_want_same(pass, op, score->u, score->v) && so_count(score->u) == s->D;
 }
 
+/* On a device: with relative positions and nothing else. */
+static so_tensor *on_device(so_pass *pass, const sizes *s, const so_score *score, const so_relative *a, so_tensor *y)
+{
+    if (!score->p || score->key_bias || score->of_query || !pass->k->relative)
+        return so_pass_fail(pass, SO_ERR_UNSUPPORTED, "score_attention: %s does it with relative positions only",
+                            pass->k->name);
+    so_relative all = *a;
+    all.batch = s->B;
+    all.rows = s->T;
+    all.heads = s->H;
+    all.width = s->d;
+    all.scale = s->scale;
+    all.position = so_data(score->p);
+    all.u = so_data(score->u);
+    all.w = so_data(score->v);
+    all.y = so_data(y);
+    if (!pass->dry) pass->k->relative(pass->pool, &all);
+    return y;
+}
+
 so_tensor *so_score_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_score *score)
 {
     sizes s;
     if (!so_ok(pass) || !q || !k || !v || !fits(pass, q, k, v, score, &s)) return NULL;
     so_tensor *y = so_new_like(pass, q), *in[6] = {q, k, v, score->p, score->u, score->v};
     if (!y) return NULL;
+    if (pass->device)
+        return on_device(pass, &s, score, &(so_relative){.q = so_data(q), .k = so_data(k), .v = so_data(v)}, y);
     so_step *step = so_tape_put(pass, "score_attention", score_attention_back, y, 6, in, sizeof(saved));
     int64_t one = s.T * s.T;
     so_real *prob = NULL;
@@ -239,14 +261,15 @@ so_tensor *so_score_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tens
 so_tensor *so_relative_positions(so_pass *pass, int64_t T, int64_t D)
 {
     so_tensor *p = so_new2(pass, T > 0 ? 2 * T - 1 : 0, D);
-    if (!p || pass->dry) return p;
+    so_real *to = p ? so_write_begin(pass, p) : NULL;
+    if (!to || pass->dry) return so_write_end(pass, p, to);
     for (int64_t m = 0; m < D; m += 2) {
         double omega = exp(-(double)m / (double)D * log(10000));
         for (int64_t r = 0; r < so_rows(p); r++) {
             double angle = (double)(T - 1 - r) * omega;
-            so_data(p)[r * D + m] = (so_real)sin(angle);
-            if (m + 1 < D) so_data(p)[r * D + m + 1] = (so_real)cos(angle);
+            to[r * D + m] = (so_real)sin(angle);
+            if (m + 1 < D) to[r * D + m + 1] = (so_real)cos(angle);
         }
     }
-    return p;
+    return so_write_end(pass, p, to);
 }

@@ -5,9 +5,38 @@
 
 #include "nn/ops.h"
 
-so_tensor *so_keep(so_pass *pass, size_t mark, so_tensor *x)
+/* The same on a device, whose numbers lie apart. Copies there must not overlap: a result that lies too near to the
+ * mark stays where it is. */
+static so_tensor *keep_on_device(so_pass *pass, so_mark mark, so_tensor *x)
+{
+    bool kept = so_arena_before(pass->arena, x, mark.arena);
+    bool kept_data = so_arena_before(pass->data, x->data, mark.data);
+    so_tensor old = *x;
+    int64_t bytes = so_count(x) * (int64_t)sizeof(so_real);
+    size_t used = pass->data->used;
+    so_pass_release(pass, mark);
+    if (kept) return x;
+    x = kept_data ? so_take(pass, sizeof *x, false) : so_new(pass, old.n_dims, old.dim);
+    if (!x) return NULL;
+    if (kept_data) {
+        *x = old;
+        return x;
+    }
+    if ((char *)old.data - (char *)x->data >= bytes) {
+        if (!pass->dry) so_device_copy(pass->device, x->data, old.data, (size_t)bytes);
+    } else if (old.data != x->data) {
+        size_t end = (size_t)((char *)old.data - (char *)x->data) + pass->data->used;
+        x->data = old.data;
+        so_arena_release(pass->data, end < used ? end : used);
+    }
+    return x;
+}
+
+so_tensor *so_keep(so_pass *pass, so_mark marks, so_tensor *x)
 {
     if (!so_ok(pass) || !x || pass->recording) return x;
+    if (pass->device) return keep_on_device(pass, marks, x);
+    size_t mark = marks.arena;
     bool kept = so_arena_before(pass->arena, x, mark), kept_data = so_arena_before(pass->arena, x->data, mark);
     so_tensor old = *x;
     so_arena_release(pass->arena, mark);
@@ -119,7 +148,9 @@ static void weight_norm_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_weight_norm(so_pass *pass, so_tensor *v, so_tensor *g)
 {
-    if (!so_want_f32(pass, "weight_norm", v) || !so_want_f32(pass, "weight_norm", g)) return NULL;
+    if (!so_on_host(pass, "weight_norm") || !so_want_f32(pass, "weight_norm", v) ||
+        !so_want_f32(pass, "weight_norm", g))
+        return NULL;
     char tv[96], tg[96];
     if (so_count(g) != v->dim[0])
         return so_pass_fail(pass, SO_ERR_SHAPE, "weight_norm: lengths %s for %s", so_shape_text(g, tg),
@@ -162,6 +193,7 @@ so_tensor *so_batch_norm(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     int64_t C = so_cols(x);
+    if (!so_on_host(pass, op)) return NULL;
     for (int64_t c = 0; c < C && !pass->dry; c++) {
         so_real s = (so_real)((w ? (double)so_data(w)[c] : 1) / sqrt((double)so_data(var)[c] + eps));
         so_real shift = b ? so_data(b)[c] : 0, m = so_data(mean)[c];
@@ -176,6 +208,7 @@ so_tensor *so_column_stats(so_pass *pass, so_tensor *x)
 {
     if (!so_want_f32(pass, "column_stats", x)) return NULL;
     int64_t T = so_rows(x), C = so_cols(x);
+    if (!so_on_host(pass, "column_stats")) return NULL;
     if (T < 2) return so_pass_fail(pass, SO_ERR_SHAPE, "column_stats: %lld rows, at least 2 are needed", (long long)T);
     so_tensor *y = so_new2(pass, 1, 2 * C);
     if (!y) return NULL;
@@ -203,7 +236,7 @@ static void swap_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_swap(so_pass *pass, so_tensor *x)
 {
-    if (!so_want_f32(pass, "swap", x)) return NULL;
+    if (!so_want_f32(pass, "swap", x) || !so_on_host(pass, "swap")) return NULL;
     int64_t R = so_rows(x), C = so_cols(x);
     so_tensor *y = so_new2(pass, C, R);
     if (!y) return NULL;
@@ -227,10 +260,7 @@ so_tensor *so_clamp(so_pass *pass, so_tensor *x, double limit)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     so_real l = (so_real)limit;
-    for (int64_t i = 0; i < so_count(x) && !pass->dry; i++) {
-        so_real v = so_data(x)[i];
-        so_data(y)[i] = v > l ? l : v < -l ? -l : v;
-    }
+    if (!pass->dry) pass->k->clamp(pass->pool, so_count(x), l, so_data(x), so_data(y));
     so_step *step = so_tape_put(pass, "clamp", clamp_back, y, 1, &x, sizeof l);
     if (step) *(so_real *)step->saved = l;
     return y;
@@ -256,20 +286,19 @@ so_tensor *so_add_each(so_pass *pass, so_tensor *x, so_tensor *row)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     int64_t rows = so_rows(x) / batch;
-    for (int64_t r = 0; r < batch * rows && !pass->dry; r++)
-        for (int64_t i = 0; i < c; i++) so_data(y)[r * c + i] = so_data(x)[r * c + i] + so_data(row)[r / rows * c + i];
+    if (!pass->dry) pass->k->add_each(pass->pool, &(so_each){batch, rows, c, so_data(x), so_data(row), so_data(y)});
     so_tape_put(pass, "add_each", add_each_back, y, 2, (so_tensor *[]){x, row}, 0);
     return y;
 }
 
-typedef struct lerp {
+typedef struct lerped {
     int32_t *index;
     so_real *weight;
-} lerp;
+} lerped;
 
 static void lerp_back(so_pass *pass, const so_step *step)
 {
-    const lerp *l = step->saved;
+    const lerped *l = step->saved;
     int64_t n = so_rows(step->out), c = so_cols(step->out);
     so_real *dx = so_grad(pass, step->in[0]);
     if (!dx || pass->dry) return;
@@ -289,14 +318,10 @@ so_tensor *so_lerp_rows(so_pass *pass, so_tensor *x, int64_t n, const int32_t *i
             return so_pass_fail(pass, SO_ERR_ARG, "lerp_rows: row %d of %lld", index[i], (long long)rows);
     so_tensor *y = so_new2(pass, n, c);
     if (!y) return NULL;
-    for (int64_t i = 0; i < n && !pass->dry; i++) {
-        const so_real *a = so_data(x) + index[i] * c, *b = weight[i] != 0 ? a + c : a;
-        so_real w = weight[i];
-        for (int64_t j = 0; j < c; j++) so_data(y)[i * c + j] = (1 - w) * a[j] + w * b[j];
-    }
-    so_step *step = so_tape_put(pass, "lerp_rows", lerp_back, y, 1, &x, sizeof(lerp));
+    if (!pass->dry) pass->k->lerp(pass->pool, &(so_lerp){rows, c, n, index, weight, so_data(x), so_data(y)});
+    so_step *step = so_tape_put(pass, "lerp_rows", lerp_back, y, 1, &x, sizeof(lerped));
     if (step) {
-        lerp *l = step->saved;
+        lerped *l = step->saved;
         l->index = so_take(pass, (size_t)n * sizeof *index, false);
         l->weight = so_take(pass, (size_t)n * sizeof *weight, false);
         if (!l->weight) return NULL;

@@ -87,6 +87,18 @@ static void stft_back(so_pass *pass, const so_step *step)
     so_arena_release(pass->arena, mark);
 }
 
+/* On a device: short frames as one kernel. */
+static so_tensor *on_device(so_pass *pass, const char *op, bool back, const spectrum *s, const so_tensor *x,
+                            so_tensor *y)
+{
+    if (s->n > SO_SHORT_FRAME || !pass->k->short_stft || !pass->k->short_istft)
+        return so_pass_fail(pass, SO_ERR_UNSUPPORTED, "%s: frames of %lld samples, %s has kernels for at most %d", op,
+                            (long long)s->n, pass->k->name, SO_SHORT_FRAME);
+    so_short_fourier f = {s->B, s->N, s->F, s->n, s->hop, s->pad, s->window, so_data(x), so_data(y)};
+    if (!pass->dry) (back ? pass->k->short_istft : pass->k->short_stft)(pass->pool, &f);
+    return y;
+}
+
 so_tensor *so_stft(so_pass *pass, so_tensor *x, const so_frames *frames)
 {
     if (!so_want_f32(pass, "stft", x) || !so_want_dims(pass, "stft", x, 2)) return NULL;
@@ -97,6 +109,7 @@ so_tensor *so_stft(so_pass *pass, so_tensor *x, const so_frames *frames)
     spectrum s = {x->dim[0], N, 1 + (whole - n) / frames->hop, n, n / 2 + 1, frames->hop, frames->pad, frames->window};
     so_tensor *y = so_new3(pass, s.B, s.F, 2 * s.bins);
     if (!y) return NULL;
+    if (pass->device) return on_device(pass, "stft", false, &s, x, y);
     size_t mark = so_arena_mark(pass->arena);
     so_real *cut = so_take(pass, (size_t)(s.B * s.F * n) * sizeof *cut, false);
     if (cut && !pass->dry) frame(&s, so_data(x), cut);
@@ -175,6 +188,7 @@ so_tensor *so_istft(so_pass *pass, so_tensor *spec, const so_frames *frames)
     spectrum s = {spec->dim[0], whole - 2 * frames->pad, F, n, n / 2 + 1, frames->hop, frames->pad, frames->window};
     so_tensor *y = so_new2(pass, s.B, s.N);
     if (!y) return NULL;
+    if (pass->device) return on_device(pass, "istft", true, &s, spec, y);
     int64_t rows = s.B * F;
     size_t mark = so_arena_mark(pass->arena);
     so_real *inverse = so_take(pass, (size_t)whole * sizeof *inverse, false);
@@ -222,7 +236,7 @@ static so_tensor *half_columns(so_pass *pass, const char *op, const so_tensor *x
 so_tensor *so_magnitude(so_pass *pass, so_tensor *spec, double eps)
 {
     so_tensor *y = half_columns(pass, "magnitude", spec);
-    if (!y) return NULL;
+    if (!y || !so_on_host(pass, "magnitude")) return NULL;
     int64_t bins = so_cols(y), rows = so_rows(y);
     for (int64_t r = 0; r < rows && !pass->dry; r++)
         for (int64_t k = 0; k < bins; k++) {
@@ -257,14 +271,7 @@ so_tensor *so_polar(so_pass *pass, so_tensor *x, double limit)
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     int64_t bins = so_cols(x) / 2;
-    for (int64_t r = 0; r < so_rows(x) && !pass->dry; r++)
-        for (int64_t k = 0; k < bins; k++) {
-            int64_t a = r * 2 * bins + k, b = a + bins;
-            double m = exp((double)so_data(x)[a]), p = sin((double)so_data(x)[b]);
-            if (m > limit) m = limit;
-            so_data(y)[a] = (so_real)(m * cos(p));
-            so_data(y)[b] = (so_real)(m * sin(p));
-        }
+    if (!pass->dry) pass->k->polar(pass->pool, so_rows(x), bins, (so_real)limit, so_data(x), so_data(y));
     so_step *step = so_tape_put(pass, "polar", polar_back, y, 1, &x, sizeof limit);
     if (step) *(double *)step->saved = limit;
     return y;
@@ -311,7 +318,7 @@ static void peak_normalise_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_peak_normalise(so_pass *pass, so_tensor *x, double peak)
 {
-    if (!so_want_f32(pass, "peak_normalise", x)) return NULL;
+    if (!so_want_f32(pass, "peak_normalise", x) || !so_on_host(pass, "peak_normalise")) return NULL;
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     int64_t n = so_cols(x), at;
@@ -398,7 +405,7 @@ static void log_floor_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_log_floor(so_pass *pass, so_tensor *x, double floor)
 {
-    if (!so_want_f32(pass, "log_floor", x)) return NULL;
+    if (!so_want_f32(pass, "log_floor", x) || !so_on_host(pass, "log_floor")) return NULL;
     so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
     so_real low = (so_real)floor;

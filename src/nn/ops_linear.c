@@ -134,7 +134,8 @@ static void *rounded_rows(so_pass *pass, const so_tensor *x)
 
 /* y = x w^T + bias: by the layout of w for bf16 where there is one, with x rounded to int8 where the table says so, or
  * with numbers as they are. */
-static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y)
+static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y,
+                     const so_tensor *add)
 {
     int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
     const so_real *b = bias ? so_data(bias) : NULL;
@@ -154,14 +155,20 @@ static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, cons
     if (!rounds(pass, w)) {
         if (!pass->dry)
             pass->k->linear(pass->pool,
-                            &(so_product){.type = w->type, .w = w->data, .n = n, .bias = b, .y = so_data(y)}, k,
-                            so_data(x), m);
+                            &(so_product){.type = w->type,
+                                          .w = w->data,
+                                          .n = n,
+                                          .bias = b,
+                                          .y = so_data(y),
+                                          .add = add ? so_data(add) : NULL},
+                            k, so_data(x), m);
         return;
     }
     so_mark mark = so_pass_mark(pass);
     void *rounded = rounded_rows(pass, x);
     if (rounded && !pass->dry)
-        pass->k->linear_int8(pass->pool, 1, &(so_product){w->type, w->data, n, b, so_data(y)}, k, rounded, m);
+        pass->k->linear_int8(
+            pass->pool, 1, &(so_product){w->type, w->data, n, b, so_data(y), add ? so_data(add) : NULL}, k, rounded, m);
     so_pass_release(pass, mark);
 }
 
@@ -204,9 +211,20 @@ so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias)
 {
     so_tensor *y = product_like(pass, x, w, bias);
     if (!y) return NULL;
-    multiply(pass, x, w, bias, y);
+    multiply(pass, x, w, bias, y, NULL);
     so_tape_put(pass, "linear", linear_back, y, 3, (so_tensor *[]){x, w, bias}, 0);
     return w->lora ? so_add(pass, y, adapt(pass, x, w->lora)) : y;
+}
+
+so_tensor *so_linear_onto(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *residual, so_tensor *into)
+{
+    if (!pass->device || pass->recording || !so_ok(pass) || w->lora)
+        return so_residual(pass, residual, so_linear(pass, x, w, NULL));
+    so_tensor *y = into && so_ok(pass) ? into : product_like(pass, x, w, NULL);
+    if (y && y == into) show_product(pass, w, x);
+    if (!y || !so_want_same(pass, "linear", y, residual) || !so_want_cols(pass, "linear", x, w->dim[1])) return NULL;
+    multiply(pass, x, w, NULL, y, residual);
+    return y;
 }
 
 /* Whether products of few rows are made together as numbers: where a table can, and weights have no form of their own.
@@ -217,41 +235,98 @@ static bool together(const so_pass *pass, const so_tensor *x, const so_tensor *w
     return can && !w->bf16 && !w->lora && !rounds(pass, w);
 }
 
+/* Products in int8 of what `rounded` is, with weights that all round. */
+static void multiply_rounded(so_pass *pass, const so_tensor *x, int n, const so_product *product, const so_rms *rms)
+{
+    so_mark mark = so_pass_mark(pass);
+    void *rounded = rms ? so_take_data(pass, so_int8_bytes(so_rows(x), so_cols(x))) : rounded_rows(pass, x);
+    if (rms && rounded && !pass->dry)
+        pass->k->norm_round(pass->pool,
+                            &(so_norm){.rows = so_rows(x),
+                                       .cols = so_cols(x),
+                                       .eps = (so_real)rms->eps,
+                                       .x = so_data(x),
+                                       .w = so_data(rms->w)},
+                            rounded);
+    if (rounded && !pass->dry) pass->k->linear_int8(pass->pool, n, product, so_cols(x), rounded, so_rows(x));
+    so_pass_release(pass, mark);
+}
+
+/* New tensors for the products, and what the kernels want to know. */
+static void products_of(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tensor **const *y,
+                        so_product *product)
+{
+    for (int i = 0; i < n; i++) {
+        *y[i] = product_like(pass, x, w[i], NULL);
+        if (*y[i]) product[i] = (so_product){w[i]->type, w[i]->data, w[i]->dim[0], NULL, so_data(*y[i]), NULL};
+    }
+}
+
+static bool all_round(const so_pass *pass, int n, so_tensor *const *w)
+{
+    bool all = n <= SO_PRODUCTS && !pass->recording;
+    for (int i = 0; all && i < n; i++) all = rounds(pass, w[i]) && !w[i]->lora;
+    return all;
+}
+
 void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tensor **const *y)
 {
     so_product product[SO_PRODUCTS];
-    bool all = so_ok(pass) && x && n <= SO_PRODUCTS && !pass->recording, plain = all;
+    bool plain = so_ok(pass) && x && n <= SO_PRODUCTS && !pass->recording;
+    bool all = plain && all_round(pass, n, w);
     for (int i = 0; plain && i < n; i++) plain = together(pass, x, w[i]);
-    for (int i = 0; all && i < n; i++) all = rounds(pass, w[i]) && !w[i]->lora;
     if (!all && !plain) {
         for (int i = 0; i < n; i++) *y[i] = so_linear(pass, x, w[i], NULL);
         return;
     }
-    for (int i = 0; i < n; i++) {
-        *y[i] = product_like(pass, x, w[i], NULL);
-        if (*y[i]) product[i] = (so_product){w[i]->type, w[i]->data, w[i]->dim[0], NULL, so_data(*y[i])};
-    }
-    if (plain) {
-        if (so_ok(pass) && !pass->dry) pass->k->linears(pass->pool, n, product, so_cols(x), so_data(x), so_rows(x));
+    products_of(pass, x, n, w, y, product);
+    if (all)
+        multiply_rounded(pass, x, n, product, NULL);
+    else if (so_ok(pass) && !pass->dry)
+        pass->k->linears(pass->pool, n, product, so_cols(x), so_data(x), so_rows(x));
+}
+
+/* Whether norm and rounding are one step: nobody may want to see what lies between. */
+static bool norm_rounds(const so_pass *pass, const so_tensor *x, int n, so_tensor *const *w)
+{
+    return so_ok(pass) && x && pass->device && pass->k->norm_round && !pass->watch && all_round(pass, n, w);
+}
+
+void so_norm_linears(so_pass *pass, so_tensor *x, const so_rms *rms, int n, so_tensor *const *w, so_tensor **const *y)
+{
+    so_product product[SO_PRODUCTS];
+    if (!norm_rounds(pass, x, n, w)) {
+        so_linears(pass, so_rms_norm(pass, x, rms->w, rms->eps), n, w, y);
         return;
     }
-    so_mark mark = so_pass_mark(pass);
-    void *rounded = rounded_rows(pass, x);
-    if (rounded && !pass->dry) pass->k->linear_int8(pass->pool, n, product, so_cols(x), rounded, so_rows(x));
-    so_pass_release(pass, mark);
+    products_of(pass, x, n, w, y, product);
+    if (so_ok(pass)) multiply_rounded(pass, x, n, product, rms);
+}
+
+/* What gated kernels are told, and the tensor that they write. */
+static so_tensor *gated_like(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up, so_product *of)
+{
+    so_tensor *y = product_like(pass, x, gate, NULL);
+    if (!y) return NULL;
+    show_product(pass, up, x);
+    *of = (so_product){.type = gate->type, .w = gate->data, .n = gate->dim[0], .y = so_data(y)};
+    return y;
+}
+
+static bool same_weights(const so_tensor *a, const so_tensor *b)
+{
+    return a->type == b->type && a->dim[0] == b->dim[0] && a->dim[1] == b->dim[1];
 }
 
 so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
 {
     if (!so_ok(pass) || !x) return NULL;
-    bool fits = gate->type == up->type && gate->dim[0] == up->dim[0] && gate->dim[1] == up->dim[1];
-    bool plain = fits && !pass->recording && together(pass, x, gate) && !up->lora;
+    bool fits = same_weights(gate, up), plain = fits && !pass->recording && together(pass, x, gate) && !up->lora;
     if (!plain && (!fits || !rounds(pass, gate) || pass->recording || gate->lora || up->lora))
         return so_swiglu(pass, so_linear(pass, x, gate, NULL), so_linear(pass, x, up, NULL));
-    so_tensor *y = product_like(pass, x, gate, NULL);
+    so_product of;
+    so_tensor *y = gated_like(pass, x, gate, up, &of);
     if (!y) return NULL;
-    show_product(pass, up, x);
-    so_product of = {.type = gate->type, .w = gate->data, .n = gate->dim[0], .y = so_data(y)};
     if (plain) {
         if (!pass->dry) pass->k->gated(pass->pool, &of, up->data, so_cols(x), so_data(x), so_rows(x));
         return y;
@@ -259,6 +334,25 @@ so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
     so_mark mark = so_pass_mark(pass);
     void *rounded = rounded_rows(pass, x);
     if (rounded && !pass->dry) pass->k->gated_int8(pass->pool, &of, up->data, so_cols(x), rounded, so_rows(x));
+    so_pass_release(pass, mark);
+    return y;
+}
+
+so_tensor *so_norm_gated(so_pass *pass, so_tensor *x, const so_rms *rms, so_tensor *gate, so_tensor *up)
+{
+    so_product of;
+    if (!norm_rounds(pass, x, 2, (so_tensor *[]){gate, up}) || !same_weights(gate, up))
+        return so_gated(pass, so_rms_norm(pass, x, rms->w, rms->eps), gate, up);
+    so_tensor *y = gated_like(pass, x, gate, up, &of);
+    if (!y) return NULL;
+    so_mark mark = so_pass_mark(pass);
+    void *rounded = so_take_data(pass, so_int8_bytes(so_rows(x), so_cols(x)));
+    so_norm norm = {.rows = so_rows(x), .cols = so_cols(x), .eps = (so_real)rms->eps, .x = so_data(x)};
+    norm.w = so_data(rms->w);
+    if (rounded && !pass->dry) {
+        pass->k->norm_round(pass->pool, &norm, rounded);
+        pass->k->gated_int8(pass->pool, &of, up->data, so_cols(x), rounded, so_rows(x));
+    }
     so_pass_release(pass, mark);
     return y;
 }

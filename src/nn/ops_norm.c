@@ -97,13 +97,12 @@ static void l2_norm_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_l2_norm(so_pass *pass, so_tensor *x, double eps)
 {
-    so_tensor *y = so_on_host(pass, "l2_norm") ? so_new_like(pass, x) : NULL;
+    so_tensor *y = so_new_like(pass, x);
     if (!y) return NULL;
-    int64_t c = so_cols(x);
-    for (int64_t r = 0; r < so_rows(x) && !pass->dry; r++) {
-        so_real norm = row_norm(so_data(x) + r * c, c, (so_real)eps);
-        for (int64_t i = 0; i < c; i++) so_data(y)[r * c + i] = so_data(x)[r * c + i] / norm;
-    }
+    if (!pass->dry)
+        pass->k->l2_norm(
+            pass->pool,
+            &(so_norm){.rows = so_rows(x), .cols = so_cols(x), .eps = (so_real)eps, .x = so_data(x), .y = so_data(y)});
     so_step *step = so_tape_put(pass, "l2_norm", l2_norm_back, y, 1, &x, sizeof(so_real));
     if (step) *(so_real *)step->saved = (so_real)eps;
     return y;

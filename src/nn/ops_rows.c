@@ -77,7 +77,7 @@ static void cut_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_cut_cols(so_pass *pass, so_tensor *x, int64_t from, int64_t n)
 {
-    if (!so_want_f32(pass, "cut_cols", x) || !so_on_host(pass, "cut_cols")) return NULL;
+    if (!so_want_f32(pass, "cut_cols", x)) return NULL;
     int64_t c = so_cols(x), dim[SO_MAX_DIMS];
     if (from < 0 || n < 0 || from + n > c)
         return so_pass_fail(pass, SO_ERR_SHAPE, "cut_cols: columns %lld to %lld of %lld", (long long)from,
@@ -86,8 +86,7 @@ so_tensor *so_cut_cols(so_pass *pass, so_tensor *x, int64_t from, int64_t n)
     dim[x->n_dims - 1] = n;
     so_tensor *y = so_new(pass, x->n_dims, dim);
     if (!y) return NULL;
-    for (int64_t r = 0; r < so_rows(x) && !pass->dry; r++)
-        memcpy(so_data(y) + r * n, so_data(x) + r * c + from, (size_t)n * sizeof(so_real));
+    if (!pass->dry) pass->k->columns(pass->pool, &(so_columns){so_rows(x), n, c, n, so_data(x) + from, so_data(y)});
     so_step *step = so_tape_put(pass, "cut_cols", cut_back, y, 1, &x, sizeof from);
     if (step) *(int64_t *)step->saved = from;
     return y;
@@ -107,7 +106,6 @@ static void join_back(so_pass *pass, const so_step *step)
 
 so_tensor *so_join_cols(so_pass *pass, int parts, so_tensor *const *part)
 {
-    if (!so_on_host(pass, "join_cols")) return NULL;
     if (parts < 1 || parts > SO_MAX_INPUTS)
         return so_pass_fail(pass, SO_ERR_ARG, "join_cols: %d parts, expected 1 to %d", parts, SO_MAX_INPUTS);
     int64_t c = 0, dim[SO_MAX_DIMS];
@@ -125,8 +123,8 @@ so_tensor *so_join_cols(so_pass *pass, int parts, so_tensor *const *part)
     int64_t from = 0;
     for (int p = 0; p < parts; p++) {
         int64_t n = so_cols(part[p]);
-        for (int64_t r = 0; r < so_rows(y) && !pass->dry; r++)
-            memcpy(so_data(y) + r * c + from, so_data(part[p]) + r * n, (size_t)n * sizeof(so_real));
+        if (!pass->dry)
+            pass->k->columns(pass->pool, &(so_columns){so_rows(y), n, n, c, so_data(part[p]), so_data(y) + from});
         from += n;
     }
     so_tape_put(pass, "join_cols", join_back, y, parts, part, 0);

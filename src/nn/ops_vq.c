@@ -50,10 +50,26 @@ static void vq_search(void *p, int64_t task, int thread)
     }
 }
 
+static so_status nearest_on_device(so_pass *pass, const so_tensor *x, const so_tensor *codes, int32_t *ids)
+{
+    so_mark mark = so_pass_mark(pass);
+    int64_t R = so_rows(x), K = so_rows(codes);
+    so_real *work = so_take_data(pass, (size_t)(K + R * K) * sizeof *work);
+    int32_t *found = so_take_data(pass, (size_t)R * sizeof *found);
+    if (found && !pass->dry) {
+        pass->k->nearest(pass->pool, &(so_nearest){R, K, so_cols(x), so_data(x), so_data(codes), work, found});
+        so_device_read(pass->device, ids, found, (size_t)R * sizeof *ids);
+    }
+    if (pass->dry) memset(ids, 0, (size_t)R * sizeof *ids);
+    so_pass_release(pass, mark);
+    return pass->error.status;
+}
+
 so_status so_vq_nearest(so_pass *pass, const so_tensor *x, const so_tensor *codes, int32_t *ids)
 {
     if (!so_want_f32(pass, "vq", x) || !so_want_f32(pass, "vq", codes) || !so_want_cols(pass, "vq", x, so_cols(codes)))
         return pass->error.status;
+    if (pass->device) return nearest_on_device(pass, x, codes, ids);
     enum { ROWS = 64 };
     int64_t R = so_rows(x), K = so_rows(codes), D = so_cols(x);
     size_t mark = so_arena_mark(pass->arena);
@@ -102,8 +118,8 @@ so_tensor *so_vq_pass(so_pass *pass, so_tensor *x, const so_tensor *codes, const
     for (int64_t r = 0; r < R; r++) {
         if (ids[r] < 0 || ids[r] >= K)
             return so_pass_fail(pass, SO_ERR_ARG, "vq: code %d, expected 0 to %lld", ids[r], (long long)K - 1);
-        if (!pass->dry) memcpy(so_data(y) + r * D, so_data(codes) + ids[r] * D, (size_t)D * sizeof(so_real));
     }
+    if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){SO_F32, codes->data, D, R, ids, so_data(y)});
     so_tape_put(pass, "vq", vq_pass_back, y, 1, &x, 0);
     return y;
 }

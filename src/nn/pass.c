@@ -125,6 +125,20 @@ const so_real *so_read(so_pass *pass, const so_tensor *t)
     return out;
 }
 
+so_real *so_write_begin(so_pass *pass, const so_tensor *t)
+{
+    if (!so_ok(pass) || !t) return NULL;
+    return pass->device ? so_take(pass, (size_t)so_count(t) * sizeof(so_real), false) : so_data(t);
+}
+
+so_tensor *so_write_end(so_pass *pass, so_tensor *t, so_real *from)
+{
+    if (!from || !so_ok(pass)) return NULL;
+    if (!pass->device) return t;
+    if (!pass->dry) so_device_write(pass->device, t->data, from, (size_t)so_count(t) * sizeof(so_real));
+    return t;
+}
+
 static so_tensor *make(so_pass *pass, int n_dims, const int64_t *dim)
 {
     /* Tensor structs are read even in a dry pass; their numbers are not. */
@@ -265,8 +279,25 @@ so_tensor *so_run_layer(so_pass *pass, so_layer_fn layer, void *context, so_tens
     if (!so_ok(pass)) return NULL;
     if (so_count(y) != so_count(out))
         return so_pass_fail(pass, SO_ERR_SHAPE, "a layer must keep the shape of its input");
-    if (!pass->dry) so_device_copy(pass->device, out->data, y->data, (size_t)so_count(out) * sizeof(so_real));
+    if (!pass->dry && y->data != out->data)
+        so_device_copy(pass->device, out->data, y->data, (size_t)so_count(out) * sizeof(so_real));
     so_pass_release(pass, mark);
+    return out;
+}
+
+so_tensor *so_run_beside(so_pass *pass, so_layer_fn layer, void *context, so_tensor *x, so_tensor *out)
+{
+    so_pass *host = pass->beside;
+    if (so_pass_stopped(pass) || !x || !out) return NULL;
+    if (!host) return so_pass_fail(pass, SO_ERR_STATE, "a layer of the host, and nobody who computes there");
+    so_pass_begin(host);
+    host->stop = pass->stop;
+    host->watch = pass->watch;
+    so_tensor *here = so_new(host, x->n_dims, x->dim);
+    if (here && !pass->dry) so_device_read(pass->device, here->data, x->data, (size_t)so_count(x) * sizeof(so_real));
+    so_tensor *y = here ? layer(host, context, here) : NULL;
+    if (!so_ok(host)) return so_pass_fail(pass, host->error.status, "%s", host->error.text);
+    if (!pass->dry) so_device_write(pass->device, out->data, y->data, (size_t)so_count(out) * sizeof(so_real));
     return out;
 }
 

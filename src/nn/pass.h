@@ -58,6 +58,7 @@ struct so_pass {
     so_error error;
     const atomic_int *stop; /* not NULL: when it is set, the next op is not computed: SO_ERR_STOPPED */
     const so_watch *watch;  /* NULL: nobody watches; lent by who set it */
+    so_pass *beside;        /* of a device: a pass of the host, for layers whose weights lie there; NULL: none do */
 };
 
 static inline bool so_ok(const so_pass *pass) { return pass->error.status == SO_OK; }
@@ -97,6 +98,11 @@ void *so_take_data(so_pass *pass, size_t bytes);
 /* The numbers of t for the host to read: where they lie, or read from the device into the pass's arena. A dry pass gets
  * memory with nothing in it. */
 const so_real *so_read(so_pass *pass, const so_tensor *t);
+/* Where the host puts the numbers of t, which so_write_end takes there: where they lie, or memory of the pass's arena.
+ * Nothing else may be taken between the two but from the arena of numbers. A dry pass gets memory, too. */
+so_real *so_write_begin(so_pass *pass, const so_tensor *t);
+/* Returns t; NULL when `from` is NULL. */
+so_tensor *so_write_end(so_pass *pass, so_tensor *t, so_real *from);
 /* False, and the pass's error, when the pass computes on a device, for an op whose loops are the host's. */
 bool so_on_host(so_pass *pass, const char *op);
 
@@ -130,5 +136,8 @@ so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t
 /* For inference (a recording pass must not ask): what layer(pass, context, x) gives is written to `out`, of x's shape
  * and often x itself, and all else that the layer took from the arena is released. */
 so_tensor *so_run_layer(so_pass *pass, so_layer_fn layer, void *context, so_tensor *x, so_tensor *out);
+/* The same on the host, for a pass of a device that has a pass beside it: x comes from the device and the result goes
+ * back there. */
+so_tensor *so_run_beside(so_pass *pass, so_layer_fn layer, void *context, so_tensor *x, so_tensor *out);
 
 #endif

@@ -34,6 +34,7 @@ typedef struct so_tensor {
     int8_t n_dims;
     bool wants_grad;     /* a weight of a group that learns, or depends on one */
     const char *name;    /* of a weight; NULL for an activation */
+    bool host;           /* of a weight: it stays in the host's memory where others lie on a device */
     const so_lora *lora; /* of a weight: its adapter; NULL: none */
     const void *bf16;    /* of a weight: the layout of kernels->bf16_linear or bf16_conv, for inference; NULL: none */
 } so_tensor;

@@ -76,11 +76,14 @@ so_status so_store_lay_bf16(so_store *store, const char *group, const so_kernels
  * expanded or laid out. */
 void so_store_forget(const so_store *store, const so_views *source);
 
-/* Moves all weights but `keep` (NULL: none) into memory of a device, in blocks that go with it: tensors' data are its
- * addresses from then on. SO_ERR_NOMEM says how much they need. */
-so_status so_store_upload(so_store *store, so_device *device, const so_tensor *keep, so_error *error);
+/* Moves all weights but those that stay with the host (tensor.host) into memory of a device, in blocks that go with it:
+ * tensors' data are its addresses from then on. SO_ERR_NOMEM says how much they need. */
+so_status so_store_upload(so_store *store, so_device *device, so_error *error);
 /* Bytes that they take there. */
-size_t so_store_device_bytes(const so_store *store, const so_tensor *keep);
+size_t so_store_device_bytes(const so_store *store);
+/* The same for any tensors. */
+so_status so_tensors_upload(so_tensor *const *list, int64_t n, so_device *device, so_error *error);
+size_t so_tensors_device_bytes(so_tensor *const *list, int64_t n);
 
 /* What networks expect: names and shapes in the order of their tables, collected instead of weights. `row` tells what
  * is optional and how it starts; only the numbers in it live on. Zeroed before, cleared with so_manifest_clear. */
@@ -104,6 +107,7 @@ typedef struct so_binder {
     so_pool *pool;              /* for conversion, may be NULL */
     bool expand;                /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */
     const char *const *expands; /* or those of these groups, NULL behind the last; may be NULL */
+    bool products;              /* but those of products and convolutions keep it all the same: for devices */
     const so_kernels *kernels;  /* decode what is expanded; NULL: the portable ones */
     bool bf16;             /* matrices of products keep their type although others expand, if the kernels gain by bf16:
                               so_store_lay_bf16 is going to lay them out */

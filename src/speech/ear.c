@@ -31,8 +31,10 @@ static so_status tokenize(so_ear *ear, so_worker *worker, int64_t from, int64_t 
     const so_watch *watch = pass->watch;
     so_status status = SO_OK;
     so_tensor *mel = so_new2(pass, F, ear->codec->tokenizer.config.mels);
-    if (mel && !pass->dry) status = so_mel_stream_read(ear->mel, from, F, so_data(mel), error);
+    so_real *frames = so_write_begin(pass, mel);
+    if (frames && !pass->dry) status = so_mel_stream_read(ear->mel, from, F, frames, error);
     SO_TRY(status);
+    so_write_end(pass, mel, frames);
     pass->k = ear->kernels;
     pass->watch = NULL; /* it watches the conversation that shares the worker */
     so_speech_tokenizer_ids(pass, &ear->codec->tokenizer, mel, ear->fresh);
@@ -341,18 +343,18 @@ static so_status rehearse(so_worker *worker, void *context, so_error *error)
     return tokenize(context, worker, 0, SO_CODEC_BLOCK / 160, error);
 }
 
-so_status so_ear_plan(const so_codec *codec, const so_kernels *kernels, size_t *scratch, so_error *error)
+so_status so_ear_plan(const so_codec *codec, const so_site *place, so_need *scratch, so_error *error)
 {
-    so_ear ear = {.codec = codec, .kernels = kernels, .fresh = malloc(SO_CODEC_BLOCK / 160 * sizeof *ear.fresh)};
+    so_ear ear = {.codec = codec, .kernels = place->kernels, .fresh = malloc(SO_CODEC_BLOCK / 160 * sizeof *ear.fresh)};
     if (!ear.fresh) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
-    so_status status = so_worker_measure(kernels, rehearse, &ear, scratch, error);
+    so_status status = so_worker_measure_on(place, rehearse, &ear, scratch, error);
     free(ear.fresh);
     return status;
 }
 
-static so_status open_ear(so_ear *ear, so_pool *pool, double seconds, so_error *error)
+static so_status open_ear(so_ear *ear, double seconds, so_error *error)
 {
-    size_t scratch;
+    so_need scratch;
     ear->limit = (int64_t)(seconds * SO_CODEC_RATE_IN);
     ear->capacity = (int64_t)(seconds * 100) + 64;
     size_t bytes = (size_t)ear->capacity * sizeof *ear->units;
@@ -364,8 +366,8 @@ static so_status open_ear(so_ear *ear, so_pool *pool, double seconds, so_error *
     ear->quietest = 1;
     ear->step = STEP;
     if (!ear->worker) {
-        SO_TRY(so_ear_plan(ear->codec, ear->kernels, &scratch, error));
-        SO_TRY(so_worker_open(&ear->own, scratch, pool, ear->kernels, error));
+        SO_TRY(so_ear_plan(ear->codec, &ear->place, &scratch, error));
+        SO_TRY(so_worker_open_on(&ear->own, &ear->place, scratch, error));
         ear->worker = &ear->own;
     }
     ear->piece_size = PIECE + 64;
@@ -374,8 +376,8 @@ static so_status open_ear(so_ear *ear, so_pool *pool, double seconds, so_error *
     return so_mel_stream_open(&ear->mel, ear->codec->mel, SO_CODEC_BLOCK, error);
 }
 
-so_status so_ear_open(so_ear **out, const so_codec *codec, so_worker *worker, so_pool *pool, const so_kernels *kernels,
-                      double seconds, so_error *error)
+so_status so_ear_open(so_ear **out, const so_codec *codec, so_worker *worker, const so_site *place, double seconds,
+                      so_error *error)
 {
     *out = NULL;
     if (!codec->has_tokenizer)
@@ -384,8 +386,9 @@ so_status so_ear_open(so_ear **out, const so_codec *codec, so_worker *worker, so
     if (!ear) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
     ear->codec = codec;
     ear->worker = worker;
-    ear->kernels = kernels;
-    so_status status = open_ear(ear, pool, seconds, error);
+    ear->place = *place;
+    ear->kernels = place->kernels;
+    so_status status = open_ear(ear, seconds, error);
     if (status == SO_OK)
         *out = ear;
     else

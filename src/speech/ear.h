@@ -26,6 +26,7 @@ typedef struct so_ear {
     so_arena memory;
     so_worker *worker, own;    /* who computes; one of its own, unless it was given one */
     const so_kernels *kernels; /* with these, whatever table the worker has */
+    so_site place;
     so_resampler *resampler;
     so_resample_stream *stream; /* NULL at 16 kHz */
     so_mel_stream *mel;
@@ -59,12 +60,12 @@ typedef struct so_ear {
     int64_t piece_size;
 } so_ear;
 
-/* Memory for turns of up to `seconds`. Computes with `worker`, or, where that is NULL, with one of its own and `pool`.
- */
-so_status so_ear_open(so_ear **out, const so_codec *codec, so_worker *worker, so_pool *pool, const so_kernels *kernels,
-                      double seconds, so_error *error);
-/* Bytes of scratch that a worker needs for any ear of this codec. */
-so_status so_ear_plan(const so_codec *codec, const so_kernels *kernels, size_t *scratch, so_error *error);
+/* Memory for turns of up to `seconds`. Computes with `worker`, of the same place, or, where that is NULL, with one of
+ * its own. */
+so_status so_ear_open(so_ear **out, const so_codec *codec, so_worker *worker, const so_site *place, double seconds,
+                      so_error *error);
+/* What a worker needs for any ear of this codec. */
+so_status so_ear_plan(const so_codec *codec, const so_site *place, so_need *scratch, so_error *error);
 void so_ear_close(so_ear **ear);
 /* From now on sound goes through the front end of hearing. */
 so_status so_ear_use_front(so_ear *ear, so_error *error);

@@ -60,15 +60,16 @@ static void encode(const so_mouth *m, so_pass *pass, const int32_t *ids, int64_t
     so_tensor *h = so_flow_project(pass, net, so_flow_encoder(pass, net, 1, units, ids, NULL));
     so_tensor *mu = so_flow_regulate(pass, net, h, 0, 0, frames);
     if (!so_ok(pass) || pass->dry) return;
-    memcpy(m->mu, mu->data, (size_t)(frames * M) * sizeof *m->mu);
-    memcpy(m->speaker, speaker->data, (size_t)M * sizeof *m->speaker);
+    pass->k->copy(pass->pool, frames * M, so_data(mu), m->mu);
+    pass->k->copy(pass->pool, M, so_data(speaker), m->speaker);
 }
 
-static void evaluate(const so_mouth *m, so_pass *pass, int64_t i, int64_t frames)
+static void evaluate(so_mouth *m, so_pass *pass, int64_t i, int64_t frames)
 {
     int64_t M = m->codec->flow.config.mels;
-    so_flow_step(pass, &m->codec->flow, i, rows2(pass, m->x, frames, M), rows2(pass, m->mu, frames, M),
-                 rows2(pass, m->speaker, 1, M), NULL);
+    so_flow_state state = {rows2(pass, m->x, frames, M), rows2(pass, m->mu, frames, M), rows2(pass, m->speaker, 1, M),
+                           NULL};
+    so_flow_step_again(pass, &m->codec->flow, i, &state, &m->again);
 }
 
 /* The frames of the finished chunk take their place behind those before. */
@@ -77,7 +78,7 @@ static void join(so_mouth *m)
     const so_mouth_chunk *c = &m->chunk;
     int64_t M = m->codec->flow.config.mels, f0 = frames_of(m, c->left), from = frames_of(m, c->from);
     int64_t to = frames_of(m, c->to), end = frames_of(m, c->right);
-    const so_real *made = m->x - f0 * M;
+    const so_real *made = m->made - f0 * M;
     memcpy(m->mel + from * M, made + from * M, (size_t)((to - from) * M) * sizeof *m->mel);
     for (int64_t i = 0; i < m->tail_frames && from + i < to; i++) {
         so_real weight = (so_real)(i + 1) / (so_real)(m->tail_frames + 1);
@@ -101,9 +102,11 @@ static so_status make_mel(so_mouth *m, so_pass *pass, so_error *error)
     const so_mouth_chunk *c = &m->chunk;
     int64_t M = m->codec->flow.config.mels, f0 = frames_of(m, c->left), frames = frames_of(m, c->right) - f0;
     if (m->step == 0) {
+        so_flow_forget(&m->again);
         encode(m, pass, m->units + c->left, c->right - c->left, frames);
         SO_TRY(so_pass_end(pass, error));
-        for (int64_t i = 0; i < frames; i++) normals(m, f0 + i, 0, M, m->x + i * M);
+        for (int64_t i = 0; i < frames; i++) normals(m, f0 + i, 0, M, m->made + i * M);
+        if (pass->device) so_device_write(pass->device, m->x, m->made, (size_t)(frames * M) * sizeof *m->x);
         m->step = 1;
         return SO_OK;
     }
@@ -111,6 +114,8 @@ static so_status make_mel(so_mouth *m, so_pass *pass, so_error *error)
     SO_TRY(so_pass_end(pass, error));
     if (m->step++ < m->codec->flow.config.steps) return SO_OK;
     m->step = 0;
+    if (pass->device) so_device_read(pass->device, m->made, m->x, (size_t)(frames * M) * sizeof *m->x);
+    SO_TRY(so_pass_end(pass, error));
     join(m);
     return SO_OK;
 }
@@ -133,12 +138,14 @@ static so_tensor *source(so_mouth *m, so_pass *pass, int64_t from, int64_t to)
             b = to + F0_REACH < m->mel_frames ? to + F0_REACH : m->mel_frames;
     so_tensor *f0 = so_hift_f0(pass, &m->codec->hift, rows3(pass, m->mel + a * M, b - a, M));
     so_tensor *harmonics = so_new3(pass, 1, T * per, H);
-    so_real *noise = so_take(pass, (size_t)(T * per * H) * sizeof *noise, false);
-    if (noise && !pass->dry) {
+    so_real *noise = so_take(pass, (size_t)(T * per * H) * sizeof *noise, false),
+            *room = so_write_begin(pass, harmonics);
+    const so_real *pitch = so_read(pass, f0);
+    if (noise && room && pitch && !pass->dry) {
         for (int64_t i = 0; i < T; i++) normals(m, from + i, 1, per * H, noise + i * per * H);
-        so_hift_harmonics(c, T, so_data(f0) + (from - a), m->offset, noise, &m->phase, so_data(harmonics));
+        so_hift_harmonics(c, T, pitch + (from - a), m->offset, noise, &m->phase, room);
     }
-    return so_hift_source(pass, &m->codec->hift, harmonics);
+    return so_hift_source(pass, &m->codec->hift, so_write_end(pass, harmonics, room));
 }
 
 /* Frames whose source can be made. */
@@ -153,7 +160,8 @@ static so_status make_source(so_mouth *m, so_pass *pass, int64_t known, so_error
     int64_t from = m->source_frames, to = from + PIECE < known ? from + PIECE : known;
     so_tensor *s = source(m, pass, from, to);
     SO_TRY(so_pass_end(pass, error));
-    memcpy(m->source + from * per, s->data, (size_t)((to - from) * per) * sizeof *m->source);
+    so_device_read(pass->device, m->source + from * per, s->data, (size_t)((to - from) * per) * sizeof *m->source);
+    SO_TRY(so_pass_end(pass, error));
     m->source_frames = to;
     return SO_OK;
 }
@@ -181,9 +189,9 @@ static so_status make_wave(so_mouth *m, so_pass *pass, int64_t known, so_error *
     int64_t to = from + PIECE < known ? from + PIECE : known;
     int64_t a = from > context ? from - context : 0,
             b = to + context < m->source_frames ? to + context : m->source_frames;
-    so_tensor *y = wave(m, pass, a, b);
+    const so_real *y = so_read(pass, wave(m, pass, a, b));
     SO_TRY(so_pass_end(pass, error));
-    const so_real *made = so_data(y) + (from - a) * per;
+    const so_real *made = y + (from - a) * per;
     for (int64_t i = 0; i < (to - from) * per; i++) m->pcm[from * per + i] = (float)made[i];
     m->wave_frames = to;
     return SO_OK;
@@ -363,16 +371,18 @@ static int64_t window_units(const so_mouth *m)
     return units < o->max_units ? units : o->max_units;
 }
 
-static bool take_parts(so_mouth *m)
+/* `device`: numbers of a device. */
+static bool take_parts(so_mouth *m, so_arena *device)
 {
     const so_hift_config *c = &m->codec->hift.config;
     int64_t frames = frames_of(m, m->options.max_units) + 1, M = c->mels, per = so_hift_samples(c);
     int64_t window = frames_of(m, window_units(m)) + 8;
-    so_arena *a = &m->memory;
+    so_arena *a = &m->memory, *numbers = m->options.device ? device : a;
     m->units = so_arena_alloc(a, (size_t)m->options.max_units * sizeof *m->units);
-    m->x = so_arena_alloc(a, (size_t)(window * M) * sizeof *m->x);
-    m->mu = so_arena_alloc(a, (size_t)(window * M) * sizeof *m->mu);
-    m->speaker = so_arena_alloc(a, (size_t)M * sizeof *m->speaker);
+    m->x = so_arena_numbers(numbers, (size_t)(window * M) * sizeof *m->x);
+    m->mu = so_arena_numbers(numbers, (size_t)(window * M) * sizeof *m->mu);
+    m->speaker = so_arena_numbers(numbers, (size_t)M * sizeof *m->speaker);
+    m->made = m->options.device ? so_arena_alloc(a, (size_t)(window * M) * sizeof *m->made) : m->x;
     m->mel = so_arena_alloc(a, (size_t)(frames * M) * sizeof *m->mel);
     m->tail = so_arena_alloc(a, (size_t)(FADE * M) * sizeof *m->tail);
     m->source = so_arena_alloc(a, (size_t)(frames * per) * sizeof *m->source);
@@ -401,6 +411,18 @@ static so_status rehearse(so_worker *worker, void *context_of, so_error *error)
     return so_pass_end(pass, error);
 }
 
+/* Bytes that an open mouth takes. */
+static so_status measure_parts(so_mouth *m, so_need *fixed, so_error *error)
+{
+    so_arena numbers;
+    SO_TRY(so_arena_dry(&m->memory, error));
+    SO_TRY(so_arena_dry(&numbers, error));
+    bool fits = take_parts(m, &numbers);
+    *fixed = (so_need){m->memory.peak, numbers.peak, 0};
+    so_arena_clear(&numbers);
+    return fits ? SO_OK : so_fail(error, SO_ERR_NOMEM, "an answer of %lld units", (long long)m->options.max_units);
+}
+
 static so_status check_options(const so_codec *codec, const so_mouth_options *options, so_error *error)
 {
     if (!codec->has_vocoder)
@@ -411,19 +433,32 @@ static so_status check_options(const so_codec *codec, const so_mouth_options *op
     return SO_OK;
 }
 
-so_status so_mouth_plan(const so_codec *codec, const so_mouth_options *options, const so_kernels *kernels,
-                        size_t *fixed, size_t *scratch, so_error *error)
+so_status so_mouth_plan(const so_codec *codec, const so_mouth_options *options, const so_site *place, so_need *fixed,
+                        so_need *scratch, so_error *error)
 {
     so_mouth m = {.codec = codec, .options = *options};
-    *scratch = 0;
+    *scratch = (so_need){0};
+    m.options.device = place->device;
     SO_TRY(check_options(codec, options, error));
-    SO_TRY(so_arena_dry(&m.memory, error));
-    so_status status = take_parts(&m)
-                           ? so_worker_measure(kernels, rehearse, &m, scratch, error)
-                           : so_fail(error, SO_ERR_NOMEM, "an answer of %lld units", (long long)options->max_units);
-    *fixed = m.memory.peak;
+    so_status status = measure_parts(&m, fixed, error);
+    if (status == SO_OK) status = so_worker_measure_on(place, rehearse, &m, scratch, error);
     so_arena_clear(&m.memory);
     return status;
+}
+
+static so_status open_parts(so_mouth *m, so_error *error)
+{
+    so_need fixed;
+    so_arena numbers = {0};
+    so_status status = measure_parts(m, &fixed, error);
+    so_arena_clear(&m->memory);
+    SO_TRY(status);
+    SO_TRY(so_arena_init(&m->memory, fixed.host, error));
+    if (m->options.device) {
+        SO_TRY(so_device_reserve(m->options.device, fixed.device, &m->block, error));
+        so_arena_over(&numbers, m->block, fixed.device);
+    }
+    return take_parts(m, &numbers) ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for speaking");
 }
 
 so_status so_mouth_open(so_mouth **out, const so_codec *codec, const so_mouth_options *options, so_error *error)
@@ -436,14 +471,7 @@ so_status so_mouth_open(so_mouth **out, const so_codec *codec, const so_mouth_op
     m->options = *options;
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->idle, NULL);
-    so_status status = so_arena_dry(&m->memory, error);
-    if (status == SO_OK) {
-        take_parts(m);
-        size_t fixed = m->memory.peak;
-        so_arena_clear(&m->memory);
-        status = so_arena_init(&m->memory, fixed, error);
-    }
-    if (status == SO_OK && !take_parts(m)) status = so_fail(error, SO_ERR_NOMEM, "no memory for speaking");
+    so_status status = open_parts(m, error);
     if (status == SO_OK) {
         so_mouth_reset(m, m->options.seed);
         *out = m;
@@ -463,6 +491,8 @@ void so_mouth_close(so_mouth **mouth)
     pthread_mutex_unlock(&m->lock);
     pthread_cond_destroy(&m->idle);
     pthread_mutex_destroy(&m->lock);
+    so_flow_forget(&m->again);
+    so_device_release(m->options.device, m->block);
     so_arena_clear(&m->memory);
     free(m);
     *mouth = NULL;

@@ -18,12 +18,14 @@
 #include <pthread.h>
 
 #include "checkpoint/codec.h"
+#include "nn/worker.h"
 
 typedef struct so_mouth_options {
     int64_t first, hop;  /* units of the first chunk, most of a later one */
     int64_t left, right; /* units around a chunk */
     int64_t max_units;   /* of one answer */
     uint64_t seed;
+    so_device *device; /* where the codec computes; NULL: the host. Lent */
 } so_mouth_options;
 
 /* Units [from, to) that become final, computed from [left, right). */
@@ -55,10 +57,13 @@ typedef struct so_mouth {
     int64_t mel_units; /* units whose frames are final */
     int64_t step;      /* of the chunk being made: 0 not begun, i: i - 1 evaluations are done */
     so_mouth_chunk chunk;
-    so_real *x, *mu;  /* [window, M] of the chunk being made */
-    so_real *speaker; /* [M] */
-    so_real *mel;     /* [frames, M] */
-    so_real *tail;    /* [FADE, M] the last chunk's view of the frames behind its end */
+    so_real *x, *mu;  /* [window, M] of the chunk being made, where the codec computes */
+    so_real *speaker; /* [M], there too */
+    so_real *made;    /* [window, M] of the host: x itself there */
+    void *block;      /* of a device, with the three in it */
+    so_flow_again again;
+    so_real *mel;  /* [frames, M] */
+    so_real *tail; /* [FADE, M] the last chunk's view of the frames behind its end */
     int64_t mel_frames, tail_frames;
     so_real *source; /* [frames, samples a frame] */
     int64_t source_frames, wave_frames;
@@ -70,9 +75,9 @@ typedef struct so_mouth {
 so_status so_mouth_open(so_mouth **out, const so_codec *codec, const so_mouth_options *options, so_error *error);
 /* Waits for a step that is being made. */
 void so_mouth_close(so_mouth **mouth);
-/* Bytes that open takes; bytes that the arena of a pass needs for any step. */
-so_status so_mouth_plan(const so_codec *codec, const so_mouth_options *options, const so_kernels *kernels,
-                        size_t *fixed, size_t *scratch, so_error *error);
+/* What open takes; what a pass needs for any step. The place is that of the options. */
+so_status so_mouth_plan(const so_codec *codec, const so_mouth_options *options, const so_site *place, so_need *fixed,
+                        so_need *scratch, so_error *error);
 /* A new answer; waits for a step of the old one. */
 void so_mouth_reset(so_mouth *mouth, uint64_t seed);
 /* One more unit. SO_ERR_LIMIT above max_units. */

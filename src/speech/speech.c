@@ -22,7 +22,8 @@ so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, 
     so_status status;
     *n = 0;
     if (rate < 1) return so_fail(error, SO_ERR_ARG, "audio at %d Hz", rate);
-    SO_TRY_GO(so_ear_open(&ear, &model->codec, NULL, model->pool, model->encoders, (double)samples / rate + 2, error));
+    so_site place = so_model_codec_place(model);
+    SO_TRY_GO(so_ear_open(&ear, &model->codec, NULL, &place, (double)samples / rate + 2, error));
     ear->whole = true;
     SO_TRY_GO(so_ear_feed(ear, pcm, samples, rate, &news, error));
     SO_TRY_GO(so_ear_finish(ear, error));
@@ -42,7 +43,8 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
     if (!model || !units) return so_fail(error, SO_ERR_ARG, "no model, or no units");
     so_mouth *mouth = NULL;
     so_worker worker = {0};
-    size_t fixed, scratch;
+    so_need fixed, scratch;
+    so_site place = so_model_codec_place(model);
     const float *piece;
     int64_t count;
     size_t at = 0;
@@ -51,8 +53,9 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
     *samples = 0;
     if (n == 0 || n > 1 << 20) return so_fail(error, SO_ERR_ARG, "%zu speech units", n);
     so_mouth_options options = {.first = (int64_t)n, .hop = (int64_t)n, .max_units = (int64_t)n, .seed = seed};
-    SO_TRY_GO(so_mouth_plan(&model->codec, &options, model->encoders, &fixed, &scratch, error));
-    SO_TRY_GO(so_worker_open(&worker, scratch, model->pool, model->encoders, error));
+    options.device = place.device;
+    SO_TRY_GO(so_mouth_plan(&model->codec, &options, &place, &fixed, &scratch, error));
+    SO_TRY_GO(so_worker_open_on(&worker, &place, scratch, error));
     SO_TRY_GO(so_mouth_open(&mouth, &model->codec, &options, error));
     for (size_t i = 0; i < n; i++) SO_TRY_GO(so_mouth_put(mouth, units[i], error));
     so_mouth_end(mouth);

@@ -15,27 +15,9 @@ place=$(mktemp -d) || exit 2
 trap 'rm -rf "$place"' EXIT
 n=0
 
-# Kinds that a text is launched with: stored types of weights, functions, or one.
-kinds_of() {
-    case $1 in
-    element) echo 0 1 2 3 4 5 6 7 8 9 10 11 12 13 32 33 34 35 36 37 38 39 ;;
-    gated_int8 | matvec_int8) echo 7 8 9 10 11 12 ;;
-    gated | matmul | matvec | mix | rows) echo 0 1 2 7 8 9 10 11 12 ;;
-    attention | store) echo 0 1 2 7 ;;
-    norm) echo 0 1 ;;
-    *) echo 0 ;;
-    esac
-}
-
 for text; do
     name=$(basename "$text" .k)
-    {
-        echo '#include <cuda_fp16.h>'
-        echo '#include <stdint.h>'
-        for kind in $(kinds_of "$name"); do
-            printf '#undef KIND\n#define KIND %s\nnamespace kind_%s {\n#include "backend/gpu/texts/%s.k"\n}\n' "$kind" "$kind" "$name"
-        done
-    } >"$place/$name.cu"
+    sh tools/gpu/cuda_text.sh "$name" >"$place/$name.cu"
     for arch in $archs; do
         n=$((n + 1))
         if ! command -v nvcc >/dev/null 2>&1; then

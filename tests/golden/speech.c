@@ -61,7 +61,7 @@ static void hears_the_reference_units(void **state)
     (void)state;
     so_ear *ear;
     so_error error;
-    CHECK_OK(so_ear_open(&ear, &codec, NULL, NULL, so_kernels_best(), 60, &error), error);
+    CHECK_OK(so_ear_open(&ear, &codec, NULL, &(so_site){.kernels = so_kernels_best()}, 60, &error), error);
     for (size_t step = 100000; step > 100; step = step / 7) {
         expect_units(ear, "tok.speech.audio_22050", "tok.speech.ids", 22050, step);
         expect_units(ear, "tok.chirp.audio_16k", "tok.chirp.ids", 16000, step);
@@ -78,7 +78,7 @@ static void odd_lengths(void **state)
     so_ear *ear;
     so_error error;
     bool news;
-    CHECK_OK(so_ear_open(&ear, &codec, NULL, NULL, so_kernels_best(), 40, &error), error);
+    CHECK_OK(so_ear_open(&ear, &codec, NULL, &(so_site){.kernels = so_kernels_best()}, 40, &error), error);
     float *x = calloc(35 * 16000, sizeof *x);
     for (int i = 0; i < 35 * 16000; i++) x[i] = 0.2f * sinf((float)i * 0.03f);
     CHECK_OK(so_ear_feed(ear, x, 35 * 16000, 16000, &news, &error), error);
@@ -131,11 +131,12 @@ static so_mouth *open_mouth(int64_t first, int64_t hop, int64_t left, int64_t ri
 {
     so_mouth *m;
     so_error error;
-    so_mouth_options options = {first, hop, left, right, 400, 7};
-    size_t fixed, scratch;
-    CHECK_OK(so_mouth_plan(&codec, &options, so_kernels_best(), &fixed, &scratch, &error), error);
+    so_mouth_options options = {first, hop, left, right, 400, 7, NULL};
+    so_need fixed, scratch;
+    CHECK_OK(so_mouth_plan(&codec, &options, &(so_site){.kernels = so_kernels_best()}, &fixed, &scratch, &error),
+             error);
     so_worker_clear(&worker);
-    CHECK_OK(so_worker_open(&worker, scratch > worker_most ? worker_most = scratch : worker_most, NULL,
+    CHECK_OK(so_worker_open(&worker, scratch.host > worker_most ? worker_most = scratch.host : worker_most, NULL,
                             so_kernels_best(), &error),
              error);
     CHECK_OK(so_mouth_open(&m, &codec, &options, &error), error);

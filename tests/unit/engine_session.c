@@ -404,8 +404,8 @@ static void the_gate_trims_silence(void **state)
     x[0] = 0.3f;
     so_codec codec = model->codec;
     codec.trims = true;
-    CHECK_OK(so_ear_open(&a, &codec, NULL, NULL, model->kernels, 20, &error), error);
-    CHECK_OK(so_ear_open(&b, &model->codec, NULL, NULL, model->kernels, 20, &error), error);
+    CHECK_OK(so_ear_open(&a, &codec, NULL, &(so_site){.kernels = model->kernels}, 20, &error), error);
+    CHECK_OK(so_ear_open(&b, &model->codec, NULL, &(so_site){.kernels = model->kernels}, 20, &error), error);
     for (int at = 0; at < 8000; at += 80) CHECK_OK(so_ear_feed(a, quiet + at, 80, 16000, &news, &error), error);
     assert_int_equal(a->n, 0);
     for (int part = 0; part < 2; part++) {

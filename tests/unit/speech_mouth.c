@@ -90,11 +90,12 @@ static void audio_does_not_depend_on_when_units_come(void **state)
     so_mouth *mouth;
     so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
     so_worker worker;
-    size_t fixed, scratch;
-    CHECK_OK(so_mouth_plan(&w->codec, &options, so_kernels_best(), &fixed, &scratch, &error), error);
-    CHECK_OK(so_worker_open(&worker, scratch, NULL, so_kernels_best(), &error), error);
+    so_need fixed, scratch;
+    so_site place = {.kernels = so_kernels_best()};
+    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open(&worker, scratch.host, NULL, so_kernels_best(), &error), error);
     CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
-    assert_int_equal((fixed + 4095) / 4096 * 4096, mouth->memory.capacity);
+    assert_int_equal((fixed.host + 4095) / 4096 * 4096, mouth->memory.capacity);
     float *out = malloc(sizeof *out * UNITS * 900), *expected = malloc(sizeof *out * UNITS * 900);
     for (int64_t n = 17; n <= 34; n++) {
         int64_t samples = speak(w, mouth, &worker.pass, n, n, expected);
@@ -121,10 +122,11 @@ static void steps_are_small_and_can_end(void **state)
     so_worker worker;
     const float *pcm;
     int64_t samples;
-    size_t fixed, scratch;
+    so_need fixed, scratch;
+    so_site place = {.kernels = so_kernels_best()};
     bool made;
-    CHECK_OK(so_mouth_plan(&w->codec, &options, so_kernels_best(), &fixed, &scratch, &error), error);
-    CHECK_OK(so_worker_open(&worker, scratch, NULL, so_kernels_best(), &error), error);
+    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open(&worker, scratch.host, NULL, so_kernels_best(), &error), error);
     CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
     for (int stop_at = 0; stop_at < 4; stop_at++) {
         so_mouth_reset(mouth, 1);
@@ -175,9 +177,10 @@ static void a_step_can_be_stopped_inside(void **state)
     so_worker worker;
     stopper s;
     so_watch watch = {.product = watch_product, .context = &s};
-    size_t fixed, scratch;
-    CHECK_OK(so_mouth_plan(&w->codec, &options, so_kernels_best(), &fixed, &scratch, &error), error);
-    CHECK_OK(so_worker_open(&worker, scratch, NULL, so_kernels_best(), &error), error);
+    so_need fixed, scratch;
+    so_site place = {.kernels = so_kernels_best()};
+    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open(&worker, scratch.host, NULL, so_kernels_best(), &error), error);
     CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
     worker.pass.watch = &watch;
     worker.pass.stop = &s.stop;

@@ -4,7 +4,7 @@
 #
 #   sh tools/gpu/try_card.sh [BUILD] [DEVICE]       build, vulkan
 #
-# Build before (./run build; ninja -C build kernels_gpu unit_device_conversation). On lavapipe it runs as well, and says nothing about speed.
+# Build before (./run build; ninja -C build kernels_gpu kernels_gpu_codec unit_device_conversation unit_device_codec). On lavapipe it runs as well, and says nothing about speed.
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -36,11 +36,19 @@ place=$(mktemp -d) || exit 2
 trap 'rm -rf "$place"' EXIT
 step "devices" 30 "$so" inspect --devices
 step "kernels" 120 "$build/tests/kernels_gpu"
+step "kernels of the codec" 120 "$build/tests/kernels_gpu_codec"
+step "the codec against its reference" 120 "$build/tests/unit_device_codec"
 step "conversations" 180 "$build/tests/unit_device_conversation"
 same "an answer in words, as on the processor" "where is the cat?"
 same "an answer about a picture, as on the processor" examples/table.png "What is in the picture?"
 step "time of an answer on the device" 60 "$so" ask "where is the cat?" --device "$device"
 step "time of an answer on the processor" 60 "$so" ask "where is the cat?"
-if command -v compute-sanitizer >/dev/null 2>&1; then echo "compute-sanitizer is here: it looks at CUDA only, which has no driver of ours yet"; fi
+step "tokens, units, first sound, launches and bytes" 120 "$so" bench --device "$device" --repeats 2 --seconds 2
+step "the same on the processor" 120 "$so" bench --repeats 2 --seconds 2
+if command -v compute-sanitizer >/dev/null 2>&1 && "$so" inspect --devices | grep -q '^cuda:0'; then
+    for tool in memcheck racecheck; do
+        step "compute-sanitizer $tool" 120 compute-sanitizer --tool "$tool" --error-exitcode 1 "$so" ask "where is the cat?" --device cuda --max-text 4
+    done
+fi
 printf '\n%s\n' "${failed:+failed: ${failed#, }}"
 [ -z "$failed" ]

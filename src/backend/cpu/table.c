@@ -140,6 +140,7 @@ static void fill_c(so_kernels *c)
     so_fill_conv_c(c);
     so_fill_bf16_c(c);
     so_fill_move_c(c);
+    so_fill_codec_c(c);
 }
 
 #if !defined(SO_DOUBLE) && defined(SO_ARM_sve)

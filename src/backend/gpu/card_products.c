@@ -1,15 +1,8 @@
 /* Products of the kernel table of graphics cards.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
-#include "backend/gpu/launch.h"
-#include "backend/gpu/texts/params.h"
+#include "backend/gpu/card.h"
 
 enum { FEW = SO_FEW_ROWS, TOGETHER = 3 /* products in one launch */, ROWS = 8 /* of w a group */ };
-
-static uint64_t at(const void *address) { return (uint64_t)(uintptr_t)address; }
-static size_t reals(int64_t n) { return (size_t)n * sizeof(so_real); }
-static int64_t over(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
 static void start(so_gpu_launch *l, so_gpu_text text, so_type kind, const void *params, size_t bytes)
 {
@@ -30,7 +23,7 @@ static void many_rows(so_pool *pool, const so_product *of, int64_t k, const so_r
     size_t row = so_type_bytes(of->type, k);
     struct {
         PARAMS_LINEAR
-    } p = {at(of->w), at(x), at(of->bias), at(of->y), (int)of->n, (int)k, (int)m, (int)row};
+    } p = {at(of->w), at(x), at(of->bias), at(of->add), at(of->y), (int)of->n, (int)k, (int)m, (int)row};
     _Static_assert(sizeof p <= SO_GPU_PARAMS, "too many parameters");
     so_gpu_launch l;
     start(&l, SO_GPU_matmul, of->type, &p, sizeof p);
@@ -38,6 +31,7 @@ static void many_rows(so_pool *pool, const so_product *of, int64_t k, const so_r
     so_gpu_reads(&l, of->w, row * (size_t)of->n);
     so_gpu_reads(&l, x, reals(m * k));
     so_gpu_reads(&l, of->bias, reals(of->n));
+    so_gpu_reads(&l, of->add, reals(m * of->n));
     so_gpu_writes(&l, of->y, reals(m * of->n));
     so_gpu_launch_now(so_gpu_of(pool), &l);
 }
@@ -56,6 +50,21 @@ static void round_int8(so_pool *pool, int64_t m, int64_t k, const so_real *x, vo
     start(&l, SO_GPU_round_int8, SO_F32, &p, sizeof p);
     groups(&l, over(padded(k) / span, 64), m, 1);
     so_gpu_reads(&l, x, reals(m * k));
+    so_gpu_writes(&l, out, rounded_bytes(m, k));
+    so_gpu_launch_now(so_gpu_of(pool), &l);
+}
+
+static void norm_round(so_pool *pool, const so_norm *n, void *out)
+{
+    int64_t k = n->cols, m = n->rows;
+    struct {
+        PARAMS_NORM_ROUND
+    } p = {at(n->x), at(n->w), at(out), (int)k, (int)padded(k), (int)so_int8_span(m), (float)n->eps};
+    so_gpu_launch l;
+    start(&l, SO_GPU_norm_round, SO_F32, &p, sizeof p);
+    groups(&l, m, 1, 1);
+    so_gpu_reads(&l, n->x, reals(m * k));
+    so_gpu_reads(&l, n->w, reals(k));
     so_gpu_writes(&l, out, rounded_bytes(m, k));
     so_gpu_launch_now(so_gpu_of(pool), &l);
 }
@@ -91,6 +100,7 @@ static void some_products(so_device *device, int count, const so_product *of, co
                      .y0 = at(of->y),
                      .y1 = at(b.y),
                      .y2 = at(c.y),
+                     .add = count == 1 ? at(of->add) : 0,
                      .n0 = (int)of->n,
                      .n1 = (int)b.n,
                      .n2 = (int)c.n,
@@ -102,6 +112,7 @@ static void some_products(so_device *device, int count, const so_product *of, co
     start(&l, x->text, of->type, &p, sizeof p);
     groups(&l, over(most, ROWS), count, over(m, FEW));
     so_gpu_reads(&l, x->at, x->bytes);
+    so_gpu_reads(&l, count == 1 ? of->add : NULL, reals(m * of->n));
     for (int i = 0; i < count; i++) {
         so_gpu_reads(&l, of[i].w, row * (size_t)of[i].n);
         so_gpu_reads(&l, of[i].bias, reals(of[i].n));
@@ -198,6 +209,7 @@ void so_gpu_fill_matrix(so_kernels *table)
     table->linears = linears;
     table->gated = gated;
     table->round_int8 = round_int8;
+    table->norm_round = norm_round;
     table->linear_int8 = linear_int8;
     table->gated_int8 = gated_int8;
     table->mix = mix;

@@ -1,43 +1,19 @@
 /* The kernel table of graphics cards: every entry records launches (launch.h) of the texts in gpu/texts.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
-#include "backend/gpu/launch.h"
-#include "backend/gpu/texts/params.h"
-
-/* A launch of TEXT with KIND and the parameters p. */
-#define LAUNCH(TEXT, KIND, X, Y, Z, p)                                                                                 \
-    so_gpu_launch launch = {.text = SO_GPU_##TEXT,                                                                     \
-                            .kind = (int)(KIND),                                                                       \
-                            .groups = {(uint32_t)(X), (uint32_t)(Y), (uint32_t)(Z)},                                   \
-                            .bytes = (uint32_t)sizeof(p)};                                                             \
-    _Static_assert(sizeof(p) <= SO_GPU_PARAMS, "too many parameters");                                                 \
-    memcpy(launch.params, &(p), sizeof(p))
-
-static uint64_t at(const void *address) { return (uint64_t)(uintptr_t)address; }
-static size_t reals(int64_t n) { return (size_t)n * sizeof(so_real); }
-static int64_t over(int64_t n, int64_t by) { return (n + by - 1) / by; }
+#include "backend/gpu/card.h"
 
 /* ---- single numbers */
 
 enum { ELEMENT_GROUP = 128, ELEMENT_ACROSS = 32768 };
 
-typedef struct numbers_job {
-    int kind;
-    int64_t n, cols, ys; /* ys: numbers of y */
-    float factor;
-    const so_real *x, *y;
-    so_real *z;
-} numbers_job;
-
-static void element(so_pool *pool, const numbers_job *j)
+void so_gpu_numbers(so_pool *pool, const so_numbers_job *j)
 {
     int64_t groups = over(j->n, ELEMENT_GROUP), across = groups < ELEMENT_ACROSS ? groups : ELEMENT_ACROSS;
     struct {
         PARAMS_ELEMENT
-    } p = {at(j->x), at(j->y), at(j->z), (int)j->n, (int)j->cols, j->factor};
+    } p = {at(j->x), at(j->y), at(j->z), (int)j->n, (int)j->cols, (int)j->each, j->factor};
     LAUNCH(element, j->kind, across, across ? over(groups, across) : 0, 1, p);
-    so_gpu_reads(&launch, j->x, reals(j->n));
+    so_gpu_reads(&launch, j->x, reals(j->xs ? j->xs : j->n));
     so_gpu_reads(&launch, j->y, reals(j->ys));
     so_gpu_writes(&launch, j->z, reals(j->n));
     so_gpu_launch_now(so_gpu_of(pool), &launch);
@@ -45,56 +21,57 @@ static void element(so_pool *pool, const numbers_job *j)
 
 static void unary(so_pool *pool, so_unary f, int64_t n, const so_real *x, so_real *y)
 {
-    element(pool, &(numbers_job){.kind = (int)f, .n = n, .x = x, .z = y});
+    so_gpu_numbers(pool, &(so_numbers_job){.kind = (int)f, .n = n, .x = x, .z = y});
 }
 
 static void swiglu(so_pool *pool, int64_t n, const so_real *gate, const so_real *up, so_real *y)
 {
-    element(pool, &(numbers_job){.kind = ELEMENT_SWIGLU, .n = n, .ys = n, .x = gate, .y = up, .z = y});
+    so_gpu_numbers(pool, &(so_numbers_job){.kind = ELEMENT_SWIGLU, .n = n, .ys = n, .x = gate, .y = up, .z = y});
 }
 
 static void axpy(so_pool *pool, int64_t n, so_real a, const so_real *x, so_real *y)
 {
-    element(pool, &(numbers_job){.kind = ELEMENT_AXPY, .n = n, .factor = (float)a, .x = x, .z = y});
+    so_gpu_numbers(pool, &(so_numbers_job){.kind = ELEMENT_AXPY, .n = n, .factor = (float)a, .x = x, .z = y});
 }
 
 static void copy(so_pool *pool, int64_t n, const so_real *x, so_real *y)
 {
-    element(pool, &(numbers_job){.kind = ELEMENT_COPY, .n = n, .x = x, .z = y});
+    so_gpu_numbers(pool, &(so_numbers_job){.kind = ELEMENT_COPY, .n = n, .x = x, .z = y});
 }
 
 static void mul(so_pool *pool, int64_t n, const so_real *a, const so_real *b, so_real *y)
 {
-    element(pool, &(numbers_job){.kind = ELEMENT_MUL, .n = n, .ys = n, .x = a, .y = b, .z = y});
+    so_gpu_numbers(pool, &(so_numbers_job){.kind = ELEMENT_MUL, .n = n, .ys = n, .x = a, .y = b, .z = y});
 }
 
 static void scale(so_pool *pool, int64_t n, so_real factor, const so_real *x, so_real *y)
 {
-    element(pool, &(numbers_job){.kind = ELEMENT_SCALE, .n = n, .factor = (float)factor, .x = x, .z = y});
+    so_gpu_numbers(pool, &(so_numbers_job){.kind = ELEMENT_SCALE, .n = n, .factor = (float)factor, .x = x, .z = y});
 }
 
 static void add_row(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, const so_real *row, so_real *y)
 {
-    element(pool, &(numbers_job){ELEMENT_ADD_ROW, rows * cols, cols, cols, 0, x, row, y});
+    so_numbers_job j = {.kind = ELEMENT_ADD_ROW, .n = rows * cols, .cols = cols, .ys = cols, .x = x, .y = row, .z = y};
+    so_gpu_numbers(pool, &j);
 }
 
 /* ---- rows */
 
-static void norm(so_pool *pool, int kind, const so_norm *n)
+void so_gpu_norm(so_pool *pool, int kind, const so_norm *n, int64_t out)
 {
     struct {
         PARAMS_NORM
     } p = {at(n->x), at(n->w), at(n->b), at(n->y), (int)n->cols, (float)n->eps};
     LAUNCH(norm, kind, n->cols ? n->rows : 0, 1, 1, p);
     so_gpu_reads(&launch, n->x, reals(n->rows * n->cols));
-    so_gpu_reads(&launch, n->w, reals(n->cols));
+    so_gpu_reads(&launch, kind == NORM_RMS || kind == NORM_LAYER ? n->w : NULL, reals(n->cols));
     so_gpu_reads(&launch, kind == NORM_LAYER ? n->b : NULL, reals(n->cols));
-    so_gpu_writes(&launch, n->y, reals(n->rows * n->cols));
+    so_gpu_writes(&launch, n->y, reals(n->rows * out));
     so_gpu_launch_now(so_gpu_of(pool), &launch);
 }
 
-static void rms_norm(so_pool *pool, const so_norm *n) { norm(pool, NORM_RMS, n); }
-static void layer_norm(so_pool *pool, const so_norm *n) { norm(pool, NORM_LAYER, n); }
+static void rms_norm(so_pool *pool, const so_norm *n) { so_gpu_norm(pool, NORM_RMS, n, n->cols); }
+static void layer_norm(so_pool *pool, const so_norm *n) { so_gpu_norm(pool, NORM_LAYER, n, n->cols); }
 
 static void softmax(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, so_real *y)
 {
@@ -118,8 +95,7 @@ static void best(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, in
     so_gpu_launch_now(so_gpu_of(pool), &launch);
 }
 
-/* Host numbers in shared memory, for a launch that follows at once. */
-static uint64_t lend(so_device *device, const void *host, size_t bytes)
+uint64_t so_gpu_lend(so_device *device, const void *host, size_t bytes)
 {
     uint64_t where = 0;
     void *p = so_gpu_share(device, bytes ? bytes : 1, &where);
@@ -134,7 +110,7 @@ static void gather(so_pool *pool, const so_gather *g)
     int32_t top = -1;
     so_gpu_hold(device);
     for (int64_t i = 0; i < g->n; i++) top = g->index[i] > top ? g->index[i] : top;
-    uint64_t index = lend(device, g->index, listed);
+    uint64_t index = so_gpu_lend(device, g->index, listed);
     struct {
         PARAMS_ROWS
     } p = {at(g->w), index, at(g->y), (int)g->n, (int)g->cols, (int)row};
@@ -177,6 +153,32 @@ static void rope(so_pool *pool, const so_rotation *r)
     so_gpu_reads(&launch, r->x, reals(cells));
     so_gpu_reads(&launch, (void *)(uintptr_t)turn, bytes);
     so_gpu_writes(&launch, r->y, reals(cells));
+    so_gpu_launch_now(device, &launch);
+    so_gpu_let(device);
+}
+
+static void rotate_keep(so_pool *pool, const so_rotated *r)
+{
+    so_device *device = so_gpu_of(pool);
+    so_rotation turns = {.rows = r->rows, .width = r->width, .pos = r->pos, .freq = r->freq};
+    int64_t n = r->rows * r->heads * r->width, kv = r->rows * r->kv_heads * r->width;
+    int64_t threads = n / 2 + 2 * (kv / so_type_about(r->type)->block);
+    size_t bytes = 0, kept = so_type_bytes(r->type, kv);
+    so_gpu_hold(device);
+    uint64_t turn = n ? so_gpu_turns(device, &turns, &bytes) : 0;
+    struct {
+        PARAMS_ROTATE
+    } p = {at(r->q),      at(r->k),         at(r->v),           turn,
+           at(r->to_q),   at(r->to_k),      at(r->to_v),        (int)r->rows,
+           (int)r->heads, (int)r->kv_heads, (int)(r->width / 2)};
+    LAUNCH(rotate, r->type, turn ? over(threads, 64) : 0, 1, 1, p);
+    so_gpu_reads(&launch, r->q, reals(n));
+    so_gpu_reads(&launch, r->k, reals(kv));
+    so_gpu_reads(&launch, r->v, reals(kv));
+    so_gpu_reads(&launch, (void *)(uintptr_t)turn, bytes);
+    so_gpu_writes(&launch, r->to_q, reals(n));
+    so_gpu_writes(&launch, r->to_k, kept);
+    so_gpu_writes(&launch, r->to_v, kept);
     so_gpu_launch_now(device, &launch);
     so_gpu_let(device);
 }
@@ -313,6 +315,8 @@ void so_gpu_fill(so_kernels *table)
     table->gather = gather;
     table->keep = keep;
     table->rope = rope;
+    table->rotate_keep = rotate_keep;
     table->attention = attention;
     so_gpu_fill_matrix(table);
+    so_gpu_fill_codec(table);
 }

@@ -10,34 +10,44 @@
 
 #include "backend/device.h"
 
-/* One for each text of gpu/texts. */
+/* One for each text of gpu/texts, and the threads of its groups. */
 #define SO_GPU_TEXTS(X)                                                                                                \
-    X(attention)                                                                                                       \
-    X(attention_merge)                                                                                                 \
-    X(best)                                                                                                            \
-    X(element)                                                                                                         \
-    X(gated)                                                                                                           \
-    X(gated_int8)                                                                                                      \
-    X(matmul)                                                                                                          \
-    X(matvec)                                                                                                          \
-    X(matvec_int8)                                                                                                     \
-    X(mix)                                                                                                             \
-    X(mix_sum)                                                                                                         \
-    X(norm)                                                                                                            \
-    X(rope)                                                                                                            \
-    X(round_int8)                                                                                                      \
-    X(rows)                                                                                                            \
-    X(softmax)                                                                                                         \
-    X(store)
+    X(attention, 64)                                                                                                   \
+    X(attention_merge, 64)                                                                                             \
+    X(best, 256)                                                                                                       \
+    X(columns, 64)                                                                                                     \
+    X(conv, 256)                                                                                                       \
+    X(element, 128)                                                                                                    \
+    X(fourier, 64)                                                                                                     \
+    X(gated, 64)                                                                                                       \
+    X(gated_int8, 64)                                                                                                  \
+    X(group_norm, 256)                                                                                                 \
+    X(lerp, 64)                                                                                                        \
+    X(matmul, 256)                                                                                                     \
+    X(matvec, 64)                                                                                                      \
+    X(matvec_int8, 64)                                                                                                 \
+    X(mix, 64)                                                                                                         \
+    X(mix_sum, 64)                                                                                                     \
+    X(norm, 128)                                                                                                       \
+    X(norm_round, 128)                                                                                                 \
+    X(polar, 64)                                                                                                       \
+    X(relative, 64)                                                                                                    \
+    X(rope, 64)                                                                                                        \
+    X(rotate, 64)                                                                                                      \
+    X(round_int8, 64)                                                                                                  \
+    X(rows, 64)                                                                                                        \
+    X(softmax, 256)                                                                                                    \
+    X(store, 64)
 
 typedef enum so_gpu_text {
-#define SO_GPU_ONE(NAME) SO_GPU_##NAME,
+#define SO_GPU_ONE(NAME, THREADS) SO_GPU_##NAME,
     SO_GPU_TEXTS(SO_GPU_ONE)
 #undef SO_GPU_ONE
         SO_GPU_TEXT_COUNT
 } so_gpu_text;
 
 extern const char *const so_gpu_text_name[SO_GPU_TEXT_COUNT];
+extern const int so_gpu_text_threads[SO_GPU_TEXT_COUNT];
 
 enum { SO_GPU_KINDS = 48, SO_GPU_PARAMS = 128, SO_GPU_RANGES = 12 };
 
@@ -68,6 +78,12 @@ typedef struct so_gpu_driver {
     void (*submit)(void *self);
     void (*wait)(void *self); /* until all that was submitted is done */
     void (*close)(void *self);
+    /* Recordings: NULL where there are none. Between record, which may give NULL, and recorded, launches, copies and
+     * barriers are kept, not done; replay does them in their turn. Nothing is under way when one is forgotten. */
+    void *(*record)(void *self);
+    void (*recorded)(void *self);
+    void (*replay)(void *self, void *recording);
+    void (*forget)(void *self, void *recording);
 } so_gpu_driver;
 
 /* What a driver gives when it is opened. */
@@ -106,5 +122,6 @@ uint64_t so_gpu_turns(so_device *device, const so_rotation *rotation, size_t *by
 /* Fills the entries that these devices have. */
 void so_gpu_fill(so_kernels *table);
 void so_gpu_fill_matrix(so_kernels *table); /* products */
+void so_gpu_fill_codec(so_kernels *table);
 
 #endif

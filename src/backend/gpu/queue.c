@@ -13,7 +13,12 @@
 enum { PENDING = 96, SUBMIT_EVERY = 100, ALIGN = 256, SCRATCH = 8 << 20, TURN_POSITIONS = 1024 };
 
 const char *const so_gpu_text_name[SO_GPU_TEXT_COUNT] = {
-#define ONE(NAME) #NAME,
+#define ONE(NAME, THREADS) #NAME,
+    SO_GPU_TEXTS(ONE)
+#undef ONE
+};
+const int so_gpu_text_threads[SO_GPU_TEXT_COUNT] = {
+#define ONE(NAME, THREADS) THREADS,
     SO_GPU_TEXTS(ONE)
 #undef ONE
 };
@@ -38,7 +43,20 @@ struct so_device {
     void *scratch;
     so_device_counts counts;
     so_error error;
+    so_recording *recording; /* being made: NULL: none */
+    int recordings;          /* that there are */
+    size_t kept;             /* bytes of their inputs, behind those of launches */
+    bool overflow;           /* of what is being recorded */
 };
+
+struct so_recording {
+    void *of_driver;
+    int64_t launches, bytes;
+};
+
+/* The shared piece: inputs of launches, and behind them those of recordings. */
+static size_t kept_room(const so_device *d) { return d->opened.shared_bytes / 4 / ALIGN * ALIGN; }
+static size_t shared_room(const so_device *d) { return d->opened.shared_bytes - kept_room(d); }
 
 static const so_gpu_driver *driver_of(const so_device *d) { return d->opened.driver; }
 
@@ -167,6 +185,10 @@ static void submit(so_device *d)
 /* Everything that was recorded is done: the shared piece is empty again. */
 static void finish(so_device *d)
 {
+    if (d->recording) {
+        so_gpu_fail(d, SO_ERR_STATE, "somebody waits for what is only recorded");
+        return;
+    }
     submit(d);
     driver_of(d)->wait(d->opened.self);
     d->counts.waits++;
@@ -201,7 +223,15 @@ void so_gpu_writes(so_gpu_launch *l, const void *address, size_t bytes) { declar
 
 static void recorded(so_device *d)
 {
-    if (++d->since_submit >= SUBMIT_EVERY) submit(d);
+    if (!d->recording && ++d->since_submit >= SUBMIT_EVERY) submit(d);
+}
+
+static void count_launch(so_device *d, const so_gpu_launch *l)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < l->n_ranges; i++) bytes += (int64_t)l->range[i].bytes;
+    *(d->recording ? &d->recording->launches : &d->counts.launches) += 1;
+    *(d->recording ? &d->recording->bytes : &d->counts.bytes) += bytes;
 }
 
 void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
@@ -215,7 +245,7 @@ void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
     if (d->error.status == SO_OK) {
         order(d, l->range, l->n_ranges);
         driver_of(d)->launch(d->opened.self, l);
-        d->counts.launches++;
+        count_launch(d, l);
         recorded(d);
     }
     pthread_mutex_unlock(&d->lock);
@@ -223,16 +253,27 @@ void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
 
 /* ---- shared memory */
 
+/* Of a recording: its inputs live as long as it. */
+static void *share_kept(so_device *d, size_t bytes, uint64_t *at)
+{
+    size_t from = shared_room(d) + d->kept;
+    d->overflow |= d->kept + bytes > kept_room(d);
+    if (d->overflow) return NULL;
+    d->kept += bytes;
+    *at = d->opened.shared_at + from;
+    return (char *)d->opened.shared + from;
+}
+
 /* With the lock held. */
 static void *share(so_device *d, size_t bytes, uint64_t *at)
 {
     bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    if (bytes > d->opened.shared_bytes) {
-        so_gpu_fail(d, SO_ERR_LIMIT, "%zu bytes of inputs at a time, there is room for %zu", bytes,
-                    d->opened.shared_bytes);
+    if (d->recording) return share_kept(d, bytes, at);
+    if (bytes > shared_room(d)) {
+        so_gpu_fail(d, SO_ERR_LIMIT, "%zu bytes of inputs at a time, there is room for %zu", bytes, shared_room(d));
         return NULL;
     }
-    if (d->shared_used + bytes > d->opened.shared_bytes) finish(d);
+    if (d->shared_used + bytes > shared_room(d)) finish(d);
     size_t from = d->shared_used;
     d->shared_used += bytes;
     *at = d->opened.shared_at + from;
@@ -285,11 +326,12 @@ static void copy_piece(so_device *d, char *host, uint64_t address, size_t bytes,
     void *p = share(d, bytes, &at);
     if (!p) return;
     if (write) memcpy(p, host, bytes);
+    if (!write && d->recording) finish(d); /* which fails */
     so_gpu_range range[] = {{write ? at : address, bytes, false}, {write ? address : at, bytes, true}};
     order(d, range, 2);
     driver_of(d)->copy(d->opened.self, range[1].at, range[0].at, bytes);
     recorded(d);
-    if (write) return;
+    if (write || d->recording) return;
     size_t offset = (size_t)(at - d->opened.shared_at);
     finish(d);
     memcpy(host, (char *)d->opened.shared + offset, bytes);
@@ -298,7 +340,7 @@ static void copy_piece(so_device *d, char *host, uint64_t address, size_t bytes,
 static void copy(so_device *d, void *host, uint64_t address, size_t bytes, bool write)
 {
     pthread_mutex_lock(&d->lock);
-    for (size_t at = 0, most = d->opened.shared_bytes / 4; at < bytes && d->error.status == SO_OK; at += most)
+    for (size_t at = 0, most = shared_room(d) / 4; at < bytes && d->error.status == SO_OK; at += most)
         copy_piece(d, (char *)host + at, address + at, bytes - at < most ? bytes - at : most, write);
     pthread_mutex_unlock(&d->lock);
 }
@@ -330,9 +372,77 @@ void so_device_copy(so_device *d, void *to, const void *from, size_t bytes)
     if (d->error.status == SO_OK) {
         order(d, range, 2);
         driver_of(d)->copy(d->opened.self, range[1].at, range[0].at, bytes);
-        d->counts.launches++;
+        *(d->recording ? &d->recording->launches : &d->counts.launches) += 1;
         recorded(d);
     }
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- recordings */
+
+bool so_device_record(so_device *d)
+{
+    so_recording *r = d && driver_of(d)->record ? calloc(1, sizeof *r) : NULL;
+    if (!r) return false;
+    pthread_mutex_lock(&d->lock);
+    barrier(d);
+    if (d->error.status == SO_OK && !d->recording) r->of_driver = driver_of(d)->record(d->opened.self);
+    if (!r->of_driver) {
+        pthread_mutex_unlock(&d->lock);
+        free(r);
+        return false;
+    }
+    d->turns.at = 0;
+    d->recording = r;
+    d->recordings++;
+    d->overflow = false;
+    return true;
+}
+
+/* With the lock held. */
+static void drop_recording(so_device *d, so_recording *r)
+{
+    driver_of(d)->forget(d->opened.self, r->of_driver);
+    free(r);
+    if (--d->recordings == 0) d->kept = 0;
+}
+
+so_recording *so_device_recorded(so_device *d)
+{
+    so_recording *r = d->recording;
+    barrier(d);
+    driver_of(d)->recorded(d->opened.self);
+    d->recording = NULL;
+    d->turns.at = 0;
+    if (d->overflow || d->error.status != SO_OK) {
+        drop_recording(d, r);
+        r = NULL;
+    }
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+void so_device_replay(so_device *d, const so_recording *r)
+{
+    pthread_mutex_lock(&d->lock);
+    if (d->error.status == SO_OK) {
+        barrier(d);
+        driver_of(d)->replay(d->opened.self, r->of_driver);
+        d->counts.launches += r->launches;
+        d->counts.replayed += r->launches;
+        d->counts.bytes += r->bytes;
+        d->since_submit++;
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+void so_device_forget(so_device *d, so_recording **recording)
+{
+    if (!d || !recording || !*recording) return;
+    pthread_mutex_lock(&d->lock);
+    finish(d);
+    drop_recording(d, *recording);
+    *recording = NULL;
     pthread_mutex_unlock(&d->lock);
 }
 

@@ -20,10 +20,12 @@ typedef struct vulkan {
     VkPhysicalDevice physical;
     VkDevice device;
     VkQueue queue;
-    VkCommandPool pool;
+    VkCommandPool pool, kept; /* of what is submitted once, of recordings */
     VkCommandBuffer command[COMMANDS];
-    int used;       /* command buffers since the last wait */
-    bool recording; /* command[used - 1] is open */
+    int used;                /* command buffers since the last wait */
+    bool recording;          /* command[used - 1] is open */
+    bool busy;               /* something was submitted since the last wait */
+    VkCommandBuffer keeping; /* a recording that is being made */
     VkFence fence;
     VkPipelineLayout layout;
     VkPipeline pipeline[SO_GPU_TEXT_COUNT][SO_GPU_KINDS];
@@ -146,6 +148,7 @@ static void wait_done(void *self);
 
 static VkCommandBuffer recorder(vulkan *v)
 {
+    if (v->keeping) return v->keeping;
     if (v->recording) return v->command[v->used - 1];
     if (v->used == COMMANDS) wait_done(v);
     VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
@@ -220,6 +223,7 @@ static bool hand_in(vulkan *v, VkFence fence)
     VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = c != NULL, .pCommandBuffers = c};
     if (c && !fine(v, v->EndCommandBuffer(*c), "recording")) return false;
     v->recording = false;
+    v->busy = true;
     return fine(v, v->QueueSubmit(v->queue, 1, &info, fence), "submitting");
 }
 
@@ -232,12 +236,54 @@ static void submit(void *self)
 static void wait_done(void *self)
 {
     vulkan *v = self;
-    if (!v->device || (!v->used && !v->recording)) return;
+    if (!v->device || (!v->busy && !v->recording)) return;
     if (hand_in(v, v->fence) && fine(v, v->WaitForFences(v->device, 1, &v->fence, VK_TRUE, PATIENCE_NS), "waiting")) {
         v->ResetFences(v->device, 1, &v->fence);
         v->ResetCommandPool(v->device, v->pool, 0);
     }
     v->used = 0;
+    v->busy = false;
+}
+
+/* ---- recordings: command buffers that are submitted as often as wanted */
+
+static void *record(void *self)
+{
+    vulkan *v = self;
+    VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                        .commandPool = v->kept,
+                                        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                        .commandBufferCount = 1};
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                      .flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT};
+    VkCommandBuffer c = NULL;
+    if (!fine(v, v->AllocateCommandBuffers(v->device, &info, &c), "recording")) return NULL;
+    if (!fine(v, v->BeginCommandBuffer(c, &begin), "recording")) return NULL;
+    return v->keeping = c;
+}
+
+static void recorded(void *self)
+{
+    vulkan *v = self;
+    fine(v, v->EndCommandBuffer(v->keeping), "recording");
+    v->keeping = NULL;
+}
+
+static void replay(void *self, void *recording)
+{
+    vulkan *v = self;
+    VkCommandBuffer c = recording;
+    VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &c};
+    if (v->recording && !hand_in(v, VK_NULL_HANDLE)) return;
+    v->busy = true;
+    fine(v, v->QueueSubmit(v->queue, 1, &info, VK_NULL_HANDLE), "submitting");
+}
+
+static void forget(void *self, void *recording)
+{
+    vulkan *v = self;
+    VkCommandBuffer c = recording;
+    v->FreeCommandBuffers(v->device, v->kept, 1, &c);
 }
 
 /* ---- opening */
@@ -261,6 +307,7 @@ static void close_vulkan(void *self)
         if (v->layout) v->DestroyPipelineLayout(v->device, v->layout, NULL);
         if (v->fence) v->DestroyFence(v->device, v->fence, NULL);
         if (v->pool) v->DestroyCommandPool(v->device, v->pool, NULL);
+        if (v->kept) v->DestroyCommandPool(v->device, v->kept, NULL);
         v->DestroyDevice(v->device, NULL);
     }
     so_vulkan_stop(&v->instance);
@@ -305,6 +352,7 @@ static VkResult make_rest(vulkan *v, uint32_t family)
 {
     VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .queueFamilyIndex = family};
     VkResult r = v->CreateCommandPool(v->device, &pool, NULL, &v->pool);
+    if (r == VK_SUCCESS) r = v->CreateCommandPool(v->device, &pool, NULL, &v->kept);
     VkCommandBufferAllocateInfo commands = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                             .commandPool = v->pool,
                                             .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
@@ -366,7 +414,11 @@ so_status so_vulkan_open(so_device **out, so_vulkan_instance *instance, int i, s
                                          .barrier = barrier,
                                          .submit = submit,
                                          .wait = wait_done,
-                                         .close = close_vulkan};
+                                         .close = close_vulkan,
+                                         .record = record,
+                                         .recorded = recorded,
+                                         .replay = replay,
+                                         .forget = forget};
     vulkan *v = calloc(1, sizeof *v);
     if (!v) {
         so_vulkan_stop(instance);

@@ -46,6 +46,7 @@
     X(DestroyShaderModule)                                                                                             \
     X(DeviceWaitIdle)                                                                                                  \
     X(EndCommandBuffer)                                                                                                \
+    X(FreeCommandBuffers)                                                                                              \
     X(FreeMemory)                                                                                                      \
     X(GetBufferDeviceAddress)                                                                                          \
     X(GetBufferMemoryRequirements)                                                                                     \

@@ -14,6 +14,7 @@ void so_fill_attention_c(so_kernels *table);
 void so_fill_conv_c(so_kernels *table);
 void so_fill_bf16_c(so_kernels *table);
 void so_fill_move_c(so_kernels *table);
+void so_fill_codec_c(so_kernels *table);
 #ifndef SO_DOUBLE
 #if defined(__x86_64__)
 /* Buffers of the calling thread, for one kernel at a time (about 1 MB, within the second-level cache). They are mapped

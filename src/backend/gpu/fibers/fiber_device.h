@@ -3,7 +3,7 @@
 #ifndef SO_BACKEND_GPU_FIBERS_FIBER_DEVICE_H
 #define SO_BACKEND_GPU_FIBERS_FIBER_DEVICE_H
 
-#include "backend/device.h"
+#include "backend/gpu/launch.h"
 
 typedef struct so_fibers_options {
     int subgroup;  /* 8, 16, 32 or 64 threads */
@@ -15,5 +15,7 @@ typedef struct so_fibers_options {
 
 /* Only one such device computes at a time. */
 so_status so_fibers_open(so_device **out, const so_fibers_options *options, so_error *error);
+/* Its driver alone, for who drives it otherwise. */
+so_status so_fibers_driver(so_gpu_opened *opened, const so_fibers_options *options, so_error *error);
 
 #endif

@@ -62,8 +62,15 @@ typedef struct recorded {
     size_t bytes;
 } recorded;
 
+/* What is done again and again: bytes of SIZE_MAX stand for a barrier. */
+typedef struct kept {
+    recorded *item;
+    int n, room;
+} kept;
+
 typedef struct fibers {
     void *device;
+    kept *keeping; /* being recorded */
     int subgroup;
     bool watches;
     size_t memory, taken;
@@ -76,11 +83,11 @@ typedef struct fibers {
     const so_fiber_kernel *kernel;
 } fibers;
 
-#define ONE(NAME) extern const so_fiber_kernel so_fiber_kernel_##NAME;
+#define ONE(NAME, THREADS) extern const so_fiber_kernel so_fiber_kernel_##NAME;
 SO_GPU_TEXTS(ONE)
 #undef ONE
 static const so_fiber_kernel *const kernels[SO_GPU_TEXT_COUNT] = {
-#define ONE(NAME) &so_fiber_kernel_##NAME,
+#define ONE(NAME, THREADS) &so_fiber_kernel_##NAME,
     SO_GPU_TEXTS(ONE)
 #undef ONE
 };
@@ -224,7 +231,7 @@ static void run_group(fibers *s, const so_gpu_launch *l)
 static void allow(fibers *s, const so_gpu_launch *l)
 {
     for (int b = 0; b < BLOCKS; b++)
-        if (s->block[b].host) FORBID(s->block[b].host, s->block[b].bytes);
+        if (s->block[b].host && l->n_ranges) FORBID(s->block[b].host, s->block[b].bytes);
     for (int i = 0; i < l->n_ranges; i++) ALLOW((char *)(uintptr_t)(l->range[i].at - SO_FIBER_AWAY), l->range[i].bytes);
 }
 
@@ -250,6 +257,11 @@ static void compare(fibers *s, const so_gpu_launch *l)
 static void run_launch(fibers *s, const so_gpu_launch *l)
 {
     s->kernel = kernels[l->text];
+    if (s->kernel->threads != so_gpu_text_threads[l->text]) {
+        so_gpu_fail(s->device, SO_ERR_STATE, "%s.k has groups of %d, expected %d", so_gpu_text_name[l->text],
+                    s->kernel->threads, so_gpu_text_threads[l->text]);
+        return;
+    }
     if (l->bytes != s->kernel->bytes) {
         so_gpu_fail(s->device, SO_ERR_STATE, "%s.k takes %zu bytes, its launch gives %u", so_gpu_text_name[l->text],
                     s->kernel->bytes, l->bytes);
@@ -294,9 +306,26 @@ static void run_copy(fibers *s, const recorded *r)
     if (a->before) memcpy(a->before + (to - a->host), from, r->bytes);
 }
 
+static recorded *keep(fibers *s)
+{
+    kept *k = s->keeping;
+    if (k->n == k->room) {
+        k->room = k->room ? 2 * k->room : 64;
+        recorded *more = realloc(k->item, (size_t)k->room * sizeof *more);
+        if (!more) abort();
+        k->item = more;
+    }
+    k->item[k->n] = (recorded){.bytes = 0};
+    return &k->item[k->n++];
+}
+
 static void barrier(void *self)
 {
     fibers *s = self;
+    if (s->keeping) {
+        keep(s)->bytes = SIZE_MAX;
+        return;
+    }
     for (int n = s->n_recorded; n > 0; n--) {
         int at = (int)so_rng_below(&s->rng, n);
         recorded r = s->recorded[at];
@@ -311,6 +340,7 @@ static void barrier(void *self)
 
 static recorded *record(fibers *s)
 {
+    if (s->keeping) return keep(s);
     if (s->n_recorded == RECORDED) barrier(s);
     recorded *r = &s->recorded[s->n_recorded++];
     *r = (recorded){.bytes = 0};
@@ -325,6 +355,34 @@ static void copy(void *self, uint64_t to, uint64_t from, size_t bytes)
     r->to = to;
     r->from = from;
     r->bytes = bytes;
+}
+
+static void *start_keeping(void *self)
+{
+    fibers *s = self;
+    barrier(s);
+    return s->keeping = calloc(1, sizeof *s->keeping);
+}
+
+static void end_keeping(void *self) { ((fibers *)self)->keeping = NULL; }
+
+static void replay(void *self, void *recording)
+{
+    const kept *k = recording;
+    for (int i = 0; i < k->n; i++) {
+        if (k->item[i].bytes == SIZE_MAX)
+            barrier(self);
+        else
+            *record(self) = k->item[i];
+    }
+}
+
+static void forget(void *self, void *recording)
+{
+    kept *k = recording;
+    (void)self;
+    free(k->item);
+    free(k);
 }
 
 static so_status reserve(void *self, size_t bytes, uint64_t *address, so_error *error)
@@ -376,7 +434,7 @@ static void close_fibers(void *self)
     free(s);
 }
 
-so_status so_fibers_open(so_device **out, const so_fibers_options *o, so_error *error)
+so_status so_fibers_driver(so_gpu_opened *opened, const so_fibers_options *o, so_error *error)
 {
     static const so_gpu_driver driver = {.drive = drive,
                                          .reserve = reserve,
@@ -386,7 +444,11 @@ so_status so_fibers_open(so_device **out, const so_fibers_options *o, so_error *
                                          .barrier = barrier,
                                          .submit = barrier,
                                          .wait = barrier,
-                                         .close = close_fibers};
+                                         .close = close_fibers,
+                                         .record = start_keeping,
+                                         .recorded = end_keeping,
+                                         .replay = replay,
+                                         .forget = forget};
     fibers *s = calloc(1, sizeof *s);
     uint64_t shared = 0;
     if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for fibers");
@@ -399,19 +461,27 @@ so_status so_fibers_open(so_device **out, const so_fibers_options *o, so_error *
         close_fibers(s);
         return status;
     }
-    so_gpu_opened opened = {.driver = &driver,
-                            .self = s,
-                            .largest = (size_t)1 << 30,
-                            .shared = (void *)(uintptr_t)(shared - SO_FIBER_AWAY),
-                            .shared_at = shared,
-                            .shared_bytes = SHARED_BYTES};
+    *opened = (so_gpu_opened){.driver = &driver,
+                              .self = s,
+                              .largest = (size_t)1 << 30,
+                              .shared = (void *)(uintptr_t)(shared - SO_FIBER_AWAY),
+                              .shared_at = shared,
+                              .shared_bytes = SHARED_BYTES};
     /* The host writes the shared piece between launches: nothing there is compared. */
     if (s->block[0].before) free(s->block[0].before);
     s->block[0].before = NULL;
-    snprintf(opened.about.name, sizeof opened.about.name, "fibers:%d", o->subgroup);
-    snprintf(opened.about.title, sizeof opened.about.title, "threads of the host, subgroups of %d", o->subgroup);
-    opened.about.subgroup = o->subgroup;
-    opened.about.memory = o->memory ? o->memory : (size_t)1 << 40;
-    opened.about.free = opened.about.memory - SHARED_BYTES;
+    snprintf(opened->about.name, sizeof opened->about.name, "fibers:%d", o->subgroup);
+    snprintf(opened->about.title, sizeof opened->about.title, "threads of the host, subgroups of %d", o->subgroup);
+    opened->about.subgroup = o->subgroup;
+    opened->about.memory = o->memory ? o->memory : (size_t)1 << 40;
+    opened->about.free = opened->about.memory - SHARED_BYTES;
+    return SO_OK;
+}
+
+so_status so_fibers_open(so_device **out, const so_fibers_options *o, so_error *error)
+{
+    so_gpu_opened opened;
+    *out = NULL;
+    SO_TRY(so_fibers_driver(&opened, o, error));
     return so_gpu_open(out, &opened, error);
 }

@@ -22,15 +22,24 @@
 #define ELEMENT_SCALE 35
 #define ELEMENT_COPY 36
 #define ELEMENT_ADD_ROW 37
-#define ELEMENT_SCALE_ROWS 38
+#define ELEMENT_FILL 38
 #define ELEMENT_ADD 39
+#define ELEMENT_CLAMP 40
+#define ELEMENT_ADD_EACH 41
+#define ELEMENT_SNAKE 42
+#define ELEMENT_GUIDE 43
 
 #define NORM_RMS 0
 #define NORM_LAYER 1
+#define NORM_L2 2
+#define NORM_HALF_SQUARE 3 /* y[r] = -|x[r]|^2 / 2 */
+
+#define FOURIER_SPECTRUM 0
+#define FOURIER_SAMPLES 1
 
 #define PARAMS_ELEMENT                                                                                                 \
     uint64_t x, y, z;                                                                                                  \
-    int n, cols;                                                                                                       \
+    int n, cols, each;                                                                                                 \
     float factor;
 #define PARAMS_ROWS                                                                                                    \
     uint64_t table, index, y;                                                                                          \
@@ -53,13 +62,13 @@
     int rows, heads, half_width, add;                                                                                  \
     float sign;
 #define PARAMS_LINEAR                                                                                                  \
-    uint64_t w, x, bias, y;                                                                                            \
+    uint64_t w, x, bias, add, y;                                                                                       \
     int n, k, m, row_bytes;
 #define PARAMS_ROUND                                                                                                   \
     uint64_t x, to;                                                                                                    \
     int k, kp, span;
 #define PARAMS_INT8                                                                                                    \
-    uint64_t x, w0, w1, w2, b0, b1, b2, y0, y1, y2;                                                                    \
+    uint64_t x, w0, w1, w2, b0, b1, b2, y0, y1, y2, add;                                                               \
     int n0, n1, n2, k, kp, m, row_bytes;
 #define PARAMS_MIX                                                                                                     \
     uint64_t x, w, part;                                                                                               \
@@ -71,5 +80,36 @@
     uint64_t q, table, y, lse, part;                                                                                   \
     int heads, kv_heads, width, stride, splits;                                                                        \
     float scale;
+#define PARAMS_NORM_ROUND                                                                                              \
+    uint64_t x, w, to;                                                                                                 \
+    int k, kp, span;                                                                                                   \
+    float eps;
+#define PARAMS_ROTATE                                                                                                  \
+    uint64_t q, k, v, turn, to_q, to_k, to_v;                                                                          \
+    int rows, heads, kv_heads, half_width;
+#define PARAMS_CONV                                                                                                    \
+    uint64_t w, x, bias, y;                                                                                            \
+    int n, channels, taps, rows_in, rows_out, stride, dilation, pad, phases, row_bytes;
+#define PARAMS_RELATIVE                                                                                                \
+    uint64_t q, k, v, position, u, w, y;                                                                               \
+    int rows, heads, width;                                                                                            \
+    float scale;
+#define PARAMS_GROUP_NORM                                                                                              \
+    uint64_t x, w, b, y;                                                                                               \
+    int rows, cols, groups;                                                                                            \
+    float eps;
+#define PARAMS_COLUMNS                                                                                                 \
+    uint64_t x, y;                                                                                                     \
+    int n, ldx, ldy;
+#define PARAMS_LERP                                                                                                    \
+    uint64_t x, index, weight, y;                                                                                      \
+    int cols;
+#define PARAMS_FOURIER                                                                                                 \
+    uint64_t x, table, y;                                                                                              \
+    int samples, frames, n, hop, pad, count;
+#define PARAMS_POLAR                                                                                                   \
+    uint64_t x, y;                                                                                                     \
+    int rows, bins;                                                                                                    \
+    float limit;
 
 #endif
