@@ -9,6 +9,7 @@
     peer_llama.py make MODEL 1b|8b q4_0|q4_k|q8_0             a file of Llama's shape with random weights and no vocabulary
     peer_llama.py bench MODEL [THREADS] [PROMPT] [REPEATS]    tokens a second of prefill and decode, medians
 
+With PEER_LORA=FILE in the environment, a GGUF file of low-rank adapters is put beside the model's weights; PEER_TOKENS=N bounds an answer.
 The library is that of a package of PyPI, xllamacpp or llama-cpp-python, called through its C interface. Structs that are passed
 by value are taken as bytes, so that they need not be known: only counts at the front of the context's parameters are set.
 
@@ -83,8 +84,24 @@ class Model:
         if not self.context:
             sys.exit(f"llama.cpp makes no context for {path}")
         lib.llama_set_n_threads(self.context, threads, threads)
+        self.adapt(os.environ.get("PEER_LORA"))
         self.vocab = C.c_void_p(lib.llama_model_get_vocab(self.model))
         self.size = lib.llama_vocab_n_tokens(self.vocab)
+
+    def adapt(self, path):
+        """Puts a GGUF file of low-rank adapters beside the weights."""
+        if not path:
+            return
+        self.lib.llama_adapter_lora_init.restype = C.c_void_p
+        adapter = C.c_void_p(self.lib.llama_adapter_lora_init(self.model, path.encode()))
+        if not adapter:
+            sys.exit(f"llama.cpp does not open {path}")
+        if hasattr(self.lib, "llama_set_adapters_lora"):
+            failed = self.lib.llama_set_adapters_lora(self.context, C.byref(adapter), C.c_size_t(1), C.byref(C.c_float(1)))
+        else:
+            failed = self.lib.llama_set_adapter_lora(self.context, adapter, C.c_float(1))
+        if failed:
+            sys.exit(f"llama.cpp does not apply {path}")
 
     def tokens(self, text, whole=True):
         """`whole`: with what the vocabulary puts before every text."""
@@ -136,7 +153,7 @@ class Model:
         return self.go_on(n)
 
     def ask(self, system, words):
-        return self.text(self.greedy(self.tokens(self.prompt(system, words), False), 64))
+        return self.text(self.greedy(self.tokens(self.prompt(system, words), False), int(os.environ.get("PEER_TOKENS", 64))))
 
     def ask_about(self, system, words, mmproj, picture):
         """The picture stands before the words, with nothing between, as the published code has it."""
