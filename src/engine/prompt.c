@@ -6,10 +6,7 @@
 
 #include "text/chat.h"
 
-enum {
-    CTC_CHUNK = 64, /* rows whose whole CTC distribution is in memory at a time */
-    ON_BACKBONE = SO_SLOT_EXPECT | SO_SLOT_TEXT | SO_SLOT_IMAGE
-};
+enum { CTC_CHUNK = SO_LABEL_ROWS, ON_BACKBONE = SO_SLOT_EXPECT | SO_SLOT_TEXT | SO_SLOT_IMAGE };
 
 so_status so_slots_add(so_slots *slots, const int32_t *ids, int64_t n, uint32_t where, const int64_t *first,
                        int64_t pictures, so_error *error)
@@ -51,7 +48,7 @@ typedef enum stage { NOTHING, HEAR, LABEL, PASS_ON, READ } stage;
 struct so_slice {
     stage next;
     int64_t layer; /* of the backbone, when READ is next */
-    int64_t n_speech, n_expect, n_label, n_text, n_backbone;
+    int64_t n_speech, n_expect, n_label, n_text, n_backbone, labelled;
     int32_t *speech, *text;          /* ids */
     int32_t *expect_row, *expect_at; /* rows among n_speech; positions on the speech side */
     int32_t *label_row, *label_at;   /* the same of those that are only labelled */
@@ -129,19 +126,16 @@ static void note_labels(so_talk *talk, const so_tensor *z, const int32_t *at)
 }
 
 /* Labels of n rows of the bottom layers' output and, where `e` [n, D] is not NULL, the text embeddings that are
- * expected there; a few rows at a time, because a whole distribution per row is large. */
-static void label_rows(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at, so_tensor *e)
+ * expected there. A whole distribution per row is large: n <= CTC_CHUNK. */
+static void label_rows(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at, so_real *e)
 {
     so_pass *pass = &talk->worker->pass;
     const so_omni *net = &talk->model->net;
-    for (int64_t r0 = 0; r0 < n && so_ok(pass); r0 += CTC_CHUNK) {
-        int64_t rows = n - r0 < CTC_CHUNK ? n - r0 : CTC_CHUNK;
-        so_mark mark = so_pass_mark(pass);
-        so_tensor *z = so_omni_ctc(pass, net, so_take_rows(pass, h, rows, row + r0));
-        note_labels(talk, z, at + r0);
-        if (e) keep(talk, so_omni_expect(pass, net, z), so_data(e) + r0 * so_cols(e));
-        so_pass_release(pass, mark);
-    }
+    so_mark mark = so_pass_mark(pass);
+    so_tensor *z = so_omni_ctc(pass, net, so_take_rows(pass, h, n, row));
+    note_labels(talk, z, at);
+    if (e) keep(talk, so_omni_expect(pass, net, z), e);
+    so_pass_release(pass, mark);
 }
 
 /* Vectors of pictures, which the host keeps: on a device, a copy. */
@@ -175,14 +169,25 @@ static so_tensor *assemble(so_talk *talk, const so_slice *c, so_tensor *e)
     return so_splice(pass, parts, part, c->n_backbone, from, c->row);
 }
 
+/* Rows that are labelled in a piece: those that are only labelled come first. */
+static int64_t rows_to_label(const so_talk *talk, const so_slice *c)
+{
+    int64_t end = c->labelled < c->n_label ? c->n_label : c->n_label + c->n_expect, left = end - c->labelled;
+    return left < talk->options.label_rows ? left : talk->options.label_rows;
+}
+
+/* A few rows; behind the last, the backbone's rows. What is expected waits at the beginning of c->x. */
 static void label(so_talk *talk, const so_slice *c)
 {
     so_pass *pass = &talk->worker->pass;
-    so_tensor *h = c->n_speech ? rows_at(talk, c->h, c->n_speech) : NULL, *e = NULL;
-    if (c->n_label) label_rows(talk, h, c->n_label, c->label_row, c->label_at, NULL);
-    if (c->n_expect) e = so_new2(pass, c->n_expect, talk->model->setup.omni.llama.width);
-    if (e) label_rows(talk, h, c->n_expect, c->expect_row, c->expect_at, e);
-    if (c->n_backbone && so_ok(pass)) keep(talk, assemble(talk, c, e), c->x);
+    int64_t n = rows_to_label(talk, c), at = c->labelled, i = at - c->n_label;
+    so_tensor *h = c->n_speech ? rows_at(talk, c->h, c->n_speech) : NULL;
+    if (n && i < 0)
+        label_rows(talk, h, n, c->label_row + at, c->label_at + at, NULL);
+    else if (n)
+        label_rows(talk, h, n, c->expect_row + i, c->expect_at + i, c->x + i * talk->model->setup.omni.llama.width);
+    if (at + n < c->n_label + c->n_expect || !c->n_backbone || !so_ok(pass)) return;
+    keep(talk, assemble(talk, c, c->n_expect ? rows_at(talk, c->x, c->n_expect) : NULL), c->x);
 }
 
 /* The top layers read the speech side one row late: its last row waits in talk->h, because only the last row of a
@@ -251,6 +256,10 @@ static so_status run_stage(so_talk *talk, so_error *error)
     if (c->next == PASS_ON) pass_on(talk, c);
     if (c->next == READ) read_layers(talk, c);
     SO_TRY(so_worker_end(talk->worker, error));
+    if (c->next == LABEL) {
+        c->labelled += rows_to_label(talk, c);
+        if (c->labelled < c->n_label + c->n_expect) return SO_OK;
+    }
     if (c->next == READ) {
         c->layer += talk->options.slice_layers;
         if (c->layer < talk->model->setup.omni.backbone) return SO_OK;
@@ -262,6 +271,7 @@ static so_status run_stage(so_talk *talk, so_error *error)
 static void empty(so_slice *c)
 {
     c->next = NOTHING;
+    c->labelled = 0;
     c->layer = c->n_speech = c->n_expect = c->n_label = c->n_text = c->n_backbone = 0;
 }
 
@@ -391,7 +401,8 @@ static void fill_slice(so_talk *talk)
 static double products_of(const so_talk *talk, const so_slice *c)
 {
     const so_omni_config *o = &talk->model->setup.omni;
-    double layer = so_talk_layer_products(talk), labels = (double)(c->n_label + 2 * c->n_expect);
+    double layer = so_talk_layer_products(talk);
+    double labels = (double)rows_to_label(talk, c) * (c->labelled < c->n_label ? 1 : 2);
     switch (c->next) {
     case HEAR:
         return (double)(c->n_speech * o->bottom) * layer;

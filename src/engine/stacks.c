@@ -65,6 +65,10 @@ static void set_pieces(so_talk *talk)
     double layer = (double)o->rows * so_talk_layer_products(talk);
     if (o->piece <= 0) o->piece = talk->model->kernels->int8 ? most_int8 : most_float;
     if (o->slice_layers <= 0) o->slice_layers = layers_at_once(layer, o->piece, c->backbone);
+    /* Behind a distribution comes an expectation over it, in floats. */
+    double label = 2 * (double)c->text_rows * (double)c->llama.width;
+    if (o->label_rows <= 0) o->label_rows = layers_at_once(label, o->piece, SO_LABEL_ROWS) / 16 * 16;
+    o->label_rows = o->label_rows < 16 ? 16 : o->label_rows > SO_LABEL_ROWS ? SO_LABEL_ROWS : o->label_rows;
     if (o->tower_layers > 0 || !o->sees) return;
     double patches = (double)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip));
     double width = (double)c->siglip.width;

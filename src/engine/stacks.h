@@ -34,7 +34,10 @@ typedef struct so_wanted {
     int64_t seen_speech, seen_backbone; /* positions among those dealt with */
 } so_wanted;
 
-enum { SO_PROMPT_ROWS = 512 };
+enum {
+    SO_PROMPT_ROWS = 512,
+    SO_LABEL_ROWS = 64 /* whose whole CTC distribution is in memory at a time */
+};
 typedef struct so_slice so_slice;
 
 /* How far the picture is that is being looked at. */
@@ -59,6 +62,7 @@ typedef struct so_talk_options {
     double piece;         /* multiplications of a prompt that are made without a pause; 0: as many as are short */
     int64_t slice_layers; /* of the backbone that a slice of a prompt passes in a piece; 0: by `piece` */
     int64_t tower_layers; /* the same of the vision tower */
+    int64_t label_rows;   /* of a slice that are labelled in a piece, at most SO_LABEL_ROWS; 0: by `piece` */
     so_worker *worker;    /* who computes; NULL: one of its own */
     so_type kv;           /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
     so_sampling sampling; /* of text without units; of units; text beside units is greedy */

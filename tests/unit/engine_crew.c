@@ -169,6 +169,7 @@ static void chaos(uint64_t seed, int rounds)
             CHECK_OK(so_crew_session(crew, &s[i], &plain, &error), error);
             s[i]->talk->options.slice_layers = 1 + (int64_t)so_rng_below(&rng, 3);
             s[i]->talk->options.piece = 1 + 1e9 * (double)so_rng_below(&rng, 2);
+            s[i]->talk->options.label_rows = 1 + (int64_t)so_rng_below(&rng, SO_LABEL_ROWS);
             asked[i] = stopped[i] = false;
         }
         if (what == 0 && so_rng_below(&rng, 6) == 0) {
