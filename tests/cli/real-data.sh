@@ -52,6 +52,6 @@ printf 'model = "%s"\nout = "run"\n[plan]\nsteps = 8\nslots = 1\n[optim]\nwarmup
 for what in "hear asr units 1e-3 5" "vision-text vision-text photos 1e-3 4"; do
     set -- $what
     "$SO" train run.toml --threads 1 --set stage=$1 --set data.it.task=$2 --set data.it.path=$3 --set out=$1 --set optim.rate=$4 --set plan.batch_records=$5 |
-        awk -v what=$1 'match($0, /loss [0-9.]+/) { x = substr($0, RSTART + 5, RLENGTH - 5); if (!n++) first = x; last = x }
+        awk -v what=$1 'match($0, /loss [0-9.]+/) { x = substr($0, RSTART + 5, RLENGTH - 5) + 0; if (!n++) first = x; last = x }
             END { print what ": " n " steps, " (last < 0.9 * first ? "it learns" : "from " first " to " last) }'
 done

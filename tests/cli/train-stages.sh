@@ -39,7 +39,7 @@ stage() {
     done
     "$SO" train "$ROOT/examples/train/$file.toml" --threads 1 --set model=$from --set out=$file --set plan.steps=$steps --set plan.epochs=100 --set plan.slots=2 \
         --set plan.batch_records=16 --set plan.batch_units=0 --set optim.rate=$rate --set log.every=5 --set optim.warmup=3 "$@" >$file.txt || return 1
-    awk -v file=$file 'match($0, /loss [0-9.]+/) && !/EVALUATION/ { x = substr($0, RSTART + 5, RLENGTH - 5); if (!n++) first = x; last = x }
+    awk -v file=$file 'match($0, /loss [0-9.]+/) && !/EVALUATION/ { x = substr($0, RSTART + 5, RLENGTH - 5) + 0; if (!n++) first = x; last = x }
         END { print file ": " n " reports, " (last < 0.8 * first ? "it learns" : "from " first " to " last) }' $file.txt
 }
 stage stage1-projector tiny/model 20 1e-2 captions=see.jsonl || exit 1
