@@ -431,13 +431,26 @@ static so_status next_frame(reader *r, bool *there, so_error *error)
     }
 }
 
-/* Their libraries write to standard error by themselves, unless told to be quiet. */
+/* Their libraries write to standard error by themselves, unless told to be quiet. The level is one for all threads: the
+ * first that is at work here lowers it, the last puts it back. */
+static void quiet(bool on)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static int at_work, level;
+    pthread_mutex_lock(&lock);
+    if (on && at_work++ == 0) {
+        level = av.get_log();
+        av.set_log(QUIET);
+    }
+    if (!on && --at_work == 0) av.set_log(level);
+    pthread_mutex_unlock(&lock);
+}
+
 static so_status next_frame_quietly(reader *r, bool *there, so_error *error)
 {
-    int level = av.get_log();
-    av.set_log(QUIET);
+    quiet(true);
     so_status status = next_frame(r, there, error);
-    av.set_log(level);
+    quiet(false);
     return status;
 }
 
@@ -494,10 +507,9 @@ so_status so_sound_libav(so_sound_source **out, const void *data, size_t size, c
     r->source.read = read_frames;
     r->source.close = close_reader;
     r->deadline = seconds() + SECONDS_TO_OPEN;
-    int level = av.get_log();
-    av.set_log(QUIET);
+    quiet(true);
     so_status status = open_reader(r, form, error);
-    av.set_log(level);
+    quiet(false);
     if (status == SO_OK)
         *out = &r->source;
     else
