@@ -66,10 +66,29 @@ static so_tensor *run_rest(so_pass *pass, void *context, so_tensor *x)
     return so_llama_layers(pass, r->from.net, x, r->from.batch, r->from.i, r->last);
 }
 
+/* Whether x, or anything in these layers, wants a gradient. */
+static bool any_learns(const so_llama *net, const so_tensor *x, int64_t first, int64_t last)
+{
+    for (int64_t i = first; i < last; i++) {
+        const so_llama_layer *l = &net->layer[i];
+        const so_tensor *weight[] = {l->attn_norm, l->q, l->k, l->v, l->o, l->mlp_norm, l->gate, l->up, l->down};
+        for (size_t k = 0; k < sizeof weight / sizeof *weight; k++)
+            if (weight[k]->wants_grad || (weight[k]->lora && weight[k]->lora->a->wants_grad)) return true;
+    }
+    return x->wants_grad;
+}
+
 so_tensor *so_llama_layers(so_pass *pass, const so_llama *net, so_tensor *x, const so_batch *batch, int64_t first,
                            int64_t last)
 {
     if (!so_ok(pass) || !x || !batch) return NULL;
+    if (pass->recording && !any_learns(net, x, first, last)) {
+        /* Nothing is kept of layers that are only passed through. */
+        pass->recording = false;
+        so_tensor *y = so_llama_layers(pass, net, x, batch, first, last);
+        pass->recording = true;
+        return y;
+    }
     so_tensor *kept = pass->recording ? NULL : so_new_like(pass, x);
     for (int64_t i = first; i < last; i++) {
         whole_layer layer = {net, i, batch, kept};

@@ -162,6 +162,30 @@ static void dropout_is_the_same_when_layers_are_computed_again(void **state)
     toy_close(&t);
 }
 
+/* Layers in which nothing learns are passed through: their output wants no gradient, computed again or not. */
+static void frozen_layers_are_not_recorded(void **state)
+{
+    (void)state;
+    toy t;
+    so_pass pass;
+    so_real x[ROWS * D] = {1, 2, 3};
+    toy_open(&t, true);
+    for (int again = 0; again < 2; again++) {
+        size_t mark = so_arena_mark(&t.arena);
+        so_pass_init(&pass, &t.arena, NULL, so_kernels_c());
+        pass.recording = true;
+        t.net.checkpoint = again == 1;
+        so_batch *batch = so_batch_one(&pass, ROWS, NULL);
+        so_tensor *h = so_llama_forward(&pass, &t.net, so_constant(&pass, 2, (int64_t[]){ROWS, D}, x), batch);
+        if (!so_ok(&pass)) fail_msg("%s", pass.error.text);
+        assert_false(h->wants_grad);
+        assert_null(pass.tape);
+        assert_true(pass.recording);
+        so_arena_release(&t.arena, mark);
+    }
+    toy_close(&t);
+}
+
 static void merged_weights_do_what_adapters_do(void **state)
 {
     (void)state;
@@ -225,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adapters_learn_over_quantised_matrices),
         cmocka_unit_test(dropout_is_the_same_when_layers_are_computed_again),
+        cmocka_unit_test(frozen_layers_are_not_recorded),
         cmocka_unit_test(merged_weights_do_what_adapters_do),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
