@@ -47,6 +47,7 @@ static const so_verb verb = {
     "  stream-omni train examples/train/finetune.toml --dry-run\n"
     "  stream-omni train run.toml --set optim.rate=1e-5 --set data.talk.weight=0.3\n"
     "  stream-omni train run.toml --ranks 2                    two processes, the bits of one\n"
+    "  stream-omni train run.toml --ranks 2 --supervise 5      one that dies or hangs is not the end\n"
     "  stream-omni train run.toml --show-order 100             what update 100 learns from\n"
     "  stream-omni train run.toml --plan gpus=64,mfu=0.35\n"
     "  stream-omni train examples/train/stage1.toml --plan "
@@ -58,9 +59,9 @@ int so_train_run_file(int argc, char **argv)
 {
     so_train_file_options o = {.stop = &so_cli_stop};
     so_texts set = {.n = 0};
-    int64_t threads = 0, ranks = 0, slots = 0, order = -1;
+    int64_t threads = 0, ranks = 0, slots = 0, restarts = 0, order = -1;
     bool dry = false;
-    char slots_text[40], colours[40];
+    char slots_text[40], restarts_text[40], colours[40];
     const so_option options[] = {
         {"set", SO_OPTION_TEXTS, &set, "NAME=VALUE", "a setting that goes before the file's; may be given again"},
         {"dry-run", SO_OPTION_FLAG, &dry, NULL, "only tell what the run would do, and show samples"},
@@ -70,12 +71,18 @@ int so_train_run_file(int argc, char **argv)
         {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
         {"ranks", SO_OPTION_INT, &ranks, "N",
          "processes of this machine that train together; mpirun's when it started them", 1, 256},
+        {"supervise", SO_OPTION_INT, &restarts, "N",
+         "ranks.restarts: begin again at the last checkpoint, so often, when a rank is lost", 1, 1000},
         {"slots", SO_OPTION_INT, &slots, "V", "plan.slots: micro-batches of an update, shared among the ranks", 1, 256},
         {0},
     };
     int n, status = so_cli_parse(&verb, options, argc, argv, &n);
     if (status >= 0) return status;
     if (n != 1) return so_cli_usage(&verb, "expected one file of settings, found %d operands", n);
+    if (restarts && set.n < 64) {
+        snprintf(restarts_text, sizeof restarts_text, "ranks.restarts=%lld", (long long)restarts);
+        set.text[set.n++] = restarts_text;
+    }
     if (slots && set.n < 64) {
         snprintf(slots_text, sizeof slots_text, "plan.slots=%lld", (long long)slots);
         set.text[set.n++] = slots_text;

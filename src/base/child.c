@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
@@ -51,6 +52,8 @@ typedef struct brood {
     int n, living;
     const char *what;
     so_status status; /* of the first failure */
+    double failed;    /* when */
+    bool lost;        /* it was no failure that a child told of */
     so_error *error;
 } brood;
 
@@ -78,13 +81,26 @@ _Noreturn static void live(so_child_work work, void *context, int number, int fd
     _exit(1);
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void end_all(const brood *b, int number)
+{
+    for (int i = 0; i < b->n; i++)
+        if (b->pid[i]) kill(b->pid[i], number);
+}
+
 /* The first failure is told; the others, which it ends, are not. */
 static void fail(brood *b, so_status status, const char *text)
 {
     if (b->status != SO_OK) return;
     b->status = so_fail(b->error, status, "%s", text);
-    for (int i = 0; i < b->n; i++)
-        if (b->pid[i]) kill(b->pid[i], SIGTERM);
+    b->failed = now();
+    end_all(b, SIGTERM);
 }
 
 /* What the children have told until now. */
@@ -118,6 +134,7 @@ static void take_ends(brood *b, int fd)
         snprintf(name, sizeof name, "%.100s %d of %d", b->what, i + 1, b->n);
         if (ended > 0 && so_child_status(status, name, &end) == SO_OK) continue;
         take_reports(b, fd);
+        b->lost = b->lost || (b->status == SO_OK && ended > 0 && WIFSIGNALED(status));
         fail(b, SO_ERR_STATE, ended > 0 ? end.text : name);
     }
 }
@@ -141,8 +158,26 @@ static void start(brood *b, so_child_work work, void *context, const int ends[2]
     }
 }
 
+static void look(brood *b, const so_children_watch *watch)
+{
+    so_error error;
+    if (watch->stop && *watch->stop) fail(b, SO_ERR_STOPPED, "stopped as asked");
+    if (b->status == SO_OK && watch->look && watch->look(watch->context, &error) != SO_OK) {
+        b->lost = true;
+        fail(b, error.status, error.text);
+    }
+    /* One that stands still does not hear it. */
+    if (b->status != SO_OK && now() - b->failed > SO_CHILDREN_GRACE) end_all(b, SIGKILL);
+}
+
 so_status so_children_run(int n, const char *what, so_child_work work, void *context, const volatile sig_atomic_t *stop,
                           so_error *error)
+{
+    return so_children_run_watched(n, what, work, context, &(so_children_watch){.stop = stop}, error);
+}
+
+so_status so_children_run_watched(int n, const char *what, so_child_work work, void *context, so_children_watch *watch,
+                                  so_error *error)
 {
     int ends[2];
     brood b = {.what = what, .error = error};
@@ -157,9 +192,10 @@ so_status so_children_run(int n, const char *what, so_child_work work, void *con
         (void)poll(&ready, 1, 50);
         take_reports(&b, ends[0]);
         take_ends(&b, ends[0]);
-        if (stop && *stop) fail(&b, SO_ERR_STOPPED, "stopped as asked");
+        look(&b, watch);
     }
     take_reports(&b, ends[0]);
     close(ends[0]);
+    watch->lost = b.lost;
     return b.status;
 }

@@ -4,12 +4,14 @@
 #include "train/ranks.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/child.h"
@@ -28,6 +30,7 @@ struct so_region {
     size_t bytes;
     int size;
     pthread_barrier_t barrier;
+    atomic_long came[SO_RANKS_MOST];    /* how often each rank has come to meet the others */
     _Alignas(64) unsigned char stage[]; /* [size][STAGE] */
 };
 
@@ -63,7 +66,11 @@ void so_region_close(so_region **region)
 
 static unsigned char *stage_of(so_region *r, int rank) { return r->stage + (size_t)rank * STAGE; }
 
-static void wait_for_all(so_region *r) { pthread_barrier_wait(&r->barrier); }
+static void wait_for_all(so_region *r, int rank)
+{
+    atomic_fetch_add(&r->came[rank], 1);
+    pthread_barrier_wait(&r->barrier);
+}
 
 static so_status shared_exchange(so_ranks *ranks, const void *send, void *receive, size_t each, so_error *error)
 {
@@ -74,10 +81,10 @@ static so_status shared_exchange(so_ranks *ranks, const void *send, void *receiv
         size_t n = each - from < room ? each - from : room;
         for (int q = 0; q < ranks->size; q++)
             memcpy(stage_of(r, ranks->rank) + (size_t)q * room, (const char *)send + (size_t)q * each + from, n);
-        wait_for_all(r);
+        wait_for_all(r, ranks->rank);
         for (int q = 0; q < ranks->size; q++)
             memcpy((char *)receive + (size_t)q * each + from, stage_of(r, q) + (size_t)ranks->rank * room, n);
-        wait_for_all(r);
+        wait_for_all(r, ranks->rank);
     }
     return SO_OK;
 }
@@ -86,13 +93,13 @@ static so_status shared_gather(so_ranks *ranks, const void *mine, void *all, siz
 {
     (void)error;
     so_region *r = ranks->context;
-    if (each == 0) wait_for_all(r);
+    if (each == 0) wait_for_all(r, ranks->rank);
     for (size_t from = 0; from < each; from += STAGE) {
         size_t n = each - from < STAGE ? each - from : STAGE;
         memcpy(stage_of(r, ranks->rank), (const char *)mine + from, n);
-        wait_for_all(r);
+        wait_for_all(r, ranks->rank);
         for (int q = 0; q < ranks->size; q++) memcpy((char *)all + (size_t)q * each + from, stage_of(r, q), n);
-        wait_for_all(r);
+        wait_for_all(r, ranks->rank);
     }
     return SO_OK;
 }
@@ -134,11 +141,55 @@ static so_status be_a_rank(void *context, int number, so_error *error)
     return status;
 }
 
-so_status so_ranks_run(int size, so_ranks_work work, void *context, const volatile sig_atomic_t *stop, so_error *error)
+/* The parent's view: who others wait for, and since when. */
+typedef struct vigil {
+    const so_region *region;
+    double seconds, since; /* when anybody last came */
+    long came;             /* of all together, then */
+} vigil;
+
+static double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Whoever has come less often than another is waited for; but all may take their time before they first meet. */
+static so_status look(void *context, so_error *error)
+{
+    vigil *v = context;
+    const so_region *r = v->region;
+    long all = 0, most = 0, least = LONG_MAX;
+    char late[200] = "";
+    for (int i = 0; i < r->size; i++) {
+        long came = atomic_load(&r->came[i]);
+        all += came;
+        if (came > most) most = came;
+        if (came < least) least = came;
+    }
+    if (all != v->came) {
+        v->came = all;
+        v->since = clock_seconds();
+    }
+    if (v->seconds <= 0 || least == 0 || all == most * r->size || clock_seconds() - v->since < v->seconds) return SO_OK;
+    for (int i = 0; i < r->size; i++) {
+        size_t used = strlen(late);
+        if (atomic_load(&r->came[i]) < most && used + 8 < sizeof late)
+            snprintf(late + used, sizeof late - used, "%s%d", used ? ", " : "", i + 1);
+    }
+    return so_fail(error, SO_ERR_STATE, "rank %s of %d has not come for %.0f s, and the others wait for it", late,
+                   r->size, clock_seconds() - v->since);
+}
+
+so_status so_ranks_run(int size, so_ranks_work work, void *context, so_ranks_watch *watch, so_error *error)
 {
     together t = {NULL, work, context};
     SO_TRY(so_region_open(&t.region, size, error));
-    so_status status = so_children_run(size, "rank", be_a_rank, &t, stop, error);
+    vigil v = {.region = t.region, .seconds = watch->seconds, .since = clock_seconds()};
+    so_children_watch children = {.stop = watch->stop, .look = look, .context = &v};
+    so_status status = so_children_run_watched(size, "rank", be_a_rank, &t, &children, error);
+    watch->lost = children.lost;
     so_region_close(&t.region);
     return status;
 }

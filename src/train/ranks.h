@@ -49,10 +49,17 @@ void so_region_close(so_region **region);
  * (base/child.h does). */
 so_status so_ranks_join(so_region *region, int rank, so_ranks **ranks, so_error *error);
 
+/* What is looked after while ranks train. */
+typedef struct so_ranks_watch {
+    const volatile sig_atomic_t *stop; /* may be NULL */
+    double seconds; /* a rank for which others wait longer than this is named, and all are ended; 0: for ever */
+    bool lost;      /* set: a rank died or did not come; the run is worth another try */
+} so_ranks_watch;
+
 /* Runs `work` in `size` processes of this machine that train together, and waits for all. A failure of one ends the
- * others (base/child.h), as does *stop (may be NULL). `ranks` is closed by this, not by the work. */
+ * others (base/child.h), as does *stop. `ranks` is closed by this, not by the work. */
 typedef so_status (*so_ranks_work)(void *context, so_ranks *ranks, so_error *error);
-so_status so_ranks_run(int size, so_ranks_work work, void *context, const volatile sig_atomic_t *stop, so_error *error);
+so_status so_ranks_run(int size, so_ranks_work work, void *context, so_ranks_watch *watch, so_error *error);
 
 /* ---- processes that a launcher started */
 /* Whether mpirun, or srun with PMI, started this process as one of several. */

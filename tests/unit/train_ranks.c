@@ -27,7 +27,7 @@ typedef struct toy {
     so_store store, critic_store;
     net net, critic;
     so_optim optim, critic_optim;
-    int64_t stop_at, die_at, nan_at;
+    int64_t stop_at, die_at, nan_at, hang_at;
     int rank;
     volatile sig_atomic_t stop;
 } toy;
@@ -60,6 +60,7 @@ static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
     so_tensor *loss = so_mse(pass, so_linear(pass, so_dropout(pass, h, 0.1, &m->rng), n->out, NULL), target, NULL);
     if (m->step == t->nan_at && m->index == 5) so_data(loss)[0] = NAN;
     if (m->step == t->die_at && m->index == SLOTS / 2) raise(SIGKILL);
+    if (t->hang_at && m->step == t->hang_at && m->index == SLOTS / 2) raise(SIGSTOP);
     if (m->step == t->stop_at && m->index == 0) t->stop = 1;
     so_notes_add(m->notes, "mse", (double)so_data(loss)[0], ROWS + m->index);
     m->tokens = ROWS;
@@ -69,14 +70,14 @@ static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
 typedef struct job {
     so_region *region;
     const char *folder;
-    int64_t stop_at, die_at, nan_at;
+    int64_t stop_at, die_at, nan_at, hang_at; /* hang_at 0: never */
     int players, extras;
 } job;
 
 /* What one rank does; ranks NULL: alone. */
 static so_status train(const job *j, so_ranks *ranks, so_error *error)
 {
-    toy t = {.stop_at = j->stop_at, .die_at = j->die_at, .nan_at = j->nan_at};
+    toy t = {.stop_at = j->stop_at, .die_at = j->die_at, .nan_at = j->nan_at, .hang_at = j->hang_at};
     so_adamw adamw = {.decay = 0.01, .clip = 1, .average = 0.9};
     so_extra extra = {"codes", &t.rank, sizeof t.rank};
     SO_TRY(make_net(&t.store, &t.net, 1, error));
@@ -264,6 +265,35 @@ static void a_rank_that_dies_ends_the_others(void **state)
     remove_folder(folder);
 }
 
+static so_status work(void *context, so_ranks *ranks, so_error *error) { return train(context, ranks, error); }
+
+/* One that stands still is named, and all are ended; what they had saved is gone on with. */
+static void a_rank_that_hangs_is_named(void **state)
+{
+    (void)state;
+    so_error error;
+    char whole[64], folder[64];
+    job j = plain;
+    new_folder(whole);
+    new_folder(folder);
+    j.folder = whole;
+    CHECK_OK(train(&j, NULL, &error), error);
+    j.folder = folder;
+    j.hang_at = 13;
+    so_ranks_watch watch = {.seconds = 2};
+    assert_int_equal(so_ranks_run(2, work, &j, &watch, &error), SO_ERR_STATE);
+    assert_non_null(strstr(error.text, "rank 2 of 2 has not come for "));
+    assert_true(watch.lost);
+    assert_int_equal(saved_step(folder), 10);
+    j.hang_at = 0;
+    watch.seconds = 60;
+    CHECK_OK(so_ranks_run(2, work, &j, &watch, &error), error);
+    assert_false(watch.lost);
+    same_bits(whole, folder);
+    remove_folder(whole);
+    remove_folder(folder);
+}
+
 static void what_cannot_be_shared_is_refused(void **state)
 {
     (void)state;
@@ -342,6 +372,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(any_number_of_ranks_gives_the_same_bits),
         cmocka_unit_test(a_run_goes_on_under_another_number_of_ranks),
         cmocka_unit_test(a_rank_that_dies_ends_the_others),
+        cmocka_unit_test(a_rank_that_hangs_is_named),
         cmocka_unit_test(what_cannot_be_shared_is_refused),
         cmocka_unit_test(mpi_gives_the_same_bits),
     };

@@ -397,10 +397,6 @@ static so_status check_plan(so_run_config *c, const char *file, so_error *error)
         return so_fail(error, SO_ERR_ARG, "plan.slots is %lld, expected a power of two", (long long)c->plan.slots);
     if (!c->ranks.exact)
         return so_fail(error, SO_ERR_UNSUPPORTED, "ranks.exact = false: there is no faster, inexact way yet");
-    if (c->ranks.restarts)
-        return so_fail(error, SO_ERR_UNSUPPORTED,
-                       "ranks.restarts: start the run again in a loop (packaging/slurm.sh); it goes on from its "
-                       "checkpoint");
     if (strcmp(c->plan.anneal, "time") == 0 && c->plan.hours <= 0)
         return so_fail(error, SO_ERR_ARG, "plan.anneal = \"time\" needs plan.hours");
     return SO_OK;

@@ -69,6 +69,19 @@ static so_status prepare(so_run *run, so_error *error)
     return run->ranks ? run->ranks->gather(run->ranks, NULL, NULL, 0, error) : SO_OK;
 }
 
+/* Processes of this machine; where one is lost all begin again at the last checkpoint, as often as the settings say. */
+static so_status run_ranks(so_run *run, so_error *error)
+{
+    const so_train_file_options *o = run->options;
+    for (int64_t again = 0;; again++) {
+        so_ranks_watch watch = {.stop = o->stop, .seconds = (double)run->config.ranks.watchdog};
+        so_status status = so_ranks_run(o->ranks, work, run, &watch, error);
+        if (status == SO_OK || !watch.lost || again == run->config.ranks.restarts) return status;
+        so_run_say(run, "%s; it goes on from its checkpoint (%lld of %lld)", error ? error->text : "a rank was lost",
+                   (long long)again + 1, (long long)run->config.ranks.restarts);
+    }
+}
+
 static so_status run_locked(so_run *run, so_error *error)
 {
     const so_train_file_options *o = run->options;
@@ -80,8 +93,7 @@ static so_status run_locked(so_run *run, so_error *error)
     if (so_run_first(run)) SO_TRY(so_lock_take(&lock, path, what, error));
     so_status status = prepare(run, error);
     bool forks = !run->ranks && o->ranks > 1 && !o->dry && !o->order && !o->plan;
-    if (status == SO_OK)
-        status = forks ? so_ranks_run(o->ranks, work, run, o->stop, error) : work(run, run->ranks, error);
+    if (status == SO_OK) status = forks ? run_ranks(run, error) : work(run, run->ranks, error);
     so_lock_release(&lock);
     return status;
 }

@@ -212,9 +212,9 @@ static so_status run_locked(so_tt *tt, int first, int last, const so_recipe_opti
     so_lock lock = {0};
     if (so_tt_first(tt)) SO_TRY(lock_folder(options->folder, &lock, error));
     shared_run r = {tt, first, last, options};
-    so_status status = !tt->ranks && options->ranks > 1
-                           ? so_ranks_run(options->ranks, be_a_rank, &r, options->stop, error)
-                           : run_and_close(tt, first, last, options, error);
+    so_status status = !tt->ranks && options->ranks > 1 ? so_ranks_run(options->ranks, be_a_rank, &r,
+                                                                       &(so_ranks_watch){.stop = options->stop}, error)
+                                                        : run_and_close(tt, first, last, options, error);
     so_lock_release(&lock);
     return status;
 }
