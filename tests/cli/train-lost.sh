@@ -7,11 +7,11 @@ cat >run.toml <<'TOML'
 stage = "text"
 model = "tiny/model"
 out = "one"
-plan.steps = 60
+plan.steps = 150
 plan.batch_records = 2
 plan.slots = 2
 save.every = 1
-log.every = 60
+log.every = 150
 [[data]]
 name = "talk"
 path = "talk.jsonl"

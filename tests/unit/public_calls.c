@@ -158,6 +158,12 @@ static void the_other_headers(void **state)
     REFUSED(so_convert(in, INT32_MAX, "/tmp/x", NULL, &result, error), SO_ERR_ARG);
     REFUSED(so_convert(in, 1, NULL, NULL, &result, error), SO_ERR_ARG);
     REFUSED(so_convert(in, 1, "/tmp/x", NULL, NULL, error), SO_ERR_ARG);
+    REFUSED(so_convert_adapter(NULL, NULL, "/tmp/x", NULL, &result, error), SO_ERR_ARG);
+    REFUSED(so_convert_adapter("/tmp", NULL, NULL, NULL, &result, error), SO_ERR_ARG);
+    REFUSED(so_convert_adapter("/tmp", NULL, "/tmp/x", NULL, NULL, error), SO_ERR_ARG);
+    REFUSED(so_convert_adapter("/nowhere/at/all", NULL, "/tmp/x", NULL, &result, error), SO_ERR_IO);
+    assert_false(so_is_adapter(NULL));
+    assert_false(so_is_adapter("/nowhere/at/all"));
     REFUSED(so_export(NULL, -1, "/tmp/x", SO_EXPORT_LLAMA, NULL, &result, error), SO_ERR_ARG);
     REFUSED(so_export(in, 1, NULL, SO_EXPORT_LLAMA, NULL, &result, error), SO_ERR_ARG);
     REFUSED(so_golden_run(NULL, NULL, NULL, NULL, &golden, error), SO_ERR_ARG);
