@@ -9,7 +9,7 @@ so=${1:-build}/stream-omni
 echo 1..4
 place=$(mktemp -d) || exit 2
 trap 'rm -rf "$place"' EXIT
-files="README.md CHANGELOG.md docs/*.md packaging/* examples/*"
+files="README.md CHANGELOG.md docs/*.md packaging/* examples/*.* examples/train/*"
 
 # "file verb option", of every use; a command ends where another begins.
 # shellcheck disable=SC2086
@@ -34,6 +34,7 @@ verbs=$("$so" help | sed -n 's/^  \([a-z]*\) .*/\1/p')
 listed() { "$so" "$@" --help | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p'; }
 for verb in $verbs; do listed "$verb" >"$place/$verb"; done
 for part in index check stats show units shard instruct-omni spoken-visit; do listed data $part >>"$place/data"; done
+listed train run.toml >>"$place/train"
 for part in prepare run score judge page wer normalise; do listed eval $part >>"$place/eval"; done
 strange=$(while read -r file verb option; do
     [ -f "$place/$verb" ] || continue # ./run build, a name that only looks like a verb
