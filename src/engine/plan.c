@@ -62,22 +62,16 @@ static bool fits_without_codec(so_model *model, size_t left)
     return fits;
 }
 
-/* Bytes of the last layer of the backbone: its weights, keys and values. */
-static size_t layer_bytes(const so_model *model)
+/* The most layers on the device that fit; 0: none. Leaves the model as it was. */
+static int64_t fitting_layers(so_model *model, size_t left)
 {
-    const so_llama *net = &model->net.backbone;
-    const so_llama_layer *l = &net->layer[net->layers - 1];
-    so_tensor *weight[] = {l->attn_norm, l->q, l->k, l->v, l->o, l->mlp_norm, l->gate, l->up, l->down};
-    bool stays = l->q->host;
-    size_t bytes;
-    for (size_t i = 0; i < sizeof weight / sizeof *weight; i++) weight[i]->host = false;
-    bytes = so_tensors_device_bytes(weight, sizeof weight / sizeof *weight);
-    for (size_t i = 0; i < sizeof weight / sizeof *weight; i++) weight[i]->host = stays;
-    so_talk_options talk;
-    so_error error;
-    const so_llama_config *c = &model->setup.omni.llama;
-    if (so_session_talk_options(model, NULL, &talk, &error) != SO_OK) return bytes;
-    return bytes + so_kv_bytes(talk.kv, 1, c->kv_heads * c->head_width, model->context);
+    int64_t before = model->device_layers, n = before - 1;
+    for (; n >= 1; n--) {
+        so_model_keep_layers(model, n);
+        if (needed(model) <= left) break;
+    }
+    so_model_keep_layers(model, before);
+    return n > 0 ? n : 0;
 }
 
 so_status so_plan_check(so_model *model, size_t left, so_error *error)
@@ -87,11 +81,11 @@ so_status so_plan_check(so_model *model, size_t left, so_error *error)
     if (plan.all <= left) return SO_OK;
     char advice[256] = "";
     int64_t context = fitting_context(model, left);
-    size_t used = 0, over = plan.all - left, layer = model->net.backbone.layers ? layer_bytes(model) : 0;
+    size_t used = 0;
     if (context) used += (size_t)snprintf(advice, sizeof advice, "--context %lld", (long long)context);
     if (fits_without_codec(model, left))
         used += (size_t)snprintf(advice + used, sizeof advice - used, "%s--codec-device cpu", used ? " or " : "");
-    int64_t layers = layer ? model->device_layers - (int64_t)((over + layer - 1) / layer) - 1 : 0;
+    int64_t layers = fitting_layers(model, left);
     if (layers > 0)
         snprintf(advice + used, sizeof advice - used, "%s--device-layers %lld", used ? " or " : "", (long long)layers);
     return so_fail(error, SO_ERR_NOMEM,
@@ -107,13 +101,8 @@ so_status so_plan_layers(so_model *model, size_t left, so_error *error)
     so_device_plan plan;
     SO_TRY(so_plan_device(model, NULL, &plan, error));
     if (plan.all <= left || all < 2) return SO_OK;
-    size_t layer = layer_bytes(model);
-    int64_t n = all - (int64_t)((plan.all - left + layer - 1) / layer);
-    for (n = n < 1 ? 1 : n; n >= 1; n--) {
-        so_model_keep_layers(model, n);
-        SO_TRY(so_plan_device(model, NULL, &plan, error));
-        if (plan.all <= left) return SO_OK;
-    }
+    int64_t n = fitting_layers(model, left);
+    so_model_keep_layers(model, n ? n : 1);
     return SO_OK; /* so_plan_check says what is short */
 }
 

@@ -103,12 +103,12 @@ so_tensor *so_llama_layers(so_pass *pass, const so_llama *net, so_tensor *x, con
 
 void so_llama_stay(so_llama *net, int64_t first)
 {
-    for (int64_t i = first; i < net->layers; i++) {
+    for (int64_t i = 0; i < net->layers; i++) {
         const so_llama_layer *l = &net->layer[i];
         so_tensor *weight[] = {l->attn_norm, l->q, l->k, l->v, l->o, l->mlp_norm, l->gate, l->up, l->down};
         for (size_t k = 0; k < sizeof weight / sizeof *weight; k++) {
-            weight[k]->host = true;
-            if (weight[k]->lora) weight[k]->lora->a->host = weight[k]->lora->b->host = true;
+            weight[k]->host = i >= first;
+            if (weight[k]->lora) weight[k]->lora->a->host = weight[k]->lora->b->host = i >= first;
         }
     }
 }

@@ -45,7 +45,7 @@ void so_llama_sizes(const so_llama_config *config, so_sizes *sizes);
  * may be what the first was given, where that is not NULL. */
 so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch);
 so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, so_tensor *into);
-/* Weights of the layers from `first` on stay on the host, where the network moves to a device. */
+/* Weights of the layers from `first` on stay on the host where the network moves to a device, all others go with it. */
 void so_llama_stay(so_llama *net, int64_t first);
 /* Layers first .. last - 1. Where nothing records, one layer's memory does for all. Does not advance the batch's
  * stores. Names for a watcher: "NAME.in.I", the input of layer I. */
