@@ -24,7 +24,7 @@ write('quiet.wav', [[x / 100 for x in q]])
 write('offset.wav', [[x / 2 + 6000 for x in q]])
 write('opposite.wav', [q, [-x for x in q]])
 write('left.wav', [q, still(len(q) / rate)])
-write('two.wav', [q + still(3) + t + still(1)])
+write('two.wav', [t + still(3) + q + still(1)])
 write('nothing.wav', [still(3)])
 write('streamed.wav', [q], announced=lambda n: 0xffffffff)
 write('killed.wav', [q], announced=lambda n: 0)
@@ -35,7 +35,7 @@ for f in lead behind quiet offset opposite left two nothing streamed killed long
 done
 echo "right channel: $("$SO" transcribe --channel 2 left.wav)"
 "$SO" transcribe --channel 3 left.wav || echo "exit $?"
-"$SO" ask two.wav --quiet
+"$SO" ask "$ROOT/examples/table.png" two.wav --quiet
 # Words lie inside the recording, in order, and those of the second sentence behind the pause.
 "$SO" transcribe --json question.wav two.wav | python3 -c '
 import json, sys

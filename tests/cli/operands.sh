@@ -19,7 +19,7 @@ ask "$T" pipe
 wait
 ask "$T" "data:;base64,$(base64 <"$Q" | tr -d '\n')"
 ask "file://$T" "What%20color is the star?"
-echo "Where is the star?" | "$SO" ask --quiet --threads 1 "$T" - && echo "  words by standard input"
+echo "Where is the red star?" | "$SO" ask --quiet --threads 1 "$T" - && echo "  words by standard input"
 "$SO" ask --quiet --threads 1 "$T" /dev/fd/7 7<"$Q" && echo "  a descriptor"
 "$SO" transcribe --threads 1 - <"$Q"
 cat "$Q" | "$SO" transcribe --threads 1 /dev/stdin

@@ -33,7 +33,7 @@ kill $server
 wait $server 2>/dev/null
 ask "ftp://example.com/table.png" "Hello."
 ask "hf://owner/name"
-ask "data:image/png;base64,$(base64 <there/table.png)" "Where is the star?"
+ask "data:image/png;base64,$(base64 <there/table.png)" "Where is the red star?"
 ask "data:text/plain,What%20is%20red%3F" there/table.png
 ask "data:image/png;base64,AA=A" "Hello."
 ask "data:image/png;base64,AAAAA" "Hello."
