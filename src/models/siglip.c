@@ -70,7 +70,7 @@ static so_tensor *cut_patches(so_pass *pass, const so_siglip_config *c, int64_t 
     if (!x) return NULL;
     size_t bytes = (size_t)so_count(x) * sizeof(so_real);
     so_real *first = pass->device ? so_take(pass, bytes, false) : so_data(x), *out = first;
-    if (!out || pass->dry) return out ? x : NULL;
+    if (!x || !out || pass->dry) return x && out ? x : NULL;
     for (int64_t row = 0; row < so_rows(x); row++) {
         int64_t b = row / (grid * grid), y0 = row / grid % grid * p, x0 = row % grid * p;
         for (int64_t ch = 0; ch < 3; ch++)

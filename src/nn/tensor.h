@@ -39,21 +39,22 @@ typedef struct so_tensor {
     const void *bf16;    /* of a weight: the layout of kernels->bf16_linear or bf16_conv, for inference; NULL: none */
 } so_tensor;
 
+/* Of NULL, which ops give for NULL once a pass has failed or was stopped, all of these are 0. */
 static inline int64_t so_count(const so_tensor *t)
 {
-    int64_t n = 1;
-    for (int i = 0; i < t->n_dims; i++) n *= t->dim[i];
+    int64_t n = t ? 1 : 0;
+    for (int i = 0; t && i < t->n_dims; i++) n *= t->dim[i];
     return n;
 }
 /* Columns: the last axis. Rows: all the others together. */
-static inline int64_t so_cols(const so_tensor *t) { return t->dim[t->n_dims - 1]; }
+static inline int64_t so_cols(const so_tensor *t) { return t ? t->dim[t->n_dims - 1] : 0; }
 static inline int64_t so_rows(const so_tensor *t)
 {
-    int64_t n = 1;
-    for (int i = 0; i + 1 < t->n_dims; i++) n *= t->dim[i];
+    int64_t n = t ? 1 : 0;
+    for (int i = 0; t && i + 1 < t->n_dims; i++) n *= t->dim[i];
     return n;
 }
-static inline so_real *so_data(const so_tensor *t) { return (so_real *)t->data; }
+static inline so_real *so_data(const so_tensor *t) { return t ? (so_real *)t->data : NULL; }
 
 /* "[2, 3, 4]" into `text` (at least 96 bytes), for messages. Returns text. */
 const char *so_shape_text(const so_tensor *t, char *text);

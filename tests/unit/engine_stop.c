@@ -128,6 +128,19 @@ static void stops_in_the_answer(void **state)
     }
 }
 
+/* Whatever product it comes after: what a layer does with nothing is another place each time. */
+static void stops_anywhere_in_a_layer(void **state)
+{
+    (void)state;
+    for (int at = 1; at <= 24; at++) {
+        stop_in("top_audio_layers", true, at, at % 2);
+        stop_in("bottom_audio_layers", true, at, at % 2);
+        stop_in("model.layers", true, at, at % 2);
+        if (at <= 12) stop_in("top_audio_layers", false, at, false);
+        if (at <= 6) stop_in("vision_tower", false, at, false);
+    }
+}
+
 typedef struct counter {
     atomic_int stop;
     int left, after;
@@ -175,6 +188,7 @@ static void stops_in_the_ear(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(stops_before_the_answer), cmocka_unit_test(stops_in_the_ear),
-                                       cmocka_unit_test(stops_in_the_answer)};
+                                       cmocka_unit_test(stops_in_the_answer),
+                                       cmocka_unit_test(stops_anywhere_in_a_layer)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
