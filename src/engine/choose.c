@@ -159,14 +159,14 @@ static int32_t sample_unit(so_pass *pass, so_talk *talk, so_tensor *row)
         z[n] = seen[0];
         ids[n++] = id;
     }
-    return ids[so_sample(&talk->sampler, &talk->options.sampling, z, n, &talk->rng)];
+    return ids[so_sampler_draw(&talk->sampler, &talk->options.sampling, z, n, &talk->rng)];
 }
 
 static int32_t read_logits(so_talk *talk, so_head which, const so_real *z, int64_t n)
 {
     const so_sampling *how = &talk->options.sampling;
     bool greedy = which == SO_HEAD_CTC || how->temperature <= 0 || (which == SO_HEAD_TEXT && talk->voice);
-    int32_t id = greedy ? so_argmax(z, n) : so_sample(&talk->sampler, how, z, n, &talk->rng);
+    int32_t id = greedy ? so_argmax(z, n) : so_sampler_draw(&talk->sampler, how, z, n, &talk->rng);
     if (which == SO_HEAD_TEXT && talk->odds) note_odds(talk, z, n, id);
     return id;
 }

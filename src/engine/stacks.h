@@ -8,10 +8,10 @@
 #define SO_ENGINE_STACKS_H
 
 #include "checkpoint/model.h"
-#include "engine/picture.h"
-#include "engine/repeat.h"
-#include "engine/sample.h"
+#include "checkpoint/picture.h"
+#include "nn/sampler.h"
 #include "nn/worker.h"
+#include "text/repeat.h"
 
 enum {
     SO_SLOT_SPEECH = 1, /* enters the speech side */

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "so.h"
+
 static bool starts(const char *p, const char *end, const char *what)
 {
     size_t n = strlen(what);
@@ -65,4 +67,11 @@ size_t so_sentence_size(const char *text, size_t size)
         if (parted && !(narrow && *mark == '.' && p < end && goes_on)) return (size_t)(p - text);
     }
     return size;
+}
+
+size_t so_sentence(const char *utf8)
+{
+    if (!utf8) return 0;
+    size_t blank = strspn(utf8, " \t\r\n"), size = strlen(utf8 + blank);
+    return size ? blank + so_sentence_size(utf8 + blank, size) : 0;
 }

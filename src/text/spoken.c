@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "so.h"
 #include "text/spoken_rules.h"
 
 typedef struct rewrite {
@@ -261,4 +262,26 @@ so_status so_spoken_write(so_spoken_rules *r, const char *text, size_t size, so_
     for (size_t i = 0; i < COUNT(ends_chinese) && k && r->text.size; i++)
         SO_TRY(rewrite_by(r, r->chinese[i], ends_chinese[i].replacement, error));
     return so_string_add(out, r->text.data ? r->text.data : "", r->text.size, error);
+}
+
+so_status so_spoken_text(const char *utf8, const char *language, char **out, so_error *error)
+{
+    so_spoken_rules *rules = NULL;
+    so_string text = {0};
+    so_tongue tongue = SO_TONGUE_TOLD;
+    if (!out) return so_fail(error, SO_ERR_ARG, "no place for the text");
+    *out = NULL;
+    if (!utf8) return so_fail(error, SO_ERR_ARG, "no text");
+    if (language && strcmp(language, "en") != 0 && strcmp(language, "zh") != 0)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "language '%.20s', expected en or zh", language);
+    if (language) tongue = strcmp(language, "zh") == 0 ? SO_TONGUE_CHINESE : SO_TONGUE_ENGLISH;
+    so_status status = so_spoken_open(&rules, error);
+    if (status == SO_OK) status = so_spoken_write(rules, utf8, strlen(utf8), tongue, &text, error);
+    if (status == SO_OK && !text.data) status = so_string_put(&text, "", error);
+    so_spoken_close(&rules);
+    if (status == SO_OK)
+        *out = text.data;
+    else
+        so_string_clear(&text);
+    return status;
 }

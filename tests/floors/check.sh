@@ -1,12 +1,12 @@
 #!/bin/sh
 # The law of the house: which floor may include which (docs/design.md, "Floors"), how long a function and its list of
-# parameters may be, that a name means one thing, and what no library file may call.
+# parameters may be, that a name means one thing, how large the engine may be, and what no library file may call.
 # Writes TAP. Usage: tests/floors/check.sh BUILD
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 library=${1:-build}/libstreamomni.a
-echo 1..9
+echo 1..10
 
 # A row: a folder of src/, then the folders whose headers it may include besides its own and include/. The longest row that fits
 # counts, so that a folder in a folder may have laws of its own; what is named opens everything below it.
@@ -104,22 +104,24 @@ rule 5 'no two files of src/ and include/ have one name' "$(sources src include 
 rule 6 'no type has two definitions' "$(sources src include | xargs awk -f $here/names.awk)"
 rule 7 'no file includes itself by way of others' "$(grep -rnoE '^ *# *include +"[^"]+"' src --include='*.c' --include='*.h' |
     sed -E 's/^src\///; s/:[0-9]+: *# *include +"([^"]+)"/ \1/' | awk -f $here/circles.awk)"
+rule 8 'src/engine/ has under 5000 lines' \
+    "$(sources src/engine | xargs cat | awk 'END { if (NR >= 5000) print "src/engine/ has " NR " lines, expected under 5000: what is not conversation has a floor of its own" }')"
 
 if [ ! -f "$library" ]; then
     echo "# SKIP: $library is absent" >&2
-    echo "not ok 8 # SKIP the library neither exits nor prints"
-    echo "not ok 9 # SKIP every external symbol begins so_"
+    echo "not ok 9 # SKIP the library neither exits nor prints"
+    echo "not ok 10 # SKIP every external symbol begins so_"
     exit 0
 fi
 calls=$(nm -A -u "$library" 2>/dev/null | awk '
     $NF ~ /^(exit|abort|printf|vprintf|puts|putchar|perror|__printf_chk|__vprintf_chk)$/ { print $1 " calls " $NF }')
-if [ -z "$calls" ]; then echo "ok 8 - the library neither exits nor prints"; else
+if [ -z "$calls" ]; then echo "ok 9 - the library neither exits nor prints"; else
     printf '%s\n' "$calls" >&2
-    echo "not ok 8 - the library neither exits nor prints"
+    echo "not ok 9 - the library neither exits nor prints"
 fi
 alien=$(nm -A --defined-only -g "$library" 2>/dev/null | awk '
     NF >= 3 && $(NF - 1) ~ /^[A-Z]$/ && $NF !~ /^(so_|__asan|__odr_asan|__ubsan|_?_start)/ { print $1 " defines " $NF }')
-if [ -z "$alien" ]; then echo "ok 9 - every external symbol begins so_"; else
+if [ -z "$alien" ]; then echo "ok 10 - every external symbol begins so_"; else
     printf '%s\n' "$alien" >&2
-    echo "not ok 9 - every external symbol begins so_"
+    echo "not ok 10 - every external symbol begins so_"
 fi

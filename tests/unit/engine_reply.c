@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "engine/repeat.h"
 #include "engine/session.h"
+#include "text/repeat.h"
 #include "text/stops.h"
 #include "toy.h"
 

@@ -1,8 +1,8 @@
 /* Text that goes round in circles: the same few tokens again and again.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_REPEAT_H
-#define SO_ENGINE_REPEAT_H
+#ifndef SO_TEXT_REPEAT_H
+#define SO_TEXT_REPEAT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* Choosing an id from logits.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/sample.h"
+#include "nn/sampler.h"
 
 #include <math.h>
 
@@ -37,7 +37,7 @@ static void sift(const so_real *logits, int32_t *heap, int64_t i, int64_t n)
 }
 
 /* Takes candidates from a heap, best first, until enough probability is gathered or k are taken. */
-int32_t so_sample(so_sampler *s, const so_sampling *how, const so_real *logits, int64_t n, so_rng *rng)
+int32_t so_sampler_draw(so_sampler *s, const so_sampling *how, const so_real *logits, int64_t n, so_rng *rng)
 {
     if (how->temperature <= 0 || n > s->capacity) return so_argmax(logits, n);
     int64_t left = n, taken = 0, most = how->top_k > 0 && how->top_k < n ? how->top_k : n;

@@ -1,28 +1,38 @@
-/* Text made ready to be said, and what of it a model has no sound for.
+/* Text as the model's tokens, and back; what of it the model has no sound for.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "text/spoken.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "checkpoint/model.h"
-#include "text/sentence.h"
 
-so_status so_spoken_text(const char *utf8, const char *language, char **out, so_error *error)
+so_status so_text_tokens(const so_model *model, const char *utf8, unsigned flags, int32_t **ids, size_t *n,
+                         so_error *error)
 {
-    so_spoken_rules *rules = NULL;
+    so_ids list = {0};
+    if (!ids || !n) return so_fail(error, SO_ERR_ARG, "no place for the tokens");
+    *ids = NULL;
+    *n = 0;
+    if (!model || !utf8) return so_fail(error, SO_ERR_ARG, "no %s", model ? "text" : "model");
+    unsigned how = (flags & SO_TOKENS_SPECIAL ? SO_ENCODE_SPECIAL | SO_ENCODE_ADDED : 0) |
+                   (flags & SO_TOKENS_BOS ? SO_ENCODE_BOS : 0);
+    so_status status = so_tokenizer_encode(model->tokenizer, utf8, strlen(utf8), how, &list, error);
+    if (status != SO_OK) {
+        so_ids_clear(&list);
+        return status;
+    }
+    *ids = list.data;
+    *n = list.n;
+    return SO_OK;
+}
+
+so_status so_tokens_text(const so_model *model, const int32_t *ids, size_t n, char **out, so_error *error)
+{
     so_string text = {0};
-    so_tongue tongue = SO_TONGUE_TOLD;
     if (!out) return so_fail(error, SO_ERR_ARG, "no place for the text");
     *out = NULL;
-    if (!utf8) return so_fail(error, SO_ERR_ARG, "no text");
-    if (language && strcmp(language, "en") != 0 && strcmp(language, "zh") != 0)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "language '%.20s', expected en or zh", language);
-    if (language) tongue = strcmp(language, "zh") == 0 ? SO_TONGUE_CHINESE : SO_TONGUE_ENGLISH;
-    so_status status = so_spoken_open(&rules, error);
-    if (status == SO_OK) status = so_spoken_write(rules, utf8, strlen(utf8), tongue, &text, error);
+    if (!model || (!ids && n)) return so_fail(error, SO_ERR_ARG, "no %s", model ? "tokens" : "model");
+    so_status status = so_tokenizer_decode(model->tokenizer, ids, n, 0, &text, error);
     if (status == SO_OK && !text.data) status = so_string_put(&text, "", error);
-    so_spoken_close(&rules);
     if (status == SO_OK)
         *out = text.data;
     else
@@ -30,12 +40,7 @@ so_status so_spoken_text(const char *utf8, const char *language, char **out, so_
     return status;
 }
 
-size_t so_sentence(const char *utf8)
-{
-    if (!utf8) return 0;
-    size_t blank = strspn(utf8, " \t\r\n"), size = strlen(utf8 + blank);
-    return size ? blank + so_sentence_size(utf8 + blank, size) : 0;
-}
+/* ---- what has no sound */
 
 /* A letter or a digit, whatever the script; punctuation of ASCII and of Chinese is none. */
 static bool is_word(int32_t c)

@@ -1,7 +1,7 @@
 /* Choosing an id from logits.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_SAMPLE_H
-#define SO_ENGINE_SAMPLE_H
+#ifndef SO_NN_SAMPLER_H
+#define SO_NN_SAMPLER_H
 
 #include "base/arena.h"
 #include "base/real.h"
@@ -25,6 +25,6 @@ typedef struct so_sampler {
 bool so_sampler_init(so_sampler *sampler, so_arena *arena, int64_t capacity);
 /* The largest; the lowest index among equals. */
 int32_t so_argmax(const so_real *logits, int64_t n);
-int32_t so_sample(so_sampler *sampler, const so_sampling *how, const so_real *logits, int64_t n, so_rng *rng);
+int32_t so_sampler_draw(so_sampler *sampler, const so_sampling *how, const so_real *logits, int64_t n, so_rng *rng);
 
 #endif

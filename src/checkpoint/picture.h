@@ -1,8 +1,8 @@
 /* From a picture's views to the vectors that stand for it in the backbone: the merge rules of several views.
  * Source: docs/model.md 4.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_PICTURE_H
-#define SO_ENGINE_PICTURE_H
+#ifndef SO_CHECKPOINT_PICTURE_H
+#define SO_CHECKPOINT_PICTURE_H
 
 #include "checkpoint/config.h"
 

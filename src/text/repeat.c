@@ -1,6 +1,6 @@
-/* Text that goes round in circles. See engine/repeat.h.
+/* Text that goes round in circles. See text/repeat.h.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/repeat.h"
+#include "text/repeat.h"
 
 bool so_repeat_add(so_repeat *repeat, const int32_t *ids, int64_t n)
 {

@@ -1,6 +1,6 @@
 /* Merging the views of a picture.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/picture.h"
+#include "checkpoint/picture.h"
 
 #include <math.h>
 #include <stdlib.h>
