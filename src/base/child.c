@@ -64,7 +64,7 @@ static void end_child(int number)
     _exit(128 + number);
 }
 
-_Noreturn static void live(so_child_work work, void *context, int number, int fd)
+_Noreturn static void live(so_child_work work, void *context, int number, int fd, pid_t parent)
 {
     report r;
     memset(&r, 0, sizeof r);
@@ -74,6 +74,7 @@ _Noreturn static void live(so_child_work work, void *context, int number, int fd
     signal(SIGTERM, end_child);
 #ifdef PR_SET_PDEATHSIG
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* nobody is left to hear of it */
+    if (getppid() != parent) _exit(1);
 #endif
     r.error.status = work(context, number, &r.error);
     if (r.error.status == SO_OK) _exit(0);
@@ -143,10 +144,10 @@ static void start(brood *b, so_child_work work, void *context, const int ends[2]
 {
     for (; b->n < n; b->n++) {
         char text[256];
-        pid_t pid = fork();
+        pid_t parent = getpid(), pid = fork();
         if (pid == 0) {
             close(ends[0]);
-            live(work, context, b->n, ends[1]);
+            live(work, context, b->n, ends[1], parent);
         }
         if (pid < 0) {
             snprintf(text, sizeof text, "%.100s %d of %d cannot be started: %s", b->what, b->n + 1, n, strerror(errno));

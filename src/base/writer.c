@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_LINKS = 40, READER_MS = 10000, STEP_MS = 20, NAME_MOST = 200 };
+enum { MOST_LINKS = 40, READER_MS = 10000, STEP_MS = 20, NAME_MOST = 200, CREATION_MS = 100, CREATION_STEP_MS = 2 };
 
 /* ---- temporaries that are open, for a handler to remove */
 
@@ -34,7 +35,7 @@ static struct {
     char name[PATH_MAX];
 } open_now[SLOTS];
 
-static void remember(const char *name)
+void so_writer_remember(const char *name)
 {
     for (int i = 0; i < SLOTS && strlen(name) < PATH_MAX; i++) {
         int empty = 0;
@@ -46,7 +47,7 @@ static void remember(const char *name)
     }
 }
 
-static void forget(const char *name)
+void so_writer_forget(const char *name)
 {
     for (int i = 0; i < SLOTS; i++)
         if (atomic_load(&open_now[i].state) == 2 && strcmp(open_now[i].name, name) == 0) {
@@ -55,10 +56,38 @@ static void forget(const char *name)
         }
 }
 
+/* Between its creation and its being remembered no handler would find a temporary: none runs in the thread that creates
+ * one, and one in another thread waits for it. */
+static atomic_int creating;
+_Static_assert(sizeof(sigset_t) <= sizeof(so_mask), "room for a mask");
+
+void so_writer_creates(so_mask *before)
+{
+    static const int own_fault[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
+    sigset_t from_outside, mask;
+    sigfillset(&from_outside);
+    for (size_t i = 0; i < sizeof own_fault / sizeof *own_fault; i++) sigdelset(&from_outside, own_fault[i]);
+    pthread_sigmask(SIG_BLOCK, &from_outside, &mask);
+    memcpy(before, &mask, sizeof mask);
+    atomic_fetch_add(&creating, 1);
+}
+
+void so_writer_created(const so_mask *before)
+{
+    atomic_fetch_sub(&creating, 1);
+    sigset_t mask;
+    memcpy(&mask, before, sizeof mask);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
 void so_writer_abandon(void)
 {
-    for (int i = 0; i < SLOTS; i++)
-        if (atomic_load(&open_now[i].state) == 2 && open_now[i].owner == getpid()) unlink(open_now[i].name);
+    struct timespec pause = {0, CREATION_STEP_MS * 1000000};
+    for (int waited = 0; atomic_load(&creating) && waited < CREATION_MS; waited += CREATION_STEP_MS)
+        nanosleep(&pause, NULL);
+    for (int i = SLOTS - 1; i >= 0; i--) /* what stands in a folder was remembered after it */
+        if (atomic_load(&open_now[i].state) == 2 && open_now[i].owner == getpid() && unlink(open_now[i].name) != 0)
+            rmdir(open_now[i].name);
 }
 
 /* ---- what a path leads to */
@@ -271,7 +300,10 @@ static so_status fail_open(so_writer *w, int fd, so_error *error)
 {
     so_status status = so_fail(error, SO_ERR_IO, "cannot create '%s': %s", w->path, strerror(errno));
     if (fd >= 0) close(fd);
-    if (w->temporary && fd >= 0) unlink(w->temporary);
+    if (w->temporary && fd >= 0) {
+        unlink(w->temporary);
+        so_writer_forget(w->temporary);
+    }
     free(w->temporary);
     w->temporary = NULL;
     so_writer_drop(w);
@@ -294,10 +326,13 @@ so_status so_writer_open(so_writer *w, const char *path, so_error *error)
         bool seeks = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_APPEND);
         w->begin = seeks ? (long)lseek(fd, 0, SEEK_CUR) : -1;
     } else {
+        so_mask before;
+        so_writer_creates(&before);
         fd = create_temporary(w);
+        if (fd >= 0) so_writer_remember(w->temporary);
+        so_writer_created(&before);
         if (fd < 0) return fail_open(w, fd, error);
         take_mode(fd, w->target);
-        remember(w->temporary);
     }
     w->file = fdopen(fd, "wb");
     return w->file ? SO_OK : fail_open(w, fd, error);
@@ -345,7 +380,7 @@ so_status so_writer_commit(so_writer *w, so_error *error)
         why = errno;
     }
     if (!failed && w->temporary) {
-        forget(w->temporary);
+        so_writer_forget(w->temporary);
         free(w->temporary);
         w->temporary = NULL;
         if (!w->quick) sync_folder(w->target);
@@ -364,7 +399,7 @@ void so_writer_drop(so_writer *w)
 {
     if (w->temporary) {
         unlink(w->temporary);
-        forget(w->temporary);
+        so_writer_forget(w->temporary);
     }
     if (w->file) fclose(w->file);
     free(w->temporary);

@@ -40,6 +40,18 @@ void so_writer_drop(so_writer *writer);
 /* Removes the temporaries of all writers that this process has open. For signal handlers, before _exit. */
 void so_writer_abandon(void);
 
+/* Room for a mask of signals (sigset_t, which strict C does not know). */
+typedef struct so_mask {
+    unsigned long room[16];
+} so_mask;
+
+/* For other temporaries that so_writer_abandon is to remove (a folder where it is empty): one is created and remembered
+ * between the two calls, of which the first keeps handlers away from this thread. */
+void so_writer_creates(so_mask *before);
+void so_writer_remember(const char *path);
+void so_writer_created(const so_mask *before);
+void so_writer_forget(const char *path);
+
 /* Removes the temporaries in a folder that no process has open: those of processes that were killed. */
 void so_writer_sweep(const char *folder);
 

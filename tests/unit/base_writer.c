@@ -14,9 +14,11 @@
 #include "base/child.h"
 #include "base/input.h"
 #include "base/part.h"
+#include "base/temporary.h"
 #include "place.h"
 
 static char place[64], path[4096];
+static const char *program;
 
 static int setup(void **state)
 {
@@ -266,6 +268,95 @@ static void temporaries_go(void **state)
     expect_bytes(at("whole"), "two");
 }
 
+static bool is_there(const char *name) { return access(name, F_OK) == 0; }
+
+/* Temporaries for other programs: removed by their owner, by its handler, or by the next process. */
+static void work_files_go(void **state)
+{
+    (void)state;
+    so_error error;
+    so_temporary file, folder;
+    int status, ends[2];
+    char left[SO_TEMPORARY_PATH], inside[SO_TEMPORARY_PATH + 8];
+    CHECK_OK(so_temporary_file(&file, ".wav", &error), error);
+    CHECK_OK(so_temporary_folder(&folder, 0, &error), error);
+    assert_true(is_there(file.path) && is_there(folder.path));
+    assert_string_equal(file.path + strlen(file.path) - 4, ".wav");
+    snprintf(inside, sizeof inside, "%s/x", folder.path);
+    CHECK_OK(so_file_write(inside, "x", 1, &error), error);
+    strcpy(left, folder.path);
+    so_temporary_remove(&folder);
+    so_temporary_remove(&folder);
+    assert_false(is_there(left));
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (so_temporary_folder(&folder, 0, &error) != SO_OK) _exit(1);
+        if (write(ends[1], folder.path, sizeof folder.path) != sizeof folder.path) _exit(1);
+        raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(read(ends[0], left, sizeof left), sizeof left);
+    close(ends[0]);
+    close(ends[1]);
+    /* A process of its own sweeps at its first one, and takes none that is in use. */
+    child = fork();
+    if (child == 0) execl(program, program, "sweep", (char *)NULL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_false(is_there(left));
+    assert_true(is_there(file.path));
+    so_temporary_remove(&file);
+    child = fork();
+    if (child == 0) {
+        if (so_temporary_file(&file, "", &error) != SO_OK) _exit(1);
+        so_writer_abandon();
+        _exit(is_there(file.path));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void abandon_and_end(int number)
+{
+    so_writer_abandon();
+    _exit(128 + number);
+}
+
+_Noreturn static void write_until_ended(int ready)
+{
+    so_writer writer;
+    so_error error;
+    signal(SIGTERM, abandon_and_end);
+    for (int i = 0;; i++) {
+        if (so_writer_open(&writer, at("often"), &error) != SO_OK) _exit(1);
+        if (i == 0 && write(ready, "r", 1) != 1) _exit(1);
+        so_writer_drop(&writer);
+    }
+}
+
+/* Most of these ends come while the system creates the file, and take effect before the program knows that it has. */
+static void an_end_while_a_file_is_created_leaves_none(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        int ends[2], status;
+        char ready;
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) write_until_ended(ends[1]);
+        assert_int_equal(read(ends[0], &ready, 1), 1);
+        usleep((useconds_t)(round * 37 % 500));
+        kill(child, SIGTERM);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        close(ends[0]);
+        close(ends[1]);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 128 + SIGTERM);
+        assert_int_equal(files_here(), 0);
+    }
+}
+
 static void streams_are_limited(void **state)
 {
     (void)state;
@@ -353,8 +444,19 @@ static void children_are_run(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* none is left */
 }
 
-int main(void)
+static int only_make_one(void)
 {
+    so_temporary file;
+    so_error error;
+    if (so_temporary_file(&file, "", &error) != SO_OK) return 1;
+    so_temporary_remove(&file);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "sweep") == 0) return only_make_one();
+    program = argv[0];
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(links_are_followed, setup, teardown),
@@ -366,6 +468,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(sockets_are_connected_to, setup, teardown),
         cmocka_unit_test_setup_teardown(descriptors_are_not_opened_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(temporaries_go, setup, teardown),
+        cmocka_unit_test(work_files_go),
+        cmocka_unit_test_setup_teardown(an_end_while_a_file_is_created_leaves_none, setup, teardown),
         cmocka_unit_test(ends_of_children_are_told),
         cmocka_unit_test_setup_teardown(children_are_run, setup, teardown),
         cmocka_unit_test_setup_teardown(streams_are_limited, setup, teardown),

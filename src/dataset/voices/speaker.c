@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/temporary.h"
 #include "dataset/voices/program.h"
 #include "dataset/voices/voice.h"
 #include "media/audio.h"
@@ -111,26 +112,15 @@ static so_status speak_espeak(so_speakers *s, const so_speaker *who, const char 
 /* ---- programs that write a file */
 
 /* Runs argv, which writes `path`, and reads it. */
-static so_status from_file(so_speakers *s, const char *const *argv, const char *input, const char *path, so_audio *out,
-                           so_error *error)
+static so_status from_file(so_speakers *s, const char *const *argv, const char *input, so_temporary *file,
+                           so_audio *out, so_error *error)
 {
     so_status status = run(s, argv, input, NULL, 0, error);
-    if (status == SO_OK && access(path, R_OK) != 0)
+    if (status == SO_OK && access(file->path, R_OK) != 0)
         status = so_fail(error, SO_ERR_FORMAT, "'%s' wrote no sound", argv[0]);
-    if (status == SO_OK) status = so_audio_read(out, path, SO_SPEAKER_SECONDS, error);
-    unlink(path);
+    if (status == SO_OK) status = so_audio_read(out, file->path, SO_SPEAKER_SECONDS, error);
+    so_temporary_remove(file);
     return status;
-}
-
-/* A name for a sound file; somebody may have to be told where it may be written. */
-static so_status new_path(char path[64], so_error *error)
-{
-    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(path, 64, "%s/so-voice-XXXXXX.wav", folder);
-    int fd = mkstemps(path, 4);
-    if (fd < 0) return so_fail(error, SO_ERR_IO, "cannot make a file for a voice in %s", folder);
-    close(fd);
-    return SO_OK;
 }
 
 static so_status find_flite(so_speakers *s, so_error *error)
@@ -146,11 +136,11 @@ static so_status find_flite(so_speakers *s, so_error *error)
 static so_status speak_flite(so_speakers *s, const so_speaker *who, const char *text, uint64_t seed, so_audio *out,
                              so_error *error)
 {
-    char path[64];
+    so_temporary file;
     (void)seed;
-    SO_TRY(new_path(path, error));
-    return from_file(s, (const char *const[]){"flite", "-voice", who->voice, "-t", text, "-o", path, NULL}, NULL, path,
-                     out, error);
+    SO_TRY(so_temporary_file(&file, ".wav", error));
+    return from_file(s, (const char *const[]){"flite", "-voice", who->voice, "-t", text, "-o", file.path, NULL}, NULL,
+                     &file, out, error);
 }
 
 static so_status find_festival(so_speakers *s, so_error *error)
@@ -164,11 +154,13 @@ static so_status find_festival(so_speakers *s, so_error *error)
 static so_status speak_festival(so_speakers *s, const so_speaker *who, const char *text, uint64_t seed, so_audio *out,
                                 so_error *error)
 {
-    char path[64], choose[96];
+    so_temporary file;
+    char choose[96];
     (void)seed;
     snprintf(choose, sizeof choose, "(voice_%s)", who->voice);
-    SO_TRY(new_path(path, error));
-    return from_file(s, (const char *const[]){"text2wave", "-eval", choose, "-o", path, NULL}, text, path, out, error);
+    SO_TRY(so_temporary_file(&file, ".wav", error));
+    return from_file(s, (const char *const[]){"text2wave", "-eval", choose, "-o", file.path, NULL}, text, &file, out,
+                     error);
 }
 
 /* ---- any command */
@@ -198,21 +190,22 @@ static so_status speak_command(so_speakers *s, const so_speaker *who, const char
                                so_error *error)
 {
     static const char *const names[4] = {"{text}", "{wav}", "{voice}", "{seed}"};
-    char path[64], number[32], room[4096];
+    so_temporary file;
+    char number[32], room[4096];
     const char *words[SO_PROGRAM_WORDS];
     char *argv[SO_PROGRAM_WORDS] = {0};
-    const char *const values[4] = {text, path, who->voice, number};
+    const char *const values[4] = {text, file.path, who->voice, number};
     SO_TRY(so_program_split(s->command, room, sizeof room, words, error));
     snprintf(number, sizeof number, "%llu", (unsigned long long)seed);
-    SO_TRY(new_path(path, error));
+    SO_TRY(so_temporary_file(&file, ".wav", error));
     so_status status = SO_OK;
     for (int i = 0; words[i] && status == SO_OK; i++)
         if (!(argv[i] = fill_in(words[i], names, values)))
             status = so_fail(error, SO_ERR_NOMEM, "no memory for a command");
     if (status == SO_OK)
-        status = from_file(s, (const char *const *)argv, NULL, path, out, error);
+        status = from_file(s, (const char *const *)argv, NULL, &file, out, error);
     else
-        unlink(path);
+        so_temporary_remove(&file);
     for (int i = 0; i < SO_PROGRAM_WORDS; i++) free(argv[i]);
     return status;
 }
@@ -476,26 +469,25 @@ static char *festival_script(const char *voice, int n, const char *const *text, 
 static void festival_many(so_speakers *s, const so_speaker *who, int n, const char *const *text, float **samples,
                           int64_t *counts)
 {
-    char folder[64], path[96];
+    char path[SO_TEMPORARY_PATH + 16];
+    so_temporary folder;
     so_error error;
-    snprintf(folder, sizeof folder, "%s/so-voices-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(folder)) return;
-    char *script = festival_script(who->voice, n, text, folder);
+    if (so_temporary_folder(&folder, 0, &error) != SO_OK) return;
+    char *script = festival_script(who->voice, n, text, folder.path);
     so_program program = {(const char *const[]){"festival", "--pipe", NULL}, script, s->seconds + n, s->stop, NULL, 0};
     bool whole = script && so_program_run(&program, &error) == SO_OK;
     free(script);
     for (int k = n - 1; k >= 0; k--) {
         so_audio audio = {0};
-        snprintf(path, sizeof path, "%s/%d.wav", folder, k);
+        snprintf(path, sizeof path, "%s/%d.wav", folder.path, k);
         if (access(path, R_OK) != 0) continue;
         /* Of a process that was ended the last file may be cut. */
         if (whole && so_audio_read(&audio, path, SO_SPEAKER_SECONDS, &error) == SO_OK)
             take_over(&audio, &samples[k], &counts[k], &error);
         whole = true;
         free(audio.samples);
-        unlink(path);
     }
-    rmdir(folder);
+    so_temporary_remove(&folder);
 }
 
 so_status so_speakers_speak_many(so_speakers *s, int i, int n, const char *const *text, const uint64_t *seed,

@@ -1,7 +1,6 @@
 /* What a type costs, and what columns matter: models asked the same turns.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/temporary.h"
+#include "base/writer.h"
 #include "checkpoint/quant_rules.h"
 #include "eval/quant/calibrate.h"
 #include "eval/quant/turns.h"
@@ -22,8 +23,8 @@ typedef struct judging {
     so_model *first, *other;
     so_turns *turns;
     so_lockstep *lockstep;
-    char *path; /* of the quantised file */
-    bool made;
+    char *path;        /* of the quantised file */
+    so_temporary made; /* the folder of a `path` that is not to stay */
     double bytes, first_bytes;
     json_t *answers[2]; /* of so_eval_tabletop, for f32 and the type; NULL: not asked */
 } judging;
@@ -46,17 +47,13 @@ static double file_bytes(const char *path)
 
 static so_status choose_path(judging *j, so_error *error)
 {
-    const char *folder = getenv("TMPDIR");
-    if (j->options->keep)
-        return (j->path = strdup(j->options->keep)) ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory");
-    if (asprintf(&j->path, "%s/stream-omni-XXXXXX", folder && folder[0] ? folder : "/tmp") < 0) {
+    if (!j->options->keep) SO_TRY(so_temporary_folder(&j->made, 1, error));
+    if (asprintf(&j->path, "%s%s", j->options->keep ? j->options->keep : j->made.path,
+                 j->options->keep ? "" : "/model.gguf") < 0) {
         j->path = NULL;
         return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
     }
-    int file = mkstemp(j->path);
-    if (file < 0) return so_fail(error, SO_ERR_IO, "%s: %s", j->path, strerror(errno));
-    close(file);
-    j->made = true;
+    if (!j->options->keep) so_writer_remember(j->path);
     return SO_OK;
 }
 
@@ -235,7 +232,8 @@ done:
     so_turns_close(&j.turns);
     so_model_close(&j.first);
     so_model_close(&j.other);
-    if (j.made) unlink(j.path);
+    if (j.made.path[0] && j.path) so_writer_forget(j.path);
+    so_temporary_remove(&j.made);
     free(j.path);
     json_decref(j.answers[0]);
     json_decref(j.answers[1]);
