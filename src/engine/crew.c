@@ -332,6 +332,17 @@ static void step_part(void *context, int64_t task, int thread)
     p->worker->pass.stop = NULL;
 }
 
+/* Whether all threads at one product would wait for one that makes a voice: there are no more cores than they. */
+static bool crowded(so_crew *c)
+{
+    int voices = 0;
+    pthread_mutex_lock(&c->lock);
+    for (int i = 0; i < c->options.voices; i++) voices += c->speakers[i].taken;
+    for (int i = 0; !voices && i < c->n; i++) voices += c->session[i]->mouth && so_mouth_due(c->session[i]->mouth);
+    pthread_mutex_unlock(&c->lock);
+    return voices && so_pool_threads(c->model->pool) + voices > sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 /* Large models have one part, whose weights are read once for all; of one that stays near, threads step some sessions
  * each and do not wait for one another after every product. */
 static void step_some(so_crew *c, so_session *const *s, so_talk *const *talk, int64_t n)
@@ -343,9 +354,10 @@ static void step_some(so_crew *c, so_session *const *s, so_talk *const *talk, in
         int64_t from = n * i / parts, to = n * (i + 1) / parts;
         each[i] = (part){i ? &c->beside[i - 1] : &c->worker, s + from, talk + from, made + from, to - from, 0};
     }
-    if (parts == 1)
-        step_part(each, 0, 0); /* with all threads in each product */
-    else
+    if (parts == 1) { /* with all threads in each product, where a small model gains by them */
+        if (c->parts > 1 && !c->worker.pass.watch && crowded(c)) each[0].worker = &c->beside[0];
+        step_part(each, 0, 0);
+    } else
         so_pool_for(c->model->pool, parts, step_part, each);
     for (int64_t i = 0; i < parts; i++) {
         if (each[i].status == SO_ERR_STOPPED) continue; /* its answer ends with the next step */
