@@ -33,9 +33,11 @@ typedef struct so_dataset so_dataset;
 struct so_dataset {
     int64_t count;
     char identity[65];         /* changes when any record does */
-    const so_lengths *lengths; /* [count] */
+    const so_lengths *lengths; /* [count]; NULL for those that were not asked for */
     /* From any thread. The record is to be cleared. */
     so_status (*read)(const so_dataset *dataset, int64_t i, so_record *out, so_error *error);
+    /* Compares what is read with `identity`; NULL: it can not have changed. */
+    so_status (*verify)(const so_dataset *dataset, so_error *error);
     void (*close)(so_dataset *dataset); /* frees it */
     void *own;
 };
@@ -46,7 +48,7 @@ so_status so_dataset_open(so_dataset **out, const char *folder, so_error *error)
 void so_dataset_close(so_dataset **dataset);
 /* Record i, 0 .. count - 1; SO_ERR_ARG beyond. */
 so_status so_dataset_read(const so_dataset *dataset, int64_t i, so_record *out, so_error *error);
-/* Reads every line and compares with the hash; SO_ERR_FORMAT names the file that was changed. */
+/* Reads all of it and compares with its identity; SO_ERR_FORMAT names the file that was changed. */
 so_status so_dataset_verify(const so_dataset *dataset, so_error *error);
 
 /* ---- how a record is written in ids: the chat template in one pass, with what is learnt of it */

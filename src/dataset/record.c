@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "dataset/tabletop/tabletop.h"
 
 /* ---- parsing */
 
@@ -133,6 +134,59 @@ void so_record_clear(so_record *r)
     *r = (so_record){0};
 }
 
+/* ---- records that are made */
+
+void *so_record_take(so_record *r, size_t bytes) { return r->pool ? so_arena_zalloc(r->pool, bytes + 1) : NULL; }
+
+so_status so_record_make(so_record *out, const char *id, int turns, int images, so_error *error)
+{
+    *out = (so_record){0};
+    so_arena *pool = malloc(sizeof *pool);
+    if (!pool) return so_fail(error, SO_ERR_NOMEM, "no memory for a record");
+    so_arena_grow(pool);
+    out->pool = pool;
+    char *name = so_record_take(out, strlen(id));
+    out->turn = so_record_take(out, (size_t)turns * sizeof *out->turn);
+    out->image = so_record_take(out, (size_t)images * sizeof *out->image);
+    if (!name || !out->turn || !out->image) {
+        so_record_clear(out);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a record");
+    }
+    strcpy(name, id);
+    out->id = name;
+    out->turns = turns;
+    out->images = images;
+    return SO_OK;
+}
+
+static const char SCENE[] = "scene:";
+
+so_status so_record_scene(so_record *r, so_locator *at, uint64_t scene, so_error *error)
+{
+    char *path = so_record_take(r, 40);
+    if (!path) return so_fail(error, SO_ERR_NOMEM, "no memory for a path");
+    snprintf(path, 40, "%s%llu", SCENE, (unsigned long long)scene);
+    *at = (so_locator){.path = path};
+    return SO_OK;
+}
+
+/* Paths of files are never such a name: those of records are made absolute. */
+bool so_locator_scene(const so_locator *at, uint64_t *scene)
+{
+    if (!at->path || strncmp(at->path, SCENE, sizeof SCENE - 1) != 0) return false;
+    *scene = strtoull(at->path + sizeof SCENE - 1, NULL, 10);
+    return true;
+}
+
+static so_status render_scene(uint64_t seed, so_image *out, so_error *error)
+{
+    so_scene scene;
+    SO_TRY(so_image_init(out, SO_TABLETOP_SIDE, SO_TABLETOP_SIDE, error));
+    so_scene_make(&scene, seed);
+    so_scene_render(&scene, out->rgb);
+    return SO_OK;
+}
+
 /* ---- what records point to */
 
 so_status so_locator_open(const so_locator *at, so_map *map, const unsigned char **data, size_t *size, so_error *error)
@@ -155,6 +209,8 @@ so_status so_locator_image(const so_locator *at, so_image *out, so_error *error)
     so_map map;
     const unsigned char *data;
     size_t size;
+    uint64_t scene;
+    if (so_locator_scene(at, &scene)) return render_scene(scene, out, error);
     SO_TRY(so_locator_open(at, &map, &data, &size, error));
     so_status status = so_image_decode(out, data, size, 0, error);
     if (status != SO_OK) so_fail_in(error, "'%s'", at->path);
@@ -239,9 +295,19 @@ static so_status take(so_clips *c, int64_t most, so_audio *out, so_error *error)
     return SO_OK;
 }
 
+static so_status copy_samples(const so_record_turn *turn, so_audio *out, so_error *error)
+{
+    *out = (so_audio){.n = turn->n_samples, .rate = turn->rate, .channels = 1};
+    out->samples = malloc((size_t)turn->n_samples * sizeof *out->samples + 4);
+    if (!out->samples) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)turn->n_samples);
+    for (int64_t i = 0; i < turn->n_samples; i++) out->samples[i] = (float)turn->samples[i] / 32768.0f;
+    return SO_OK;
+}
+
 so_status so_clips_read(so_clips *c, const so_record_turn *turn, so_audio *out, so_error *error)
 {
     *out = (so_audio){0};
+    if (turn->samples) return copy_samples(turn, out, error);
     if (!turn->audio.path) return so_fail(error, SO_ERR_MISSING, "the turn has no recording");
     bool same = c->path && strcmp(c->path, turn->audio.path) == 0 && c->offset == turn->audio.offset;
     int64_t begin = same ? llround(turn->begin * so_sound_rate(c->sound)) : 0;

@@ -26,7 +26,7 @@
 
 /* Bytes of a file; size 0: all of it. */
 typedef struct so_locator {
-    const char *path; /* can be opened; NULL: there is nothing */
+    const char *path; /* can be opened, or "scene:SEED", a picture of the tabletop world; NULL: there is nothing */
     uint64_t offset, size;
 } so_locator;
 
@@ -43,6 +43,11 @@ typedef struct so_record_turn {
     so_locator units;       /* uint16, little endian, 25 a second */
     const uint16_t *listed; /* units that stand in the record itself, n_listed of them */
     int64_t n_listed;
+    const int16_t *samples; /* a recording that stands in the record itself, mono, n_samples at `rate` */
+    int64_t n_samples;
+    int rate;
+    const uint8_t *phones; /* classes 1.. of what is said, n_phones of them, where they are known */
+    int64_t n_phones;
 } so_record_turn;
 
 /* Strings live until so_record_clear. Start from a zeroed struct. */
@@ -60,6 +65,15 @@ enum { SO_RECORD_TURNS = 4096, SO_RECORD_IMAGES = 256, SO_RECORD_TEXT = 65536 /*
 
 /* Reads a record from its line. `folder` is where relative paths begin. SO_ERR_FORMAT says what is wrong. */
 so_status so_record_parse(so_record *out, const char *json, size_t size, const char *folder, so_error *error);
+/* Memory of a record that is made, not parsed: zeroed, gone with it. NULL without a record's memory (so_record_make) or
+ * none left. */
+void *so_record_take(so_record *record, size_t bytes);
+/* Begins a record of so many turns and pictures, zeroed, with an id of its own copy. */
+so_status so_record_make(so_record *out, const char *id, int turns, int images, so_error *error);
+/* The locator of a picture of the tabletop world, of the record's memory. */
+so_status so_record_scene(so_record *record, so_locator *at, uint64_t scene, so_error *error);
+/* Whether a locator is such a picture, and of which scene. */
+bool so_locator_scene(const so_locator *at, uint64_t *scene);
 /* Accepts a zeroed record. */
 void so_record_clear(so_record *record);
 

@@ -7,3 +7,35 @@ grep -c 'EVALUATION 1/1' told
 grep '^stream-omni' told | cut -d' ' -f1-2
 for f in there/tabletop.gguf there/report.html there/reserved/records.jsonl; do [ -s $f ] && echo $f; done
 $SO train tabletop there --parts | grep -c '^  done'
+
+# What the recipe left, and the world itself, as data of a run by settings.
+cat >more.toml <<'TOML'
+stage = "tri-modal"
+model = "there/model"
+out = "more"
+[plan]
+steps = 1
+batch_records = 8
+slots = 1
+[log]
+samples = 0
+[[data]]
+name = "heard"
+path = "there"
+task = "vision-speech-text"
+weight = 0.5
+[[data]]
+name = "seen"
+path = "tabletop:pictures,count=20,turns=2"
+task = "vision-text"
+weight = 0.5
+[[data]]
+name = "held"
+path = "there"
+task = "speech-text"
+split = "eval"
+take = "2"
+TOML
+"$SO" train more.toml --threads 2 --dry-run | sed -n "/^data/p"
+"$SO" train more.toml --threads 2 | sed -n 's/.*\(EVALUATION 1\/1\).*/\1/p'
+"$SO" train more.toml --set data.seen.path=tabletop:chairs --set out=chairs 2>&1 | sed 's/expected.*//'

@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "dataset/readers/readers.h"
+#include "dataset/tabletop/tabletop_dataset.h"
 #include "recipes/run/training.h"
+#include "recipes/tabletop/tt_dataset.h"
 
 enum { PATH = 4096, LOOKED_AT = 64 /* records that are rendered to learn how long they are */ };
 
@@ -22,6 +24,19 @@ static bool is_records(const char *path)
     char name[PATH + 16];
     snprintf(name, sizeof name, "%s/records.idx", path);
     return access(name, F_OK) == 0;
+}
+
+/* Whether records are made while they are read: of the tabletop world, or of what its recipe left. */
+static bool is_made(const char *path) { return so_tabletop_stream_is(path) || so_tt_dataset_is(path); }
+
+static so_status open_made(const so_run_set *set, so_dataset **out, so_error *error)
+{
+    const char *path = set->data->path;
+    so_tabletop_stream_options stream;
+    if (!so_tabletop_stream_is(path)) return so_tt_dataset_open(out, path, set->eval, error);
+    SO_TRY(so_tabletop_stream_parse(path, &stream, error));
+    stream.part = set->eval ? SO_TABLETOP_RESERVED : SO_TABLETOP_TRAIN;
+    return so_tabletop_stream_open(out, &stream, error);
 }
 
 /* Where the records of a corpus lie. */
@@ -82,7 +97,7 @@ static so_status index_one(const so_run *run, const so_run_data *data, so_error 
 {
     char folder[PATH], path[PATH + 32], *looks = NULL;
     records_of(run, data, folder);
-    if (is_records(data->path)) return SO_OK;
+    if (is_records(data->path) || is_made(data->path)) return SO_OK;
     SO_TRY(describe(data, &looks, error));
     so_status status = SO_OK;
     if (!indexed(folder, looks)) {
@@ -256,8 +271,12 @@ static so_status open_set(so_run *run, const so_run_data *data, so_run_set *set,
     if (!set->task) return unknown_task(data, error);
     SO_TRY(check_losses(run, set, error));
     records_of(run, data, path);
-    if (!is_records(path)) return so_fail(error, SO_ERR_MISSING, "there is no '%s'", data->path);
-    SO_TRY(so_dataset_open(&set->dataset, path, error));
+    if (is_made(data->path))
+        SO_TRY(open_made(set, &set->dataset, error));
+    else if (is_records(path))
+        SO_TRY(so_dataset_open(&set->dataset, path, error));
+    else
+        return so_fail(error, SO_ERR_MISSING, "there is no '%s'", data->path);
     SO_TRY(choose_records(run, set, error));
     if (set->count == 0) return nothing(set, error);
     return measure_set(run, set, error);

@@ -141,26 +141,32 @@ static bool is_token(const so_tt *tt, bool blank, const char *word, size_t n, so
     return so_tt_encode(tt, text, scratch, &error) == SO_OK && scratch->n == 1;
 }
 
-so_status so_tt_heard(const so_tt *tt, const char *text, so_ids *ids, so_error *error)
+so_status so_tt_heard_text(const so_tt *tt, const char *text, so_string *heard, so_error *error)
 {
     so_ids scratch = {0};
-    so_string heard = {0};
     so_status status = SO_OK;
     while (*text && status == SO_OK) {
         size_t blanks = strspn(text, " "), word = strcspn(text + blanks, " .,:;?!"),
                rest = strcspn(text + blanks + word, " ");
         bool known = word == 0 || is_token(tt, blanks > 0, text + blanks, word, &scratch);
-        status = so_string_add(&heard, text, blanks, error);
+        status = so_string_add(heard, text, blanks, error);
         if (status == SO_OK)
-            status = known ? so_string_add(&heard, text + blanks, word, error)
-                           : so_string_put(&heard, SO_TABLETOP_UNKNOWN, error);
-        if (status == SO_OK) status = so_string_add(&heard, text + blanks + word, rest, error);
+            status = known ? so_string_add(heard, text + blanks, word, error)
+                           : so_string_put(heard, SO_TABLETOP_UNKNOWN, error);
+        if (status == SO_OK) status = so_string_add(heard, text + blanks + word, rest, error);
         text += blanks + word + rest;
     }
+    so_ids_clear(&scratch);
+    return status;
+}
+
+so_status so_tt_heard(const so_tt *tt, const char *text, so_ids *ids, so_error *error)
+{
+    so_string heard = {0};
+    so_status status = so_tt_heard_text(tt, text, &heard, error);
     if (status == SO_OK && heard.size)
         status = so_tokenizer_encode(tt->tokenizer, heard.data, heard.size, SO_ENCODE_SPECIAL, ids, error);
     so_string_clear(&heard);
-    so_ids_clear(&scratch);
     return status;
 }
 

@@ -151,6 +151,8 @@ so_status so_tt_encode(const so_tt *tt, const char *text, so_ids *ids, so_error 
 /* Appends the ids that the ears are to write for a text: words that are no token of the vocabulary, and no word of
  * English as this world has it, are SO_TABLETOP_UNKNOWN each. */
 so_status so_tt_heard(const so_tt *tt, const char *text, so_ids *ids, so_error *error);
+/* The same as text, appended. */
+so_status so_tt_heard_text(const so_tt *tt, const char *text, so_string *heard, so_error *error);
 void so_tt_say(const so_tt *tt, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Normalised picture [3, 112, 112] of a scene. */
 void so_tt_picture(uint64_t scene, float *pixels);
