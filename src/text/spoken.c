@@ -28,7 +28,7 @@ static const rewrite marks[] = {
     {"\\[([^\\]\\n]+)\\]\\([^)\\n]*\\)", "$1"},
     {"(?m)^[ \\t]*#{1,6}[ \\t]+(.*?)[ \\t#]*$", "$1\n\n"},
     {"(?m)^[ \\t]*>[ \\t]?", ""},
-    {"(?m)^[ \\t]*(?:[-*+•]|\\d{1,3}[.)])[ \\t]+(.*)$", "$1\n\n"},
+    {"(?m)^[ \\t]*(?:[-*+•]|[0-9]{1,3}[.)])[ \\t]+(.*)$", "$1\n\n"},
     {"\\*\\*([^*\\n]+)\\*\\*|__([^_\\n]+)__", "$1$2"},
     {"(?<![\\w*])\\*([^*\\n]+)\\*(?![\\w*])|(?<![\\w_])_([^_\\n]+)_(?![\\w_])", "$1$2"},
     {"`+([^`\\n]*)`+", "$1"},
@@ -67,7 +67,7 @@ static const rewrite ends_chinese[] = {
     {"——+|–|—", "，"},
     {"(?<=[\\x{4E00}-\\x{9FFF}，。！？；：])\\s+|\\s+(?=[\\x{4E00}-\\x{9FFF}，。！？；：])", ""},
     {"(?<=[\\x{4E00}-\\x{9FFF}]),", "，"},
-    {"(?<=[\\x{4E00}-\\x{9FFF}])[.](?!\\d)", "。"},
+    {"(?<=[\\x{4E00}-\\x{9FFF}])[.](?![0-9])", "。"},
     {"(?<=[\\x{4E00}-\\x{9FFF}])!", "！"},
     {"(?<=[\\x{4E00}-\\x{9FFF}])\\?", "？"},
     {"[*_|\\\\^~<>/]+", " "},
@@ -216,7 +216,18 @@ static so_status say_all(so_spoken_rules *r, int k, so_error *error)
     return SO_OK;
 }
 
-/* Letters, digits and signs of full width in their usual width. */
+/* The digit of ASCII for one of another script, or the character itself. */
+static int32_t digit(int32_t c)
+{
+    static const int32_t zero[] = {0x0660, 0x06F0, 0x07C0, 0x0966,  0x09E6,  0x0A66,  0x0AE6,  0x0B66,
+                                   0x0BE6, 0x0C66, 0x0CE6, 0x0D66,  0x0E50,  0x0ED0,  0x0F20,  0x1040,
+                                   0x17E0, 0x1810, 0xFF10, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6};
+    for (size_t i = 0; c > 127 && i < COUNT(zero); i++)
+        if (c >= zero[i] && c < zero[i] + 10) return '0' + c - zero[i];
+    return c;
+}
+
+/* Letters and signs of full width in their usual width, digits of any script as those of ASCII. */
 static so_status narrow(so_spoken_rules *r, const char *text, size_t size, so_error *error)
 {
     r->next.size = r->text.size = 0;
@@ -225,8 +236,9 @@ static so_status narrow(so_spoken_rules *r, const char *text, size_t size, so_er
         int32_t c;
         char out[4];
         at += (size_t)so_utf8_next(r->next.data + at, r->next.size - at, &c);
-        bool wide = (c >= 0xFF10 && c <= 0xFF19) || (c >= 0xFF21 && c <= 0xFF3A) || (c >= 0xFF41 && c <= 0xFF5A) ||
-                    c == 0xFF05 || c == 0xFF04 || c == 0xFF0E || c == 0xFF0F || c == 0xFF0B || c == 0xFF1D;
+        c = digit(c);
+        bool wide = (c >= 0xFF21 && c <= 0xFF3A) || (c >= 0xFF41 && c <= 0xFF5A) || c == 0xFF05 || c == 0xFF04 ||
+                    c == 0xFF0E || c == 0xFF0F || c == 0xFF0B || c == 0xFF1D;
         if (wide) c -= 0xFEE0;
         if (c == 0x3000 || c == 0xA0 || c == 0x202F) c = ' ';
         SO_TRY(so_string_add(&r->text, out, (size_t)so_utf8_put(out, c), error));

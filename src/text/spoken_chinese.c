@@ -128,26 +128,54 @@ static so_status say_letters(const span *g, const char *with, so_string *out, so
     return SO_OK;
 }
 
-#define NUMBER "(\\d{1,3}(?:,\\d{3})+(?!\\d)|\\d+)(?:\\.(\\d+))?"
-#define FREE "(?<![\\d.])"
+/* Group: an address of mail or web. */
+static so_status say_address(const span *g, const char *with, so_string *out, so_error *error)
+{
+    static const char *const signs[][2] = {{".", "点"}, {"/", "斜杠"}, {"-", "横杠"}, {"_", "下划线"}, {"@", "艾特"}};
+    span a = g[0];
+    (void)with;
+    while (a.size && a.text[a.size - 1] == '/') a.size--;
+    for (size_t i = 0; i < a.size; i++) {
+        const char *sign = NULL;
+        for (size_t k = 0; k < sizeof signs / sizeof *signs; k++)
+            if (a.text[i] == signs[k][0][0]) sign = signs[k][1];
+        bool digit = a.text[i] >= '0' && a.text[i] <= '9';
+        if (sign)
+            SO_TRY(put(out, sign, error));
+        else if (digit)
+            SO_TRY(so_words_chinese_each((span){a.text + i, 1}, out, error));
+        else
+            SO_TRY(so_string_add(out, a.text + i, 1, error));
+    }
+    return SO_OK;
+}
+
+#define NUMBER "([0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\\.([0-9]+))?"
+#define FREE "(?<![0-9.])"
+
+#define HERE "(?<![A-Za-z0-9])"
+#define LABELS "[A-Za-z0-9-]+(?:\\.[A-Za-z0-9-]+)"
 
 static const so_spoken_rule rules[] = {
-    {FREE "(\\d{4})[-/.](0?[1-9]|1[0-2])[-/.](0?[1-9]|[12]\\d|3[01])(?!\\d)", say_date, NULL},
-    {FREE "(\\d{4}|\\d{2})年", say_each, "年"},
-    {FREE "([01]?\\d|2[0-3]):([0-5]\\d)(?::[0-5]\\d)?(?!\\d)", say_time, NULL},
-    {FREE "([01]?\\d|2[0-3])点([0-5]\\d)分", say_time, NULL},
-    {"([$€£¥￥])\\s?" NUMBER "([万亿]?)", say_money, NULL},
+    {HERE "([A-Za-z0-9][A-Za-z0-9._-]*@" LABELS "+)", say_address, NULL},
+    {HERE "(?:https?|ftp)://(?:www\\.)?(" LABELS "*(?:/[A-Za-z0-9._/-]*[A-Za-z0-9_/-])?)", say_address, NULL},
+    {HERE "www\\.(" LABELS "*(?:/[A-Za-z0-9._/-]*[A-Za-z0-9_/-])?)", say_address, NULL},
+    {FREE "([0-9]{4})[-/.](0?[1-9]|1[0-2])[-/.](0?[1-9]|[12][0-9]|3[01])(?![0-9])", say_date, NULL},
+    {FREE "([0-9]{4}|[0-9]{2})年", say_each, "年"},
+    {FREE "([01]?[0-9]|2[0-3]):([0-5][0-9])(?::[0-5][0-9])?(?![0-9])", say_time, NULL},
+    {FREE "([01]?[0-9]|2[0-3])点([0-5][0-9])分", say_time, NULL},
+    {"([$€£¥￥])\\s?" NUMBER "([万亿]?)(?:美元|欧元|英镑|日元|元|块)?", say_money, NULL},
     {FREE NUMBER "\\s?%", say_percent, NULL},
     {FREE NUMBER "\\s?(km/h|km²|m²|m³|km|cm|mm|kg|mg|ml|°C|°F|℃|°|m|g|L)(?![A-Za-z])", say_unit, NULL},
-    {FREE "(\\d{7,})(?!\\d)", say_each, NULL},
-    {FREE "(\\d{3,4})-(\\d{7,8})(?!\\d)", say_each, NULL},
-    {FREE "(\\d{1,4})\\s?[-–~～]\\s?(\\d{1,4})(?![\\d.])", say_range, "到"},
-    {FREE "(\\d{1,3})/(\\d{1,3})(?!\\d)", say_fraction, NULL},
+    {FREE "([0-9]{7,})(?![0-9])", say_each, NULL},
+    {FREE "([0-9]{3,4})-([0-9]{7,8})(?![0-9])", say_each, NULL},
+    {FREE "([0-9]{1,4})\\s?[-–~～]\\s?([0-9]{1,4})(?![0-9.])", say_range, "到"},
+    {FREE "([0-9]{1,3})/([0-9]{1,3})(?![0-9])", say_fraction, NULL},
     {FREE "2(?=\\s?[个只条本张位件天次名块座辆杯瓶把双对种场岁颗间家层台部])", say_words, "两"},
-    {"(?<![\\d\\p{L}])[-−](?=\\d)", say_words, "负"},
-    {"(?<=\\p{Han})[-−](?=\\d)", say_words, "负"},
+    {"(?<![0-9\\p{L}])[-−](?=[0-9])", say_words, "负"},
+    {"(?<=\\p{Han})[-−](?=[0-9])", say_words, "负"},
     {FREE NUMBER, say_number, NULL},
-    {"(\\d+)", say_each, NULL},
+    {"([0-9]+)", say_each, NULL},
     {"(?<![A-Za-z])([A-Z]{2,5})(?![A-Za-z])", say_letters, NULL},
     {"\\s?\\+\\s?", say_words, "加"},
     {"\\s?=\\s?", say_words, "等于"},

@@ -111,7 +111,18 @@ static const money moneys[] = {
     {"GBP", "pound", "pounds", "penny", "pence"},  {"JPY", "yen", "yen", "sen", "sen"},
     {"CNY", "yuan", "yuan", "fen", "fen"},         {"CHF", "franc", "francs", "centime", "centimes"}};
 
-/* Groups: sign, whole, part, a word of scale, a letter of scale. */
+static so_status spell(span letters, so_string *out, so_error *error)
+{
+    int32_t c;
+    for (size_t i = 0, n; i < letters.size; i += n) {
+        n = (size_t)so_utf8_next(letters.text + i, letters.size - i, &c);
+        if (i) SO_TRY(put(out, " ", error));
+        SO_TRY(so_string_add(out, letters.text + i, n, error));
+    }
+    return SO_OK;
+}
+
+/* Groups: sign, whole, part, a word of scale, a letter of scale. The whole may be absent: "$.50". */
 static so_status amount(const span *g, so_string *out, so_error *error)
 {
     static const char *const scale[][2] = {{"k", " thousand"}, {"m", " million"}, {"b", " billion"}};
@@ -126,7 +137,7 @@ static so_status amount(const span *g, so_string *out, so_error *error)
         int64_t whole = so_digits_value(g[1]);
         if (whole) {
             SO_TRY(so_words_cardinal(g[1], out, error));
-            SO_TRY(put(out, whole == 1 ? " " : " ", error));
+            SO_TRY(put(out, " ", error));
             SO_TRY(put(out, whole == 1 ? m->one : m->many, error));
             SO_TRY(put(out, " and ", error));
         }
@@ -134,7 +145,7 @@ static so_status amount(const span *g, so_string *out, so_error *error)
         SO_TRY(put(out, " ", error));
         return put(out, so_digits_value(part) == 1 ? m->cent : m->cents, error);
     }
-    SO_TRY(number(g[1], part, out, error));
+    SO_TRY(g[1].size ? number(g[1], part, out, error) : number((span){"0", 1}, part, out, error));
     if (g[3].size) {
         SO_TRY(put(out, " ", error));
         SO_TRY(so_string_add(out, g[3].text, g[3].size, error));
@@ -151,6 +162,25 @@ static so_status say_money(const span *g, const char *with, so_string *out, so_e
     return amount(g, out, error);
 }
 
+/* Groups: the least, the most, both whole. */
+static so_status say_moneys(const span *g, const char *with, so_string *out, so_error *error)
+{
+    (void)with;
+    SO_TRY(so_words_cardinal(g[1], out, error));
+    SO_TRY(put(out, " to ", error));
+    return amount((const span[]){g[0], g[2], {0}, {0}, {0}}, out, error);
+}
+
+/* "U S dollars". Groups: whose, sign, whole, part, word and letter of scale. */
+static so_status say_whose(const span *g, const char *with, so_string *out, so_error *error)
+{
+    (void)with;
+    SO_TRY(spell(g[0], out, error));
+    SO_TRY(put(out, " ", error));
+    return amount(g + 1, out, error);
+}
+
+/* Groups: whole, part, sign or code behind. */
 static so_status say_code(const span *g, const char *with, so_string *out, so_error *error)
 {
     (void)with;
@@ -273,15 +303,6 @@ static so_status say_roman(const span *g, const char *with, so_string *out, so_e
     return *with ? so_words_ordinal((span){digits, n}, out, error) : so_words_cardinal((span){digits, n}, out, error);
 }
 
-static so_status spell(span letters, so_string *out, so_error *error)
-{
-    for (size_t i = 0; i < letters.size; i++) {
-        if (i) SO_TRY(put(out, " ", error));
-        SO_TRY(so_string_add(out, letters.text + i, 1, error));
-    }
-    return SO_OK;
-}
-
 static bool is_word(span s)
 {
     static const char *const words[] = {"NASA", "NATO", "LASER", "RADAR", "SCUBA", "AIDS", "COVID", "UNICEF", "UNESCO",
@@ -344,23 +365,30 @@ static so_status say_address(const span *g, const char *with, so_string *out, so
 
 #define HERE "(?<![\\p{L}\\p{N}])"
 #define END "(?![\\p{L}\\p{N}])"
-#define WHOLE "(\\d{1,3}(?:,\\d{3})+(?!\\d)|\\d+)"
-#define NUMBER WHOLE "(?:\\.(\\d+))?"
+#define WHOLE "([0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
+#define NUMBER WHOLE "(?:\\.([0-9]+))?"
+#define SUM WHOLE "(?:\\.([0-9]+))?(?:\\s?(thousand|million|billion|trillion)" END "|([kKmMbB])" END ")?"
 #define TOP "(?:com|org|net|edu|gov|io|ai|dev|co|uk|de|fr|eu|info|cn|jp|me|tv|app)"
 
 static const so_spoken_rule rules[] = {
     {HERE "([A-Za-z0-9][A-Za-z0-9._+-]*)@([A-Za-z0-9-]+(?:\\.[A-Za-z0-9-]+)+)", say_address, NULL},
     {HERE "(?:https?|ftp)://(?:www\\.)?([^\\s<>\"]+?)(?=[.,;:!?)\\]]*(?:\\s|$))", say_address, NULL},
     {HERE "(?:www\\.)?((?:[A-Za-z0-9-]+\\.)+" TOP "(?:/[\\w%~+-]+(?:[.?=&#][\\w%~+-]+)*)*/?)" END, say_address, NULL},
-    {HERE "(\\d{4})-(0?[1-9]|1[0-2])-(0?[1-9]|[12]\\d|3[01])" END, say_date, "ymd"},
-    {HERE "(0?[1-9]|1[0-2])/(0?[1-9]|[12]\\d|3[01])/(\\d{4})" END, say_date, "mdy"},
-    {HERE "([01]?\\d|2[0-3]):([0-5]\\d)(?::[0-5]\\d)?\\s?([AaPp])\\.?(?:[Mm]\\.(?!\\s+\\p{Lu}|\\s*$)|[Mm])" END,
+    {HERE "www\\.((?:[A-Za-z0-9-]+\\.)*[A-Za-z0-9-]+(?:/[\\w%~+-]+(?:[.?=&#][\\w%~+-]+)*)*/?)" END, say_address, NULL},
+    {HERE "([\\w-]+\\.(?:txt|pdf|html?|csv|json|md|png|jpe?g|gif|wav|mp[34]|zip|docx?|xlsx?|pptx?|py|js|exe))" END,
+     say_address, NULL},
+    {HERE "([0-9]{4})-(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])" END, say_date, "ymd"},
+    {HERE "(0?[1-9]|1[0-2])/(0?[1-9]|[12][0-9]|3[01])/([0-9]{4})" END, say_date, "mdy"},
+    {HERE "([01]?[0-9]|2[0-3]):([0-5][0-9])(?::[0-5][0-9])?\\s?([AaPp])\\.?(?:[Mm]\\.(?!\\s+\\p{Lu}|\\s*$)|[Mm])" END,
      say_time, NULL},
-    {HERE "([01]?\\d|2[0-3]):([0-5]\\d)(?::[0-5]\\d)?(?![\\p{L}\\p{N}:])", say_time, NULL},
+    {HERE "([01]?[0-9]|2[0-3]):([0-5][0-9])(?::[0-5][0-9])?(?![\\p{L}\\p{N}:])", say_time, NULL},
     {HERE "(1[0-2]|0?[1-9])()\\s?([AaPp])\\.?(?:[Mm]\\.(?!\\s+\\p{Lu}|\\s*$)|[Mm])" END, say_time, NULL},
-    {HERE "((?:1[1-9]|20)\\d0)s" END, say_decade, NULL},
-    {"([$£€¥])\\s?" WHOLE "(?:\\.(\\d+))?(?:\\s?(thousand|million|billion|trillion)" END "|([kKmMbB])" END ")?",
-     say_money, NULL},
+    {HERE "((?:1[1-9]|20)[0-9]0)s" END, say_decade, NULL},
+    {"([$£€¥])\\s?" WHOLE "\\s?[-–]\\s?(?:[$£€¥]\\s?)?" WHOLE "(?![\\p{L}\\p{N}]|\\.[0-9])", say_moneys, NULL},
+    {HERE "(US|CA|AU|HK|NZ|C|A)([$])" SUM, say_whose, NULL},
+    {"([$£€¥])\\s?" SUM, say_money, NULL},
+    {"([$£€¥])()\\.([0-9]{2})" END, say_money, NULL},
+    {HERE "([0-9]+)(?:[.,]([0-9]{2}))?\\s?([$£€¥])(?!\\s?[0-9])", say_code, NULL},
     {HERE NUMBER "\\s?(USD|EUR|GBP|JPY|CNY|CHF)" END, say_code, NULL},
     {HERE NUMBER "\\s?%", say_number, " percent"},
     {HERE NUMBER "\\s?(°C|°F|℃|℉|°)", say_unit, NULL},
@@ -370,21 +398,21 @@ static const so_spoken_rule rules[] = {
     {HERE NUMBER "\\s?(m)([²³])" END, say_unit, NULL},
     {HERE NUMBER "\\s?(m|g|s|h|l|L|W|V)" END "(?!')", say_unit, NULL},
     {HERE WHOLE "(?:st|nd|rd|th)" END, say_ordinal, NULL},
-    {"\\+?(\\d{1,3})[ -]\\(?(\\d{3})\\)?[ -](\\d{3})-(\\d{4})" END, say_each, NULL},
-    {HERE "\\(?(\\d{3})\\)?[ -](\\d{3})-(\\d{4})" END, say_each, NULL},
-    {HERE "(\\d{3})-(\\d{4})" END "(?!-)", say_each, NULL},
-    {HERE "\\+?(\\d{7,})" END, say_each, NULL},
-    {HERE "(\\d+(?:\\.\\d+){2,})" END, say_points, NULL},
-    {HERE "(\\d{1,4})\\s?[-–]\\s?(\\d{1,4})(?![\\p{L}\\p{N}.-]|\\.\\d)", say_range, " to "},
-    {HERE "(\\d{1,4})(?<!1)\\s?[-–]\\s?(\\d{1,4})(?=\\.(?:\\s|$))", say_range, " to "},
-    {HERE "(\\d{1,4})\\s?[x×]\\s?(\\d{1,4})" END, say_range, " by "},
-    {HERE "(\\d{1,3})/(\\d{1,3})(?![\\p{L}\\p{N}/])", say_fraction, NULL},
-    {"(?<![\\p{L}\\p{N}] |[\\p{L}\\p{N}])[-−](?=\\d)", say_words, "minus "},
-    {"(?<=[\\p{L}\\p{N}] )[-−](?=\\d)", say_words, "minus "},
-    {HERE WHOLE "\\.(\\d+)", say_number, NULL},
-    {HERE "(1[1-9]\\d\\d|20\\d\\d)(?![\\p{L}\\p{N}]|,\\d)", say_year, NULL},
+    {"\\+?([0-9]{1,3})[ -]\\(?([0-9]{3})\\)?[ -]([0-9]{3})-([0-9]{4})" END, say_each, NULL},
+    {HERE "\\(?([0-9]{3})\\)?[ -]([0-9]{3})-([0-9]{4})" END, say_each, NULL},
+    {HERE "([0-9]{3})-([0-9]{4})" END "(?!-)", say_each, NULL},
+    {HERE "\\+?([0-9]{7,})" END, say_each, NULL},
+    {HERE "([0-9]+(?:\\.[0-9]+){2,})" END, say_points, NULL},
+    {HERE "([0-9]{1,4})\\s?[-–]\\s?([0-9]{1,4})(?![\\p{L}\\p{N}.-]|\\.[0-9])", say_range, " to "},
+    {HERE "([0-9]{1,4})(?<!1)\\s?[-–]\\s?([0-9]{1,4})(?=\\.(?:\\s|$))", say_range, " to "},
+    {HERE "([0-9]{1,4})\\s?[x×]\\s?([0-9]{1,4})" END, say_range, " by "},
+    {HERE "([0-9]{1,3})/([0-9]{1,3})(?![\\p{L}\\p{N}/])", say_fraction, NULL},
+    {"(?<![\\p{L}\\p{N}] |[\\p{L}\\p{N}])[-−](?=[$£€¥]?[0-9])", say_words, "minus "},
+    {"(?<=[\\p{L}\\p{N}] )[-−](?=[$£€¥]?[0-9])", say_words, "minus "},
+    {HERE WHOLE "\\.([0-9]+)", say_number, NULL},
+    {HERE "(1[1-9][0-9][0-9]|20[0-9][0-9])(?![\\p{L}\\p{N}]|,[0-9])", say_year, NULL},
     {HERE WHOLE, say_number, NULL},
-    {"(\\d+)", say_number, NULL},
+    {"([0-9]+)", say_number, NULL},
     {HERE "((?:King|Queen|Pope)(?:\\s+\\p{Lu}\\p{Ll}+){1,3})\\s+([IVXL]{1,6})" END, say_roman, "the"},
     {HERE "(Chapter|Part|Section|Volume|Act|World\\s+War)\\s+([IVXL]{1,6})" END, say_roman, ""},
     {HERE "Mr\\.?(?=\\s)", say_words, "Mister"},
@@ -403,22 +431,22 @@ static const so_spoken_rule rules[] = {
     {HERE "etc\\.", say_words, "et cetera"},
     {HERE "vs\\.?" END, say_words, "versus"},
     {HERE "approx\\.", say_words, "approximately"},
-    {HERE "No\\.\\s?(?=\\d)", say_words, "number "},
+    {HERE "No\\.\\s?(?=[0-9])", say_words, "number "},
     {HERE "([AaPp])\\.[Mm]\\.", say_letters, NULL},
     {HERE "((?:\\p{Lu}\\.){2,})", say_address, NULL},
-    {HERE "(?<!\\p{Lu}{2} )(\\p{Lu}{2,5})(s?)" END "(?! \\p{Lu}{2}|-\\d|\\d)", say_letters, NULL},
-    {HERE "(\\p{Lu}{1,5})()-?(\\d{1,3})" END, say_letters, NULL},
+    {HERE "(?<!\\p{Lu}{2} )(\\p{Lu}{2,5})(s?)" END "(?! \\p{Lu}{2}|-[0-9]|[0-9])", say_letters, NULL},
+    {HERE "(\\p{Lu}{1,5})()-?([0-9]{1,3})" END, say_letters, NULL},
     {"½", say_words, " one half"},
     {"¼", say_words, " one quarter"},
     {"¾", say_words, " three quarters"},
     {"\\s?&\\s?", say_words, " and "},
-    {"#(?=\\d)", say_words, "number "},
+    {"#(?=[0-9])", say_words, "number "},
     {"[#©®™]", say_words, ""},
     {"№\\s?", say_words, "number "},
     {"\\s?@\\s?", say_words, " at "},
-    {"[~≈]\\s?(?=\\d)", say_words, "about "},
+    {"[~≈]\\s?(?=[0-9])", say_words, "about "},
     {"\\s?×\\s?", say_words, " times "},
-    {"(?<=\\d)\\s?\\*\\s?(?=\\d)", say_words, " times "},
+    {"(?<=[0-9])\\s?\\*\\s?(?=[0-9])", say_words, " times "},
     {"\\s?÷\\s?", say_words, " divided by "},
     {"\\s?±\\s?", say_words, " plus or minus "},
     {"\\s?\\+\\s?(?=\\S)", say_words, " plus "},
@@ -431,6 +459,7 @@ static const so_spoken_rule rules[] = {
     {"²", say_words, " squared"},
     {"³", say_words, " cubed"},
     {"∞", say_words, " infinity"},
+    {"(?<=[0-9$£€¥%])\\s?/\\s?(?=\\p{L})", say_words, " per "},
     {"(?<=\\p{L})/(?=\\p{L})", say_words, " or "},
     {"\\s?%", say_words, " percent"},
     {"[$£€¥]", say_words, ""},
