@@ -63,7 +63,24 @@ static void decode_task(void *p, int64_t task, int thread)
         d->k->row(d->w->type, d->w->data, d->j0 + j, n, d->out + j * n);
 }
 
-enum { BACK_ROWS = 256 }; /* of a stored weight, decoded at a time for all rows of dy */
+enum {
+    STORED_ROWS = 256, /* of a stored weight, decoded at a time for all rows of x or dy: the whole never stands there */
+    MANY_ROWS = 16     /* of x, above which it is worth it */
+};
+
+static so_real *room_for_rows(so_pass *pass, const so_tensor *w)
+{
+    return so_take(pass, (size_t)(STORED_ROWS * w->dim[1]) * sizeof(so_real), false);
+}
+
+/* Rows of w from j on go to `decoded`; returns how many. */
+static int64_t decode_rows(so_pass *pass, const so_tensor *w, int64_t j, so_real *decoded)
+{
+    int64_t rows = w->dim[0] - j < STORED_ROWS ? w->dim[0] - j : STORED_ROWS;
+    so_pool_for(pass->pool, (rows + DECODE_ROWS - 1) / DECODE_ROWS, decode_task,
+                &(decoding){pass->k, w, j, rows, decoded});
+    return rows;
+}
 
 /* dx += dy w for a weight that is not so_real: blocks of its rows are decoded once for all rows of dy. */
 static void back_through_stored(so_pass *pass, const so_tensor *w, int64_t m, const so_real *dy, so_real *dx,
@@ -71,11 +88,9 @@ static void back_through_stored(so_pass *pass, const so_tensor *w, int64_t m, co
 {
     int64_t n = w->dim[0], k = w->dim[1];
     size_t mark = so_arena_mark(pass->arena);
-    so_real *decoded = so_take(pass, (size_t)(BACK_ROWS * k) * sizeof *decoded, false);
-    for (int64_t j = 0; decoded && !pass->dry && j < n; j += BACK_ROWS) {
-        int64_t rows = n - j < BACK_ROWS ? n - j : BACK_ROWS;
-        so_pool_for(pass->pool, (rows + DECODE_ROWS - 1) / DECODE_ROWS, decode_task,
-                    &(decoding){pass->k, w, j, rows, decoded});
+    so_real *decoded = room_for_rows(pass, w);
+    for (int64_t j = 0; decoded && !pass->dry && j < n; j += STORED_ROWS) {
+        int64_t rows = decode_rows(pass, w, j, decoded);
         pass->k->gemm(pass->pool, &(so_gemm){.m = m,
                                              .n = k,
                                              .k = rows,
@@ -132,6 +147,37 @@ static void *rounded_rows(so_pass *pass, const so_tensor *x)
     return out;
 }
 
+/* Many rows meet a weight in blocks whose numbers are wanted as they are: kernels made for few rows would decode it
+ * well but multiply slowly. */
+static bool meets_many(const so_pass *pass, const so_tensor *w, int64_t m)
+{
+    return m > MANY_ROWS && !pass->device && so_type_about(w->type)->block > 1;
+}
+
+/* y = x w^T + bias, blocks of rows of w decoded once for all rows of x. */
+static void multiply_stored(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_real *bias, so_real *y)
+{
+    int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
+    size_t mark = so_arena_mark(pass->arena);
+    so_real *decoded = room_for_rows(pass, w);
+    for (int64_t i = 0; decoded && bias && !pass->dry && i < m; i++) memcpy(y + i * n, bias, (size_t)n * sizeof *y);
+    for (int64_t j = 0; decoded && !pass->dry && j < n; j += STORED_ROWS) {
+        int64_t rows = decode_rows(pass, w, j, decoded);
+        pass->k->gemm(pass->pool, &(so_gemm){.tb = true,
+                                             .m = m,
+                                             .n = rows,
+                                             .k = k,
+                                             .a = so_data(x),
+                                             .lda = k,
+                                             .b = decoded,
+                                             .ldb = k,
+                                             .beta = bias ? 1 : 0,
+                                             .c = y + j,
+                                             .ldc = n});
+    }
+    so_arena_release(pass->arena, mark);
+}
+
 /* y = x w^T + bias: by the layout of w for bf16 where there is one, with x rounded to int8 where the table says so, or
  * with numbers as they are. */
 static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y,
@@ -150,6 +196,10 @@ static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, cons
                                                                 .bias = b,
                                                                 .y = so_data(y),
                                                                 .ldy = n});
+        return;
+    }
+    if (!rounds(pass, w) && meets_many(pass, w, m)) {
+        multiply_stored(pass, x, w, b, so_data(y));
         return;
     }
     if (!rounds(pass, w)) {

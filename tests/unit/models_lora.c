@@ -186,6 +186,90 @@ static void frozen_layers_are_not_recorded(void **state)
     toy_close(&t);
 }
 
+enum { WIDE = 1000, DEEP = 512, MANY = 40 };
+
+static so_linear_fn *whole_linear;
+/* Kernels for few rows decode a row of w for each product of rows: slow where there are many. */
+static void linear_of_numbers(so_pool *pool, const so_product *p, int64_t k, const so_real *x, int64_t m)
+{
+    if (p->type != SO_F32) fail_msg("%lld rows were multiplied row by row", (long long)m);
+    whole_linear(pool, p, k, x, m);
+}
+
+/* What rows x give with w, and the gradient of the sum of squares of that at x; returns the bytes of the arena. */
+static size_t product_of(const so_kernels *k, so_tensor *w, bool dry, so_real *y, so_real *dx)
+{
+    so_error error;
+    so_arena arena = {0};
+    so_pass pass;
+    so_rng rng;
+    static so_real x[MANY * DEEP], zero[MANY * WIDE], bias[WIDE];
+    so_kernels table = *k;
+    whole_linear = k->linear;
+    table.linear = linear_of_numbers;
+    so_rng_init(&rng, 4, 0);
+    for (int i = 0; i < MANY * DEEP; i++) x[i] = (so_real)so_rng_normal(&rng);
+    for (int i = 0; i < WIDE; i++) bias[i] = (so_real)so_rng_normal(&rng);
+    CHECK_OK(so_arena_reserve(&arena, (size_t)1 << 28, &error), error);
+    so_pass_init(&pass, &arena, NULL, &table);
+    pass.recording = true;
+    pass.dry = dry;
+    so_tensor *in = so_new2(&pass, MANY, DEEP);
+    assert_non_null(in);
+    in->wants_grad = true;
+    if (!dry) memcpy(so_data(in), x, sizeof x);
+    so_tensor *out = so_linear(&pass, in, w, so_constant(&pass, 1, (int64_t[]){WIDE}, bias));
+    so_tensor *target = so_constant(&pass, 2, (int64_t[]){MANY, WIDE}, zero);
+    assert_int_equal(so_backward(&pass, so_mse(&pass, out, target, NULL), 1), SO_OK);
+    if (y) memcpy(y, so_data(out), MANY * WIDE * sizeof *y);
+    if (dx) memcpy(dx, in->grad, MANY * DEEP * sizeof *dx);
+    size_t peak = arena.peak;
+    so_arena_clear(&arena);
+    return peak;
+}
+
+static void near(const so_real *found, const so_real *expected, int64_t n)
+{
+    double square = 0, off = 0;
+    for (int64_t i = 0; i < n; i++) {
+        square += (double)expected[i] * (double)expected[i];
+        off += (double)(found[i] - expected[i]) * (double)(found[i] - expected[i]);
+    }
+    assert_true(square > 0);
+    if (!(off < 1e-12 * square)) fail_msg("off by %g of %g", sqrt(off), sqrt(square));
+}
+
+/* Many rows meet a quantised weight block by block: the product is that of its numbers, forward and back, and memory is
+ * what a dry pass foretells, less than the weight decoded would take. */
+static void a_stored_weight_is_never_decoded_whole(void **state)
+{
+    (void)state;
+    static so_real w[WIDE * DEEP], y[2][MANY * WIDE], dx[2][MANY * DEEP];
+    static unsigned char blocks[WIDE * DEEP * 2];
+    static const so_type types[] = {SO_Q8_0, SO_Q4_K, SO_Q6_K};
+    so_error error;
+    so_rng rng;
+    so_rng_init(&rng, 5, 0);
+    for (int i = 0; i < WIDE * DEEP; i++) w[i] = (so_real)so_rng_normal(&rng) / 20;
+    for (size_t i = 0; i < 2 * sizeof types / sizeof *types; i++) {
+        so_tensor stored = {.type = types[i / 2], .n_dims = 2, .dim = {WIDE, DEEP}, .data = blocks}, plain = stored;
+        const so_kernels *k = i % 2 ? so_kernels_best() : so_kernels_c();
+        size_t row = so_type_bytes(stored.type, DEEP);
+        for (int64_t r = 0; r < WIDE; r++)
+            CHECK_OK(so_quantise_row(stored.type, w + r * DEEP, DEEP, blocks + (size_t)r * row, &error), error);
+        static so_real decoded[WIDE * DEEP];
+        for (int64_t r = 0; r < WIDE; r++) k->row(stored.type, blocks, r, DEEP, decoded + r * DEEP);
+        plain.type = SO_F32;
+        plain.data = decoded;
+        size_t bytes = product_of(k, &stored, false, y[0], dx[0]);
+        size_t others = product_of(k, &plain, false, y[1], dx[1]);
+        near(y[0], y[1], MANY * WIDE);
+        near(dx[0], dx[1], MANY * DEEP);
+        assert_int_equal(product_of(k, &stored, true, NULL, NULL), bytes);
+        if (!(bytes < others + sizeof w / 3)) fail_msg("%zu bytes, and %zu with numbers", bytes, others);
+    }
+}
+
 static void merged_weights_do_what_adapters_do(void **state)
 {
     (void)state;
@@ -250,6 +334,7 @@ int main(void)
         cmocka_unit_test(adapters_learn_over_quantised_matrices),
         cmocka_unit_test(dropout_is_the_same_when_layers_are_computed_again),
         cmocka_unit_test(frozen_layers_are_not_recorded),
+        cmocka_unit_test(a_stored_weight_is_never_decoded_whole),
         cmocka_unit_test(merged_weights_do_what_adapters_do),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
