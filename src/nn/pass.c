@@ -4,8 +4,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/own.h"
 
 const char *so_shape_text(const so_tensor *t, char *text)
@@ -159,6 +161,10 @@ static so_tensor *make(so_pass *pass, int n_dims, const int64_t *dim)
 so_tensor *so_new(so_pass *pass, int n_dims, const int64_t *dim)
 {
     if (so_pass_stopped(pass)) return NULL; /* before every op */
+    if (pass->follow && !pass->follow->begun) {
+        pass->follow->begun = true;
+        pass->follow->first(pass->follow->context);
+    }
     return make(pass, n_dims, dim);
 }
 
@@ -167,9 +173,62 @@ so_tensor *so_new2(so_pass *pass, int64_t rows, int64_t cols) { return so_new(pa
 so_tensor *so_new3(so_pass *pass, int64_t a, int64_t b, int64_t c) { return so_new(pass, 3, (int64_t[]){a, b, c}); }
 so_tensor *so_new_like(so_pass *pass, const so_tensor *t) { return t ? so_new(pass, t->n_dims, t->dim) : NULL; }
 
+/* ---- the way back, followed: each step takes off the uses that it was counted for */
+
+void so_follow_clear(so_follow *follow)
+{
+    free(follow->met);
+    follow->met = NULL;
+    follow->n = follow->capacity = 0;
+}
+
+/* Weights of a layer that will be computed again, on the way back, by a step of which they are no inputs. */
+static void meet(so_pass *pass, int n, so_tensor *const *in)
+{
+    so_follow *f = pass->follow;
+    for (int i = 0; i < n && so_ok(pass); i++) {
+        if (!in[i] || !in[i]->followed) continue;
+        if (so_grow(&f->met, f->n, &f->capacity, sizeof *f->met, &pass->error) == SO_OK) f->met[f->n++] = in[i];
+    }
+}
+
+typedef struct checkpoint {
+    so_layer_fn layer;
+    void *context;
+    so_tensor **met; /* weights that are followed */
+    int64_t n;
+} checkpoint;
+
+static void checkpoint_back(so_pass *pass, const so_step *step);
+
+/* Calls visit for each weight that is followed and whose gradient the step may add to. */
+static void each_followed(so_pass *pass, const so_step *step, void (*visit)(so_pass *pass, so_tensor *weight))
+{
+    for (int i = 0; i < SO_MAX_INPUTS; i++)
+        if (step->in[i] && step->in[i]->followed && step->in[i]->wants_grad) visit(pass, step->in[i]);
+    if (step->backward != checkpoint_back) return;
+    const checkpoint *c = step->saved;
+    for (int64_t i = 0; i < c->n; i++)
+        if (c->met[i]->wants_grad) visit(pass, c->met[i]);
+}
+
+static void count_use(so_pass *pass, so_tensor *weight)
+{
+    (void)pass;
+    weight->uses = (weight->uses < 0 ? 0 : weight->uses) + 1;
+}
+
+static void end_use(so_pass *pass, so_tensor *weight)
+{
+    if (--weight->uses > 0) return;
+    weight->uses = -1;
+    pass->follow->complete(pass->follow->context, weight);
+}
+
 so_step *so_tape_put(so_pass *pass, const char *op, so_backward_fn backward, so_tensor *out, int n,
                      so_tensor *const *in, size_t saved_bytes)
 {
+    if (pass->rehearsing && pass->follow && pass->follow->complete) meet(pass, n, in);
     if (!pass->recording || !so_ok(pass) || !so_on_host(pass, op)) return NULL;
     bool wanted = false;
     for (int i = 0; i < n; i++) wanted |= in[i] && in[i]->wants_grad;
@@ -194,6 +253,8 @@ so_real *so_grad_beta(so_pass *pass, so_tensor *t, so_real *beta)
 {
     *beta = 1;
     if (!t || !t->wants_grad || !so_ok(pass)) return NULL;
+    if (t->followed && t->uses < 0 && pass->follow && pass->follow->complete)
+        return so_pass_fail(pass, SO_ERR_STATE, "the gradient of '%s' was taken for complete", t->name ? t->name : "?");
     if (!t->grad) {
         t->grad = take_numbers(pass, so_count(t));
         *beta = 0;
@@ -208,18 +269,22 @@ so_real *so_grad(so_pass *pass, so_tensor *t)
     return grad;
 }
 
-static void walk_back(so_pass *pass, so_step *step, const so_step *stop)
+static void walk_back(so_pass *pass, so_step *step, const so_step *stop, bool followed)
 {
     bool recording = pass->recording;
     pass->recording = false;
-    for (; step != stop && so_ok(pass); step = step->before)
+    for (; step != stop && so_ok(pass); step = step->before) {
         if (step->out->grad) step->backward(pass, step);
+        if (followed && so_ok(pass)) each_followed(pass, step, end_use);
+    }
     pass->recording = recording;
 }
 
 so_status so_backward_from(so_pass *pass)
 {
-    walk_back(pass, pass->tape, NULL);
+    bool followed = pass->follow && pass->follow->complete && !pass->dry;
+    for (const so_step *step = pass->tape; followed && step; step = step->before) each_followed(pass, step, count_use);
+    walk_back(pass, pass->tape, NULL, followed);
     pass->tape = NULL;
     return pass->error.status;
 }
@@ -240,11 +305,6 @@ so_status so_backward(so_pass *pass, so_tensor *loss, so_real seed)
     return so_backward_from(pass);
 }
 
-typedef struct checkpoint {
-    so_layer_fn layer;
-    void *context;
-} checkpoint;
-
 static void checkpoint_back(so_pass *pass, const so_step *step)
 {
     const checkpoint *c = step->saved;
@@ -259,7 +319,7 @@ static void checkpoint_back(so_pass *pass, const so_step *step)
     pass->tape = outer;
     if (so_ok(pass)) {
         out->grad = step->out->grad;
-        walk_back(pass, last, outer);
+        walk_back(pass, last, outer, false);
     }
     so_arena_release(pass->arena, mark);
 }
@@ -313,6 +373,7 @@ so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t
     size_t mark = so_arena_mark(pass->arena);
     pass->recording = false;
     pass->rehearsing = true;
+    if (pass->follow) pass->follow->n = 0;
     so_tensor *y = layer(pass, copy, x);
     pass->rehearsing = false;
     pass->recording = true;
@@ -324,9 +385,11 @@ so_tensor *so_checkpoint(so_pass *pass, so_layer_fn layer, void *context, size_t
     so_tensor always = {.wants_grad = true};
     so_step *step =
         so_tape_put(pass, "checkpoint", checkpoint_back, out, 2, (so_tensor *[]){x, &always}, sizeof(checkpoint));
-    if (step) {
-        *(checkpoint *)step->saved = (checkpoint){layer, copy};
-        step->in[1] = NULL;
-    }
+    if (!step) return out;
+    int64_t met = pass->follow ? pass->follow->n : 0;
+    so_tensor **list = met ? so_take(pass, (size_t)met * sizeof(so_tensor *), false) : NULL;
+    if (list) memcpy(list, pass->follow->met, (size_t)met * sizeof(so_tensor *));
+    *(checkpoint *)step->saved = (checkpoint){layer, copy, list, list ? met : 0};
+    step->in[1] = NULL;
     return out;
 }

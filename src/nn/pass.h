@@ -46,6 +46,20 @@ typedef struct so_watch {
     void *context;
 } so_watch;
 
+/* Follows a pass of training from outside, to work beside it (train/share.h). */
+typedef struct so_follow {
+    void *context;
+    /* Before the pass computes anything: weights may still be on their way. */
+    void (*first)(void *context);
+    /* On the way back: nothing more is added to the gradient of this weight (of those with `followed`). Weights that
+     * nothing has used are not told of. NULL: nobody wants to know. */
+    void (*complete)(void *context, so_tensor *weight);
+    so_tensor **met; /* weights that a layer used that is computed again; the pass's own, freed by so_follow_clear */
+    int64_t n, capacity;
+    bool begun; /* `first` was called */
+} so_follow;
+void so_follow_clear(so_follow *follow);
+
 struct so_pass {
     so_arena *arena;   /* structs, ids, lists */
     so_arena *data;    /* numbers: on the host the same arena, else addresses of the device */
@@ -58,6 +72,7 @@ struct so_pass {
     so_error error;
     const atomic_int *stop; /* not NULL: when it is set, the next op is not computed: SO_ERR_STOPPED */
     const so_watch *watch;  /* NULL: nobody watches; lent by who set it */
+    so_follow *follow;      /* NULL: nobody follows; lent by who set it */
     so_pass *beside;        /* of a device: a pass of the host, for layers whose weights lie there; NULL: none do */
 };
 

@@ -34,6 +34,8 @@ typedef struct so_tensor {
     int8_t n_dims;
     bool wants_grad;     /* a weight of a group that learns, or depends on one */
     const char *name;    /* of a weight; NULL for an activation */
+    bool followed;       /* of a weight: whoever follows a pass is told when its gradient is complete (nn/pass.h) */
+    int32_t uses;        /* of one that is followed: steps still to come on the way back that may add to it; -1: none */
     bool host;           /* of a weight: it stays in the host's memory where others lie on a device */
     const so_lora *lora; /* of a weight: its adapter; NULL: none */
     const void *bf16;    /* of a weight: the layout of kernels->bf16_linear or bf16_conv, for inference; NULL: none */

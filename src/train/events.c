@@ -15,7 +15,7 @@
 
 enum { WALL_TIME = 1, STEP = 2, FILE_VERSION = 3, SUMMARY = 5, SESSION_LOG = 7 }; /* of an Event */
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };                         /* kinds of fields */
-enum { TABLE = 256, VALUES = 2 * SO_MAX_NOTES + 8 };
+enum { TABLE = 256, VALUES = 2 * SO_MAX_NOTES + 12 };
 
 struct so_events {
     FILE *file;
@@ -241,6 +241,11 @@ so_status so_events_write(so_events *events, const so_progress *p, so_error *err
         add(list, &n, "train", "norm", p->norm);
         add(list, &n, "train", "tokens_per_s", p->tokens_per_second);
         add(list, &n, "train", "skipped", (double)p->skipped);
+        if (p->exchange > 0) {
+            add(list, &n, "train", "exchange_s", p->exchange);
+            add(list, &n, "train", "exchange_hidden", p->hidden);
+            add(list, &n, "train", "waited_s", p->waited);
+        }
     }
     for (int i = 0; notes && i < notes->count; i++)
         add(list, &n, p->evaluation ? "eval" : "train", notes->note[i].name, so_note_mean(&notes->note[i]));

@@ -36,6 +36,11 @@ so_status so_log_write(FILE *log, const so_progress *p, so_error *error)
         put_number(line, "rate", p->rate);
         put_number(line, "norm", p->norm);
         put_number(line, "tokens_per_s", p->tokens_per_second);
+        if (p->exchange > 0) {
+            put_number(line, "exchange_s", p->exchange);
+            put_number(line, "exchange_hidden", p->hidden);
+            put_number(line, "waited_s", p->waited);
+        }
         json_object_set_new(line, "skipped", json_integer(p->skipped));
     }
     put_number(line, "elapsed", p->elapsed);

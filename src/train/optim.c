@@ -75,7 +75,6 @@ so_status so_optim_add(so_optim *optim, so_store *store, const so_group_rule *ru
     double *partial = realloc(optim->partial, (size_t)(optim->pieces + 1) * sizeof *partial);
     if (!partial) return so_fail(error, SO_ERR_NOMEM, "no memory for an optimiser's partial sums");
     optim->partial = partial;
-    optim->last = optim->pieces;
     return SO_OK;
 }
 
@@ -91,11 +90,14 @@ static double square_sum(const so_real *g, int64_t n)
     return sum;
 }
 
+static int64_t mine_at(const so_optim *o, int64_t i) { return o->mine ? o->mine[i] : i; }
+static int64_t mines_of(const so_optim *o) { return o->mine ? o->mines : o->pieces; }
+
 static void norm_task(void *context, int64_t task, int thread)
 {
     (void)thread;
     so_optim *o = context;
-    task += o->first;
+    task = mine_at(o, task);
     const so_piece *p = &o->piece[task];
     o->partial[task] = square_sum(o->param[p->param].weight->tensor.grad + p->from, p->count);
 }
@@ -103,8 +105,8 @@ static void norm_task(void *context, int64_t task, int thread)
 double so_optim_norm(so_optim *optim, so_pool *pool)
 {
     double sum = 0;
-    so_pool_for(pool, optim->last - optim->first, norm_task, optim);
-    for (int64_t i = optim->first; i < optim->last; i++) sum += optim->partial[i];
+    so_pool_for(pool, mines_of(optim), norm_task, optim);
+    for (int64_t i = 0; i < mines_of(optim); i++) sum += optim->partial[mine_at(optim, i)];
     return sqrt(sum);
 }
 
@@ -146,7 +148,7 @@ static void update_task(void *context, int64_t task, int thread)
     (void)thread;
     const update_job *j = context;
     const so_adamw *a = &j->optim->adamw;
-    const so_piece *at = &j->optim->piece[j->optim->first + task];
+    const so_piece *at = &j->optim->piece[mine_at(j->optim, task)];
     const so_param *p = &j->optim->param[at->param];
     double rate = j->rate * p->rate;
     coefficients c = {j->scale,
@@ -172,7 +174,7 @@ void so_optim_update(so_optim *optim, so_pool *pool, double rate, double norm)
     if (a->clip > 0 && norm > a->clip) job.scale = (so_real)(a->clip / norm);
     job.correct_m = (so_real)(1 / (1 - pow(a->beta1, t)));
     job.correct_v = (so_real)(1 / (1 - pow(a->beta2, t)));
-    so_pool_for(pool, optim->last - optim->first, update_task, &job);
+    so_pool_for(pool, mines_of(optim), update_task, &job);
 }
 
 void so_optim_skip(so_optim *optim)

@@ -46,8 +46,9 @@ typedef struct so_optim {
     so_piece *piece;                  /* of all weights, in their order */
     double *partial;                  /* [pieces] sums of squares */
     int64_t pieces, pieces_capacity;
-    int64_t first, last; /* pieces that this process updates: all, unless they are shared among ranks (train/share.h) */
-    bool averaged;       /* so_optim_swap has put the averages in place */
+    const int64_t *mine; /* [mines] pieces that this process updates, rising; NULL: all (train/courier.h shares them) */
+    int64_t mines;
+    bool averaged; /* so_optim_swap has put the averages in place */
 } so_optim;
 
 /* Readies an optimiser without weights. SO_ERR_ARG for coefficients outside [0, 1). */

@@ -119,8 +119,14 @@ so_status so_ranks_join(so_region *region, int rank, so_ranks **out, so_error *e
         return so_fail(error, SO_ERR_ARG, "rank %d, expected 0 to %d", rank, region->size - 1);
     so_ranks *ranks = malloc(sizeof *ranks);
     if (!ranks) return so_fail(error, SO_ERR_NOMEM, "no memory for a rank");
-    *ranks = (so_ranks){rank,          region->size, "shared memory", region, shared_exchange,
-                        shared_gather, shared_abort, shared_close};
+    *ranks = (so_ranks){.rank = rank,
+                        .size = region->size,
+                        .kind = "shared memory",
+                        .context = region,
+                        .exchange = shared_exchange,
+                        .gather = shared_gather,
+                        .abort = shared_abort,
+                        .close = shared_close};
     *out = ranks;
     return SO_OK;
 }

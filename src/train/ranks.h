@@ -28,7 +28,10 @@ struct so_ranks {
     int rank, size;
     const char *kind;
     void *context;
-    /* Piece q of send [size][each] goes to rank q; receive [size][each] holds what rank q had for this one. All ranks
+    double patience; /* MPI's: a rank that others wait for longer than so many seconds is named, and all are ended with
+                      * SO_RANKS_LOST; 0: for ever. (Of this machine's processes so_ranks_watch says it.) */
+    /* One thread calls these at a time.
+     * Piece q of send [size][each] goes to rank q; receive [size][each] holds what rank q had for this one. All ranks
      * call it with the same `each` (bytes). */
     so_status (*exchange)(so_ranks *ranks, const void *send, void *receive, size_t each, so_error *error);
     /* all [size][each] holds everybody's `mine`. With 0 bytes: everybody waits for everybody. */

@@ -8,15 +8,14 @@
  * of which every rank owns an aligned part: rank r of n computes slots r V/n up to (r + 1) V/n and adds them up alone;
  * only its one sum crosses to the others. There everybody adds the upper levels for the pieces of the weights that it
  * owns, updates these with its part of the moments, and shows the new weights to all. 1, 2, 4 ... V ranks give the same
- * bits, as long as V and their number are powers of two.
+ * bits, as long as V and their number are powers of two. What crosses does so beside the computing (train/courier.h).
  *
  * Source: Rajbhandari et al., "ZeRO", arXiv 1910.02054 (moments in pieces).
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_TRAIN_SHARE_H
 #define SO_TRAIN_SHARE_H
 
-#include "train/optim.h"
-#include "train/ranks.h"
+#include "train/courier.h"
 
 typedef struct so_share so_share;
 
@@ -30,14 +29,25 @@ void so_share_mine(const so_share *share, int *first, int *count);
 
 /* An update begins. */
 void so_share_begin(so_share *share);
+/* This rank's last slot is about to be computed: its gradients may travel before it ends, as they are told complete
+ * (so_follow in nn/pass.h). Without this call they travel when the slot has ended. Nothing where nobody shares. */
+void so_share_last(so_share *share);
+void so_share_complete(so_share *share, const so_tensor *weight);
 /* The gradient of this rank's next slot stands in the weights' buffers: into the tree with it. After the last of its
- * slots their sum stands there. */
-void so_share_slot(so_share *share, so_pool *pool);
-/* After the last slot: the sum over all slots, in the buffers of the pieces that this rank owns, and its norm. */
-so_status so_share_sum(so_share *share, so_pool *pool, double *norm, so_error *error);
-/* After so_optim_update: everybody's new weights. */
-so_status so_share_weights(so_share *share, so_error *error);
+ * slots it waits until the sum over all slots stands there, in the pieces that this rank owns. */
+so_status so_share_slot(so_share *share, so_pool *pool, so_error *error);
+/* The norm of the sum, of all ranks' pieces. */
+so_status so_share_norm(so_share *share, so_pool *pool, double *norm, so_error *error);
+/* After so_optim_update: everybody's new weights begin to travel. */
+void so_share_weights(so_share *share);
+/* Waits until they have arrived: before anything reads a weight. */
+so_status so_share_wait(so_share *share, so_error *error);
 /* Everybody's moments and averages, before a checkpoint or an evaluation. */
 so_status so_share_state(so_share *share, so_error *error);
+
+/* Seconds since this was last asked (train/courier.h); 0 where nobody shares. */
+so_courier_times so_share_spent(so_share *share);
+/* Something else was moved between ranks. */
+void so_share_spend(so_share *share, double seconds);
 
 #endif

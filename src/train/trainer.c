@@ -193,6 +193,9 @@ typedef struct loop {
     FILE *log;
     so_events *events;
     so_share *share[SO_MAX_PLAYERS];
+    so_follow follow;          /* of each pass of an update */
+    so_share *turn;            /* whose last slot is computed; NULL: another slot */
+    so_error awaited;          /* what failed when weights were waited for */
     struct slot *slot, *slots; /* of this rank's micro-batches, and of all */
     bool stop;                 /* as all ranks know it */
     double clock;              /* seconds of training, rank 0's, at the last update */
@@ -244,6 +247,27 @@ typedef struct update {
     char bad[128];
 } update;
 
+/* ---- what other ranks are told, and wait for (train/courier.h) */
+
+/* Before anything reads a weight. */
+static so_status wait_for_weights(loop *l, so_error *error)
+{
+    for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_wait(l->share[p], error));
+    return SO_OK;
+}
+
+static void before_pass(void *context)
+{
+    loop *l = context;
+    if (l->awaited.status == SO_OK) wait_for_weights(l, &l->awaited);
+}
+
+static void gradient_complete(void *context, so_tensor *weight)
+{
+    const loop *l = context;
+    so_share_complete(l->turn, weight);
+}
+
 /* Forward and back of one portion; `bad` is set when its loss is not finite. */
 static so_status run_portion(loop *l, so_micro *micro, slot *out, so_error *error)
 {
@@ -251,10 +275,14 @@ static so_status run_portion(loop *l, so_micro *micro, slot *out, so_error *erro
     size_t mark = so_arena_mark(&l->arena);
     so_pass_init(&l->pass, &l->arena, l->pool, l->pass.k);
     l->pass.recording = true;
+    l->follow.begun = alone(l);
+    l->follow.complete = l->turn ? gradient_complete : NULL;
+    l->pass.follow = alone(l) ? NULL : &l->follow;
     micro->more = false;
     micro->weight = 1;
     micro->tokens = 0;
     so_tensor *loss = t->hooks.micro(t->hooks.context, &l->pass, micro);
+    if (micro->more) l->follow.complete = NULL; /* the next one adds to the same gradients */
     if (so_ok(&l->pass) && loss) {
         double value = (double)so_data(loss)[0], share = micro->weight / accumulate_of(&t->plan);
         if (!isfinite(value))
@@ -265,6 +293,8 @@ static so_status run_portion(loop *l, so_micro *micro, slot *out, so_error *erro
         out->tokens += micro->tokens;
     }
     so_arena_release(&l->arena, mark);
+    l->pass.follow = NULL;
+    if (l->awaited.status != SO_OK) return so_fail(error, l->awaited.status, "%s", l->awaited.text);
     if (so_ok(&l->pass)) return SO_OK;
     *error = l->pass.error;
     return so_fail_in(error, "training step %lld", (long long)t->step);
@@ -294,7 +324,10 @@ static so_status sum_slots(loop *l, int count, update *turn, so_error *error)
     l->slot[0].stop = l->t->hooks.stop && *l->t->hooks.stop;
     l->slot[0].clock = elapsed(l);
     if (!alone(l)) {
+        SO_TRY(wait_for_weights(l, error)); /* whoever learnt nothing has not asked for them */
+        double from = clock_seconds();
         SO_TRY(ranks->gather(ranks, l->slot, l->slots, (size_t)count * sizeof *l->slot, error));
+        so_share_spend(l->share[0], clock_seconds() - from);
         all = l->slots;
     }
     l->clock = all[0].clock;
@@ -320,21 +353,58 @@ static so_status run_turn(loop *l, int player, update *turn, so_error *error)
     so_share_mine(share, &first, &count);
     so_share_begin(share);
     for (int i = 0; i < count; i++) {
+        l->turn = i + 1 == count ? share : NULL;
+        if (l->turn) so_share_last(share);
         SO_TRY(run_micro(l, player, first + i, &l->slot[i], error));
-        so_share_slot(share, l->pool);
+        SO_TRY(so_share_slot(share, l->pool, error));
     }
     SO_TRY(sum_slots(l, count, turn, error));
-    SO_TRY(so_share_sum(share, l->pool, &turn->norm, error));
+    SO_TRY(so_share_norm(share, l->pool, &turn->norm, error));
     if (!turn->bad[0] && !isfinite(turn->norm)) {
         const char *bad = so_optim_bad(optim);
         snprintf(turn->bad, sizeof turn->bad, "%s", bad ? bad : "the norm of all gradients");
     }
     l->last_rate = so_rate(&t->plan.schedule, t->step, done_part(l));
-    if (turn->bad[0])
+    if (turn->bad[0]) {
         so_optim_skip(optim);
-    else
-        so_optim_update(optim, l->pool, l->last_rate, turn->norm);
-    return turn->bad[0] ? SO_OK : so_share_weights(share, error);
+        return SO_OK;
+    }
+    so_optim_update(optim, l->pool, l->last_rate, turn->norm);
+    so_share_weights(share);
+    return SO_OK;
+}
+
+/* What a run keeps besides weights follows the update's last micro-batch: all take it from the rank that has computed
+ * that one. */
+static so_status share_extras(loop *l, so_error *error)
+{
+    so_trainer *t = l->t;
+    so_ranks *ranks = t->plan.ranks;
+    size_t most = 0;
+    if (alone(l) || !t->extras) return SO_OK;
+    SO_TRY(wait_for_weights(l, error));
+    for (int i = 0; i < t->extras; i++)
+        if (t->extra[i].bytes > most) most = t->extra[i].bytes;
+    char *all = malloc((size_t)ranks->size * most + 1);
+    if (!all) return so_fail(error, SO_ERR_NOMEM, "no memory for what ranks exchange");
+    double from = clock_seconds();
+    so_status status = SO_OK;
+    for (int i = 0; i < t->extras && status == SO_OK; i++) {
+        const so_extra *e = &t->extra[i];
+        status = ranks->gather(ranks, e->data, all, e->bytes, error);
+        if (status == SO_OK) memcpy(e->data, all + (size_t)(ranks->size - 1) * e->bytes, e->bytes);
+    }
+    so_share_spend(l->share[0], clock_seconds() - from);
+    free(all);
+    return status;
+}
+
+static so_status after_update(loop *l, so_error *error)
+{
+    so_trainer *t = l->t;
+    if (!t->hooks.updated) return SO_OK;
+    SO_TRY(wait_for_weights(l, error));
+    return t->hooks.updated(t->hooks.context, t->step, error);
 }
 
 static so_status run_step(loop *l, so_error *error)
@@ -354,10 +424,12 @@ static so_status run_step(loop *l, so_error *error)
         l->norms += turn.norm / t->players;
     }
     t->step++;
+    if (!bad[0]) SO_TRY(after_update(l, error));
+    SO_TRY(share_extras(l, error));
     if (!bad[0]) {
         l->reported++;
         l->bad_in_a_row = 0;
-        return t->hooks.updated ? t->hooks.updated(t->hooks.context, t->step, error) : SO_OK;
+        return SO_OK;
     }
     t->skipped++;
     int limit = t->plan.bad_in_a_row > 0 ? t->plan.bad_in_a_row : 8;
@@ -393,9 +465,25 @@ static void tell(const loop *l, const so_progress *p)
     if (l->t->hooks.progress && rank_of(l) == 0) l->t->hooks.progress(l->t->hooks.context, p);
 }
 
+/* Seconds of an update since the last report. */
+static void exchange_of(loop *l, so_progress *p)
+{
+    double n = l->reported ? (double)l->reported : 1, moved = 0, seen = 0, waited = 0;
+    for (int i = 0; i < l->t->players && !alone(l); i++) {
+        so_courier_times spent = so_share_spent(l->share[i]);
+        moved += spent.moved;
+        seen += spent.seen;
+        waited += spent.waited;
+    }
+    p->exchange = alone(l) ? (double)NAN : moved / n;
+    p->hidden = moved > 0 ? 1 - seen / moved : (double)NAN;
+    p->waited = alone(l) ? (double)NAN : waited / n;
+}
+
 static so_status report(loop *l, so_error *error)
 {
     so_progress p = progress_of(l);
+    exchange_of(l, &p);
     tell(l, &p);
     so_status status = so_log_write(l->log, &p, error);
     if (status == SO_OK) status = so_events_write(l->events, &p, error);
@@ -411,6 +499,7 @@ static so_status evaluate(loop *l, so_error *error)
     so_trainer *t = l->t;
     if (!t->hooks.evaluate) return SO_OK;
     so_notes notes = {0};
+    SO_TRY(wait_for_weights(l, error));
     for (int p = 0; p < t->players; p++)
         if (t->player[p]->adamw.average > 0) SO_TRY(so_share_state(l->share[p], error));
     size_t mark = so_arena_mark(&l->arena);
@@ -433,6 +522,7 @@ static so_status save(loop *l, so_error *error)
     so_ranks *ranks = l->t->plan.ranks;
     l->t->elapsed = elapsed(l);
     l->saved = agreed_time(l);
+    SO_TRY(wait_for_weights(l, error));
     if (!l->t->plan.folder) return SO_OK;
     for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_state(l->share[p], error));
     if (rank_of(l) == 0) SO_TRY(so_trainer_save(l->t, l->checkpoint, error));
@@ -474,10 +564,6 @@ static so_status check_trainer(const so_trainer *t, so_error *error)
                        (long long)t->plan.steps);
     if (accumulate_of(&t->plan) > 256)
         return so_fail(error, SO_ERR_ARG, "%d micro-batches a step, expected at most 256", accumulate_of(&t->plan));
-    if (t->plan.ranks && t->plan.ranks->size > 1 && t->extras)
-        return so_fail(error, SO_ERR_UNSUPPORTED,
-                       "what this run keeps besides weights ('%s') can't be shared among %d ranks; expected one",
-                       t->extra[0].name, t->plan.ranks->size);
     for (int p = 0; p < t->players; p++)
         if (!t->player[p] || t->player[p]->count == 0)
             return so_fail(error, SO_ERR_STATE, "player %d has no weights that learn", p);
@@ -512,6 +598,7 @@ static so_status begin(loop *l, so_error *error)
     SO_TRY(share_out(l, error));
     l->clock = t->elapsed;
     l->before = l->saved = t->elapsed;
+    l->follow = (so_follow){.context = l, .first = before_pass};
     l->first_step = t->step;
     l->started = l->report_clock = clock_seconds();
     return t->plan.arena_bytes ? so_arena_init(&l->arena, t->plan.arena_bytes, error)
@@ -530,6 +617,7 @@ so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *k
     if (status == SO_OK) status = run_loop(l, error);
     for (int p = 0; p < trainer->players; p++) so_optim_turn(trainer->player[p], true);
     for (int p = 0; p < trainer->players; p++) so_share_close(&l->share[p]);
+    so_follow_clear(&l->follow);
     free(l->slot);
     free(l->slots);
     if (l->log) fclose(l->log);

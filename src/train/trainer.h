@@ -65,12 +65,16 @@ typedef struct so_progress {
     double loss, rate, norm; /* means over the steps since the last report; the rate of the last step */
     double elapsed, left;    /* seconds of training so far (over all runs), and still to come */
     double tokens_per_second;
+    /* Of a report of ranks, else NAN: seconds an update in which the first rank's numbers moved between ranks; the part
+     * of these that lay behind computing (0 to 1); seconds an update that it waited for ranks that still computed. */
+    double exchange, hidden, waited;
     const so_notes *notes;      /* means since the last report */
     const so_notes *evaluation; /* NULL unless this reports an evaluation */
 } so_progress;
 
 /* Bytes that belong to the run besides weights and moments (a codebook's averages, a sampler's state): saved with every
- * checkpoint and written back in place when a run resumes. */
+ * checkpoint and written back in place when a run resumes. They may change in the update's last micro-batch and in
+ * `updated`; whoever has computed that micro-batch then shows them to all ranks. */
 typedef struct so_extra {
     const char *name;
     void *data;

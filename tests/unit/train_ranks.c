@@ -28,7 +28,9 @@ typedef struct toy {
     net net, critic;
     so_optim optim, critic_optim;
     int64_t stop_at, die_at, nan_at, hang_at;
-    int rank;
+    so_real codes[4]; /* what the run keeps besides weights: the last micro-batch moves it */
+    so_real moved;    /* by the last micro-batch of this process */
+    bool follows;     /* the loss depends on it */
     volatile sig_atomic_t stop;
 } toy;
 
@@ -54,6 +56,8 @@ static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
     so_real x[ROWS * IN], y[ROWS * OUT];
     for (int i = 0; i < ROWS * IN; i++) x[i] = (so_real)so_rng_normal(&m->rng);
     for (int i = 0; i < ROWS * OUT; i++) y[i] = x[i / OUT * IN + i % OUT] * 2;
+    for (int i = 0; i < ROWS * OUT && t->follows; i++) y[i] += t->codes[i % 4];
+    t->moved = x[0];
     net *n = m->player ? &t->critic : &t->net;
     so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, so_constant(pass, 2, (int64_t[]){ROWS, IN}, x), n->w, n->b));
     so_tensor *target = so_constant(pass, 2, (int64_t[]){ROWS, OUT}, y);
@@ -65,6 +69,14 @@ static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
     so_notes_add(m->notes, "mse", (double)so_data(loss)[0], ROWS + m->index);
     m->tokens = ROWS;
     return loss;
+}
+
+static so_status updated(void *context, int64_t step, so_error *error)
+{
+    toy *t = context;
+    (void)error;
+    for (int i = 0; i < 4 && t->follows; i++) t->codes[i] = (t->codes[i] + t->moved) / (so_real)(2 + step % 3);
+    return SO_OK;
 }
 
 typedef struct job {
@@ -79,7 +91,8 @@ static so_status train(const job *j, so_ranks *ranks, so_error *error)
 {
     toy t = {.stop_at = j->stop_at, .die_at = j->die_at, .nan_at = j->nan_at, .hang_at = j->hang_at};
     so_adamw adamw = {.decay = 0.01, .clip = 1, .average = 0.9};
-    so_extra extra = {"codes", &t.rank, sizeof t.rank};
+    t.follows = j->extras > 0;
+    so_extra extra = {"codes", t.codes, sizeof t.codes};
     SO_TRY(make_net(&t.store, &t.net, 1, error));
     SO_TRY(make_net(&t.critic_store, &t.critic, 2, error));
     SO_TRY(so_optim_open(&t.optim, &adamw, error));
@@ -95,7 +108,7 @@ static so_status train(const job *j, so_ranks *ranks, so_error *error)
                                    .folder = j->folder,
                                    .schedule = {SO_RATE_COSINE, 3e-3, 0.1, 3},
                                    .arena_bytes = (size_t)1 << 26},
-                          .hooks = {.context = &t, .micro = micro, .stop = &t.stop},
+                          .hooks = {.context = &t, .micro = micro, .updated = updated, .stop = &t.stop},
                           .player = {&t.optim, &t.critic_optim},
                           .players = j->players ? j->players : 2,
                           .extra = &extra,
@@ -310,10 +323,53 @@ static void what_cannot_be_shared_is_refused(void **state)
     assert_int_equal(so_share_open(&share, &optim, NULL, 0, &error), SO_ERR_ARG);
     assert_int_equal(so_region_open(&region, 0, &error), SO_ERR_ARG);
     assert_null(region);
+}
+
+/* A codebook follows the last micro-batch wherever that is computed. */
+static void what_is_kept_besides_weights_is_the_same_for_all(void **state)
+{
+    (void)state;
+    so_error error;
+    char alone[64], folder[64];
     job j = plain;
     j.extras = 1;
-    assert_int_equal(run(j, 2, &error), SO_ERR_UNSUPPORTED);
-    assert_non_null(strstr(error.text, "('codes') can't be shared among 2 ranks"));
+    new_folder(alone);
+    j.folder = alone;
+    CHECK_OK(train(&j, NULL, &error), error);
+    for (int n = 2; n <= 4; n *= 2) {
+        new_folder(folder);
+        j.folder = folder;
+        CHECK_OK(run(j, n, &error), error);
+        same_bits(alone, folder);
+        remove_folder(folder);
+    }
+    remove_folder(alone);
+}
+
+/* The log of ranks says how long numbers moved, and which part of that lay behind computing; that of one says nothing.
+ */
+static void the_log_accounts_for_the_exchange(void **state)
+{
+    (void)state;
+    so_error error;
+    for (int n = 1; n <= 2; n++) {
+        char folder[64], path[128];
+        so_history h;
+        job j = plain;
+        new_folder(folder);
+        j.folder = folder;
+        CHECK_OK(run(j, n, &error), error);
+        snprintf(path, sizeof path, "%s/log.jsonl", folder);
+        CHECK_OK(so_history_load(&h, path, &error), error);
+        const so_curve *moved = so_history_find(&h, "exchange_s"), *hidden = so_history_find(&h, "exchange_hidden");
+        assert_true((moved != NULL) == (n > 1) && (hidden != NULL) == (n > 1));
+        for (int64_t i = 0; moved && i < moved->count; i++) {
+            assert_true(moved->value[i] > 0);
+            assert_true(hidden->value[i] >= 0 && hidden->value[i] < 1); /* sums of squares are waited for */
+        }
+        so_history_close(&h);
+        remove_folder(folder);
+    }
 }
 
 static bool has(const char *program_name)
@@ -374,6 +430,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_rank_that_dies_ends_the_others),
         cmocka_unit_test(a_rank_that_hangs_is_named),
         cmocka_unit_test(what_cannot_be_shared_is_refused),
+        cmocka_unit_test(what_is_kept_besides_weights_is_the_same_for_all),
+        cmocka_unit_test(the_log_accounts_for_the_exchange),
         cmocka_unit_test(mpi_gives_the_same_bits),
     };
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);

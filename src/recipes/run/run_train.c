@@ -163,6 +163,7 @@ static so_status loop(so_run *run, const char *begun, so_error *error)
                                     .stop = run->options->stop},
                           .player = {&run->optim},
                           .players = 1};
+    if (run->ranks) run->ranks->patience = (double)c->ranks.watchdog; /* not while one of them reads corpora */
     return so_trainer_run(&trainer, run->pool, run->learning, error);
 }
 
