@@ -73,6 +73,12 @@ typedef struct so_train_file_options {
  * works in the folder, or the checkpoint was begun with other settings or data, which are named. */
 so_status so_train_file(const so_train_file_options *options, so_error *error);
 
+/* Runs a file with [sweep] once for every value, or all with all, of the keys in [sweep.grid], each in a folder of its
+ * own below `out`, and writes <out>/sweep.md and sweep.html. What is done is not done again; a run that fails does not
+ * stop the others: SO_ERR_STATE in the end, which names the first. `dry` only lists the runs; `order` and `plan` must
+ * be 0. */
+so_status so_train_sweep(const so_train_file_options *options, so_error *error);
+
 /* Key i (from 0) of such a file, as "plan.steps", and what it is; NULL after the last. */
 const char *so_train_file_key(int i, const char **about);
 /* Task i: what of a record can be learnt. */

@@ -114,6 +114,7 @@ static bool is_file(int argc, char **argv)
 
 static int run(int argc, char **argv)
 {
+    if (argc > 0 && strcmp(argv[0], "sweep") == 0) return so_train_run_sweep(argc - 1, argv + 1);
     if (is_file(argc, argv)) return so_train_run_file(argc, argv);
     so_recipe_options recipe = {.stop = &so_cli_stop, .say = say};
     so_setting setting = {0};
@@ -167,7 +168,8 @@ static int run(int argc, char **argv)
     }
     if (n < 1 || strcmp(argv[0], "tabletop") != 0)
         return so_cli_usage(&so_verb_train,
-                            "expected 'RUN.toml', 'tabletop DIR', 'report DIR FILE.html', 'stages' or 'keys', found %s",
+                            "expected 'RUN.toml', 'sweep RUN.toml', 'tabletop DIR', 'report DIR FILE.html', 'stages' "
+                            "or 'keys', found %s",
                             n ? argv[0] : "nothing");
     if (parts && n <= 2) return list(n == 2 ? argv[1] : NULL);
     if (n != 2) return so_cli_usage(&so_verb_train, "expected one working folder, found %d", n - 1);

@@ -52,8 +52,50 @@ static const so_verb verb = {
     "  stream-omni train run.toml --plan gpus=64,mfu=0.35\n"
     "  stream-omni train examples/train/stage1.toml --plan "
     "gpus=8,mfu=0.4,shape=published,records=4e6,rows=980,pictures=1\n"
+    "  stream-omni train sweep sweep.toml                      many runs, one table (train sweep --help)\n"
     "  stream-omni train report OUT report.html                curves\n",
     NULL};
+
+static const so_verb sweep_verb = {
+    "train sweep", "trains by a file of settings again and again, each time with other values",
+    "train sweep RUN.toml [options]",
+    "The file has, besides what a run needs, [sweep] (how = \"grid\", all values with all, or \"each\", one key at a "
+    "time;\n"
+    "show = names of measurements) and [sweep.grid] with an array of values for every key that is varied.\n"
+    "Every run has a folder below out. What is done is not done again; a run that fails does not stop the others (exit "
+    "1\n"
+    "in the end). The table is out/sweep.md, with curves in out/sweep.html. More in docs/training.md.\n\n"
+    "examples:\n"
+    "  stream-omni train sweep examples/train/sweep.toml --dry-run\n"
+    "  stream-omni train sweep sweep.toml --set plan.steps=200\n",
+    NULL};
+
+int so_train_run_sweep(int argc, char **argv)
+{
+    so_train_file_options o = {.stop = &so_cli_stop, .say = say};
+    so_texts set = {.n = 0};
+    int64_t threads = 0, ranks = 0;
+    bool dry = false;
+    const so_option options[] = {
+        {"set", SO_OPTION_TEXTS, &set, "NAME=VALUE", "a setting that goes before the file's; may be given again"},
+        {"dry-run", SO_OPTION_FLAG, &dry, NULL, "only list the runs"},
+        {"threads", SO_OPTION_INT, &threads, "N", "threads; all cores when not given", 1, 1024},
+        {"ranks", SO_OPTION_INT, &ranks, "N", "processes of this machine that train together", 1, 256},
+        {0},
+    };
+    int n, status = so_cli_parse(&sweep_verb, options, argc, argv, &n);
+    if (status >= 0) return status;
+    if (n != 1) return so_cli_usage(&sweep_verb, "expected one file of settings, found %d operands", n);
+    o.file = argv[0];
+    o.set = set.text;
+    o.sets = set.n;
+    o.threads = (int)threads;
+    o.ranks = (int)ranks;
+    o.dry = dry;
+    so_cli_grace(0.95);
+    so_error error = {0};
+    return so_cli_end(so_train_sweep(&o, &error), &error);
+}
 
 int so_train_run_file(int argc, char **argv)
 {

@@ -99,6 +99,11 @@ static void problem(so_binder *binder, const char *format, ...)
     va_end(args);
 }
 
+static const char *group_of(const so_binder *binder, const so_bind_row *row)
+{
+    return row->group ? row->group : binder->group ? binder->group : "";
+}
+
 static so_status add(so_binder *binder, const char *name, const so_bind_row *row, so_weight **out, so_error *error)
 {
     so_store *store = binder->store;
@@ -108,7 +113,7 @@ static so_status add(so_binder *binder, const char *name, const so_bind_row *row
     strcpy(copy, name);
     w->tensor.name = copy;
     w->tensor.n_dims = (int8_t)shape_of(&binder->sizes, row->axes, w->tensor.dim);
-    w->group = row->group ? row->group : binder->group ? binder->group : "";
+    w->group = group_of(binder, row);
     w->axes = row->axes;
     w->multiplies = row->init == SO_INIT_FAN_IN && w->tensor.n_dims > 1;
     SO_TRY(so_names_add(&store->names, so_span_of(copy), error));
@@ -156,12 +161,17 @@ static void expand_task(void *p, int64_t task, int thread)
     }
 }
 
+static bool listed(const char *const *groups, const char *name)
+{
+    for (; groups && *groups; groups++)
+        if (strcmp(*groups, name) == 0) return true;
+    return false;
+}
+
 /* Whether a weight is to be SO_F32 in memory of the store. */
 static bool expanded(const so_binder *binder, const so_weight *w)
 {
-    for (const char *const *group = binder->expands; group && *group; group++)
-        if (strcmp(*group, w->group) == 0) return true;
-    return binder->expand;
+    return listed(binder->expands, w->group) || binder->expand;
 }
 
 static so_status load(so_binder *binder, const so_view *view, so_weight *w, so_error *error)
@@ -236,18 +246,19 @@ static so_status bind_one(so_binder *binder, const char *name, const so_bind_row
                           so_error *error)
 {
     so_weight *w = so_store_find(binder->store, name);
-    const so_view *view = binder->source ? so_views_find(binder->source, name) : NULL;
+    bool made = !binder->source || listed(binder->fresh, group_of(binder, row));
+    const so_view *view = made ? NULL : so_views_find(binder->source, name);
     *field = NULL;
     if (binder->manifest) return list_weight(binder, name, row, error);
     if (w) {
         *field = &w->tensor;
         return SO_OK;
     }
-    if (binder->source && !view) {
+    if (!made && !view) {
         if (!row->optional) problem(binder, "'%s' is missing", name);
         return SO_OK;
     }
-    if (!binder->source && row->optional) return SO_OK;
+    if (made && row->optional) return SO_OK;
     SO_TRY(add(binder, name, row, &w, error));
     *field = &w->tensor;
     if (!view) return make_random(binder, row, &w->tensor, error);

@@ -101,8 +101,9 @@ typedef struct so_binder {
     const so_views *source; /* NULL: make random weights */
     so_sizes sizes;
     const char *group;
-    so_rng *rng; /* for random weights */
-    bool quick;  /* random weights by so_random_fill, matrices in the type `made`: for measuring speed */
+    so_rng *rng;              /* for random weights */
+    const char *const *fresh; /* groups that are random though there is a source, NULL behind the last; may be NULL */
+    bool quick;               /* random weights by so_random_fill, matrices in the type `made`: for measuring speed */
     so_type made;
     so_pool *pool;              /* for conversion, may be NULL */
     bool expand;                /* every weight to SO_F32; otherwise matrices keep a type that `linear` knows */

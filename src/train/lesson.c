@@ -438,6 +438,22 @@ static int64_t keep_labelled(thought *t)
     return n;
 }
 
+/* What the backbone gets of what the bottom layers hear. */
+static so_tensor *pass_on(plan *p, so_pass *pass)
+{
+    const so_omni *net = p->lesson->net;
+    if (!p->lesson->hard || !p->logits) return so_omni_expect(pass, net, p->logits);
+    int64_t rows = so_rows(p->logits), V = so_cols(p->logits);
+    int32_t *likeliest = so_take(pass, (size_t)rows * sizeof *likeliest, false);
+    for (int64_t r = 0; likeliest && r < rows; r++) {
+        const so_real *x = so_data(p->logits) + r * V;
+        likeliest[r] = 0;
+        for (int32_t c = 1; c < V; c++)
+            if (x[c] > x[likeliest[r]]) likeliest[r] = c;
+    }
+    return likeliest ? so_omni_read(pass, net, rows, likeliest) : NULL;
+}
+
 static void answer(plan *p, so_pass *pass)
 {
     thought t;
@@ -455,7 +471,7 @@ static void answer(plan *p, so_pass *pass)
     }
     so_tensor *part[PARTS] = {so_omni_read(pass, net, t.reads, t.ids)};
     part[SEE] = p->pictures ? see(p, pass) : part[READ];
-    part[EXPECT] = speaks ? so_omni_expect(pass, net, p->logits) : part[READ];
+    part[EXPECT] = speaks ? pass_on(p, pass) : part[READ];
     so_tensor *x = so_splice(pass, PARTS, part, t.rows, t.part_of, t.row);
     so_tensor *h = so_omni_think(pass, net, x, so_batch_many(pass, t.n, t.lengths, NULL));
     int64_t n = keep_labelled(&t);

@@ -27,6 +27,7 @@ typedef struct so_lesson {
     int64_t rows;              /* samples are drawn until this many rows are filled; 0: 2048 */
     int64_t samples;           /* at most so many; 0: 256 */
     int64_t longest;           /* samples with more rows are left out (and counted); 0: as many as `rows` */
+    bool hard; /* speech reaches the backbone as the token that CTC thinks likeliest, not as expectation */
     /* For the task "caption" and the loss "pairs". */
     so_tensor *pairs_scale, *pairs_bias;
 } so_lesson;

@@ -11,6 +11,7 @@
 
 #include "train/checkpoint.h"
 #include "train/events.h"
+#include "train/keep.h"
 #include "train/log.h"
 #include "train/settings.h"
 #include "train/share.h"
@@ -202,6 +203,7 @@ typedef struct loop {
     char checkpoint[4096];
     double started, before; /* clock at the start of this run; seconds of earlier runs */
     double saved;           /* seconds of training at the last checkpoint */
+    int64_t saved_step;     /* where it stands */
     int64_t first_step;     /* of this run */
     int bad_in_a_row;
     so_notes notes; /* since the last report */
@@ -525,7 +527,13 @@ static so_status save(loop *l, so_error *error)
     SO_TRY(wait_for_weights(l, error));
     if (!l->t->plan.folder) return SO_OK;
     for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_state(l->share[p], error));
-    if (rank_of(l) == 0) SO_TRY(so_trainer_save(l->t, l->checkpoint, error));
+    if (rank_of(l) == 0) {
+        int before = l->t->plan.keep > 1 ? l->t->plan.keep - 1 : 0;
+        if (before && l->saved_step != l->t->step) so_keep_checkpoint(l->t->plan.folder, l->saved_step);
+        SO_TRY(so_trainer_save(l->t, l->checkpoint, error));
+        if (before) so_keep_latest(l->t->plan.folder, before);
+    }
+    l->saved_step = l->t->step;
     return alone(l) ? SO_OK : ranks->gather(ranks, NULL, NULL, 0, error);
 }
 
@@ -591,7 +599,10 @@ static so_status begin(loop *l, so_error *error)
         SO_TRY(so_make_folder(folder, error));
         snprintf(l->checkpoint, sizeof l->checkpoint, "%s/checkpoint.so", folder);
         snprintf(log, sizeof log, "%s/log.jsonl", folder);
-        if (stat(l->checkpoint, &st) == 0) SO_TRY(so_trainer_load(t, l->checkpoint, error));
+        if (stat(l->checkpoint, &st) == 0)
+            SO_TRY(so_trainer_load(t, l->checkpoint, error));
+        else if (rank_of(l) == 0)
+            so_keep_latest(folder, 0); /* of an earlier run */
         if (rank_of(l) == 0) SO_TRY(so_log_open(&l->log, log, t->step, error));
         if (rank_of(l) == 0 && t->plan.tensorboard) SO_TRY(so_events_open(&l->events, folder, t->step, error));
     }
@@ -599,7 +610,7 @@ static so_status begin(loop *l, so_error *error)
     l->clock = t->elapsed;
     l->before = l->saved = t->elapsed;
     l->follow = (so_follow){.context = l, .first = before_pass};
-    l->first_step = t->step;
+    l->first_step = l->saved_step = t->step;
     l->started = l->report_clock = clock_seconds();
     return t->plan.arena_bytes ? so_arena_init(&l->arena, t->plan.arena_bytes, error)
                                : so_arena_reserve(&l->arena, (size_t)64 << 30, error);

@@ -22,7 +22,8 @@ static void defaults(so_run_config *c)
     c->plan.too_long = "drop";
     c->optim.rate = c->optim.floor = c->optim.warmup = c->optim.beta1 = c->optim.beta2 = -1;
     c->optim.epsilon = c->optim.decay = c->optim.clip = c->optim.average = -1;
-    c->memory.checkpoint = true;
+    c->memory.checkpoint = c->check_files = true;
+    c->route = "expected";
     c->memory.type = "f32";
     c->save.every.seconds = 1200;
     c->save.keep = 1;
@@ -281,6 +282,7 @@ static so_status apply_entry(so_run_config *c, const so_toml_entry *e, so_string
 {
     taken t = {.name = e->name, .value = &e->value, .line = e->line, .error = error};
     so_run_data *data = NULL;
+    if (strncmp(e->name, "sweep.", 6) == 0) return SO_OK; /* many runs are made of this one (run_sweep.c) */
     if (e->number >= 0 && strncmp(e->name, "data.", 5) != 0)
         return so_fail(error, SO_ERR_ARG, "[[%.*s]] is none of a run's tables", (int)strcspn(e->name, "."), e->name);
     if (e->number >= 0) data = &c->data[e->number];
@@ -447,6 +449,19 @@ static so_status fill_losses(so_run_config *c, const so_stage *s, so_error *erro
     return SO_OK;
 }
 
+static so_status check_fresh(const so_run_config *c, so_error *error)
+{
+    for (int i = 0; i < c->fresh.n; i++) {
+        bool learns = false;
+        for (int k = 0; k < c->learn.n; k++) learns = learns || strcmp(c->learn.item[k], c->fresh.item[i]) == 0;
+        if (!learns)
+            return so_fail(error, SO_ERR_ARG, "fresh: '%.60s' is none of the groups that learn", c->fresh.item[i]);
+    }
+    if (c->fresh.n && c->lora.rank)
+        return so_fail(error, SO_ERR_ARG, "fresh: adapters learn beside weights that there are already");
+    return SO_OK;
+}
+
 static so_status fill_stage(so_run_config *c, so_error *error)
 {
     const so_stage *s = so_stage_find(c->stage);
@@ -466,6 +481,7 @@ static so_status fill_stage(so_run_config *c, so_error *error)
             return so_fail(error, SO_ERR_ARG,
                            "learn: no group is called '%.60s'; there are backbone, projector, vision, bottom, top",
                            c->learn.item[i]);
+    SO_TRY(check_fresh(c, error));
     return fill_losses(c, s, error);
 }
 

@@ -58,6 +58,12 @@ typedef struct so_run_config {
         int group_rates, group_decays;
     } optim;
     so_run_list learn; /* none: the stage's groups */
+    so_run_list fresh; /* groups that begin from random weights */
+    struct {
+        int64_t bottom, top; /* 0: the model's */
+    } layers;
+    const char *route; /* of speech to the backbone */
+    bool check_files;
     so_run_named loss[SO_STAGE_LOSSES];
     int losses;
     struct {

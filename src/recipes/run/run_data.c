@@ -294,28 +294,20 @@ static so_batch_size measure(void *context, const so_order_place *place)
     return size;
 }
 
-static so_status plan(so_run *run, so_error *error)
+so_status so_run_plan_open(so_run *run, so_data_order *order, so_batches *batches, so_error *error)
 {
     const so_run_config *c = &run->config;
-    int64_t count[SO_RUN_DATA], all = 0;
-    double weight[SO_RUN_DATA], by_epochs = 0;
-    for (int i = 0; i < run->sets; i++) {
-        const so_run_set *set = &run->set[i];
-        if (set->eval) continue;
-        int k = run->sources++;
-        run->source_set[k] = i;
+    int64_t count[SO_RUN_DATA];
+    double weight[SO_RUN_DATA];
+    for (int k = 0; k < run->sources; k++) {
+        const so_run_set *set = &run->set[run->source_set[k]];
         count[k] = set->count;
-        all += set->count;
-        by_epochs += set->data->epochs * (double)set->count;
         weight[k] = set->data->weight > 0   ? set->data->weight
                     : set->data->epochs > 0 ? set->data->epochs * (double)set->count
                                             : (double)set->count;
     }
-    SO_TRY(so_order_open(&run->order, (uint64_t)c->seed, run->sources, count, weight, error));
-    double epochs = c->plan.epochs > 0 ? c->plan.epochs : c->plan.steps > 0 ? 0 : 1;
-    double samples = by_epochs > 0 ? by_epochs : epochs * (double)all;
-    run->samples = (int64_t)llround(samples);
-    SO_TRY(so_batches_open(&run->batches, &run->order,
+    SO_TRY(so_order_open(order, (uint64_t)c->seed, run->sources, count, weight, error));
+    return so_batches_open(batches, order,
                            &(so_batches_options){.records = c->plan.batch_records,
                                                  .budget = c->plan.batch_rows + c->plan.batch_units,
                                                  .total = run->samples,
@@ -323,7 +315,24 @@ static so_status plan(so_run *run, so_error *error)
                                                  .portion = c->plan.rows,
                                                  .measure = measure,
                                                  .context = run},
-                           error));
+                           error);
+}
+
+static so_status plan(so_run *run, so_error *error)
+{
+    const so_run_config *c = &run->config;
+    int64_t all = 0;
+    double by_epochs = 0;
+    for (int i = 0; i < run->sets; i++) {
+        const so_run_set *set = &run->set[i];
+        if (set->eval) continue;
+        run->source_set[run->sources++] = i;
+        all += set->count;
+        by_epochs += set->data->epochs * (double)set->count;
+    }
+    double epochs = c->plan.epochs > 0 ? c->plan.epochs : c->plan.steps > 0 ? 0 : 1;
+    run->samples = (int64_t)llround(by_epochs > 0 ? by_epochs : epochs * (double)all);
+    SO_TRY(so_run_plan_open(run, &run->order, &run->batches, error));
     run->steps = c->plan.steps;
     if (!run->samples) return SO_OK;
     SO_TRY(so_batches_count(&run->batches, &run->steps, error));

@@ -8,15 +8,34 @@
 #include "checkpoint/export_gguf.h"
 #include "recipes/run/training.h"
 
+/* A weight that the source does not have, or of another shape. */
+static so_status put_new(so_convert_job *job, const so_tensor *t, so_error *error)
+{
+    so_views *views = &job->source.views;
+    const so_view *found = so_views_find(views, t->name);
+    so_view view = {.type = SO_F32, .n_dims = t->n_dims, .data = t->data};
+    memcpy(view.dim, t->dim, sizeof(int64_t) * (size_t)t->n_dims);
+    SO_TRY(so_view_measure(&view, so_span_of(t->name), error));
+    if (!found)
+        SO_TRY(so_views_add(views, so_span_of(t->name), &view, error));
+    else {
+        view.name = found->name;
+        views->view[found - views->view] = view;
+    }
+    if (so_names_find(&job->source.copied, so_span_of(t->name)) >= 0) return SO_OK;
+    return so_names_add(&job->source.copied, so_span_of(t->name), error);
+}
+
 /* Tensors of the source that learnt are taken from memory. */
 static so_status put_learnt(const so_run *run, so_convert_job *job, so_error *error)
 {
     for (int64_t i = 0; i < run->optim.count; i++) {
         const so_tensor *t = &run->optim.param[i].weight->tensor;
         const so_view *found = so_views_find(&job->source.views, t->name);
-        if (!found)
-            return so_fail(error, SO_ERR_MISSING, "'%s' learnt, but '%s' has no such weight", t->name,
-                           run->config.model);
+        if (!found || so_view_elements(found) != so_count(t)) { /* of fresh layers */
+            SO_TRY(put_new(job, t, error));
+            continue;
+        }
         so_view *view = &job->source.views.view[found - job->source.views.view];
         view->type = SO_F32;
         view->data = t->data;
@@ -53,6 +72,8 @@ so_status so_run_keep(so_run *run, so_error *error)
     if (status == SO_OK) {
         job.source.setup.window = run->source.setup.window;
         job.source.setup.lookahead = run->source.setup.lookahead;
+        job.source.setup.omni = run->source.setup.omni;
+        memcpy(job.source.setup.fuse, run->source.setup.fuse, sizeof job.source.setup.fuse);
         if (!run->source.text[0]) {
             /* the configuration was changed: it is written anew */
             free(job.source.text[0]);

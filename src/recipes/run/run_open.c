@@ -1,9 +1,11 @@
 /* The model that a run begins with.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "recipes/run/training.h"
+#include "recipes/tabletop/recipe.h"
 #include "text/chat.h"
 
 static so_status encode(const so_run *run, const char *text, so_ids *ids, so_error *error)
@@ -53,22 +55,18 @@ static so_status settle_ids(so_run *run, so_error *error)
 }
 
 /* The window and the way of fusion belong to the model: other ones are told to those who use it afterwards. */
-static so_status settle_window(so_run *run, so_error *error)
+static void settle_window(so_run *run)
 {
     so_setup *setup = &run->source.setup;
     const so_run_config *c = &run->config;
-    if (c->fuse && strcmp(c->fuse, setup->fuse[0] ? setup->fuse : "cross") != 0)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "fuse is \"%s\", the model's is \"%s\": its layers are made for that",
-                       c->fuse, setup->fuse[0] ? setup->fuse : "cross");
-    bool other = (c->window.width && c->window.width != (setup->window ? setup->window : 5)) ||
+    bool other = run->reshaped || (c->window.width && c->window.width != (setup->window ? setup->window : 5)) ||
                  (c->window.ahead && c->window.ahead != (setup->lookahead ? setup->lookahead : 3));
     if (c->window.width) setup->window = c->window.width;
     if (c->window.ahead) setup->lookahead = c->window.ahead;
     run->lesson.window = (so_window){setup->window ? setup->window : 5, setup->lookahead ? setup->lookahead : 3};
-    if (!other || !run->source.text[0]) return SO_OK;
+    if (!other || !run->source.text[0]) return;
     free(run->source.text[0]); /* the configuration is written anew */
     run->source.text[0] = NULL;
-    return SO_OK;
 }
 
 static so_status settle_pictures(so_run *run, so_error *error)
@@ -99,9 +97,53 @@ static so_status check_groups(const so_run *run, so_error *error)
     return SO_OK;
 }
 
+static bool is_fresh(const so_run *run, const char *group)
+{
+    for (int i = 0; i < run->config.fresh.n; i++)
+        if (strcmp(run->config.fresh.item[i], group) == 0) return true;
+    return false;
+}
+
+/* Another shape than the model's, which only groups can have that begin anew. */
+static so_status reshape(so_run *run, so_error *error)
+{
+    const so_run_config *c = &run->config;
+    so_setup *setup = &run->source.setup;
+    so_omni_config *omni = &setup->omni;
+    const char *fuse = setup->fuse[0] ? setup->fuse : so_tt_fusions[omni->fuse];
+    if (c->fuse && strcmp(c->fuse, fuse) != 0) {
+        if (!is_fresh(run, "top"))
+            return so_fail(error, SO_ERR_UNSUPPORTED,
+                           "fuse is \"%s\", the model's is \"%s\": its top layers are made for that, unless they begin "
+                           "anew (fresh = [\"top\"])",
+                           c->fuse, fuse);
+        snprintf(setup->fuse, sizeof setup->fuse, "%s", c->fuse);
+        for (int i = 0; i < 3; i++)
+            if (strcmp(c->fuse, so_tt_fusions[i]) == 0) omni->fuse = (so_fuse)i;
+        run->reshaped = true;
+    }
+    const struct {
+        const char *group;
+        int64_t wanted, *has;
+    } layers[] = {{"bottom", c->layers.bottom, &omni->bottom}, {"top", c->layers.top, &omni->top}};
+    for (int i = 0; i < 2; i++) {
+        if (!layers[i].wanted || layers[i].wanted == *layers[i].has) continue;
+        if (!is_fresh(run, layers[i].group))
+            return so_fail(error, SO_ERR_UNSUPPORTED,
+                           "layers.%s is %lld, the model has %lld: others must begin anew (fresh = [\"%s\"])",
+                           layers[i].group, (long long)layers[i].wanted, (long long)*layers[i].has, layers[i].group);
+        *layers[i].has = layers[i].wanted;
+        run->reshaped = true;
+    }
+    return SO_OK;
+}
+
 static so_status bind(so_run *run, so_error *error)
 {
-    const char *expands[SO_STAGE_GROUPS + 1] = {NULL};
+    const char *expands[SO_STAGE_GROUPS + 1] = {NULL}, *fresh[SO_RUN_LIST + 1] = {NULL};
+    so_rng rng;
+    so_rng_init(&rng, (uint64_t)run->config.seed, 0x6672657368u);
+    for (int i = 0; i < run->config.fresh.n; i++) fresh[i] = run->config.fresh.item[i];
     if (!run->config.lora.rank)
         for (int i = 0; i < SO_STAGE_GROUPS; i++) expands[i] = run->stage.learns[i].group;
     SO_TRY(so_store_open(&run->store, 0, error));
@@ -110,6 +152,8 @@ static so_status bind(so_run *run, so_error *error)
                         .pool = run->pool,
                         .kernels = run->kernels,
                         .expands = expands,
+                        .fresh = fresh,
+                        .rng = &rng,
                         .check_finite = true};
     SO_TRY(so_omni_bind(&run->net, &run->source.setup.omni, &binder, error));
     SO_TRY(so_binder_finish(&binder, run->config.model, error));
@@ -123,12 +167,14 @@ so_status so_run_open(so_run *run, so_error *error)
     const char *path = run->config.model;
     so_run_config_stage(&run->config, &run->stage);
     SO_TRY(so_source_open(&run->source, &path, 1, NULL, error));
+    SO_TRY(reshape(run, error));
     SO_TRY(bind(run, error));
     SO_TRY(settle_ids(run, error));
-    SO_TRY(settle_window(run, error));
+    settle_window(run);
     SO_TRY(settle_pictures(run, error));
     SO_TRY(template_pieces(run, error));
     run->lesson.net = &run->net;
+    run->lesson.hard = strcmp(run->config.route, "argmax") == 0;
     run->lesson.stage = &run->stage;
     run->lesson.blank = run->blank;
     run->lesson.eot = run->eot;
@@ -139,6 +185,7 @@ so_status so_run_open(so_run *run, so_error *error)
 
 void so_run_close(so_run *run)
 {
+    so_run_ahead_close(run);
     so_run_data_close(run);
     so_run_guard_close(run);
     so_run_measure_close(run);

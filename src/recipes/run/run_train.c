@@ -11,28 +11,46 @@
 
 /* ---- what a portion learns from */
 
+so_status so_run_portion_make(const so_run *run, so_batches *batches, so_run_place at, so_arena *memory,
+                              so_run_portion *out, so_error *error)
+{
+    int64_t from;
+    *out = (so_run_portion){.place = at};
+    SO_TRY(so_batches_plan(batches, at.step, error));
+    int64_t items = so_batches_portion(batches, at.slot, at.portion, &from, &out->more);
+    so_sample *s = so_arena_alloc(memory, (size_t)(items + 1) * sizeof *s);
+    if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)items);
+    out->sample = s;
+    for (int64_t i = 0; i < items; i++) {
+        const so_batch_item *item = &batches->item[from + i];
+        const so_run_set *set = &run->set[run->source_set[item->place.source]];
+        bool fits;
+        SO_TRY(so_run_sample(run, set, item->place.index, item->g, memory, &s[out->n], &fits, error));
+        out->rows += item->rows;
+        out->n += fits;
+        out->left_out += !fits;
+    }
+    return SO_OK;
+}
+
 static so_status gather(void *context, so_micro *micro, so_arena *memory, const so_sample **samples, int64_t *n,
                         so_error *error)
 {
     so_run *run = context;
-    int64_t from, rows = 0, items;
+    so_run_place at = {micro->step, micro->index, micro->portion};
+    so_run_portion made;
+    const so_run_portion *p = &made;
     SO_TRY(so_batches_plan(&run->batches, micro->step, error));
-    items = so_batches_portion(&run->batches, micro->index, micro->portion, &from, &micro->more);
-    so_sample *s = so_arena_alloc(memory, (size_t)(items + 1) * sizeof *s);
-    if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)items);
-    *samples = s;
-    *n = 0;
-    for (int64_t i = 0; i < items; i++) {
-        const so_batch_item *item = &run->batches.item[from + i];
-        const so_run_set *set = &run->set[run->source_set[item->place.source]];
-        bool fits;
-        SO_TRY(so_run_sample(run, set, item->place.index, item->g, memory, &s[*n], &fits, error));
-        rows += item->rows;
-        *n += fits;
-        if (!fits) so_notes_add(micro->notes, "left_out", 1, 1);
-    }
+    if (run->ahead)
+        SO_TRY(so_run_ahead_take(run->ahead, at, &p, error));
+    else
+        SO_TRY(so_run_portion_make(run, &run->batches, at, memory, &made, error));
+    *samples = p->sample;
+    *n = p->n;
+    micro->more = p->more;
+    for (int64_t i = 0; i < p->left_out; i++) so_notes_add(micro->notes, "left_out", 1, 1);
     /* Each row weighs the same in an update, however they are dealt. */
-    double share = run->batches.rows ? (double)rows / (double)run->batches.rows : 0;
+    double share = run->batches.rows ? (double)p->rows / (double)run->batches.rows : 0;
     micro->weight = share * run->batches.options.slots;
     return SO_OK;
 }
@@ -153,6 +171,7 @@ static so_status loop(so_run *run, const char *begun, so_error *error)
                                    .evaluate_every = c->evaluate.every.steps,
                                    .save_every = c->save.every.steps,
                                    .save_seconds = c->save.every.seconds,
+                                   .keep = (int)c->save.keep,
                                    .settings = begun,
                                    .folder = run->folder,
                                    .tensorboard = c->log.tensorboard},
@@ -171,6 +190,8 @@ static so_status train_and_keep(so_run *run, const char *begun, so_error *error)
 {
     SO_TRY(loop(run, begun, error));
     if (!so_run_first(run)) return SO_OK;
+    if (so_run_ahead_waited(run->ahead) > 10)
+        so_run_say(run, "reading: training waited %.0f s for samples", so_run_ahead_waited(run->ahead));
     if (run->stage.adamw.average > 0) so_optim_swap(&run->optim);
     SO_TRY(so_run_measure_best(run, error));
     SO_TRY(so_run_keep(run, error));
@@ -182,17 +203,18 @@ static so_status train_and_keep(so_run *run, const char *begun, so_error *error)
     return SO_OK;
 }
 
-/* Without a checkpoint, what an earlier run in this folder found best is nothing to this one. */
-static void begin_anew(const so_run *run)
+/* Without a checkpoint, what an earlier run in this folder found best is nothing to this one; then true. */
+static bool begin_anew(const so_run *run)
 {
-    static const char *const names[] = {"best.safetensors", "spikes.jsonl"};
+    static const char *const names[] = {"best.safetensors", "spikes.jsonl", "files.lock"};
     char path[1100];
     snprintf(path, sizeof path, "%s/checkpoint.so", run->folder);
-    if (access(path, F_OK) == 0) return;
+    if (access(path, F_OK) == 0) return false;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", run->folder, names[i]);
         remove(path);
     }
+    return true;
 }
 
 so_status so_run_train(so_run *run, so_error *error)
@@ -201,10 +223,12 @@ so_status so_run_train(so_run *run, so_error *error)
     SO_TRY(so_run_learn(run, error));
     SO_TRY(so_run_guard_open(run, error));
     SO_TRY(so_run_measure_open(run, error));
+    SO_TRY(so_run_ahead_open(run, error));
     run->lesson.source = so_run_source(run);
     if (so_run_first(run)) {
-        begin_anew(run);
+        bool anew = begin_anew(run);
         SO_TRY(so_run_data_verify(run, error));
+        SO_TRY(so_run_files(run, !anew, error));
         SO_TRY(write_papers(run, error));
     }
     so_status status = settings(run, &begun, error);

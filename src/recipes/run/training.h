@@ -62,6 +62,7 @@ typedef struct so_run {
     int32_t blank, eot, first_unit;
     int64_t units, patches; /* of speech; rows of a picture */
     uint8_t *spoken;        /* bitmap of ids that are pronounced */
+    bool reshaped;          /* it has other layers, or another fusion, than the model in the file */
 
     so_run_set set[SO_RUN_DATA];
     int sets;
@@ -73,6 +74,7 @@ typedef struct so_run {
     bool blind; /* samples are made to be looked at: pictures are counted, not read */
     so_lesson lesson;
     so_optim optim;
+    struct so_run_ahead *ahead; /* makes samples before they are asked for (run_ahead.c); NULL: nobody does */
     struct so_run_guard *guard; /* watches for losses that jump (run_guard.c) */
     struct so_run_best *best;   /* measures, and keeps the best weights (run_measure.c) */
     char folder[1000];
@@ -94,6 +96,8 @@ so_status so_run_index(so_run *run, so_error *error);
 /* Opens all sets, the order, and the plan of batches; `run` has its model. */
 so_status so_run_data_open(so_run *run, so_error *error);
 void so_run_data_close(so_run *run);
+/* The order of samples and the plan of batches once more, for somebody else: both are the caller's, to be closed. */
+so_status so_run_plan_open(so_run *run, so_data_order *order, so_batches *batches, so_error *error);
 /* Rows, by lengths alone, of record i of a set's used ones. */
 int64_t so_run_rows(const so_run *run, const so_run_set *set, int64_t i);
 /* Compares every set with its hash. SO_ERR_FORMAT names the file that was changed. */
@@ -119,6 +123,35 @@ so_status so_run_learn(so_run *run, so_error *error);
 so_sample_source so_run_source(so_run *run);
 /* An so_micro_fn whose context is the run. */
 so_tensor *so_run_micro(void *run, so_pass *pass, so_micro *micro);
+
+/* Where a portion stands in a run. */
+typedef struct so_run_place {
+    int64_t step;
+    int slot, portion;
+} so_run_place;
+typedef struct so_run_portion {
+    so_run_place place;
+    const so_sample *sample; /* [n] */
+    int64_t n, rows, left_out;
+    bool more; /* the slot has another one */
+} so_run_portion;
+/* Makes what an update learns from in one portion, by a plan of the caller's; all of it lies in `memory`. `out` tells
+ * its place also after a failure. */
+so_status so_run_portion_make(const so_run *run, so_batches *batches, so_run_place at, so_arena *memory,
+                              so_run_portion *out, so_error *error);
+
+/* ---- run_ahead.c */
+so_status so_run_ahead_open(so_run *run, so_error *error);
+void so_run_ahead_close(so_run *run);
+/* The portion at a place, as a thread has made it meanwhile; *out lives until the next one is taken. */
+so_status so_run_ahead_take(struct so_run_ahead *ahead, so_run_place at, const so_run_portion **out, so_error *error);
+/* Seconds that were waited for portions. */
+double so_run_ahead_waited(const struct so_run_ahead *ahead);
+
+/* ---- run_files.c */
+/* Lists the files that records point to in <out>/files.lock; of a run that goes on, compares with that list.
+ * SO_ERR_FORMAT names the file that was changed. */
+so_status so_run_files(const so_run *run, bool goes_on, so_error *error);
 
 /* ---- run_guard.c */
 so_status so_run_guard_open(so_run *run, so_error *error);
