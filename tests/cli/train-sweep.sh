@@ -43,7 +43,7 @@ sweep() { "$SO" train sweep sweep.toml --threads 1 "$@"; }
 sweep --dry-run
 sweep >told; echo "exit $?"
 grep -c '^run' told
-sed 's/[0-9]\.[0-9]*/N/g' runs/sweep.md
+sed 's/ [0-9.e-]* | [0-9.e-]* |$/ N | N |/' runs/sweep.md
 grep -c '<svg' runs/sweep.html
 for r in add_input add_layer; do "$SO" inspect "runs/fuse=$r/model" | grep -ci "$r"; done
 grep -c 'top_audio_layers.2.input' "runs/layers.top=3/model/model.safetensors"; grep -o '"num_top_audio_layers": *[0-9]*' "runs/layers.top=3/model/config.json"
