@@ -244,8 +244,8 @@ so_status so_reply_with(so_session *session, unsigned want, const so_reply_optio
 /* so_reply_with without options. */
 so_status so_reply(so_session *session, unsigned want, so_error *error);
 
-/* In place of a reply: says this text in the model's voice, sentence by sentence, with the same events. The turn must
- * hold nothing else; the
+/* In place of a reply: says this text in the model's voice, sentence by sentence, with the same events; where the
+ * voice ends before it was given all of a sentence, it goes on with what is left. The turn must hold nothing else; the
  * conversation remembers the text as an answer. Words are said as they are written: see so_spoken_text. SO_ERR_LIMIT
  * for more tokens than an answer holds. */
 so_status so_say(so_session *session, const char *utf8, unsigned want, so_error *error);

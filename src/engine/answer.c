@@ -122,6 +122,7 @@ static so_status took_text(so_session *s, const so_made *made, so_error *error)
     so_talk *t = s->talk;
     int64_t i = s->spoken.base_text + t->n_text - 1;
     size_t before = s->answer.size;
+    if (i < s->whole) return SO_OK; /* told already, and said once more */
     if (!made->stop) SO_TRY(so_decoder_feed(&s->decoder, made->id, &s->answer, error));
     s->text_end[i] = (int32_t)s->answer.size;
     if (!s->decoder.held) end_tokens(s);

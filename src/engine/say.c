@@ -20,7 +20,7 @@ so_status so_session_script(so_session *s, const char *utf8, so_error *error)
     size_t left = strlen(utf8);
     bool parted = false;
     s->script.n = s->script_at.n = s->script_end.n = 0;
-    s->sentence = 0;
+    s->sentence = s->barren = 0;
     for (const char *p = utf8; left > 0;) {
         if (strchr(" \t\r\n", *p)) {
             parted = true;
@@ -58,17 +58,74 @@ static so_status tell_rest(so_session *s, int64_t from, int64_t to, so_error *er
     return so_decoder_flush(&s->decoder, &s->answer, error);
 }
 
+/* ---- a sentence that the voice ends before it has been given all of it */
+
+/* First token, from `at` on, that begins a word. */
+static int64_t next_word(const so_session *s, int64_t at, int64_t end)
+{
+    size_t bytes;
+    for (; at < end; at++) {
+        const char *text = so_tokenizer_piece(s->model->tokenizer, s->script.data[at], &bytes);
+        if (bytes && strchr(" \t\r\n", text[0])) break;
+    }
+    return at;
+}
+
+/* Where the voice goes on: at the word that it was in, behind the first one where it came to none; `end` to give up.
+ * Two pieces in a row without a word are enough. */
+static int64_t where_to_go_on(so_session *s, int64_t end)
+{
+    int64_t from = s->spoken.base_text, reached = s->spoken.text[s->spoken.units], word = from;
+    s->barren = reached > from ? 0 : s->barren + 1;
+    if (s->barren > 1) return end;
+    for (int64_t at = from; at <= reached && at < end; at = next_word(s, at + 1, end)) word = at;
+    if (word == from) word = next_word(s, from + 1, end);
+    for (int64_t i = word; i < end; i++)
+        if (so_model_spoken(s->model, s->script.data[i])) return word;
+    return end;
+}
+
+/* What is left becomes a sentence of its own. */
+static so_status go_on(so_session *s, int64_t made, int64_t at, int64_t end, so_error *error)
+{
+    size_t i = (size_t)++s->sentence;
+    SO_TRY(so_ids_put(&s->script_at, 0, error));
+    SO_TRY(so_ids_put(&s->script_end, 0, error));
+    memmove(s->script_at.data + i + 1, s->script_at.data + i, (s->script_at.n - 1 - i) * sizeof(int32_t));
+    memmove(s->script_end.data + i + 1, s->script_end.data + i, (s->script_end.n - 1 - i) * sizeof(int32_t));
+    s->script_at.data[i] = (int32_t)at;
+    s->script_end.data[i] = (int32_t)end;
+    for (int64_t k = made; k < at; k++) {
+        SO_TRY(so_decoder_feed(&s->decoder, s->script.data[k], &s->answer, error));
+        s->text_end[k] = (int32_t)s->answer.size;
+    }
+    if (at > s->whole) s->whole = at;
+    s->spoken.base_text = at;
+    return SO_OK;
+}
+
 so_status so_session_next_sentence(so_session *s, bool *more, so_error *error)
 {
-    *more = s->script.n && (size_t)s->sentence + 1 < s->script_at.n && s->n_said < s->max_units && !s->usage.stopped;
-    if (!*more) return SO_OK;
-    int64_t end = s->script_end.data[s->sentence], next = s->script_at.data[++s->sentence];
-    int64_t made = s->spoken.base_text + s->talk->n_text;
+    bool over = !s->script.n || s->n_said >= s->max_units || s->usage.stopped;
+    *more = false;
+    if (over) return SO_OK;
+    int64_t end = s->script_end.data[s->sentence], made = s->spoken.base_text + s->talk->n_text, at = end;
+    bool last = (size_t)s->sentence + 1 == s->script_at.n;
+    if (last && made >= end) return SO_OK;
     SO_TRY(so_said_sentence(s, error));
-    if (made < end) SO_TRY(tell_rest(s, made, end, error));
-    if (next > end) SO_TRY(so_string_add(&s->answer, " ", 1, error));
-    for (int64_t i = end; i < next; i++) s->text_end[i] = (int32_t)s->answer.size;
-    s->spoken.base_text = s->whole = next;
+    if (made < end) at = where_to_go_on(s, end);
+    if (last && at == end) return SO_OK;
+    *more = true;
+    if (at < end) {
+        SO_TRY(go_on(s, made, at, end, error));
+    } else {
+        int64_t next = s->script_at.data[++s->sentence];
+        if (made < end) SO_TRY(tell_rest(s, made, end, error));
+        if (next > end) SO_TRY(so_string_add(&s->answer, " ", 1, error));
+        for (int64_t i = end; i < next; i++) s->text_end[i] = (int32_t)s->answer.size;
+        s->spoken.base_text = s->whole = next;
+        s->barren = 0;
+    }
     s->sure = s->answer.size;
     s->talk->n_text = 0;
     s->stage = SO_NOTED;

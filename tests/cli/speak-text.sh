@@ -4,6 +4,8 @@ $SO speak --quiet --wav a.wav "The star is red. The square is blue. The circle i
 $SO transcribe a.wav | tr -cd '\n' | wc -l | tr -d ' '
 [ "$(wc -c <a.wav)" -gt 120000 ] && echo "all of them"
 $SO speak --quiet --wav b.wav "I have 3 dogs and 12 cats."
+# A voice that ends a sentence before it was given all of it goes on with the rest.
+$SO speak --quiet --wav h.wav "It costs \$19.99 at www.example.com."
 $SO speak --quiet --as-is --wav c.wav "I have three dogs"
 $SO speak --quiet --wav d.wav "你好,世界。"
 printf 'One star.\n\nTwo stars.\n' | $SO speak --quiet --wav e.wav -

@@ -116,6 +116,36 @@ static void a_voice_that_runs_away_is_ended(void **state)
     assert_memory_equal(held, free_run, (size_t)asked * sizeof *held);
 }
 
+/* A voice that ends before it was given all words goes on with those that are left: each is told once, in order. */
+static void goes_on_where_a_voice_ended(void **state)
+{
+    (void)state;
+    const char *words = "The star is red and the square is blue and the circle is green and the cross is big. No.";
+    for (int most = 3; most <= 12; most += 3) {
+        char got[512] = "";
+        int units = 0;
+        so_error e;
+        so_session *session;
+        so_event event = {0};
+        so_session_options options = {.max_units = 400, .max_text = 128, .units_per_token = most};
+        CHECK_OK(so_session_open(&session, model, &options, &e), e);
+        CHECK_OK(so_say(session, words, SO_WANT_TEXT | SO_WANT_UNITS, &e), e);
+        do {
+            CHECK_OK(so_next(session, &event, &e), e);
+            if (event.kind == SO_EVENT_TEXT) strncat(got, event.text, sizeof got - strlen(got) - 1);
+            if (event.kind == SO_EVENT_UNITS) units += (int)event.n_units;
+        } while (event.kind != SO_EVENT_DONE);
+        assert_int_equal(units, event.usage.units);
+        size_t n = strlen(got) - 4; /* " No." */
+        assert_memory_equal(got, words, n);
+        assert_string_equal(got + n, " No.");
+        size_t end = 0;
+        CHECK_OK(so_session_heard_ms(session, 1000000, &end, &e), e);
+        assert_int_equal(end, strlen(got));
+        so_session_close(&session);
+    }
+}
+
 static void refuses_what_it_cannot_say(void **state)
 {
     (void)state;
@@ -139,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_it_is_given),
         cmocka_unit_test(a_voice_that_runs_away_is_ended),
+        cmocka_unit_test(goes_on_where_a_voice_ended),
         cmocka_unit_test(refuses_what_it_cannot_say),
     };
     return cmocka_run_group_tests(tests, make_model, remove_model);
