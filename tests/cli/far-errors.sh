@@ -4,7 +4,7 @@ unset STREAM_OMNI_SERVER STREAM_OMNI_KEY STREAM_OMNI_TLS_CA
 cp "$ROOT/examples/question.wav" .
 begin() {
     rm -f asked
-    timeout 60 python3 "$ROOT/tests/cli/far.py" "$1" >asked &
+    timeout 250 python3 "$ROOT/tests/cli/far.py" "$1" >asked &
     server=$!
     tries=0
     until [ -s asked ] || [ $tries -ge 600 ]; do

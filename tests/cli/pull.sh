@@ -13,7 +13,11 @@ serve() {
     rm -f log address
     python3 "$ROOT/tests/cli/hub.py" log "$1" a/tiny=there/model b/codec=there/codec >address &
     hub=$!
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do [ -s address ] || sleep 0.5; done
+    tries=0
+    until [ -s address ] || [ $tries -ge 600 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
     HF_ENDPOINT=$(cat address)/
     MODELSCOPE_ENDPOINT=$HF_ENDPOINT
     export HF_ENDPOINT MODELSCOPE_ENDPOINT

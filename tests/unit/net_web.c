@@ -326,7 +326,7 @@ static void keep_alive_clients_that_leave(void **state)
         usleep(10000);
         after = descriptors();
     }
-    assert_int_equal(after, before);
+    assert_in_range(after, 0, before); /* fewer where the connection before was still being closed */
 }
 
 static int websocket(void)
