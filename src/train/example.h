@@ -30,6 +30,8 @@ typedef struct so_sample {
     const uint8_t *spoken; /* [n_text] tokens that are pronounced, the end of turn included; NULL: all */
     const int32_t *units;
     int64_t n_units;
+    const float *sound; /* a recording, for the codec's networks; its transcript is `heard`, its units have no offset */
+    int64_t n_sound;
 } so_sample;
 
 struct so_micro;

@@ -118,8 +118,9 @@ so_status so_run_index(so_run *run, so_error *error)
 
 /* ---- which records are used */
 
-static bool fits_task(const so_run_task *task, const so_lengths *l)
+static bool fits_task(const so_run *run, const so_run_task *task, const so_lengths *l)
 {
+    if (task->sound) return l->ms > 0 && (l->units > 0 || !so_run_codec_wants_units(run));
     if (task->picture && !l->images) return false;
     if ((task->question || task->answer) && !l->units) return false;
     /* A question about a picture that is not shown has no answer. */
@@ -163,7 +164,7 @@ static so_status choose_records(const so_run *run, so_run_set *set, so_error *er
     int32_t *all = malloc((size_t)(n + 1) * sizeof *all), *taken = malloc((size_t)(n + 1) * sizeof *taken);
     so_status status = all && taken ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld records", (long long)n);
     for (int64_t i = 0; i < n && status == SO_OK; i++)
-        if (fits_task(set->task, &set->dataset->lengths[i])) all[usable++] = (int32_t)i;
+        if (fits_task(run, set->task, &set->dataset->lengths[i])) all[usable++] = (int32_t)i;
     set->lacking = n - usable;
     if (status == SO_OK)
         status = parse_take(set->data->take ? set->data->take : "all", usable, &from, &count, &random, error);
@@ -180,12 +181,12 @@ static so_status choose_records(const so_run *run, so_run_set *set, so_error *er
     return status;
 }
 
-static so_status nothing(const so_run_set *set, so_error *error)
+static so_status nothing(const so_run *run, const so_run_set *set, so_error *error)
 {
     const so_run_task *task = set->task;
     bool units = false;
     for (int64_t i = 0; i < set->dataset->count; i++) units = units || set->dataset->lengths[i].units;
-    if ((task->question || task->answer) && !units)
+    if ((task->question || task->answer || (task->sound && so_run_codec_wants_units(run))) && !units)
         return so_fail(error, SO_ERR_MISSING,
                        "no record has speech units, which the task '%s' needs: make them once with 'stream-omni data "
                        "units %s -o DIR', and give that folder as path",
@@ -199,6 +200,7 @@ static so_status nothing(const so_run_set *set, so_error *error)
 /* Rows by the lengths alone, before they are scaled. */
 static double guess(const so_run *run, const so_run_set *set, const so_lengths *l)
 {
+    if (set->task->sound) return 1 + (double)l->ms / 40;
     double text = so_stage_weight(&run->stage, "text") > 0 ? 1 : 0;
     double pictures = text * (double)l->images * (double)run->patches;
     return (double)l->text / 4 + 5.0 * l->turns + (double)(run->head.n + run->reply.n) +
@@ -269,6 +271,9 @@ static so_status open_set(so_run *run, const so_run_data *data, so_run_set *set,
     *set = (so_run_set){.data = data, .task = so_run_task_find(data->task)};
     set->eval = data->split && strcmp(data->split, "eval") == 0;
     if (!set->task) return unknown_task(data, error);
+    if (set->task->sound != (run->codec != NULL))
+        return so_fail(error, SO_ERR_ARG, "the stage '%s' learns from %s, the task is '%s'", run->stage.name,
+                       run->codec ? "recordings (task \"recording\")" : "conversations", set->task->name);
     SO_TRY(check_losses(run, set, error));
     records_of(run, data, path);
     if (is_made(data->path))
@@ -278,7 +283,7 @@ static so_status open_set(so_run *run, const so_run_data *data, so_run_set *set,
     else
         return so_fail(error, SO_ERR_MISSING, "there is no '%s'", data->path);
     SO_TRY(choose_records(run, set, error));
-    if (set->count == 0) return nothing(set, error);
+    if (set->count == 0) return nothing(run, set, error);
     return measure_set(run, set, error);
 }
 

@@ -50,16 +50,17 @@ static so_status tell_plan(so_run *run, so_error *error)
 static void tell_weights(const so_run *run)
 {
     char learns[200] = "";
+    const so_store *store = run->codec ? so_run_codec_store(run) : &run->store;
     for (int i = 0; i < SO_STAGE_GROUPS && run->stage.learns[i].group; i++) {
         size_t used = strlen(learns);
-        int64_t n = so_store_parameters(&run->store, run->stage.learns[i].group);
+        int64_t n = so_store_parameters(store, run->stage.learns[i].group);
         snprintf(learns + used, sizeof learns - used, "%s%s %.4g M", i ? ", " : "", run->stage.learns[i].group,
                  (double)n * 1e-6);
     }
     if (run->lora.count)
         snprintf(learns, sizeof learns, "adapters of %lld matrices (%s) %.4g M", (long long)run->lora.count,
                  run->lora.targets, (double)so_store_parameters(&run->lora.store, NULL) * 1e-6);
-    so_run_say(run, "learns: %s of %.4g M parameters", learns, (double)so_store_parameters(&run->store, NULL) * 1e-6);
+    so_run_say(run, "learns: %s of %.4g M parameters", learns, (double)so_store_parameters(store, NULL) * 1e-6);
 }
 
 /* ---- samples, as people may read them */

@@ -44,8 +44,10 @@ static so_status put_file(listing *l, const so_locator *at, so_error *error)
 static so_status put_record(listing *l, const so_record *r, so_error *error)
 {
     const so_run_task *task = l->set->task;
-    for (int i = 0; i < r->images && (task->picture || !task->spoken); i++) SO_TRY(put_file(l, &r->image[i], error));
-    for (int i = 0; i < r->turns && task->spoken; i++) SO_TRY(put_file(l, &r->turn[i].units, error));
+    for (int i = 0; i < r->images && !task->sound && (task->picture || !task->spoken); i++)
+        SO_TRY(put_file(l, &r->image[i], error));
+    for (int i = 0; i < r->turns && (task->spoken || task->sound); i++) SO_TRY(put_file(l, &r->turn[i].units, error));
+    for (int i = 0; i < r->turns && task->sound; i++) SO_TRY(put_file(l, &r->turn[i].audio, error));
     return SO_OK;
 }
 

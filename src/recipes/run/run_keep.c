@@ -26,24 +26,30 @@ static so_status put_new(so_convert_job *job, const so_tensor *t, so_error *erro
     return so_names_add(&job->source.copied, so_span_of(t->name), error);
 }
 
-/* Tensors of the source that learnt are taken from memory. */
+/* A tensor is taken from memory in place of the source's. */
+static so_status put_one(so_convert_job *job, const so_tensor *t, so_error *error)
+{
+    const so_view *found = so_views_find(&job->source.views, t->name);
+    if (!found || so_view_elements(found) != so_count(t)) return put_new(job, t, error); /* of fresh layers */
+    so_view *view = &job->source.views.view[found - job->source.views.view];
+    view->type = SO_F32;
+    view->data = t->data;
+    view->bytes = (size_t)so_count(t) * sizeof(float);
+    if (so_names_find(&job->source.copied, so_span_of(view->name)) >= 0) return SO_OK;
+    return so_names_add(&job->source.copied, so_span_of(view->name), error);
+}
+
 static so_status put_learnt(const so_run *run, so_convert_job *job, so_error *error)
 {
-    for (int64_t i = 0; i < run->optim.count; i++) {
-        const so_tensor *t = &run->optim.param[i].weight->tensor;
-        const so_view *found = so_views_find(&job->source.views, t->name);
-        if (!found || so_view_elements(found) != so_count(t)) { /* of fresh layers */
-            SO_TRY(put_new(job, t, error));
-            continue;
-        }
-        so_view *view = &job->source.views.view[found - job->source.views.view];
-        view->type = SO_F32;
-        view->data = t->data;
-        view->bytes = (size_t)so_count(t) * sizeof(float);
-        if (so_names_find(&job->source.copied, so_span_of(view->name)) < 0)
-            SO_TRY(so_names_add(&job->source.copied, so_span_of(view->name), error));
-    }
+    for (int64_t i = 0; i < run->optim.count; i++) SO_TRY(put_one(job, &run->optim.param[i].weight->tensor, error));
     return SO_OK;
+}
+
+/* Codes of a speech tokenizer learn by following, not by gradients. */
+static so_status put_codes(const so_run *run, so_convert_job *job, so_error *error)
+{
+    const so_tensor *codes = so_run_codec_codes(run);
+    return codes ? put_one(job, codes, error) : SO_OK;
 }
 
 /* What stays must have a type that the layout knows: blocks become f16, or save.type. */
@@ -69,6 +75,7 @@ so_status so_run_keep(so_run *run, so_error *error)
     snprintf(folder, sizeof folder, "%s/model", run->folder);
     so_status status = so_convert_job_open(&job, &in, 1, &how, &result, error);
     if (status == SO_OK) status = put_learnt(run, &job, error);
+    if (status == SO_OK) status = put_codes(run, &job, error);
     if (status == SO_OK) {
         job.source.setup.window = run->source.setup.window;
         job.source.setup.lookahead = run->source.setup.lookahead;

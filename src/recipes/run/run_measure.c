@@ -178,7 +178,8 @@ static so_status measure_set(so_run *run, const so_run_set *set, so_pass *pass, 
     while (b->at < b->end) {
         so_micro micro = {.notes = &notes, .weight = 1};
         size_t mark = so_arena_mark(pass->arena);
-        so_tensor *loss = so_lesson_micro(&b->lesson, pass, &micro);
+        so_rng_init(&micro.rng, 1, (uint64_t)b->at);
+        so_tensor *loss = so_run_lesson(run, &b->lesson, pass, &micro);
         if (so_ok(pass) && loss) {
             sum += (double)so_data(loss)[0] * (double)micro.tokens;
             weight += (double)micro.tokens;

@@ -167,6 +167,7 @@ so_status so_run_open(so_run *run, so_error *error)
     const char *path = run->config.model;
     so_run_config_stage(&run->config, &run->stage);
     SO_TRY(so_source_open(&run->source, &path, 1, NULL, error));
+    if (strcmp(run->stage.network, "omni") != 0) return so_run_codec_open(run, error);
     SO_TRY(reshape(run, error));
     SO_TRY(bind(run, error));
     SO_TRY(settle_ids(run, error));
@@ -190,6 +191,7 @@ void so_run_close(so_run *run)
     so_run_guard_close(run);
     so_run_measure_close(run);
     so_optim_close(&run->optim);
+    so_run_codec_close(run);
     so_lora_close(&run->lora);
     so_store_close(&run->store);
     so_source_close(&run->source);

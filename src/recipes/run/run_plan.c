@@ -237,6 +237,7 @@ static so_status try_portion(so_run *run, spent *portion, spent *update, double 
     so_pass pass = {0};
     so_notes notes = {0};
     so_micro micro = {.notes = &notes, .weight = 1};
+    so_rng_init(&micro.rng, (uint64_t)run->config.seed, 0);
     SO_TRY(so_arena_reserve(&arena, (size_t)64 << 30, error));
     spent from = spent_since((spent){0, 0});
     so_pass_init(&pass, &arena, run->pool, run->learning);

@@ -62,6 +62,11 @@ static const so_run_task tasks[] = {
      .spoken = true,
      .losses = "ctc template units text",
      .about = "a picture and a spoken question, a spoken answer"},
+    {.name = "recording",
+     .like = "voice",
+     .sound = true,
+     .losses = "ctc commit flow mel stft f0",
+     .about = "a recording, for the codec: with its transcript (tokenizer), its units (flow), alone (vocoder)"},
 };
 
 const so_run_task *so_run_task_at(int i)
@@ -290,6 +295,7 @@ int64_t so_run_sample_rows(const so_run *run, const so_sample *s)
 {
     int64_t prompt = 0;
     bool speaks = false;
+    if (s->sound) return 1 + s->n_sound * 25 / so_run_codec_rate(run);
     for (int64_t i = 0; i < s->n; i++) {
         prompt += s->ids[i] != SO_PICTURE_ID;
         speaks = speaks || (run->units && s->ids[i] >= run->first_unit && s->ids[i] < run->first_unit + run->units);
@@ -307,7 +313,7 @@ static void cut(so_run const *run, so_sample *s, bool *fits)
 {
     int64_t over = so_run_sample_rows(run, s) - run->config.plan.longest, learnt = 0;
     *fits = over <= 0;
-    if (*fits || strcmp(run->config.plan.too_long, "cut") != 0 || s->n_units || s->n_heard) return;
+    if (*fits || s->sound || strcmp(run->config.plan.too_long, "cut") != 0 || s->n_units || s->n_heard) return;
     int64_t last = 0; /* picture: what stands before it stays */
     for (int64_t i = 0; i < s->n; i++)
         if (s->ids[i] == SO_PICTURE_ID) last = i + 1;
@@ -319,6 +325,7 @@ static void cut(so_run const *run, so_sample *s, bool *fits)
 
 static so_status make(making *m, int64_t g, so_arena *memory, so_sample *out, so_error *error)
 {
+    if (m->set->task->sound) return so_run_codec_sample(m->run, m->record, g, memory, out, error);
     SO_TRY(m->set->task->spoken ? make_speech(m, g, error) : make_text(m, error));
     SO_TRY(hand_over(m, memory, out, error));
     return add_pictures(m, memory, out, error);

@@ -57,13 +57,18 @@ static so_status gather(void *context, so_micro *micro, so_arena *memory, const 
 
 so_sample_source so_run_source(so_run *run) { return (so_sample_source){.context = run, .gather = gather}; }
 
+so_tensor *so_run_lesson(so_run *run, so_lesson *lesson, so_pass *pass, so_micro *micro)
+{
+    return run->codec ? so_run_codec_micro(run, &lesson->source, pass, micro) : so_lesson_micro(lesson, pass, micro);
+}
+
 so_tensor *so_run_micro(void *context, so_pass *pass, so_micro *micro)
 {
     so_run *run = context;
     if (run->lora.count)
         *run->lora.seed = ((uint64_t)micro->step * 256 + (uint64_t)micro->index) * 4096 + (uint64_t)micro->portion +
                           micro->seed * 0x9e3779b97f4a7c15u;
-    so_tensor *loss = so_lesson_micro(&run->lesson, pass, micro);
+    so_tensor *loss = so_run_lesson(run, &run->lesson, pass, micro);
     if (loss && so_ok(pass)) so_run_guard_look(run, micro, (double)so_data(loss)[0]);
     return loss;
 }
@@ -104,7 +109,7 @@ static so_status learn_adapters(so_run *run, so_error *error)
 so_status so_run_learn(so_run *run, so_error *error)
 {
     if (run->config.lora.rank) return learn_adapters(run, error);
-    return so_stage_ready(&run->stage, &run->store, &run->optim, error);
+    return so_stage_ready(&run->stage, run->codec ? so_run_codec_store(run) : &run->store, &run->optim, error);
 }
 
 /* ---- the run's papers */
@@ -178,11 +183,13 @@ static so_status loop(so_run *run, const char *begun, so_error *error)
                           .hooks = {.context = run,
                                     .micro = so_run_micro,
                                     .evaluate = measures ? so_run_measure : NULL,
+                                    .updated = run->codec ? so_run_codec_updated : NULL,
                                     .progress = tell,
                                     .stop = run->options->stop},
                           .player = {&run->optim},
                           .players = 1};
     if (run->ranks) run->ranks->patience = (double)c->ranks.watchdog; /* not while one of them reads corpora */
+    trainer.extra = so_run_codec_extra(run, &trainer.extras);
     return so_trainer_run(&trainer, run->pool, run->learning, error);
 }
 

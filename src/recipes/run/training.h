@@ -26,6 +26,7 @@ typedef struct so_run_task {
     const char *like;                      /* what stages call it: "vs-t" */
     bool plain, picture, question, answer; /* without a template; needs pictures; units of a question, of an answer */
     bool spoken;                           /* one exchange through the speech side */
+    bool sound;                            /* a recording, for the codec's networks */
     const char *losses;                    /* that it has something for */
     const char *about;
 } so_run_task;
@@ -70,6 +71,8 @@ typedef struct so_run {
     so_data_order order;
     so_batches batches;
     int64_t steps, samples; /* of the run; samples 0: as many as the steps take */
+
+    struct so_run_codec *codec; /* what learns instead of the language model (run_codec.c); NULL: nothing */
 
     bool blind; /* samples are made to be looked at: pictures are counted, not read */
     so_lesson lesson;
@@ -121,6 +124,8 @@ so_status so_run_train(so_run *run, so_error *error);
 so_status so_run_learn(so_run *run, so_error *error);
 /* The samples of the plan's portions, for the lesson. */
 so_sample_source so_run_source(so_run *run);
+/* The loss of what the lesson's source gathers, by whatever network the stage trains. */
+so_tensor *so_run_lesson(so_run *run, so_lesson *lesson, so_pass *pass, so_micro *micro);
 /* An so_micro_fn whose context is the run. */
 so_tensor *so_run_micro(void *run, so_pass *pass, so_micro *micro);
 
@@ -152,6 +157,25 @@ double so_run_ahead_waited(const struct so_run_ahead *ahead);
 /* Lists the files that records point to in <out>/files.lock; of a run that goes on, compares with that list.
  * SO_ERR_FORMAT names the file that was changed. */
 so_status so_run_files(const so_run *run, bool goes_on, so_error *error);
+
+/* ---- run_codec.c: the stages tokenizer, flow and vocoder */
+/* run->source must be open. */
+so_status so_run_codec_open(so_run *run, so_error *error);
+void so_run_codec_close(so_run *run);
+so_store *so_run_codec_store(const so_run *run);
+/* Samples a second of recordings that the network is given. */
+int64_t so_run_codec_rate(const so_run *run);
+bool so_run_codec_wants_units(const so_run *run);
+so_status so_run_codec_sample(const so_run *run, const so_record *record, int64_t g, so_arena *memory, so_sample *out,
+                              so_error *error);
+/* The loss of what `from` gathers. */
+so_tensor *so_run_codec_micro(so_run *run, const so_sample_source *from, so_pass *pass, so_micro *micro);
+/* A hook of the trainer: the tokenizer's codes follow what was quantised. */
+so_status so_run_codec_updated(void *run, int64_t step, so_error *error);
+/* What a checkpoint holds besides weights: *n blocks. */
+const so_extra *so_run_codec_extra(const so_run *run, int *n);
+/* The tokenizer's codes, which learn by following; NULL of other networks. */
+const so_tensor *so_run_codec_codes(const so_run *run);
 
 /* ---- run_guard.c */
 so_status so_run_guard_open(so_run *run, so_error *error);
