@@ -42,7 +42,7 @@ typedef struct so_session so_session;
 typedef enum so_precision {
     SO_PRECISION_AUTO,  /* what SO_PRECISION in the environment says (exact, int8); else int8 for models above 1 GiB,
                            exact below */
-    SO_PRECISION_EXACT, /* weights expanded to f32, activations f32 */
+    SO_PRECISION_EXACT, /* weights as numbers, activations f32 */
     SO_PRECISION_INT8   /* weights as stored (keep_types), activations rounded to int8 in groups of 32: several times as
                            fast */
 } so_precision;
@@ -50,7 +50,8 @@ typedef enum so_precision {
 typedef struct so_model_options {
     int threads;    /* 0: all cores */
     int context;    /* positions of the backbone per session; 0: the model's own, at most 8192 */
-    int keep_types; /* 1: keep stored types (less memory); 0: expand small models to f32 */
+    int keep_types; /* 1: keep stored types (less memory); 0: expand small models to f32, but for what the kernels read
+                     * as fast (q8_0 on x86) */
     int bf16; /* 1: vision tower and codec multiply numbers rounded to bf16, about twice as fast where the machine can
                */
     const char *tokenizer; /* folder or file of the tokenizer; NULL: where the model is */

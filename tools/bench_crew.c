@@ -120,14 +120,20 @@ static times together(void)
 
 static void throughput(void)
 {
-    double clock[5], processor[5];
+    double clock[5], processor[5], one[5], many[5];
     for (int i = 0; i < 5; i++) {
         times alone = one_after_another(), all = together();
         clock[i] = alone.clock / all.clock;
         processor[i] = alone.processor / all.processor;
+        one[i] = 1e3 * alone.clock;
+        many[i] = 1e3 * all.clock;
     }
     qsort(clock, 5, sizeof *clock, by_size);
     qsort(processor, 5, sizeof *processor, by_size);
+    qsort(one, 5, sizeof *one, by_size);
+    qsort(many, 5, sizeof *many, by_size);
+    printf("%d answers of text and units: one after another %.0f ms (at best %.0f), together %.0f (%.0f)\n", SESSIONS,
+           one[2], one[0], many[2], many[0]);
     printf("%d sessions, text and units: together %.2f times as fast as one after another (%.2f to %.2f); by the "
            "processor's time %.2f times (%.2f to %.2f)\n",
            SESSIONS, clock[2], clock[0], clock[4], processor[2], processor[0], processor[4]);

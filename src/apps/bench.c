@@ -13,6 +13,7 @@
 #include "apps/verbs.h"
 #include "base/error.h"
 #include "base/rng.h"
+#include "eval/speed/speed_tables.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
 
@@ -69,10 +70,13 @@ static void add_weights(struct weights *w, const so_view *view, bool expanded)
     w->bytes += expanded ? 4 * n : (double)view->bytes;
 }
 
-/* Matrices of the file by what uses them. Models that are opened expanded hold four bytes a weight. */
+/* Matrices of the file by what uses them. Models that are opened expanded hold four bytes a weight, but where the
+ * kernels read q8_0 as it is. */
 static void weigh(bench *b, const so_views *views)
 {
     double all = 0;
+    so_machine_kernels machine = {0};
+    if (so_bench_machine_kernels(&machine, NULL) != SO_OK) machine.q8_gains = false;
     for (int64_t i = 0; i < views->count; i++) all += (double)views->view[i].bytes;
     bool expanded = !b->setting.keep_types && !b->info.int8 && all < (double)(1 << 30);
     for (int64_t i = 0; i < views->count; i++) {
@@ -89,7 +93,7 @@ static void weigh(bench *b, const so_views *views)
                     {"model.vision_tower.", &b->eyes}};
         for (size_t k = 0; k < sizeof kind / sizeof kind[0]; k++)
             if (v->n_dims > 1 && strncmp(v->name, kind[k].prefix, strlen(kind[k].prefix)) == 0)
-                add_weights(kind[k].to, v, expanded);
+                add_weights(kind[k].to, v, expanded && !(machine.q8_gains && v->type == SO_Q8_0));
     }
 }
 

@@ -27,6 +27,7 @@ struct so_kernels {
     so_gemm_fn *gemm, *gemm_bf16;
     so_linear_fn *linear;
     so_row_fn *row;
+    bool q8_gains;   /* `linear` reads weights of SO_Q8_0 in registers: a quarter of the bytes, the same sums */
     bool bf16_gains; /* bf16_linear, bf16_conv and bf16_attention are faster than linear and the like here */
     so_bf16_bytes_fn *bf16_bytes;
     so_bf16_pack_fn *bf16_pack;

@@ -210,9 +210,11 @@ void so_pool_close(so_pool **p)
 
 int so_pool_threads(const so_pool *pool) { return pool ? pool->threads : 1; }
 
+bool so_pool_alone(const so_pool *pool) { return !pool || pool->threads == 1 || inside; }
+
 void so_pool_for(so_pool *pool, int64_t tasks, so_pool_fn fn, void *context)
 {
-    if (!pool || pool->threads == 1 || tasks <= 1 || inside) {
+    if (tasks <= 1 || so_pool_alone(pool)) {
         for (int64_t i = 0; i < tasks; i++) fn(context, i, 0);
         return;
     }

@@ -7,6 +7,7 @@
 #ifndef SO_BASE_POOL_H
 #define SO_BASE_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -19,6 +20,8 @@ typedef void (*so_pool_fn)(void *context, int64_t task, int thread);
 so_status so_pool_open(so_pool **out, int threads, so_error *error);
 void so_pool_close(so_pool **pool);
 int so_pool_threads(const so_pool *pool); /* 1 for NULL */
+/* Whether a loop, begun here, runs on the calling thread alone. */
+bool so_pool_alone(const so_pool *pool);
 /* Whoever a pool belongs to besides threads: a device, which finds itself by the pool that its kernels are given. NULL
  * unless it was set. */
 void so_pool_lend(so_pool *pool, void *owner);

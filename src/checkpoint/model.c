@@ -148,7 +148,8 @@ static so_status open_codec(so_model *model, const char *path, const so_model_op
     return SO_OK;
 }
 
-/* Small models are expanded to f32, where the kernels are fastest; large ones keep their types. */
+/* Small models are expanded to f32, but for matrices that the kernels read as fast as they are stored (so_binder.q8):
+ * as f32 they would not stay in the processor's caches. Large ones keep their types. */
 static bool small(const so_views *views)
 {
     size_t bytes = 0;
@@ -203,6 +204,7 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
     so_binder binder = {.store = &model->store, .source = views, .pool = model->pool, .check_finite = true};
     binder.kernels = model->encoders;
     binder.expand = !options->keep_types && !model->kernels->int8 && model->small && !model->device;
+    binder.q8 = true;
     SO_TRY(so_omni_bind(&model->net, &model->setup.omni, &binder, error));
     SO_TRY(so_binder_finish(&binder, model->path, error));
     SO_TRY(measure_heads(model, error));

@@ -385,41 +385,53 @@ static void step_all(so_crew *c)
 /* A piece of a prompt or a picture, made beside others. */
 typedef struct piece {
     so_session *session;
-    so_worker *worker;
+    int place; /* behind the one whose turn it is */
     so_status status;
     so_error error;
 } piece;
 
-static void make_piece(void *context, int64_t task, int thread)
+/* Pieces of several sessions. Those behind the first `parts` are left to another step when time is up. */
+typedef struct pieces {
+    so_crew *crew;
+    double until; /* seconds of the clock */
+    int n;
+    atomic_int next, made;
+    piece each[SO_STEP_MOST];
+} pieces;
+
+/* A worker makes one after the other, so that it does not wait for others whose pieces take longer. */
+static void make_pieces(void *context, int64_t task, int thread)
 {
-    piece *p = (piece *)context + task;
-    so_talk *talk = p->session->talk;
-    so_worker *own = talk->worker;
-    bool did;
+    pieces *all = context;
+    so_crew *c = all->crew;
     (void)thread;
-    talk->worker = p->worker;
-    p->status = so_session_work(p->session, &did, &p->error);
-    talk->worker = own;
+    for (int k; (k = atomic_fetch_add(&all->next, 1)) < all->n && (k < c->parts || now() < all->until);) {
+        piece *p = &all->each[k];
+        so_talk *talk = p->session->talk;
+        so_worker *own = talk->worker;
+        bool did;
+        talk->worker = task ? &c->beside[task - 1] : &c->worker;
+        p->status = so_session_work(p->session, &did, &p->error);
+        talk->worker = own;
+        atomic_fetch_add(&all->made, 1);
+    }
 }
 
-/* Prompts and pictures of several sessions of a model that stays near, each by a thread. False: there are not several.
- */
-static bool work_beside(so_crew *c)
+/* Prompts and pictures of several sessions of a model that stays near. False: there are not several. */
+static bool work_beside(so_crew *c, double until)
 {
-    piece each[PARTS];
-    int n = 0, last = 0;
-    for (int i = 0; i < c->n && n < c->parts && !c->worker.pass.watch; i++) {
+    pieces all = {.crew = c, .until = until};
+    for (int i = 0; i < c->n && all.n < SO_STEP_MOST && c->parts > 1 && !c->worker.pass.watch; i++) {
         so_session *s = c->session[(c->turn + i) % c->n];
         if (s->failure.status != SO_OK || !so_session_computes(s)) continue;
-        each[n] = (piece){.session = s, .worker = n ? &c->beside[n - 1] : &c->worker};
-        last = i;
-        n++;
+        all.each[all.n].session = s;
+        all.each[all.n++].place = i;
     }
-    if (n < 2) return false;
-    c->turn += last + 1;
-    so_pool_for(c->model->pool, n, make_piece, each);
-    for (int i = 0; i < n; i++)
-        if (each[i].status != SO_OK) fail_session(each[i].session, &each[i].error);
+    if (all.n < 2) return false;
+    so_pool_for(c->model->pool, c->parts, make_pieces, &all);
+    for (int i = 0; i < all.made; i++)
+        if (all.each[i].status != SO_OK) fail_session(all.each[i].session, &all.each[i].error);
+    c->turn += all.each[all.made - 1].place + 1;
     return true;
 }
 
@@ -427,15 +439,15 @@ static bool work_beside(so_crew *c)
 static void work_for_some(so_crew *c)
 {
     const double enough = 0.01; /* seconds */
-    double began = now();
-    bool beside = work_beside(c);
+    double until = now() + enough;
+    bool beside = work_beside(c, until);
     for (int i = 0; i < c->n; i++) {
         so_session *s = c->session[c->turn++ % c->n];
         so_error error;
         bool did = false;
         if (s->failure.status != SO_OK || (beside && so_session_computes(s))) continue;
         if (so_session_work(s, &did, &error) != SO_OK) fail_session(s, &error);
-        if (did && now() - began > enough) return;
+        if (did && now() > until) return;
     }
 }
 

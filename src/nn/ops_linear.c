@@ -151,7 +151,8 @@ static void *rounded_rows(so_pass *pass, const so_tensor *x)
  * well but multiply slowly. */
 static bool meets_many(const so_pass *pass, const so_tensor *w, int64_t m)
 {
-    return m > MANY_ROWS && !pass->device && so_type_about(w->type)->block > 1;
+    bool in_registers = w->type == SO_Q8_0 && pass->k->q8_gains;
+    return m > MANY_ROWS && !pass->device && so_type_about(w->type)->block > 1 && !in_registers;
 }
 
 /* y = x w^T + bias, blocks of rows of w decoded once for all rows of x. */

@@ -180,8 +180,9 @@ static so_status load(so_binder *binder, const so_view *view, so_weight *w, so_e
     const so_kernels *k = binder->kernels ? binder->kernels : so_kernels_c();
     int64_t n = so_count(t);
     bool bf16 = binder->bf16 && w->multiplies && k->bf16_gains;
+    bool q8 = binder->q8 && w->multiplies && k->q8_gains && view->type == SO_Q8_0;
     bool expand = expanded(binder, w);
-    bool keep = ((!expand || bf16) && t->n_dims == 2) || (binder->products && w->multiplies);
+    bool keep = ((!expand || bf16 || q8) && t->n_dims == 2) || (binder->products && w->multiplies);
 #ifdef SO_DOUBLE
     keep = keep && view->type != SO_F32;
 #else

@@ -110,6 +110,8 @@ typedef struct so_binder {
     const char *const *expands; /* or those of these groups, NULL behind the last; may be NULL */
     bool products;              /* but those of products and convolutions keep it all the same: for devices */
     const so_kernels *kernels;  /* decode what is expanded; NULL: the portable ones */
+    bool q8;               /* matrices of products that are stored as SO_Q8_0 keep that although others expand, if the
+                              kernels gain by it */
     bool bf16;             /* matrices of products keep their type although others expand, if the kernels gain by bf16:
                               so_store_lay_bf16 is going to lay them out */
     bool check_finite;     /* NaN or infinity in a loaded weight is a problem */

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#include "backend/kernels.h"
+#include "backend/cpu/ref/portable.h"
 #include "base/quantise.h"
 
 enum { STACK = 256 << 10, N = 96 };
@@ -73,9 +73,39 @@ static void rows_do_not_depend_on_their_number(void **state)
         }
 }
 
+/* Where small models keep q8_0 instead of being expanded: the numbers and the order of their sums are those of f32. */
+static void q8_gives_the_bits_of_f32(void **state)
+{
+    (void)state;
+    enum { ROWS = 40, K = 96 };
+    static unsigned char stored[N * K * 2];
+    static float decoded[N * K], want[ROWS * N], got[ROWS * N];
+    so_error error;
+    int tables = 0;
+    for (int i = 0; i < N * N; i++)
+        w[i] = (float)((i * 7919) % 1013) / 500 - 1, x[i] = (float)((i * 104729) % 997) / 400 - 1;
+    for (int64_t j = 0; j < N; j++)
+        CHECK_OK(so_quantise_row(SO_Q8_0, w + j * K, K, stored + so_type_bytes(SO_Q8_0, j * K), &error), error);
+    for (int64_t j = 0; j < N; j++) so_kernels_c()->row(SO_Q8_0, stored, j, K, decoded + j * K);
+    for (int t = 0; so_kernels_at(t); t++) {
+        const so_kernels *table = so_kernels_at(t);
+        if (!table->q8_gains) continue;
+        tables++;
+        for (int64_t m = 1; m <= ROWS; m++) {
+            table->linear(NULL, &(so_product){.type = SO_F32, .w = decoded, .n = N, .y = want}, K, x, m);
+            table->linear(NULL, &(so_product){.type = SO_Q8_0, .w = stored, .n = N, .y = got}, K, x, m);
+            assert_memory_equal(got, want, sizeof *got * (size_t)(m * N));
+        }
+    }
+    if (!tables) {
+        print_message("# SKIP: no table of this machine multiplies q8_0 in registers\n");
+        skip();
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_do_not_depend_on_their_number),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(q8_gives_the_bits_of_f32), cmocka_unit_test(rows_do_not_depend_on_their_number),
                                        cmocka_unit_test(small_stacks_are_enough)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -341,7 +341,9 @@ so_status so_bench_machine_kernels(so_machine_kernels *out, so_error *error)
     const so_kernels *best;
     SO_TRY(so_kernels_choose(&best, error));
     const char *why = so_kernels_without_tiles();
-    *out = (so_machine_kernels){.name = best->name, .how = so_kernels_choice()->how, .bf16_gains = best->bf16_gains};
+    *out = (so_machine_kernels){.name = best->name, .how = so_kernels_choice()->how};
+    out->bf16_gains = best->bf16_gains;
+    out->q8_gains = best->q8_gains;
     const bool in_c = strncmp(best->name, "amx-", 4) == 0;
     if (why && !in_c) {
         snprintf(out->tiles, sizeof out->tiles, "not used: %s", why);

@@ -11,7 +11,7 @@ enum { SO_TABLES_MOST = 6 };
 typedef struct so_machine_kernels {
     const char *name, *how; /* of the table; measured when, named, or not measured */
     char tiles[256];        /* whether matrix tiles are used, for what, or why not */
-    bool bf16_gains;
+    bool bf16_gains, q8_gains;
 } so_machine_kernels;
 so_status so_bench_machine_kernels(so_machine_kernels *out, so_error *error);
 

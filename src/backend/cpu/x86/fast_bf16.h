@@ -76,7 +76,7 @@ static void gemm_bf16_here(const so_gemm *g)
                 pack_pairs(g->ta, g->ta ? g->a + l * g->lda + i : g->a + i * g->lda + l, g->lda, mm, kk, packed_a, MR);
                 for (int64_t ii = 0; ii < mm; ii += MR)
                     for (int64_t jj = 0; jj < nn; jj += NR)
-                        micro(true, depth, packed_a + ii * depth, packed_b + jj * depth, NR,
+                        micro(true, MR, depth, packed_a + ii * depth, packed_b + jj * depth, NR,
                               (tile){g->c + (i + ii) * g->ldc + j + jj, g->ldc, least(mm - ii, MR), least(nn - jj, NR),
                                      g->beta != 0 || l > 0});
             }

@@ -14,6 +14,7 @@ static void fill_fast(so_kernels *table)
     table->gemm = gemm;
     table->gemm_bf16 = gemm_bf16;
     table->linear = linear;
+    table->q8_gains = true;
     table->row = row;
     table->unary = unary;
     table->unary_back = unary_back;

@@ -101,18 +101,18 @@ typedef struct tile {
     bool add;
 } tile;
 
-/* c[rows, cols] = (add ? c : 0) + a panel times b panel. The second half of the b panel may be unwritten when cols <=
- * W. */
-static inline __attribute__((always_inline)) void micro(const bool paired, int64_t k, const float *a, const float *b,
-                                                        int64_t ldb, tile t)
+/* c[rows, cols] = (add ? c : 0) + the first M rows of an a panel times b panel; t.rows <= M. The second half of the b
+ * panel may be unwritten when cols <= W. */
+static inline __attribute__((always_inline)) void micro(const bool paired, const int M, int64_t k, const float *a,
+                                                        const float *b, int64_t ldb, tile t)
 {
     vec sum[MR][2];
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = v_set(0);
+    for (int i = 0; i < M; i++) sum[i][0] = sum[i][1] = v_set(0);
     for (int64_t l = 0; l < k; l++, a += MR, b += ldb) {
         vec b0 = v_load(b), b1 = v_load(b + W);
 #pragma GCC unroll 16
-        for (int i = 0; i < MR; i++) {
+        for (int i = 0; i < M; i++) {
             vec x = v_set(a[i]);
             sum[i][0] = multiply_add(paired, x, b0, sum[i][0]);
             sum[i][1] = multiply_add(paired, x, b1, sum[i][1]);
@@ -120,7 +120,7 @@ static inline __attribute__((always_inline)) void micro(const bool paired, int64
     }
     if (t.cols == NR) {
 #pragma GCC unroll 16
-        for (int i = 0; i < MR; i++) {
+        for (int i = 0; i < M; i++) {
             if (i >= t.rows) break;
             float *p = t.c + i * t.ldc;
             v_store(p, t.add ? v_add(v_load(p), sum[i][0]) : sum[i][0]);
@@ -130,7 +130,7 @@ static inline __attribute__((always_inline)) void micro(const bool paired, int64
     }
     vmask m0 = v_tail(t.cols), m1 = v_tail(t.cols > W ? t.cols - W : 0);
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
+    for (int i = 0; i < M; i++) {
         if (i >= t.rows) break;
         float *p = t.c + i * t.ldc;
         v_store_m(p, m0, t.add ? v_add(v_load_m(p, m0), sum[i][0]) : sum[i][0]);
@@ -138,9 +138,15 @@ static inline __attribute__((always_inline)) void micro(const bool paired, int64
     }
 }
 
+/* A last panel that is not full is multiplied by thirds. */
 static void micro_float(int64_t k, const float *a, const float *b, int64_t ldb, tile t)
 {
-    micro(false, k, a, b, ldb, t);
+    if (t.rows > 2 * MR / 3)
+        micro(false, MR, k, a, b, ldb, t);
+    else if (t.rows > MR / 3)
+        micro(false, 2 * MR / 3, k, a, b, ldb, t);
+    else
+        micro(false, MR / 3, k, a, b, ldb, t);
 }
 
 /* c[m, n] of packed A and B (whole panels of it in place where b is not NULL); m <= MC, n <= NC, k <= KC. */
@@ -210,13 +216,14 @@ static int64_t even(int64_t n, int64_t pieces, int64_t multiple)
 }
 
 /* Tiles of equal size, at least 8 of them and an even number unless that would make them smaller than half a million
- * products. Tall ones, up to four blocks of A, so that a packed piece of B serves long. */
-static void cut_tiles(int64_t m, int64_t n, int64_t k, int64_t *step_m, int64_t *step_n, int64_t *tiles,
-                      int64_t *tiles_n)
+ * products. Tall ones, up to four blocks of A, so that a packed piece of B serves long. A thread that is alone has
+ * them as large as scratch allows. How they are cut changes no sum. */
+static void cut_tiles(const so_pool *pool, int64_t m, int64_t n, int64_t k, int64_t *step_m, int64_t *step_n,
+                      int64_t *tiles, int64_t *tiles_n)
 {
     int64_t pm = (m + 4 * MC - 1) / (4 * MC), pn = (n + NC - 1) / NC;
     double work = (double)m * (double)n * (double)k;
-    while (pm * pn < 8 && work / (double)(pm * pn) > 1e6) {
+    while (!so_pool_alone(pool) && pm * pn < 8 && work / (double)(pm * pn) > 1e6) {
         if (m / pm > 2 * MR && m / pm >= n / pn / 2)
             pm *= 2;
         else if (n / pn > NR)
@@ -240,7 +247,7 @@ static void gemm_with(so_pool_fn fn, so_pool *pool, const so_gemm *g)
     }
     gemm_job job = {.all = *g};
     int64_t tiles;
-    cut_tiles(g->m, g->n, g->k, &job.step_m, &job.step_n, &tiles, &job.tiles_n);
+    cut_tiles(pool, g->m, g->n, g->k, &job.step_m, &job.step_n, &tiles, &job.tiles_n);
     so_pool_for(pool, tiles, fn, &job);
 }
 

@@ -92,6 +92,35 @@ static inline __attribute__((always_inline)) void add_products(const int M, cons
     }
 }
 
+/* The sums of R rows of w (4, 2 or 1) for M rows of x, four at a time. */
+static inline __attribute__((always_inline)) void put_sums(const int M, const int R, vec sum[8][8], float *y,
+                                                           int64_t ldy)
+{
+    int i = 0;
+    float z[4];
+    if (R == 4) {
+#pragma GCC unroll 8
+        for (; i < M; i++) _mm_storeu_ps(y + i * ldy, v_sum4(sum[0][i], sum[1][i], sum[2][i], sum[3][i]));
+    } else if (R == 2) {
+#pragma GCC unroll 4
+        for (; i + 2 <= M; i += 2) {
+            _mm_storeu_ps(z, v_sum4(sum[0][i], sum[1][i], sum[0][i + 1], sum[1][i + 1]));
+            memcpy(y + i * ldy, z, 2 * sizeof *z);
+            memcpy(y + (i + 1) * ldy, z + 2, 2 * sizeof *z);
+        }
+    } else {
+#pragma GCC unroll 2
+        for (; i + 4 <= M; i += 4) {
+            _mm_storeu_ps(z, v_sum4(sum[0][i], sum[0][i + 1], sum[0][i + 2], sum[0][i + 3]));
+            for (int c = 0; c < 4; c++) y[(i + c) * ldy] = z[c];
+        }
+    }
+#pragma GCC unroll 4
+    for (; i < M; i++)
+#pragma GCC unroll 2
+        for (int r = 0; r < R; r++) y[i * ldy + r] = v_sum(sum[r][i]);
+}
+
 /* y[i * ldy + j] for M rows of x and R rows of w, each at a constant M, R and type. Sums are made in the same order for
  * every M and R: a row's products do not depend on how many others it stands among. */
 static inline __attribute__((always_inline)) void dots(so_type type, const int M, const int R, dot_rows d)
@@ -135,10 +164,7 @@ static inline __attribute__((always_inline)) void dots(so_type type, const int M
 #pragma GCC unroll 8
             for (int i = 0; i < M; i++) sum[r][i] = v_fma(last, v_load_m(x + i * k + l, v_tail(k - l)), sum[r][i]);
         }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 8
-        for (int i = 0; i < M; i++) y[i * ldy + r] = v_sum(sum[r][i]);
+    put_sums(M, R, sum, y, ldy);
 }
 
 typedef struct linear_job {
@@ -259,7 +285,7 @@ static void linear(so_pool *pool, const so_product *p, int64_t k, const float *x
         return;
     }
     int64_t tiles;
-    cut_tiles(m, n, k, &g.step_m, &g.step_n, &tiles, &g.tiles_n);
+    cut_tiles(pool, m, n, k, &g.step_m, &g.step_n, &tiles, &g.tiles_n);
     so_pool_for(pool, tiles, linear_tile, &g);
 }
 

@@ -37,6 +37,17 @@ static inline vec v_pick(vmask m, vec yes, vec no) { return _mm512_mask_blend_ps
 static inline int v_any(vmask m) { return m != 0; }
 static inline vec v_scale2(vec a, vec n) { return _mm512_scalef_ps(a, n); } /* a 2^n, n whole */
 static inline float v_sum(vec a) { return _mm512_reduce_add_ps(a); }
+/* v_sum of four, to the bit, in half the steps that four of them take. */
+static inline __m128 v_sum4(vec a, vec b, vec c, vec d)
+{
+    vec ab = v_add(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    vec cd = v_add(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
+    vec s = v_add(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+    s = v_add(s, _mm512_permute_ps(s, 0x4e));
+    s = v_add(s, _mm512_permute_ps(s, 0xb1));
+    const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    return _mm512_castps512_ps128(_mm512_permutexvar_ps(first, s));
+}
 static inline float v_largest(vec a) { return _mm512_reduce_max_ps(a); }
 typedef struct vsum { /* sums in double, lane by lane */
     __m512d a, b;
@@ -104,6 +115,16 @@ static inline float v_sum(vec a)
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+/* v_sum of four, to the bit, in half the steps that four of them take. */
+static inline __m128 v_sum4(vec a, vec b, vec c, vec d)
+{
+    vec ab = v_add(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    vec cd = v_add(_mm256_permute2f128_ps(c, d, 0x20), _mm256_permute2f128_ps(c, d, 0x31));
+    vec s = v_add(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee)); /* a and c, b and d */
+    s = v_add(s, _mm256_permute_ps(s, 0xb1));
+    return _mm_unpacklo_ps(_mm_permute_ps(_mm256_castps256_ps128(s), 0x08),
+                           _mm_permute_ps(_mm256_extractf128_ps(s, 1), 0x08));
 }
 static inline float v_largest(vec a)
 {
