@@ -1,6 +1,9 @@
 /* What a crew gains, how soon an answer stops in each of its phases, and whether a voice runs dry:
  *
- *   bench_crew MODEL [THREADS] [together] [stops [N]] [gaps]        all three where none is named; N stops a phase (20)
+ *   bench_crew MODEL [THREADS] [together] [stops [N] [PHASE...]] [gaps]
+ *
+ * all three where none is named; N stops (20) in each phase, or in those named: prompt, picture, hearing, text, units,
+ * voice.
  *
  * Throughput is told by the clock and by the processor's time (in which a thread that waits counts, too), gaps by the
  * processor's time, stops and the longest steps by the clock: what the clock tells wants a machine that has nothing
@@ -143,7 +146,8 @@ static void throughput(void)
 
 /* What is being done when the stop comes. */
 typedef enum phase { PROMPT, PICTURE, HEARING, TEXT, UNITS, VOICE, PHASES } phase;
-static const char *const phase_name[] = {"a prompt", "a picture", "hearing", "text", "units", "a voice"};
+static const char *const phase_name[] = {"prompt", "picture", "hearing", "text", "units", "voice"};
+static bool named[PHASES], some_named;
 static const unsigned phase_want[] = {SO_WANT_TEXT, SO_WANT_TEXT,  SO_WANT_TEXT,
                                       SO_WANT_TEXT, SO_WANT_UNITS, SO_WANT_VOICE};
 static const so_event_kind phase_first[] = {SO_EVENT_TEXT, SO_EVENT_TEXT,  SO_EVENT_TEXT,
@@ -272,8 +276,8 @@ static void stops(void)
     atomic_store(&over, false);
     if (pthread_create(&speaker, NULL, speak, crew) != 0) exit(1);
     for (phase p = PROMPT; p < PHASES; p++)
-        if ((p != PICTURE || info.sees) && (p != HEARING || info.takes_audio) && (p != UNITS || info.takes_units) &&
-            (p != VOICE || info.speaks))
+        if ((!some_named || named[p]) && (p != PICTURE || info.sees) && (p != HEARING || info.takes_audio) &&
+            (p != UNITS || info.takes_units) && (p != VOICE || info.speaks))
             stops_in(crew, p);
     atomic_store(&over, true);
     pthread_join(speaker, NULL);
@@ -313,12 +317,20 @@ static void gaps(void)
            1e3 * least, spent / sound);
 }
 
+static bool name_phase(const char *name)
+{
+    for (phase p = PROMPT; p < PHASES; p++)
+        if (strcmp(name, phase_name[p]) == 0) return some_named = named[p] = true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     so_error error = {0};
     so_model_options options = {0}, one = {.threads = 1};
     bool all = true, together_too = false, stops_too = false, gaps_too = false;
-    if (argc < 2) return fprintf(stderr, "usage: bench_crew MODEL [THREADS] [together] [stops [N]] [gaps]\n"), 2;
+    if (argc < 2)
+        return fprintf(stderr, "usage: bench_crew MODEL [THREADS] [together] [stops [N] [PHASE...]] [gaps]\n"), 2;
     for (int i = 2; i < argc; i++) {
         bool *part = strcmp(argv[i], "together") == 0 ? &together_too
                      : strcmp(argv[i], "stops") == 0  ? &stops_too
@@ -326,6 +338,8 @@ int main(int argc, char **argv)
                                                       : NULL;
         if (part)
             *part = true, all = false;
+        else if (stops_too && name_phase(argv[i]))
+            continue;
         else if (strcmp(argv[i - 1], "stops") == 0)
             stops_each = atoi(argv[i]);
         else

@@ -105,7 +105,8 @@ static void q8_gives_the_bits_of_f32(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(q8_gives_the_bits_of_f32), cmocka_unit_test(rows_do_not_depend_on_their_number),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(q8_gives_the_bits_of_f32),
+                                       cmocka_unit_test(rows_do_not_depend_on_their_number),
                                        cmocka_unit_test(small_stacks_are_enough)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
