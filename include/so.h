@@ -140,8 +140,9 @@ typedef enum so_loop {
 /* A full context. FORGET: the oldest turns leave, each with its pictures, never the system text, until half of the
  * context is free; an event says how many. The same with a new picture, where a model below 300 million parameters
  * (which learned with one at a time) has an older one before it: the turns up to that one leave. ERROR: the turn is
- * refused with SO_ERR_LIMIT, and older pictures stay. */
-enum { SO_FULL_FORGET, SO_FULL_ERROR };
+ * refused with SO_ERR_LIMIT, and older pictures stay. KEEP_PICTURES: turns leave, their pictures (up to 8) go to the
+ * oldest turn that is left; no picture leaves for another, and more of them than are remembered are SO_ERR_LIMIT. */
+enum { SO_FULL_FORGET, SO_FULL_ERROR, SO_FULL_KEEP_PICTURES };
 
 typedef struct so_session_options {
     so_loop loop;
@@ -163,7 +164,7 @@ typedef struct so_session_options {
     int front;   /* the front end of hearing: offset, hum and silence taken away, quiet speech made louder, speech cut
                   * at pauses, each segment heard on its own. 1: on; -1: off, so that units are those of the
                   * reference; 0: as the model has it */
-    int on_full; /* what a full context does: SO_FULL_FORGET (0), SO_FULL_ERROR */
+    int on_full; /* what a full context does: SO_FULL_FORGET (0), SO_FULL_ERROR, SO_FULL_KEEP_PICTURES */
     int think; /* whether the backbone reads what is heard while it is being heard: 1 always, -1 never (it reads all of
                 * it when the turn ends), 0: if it is fast enough, as measured once for a model */
     const char *kv; /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16

@@ -118,7 +118,7 @@ static bool too_long(const so_session *s)
 so_status so_session_lay_out(so_session *s, bool whole, so_error *error)
 {
     so_status status = lay_out(s, whole, error);
-    bool leave = s->options.on_full == SO_FULL_FORGET;
+    bool leave = s->options.on_full != SO_FULL_ERROR;
     if (!leave || !s->history || (status == SO_OK && !too_long(s))) return status;
     /* Those that leave do so in numbers: what is left is read anew, at once, not with every turn. */
     while (s->history * 2 > s->talk->options.context || status != SO_OK || too_long(s)) {

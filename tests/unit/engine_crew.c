@@ -388,6 +388,20 @@ static void barge_in_keeps_its_first_words(void **state)
     }
 }
 
+/* The slots are what a computation from nothing gives, with the pictures of this session. */
+static void holds_what_slots_say(so_session *s)
+{
+    so_talk *fresh;
+    so_error error;
+    CHECK_OK(so_talk_open(&fresh, model, &s->talk->options, &error), error);
+    memcpy(fresh->vectors, s->talk->vectors, (size_t)(s->talk->n_vectors * 32) * sizeof(so_real));
+    fresh->n_vectors = s->talk->n_vectors;
+    CHECK_OK(so_talk_sync(fresh, s->slots.slot, s->slots.n, &error), error);
+    assert_int_equal(fresh->backbone.len, s->talk->backbone.len);
+    check_close("thought", s->talk->thought, fresh->thought, 32, 1e-4, 1e-4);
+    so_talk_close(&fresh);
+}
+
 /* A conversation far longer than its context: the oldest turns leave, the system text stays, and what is left is what a
  * computation from nothing gives. */
 static void a_full_context_is_no_end(void **state)
@@ -396,7 +410,6 @@ static void a_full_context_is_no_end(void **state)
     so_session *s;
     so_error error;
     static told t;
-    so_talk *fresh;
     int turns = times(40, 60, 1000);
     for (int error_wanted = 0; error_wanted < 2; error_wanted++) {
         so_session_options options = {.max_text = 12, .on_full = error_wanted ? SO_FULL_ERROR : SO_FULL_FORGET};
@@ -423,15 +436,9 @@ static void a_full_context_is_no_end(void **state)
             assert_true(t.forgot > turns / 2 && t.forgot < turns);
             assert_memory_equal(&s->slots.slot[0].id, s->head.data, sizeof(int32_t));
             for (size_t i = 0; i < s->head.n; i++) assert_int_equal(s->slots.slot[i].id, s->head.data[i]);
-            CHECK_OK(so_talk_open(&fresh, model, &s->talk->options, &error), error);
             CHECK_OK(so_feed_text(s, "hello", &error), error);
             CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
-            memcpy(fresh->vectors, s->talk->vectors, (size_t)(s->talk->n_vectors * 32) * sizeof(so_real));
-            fresh->n_vectors = s->talk->n_vectors;
-            CHECK_OK(so_talk_sync(fresh, s->slots.slot, s->slots.n, &error), error);
-            assert_int_equal(fresh->backbone.len, s->talk->backbone.len);
-            check_close("thought", s->talk->thought, fresh->thought, 32, 1e-4, 1e-4);
-            so_talk_close(&fresh);
+            holds_what_slots_say(s);
         }
         so_session_close(&s);
     }
@@ -538,6 +545,46 @@ static void a_new_picture_takes_the_place_of_an_older_one(void **state)
     }
 }
 
+/* Where pictures are kept their turns leave without them: they stand in the oldest turn that is left, or in the open
+ * one, behind its header and in their order. */
+static void kept_pictures_stay(void **state)
+{
+    (void)state;
+    static told t;
+    so_session *s;
+    so_error error;
+    uint8_t rgb[16 * 16 * 3];
+    memset(&t, 0, sizeof t);
+    so_session_options options = {.max_text = 12, .on_full = SO_FULL_KEEP_PICTURES};
+    CHECK_OK(so_session_open(&s, model, &options, &error), error);
+    for (int turn = 0; turn < 40; turn++) {
+        memset(rgb, 40 * turn + 1, sizeof rgb);
+        if (turn == 0 || turn == 2) CHECK_OK(so_feed_image(s, rgb, 16, 16, &error), error);
+        int64_t each = s->talk->n_vectors / (turn < 2 ? 1 : 2);
+        CHECK_OK(so_feed_text(s, turn % 2 ? "where is the red star?" : "and the cat on the mat?", &error), error);
+        answer(s, &t);
+        assert_int_equal(t.usage.image_in, each * (turn < 2 ? 1 : 2));
+    }
+    assert_true(t.forgot > 20);
+    for (size_t i = 0; i < s->head.n; i++) assert_int_equal(s->slots.slot[i].id, s->head.data[i]);
+    for (int64_t i = 0, seen = 0; seen < s->talk->n_vectors; i++) {
+        if (s->slots.slot[(int64_t)s->head.n + i].where != SO_SLOT_IMAGE) continue;
+        assert_int_equal(s->slots.slot[(int64_t)s->head.n + i].id, seen++);
+        assert_true(i < s->talk->n_vectors + 2 * (int64_t)s->after_picture.n);
+    }
+    CHECK_OK(so_feed_text(s, "hello", &error), error);
+    CHECK_OK(so_reply(s, SO_WANT_TEXT, &error), error);
+    holds_what_slots_say(s);
+    for (t.done = 0; !t.done;) take(s, &t);
+    CHECK_OK(so_feed_text(s, "and now?", &error), error);
+    while (so_session_drop_turn(s)) continue;
+    assert_int_equal(s->history, 0);
+    answer(s, &t);
+    assert_int_equal(t.usage.image_in, s->talk->n_vectors);
+    so_session_close(&s);
+    assert_int_equal(so_session_open(&s, model, &(so_session_options){.on_full = 3}, &error), SO_ERR_ARG);
+}
+
 /* A client that keeps the conversation itself finds its first turn in place with the second request, also where the
  * speech side remembers nothing and history is words alone. */
 static void a_second_request_finds_the_first(void **state)
@@ -637,6 +684,7 @@ int main(void)
                                        cmocka_unit_test(memory_is_foretold),
                                        cmocka_unit_test(history_comes_from_outside),
                                        cmocka_unit_test(a_second_request_finds_the_first),
-                                       cmocka_unit_test(a_new_picture_takes_the_place_of_an_older_one)};
+                                       cmocka_unit_test(a_new_picture_takes_the_place_of_an_older_one),
+                                       cmocka_unit_test(kept_pictures_stay)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
