@@ -375,6 +375,40 @@ static void a_crew_allocates_nothing(void **state)
     so_crew_close(&crew);
 }
 
+/* When the backbone reads what is heard is a property of the session, by itself chosen from the model's measured speed;
+ * what it has read in the end is the same. */
+static void thinking_is_a_matter_of_when(void **state)
+{
+    (void)state;
+    enum { WIDTH = 32 };
+    so_session *s[2];
+    so_error error;
+    told t[2];
+    long speed = model->positions_per_s;
+    for (int late = 0; late < 2; late++) {
+        model->positions_per_s = late ? SO_THINKING / 2 : SO_THINKING * 2;
+        CHECK_OK(so_session_open(&s[late], model, &(so_session_options){.max_text = 20}, &error), error);
+        assert_int_equal(so_session_thinks(s[late]), !late);
+        so_session_close(&s[late]);
+    }
+    model->positions_per_s = speed;
+    for (int late = 0; late < 2; late++) {
+        so_session_options options = {.max_text = 20, .think = late ? -1 : 1};
+        CHECK_OK(so_session_open(&s[late], model, &options, &error), error);
+        feed_tone(s[late], 16000, 2, 0);
+    }
+    assert_true(s[0]->talk->backbone.len > s[1]->talk->backbone.len);
+    for (int late = 0; late < 2; late++)
+        CHECK_OK(so_reply_with(s[late], SO_WANT_TEXT, &(so_reply_options){.answer_silence = 1}, &error), error);
+    assert_int_equal(s[0]->talk->backbone.len, s[1]->talk->backbone.len);
+    check_close("thought", s[1]->talk->thought, s[0]->talk->thought, WIDTH, 1e-4, 1e-4);
+    for (int late = 0; late < 2; late++) {
+        collect(s[late], &t[late], 0);
+        so_session_close(&s[late]);
+    }
+    assert_string_equal(t[0].heard, t[1].heard);
+}
+
 static void the_end_of_speech_is_noticed(void **state)
 {
     (void)state;
@@ -437,6 +471,7 @@ int main(void)
         cmocka_unit_test(stopped_answers_are_cut),
         cmocka_unit_test(other_loops_and_limits),
         cmocka_unit_test(a_voice_of_units_only),
+        cmocka_unit_test(thinking_is_a_matter_of_when),
         cmocka_unit_test(the_end_of_speech_is_noticed),
         cmocka_unit_test(the_gate_trims_silence),
         cmocka_unit_test(answering_allocates_nothing),
