@@ -28,6 +28,7 @@ static const double OFFSET_BELOW = 30;         /* dB below speech: a lesser one 
 static const double VOICE = 70;                /* Hz: what is lower is no speech, and left out where it hums */
 static const double ABOVE = 9, ON = 7;         /* dB above the floor: speech begins; and goes on */
 static const double FAINTEST = -72;            /* dB below full scale: what is less is no speech */
+static const double FAINT = -50, STEADY = 4;   /* dB: a sound below FAINT that moves less than STEADY is no speech */
 static const double RANGE = 35;                /* dB below the segment's level: what is less is quiet */
 static const double TARGET = -20;              /* dB of speech as the gain wants it */
 static const double ZONE = 4;                  /* dB around it that are left alone */
@@ -65,6 +66,8 @@ struct so_front {
 
     float history[HISTORY]; /* dB of the last frames */
     int count[LEVELS];
+    double noise; /* the floor until frame number `noise_until` */
+    int64_t noise_until;
     double lowest;    /* the quietest smoothed frame of the beginning */
     double energy[3]; /* of the last frames */
 
@@ -148,9 +151,11 @@ static void remember(so_front *f, double db)
     f->count[bin_of((double)*slot)]++;
 }
 
-/* The level that a tenth of the last frames do not reach; at the beginning the quietest of all. */
+/* The level that a tenth of the last frames do not reach; at the beginning the quietest of all; noise that was found in
+ * what looked like speech. */
 static double floor_of(const so_front *f)
 {
+    if (f->frames < f->noise_until) return f->noise;
     int64_t known = f->frames < HISTORY ? f->frames : HISTORY, least = known / 10, below = 0;
     if (known < EARLY) return f->lowest;
     int bin = 0;
@@ -298,6 +303,36 @@ static void release(so_front *f)
     drop(f, f->waiting);
 }
 
+/* Whether what is gathered is faint and steady, nine tenths of what is loud in it within STEADY of the loudest: noise
+ * that came on after digital silence, where the history does not hold it yet. */
+static bool is_noise(const so_front *f, double *level)
+{
+    double quiet = fmax(floor_of(f) + ABOVE, FAINTEST);
+    int loud = 0, near = 0;
+    *level = LOWEST;
+    for (int i = 0; i < f->waiting; i++) *level = fmax(*level, (double)f->about[i].db);
+    for (int i = 0; i < f->waiting; i++) {
+        loud += (double)f->about[i].db > quiet;
+        near += (double)f->about[i].db > fmax(quiet, *level - STEADY);
+    }
+    return *level < FAINT && near * 10 >= loud * 9;
+}
+
+/* Enough is gathered: it comes out as speech, or it is the floor from now on. */
+static void gathered(so_front *f)
+{
+    double level;
+    if (!is_noise(f, &level)) {
+        release(f);
+        return;
+    }
+    f->noise = level;
+    f->noise_until = f->frames + HISTORY;
+    f->heard -= ONSET_LOUD;
+    f->state = IDLE;
+    if (f->waiting > LEAD + ONSET) drop(f, f->waiting - LEAD - ONSET);
+}
+
 static void idle(so_front *f)
 {
     int onset = find_onset(f);
@@ -351,7 +386,7 @@ static void end_frame(so_front *f)
     else if (f->state == SPEAKING)
         speak(f);
     else if (f->waiting >= LEAD + GATHER)
-        release(f);
+        gathered(f);
 }
 
 /* ---- public */
@@ -425,7 +460,7 @@ void so_front_finish(so_front *f)
         for (int k = 0; k < CUTS; k++) memset(f->part[k] + f->part_n, 0, (size_t)n * sizeof f->part[k][0]);
         end_frame(f);
     }
-    if (f->state == GATHERING) release(f);
+    if (f->state == GATHERING) gathered(f);
     if (f->state == SPEAKING) end_segment(f);
 }
 

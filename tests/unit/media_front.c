@@ -172,6 +172,32 @@ static void one_speaker_without_end_is_cut(void **state)
     free(h.pcm);
 }
 
+/* A gate, or a codec that sends nothing in pauses: digital silence, then faint noise, then speech. */
+static void noise_after_digital_silence_is_no_speech(void **state)
+{
+    (void)state;
+    int64_t n = 8 * RATE;
+    quiet(0, n);
+    speech(RATE, 2 * RATE, 0.2);
+    noise(4 * RATE, 6 * RATE, 6e-4); /* -69 dB */
+    speech(6 * RATE, 7 * RATE, 0.2);
+    heard h = hear(n, 0, NULL);
+    assert_int_equal(h.segments, 2);
+    for (int i = 0; i < 2; i++) {
+        int64_t from = (i ? 6 : 1) * RATE;
+        assert_in_range(h.segment[i].begin, from - RATE / 8, from + RATE / 20);
+        assert_in_range(h.segment[i].end, from + RATE - RATE / 10, from + RATE + RATE / 4);
+    }
+    double one = level(h.pcm, h.segment[0].n), two = level(h.pcm + h.segment[0].n, h.segment[1].n);
+    assert_true(fabs(one - two) < 1.5); /* the gain is that of speech */
+    free(h.pcm);
+    quiet(0, n);
+    noise(4 * RATE, 6 * RATE, 6e-4);
+    h = hear(n, 0, NULL);
+    assert_int_equal(h.segments, 0);
+    free(h.pcm);
+}
+
 static void levels_and_offsets_are_put_right(void **state)
 {
     (void)state;
@@ -279,6 +305,7 @@ int main(void)
         cmocka_unit_test(speech_that_begins_at_once_is_whole),
         cmocka_unit_test(pauses_end_segments),
         cmocka_unit_test(one_speaker_without_end_is_cut),
+        cmocka_unit_test(noise_after_digital_silence_is_no_speech),
         cmocka_unit_test(levels_and_offsets_are_put_right),
         cmocka_unit_test(what_is_right_is_left_alone),
         cmocka_unit_test(what_is_no_speech_is_not_heard),
