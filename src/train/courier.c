@@ -67,19 +67,27 @@ double so_courier_clock(void)
 
 /* ---- who updates what, and what travels together */
 
+void so_courier_deal(const so_optim *o, int ranks, uint8_t *owner)
+{
+    int64_t load[SO_RANKS_MOST] = {0};
+    for (int64_t i = 0; i < o->pieces; i++) {
+        int least = 0;
+        for (int r = 1; r < ranks; r++)
+            if (load[r] < load[least]) least = r;
+        load[least] += o->piece[i].count;
+        owner[i] = (uint8_t)least;
+    }
+}
+
 static void deal(so_courier *c)
 {
     const so_optim *o = c->optim;
-    int64_t load[SO_RANKS_MOST] = {0}, pieces[SO_RANKS_MOST] = {0};
+    int64_t pieces[SO_RANKS_MOST] = {0};
+    so_courier_deal(o, c->ranks->size, c->owner);
     c->piece0[0] = 0;
     for (int64_t i = 0; i < o->pieces; i++) {
-        int least = 0;
-        for (int r = 1; r < c->ranks->size; r++)
-            if (load[r] < load[least]) least = r;
-        load[least] += o->piece[i].count;
-        c->owner[i] = (uint8_t)least;
-        if (least == c->ranks->rank) c->mine[c->mines++] = i;
-        if (++pieces[least] > c->most) c->most = pieces[least];
+        if (c->owner[i] == c->ranks->rank) c->mine[c->mines++] = i;
+        if (++pieces[c->owner[i]] > c->most) c->most = pieces[c->owner[i]];
         c->piece0[o->piece[i].param + 1] = i + 1;
     }
 }

@@ -19,6 +19,9 @@ typedef struct so_courier so_courier;
  * for each piece. */
 typedef void (*so_courier_ready)(void *context, int64_t piece);
 
+/* Which of so many ranks updates each piece, owner [pieces]. Checkpoints depend on it. */
+void so_courier_deal(const so_optim *optim, int ranks, uint8_t *owner);
+
 /* Deals the optimiser's pieces (optim->mine) to more than one rank. Both are lent, the optimiser has all its weights.
  */
 so_status so_courier_open(so_courier **courier, so_optim *optim, so_ranks *ranks, so_courier_ready ready, void *context,

@@ -9,12 +9,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "train/checkpoint.h"
 #include "train/events.h"
 #include "train/keep.h"
 #include "train/log.h"
-#include "train/settings.h"
 #include "train/share.h"
+#include "train/snapshot.h"
 
 /* ---- notes */
 
@@ -47,142 +46,7 @@ static void notes_merge(so_notes *into, const so_notes *from)
             so_notes_add(into, from->note[i].name, so_note_mean(&from->note[i]), from->note[i].weight);
 }
 
-/* ---- checkpoints */
-
-typedef struct standing {
-    int64_t step, skipped, updates[SO_MAX_PLAYERS];
-    uint64_t seed;
-    int64_t accumulate, players;
-    double elapsed;
-} standing;
-
 static int accumulate_of(const so_train_plan *plan) { return plan->accumulate > 0 ? plan->accumulate : 1; }
-
-/* Calls `visit` for every array of every learning weight, under its name in the file. */
-typedef so_status (*array_fn)(void *file, const char *name, so_real *data, size_t bytes, so_error *error);
-static so_status each_array(const so_trainer *t, array_fn visit, void *file, so_error *error)
-{
-    static const char *kind[] = {"weight", "m", "v", "average"};
-    for (int p = 0; p < t->players; p++) {
-        const so_optim *o = t->player[p];
-        for (int64_t i = 0; i < o->count; i++) {
-            const so_param *q = &o->param[i];
-            so_real *array[] = {so_data(&q->weight->tensor), q->m, q->v, q->average};
-            for (int k = 0; k < 4 && array[k]; k++) {
-                char name[1100];
-                snprintf(name, sizeof name, "%d.%s.%s", p, kind[k], q->weight->tensor.name);
-                SO_TRY(visit(file, name, array[k], (size_t)q->count * sizeof(so_real), error));
-            }
-        }
-    }
-    return SO_OK;
-}
-
-static so_status save_array(void *file, const char *name, so_real *data, size_t bytes, so_error *error)
-{
-    return so_saver_put(file, name, data, bytes, error);
-}
-
-static so_status load_array(void *file, const char *name, so_real *data, size_t bytes, so_error *error)
-{
-    return so_loader_take(file, name, data, bytes, error);
-}
-
-static so_status count_array(void *count, const char *name, so_real *data, size_t bytes, so_error *error)
-{
-    (void)name, (void)data, (void)bytes, (void)error;
-    ++*(int64_t *)count;
-    return SO_OK;
-}
-
-so_status so_trainer_save(const so_trainer *t, const char *path, so_error *error)
-{
-    so_saver saver;
-    char *settings;
-    SO_TRY(so_settings_of(&t->plan, &settings, error));
-    standing now = {.step = t->step,
-                    .skipped = t->skipped,
-                    .seed = t->plan.seed,
-                    .accumulate = accumulate_of(&t->plan),
-                    .players = t->players,
-                    .elapsed = t->elapsed};
-    for (int p = 0; p < t->players; p++) now.updates[p] = t->player[p]->updates;
-    so_status status = so_saver_open(&saver, path, error);
-    if (status == SO_OK) status = so_saver_put(&saver, "standing", &now, sizeof now, error);
-    if (status == SO_OK) status = so_saver_put(&saver, "settings", settings, strlen(settings), error);
-    for (int i = 0; i < t->extras && status == SO_OK; i++) {
-        char name[256];
-        snprintf(name, sizeof name, "extra.%s", t->extra[i].name);
-        status = so_saver_put(&saver, name, t->extra[i].data, t->extra[i].bytes, error);
-    }
-    if (status == SO_OK) status = each_array(t, save_array, &saver, error);
-    if (status == SO_OK) status = so_saver_commit(&saver, error);
-    so_saver_drop(&saver);
-    free(settings);
-    return status;
-}
-
-/* A checkpoint of an earlier version has no settings; its seed stands in "standing". */
-static so_status check_settings(const so_trainer *t, const so_loader *loader, bool *any, so_error *error)
-{
-    char *now;
-    const so_block *had = so_loader_find(loader, "settings");
-    *any = had != NULL;
-    if (!had) return SO_OK;
-    SO_TRY(so_settings_of(&t->plan, &now, error));
-    so_status status = so_settings_same(had->data, had->bytes, now, error);
-    free(now);
-    return status;
-}
-
-static so_status check_standing(const so_trainer *t, const standing *s, so_error *error)
-{
-    if (s->players != t->players || s->accumulate != accumulate_of(&t->plan) || s->seed != t->plan.seed)
-        return so_fail(
-            error, SO_ERR_FORMAT,
-            "the checkpoint belongs to another run: seed %llu, %lld micro-batches a step, %lld players; expected "
-            "%llu, %d, %d",
-            (unsigned long long)s->seed, (long long)s->accumulate, (long long)s->players,
-            (unsigned long long)t->plan.seed, accumulate_of(&t->plan), t->players);
-    if (s->step < 0 || s->skipped < 0 || !isfinite(s->elapsed))
-        return so_fail(error, SO_ERR_FORMAT, "the checkpoint stands at step %lld", (long long)s->step);
-    return SO_OK;
-}
-
-static so_status load_from(so_trainer *t, so_loader *loader, so_error *error)
-{
-    standing s;
-    int64_t arrays = 0;
-    bool any;
-    SO_TRY(check_settings(t, loader, &any, error));
-    SO_TRY(so_loader_take(loader, "standing", &s, sizeof s, error));
-    SO_TRY(check_standing(t, &s, error));
-    SO_TRY(each_array(t, count_array, &arrays, error));
-    if (loader->count != arrays + t->extras + 1 + any)
-        return so_fail(error, SO_ERR_FORMAT,
-                       "the checkpoint has %lld blocks, expected %lld: other weights learned then",
-                       (long long)loader->count, (long long)(arrays + t->extras + 1 + any));
-    for (int i = 0; i < t->extras; i++) {
-        char name[256];
-        snprintf(name, sizeof name, "extra.%s", t->extra[i].name);
-        SO_TRY(so_loader_take(loader, name, t->extra[i].data, t->extra[i].bytes, error));
-    }
-    SO_TRY(each_array(t, load_array, loader, error));
-    for (int p = 0; p < t->players; p++) t->player[p]->updates = s.updates[p];
-    t->step = s.step;
-    t->skipped = s.skipped;
-    t->elapsed = s.elapsed;
-    return SO_OK;
-}
-
-so_status so_trainer_load(so_trainer *t, const char *path, so_error *error)
-{
-    so_loader loader;
-    SO_TRY(so_loader_open(&loader, path, error));
-    so_status status = load_from(t, &loader, error);
-    so_loader_close(&loader);
-    return status == SO_OK ? SO_OK : so_fail_in(error, "%s", path);
-}
 
 /* ---- the loop */
 
@@ -201,6 +65,8 @@ typedef struct loop {
     bool stop;                 /* as all ranks know it */
     double clock;              /* seconds of training, rank 0's, at the last update */
     char checkpoint[4096];
+    so_snapshot *keeper;    /* NULL: no folder */
+    so_snapshot_stage kept; /* how far all ranks are with a checkpoint that is being written */
     double started, before; /* clock at the start of this run; seconds of earlier runs */
     double saved;           /* seconds of training at the last checkpoint */
     int64_t saved_step;     /* where it stands */
@@ -240,6 +106,7 @@ typedef struct slot {
     int64_t tokens;
     char bad[64]; /* what was not finite */
     bool stop;
+    so_snapshot_stage kept;
 } slot;
 
 typedef struct update {
@@ -325,6 +192,7 @@ static so_status sum_slots(loop *l, int count, update *turn, so_error *error)
     const slot *all = l->slot;
     l->slot[0].stop = l->t->hooks.stop && *l->t->hooks.stop;
     l->slot[0].clock = elapsed(l);
+    for (int i = 0; i < count; i++) l->slot[i].kept = l->keeper ? so_snapshot_state(l->keeper) : SO_SNAPSHOT_NOTHING;
     if (!alone(l)) {
         SO_TRY(wait_for_weights(l, error)); /* whoever learnt nothing has not asked for them */
         double from = clock_seconds();
@@ -333,11 +201,13 @@ static so_status sum_slots(loop *l, int count, update *turn, so_error *error)
         all = l->slots;
     }
     l->clock = all[0].clock;
+    l->kept = all[0].kept;
     for (int i = 0; i < accumulate_of(&l->t->plan); i++) {
         notes_merge(&turn->notes, &all[i].notes);
         turn->loss += all[i].loss;
         turn->tokens += all[i].tokens;
         l->stop = l->stop || all[i].stop;
+        if (all[i].kept == SO_SNAPSHOT_WRITING || all[i].kept == SO_SNAPSHOT_FAILED) l->kept = all[i].kept;
         if (!turn->bad[0]) strcpy(turn->bad, all[i].bad);
     }
     return SO_OK;
@@ -518,20 +388,59 @@ static so_status evaluate(loop *l, so_error *error)
     return so_events_write(l->events, &p, error);
 }
 
-/* Nobody goes on, or away, before the checkpoint stands: whoever ends first would take the others with it. */
+/* What is still being written ends, for all ranks. */
+static so_status end_keeping(loop *l, so_error *error)
+{
+    so_ranks *ranks = l->t->plan.ranks;
+    SO_TRY(so_snapshot_wait(l->keeper, error));
+    if (!alone(l)) SO_TRY(ranks->gather(ranks, NULL, NULL, 0, error));
+    return so_snapshot_commit(l->keeper, error);
+}
+
+/* The checkpoint that stands gets its second name before the next takes the first. */
+static void keep_older(const loop *l)
+{
+    const so_train_plan *plan = &l->t->plan;
+    if (plan->keep <= 1) return;
+    if (l->saved_step != l->t->step) so_keep_checkpoint(plan->folder, l->saved_step);
+    so_keep_latest(plan->folder, plan->keep - 1);
+}
+
+/* Begins to write where the run stands, beside training. */
+static so_status save_beside(loop *l, so_error *error)
+{
+    l->t->elapsed = elapsed(l);
+    l->saved = agreed_time(l);
+    if (!l->keeper) return SO_OK;
+    SO_TRY(wait_for_weights(l, error));
+    SO_TRY(end_keeping(l, error));
+    keep_older(l);
+    l->saved_step = l->t->step;
+    return so_snapshot_begin(l->keeper, error);
+}
+
+/* Once all ranks have written. A failure is told by whoever has failed. */
+static so_status look_after_keeping(loop *l, so_error *error)
+{
+    if (!l->keeper || l->kept == SO_SNAPSHOT_NOTHING || l->kept == SO_SNAPSHOT_WRITING) return SO_OK;
+    if (l->kept == SO_SNAPSHOT_WRITTEN) return so_snapshot_commit(l->keeper, error);
+    return so_snapshot_state(l->keeper) == SO_SNAPSHOT_FAILED ? so_snapshot_wait(l->keeper, error) : SO_OK;
+}
+
+/* Where the run stops or ends: nobody goes away before the checkpoint stands, in one file. */
 static so_status save(loop *l, so_error *error)
 {
     so_ranks *ranks = l->t->plan.ranks;
     l->t->elapsed = elapsed(l);
     l->saved = agreed_time(l);
     SO_TRY(wait_for_weights(l, error));
-    if (!l->t->plan.folder) return SO_OK;
+    if (!l->keeper) return SO_OK;
+    SO_TRY(end_keeping(l, error));
     for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_state(l->share[p], error));
     if (rank_of(l) == 0) {
-        int before = l->t->plan.keep > 1 ? l->t->plan.keep - 1 : 0;
-        if (before && l->saved_step != l->t->step) so_keep_checkpoint(l->t->plan.folder, l->saved_step);
+        keep_older(l);
         SO_TRY(so_trainer_save(l->t, l->checkpoint, error));
-        if (before) so_keep_latest(l->t->plan.folder, before);
+        so_snapshot_sweep(l->checkpoint, -1, INT64_MAX);
     }
     l->saved_step = l->t->step;
     return alone(l) ? SO_OK : ranks->gather(ranks, NULL, NULL, 0, error);
@@ -552,13 +461,16 @@ static so_status run_loop(loop *l, so_error *error)
                            (long long)plan->steps);
         }
         SO_TRY(run_step(l, error));
+        SO_TRY(look_after_keeping(l, error));
         if (due(report_every, t->step)) SO_TRY(report(l, error));
         if (due(plan->evaluate_every, t->step)) {
             SO_TRY(evaluate(l, error));
             evaluated = t->step;
         }
         bool late = plan->save_seconds > 0 && agreed_time(l) - l->saved >= plan->save_seconds;
-        if (late || due(plan->save_every, t->step)) SO_TRY(save(l, error));
+        /* An older checkpoint under another name is one file. */
+        bool beside = !plan->save_now && (alone(l) || plan->keep <= 1);
+        if (late || due(plan->save_every, t->step)) SO_TRY(beside ? save_beside(l, error) : save(l, error));
     }
     if (l->reported) SO_TRY(report(l, error));
     if (evaluated != t->step) SO_TRY(evaluate(l, error));
@@ -599,10 +511,13 @@ static so_status begin(loop *l, so_error *error)
         SO_TRY(so_make_folder(folder, error));
         snprintf(l->checkpoint, sizeof l->checkpoint, "%s/checkpoint.so", folder);
         snprintf(log, sizeof log, "%s/log.jsonl", folder);
+        SO_TRY(so_snapshot_open(&l->keeper, t, l->checkpoint, error));
         if (stat(l->checkpoint, &st) == 0)
             SO_TRY(so_trainer_load(t, l->checkpoint, error));
         else if (rank_of(l) == 0)
-            so_keep_latest(folder, 0); /* of an earlier run */
+            so_keep_latest(folder, 0);                /* of an earlier run */
+        if (rank_of(l) == 0) so_writer_sweep(folder); /* what was killed while it wrote */
+        if (rank_of(l) == 0) so_snapshot_sweep(l->checkpoint, t->step, INT64_MAX);
         if (rank_of(l) == 0) SO_TRY(so_log_open(&l->log, log, t->step, error));
         if (rank_of(l) == 0 && t->plan.tensorboard) SO_TRY(so_events_open(&l->events, folder, t->step, error));
     }
@@ -628,6 +543,7 @@ so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *k
     if (status == SO_OK) status = run_loop(l, error);
     for (int p = 0; p < trainer->players; p++) so_optim_turn(trainer->player[p], true);
     for (int p = 0; p < trainer->players; p++) so_share_close(&l->share[p]);
+    so_snapshot_close(&l->keeper);
     so_follow_clear(&l->follow);
     free(l->slot);
     free(l->slots);

@@ -93,6 +93,7 @@ typedef struct so_train_plan {
     int64_t report_every, evaluate_every,
         save_every;       /* steps; 0: only at the end (evaluate, save), every 10 (report) */
     int keep;             /* checkpoints that stay: the last one, and before it checkpoint-STEP.so; 0 means 1 */
+    bool save_now;        /* training waits for every checkpoint; else they are written beside it, from a copy */
     double save_seconds;  /* save also when so many seconds of training have passed since the last time; 0: not */
     int bad_in_a_row;     /* this many steps without a finite gradient end the run; 0 means 8 */
     const char *settings; /* lines "name value" of what else the run depends on, kept in the checkpoint: a run that

@@ -5,6 +5,8 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/child.h"
@@ -28,9 +30,11 @@ typedef struct toy {
     net net, critic;
     so_optim optim, critic_optim;
     int64_t stop_at, die_at, nan_at, hang_at;
-    so_real codes[4]; /* what the run keeps besides weights: the last micro-batch moves it */
-    so_real moved;    /* by the last micro-batch of this process */
-    bool follows;     /* the loss depends on it */
+    so_real codes[4];  /* what the run keeps besides weights: the last micro-batch moves it */
+    so_real moved;     /* by the last micro-batch of this process */
+    bool follows;      /* the loss depends on it */
+    int64_t die_after; /* microseconds after the micro-batch of die_at; 0: in it */
+    int64_t limit;     /* bytes that a file may have from step 15 on; 0: any */
     volatile sig_atomic_t stop;
 } toy;
 
@@ -50,6 +54,19 @@ static so_status make_net(so_store *store, net *n, uint64_t seed, so_error *erro
     return so_store_learn(store, NULL, true, error);
 }
 
+static void killed(int number)
+{
+    (void)number;
+    raise(SIGKILL);
+}
+
+static void die(const toy *t)
+{
+    if (!t->die_after) raise(SIGKILL);
+    signal(SIGALRM, killed);
+    setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {0, (suseconds_t)t->die_after}}, NULL);
+}
+
 static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
 {
     toy *t = context;
@@ -63,7 +80,8 @@ static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
     so_tensor *target = so_constant(pass, 2, (int64_t[]){ROWS, OUT}, y);
     so_tensor *loss = so_mse(pass, so_linear(pass, so_dropout(pass, h, 0.1, &m->rng), n->out, NULL), target, NULL);
     if (m->step == t->nan_at && m->index == 5) so_data(loss)[0] = NAN;
-    if (m->step == t->die_at && m->index == SLOTS / 2) raise(SIGKILL);
+    if (m->step == t->die_at && m->index == SLOTS / 2) die(t);
+    if (t->limit && m->step == 15) setrlimit(RLIMIT_FSIZE, &(struct rlimit){(rlim_t)t->limit, (rlim_t)t->limit});
     if (t->hang_at && m->step == t->hang_at && m->index == SLOTS / 2) raise(SIGSTOP);
     if (m->step == t->stop_at && m->index == 0) t->stop = 1;
     so_notes_add(m->notes, "mse", (double)so_data(loss)[0], ROWS + m->index);
@@ -83,13 +101,17 @@ typedef struct job {
     so_region *region;
     const char *folder;
     int64_t stop_at, die_at, nan_at, hang_at; /* hang_at 0: never */
+    int64_t die_after, limit, save_every;
     int players, extras;
+    bool save_now;
 } job;
 
 /* What one rank does; ranks NULL: alone. */
 static so_status train(const job *j, so_ranks *ranks, so_error *error)
 {
     toy t = {.stop_at = j->stop_at, .die_at = j->die_at, .nan_at = j->nan_at, .hang_at = j->hang_at};
+    t.die_after = j->die_after;
+    t.limit = j->limit;
     so_adamw adamw = {.decay = 0.01, .clip = 1, .average = 0.9};
     t.follows = j->extras > 0;
     so_extra extra = {"codes", t.codes, sizeof t.codes};
@@ -104,7 +126,8 @@ static so_status train(const job *j, so_ranks *ranks, so_error *error)
                                    .ranks = ranks,
                                    .seed = 7,
                                    .report_every = 5,
-                                   .save_every = 10,
+                                   .save_every = j->save_every ? j->save_every : 10,
+                                   .save_now = j->save_now,
                                    .folder = j->folder,
                                    .schedule = {SO_RATE_COSINE, 3e-3, 0.1, 3},
                                    .arena_bytes = (size_t)1 << 26},
@@ -157,12 +180,11 @@ static void remove_folder(const char *folder)
     assert_int_equal(rmdir(folder), 0);
 }
 
-/* All weights, moments and averages of two checkpoints, and what the logs say. */
-static void same_bits(const char *one, const char *two)
+/* All weights, moments and averages of two checkpoints. */
+static void same_checkpoints(const char *one, const char *two)
 {
     char path[2][128];
     so_loader a, b;
-    so_history h[2];
     so_error error;
     snprintf(path[0], 128, "%s/checkpoint.so", one);
     snprintf(path[1], 128, "%s/checkpoint.so", two);
@@ -178,6 +200,15 @@ static void same_bits(const char *one, const char *two)
     }
     so_loader_close(&a);
     so_loader_close(&b);
+}
+
+/* These, and what the logs say. */
+static void same_bits(const char *one, const char *two)
+{
+    char path[2][128];
+    so_history h[2];
+    so_error error;
+    same_checkpoints(one, two);
     for (int i = 0; i < 2; i++) {
         snprintf(path[i], 128, "%s/log.jsonl", i ? two : one);
         CHECK_OK(so_history_load(&h[i], path[i], &error), error);
@@ -278,6 +309,94 @@ static void a_rank_that_dies_ends_the_others(void **state)
     remove_folder(folder);
 }
 
+/* Killed at any moment, 20 times with SO_THOROUGH, also while numbers are exchanged and checkpoints written: the end is
+ * that of a run that lost nobody. */
+static void ranks_that_die_at_random(void **state)
+{
+    (void)state;
+    so_error error;
+    so_rng rng;
+    char whole[64], folder[64];
+    job j = plain;
+    int lost = 0, times = getenv("SO_THOROUGH") ? 20 : 4;
+    so_rng_init(&rng, 20, 0);
+    new_folder(whole);
+    new_folder(folder);
+    j.folder = whole;
+    CHECK_OK(run(j, 1, &error), error);
+    j.folder = folder;
+    j.save_every = 1; /* most of the time is spent on writing */
+    for (int i = 0; i < times; i++) {
+        j.die_at = 1 + i * (STEPS - 10) / times;
+        j.die_after = 1 + so_rng_below(&rng, 4000);
+        lost += run(j, 4, &error) != SO_OK;
+    }
+    assert_true(lost > 0);
+    j.die_at = -1;
+    CHECK_OK(run(j, 4, &error), error);
+    same_checkpoints(whole, folder); /* a report after a loss is of the updates since */
+    remove_folder(whole);
+    remove_folder(folder);
+}
+
+/* No room for a checkpoint from some byte on: the run ends and says so, the one before is whole, and any number of
+ * ranks goes on from it. */
+static void a_checkpoint_that_is_cut_leaves_the_one_before(void **state)
+{
+    (void)state;
+    so_error error;
+    char whole[64], folder[64];
+    job j = plain;
+    new_folder(whole);
+    j.folder = whole;
+    CHECK_OK(train(&j, NULL, &error), error);
+    static const int64_t limit[] = {20000, 100000, 200000, 300000};
+    for (int i = 0; i < 4; i++) {
+        new_folder(folder);
+        j.folder = folder;
+        j.limit = limit[i];
+        assert_int_equal(run(j, i % 2 ? 1 : 4 >> (i / 2), &error), SO_ERR_IO);
+        assert_non_null(strstr(error.text, "File too large"));
+        j.limit = 0;
+        CHECK_OK(run(j, 1 + i % 2, &error), error);
+        same_bits(whole, folder);
+        remove_folder(folder);
+    }
+    remove_folder(whole);
+}
+
+/* Parts of ranks, as they lie there while a run goes on: another number of ranks reads them, and names what is missing.
+ */
+static void parts_are_read_by_any_number_of_ranks(void **state)
+{
+    (void)state;
+    so_error error;
+    char whole[64], folder[64], path[160], away[170];
+    job j = plain;
+    new_folder(whole);
+    j.folder = whole;
+    CHECK_OK(run(j, 2, &error), error);
+    for (int n = 1; n <= 4; n *= 4) {
+        new_folder(folder);
+        j.folder = folder;
+        j.die_at = 49; /* the checkpoints of 10 and 20 were named when that of 40 began */
+        assert_int_equal(run(j, 2, &error), SO_ERR_STATE);
+        int64_t step = saved_step(folder);
+        assert_true(step == 30 || step == 40);
+        snprintf(path, sizeof path, "%s/checkpoint-%lld-1-of-2.so", folder, (long long)step);
+        snprintf(away, sizeof away, "%s.away", path);
+        assert_int_equal(rename(path, away), 0);
+        j.die_at = -1;
+        assert_int_equal(run(j, n, &error), SO_ERR_IO);
+        assert_non_null(strstr(error.text, "-1-of-2.so"));
+        assert_int_equal(rename(away, path), 0);
+        CHECK_OK(run(j, n, &error), error);
+        same_bits(whole, folder);
+        remove_folder(folder);
+    }
+    remove_folder(whole);
+}
+
 static so_status work(void *context, so_ranks *ranks, so_error *error) { return train(context, ranks, error); }
 
 /* One that stands still is named, and all are ended; what they had saved is gone on with. */
@@ -293,6 +412,7 @@ static void a_rank_that_hangs_is_named(void **state)
     CHECK_OK(train(&j, NULL, &error), error);
     j.folder = folder;
     j.hang_at = 13;
+    j.save_now = true; /* so that it stands by then */
     so_ranks_watch watch = {.seconds = 2};
     assert_int_equal(so_ranks_run(2, work, &j, &watch, &error), SO_ERR_STATE);
     assert_non_null(strstr(error.text, "rank 2 of 2 has not come for "));
@@ -428,6 +548,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(any_number_of_ranks_gives_the_same_bits),
         cmocka_unit_test(a_run_goes_on_under_another_number_of_ranks),
         cmocka_unit_test(a_rank_that_dies_ends_the_others),
+        cmocka_unit_test(ranks_that_die_at_random),
+        cmocka_unit_test(a_checkpoint_that_is_cut_leaves_the_one_before),
+        cmocka_unit_test(parts_are_read_by_any_number_of_ranks),
         cmocka_unit_test(a_rank_that_hangs_is_named),
         cmocka_unit_test(what_cannot_be_shared_is_refused),
         cmocka_unit_test(what_is_kept_besides_weights_is_the_same_for_all),

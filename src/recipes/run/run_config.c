@@ -28,6 +28,7 @@ static void defaults(so_run_config *c)
     c->memory.type = "f32";
     c->save.every.seconds = 1200;
     c->save.keep = 1;
+    c->save.async = true;
     c->evaluate.records = 200;
     c->log.every = 10;
     c->log.samples = 4;

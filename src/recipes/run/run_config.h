@@ -88,6 +88,7 @@ typedef struct so_run_config {
     struct {
         so_run_every every;
         int64_t keep;
+        bool async;
         const char *type; /* of what learnt, in the finished model */
     } save;
     struct {

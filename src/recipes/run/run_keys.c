@@ -80,6 +80,8 @@ static const so_run_key keys[] = {
     {"save.every", SO_RUN_OFTEN, AT(save.every), 0, 0, NULL, false, "checkpoints: steps (500), or time (\"20m\")"},
     {"save.keep", SO_RUN_WHOLE, AT(save.keep), 1, 1000, NULL, false,
      "so many of the last checkpoints are kept: checkpoint.so, and checkpoint-STEP.so before it"},
+    {"save.async", SO_RUN_BOOL, AT(save.async), 0, 0, NULL, false,
+     "checkpoints are written beside training, from a copy in memory"},
     {"save.type", SO_RUN_TEXT, AT(save.type), 0, 0, "f32 bf16 f16", false,
      "of all matrices in the finished model; as they are in memory when not given"},
     {"evaluate.every", SO_RUN_OFTEN, AT(evaluate.every), 0, 0, NULL, false, "steps; 0: only at the end"},

@@ -177,6 +177,7 @@ static so_status loop(so_run *run, const char *begun, so_error *error)
                                    .save_every = c->save.every.steps,
                                    .save_seconds = c->save.every.seconds,
                                    .keep = (int)c->save.keep,
+                                   .save_now = !c->save.async,
                                    .settings = begun,
                                    .folder = run->folder,
                                    .tensorboard = c->log.tensorboard},
