@@ -273,9 +273,10 @@ static so_status take_result(const sweep *s, one_run *r, so_error *error)
         const so_curve *c = &history.curve[i];
         if (!c->count) continue;
         double last = c->value[c->count - 1];
-        if (strncmp(c->name, "eval.", 5) == 0 && isfinite(last))
+        if (strcmp(c->name, "eval.elapsed") == 0)
+            seconds = last;
+        else if (strncmp(c->name, "eval.", 5) == 0 && isfinite(last))
             json_object_set_new(eval, c->name + 5, json_real(last));
-        if (strcmp(c->name, "elapsed") == 0 || strcmp(c->name, "seconds") == 0) seconds = last;
         if (c->step[c->count - 1] > step) step = c->step[c->count - 1];
     }
     so_history_close(&history);
