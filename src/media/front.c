@@ -7,16 +7,20 @@
 #include <string.h>
 
 enum {
-    FRAME = 160,   /* samples of a frame: 10 ms; the numbers below are frames */
-    HISTORY = 300, /* that the noise floor is taken from */
-    EARLY = 100,   /* at the beginning, while the floor is not known: nothing is dropped yet */
-    LEAD = 8,      /* kept before the first loud one */
-    TAIL = 12,     /* kept behind the last loud one */
-    ONSET = 10,    /* of which ONSET_LOUD must be loud for speech to begin */
+    FRAME = 160,         /* samples of a frame: 10 ms; the numbers below are frames */
+    HISTORY = 300,       /* that the noise floor is taken from */
+    EARLY = 100,         /* at the beginning, while the floor is not known: nothing is dropped yet */
+    PAUSE = 180,         /* of quiet that end a segment, */
+    PAUSE_LATER = 45,    /* and once it has QUESTION */
+    QUESTION = 500,      /* of speech: whoever stops in the middle of a question has not said much */
+    LONGEST_PAUSE = 200, /* that may be asked for */
+    LEAD = 8,            /* kept before the first loud one */
+    TAIL = 12,           /* kept behind the last loud one */
+    ONSET = 10,          /* of which ONSET_LOUD must be loud for speech to begin */
     ONSET_LOUD = 6,
     GATHER = 30, /* of a segment before it comes out: its level is taken from them */
     KEEP = 30,   /* of a pause inside a segment at most */
-    WAIT = EARLY + GATHER + 2 * ONSET,
+    WAIT = LONGEST_PAUSE + GATHER + 2 * ONSET,
     LEVELS = 140, /* bins of 1 dB of the history's histogram, from LOWEST up */
     LOWEST = -120,
     RUNS = 64
@@ -55,7 +59,7 @@ typedef struct frame {
 
 struct so_front {
     so_front_options options;
-    int64_t pause, longest; /* frames */
+    int64_t pause, later, longest; /* frames */
     biquad offset, high[2], low[2];
     bool primed;
 
@@ -366,7 +370,7 @@ static void speak(so_front *f)
         if (f->quiet <= TAIL) {
             let_out(f, 0, f->waiting);
             drop(f, f->waiting);
-        } else if (f->quiet >= f->pause || hurry) {
+        } else if (f->quiet >= (f->spoken < QUESTION ? f->pause : f->later) || hurry) {
             end_segment(f);
         }
     }
@@ -402,10 +406,11 @@ so_status so_front_open(so_front **out, const so_front_options *options, so_erro
         return so_fail(error, SO_ERR_NOMEM, "no memory for the front end of hearing");
     }
     if (options) f->options = *options;
-    f->pause = (int64_t)lround((f->options.pause > 0 ? f->options.pause : 0.45) * 100);
+    f->pause = f->options.pause > 0 ? (int64_t)lround(f->options.pause * 100) : PAUSE;
     f->longest = (int64_t)lround((f->options.longest > 0 ? f->options.longest : 28) * 100);
     if (f->pause <= TAIL) f->pause = TAIL + 1;
-    if (f->pause > EARLY) f->pause = EARLY;
+    if (f->pause > LONGEST_PAUSE) f->pause = LONGEST_PAUSE;
+    f->later = f->options.pause > 0 ? f->pause : PAUSE_LATER;
     so_front_reset(f);
     *out = f;
     return SO_OK;
@@ -428,11 +433,12 @@ void so_front_close(so_front **front)
 void so_front_reset(so_front *f)
 {
     float *wait = f->wait[0], *out = f->out;
-    int64_t pause = f->pause, longest = f->longest;
+    int64_t pause = f->pause, later = f->later, longest = f->longest;
     so_front_options options = f->options;
     memset(f, 0, sizeof *f);
     f->options = options;
     f->pause = pause;
+    f->later = later;
     f->longest = longest;
     for (int i = 0; i < CUTS; i++) f->wait[i] = wait + i * WAIT * FRAME;
     f->out = out;

@@ -2,8 +2,9 @@
  *
  * High-pass filters take away offsets and hum where there are any. A gain brings quiet speech up and loud speech down,
  * within limits and slowly, and leaves speech of a usual level alone. Silence and steady noise before, behind and
- * between speech are left out, short pauses are kept, and a longer one ends a segment. What is speech is told by its
- * level above a noise floor that follows the recording.
+ * between speech are left out, short pauses are kept, longer ones shortened, and a long one ends a segment: a longer
+ * one early in it, because people stop in the middle of a question and go on. What is speech is told by its level above
+ * a noise floor that follows the recording.
  *
  *     16 kHz samples -> high-pass -> frames of 10 ms: loud or quiet -> segments -> gain -> runs of samples
  *
@@ -25,7 +26,7 @@ typedef struct so_front so_front;
 
 typedef struct so_front_options {
     bool plain;     /* cut only: samples come out as they went in */
-    double pause;   /* seconds of quiet that end a segment; 0: 0.45 */
+    double pause;   /* seconds of quiet that end a segment, 2 at most; 0: 1.8 in its first 5 s of speech, then 0.45 */
     double longest; /* seconds of the longest segment; 0: 28 */
 } so_front_options;
 

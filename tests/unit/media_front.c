@@ -139,7 +139,8 @@ static void pauses_end_segments(void **state)
         at = end[i] + (i == 0 ? RATE / 10 : RATE); /* the first pause is short */
         quiet(end[i], at);
     }
-    heard h = hear(at, 999, NULL);
+    so_front_options brisk = {.pause = 0.45};
+    heard h = hear(at, 999, &brisk);
     assert_int_equal(h.segments, 3);
     assert_true(h.segment[0].end >= end[1] - 1600 && h.segment[0].end <= end[1] + 4800);
     for (int i = 1; i < 3; i++) {
@@ -157,6 +158,29 @@ static void pauses_end_segments(void **state)
     assert_int_equal(h.segments, 1);
     assert_true(h.n < all - RATE / 4 && h.n > 2 * RATE);
     assert_true(h.segment[0].end >= all - 3200);
+    free(h.pcm);
+}
+
+/* Who stops for 1.5 s after a few words goes on with the same question; who has talked for a while ends a sentence. */
+static void a_question_may_stop_in_the_middle(void **state)
+{
+    (void)state;
+    const int64_t said[] = {2, 2, 2, 3}, pause[] = {15, 20, 15, 6}; /* seconds; tenths of one */
+    int64_t at = 0, begin[4];
+    for (int i = 0; i < 4; i++) {
+        begin[i] = at;
+        speech(at, at + said[i] * RATE, 0.3);
+        at += said[i] * RATE;
+        quiet(at, at + pause[i] * RATE / 10);
+        at += pause[i] * RATE / 10;
+    }
+    int64_t last = at;
+    speech(at, at + RATE, 0.3);
+    heard h = hear(at + RATE, 999, NULL);
+    assert_int_equal(h.segments, 3); /* 1.5 s end none, 2 s do, and after 5 s of speech 0.6 s do */
+    assert_true(llabs(h.segment[1].begin - begin[2]) <= 4000);
+    assert_true(llabs(h.segment[2].begin - last) <= 4000);
+    assert_true(h.segment[0].n < 4 * RATE + RATE); /* the pause is shortened */
     free(h.pcm);
 }
 
@@ -278,7 +302,7 @@ static void pieces_make_no_difference(void **state)
 {
     (void)state;
     quiet(0, 8 * RATE);
-    speech(RATE, 3 * RATE, 0.05);
+    speech(RATE, 2 * RATE, 0.05);
     speech(4 * RATE, 6 * RATE + 77, 0.4);
     noise(0, 8 * RATE, 0.001);
     heard a = hear(8 * RATE - 33, 0, NULL), b = hear(8 * RATE - 33, 160, NULL), c = hear(8 * RATE - 33, 4096, NULL);
@@ -304,6 +328,7 @@ int main(void)
         cmocka_unit_test(silence_around_speech_is_left_out),
         cmocka_unit_test(speech_that_begins_at_once_is_whole),
         cmocka_unit_test(pauses_end_segments),
+        cmocka_unit_test(a_question_may_stop_in_the_middle),
         cmocka_unit_test(one_speaker_without_end_is_cut),
         cmocka_unit_test(noise_after_digital_silence_is_no_speech),
         cmocka_unit_test(levels_and_offsets_are_put_right),
