@@ -22,7 +22,7 @@ static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_par
     so_dialogue d;
     so_tabletop_dialogue(part, seed, index, turns, &d);
     so_tt_batch_sequence(b);
-    for (int t = 0; t < d.turns; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &d.scene, t == 0, &d.turn[t]);
+    for (int t = 0; t < d.turns; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &d.scene, t == 0, &d.turn[t], NULL);
     return d.turn[0].kind;
 }
 
@@ -33,7 +33,7 @@ static void put_hard(context *c, so_tt_batch *b, uint64_t index, int turns, so_r
     so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 2, index));
     int n = so_tt_hard_questions(&scene, turns, rng, qa);
     so_tt_batch_sequence(b);
-    for (int t = 0; t < n; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &scene, t == 0, &qa[t]);
+    for (int t = 0; t < n; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &scene, t == 0, &qa[t], NULL);
 }
 
 static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index,
@@ -43,7 +43,7 @@ static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part pa
     so_tt_batch_sequence(b);
     for (int t = 0; t < turns; t++) {
         so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, kinds, &qa);
-        so_tt_batch_turn(c->tt, b, &c->ids, t, NULL, false, &qa);
+        so_tt_batch_turn(c->tt, b, &c->ids, t, NULL, false, &qa, NULL);
     }
     return qa.kind;
 }
@@ -90,7 +90,7 @@ static void evaluate_long(context *c, so_pass *pass, so_notes *notes)
         memset(right, 1, sizeof right);
         so_tt_batch *b = so_tt_batch_start(pass, &c->net);
         if (!b) break;
-        int turns = so_tt_batch_long(c->tt, b, &c->ids, &(so_tt_long){SO_TABLETOP_RESERVED, 3, i, LENGTH, NULL});
+        int turns = so_tt_batch_long(c->tt, b, &c->ids, &(so_tt_long){SO_TABLETOP_RESERVED, 3, i, LENGTH, .rng = NULL});
         so_tabletop_conversation(SO_TABLETOP_RESERVED, 3, i, LENGTH, turn);
         so_tt_batch_loss(b, right);
         for (int t = 0; t < turns; t++) {

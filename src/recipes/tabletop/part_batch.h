@@ -60,9 +60,14 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
 int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
 
 /* Turn `turn` of a written conversation: its header (of the first, with the system text), the picture where it is
- * `shown`, question and answer. `scene`: the picture in sight, or NULL. */
+ * `shown`, question and answer. `scene`: the picture in sight, or NULL. `spread` (may be NULL): the question is put as
+ * if it had been heard. */
 void so_tt_batch_turn(const so_tt *tt, so_tt_batch *b, so_ids *scratch, int turn, const so_scene *scene, bool shown,
-                      const so_qa *qa);
+                      const so_qa *qa, so_rng *spread);
+/* A question spread over time as the bottom layers write what they hear: blanks before each token, which stands for a
+ * row or two, and after the last. So the model meets, among what it hears, words that no recording may say where they
+ * are said here: those that open lists in the reserved part only; and conversations longer than any recording. */
+void so_tt_batch_spread(const so_tt *tt, so_tt_batch *b, so_ids *scratch, const char *question, so_rng *rng);
 
 /* A long conversation. `rng` NULL: its questions as they are, else some typed or heard as people type and ears hear. */
 typedef struct so_tt_long {
@@ -70,6 +75,7 @@ typedef struct so_tt_long {
     uint64_t seed, index;
     int turns; /* up to SO_TT_LONG_TURNS */
     so_rng *rng;
+    bool heard; /* with rng: all its questions are put as if they had been heard */
 } so_tt_long;
 enum { SO_TT_LONG_TURNS = 80 };
 /* One sequence of it, to the end of a context. Returns its turns. */

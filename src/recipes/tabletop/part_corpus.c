@@ -132,6 +132,14 @@ static void draw_learned(uint64_t seed, int64_t i, so_rng *rng, uint64_t *scene_
     }
 }
 
+static void put_words(so_tt_item *item, const so_qa *qa)
+{
+    item->kind = qa->kind;
+    strcpy(item->question, qa->question);
+    strcpy(item->answer, qa->answer);
+    strcpy(item->language, qa->language);
+}
+
 void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item)
 {
     so_rng rng;
@@ -139,10 +147,37 @@ void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_it
     memset(item, 0, sizeof *item);
     so_rng_init(&rng, tt->seed, 1000 + (uint64_t)i);
     (part == SO_TABLETOP_TRAIN ? draw_learned : draw_measured)(tt->seed + 7, i, &rng, &item->scene, &qa);
-    item->kind = qa.kind;
-    strcpy(item->question, qa.question);
-    strcpy(item->answer, qa.answer);
-    strcpy(item->language, qa.language);
+    put_words(item, &qa);
+}
+
+/* What is only heard: lists, whose words nothing foretells, above all; then the other talk; and a share of everything.
+ * A word of the lists is said a few hundred times so, by many throats, where the exchanges have it a few dozen times.
+ */
+static const double HEARD_LISTS = 0.5, HEARD_WORDS = 0.14, HEARD_TALK = 0.2;
+
+static void draw_heard(uint64_t seed, int64_t i, so_rng *rng, uint64_t *scene_seed, so_qa *qa)
+{
+    const uint32_t talk = (1u << SO_TALK_REPEAT) - (1u << SO_QA_PICTURE_KINDS);
+    double which = so_rng_uniform(rng);
+    *scene_seed = ~(uint64_t)0;
+    if (which < HEARD_LISTS)
+        so_tabletop_talk(SO_TABLETOP_TRAIN, seed, (uint64_t)i, 1u << SO_TALK_REPEAT, qa);
+    else if ((which -= HEARD_LISTS) < HEARD_WORDS)
+        so_tabletop_talk(SO_TABLETOP_TRAIN, seed, (uint64_t)i, 1u << SO_TALK_FIRST | 1u << SO_TALK_INITIAL, qa);
+    else if (which - HEARD_WORDS < HEARD_TALK)
+        so_tabletop_talk(SO_TABLETOP_TRAIN, seed, (uint64_t)i, talk, qa);
+    else
+        draw_learned(seed, i, rng, scene_seed, qa);
+}
+
+void so_tt_draw_heard(const so_tt *tt, int64_t i, so_tt_item *item)
+{
+    so_rng rng;
+    so_qa qa = {0};
+    memset(item, 0, sizeof *item);
+    so_rng_init(&rng, tt->seed, 0x6865617264000000u + (uint64_t)i);
+    draw_heard(tt->seed + 17, i, &rng, &item->scene, &qa);
+    put_words(item, &qa);
 }
 
 /* ---- the corpus */
@@ -156,9 +191,10 @@ static so_status add_phones(so_tt_script *s, so_error *error)
     so_status status = SO_OK;
     for (int64_t i = 0; i < s->items && status == SO_OK; i++) {
         so_tt_item *item = &s->item[i];
-        int32_t *like = &done[s->answer[i]];
         if (!item->language[0])
             status = phones_of(&phones, item->question, "en-us", item->q_phone, &item->q_phones, error);
+        if (s->answer[i] < 0) continue;
+        int32_t *like = &done[s->answer[i]];
         if (*like >= 0) {
             memcpy(item->a_phone, s->item[*like].a_phone, sizeof item->a_phone);
             item->a_phones = s->item[*like].a_phones;
@@ -209,7 +245,8 @@ static so_status tell_cast(const so_tt_script *s, so_error *error)
         part_of_cast *p = part_named(list, &n, recorded ? "recorded/blends" : item->speaker);
         p->items++;
         p->hours += (double)item->q_count / 16000 / 3600;
-        if (strncmp(item->speaker, "recorded/", 9) == 0 || (i >= s->drawn && learned) || !so_tt_by_cast(item)) continue;
+        bool recorded_part = i >= s->drawn && i < s->drawn + s->recorded;
+        if (strncmp(item->speaker, "recorded/", 9) == 0 || recorded_part || !so_tt_by_cast(item)) continue;
         so_tt_cast_name(s->cast, so_tt_cast_draw(s->cast, s->tt, learned ? SO_TABLETOP_TRAIN : SO_TABLETOP_RESERVED, i),
                         name);
         if (strcmp(name, item->speaker) != 0) part_named(list, &n, name)->failed++;
@@ -242,15 +279,22 @@ int64_t so_tt_drawn(const so_tt *tt)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < tt->corpus.count - SO_TT_HELD_OUT; i++)
-        n += strncmp(tt->corpus.item[i].speaker, "recorded/", 9) != 0;
+        n += strncmp(tt->corpus.item[i].speaker, "recorded/", 9) != 0 && tt->corpus.item[i].a_count > 0;
     return n;
 }
 
-static so_status make(so_tt *tt, so_tt_script *script, so_tt_cast *cast, int64_t items, int processes, so_error *error)
+int64_t so_tt_answered(const so_tt *tt)
+{
+    int64_t n = tt->corpus.count - SO_TT_HELD_OUT;
+    while (n > 0 && tt->corpus.item[n - 1].a_count == 0) n--;
+    return n;
+}
+
+static so_status make(so_tt *tt, so_tt_script *script, so_tt_cast *cast, const so_tt_numbers *n, so_error *error)
 {
     char path[1024];
-    SO_TRY(so_tt_script_open(script, tt, cast, items, error));
-    SO_TRY(so_tt_script_speak(script, processes, error));
+    SO_TRY(so_tt_script_open(script, tt, cast, n->items, n->heard, error));
+    SO_TRY(so_tt_script_speak(script, n->processes, error));
     SO_TRY(so_tt_script_join(script, error));
     SO_TRY(add_phones(script, error));
     SO_TRY(tell_cast(script, error));
@@ -260,16 +304,17 @@ static so_status make(so_tt *tt, so_tt_script *script, so_tt_cast *cast, int64_t
     return SO_OK;
 }
 
-so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *error)
+so_status so_tt_corpus_make(so_tt *tt, const so_tt_numbers *numbers, so_error *error)
 {
     enum { MOST = 64 };
     if (tt->corpus.count) return SO_OK;
-    processes = processes < 1 ? 1 : processes > MOST ? MOST : processes;
+    so_tt_numbers n = *numbers;
+    n.processes = n.processes < 1 ? 1 : n.processes > MOST ? MOST : n.processes;
     so_tt_script script = {0};
     so_tt_cast *cast;
     so_writer_sweep(tt->folder);
     SO_TRY(so_tt_cast_open(&cast, tt, error));
-    so_status status = make(tt, &script, cast, items, processes, error);
+    so_status status = make(tt, &script, cast, &n, error);
     so_tt_script_close(&script);
     so_tt_cast_close(&cast);
     SO_TRY(status);

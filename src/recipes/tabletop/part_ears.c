@@ -282,7 +282,7 @@ static so_status order_utterances(context *c, so_error *error)
     for (int64_t i = 0; i < items; i++) {
         const so_tt_item *item = &c->tt->corpus.item[i];
         c->order[c->utterances++] = (int32_t)(2 * i);
-        if (item->a_at < given) continue;
+        if (!item->a_count || item->a_at < given) continue;
         given = item->a_at + item->a_count;
         c->order[c->utterances++] = (int32_t)(2 * i + 1);
     }
@@ -412,7 +412,7 @@ static so_status gather_items(scribe *s, int64_t first, int64_t n, float **mel, 
     for (int64_t i = 0; i < n * VERSIONS; i++) {
         const so_tt_item *item = &s->tt->corpus.item[first + i / VERSIONS];
         so_rng rng;
-        if (i % VERSIONS == 1 && find_answer(s, item->a_at)->count) continue;
+        if (i % VERSIONS == 1 && (!item->a_count || find_answer(s, item->a_at)->count)) continue;
         so_rng_init(&rng, s->tt->seed, 0x6469736775000000u + (uint64_t)(first * VERSIONS + i));
         mel[*heard] = features(s, item, (int)(i % VERSIONS), &rng, &frames[*heard], error);
         if (!mel[*heard]) return error->status;
@@ -441,7 +441,8 @@ static so_status put_items(scribe *s, int64_t first, int64_t n, so_error *error)
         *find_answer(s, a_at) = (answer_units){a_at, *at, *count};
     }
     for (int64_t i = 0; i < n && status == SO_OK; i++) {
-        const answer_units *a = find_answer(s, s->tt->corpus.item[first + i].a_at);
+        const so_tt_item *item = &s->tt->corpus.item[first + i];
+        const answer_units *a = item->a_count ? find_answer(s, item->a_at) : &(answer_units){0};
         entry[i].a_at = a->at;
         entry[i].a_count = a->count;
         status = so_writer_put(&s->index, &entry[i], sizeof *entry, error);

@@ -9,11 +9,15 @@
 #include "recipes/tabletop/part_units.h"
 #include "train/align.h"
 
-enum { TURNS = 8, HARD_TURNS = 12, TALK_TURNS = 4, SPREAD = 9 };
+enum { TURNS = 8, HARD_TURNS = 12, TALK_TURNS = 4 };
 
-/* A spoken turn is followed by another of the same conversation so often; most rows of one. */
-static const double GOES_ON = 0.6;
+/* A spoken turn is followed by another of the same conversation so often, or, in a share of the batches, nearly always:
+ * then conversations are as long as the context; most rows of a turn. */
+static const double GOES_ON = 0.6, GOES_ON_LONG = 0.96, LONG_ONES = 0.4;
 enum { LONGEST_SPOKEN = 500 };
+
+/* Of long conversations, so many are put as if they had been heard. */
+static const double LONG_HEARD = 0.7;
 
 typedef struct context {
     const so_tt *tt;
@@ -81,9 +85,10 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
     so_tensor *ctc = so_omni_ctc(pass, &c->net, h);
     b->heard = so_omni_expect(pass, &c->net, ctc);
     pass->recording = recording;
+    double goes_on = slips && so_rng_uniform(slips) < LONG_ONES ? GOES_ON_LONG : GOES_ON;
     for (int64_t i = 0; i < n && so_ok(pass); i++) {
         const so_tt_item *it = &tt->corpus.item[item[i]];
-        open_turn(c, b, slips && i > 0 && so_rng_uniform(slips) < GOES_ON);
+        open_turn(c, b, slips && i > 0 && so_rng_uniform(slips) < goes_on);
         if (it->scene != ~(uint64_t)0) so_tt_batch_picture(b, it->scene);
         so_tt_batch_heard(b, s->segment[i].rows);
         if (b->aids && it->scene != ~(uint64_t)0 && so_ok(pass)) put_names(c, b, ctc, s, &s->segment[i], it);
@@ -92,22 +97,6 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
         if (so_tt_encode(tt, it->answer, &c->ids, &pass->error) == SO_OK)
             so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
     }
-}
-
-/* A question without a picture, spread over time as the bottom layers write what they hear: blanks before each token,
- * which stands for a row or two, and after the last. So the model meets, among what it hears, words that no recording
- * may say where they are said here: those that open lists in the reserved part only. */
-static void put_spread(context *c, so_tt_batch *b, const char *question, so_rng *rng)
-{
-    int32_t row[1024];
-    int64_t n = 0;
-    c->ids.n = 0;
-    if (so_tt_heard(c->tt, question, &c->ids, &b->pass->error) != SO_OK) return;
-    for (size_t i = 0; i <= c->ids.n && n + SPREAD + 2 <= (int64_t)(sizeof row / sizeof *row); i++) {
-        for (int64_t blanks = 1 + so_rng_below(rng, SPREAD); blanks > 0; blanks--) row[n++] = c->tt->id->blank;
-        for (int64_t times = i < c->ids.n ? 1 + so_rng_below(rng, 2) : 0; times > 0; times--) row[n++] = c->ids.data[i];
-    }
-    so_tt_batch_text(b, row, n);
 }
 
 /* `spread` (may be NULL): the questions are put as if they had been heard, by these random numbers. */
@@ -120,7 +109,7 @@ static void put_written(context *c, so_tt_batch *b, const so_scene *scene, int t
         so_tt_batch_text(b, open->data, (int64_t)open->n);
         if (t == 0 && scene) so_tt_batch_picture(b, scene->seed);
         if (spread)
-            put_spread(c, b, qa[t].question, spread);
+            so_tt_batch_spread(tt, b, &c->ids, qa[t].question, spread);
         else
             so_tt_batch_question(b, tt, scene, qa[t].question, &c->ids);
         so_tt_batch_text(b, tt->reply.data, (int64_t)tt->reply.n);
@@ -174,7 +163,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     for (int i = 0; i < longs; i++)
         so_tt_batch_long(c->tt, b, &c->ids,
                          &(so_tt_long){SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * longs + i),
-                                       so_tt_long_turns(&m->rng), &m->rng});
+                                       so_tt_long_turns(&m->rng), &m->rng, so_rng_uniform(&m->rng) < LONG_HEARD});
     m->tokens = b->rows;
     return so_tt_batch_loss(b, NULL);
 }

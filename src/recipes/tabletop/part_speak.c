@@ -36,6 +36,12 @@ static uint64_t hash_of(const char *text)
     return h;
 }
 
+static bool only_heard(const so_tt_script *s, int64_t i)
+{
+    int64_t first = s->drawn + s->recorded;
+    return i >= first && i < first + s->heard;
+}
+
 /* Numbers the different answers. */
 static so_status number_answers(so_tt_script *s, so_error *error)
 {
@@ -45,6 +51,8 @@ static so_status number_answers(so_tt_script *s, so_error *error)
     memset(slot, 0xff, (size_t)size * sizeof *slot);
     for (int64_t i = 0; i < s->items; i++) {
         const char *text = s->item[i].answer;
+        s->answer[i] = -1;
+        if (only_heard(s, i)) continue;
         int64_t at = (int64_t)(hash_of(text) % (uint64_t)size);
         while (slot[at] >= 0 && strcmp(s->answer_text[slot[at]], text) != 0) at = (at + 1) % size;
         if (slot[at] < 0) {
@@ -62,21 +70,23 @@ static const so_tt_recording *recording_of(const so_tt_script *s, int64_t i)
 {
     int64_t r = s->recorded / SO_TT_COPIES;
     if (i >= s->drawn && i < s->drawn + s->recorded) return &s->cast->recording[SO_TABLETOP_TRAIN][(i - s->drawn) % r];
-    i -= s->drawn + s->recorded;
+    i -= s->drawn + s->recorded + s->heard;
     return i >= 0 && i < s->kept ? &s->cast->recording[SO_TABLETOP_RESERVED][i] : NULL;
 }
 
 static so_tabletop_part part_of(const so_tt_script *s, int64_t i)
 {
-    return i < s->drawn + s->recorded ? SO_TABLETOP_TRAIN : SO_TABLETOP_RESERVED;
+    return i < s->drawn + s->recorded + s->heard ? SO_TABLETOP_TRAIN : SO_TABLETOP_RESERVED;
 }
 
-so_status so_tt_script_open(so_tt_script *s, const so_tt *tt, so_tt_cast *cast, int64_t items, so_error *error)
+so_status so_tt_script_open(so_tt_script *s, const so_tt *tt, so_tt_cast *cast, int64_t items, int64_t heard,
+                            so_error *error)
 {
     int64_t kept = cast->recordings[SO_TABLETOP_RESERVED];
-    *s = (so_tt_script){.tt = tt, .cast = cast, .drawn = items, .recorded = SO_TT_COPIES * cast->recordings[0]};
+    *s = (so_tt_script){
+        .tt = tt, .cast = cast, .drawn = items, .recorded = SO_TT_COPIES * cast->recordings[0], .heard = heard};
     s->kept = kept < SO_TT_HELD_OUT / 3 ? kept : SO_TT_HELD_OUT / 3;
-    s->items = s->drawn + s->recorded + SO_TT_HELD_OUT;
+    s->items = s->drawn + s->recorded + s->heard + SO_TT_HELD_OUT;
     s->item = calloc((size_t)s->items, sizeof *s->item);
     s->answer = calloc((size_t)s->items, sizeof *s->answer);
     s->answer_text = calloc((size_t)s->items, sizeof *s->answer_text);
@@ -88,6 +98,8 @@ so_status so_tt_script_open(so_tt_script *s, const so_tt *tt, so_tt_cast *cast, 
         const so_tt_recording *r = recording_of(s, i);
         if (r)
             s->item[i] = r->item;
+        else if (only_heard(s, i))
+            so_tt_draw_heard(tt, i, &s->item[i]);
         else
             so_tt_draw_item(tt, part_of(s, i), i, &s->item[i]);
     }
@@ -476,6 +488,7 @@ so_status so_tt_script_join(so_tt_script *s, so_error *error)
         item->q_at = at;
         at += item->q_count = q[i].count;
         memcpy(item->speaker, q[i].speaker, sizeof item->speaker);
+        if (s->answer[i] < 0) continue;
         item->a_at = s->a_at[s->answer[i]];
         item->a_count = s->a_count[s->answer[i]];
     }

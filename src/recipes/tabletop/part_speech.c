@@ -15,128 +15,18 @@
 #include "recipes/tabletop/part_units.h"
 #include "train/align.h"
 
-enum { PHONE_LAYER = 1, BOTTOM_BATCH = 35, EARLY_BATCH = 28, EARLY_STEPS = 3000, TOP_BATCH = 24 };
-
-/* ---- batches */
-so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt)
-{
-    so_tt_speech_batch *b = so_take(pass, sizeof *b, true);
-    if (!b) return NULL;
-    b->pass = pass;
-    b->tt = tt;
-    size_t bytes = SO_TT_SPEECH_ROWS * 4;
-    b->id = so_take(pass, bytes, false);
-    b->same = so_take(pass, bytes, false);
-    b->target = so_take(pass, bytes, false);
-    b->label = so_take(pass, SO_TT_SPEECH_LABELS * 4, false);
-    b->memory_id = so_take(pass, SO_TT_SPEECH_LABELS * 4, false);
-    b->memory_pos = so_take(pass, SO_TT_SPEECH_LABELS * 4, false);
-    b->fused_row = so_take(pass, bytes, false);
-    b->fused_pos = so_take(pass, bytes, false);
-    return b->fused_pos ? b : NULL;
-}
-
-static void add_ids(so_tt_speech_batch *b, const int32_t *ids, const uint16_t *units, int64_t n)
-{
-    int32_t first = b->tt->id->first_unit;
-    int64_t held = -1; /* with slips: sometimes a unit is another one, as an unknown voice makes it */
-    for (int64_t i = 0; i < n; i++) {
-        if (units && b->slips) {
-            held = so_rng_uniform(b->slips) < 0.03 ? so_rng_below(b->slips, SO_TT_UNITS) : -1;
-        }
-        if (b->rows == SO_TT_SPEECH_ROWS) {
-            so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d speech rows", SO_TT_SPEECH_ROWS);
-            return;
-        }
-        b->id[b->rows] = !units ? ids[i] : first + (int32_t)(held >= 0 ? held : units[i]);
-        b->same[b->rows] = units ? -1 : ids[i];
-        b->target[b->rows++] = -1;
-        b->seq_rows[b->seqs - 1]++;
-    }
-}
-
-/* Units whose text is `text`; `heard`: what a user says, of which some words are no tokens. Returns the segment's
- * number. */
-static int64_t add_segment(so_tt_speech_batch *b, const uint16_t *units, int64_t n, const char *text, bool heard,
-                           so_ids *scratch)
-{
-    scratch->n = 0;
-    if ((heard ? so_tt_heard : so_tt_encode)(b->tt, text, scratch, &b->pass->error) != SO_OK) return -1;
-    if (b->labels + (int64_t)scratch->n > SO_TT_SPEECH_LABELS) {
-        so_pass_fail(b->pass, SO_ERR_LIMIT, "a batch of more than %d labels", SO_TT_SPEECH_LABELS);
-        return -1;
-    }
-    b->segment[b->segments] = (so_tt_segment){b->rows, n, b->labels, (int64_t)scratch->n};
-    memcpy(b->label + b->labels, scratch->data, scratch->n * 4);
-    b->labels += (int64_t)scratch->n;
-    add_ids(b, NULL, units, n);
-    return b->segments++;
-}
-
-static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
-{
-    int64_t s = b->seqs - 1;
-    b->memory0[s] = b->memories;
-    for (int64_t i = 0; i <= segment->labels; i++) { /* the text's end enters the memory too */
-        int32_t id = i < segment->labels ? b->label[segment->label0 + i] : b->tt->id->eot;
-        if (!(b->tt->pronounceable[id >> 3] >> (id & 7) & 1)) continue;
-        if (b->memories == SO_TT_SPEECH_LABELS) return;
-        b->memory_id[b->memories] = id;
-        b->memory_pos[b->memories] = (int32_t)(b->memories - b->memory0[s]);
-        b->memories++;
-    }
-    b->memory_rows[s] = b->memories - b->memory0[s];
-}
-
-void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, bool hear, bool speak,
-                      so_ids *scratch)
-{
-    const so_tt *tt = b->tt;
-    const so_tt_spoken *u = &units->item[i];
-    const so_tt_item *item = &tt->corpus.item[i];
-    if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
-    int64_t s = b->seqs++, row0 = b->rows;
-    add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
-    if (hear) {
-        int64_t who = b->slips ? so_rng_below(b->slips, 1 + SO_TT_DISGUISES) - 1 : -1;
-        int32_t at = who < 0 ? u->q_at : u->d_at[who], count = who < 0 ? u->q_count : u->d_count[who];
-        add_segment(b, units->unit + at, count, item->question, true, scratch);
-    }
-    add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
-    b->answer_segment[s] = -1;
-    b->memory0[s] = b->memories;
-    b->fused0[s] = b->fused;
-    if (!speak || !so_ok(b->pass)) return;
-    int64_t before = b->rows - 1;
-    int64_t segment = add_segment(b, units->unit + u->a_at, u->a_count, item->answer, false, scratch);
-    if (segment < 0) return;
-    b->answer_segment[s] = segment;
-    add_memory(b, &b->segment[segment]);
-    for (int64_t r = 0; r <= u->a_count; r++) {
-        b->target[before + r] = r < u->a_count ? tt->id->first_unit + units->unit[u->a_at + r] : tt->id->eot;
-        b->fused_row[b->fused] = (int32_t)(before + r);
-        b->fused_pos[b->fused++] = (int32_t)(before + r - row0);
-    }
-    b->fused_rows[s] = b->fused - b->fused0[s];
-}
-
-void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, so_ids *scratch)
-{
-    const so_tt *tt = b->tt;
-    const so_tt_spoken *u = &units->item[i];
-    if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
-    int64_t s = b->seqs++;
-    add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
-    add_segment(b, units->unit + u->a_at, u->a_count, tt->corpus.item[i].answer, false, scratch);
-    add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
-    b->answer_segment[s] = -1;
-    b->memory0[s] = b->memories;
-    b->fused0[s] = b->fused;
-}
+enum { PHONE_LAYER = 1, BOTTOM_BATCH = 36, EARLY_BATCH = 28, EARLY_STEPS = 3000, EARLY_AGAIN = 200, TOP_BATCH = 24 };
+enum { MOST_PHONES = 2 * 256 /* of one segment */ };
 
 static so_batch *sequences(so_tt_speech_batch *b) { return so_batch_many(b->pass, b->seqs, b->seq_rows, NULL); }
 
 /* ---- what both stages measure */
+/* What is said in a segment. */
+typedef struct said {
+    int64_t item, next; /* the second of two questions; -1 */
+    bool answer;        /* the item's answer, not its question */
+} said;
+
 static so_tensor *ctc_loss(so_tt_speech_batch *b, so_tensor *logits, const int32_t *label, const int64_t *label0,
                            const int64_t *labels, const int32_t *earliest, int32_t blank, int64_t total)
 {
@@ -188,8 +78,8 @@ static int64_t errors_of(const so_tt_speech_batch *b, const so_tensor *logits, c
 }
 
 /* Token errors over all segments; `apart`: those of questions once more, by who speaks. */
-static void tell_errors(const so_tt_speech_batch *b, const so_tensor *logits, const int64_t *items, const bool *answer,
-                        bool apart, so_notes *notes)
+static void tell_errors(const so_tt_speech_batch *b, const so_tensor *logits, const said *what, bool apart,
+                        so_notes *notes)
 {
     for (int64_t s = 0; s < b->segments; s++) {
         const so_tt_segment *g = &b->segment[s];
@@ -198,8 +88,8 @@ static void tell_errors(const so_tt_speech_batch *b, const so_tensor *logits, co
         char family[16], name[48];
         so_notes_add(notes, "token errors", share, labels);
         so_notes_add(notes, "whole", wrong == 0, 1);
-        if (!apart || answer[s]) continue;
-        so_tt_family(b->tt->corpus.item[items[s]].speaker, family);
+        if (!apart || what[s].answer) continue;
+        so_tt_family(b->tt->corpus.item[what[s].item].speaker, family);
         snprintf(name, sizeof name, "errors %s", family);
         so_notes_add(notes, name, share, labels);
     }
@@ -212,24 +102,21 @@ typedef struct context {
     so_tt_units_file units;
     so_ids scratch;
     so_tensor *phone_w; /* the auxiliary phoneme head, thrown away afterwards */
+    int64_t answered;   /* items below have a spoken answer; those from there to `train` are only heard */
     int64_t train;      /* items below are for training, the rest for evaluation */
     int64_t ahead, window;
 } context;
 
-static so_tensor *phone_ctc(so_tt_speech_batch *b, const int64_t *items, so_tensor *logits, const bool *answer)
+/* Phonemes of a segment, MOST_PHONES at most. */
+static int64_t phones_of(const so_tt_speech_batch *b, const said *x, int32_t *out)
 {
-    int32_t *label = so_take(b->pass, (size_t)b->segments * 256 * 4, false);
-    int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false),
-            *labels = so_take(b->pass, (size_t)b->segments * 8, false);
-    int64_t total = 0;
-    if (!labels) return NULL;
-    for (int64_t i = 0; i < b->segments; i++) {
-        const so_tt_item *item = &b->tt->corpus.item[items[i]];
-        label0[i] = total;
-        labels[i] = answer[i] ? item->a_phones : item->q_phones;
-        for (int64_t k = 0; k < labels[i]; k++) label[total++] = answer[i] ? item->a_phone[k] : item->q_phone[k];
+    int64_t n = 0;
+    for (int64_t i = x->item, turn = 0; i >= 0 && turn < 2; i = x->next, turn++) {
+        const so_tt_item *item = &b->tt->corpus.item[i];
+        int64_t count = x->answer ? item->a_phones : item->q_phones;
+        for (int64_t k = 0; k < count; k++) out[n++] = x->answer ? item->a_phone[k] : item->q_phone[k];
     }
-    return ctc_loss(b, logits, label, label0, labels, NULL, 0, total);
+    return n;
 }
 
 static int64_t letters(const char *text, size_t n)
@@ -239,27 +126,46 @@ static int64_t letters(const char *text, size_t n)
     return found;
 }
 
+/* Letters of what is said in a segment. */
+static int64_t letters_of(const so_tt_speech_batch *b, const said *x)
+{
+    const so_tt_item *item = b->tt->corpus.item;
+    const char *text = x->answer ? item[x->item].answer : item[x->item].question;
+    return letters(text, strlen(text)) +
+           (x->next >= 0 ? letters(item[x->next].question, strlen(item[x->next].question)) : 0);
+}
+
+static so_tensor *phone_ctc(so_tt_speech_batch *b, const said *what, so_tensor *logits)
+{
+    int32_t *label = so_take(b->pass, (size_t)b->segments * MOST_PHONES * 4, false);
+    int64_t *label0 = so_take(b->pass, (size_t)b->segments * 8, false),
+            *labels = so_take(b->pass, (size_t)b->segments * 8, false);
+    int64_t total = 0;
+    if (!labels) return NULL;
+    for (int64_t i = 0; i < b->segments; i++) {
+        label0[i] = total;
+        labels[i] = phones_of(b, &what[i], label + total);
+        total += labels[i];
+    }
+    return ctc_loss(b, logits, label, label0, labels, NULL, 0, total);
+}
+
 /* The first row of its segment on which each label of the batch may be written: where, by the phoneme head's alignment,
  * all but the last phoneme of what it stands for have been heard. Which phoneme ends a token is told from its share of
  * the text's letters. NULL, which demands nothing, on a failure.
  *
  * Left alone, CTC writes words as soon as it can guess that some word must come, where it has heard little of it ("
  * bridge" for "brick") or nothing: a month after "What month comes before", any month, for good. */
-static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, const bool *answer,
-                                const so_tensor *phones)
+static const int32_t *spoken_by(so_tt_speech_batch *b, const said *what, const so_tensor *phones)
 {
     int64_t v = so_cols(phones);
     int32_t *earliest = so_take(b->pass, (size_t)b->labels * 4 + 4, true),
             *heard = so_take(b->pass, (size_t)b->rows * 4, false);
-    int32_t *wanted = so_take(b->pass, 256 * 4, false);
+    int32_t *wanted = so_take(b->pass, MOST_PHONES * 4, false);
     for (int64_t i = 0; i < b->segments && wanted; i++) {
         const so_tt_segment *g = &b->segment[i];
-        const so_tt_item *item = &b->tt->corpus.item[items[i]];
-        int64_t n = answer[i] ? item->a_phones : item->q_phones, total = 0, passed = 0, row = 0;
-        const char *text = answer[i] ? item->answer : item->question;
+        int64_t n = phones_of(b, &what[i], wanted), total = letters_of(b, &what[i]), passed = 0, row = 0;
         so_error error;
-        for (int64_t k = 0; k < n; k++) wanted[k] = answer[i] ? item->a_phone[k] : item->q_phone[k];
-        total = letters(text, strlen(text));
         if (!n || !total ||
             so_ctc_align(&(so_ctc_ask){so_data(phones) + g->row0 * v, g->rows, v, wanted, n, 0}, heard, NULL, &error) !=
                 SO_OK)
@@ -279,13 +185,22 @@ static const int32_t *spoken_by(so_tt_speech_batch *b, const int64_t *items, con
     return wanted ? earliest : NULL;
 }
 
-static double share_of(const char *part, const char *task, int batch) { return so_tt_share(part, task) / batch; }
+/* What one sequence of the bottom layers is. */
+typedef enum manner {
+    ECHO,     /* the model's own voice alone */
+    ANSWERED, /* a question and its answer */
+    ALONE,    /* a question */
+    PAIR      /* two questions in one turn */
+} manner;
 
-/* The share of what is heard that is the model's own voice alone, and of questions whose answer is heard too. */
 typedef struct company {
-    double echo, answered;
-    bool patient; /* no token before what it stands for has been heard */
+    int64_t item, next;
+    manner manner;
 } company;
+
+/* How much of what is heard alone is two questions: who says two sentences in a breath, or stops between them, is heard
+ * in one turn. */
+static const double PAIRS = 0.08;
 
 /* Whether an item's answer tells its last word before it is spoken. */
 static bool guessed(const context *c, int64_t item)
@@ -293,26 +208,30 @@ static bool guessed(const context *c, int64_t item)
     return (1u << SO_TALK_DAY | 1u << SO_TALK_MONTH) >> c->tt->corpus.item[item].kind & 1;
 }
 
-static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item, company own, so_notes *notes,
+static void add_company(context *c, so_tt_speech_batch *b, const company *x)
+{
+    if (x->manner == ECHO)
+        so_tt_speech_echo(b, &c->units, x->item, &c->scratch);
+    else if (x->manner == PAIR)
+        so_tt_speech_pair(b, &c->units, x->item, x->next, &c->scratch);
+    else
+        so_tt_speech_add(b, &c->units, x->item, true, x->manner == ANSWERED, &c->scratch);
+}
+
+/* `patient`: no token is to be written before what it stands for has been heard. */
+static so_tensor *hear(context *c, so_pass *pass, int64_t n, const company *list, bool patient, so_notes *notes,
                        bool measure, so_rng *slips)
 {
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
-    int64_t *items = so_take(pass, (size_t)n * 16, false);
-    bool *answer = so_take(pass, (size_t)n * 2, false);
-    if (!b || !answer) return NULL;
+    said *what = so_take(pass, (size_t)n * 2 * sizeof *what, false);
+    if (!b || !what) return NULL;
     b->slips = slips;
     for (int64_t i = 0; i < n; i++) {
         int64_t before = b->segments;
-        double which = slips ? so_rng_uniform(slips) - own.echo : 0;
-        bool echo = which < 0;
-        if (echo)
-            so_tt_speech_echo(b, &c->units, item[i], &c->scratch);
-        else
-            so_tt_speech_add(b, &c->units, item[i], true, which < own.answered && !guessed(c, item[i]), &c->scratch);
-        for (int64_t g = before; g < b->segments; g++) {
-            items[g] = item[i];
-            answer[g] = echo || g > before;
-        }
+        add_company(c, b, &list[i]);
+        for (int64_t g = before; g < b->segments; g++)
+            what[g] =
+                (said){list[i].item, list[i].manner == PAIR ? list[i].next : -1, list[i].manner == ECHO || g > before};
     }
     so_batch *batch = sequences(b);
     so_tensor *x = so_embed(pass, c->net.audio_embed, b->rows, b->id);
@@ -323,15 +242,15 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
     so_tensor *logits = so_omni_ctc(pass, &c->net, h);
     so_tensor *phones = c->phone_w ? so_linear(pass, inner, c->phone_w, NULL) : NULL;
     if (!so_ok(pass)) return NULL;
-    const int32_t *earliest = phones && own.patient ? spoken_by(b, items, answer, phones) : NULL;
+    const int32_t *earliest = phones && patient ? spoken_by(b, what, phones) : NULL;
     so_tensor *loss[3] = {text_ctc(b, logits, earliest), so_cross_entropy(pass, logits, b->same), NULL};
     int losses = 2;
-    if (phones && so_ok(pass)) loss[losses++] = phone_ctc(b, items, phones, answer);
+    if (phones && so_ok(pass)) loss[losses++] = phone_ctc(b, what, phones);
     if (!so_ok(pass)) return NULL;
     so_notes_add(notes, "ctc", so_data(loss[0])[0], 1);
     so_notes_add(notes, "template", so_data(loss[1])[0], 1);
     if (losses == 3) so_notes_add(notes, "phonemes", so_data(loss[2])[0], 1);
-    if (measure) tell_errors(b, logits, items, answer, !slips, notes);
+    if (measure) tell_errors(b, logits, what, !slips, notes);
     return so_weighted_sum(pass, losses, loss,
                            (so_real[]){so_tt_weight("bottom", "ctc"), so_tt_weight("bottom", "template"),
                                        so_tt_weight("bottom", "phonemes")});
@@ -343,33 +262,45 @@ static so_tensor *hear(context *c, so_pass *pass, int64_t n, const int64_t *item
  *
  * What comes last are words of a small closed set at the end of a question: letters, numbers, and above all days and
  * months, which the layers would rather guess from the words before them, as they can in answers ("May comes after
- * April."): these questions come more often, those of days and months always alone. Questions about pictures are heard
- * well long before. */
+ * April."): these questions come more often, those of days and months always alone. */
 static int64_t draw(const context *c, so_rng *rng)
 {
-    const uint32_t closed = SO_TT_RECKONING | 1u << SO_TALK_LETTER, named = 1u << SO_TALK_DAY | 1u << SO_TALK_MONTH;
+    const uint32_t closed = SO_TT_RECKONING | 1u << SO_TALK_LETTER | 1u << SO_TALK_OPPOSITE | 1u << SO_TALK_COUNTING,
+                   named = 1u << SO_TALK_DAY | 1u << SO_TALK_MONTH;
     int64_t item = so_rng_below(rng, c->train);
     double which = so_rng_uniform(rng);
-    uint32_t kinds = which < 0.15 ? named : which < 0.25 ? closed : 0;
+    uint32_t kinds = which < 0.08 ? named : which < 0.25 ? closed : 0;
     for (int tries = 0; kinds && tries < 256 && !(kinds >> c->tt->corpus.item[item].kind & 1); tries++)
         item = so_rng_below(rng, c->train);
-    bool again = !kinds && which < 0.7 && c->tt->corpus.item[item].scene != ~(uint64_t)0;
-    return again ? so_rng_below(rng, c->train) : item;
+    return item;
+}
+
+static company draw_company(const context *c, so_rng *rng)
+{
+    double which = so_rng_uniform(rng), echo = so_tt_share("bottom", "echo") / BOTTOM_BATCH,
+           answered = so_tt_share("bottom", "asr, answered") / BOTTOM_BATCH;
+    company x = {draw(c, rng), -1, ALONE};
+    if (which < echo + answered) {
+        x.item = so_rng_below(rng, c->answered);
+        x.manner = which < echo ? ECHO : guessed(c, x.item) ? ALONE : ANSWERED;
+    } else if (so_rng_uniform(rng) < PAIRS) {
+        x.manner = PAIR;
+        x.next = draw(c, rng);
+    }
+    return x;
 }
 
 static so_tensor *bottom_micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
-    int64_t item[BOTTOM_BATCH];
-    bool early = m->step < EARLY_STEPS;
+    company list[BOTTOM_BATCH];
+    bool early = m->step < (so_tt_done(c->tt, "start") ? EARLY_AGAIN : EARLY_STEPS);
     int n = early ? EARLY_BATCH : BOTTOM_BATCH;
-    company own = {share_of("bottom", "echo", BOTTOM_BATCH),
-                   early ? 1 : share_of("bottom", "asr, answered", BOTTOM_BATCH), !early};
     for (int i = 0; i < n; i++) {
-        item[i] = early ? so_rng_below(&m->rng, c->train) : draw(c, &m->rng);
-        m->tokens += c->units.item[item[i]].q_count;
+        list[i] = early ? (company){so_rng_below(&m->rng, c->answered), -1, ANSWERED} : draw_company(c, &m->rng);
+        m->tokens += c->units.item[list[i].item].q_count;
     }
-    return hear(c, pass, n, item, own, m->notes, m->step % 25 == 0, &m->rng);
+    return hear(c, pass, n, list, !early, m->notes, m->step % 25 == 0, &m->rng);
 }
 
 static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
@@ -378,9 +309,9 @@ static so_status bottom_evaluate(void *p, so_pass *pass, int64_t step, so_notes 
     (void)step;
     for (int64_t at = c->train; at + BOTTOM_BATCH <= c->units.count && so_ok(pass); at += BOTTOM_BATCH) {
         size_t mark = so_arena_mark(pass->arena);
-        int64_t item[BOTTOM_BATCH];
-        for (int i = 0; i < BOTTOM_BATCH; i++) item[i] = at + i;
-        hear(c, pass, BOTTOM_BATCH, item, (company){0, 1, false}, notes, true, NULL);
+        company list[BOTTOM_BATCH];
+        for (int i = 0; i < BOTTOM_BATCH; i++) list[i] = (company){at + i, -1, guessed(c, at + i) ? ALONE : ANSWERED};
+        hear(c, pass, BOTTOM_BATCH, list, false, notes, true, NULL);
         so_arena_release(pass->arena, mark);
     }
     *error = pass->error;
@@ -393,7 +324,8 @@ static so_status open_context(context *c, so_tt *tt, so_store *store, const char
     SO_TRY(so_tt_omni_open(tt, store, &c->net, parts, error));
     SO_TRY(so_tt_units_open(&c->units, tt, error));
     c->train = c->units.count - SO_TT_HELD_OUT;
-    if (c->train < 100)
+    c->answered = so_tt_answered(tt);
+    if (c->answered < 100)
         return so_fail(error, SO_ERR_STATE, "%lld items of speech, expected some thousands", (long long)c->units.count);
     return SO_OK;
 }
@@ -410,6 +342,7 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
     binder.sizes.of['D'] = c.net.config.llama.width;
     const so_bind_row phone[] = {{offsetof(context, phone_w), "phones", "64 D", "phones", SO_INIT_FAN_IN, 1, false}};
     SO_TRY(SO_BIND(&binder, "", 0, phone, &c, error));
+    SO_TRY(so_tt_begin(tt, &store, error)); /* that head, where it was kept */
     so_tt_job job = {.part = "bottom",
                      .store = &store,
                      .keep = (const char *[]){"bottom", NULL},
@@ -486,8 +419,8 @@ static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
     so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
     if (b) b->slips = &m->rng;
     for (int i = 0; b && i < TOP_BATCH; i++) {
-        int64_t item = so_rng_below(&m->rng, c->train);
-        bool hear = so_rng_uniform(&m->rng) < share_of("top", "s-s", TOP_BATCH);
+        int64_t item = so_rng_below(&m->rng, c->answered);
+        bool hear = so_rng_uniform(&m->rng) < so_tt_share("top", "s-s") / TOP_BATCH;
         so_tt_speech_add(b, &c->units, item, hear, true, &c->scratch);
     }
     if (!b || !so_ok(pass)) return NULL;

@@ -68,6 +68,10 @@ so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt);
 void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, bool hear, bool speak,
                       so_ids *scratch);
 
+/* Two questions in one turn, one behind the other: heard, nothing answered. */
+void so_tt_speech_pair(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t first, int64_t second,
+                       so_ids *scratch);
+
 /* The model's own voice as if a user had said it: an answer heard, nothing answered. What its own ears are measured
  * with. */
 void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, so_ids *scratch);

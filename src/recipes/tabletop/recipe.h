@@ -104,7 +104,17 @@ void so_tt_close(so_tt *tt);
 
 /* ---- parts, in order; each is resumable */
 so_status so_tt_vocabulary(so_tt *tt, so_error *error);
-so_status so_tt_corpus_make(so_tt *tt, int64_t items, int processes, so_error *error);
+/* How much the corpus holds besides recordings and what is held out. */
+typedef struct so_tt_numbers {
+    int64_t items; /* exchanges: question and answer spoken */
+    int64_t heard; /* questions whose answers are not spoken: only hearing learns from them */
+    int processes; /* that speak */
+} so_tt_numbers;
+
+so_status so_tt_corpus_make(so_tt *tt, const so_tt_numbers *numbers, so_error *error);
+/* How many items of the open corpus, from the first on, have a spoken answer and are to be learned from; those that are
+ * only heard follow, then those that are held out. */
+int64_t so_tt_answered(const so_tt *tt);
 /* How many exchanges of the open corpus were drawn to be learned from; the others were recorded, or are held out. */
 int64_t so_tt_drawn(const so_tt *tt);
 so_status so_tt_eyes(so_tt *tt, so_error *error);
