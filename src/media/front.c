@@ -274,6 +274,8 @@ static void end_segment(so_front *f)
     run->last = true;
     f->state = IDLE;
     f->quiet = f->spoken = 0;
+    /* What was quiet stays so, though the floor falls: a faint end of a word begins no segment of its own. */
+    if (f->waiting > LEAD + ONSET) drop(f, f->waiting - LEAD - ONSET);
 }
 
 /* The first waiting frame at which ONSET_LOUD of ONSET are loud; -1: none. */

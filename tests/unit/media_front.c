@@ -184,6 +184,20 @@ static void a_question_may_stop_in_the_middle(void **state)
     free(h.pcm);
 }
 
+/* A faint end is quiet beside the words before it, and still when nothing at all has followed for long. */
+static void a_faint_end_begins_no_segment(void **state)
+{
+    (void)state;
+    const int64_t all = 9 * RATE;
+    quiet(0, all);
+    noise(0, 2 * RATE + RATE / 2, 0.0006);
+    speech(RATE, 2 * RATE, 0.3);
+    for (int64_t i = 2 * RATE + RATE / 5; i < 2 * RATE + RATE / 2; i++) x[i] *= 2;
+    heard h = hear(all, 999, NULL);
+    assert_int_equal(h.segments, 1);
+    free(h.pcm);
+}
+
 static void one_speaker_without_end_is_cut(void **state)
 {
     (void)state;
@@ -329,6 +343,7 @@ int main(void)
         cmocka_unit_test(speech_that_begins_at_once_is_whole),
         cmocka_unit_test(pauses_end_segments),
         cmocka_unit_test(a_question_may_stop_in_the_middle),
+        cmocka_unit_test(a_faint_end_begins_no_segment),
         cmocka_unit_test(one_speaker_without_end_is_cut),
         cmocka_unit_test(noise_after_digital_silence_is_no_speech),
         cmocka_unit_test(levels_and_offsets_are_put_right),
