@@ -32,6 +32,7 @@ typedef struct so_golden_options {
     const char *inputs;    /* folder of the pictures and sounds; NULL: as golden.json says */
     const char *tokenizer; /* NULL: as golden.json says */
     const char *only;      /* a part of the set's name; NULL: every set */
+    const char *device;    /* as in so_model_options: networks compute there; what only the host does is skipped */
 } so_golden_options;
 
 typedef struct so_golden_result {

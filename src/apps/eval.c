@@ -189,6 +189,8 @@ static int run(int argc, char **argv)
          "golden: its pictures and sounds, when they lie elsewhere"},
         {"tokenizer", SO_OPTION_TEXT, &golden_options.tokenizer, "PATH",
          "golden, quant: the tokenizer, when it lies elsewhere"},
+        {"device", SO_OPTION_TEXT, &golden_options.device, "NAME",
+         "golden: where networks compute, cpu, vulkan or cuda; what only the processor does is skipped"},
         {"keep-types", SO_OPTION_FLAG, &keep, NULL, "golden: do not expand the weights to f32"},
         {"failures", SO_OPTION_FLAG, &t.failures, NULL, "golden: print only what passes a bar"},
         {"model", SO_OPTION_TEXT, &model, "FILE|DIR", "tabletop: the model; models/tabletop.gguf when not given"},

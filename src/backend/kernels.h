@@ -45,6 +45,7 @@ struct so_kernels {
     so_gather_fn *gather;
     so_keep_fn *keep;
     so_best_fn *best;
+    so_best_unit_fn *best_unit;
     so_pair_fn *mul;
     so_scale_fn *scale;
     so_add_row_fn *add_row;
@@ -62,6 +63,7 @@ struct so_kernels {
     so_norm_fn *rms_norm, *rms_norm_back, *layer_norm, *layer_norm_back, *group_norm, *group_norm_back, *l2_norm;
 
     so_rope_fn *rope;
+    so_rope_both_fn *rope_both; /* NULL, as is best_unit: tables of the host do one thing after the other */
     so_rotate_keep_fn *rotate_keep;
     so_attention_fn *attention;
     so_bf16_attention_fn *bf16_attention;
@@ -78,6 +80,9 @@ struct so_kernels {
     so_rfft_adjoint_fn *rfft_adjoint;
 
     so_time_conv_fn *time_conv; /* from here to `nearest` the host has references only */
+    so_joined_fn *joined;
+    so_group_ends_fn *group_ends;
+    so_question_fn *question;
     so_relative_fn *relative;
     so_short_fourier_fn *short_stft, *short_istft;
     so_nearest_fn *nearest;

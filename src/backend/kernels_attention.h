@@ -52,6 +52,8 @@ typedef struct so_rotation {
     so_real *y;
 } so_rotation;
 typedef void so_rope_fn(so_pool *pool, const so_rotation *rotation);
+/* Two of them, of other rows but with the same heads, width and sign and neither adding, at once: of devices. */
+typedef void so_rope_both_fn(so_pool *pool, const so_rotation *a, const so_rotation *b);
 /* What comes between the products and the attention of a layer, of devices: q is turned (so_rotation, sign 1) into
  * to_q, k turned and kept, v kept (so_kept, kernels_move.h), for the rows of one sequence. */
 typedef struct so_rotated {

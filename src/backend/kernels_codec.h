@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/kernels_element.h"
+#include "backend/kernels_matrix.h"
 #include "base/pool.h"
 #include "base/real.h"
 #include "base/type.h"
@@ -24,8 +26,45 @@ typedef struct so_time_conv {
     bool transposed;
     const so_real *x;
     so_real *y;
+    int then; /* 0, or 1 + the so_unary that every number of y ends with */
+    /* NULL, or a second convolution of x by w1 [n, channels] of the same type with one tap and no padding, bias1 [n] or
+     * NULL, into y1 [batch, in, n]; the first then keeps the length (stride 1). */
+    const void *w1;
+    const so_real *bias1;
+    so_real *y1;
 } so_time_conv;
 typedef void so_time_conv_fn(so_pool *pool, const so_time_conv *conv);
+
+/* Up to SO_PRODUCTS products of the same rows at once, with weights of one type, each of as many rows as the second one
+ * but for the first: y = then(n(x) w^T + bias) + add, where n is a layer norm with norm_w and norm_b [k], or nothing
+ * (NULL). Of more than SO_FEW_ROWS rows: at most three. Of fewer: no norm; and any
+ * number where all are of one size and y of one follows that of the other. */
+typedef struct so_joined {
+    int64_t count, k, m;
+    const so_product *product; /* `add` in one product by itself */
+    const so_real *x, *norm_w, *norm_b;
+    so_real eps;
+    int then; /* 0, or 1 + a so_unary */
+} so_joined;
+typedef void so_joined_fn(so_pool *pool, const so_joined *joined);
+
+/* group_norm (kernels_norm.h), and y = then(norm) + each[item of the batch, cols] + add [batch, rows, cols]; each and
+ * add may be NULL. */
+typedef struct so_group_ends {
+    so_norm norm;
+    int then; /* 0, or 1 + a so_unary */
+    const so_real *each, *add;
+} so_group_ends;
+typedef void so_group_ends_fn(so_pool *pool, const so_group_ends *group);
+
+/* y [2, rows, 4 cols]: x, mu, speaker and cond (NULL: zeros) side by side; x and zeros. x, mu and cond [rows, cols],
+ * speaker [cols]. */
+typedef struct so_question {
+    int64_t rows, cols;
+    const so_real *x, *mu, *speaker, *cond;
+    so_real *y;
+} so_question;
+typedef void so_question_fn(so_pool *pool, const so_question *question);
 
 /* Self-attention with relative positions of every item of the batch, q, k, v, y [batch, rows, heads * width]:
  * score(i, j) = scale ((q_i + u) k_j + (q_i + w) position[rows - 1 - i + j]), position [2 rows - 1, heads * width], u
@@ -66,11 +105,13 @@ typedef void so_fill_fn(so_pool *pool, int64_t n, so_real value, so_real *y);
 typedef void so_guide_fn(so_pool *pool, int64_t n, const so_real *f, const so_real *v, so_real *x);
 /* y = x within -limit .. limit */
 typedef void so_clamp_fn(so_pool *pool, int64_t n, so_real limit, const so_real *x, so_real *y);
-/* n columns of rows that lie ldx and ldy apart: y[r, 0 .. n) = x[r, 0 .. n). */
+/* n columns of rows that lie ldx and ldy apart: y[r, 0 .. n) = x[r, 0 .. n); behind them those of x1 [rows, n1]. */
 typedef struct so_columns {
     int64_t rows, n, ldx, ldy;
     const so_real *x;
     so_real *y;
+    int64_t n1; /* 0: none */
+    const so_real *x1;
 } so_columns;
 typedef void so_columns_fn(so_pool *pool, const so_columns *columns);
 /* y[i, :] = (1 - weight[i]) x[index[i], :] + weight[i] x[index[i] + 1, :]; where weight is 0 the second row need not

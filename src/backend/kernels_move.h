@@ -26,6 +26,8 @@ typedef struct so_gather {
     int64_t cols, n;
     const int32_t *index; /* [n], of the host */
     so_real *y;
+    const int32_t *there; /* NULL, or the index where numbers lie: of devices; all rows of w [rows, cols] may be read */
+    int64_t rows;
 } so_gather;
 typedef void so_gather_fn(so_pool *pool, const so_gather *gather);
 
@@ -41,6 +43,18 @@ typedef bool so_keep_fn(so_pool *pool, const so_kept *keep);
 
 /* best[r]: the column of the largest of x[r,:], the lowest among equals. */
 typedef void so_best_fn(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, int32_t *best);
+
+/* ids[r]: first + the column of the largest of x[r,:], or the id of the largest of end[.., r] that is larger, the
+ * lowest id among equals; of devices. */
+enum { SO_ENDS = 8 };
+typedef struct so_best_unit {
+    int64_t rows, cols;
+    const so_real *x, *end; /* end [ends, rows] */
+    int64_t ends;           /* at most SO_ENDS */
+    int32_t first, end_id[SO_ENDS];
+    int32_t *ids;
+} so_best_unit;
+typedef void so_best_unit_fn(so_pool *pool, const so_best_unit *best);
 
 /* y[m,n] = x[m,k] w[k,n]: rows of a stored w weighted and summed, in slices of SO_MIX_SLICE rows. */
 enum { SO_MIX_SLICE = 512 };

@@ -93,6 +93,22 @@ void so_arena_trim(so_arena *arena)
     arena->top = arena->used;
 }
 
+static bool within(const char *p, size_t bytes, const void *base, size_t size)
+{
+    uintptr_t at = (uintptr_t)p, from = (uintptr_t)base;
+    return base && at >= from && bytes <= size && at - from <= size - bytes;
+}
+
+size_t so_arena_drop(const so_arena *arena, void *p, size_t bytes)
+{
+    bool mine = !arena->lent && within(p, bytes, arena->base, arena->capacity);
+    for (const so_chunk *c = arena->last; c && !mine; c = c->before) mine = within(p, bytes, c, c->size);
+    size_t skip = round_up((size_t)(uintptr_t)p, PAGE) - (size_t)(uintptr_t)p;
+    size_t whole = bytes > skip ? (bytes - skip) / PAGE * PAGE : 0;
+    if (!mine || !whole || madvise((char *)p + skip, whole, MADV_DONTNEED) != 0) return 0;
+    return whole;
+}
+
 void so_arena_clear(so_arena *arena)
 {
     if (arena->base && !arena->lent) munmap(arena->base, arena->capacity);

@@ -41,6 +41,9 @@ void so_arena_large(so_arena *arena);
 /* Hands memory behind what is in use back to the system, when that is more than 32 MiB; it comes again, as zeros, when
  * it is needed. */
 void so_arena_trim(so_arena *arena);
+/* Gives the whole pages within `bytes` at p back to the system, when p is memory of this arena that nobody will read
+ * again: what is left of them reads as zeros. Returns how many bytes that were. */
+size_t so_arena_drop(const so_arena *arena, void *p, size_t bytes);
 /* Gives the block back. Accepts a zeroed arena. */
 void so_arena_clear(so_arena *arena);
 /* `bytes` aligned to 64, not zeroed; NULL when the capacity is passed (the peak then says how much was asked for). */

@@ -83,34 +83,39 @@ static int32_t voice_end(const so_model *model, int64_t i)
     return unit || id < 0 || id >= model->net.unit_head->dim[0] ? -1 : id;
 }
 
-/* Logits of all units, [m, units], and behind them those of what ends a voice, [ends, m], read from a device at once.
- */
-static void units_on_device(so_pass *pass, const so_model *model, so_tensor *rows, int32_t *id)
+/* The same on a device; `ids` lie there. */
+static void units_there(so_pass *pass, const so_model *model, const so_tensor *rows, int32_t *ids)
 {
-    int64_t m = so_rows(rows), k = so_cols(rows), n = model->units, ends = model->setup.n_stop, all = m * (n + ends);
+    int64_t m = so_rows(rows), k = so_cols(rows), n = model->units;
     so_mark mark = so_pass_mark(pass);
-    so_real *z = so_take_data(pass, (size_t)all * sizeof *z), *seen = so_take(pass, (size_t)all * sizeof *seen, false);
-    for (int64_t i = -1; z && seen && !pass->dry && i < ends; i++) {
-        int32_t end = i < 0 ? 0 : voice_end(model, i);
-        so_tensor w = some_rows(model->net.unit_head, i < 0 ? model->first_unit : end, i < 0 ? n : 1);
-        so_real *y = i < 0 ? z : z + m * (n + i);
+    so_real *z = so_take_data(pass, (size_t)(m * (n + model->setup.n_stop)) * sizeof *z);
+    so_best_unit best = {.rows = m, .cols = n, .x = z, .end = z + m * n, .first = model->first_unit, .ids = ids};
+    so_tensor w = some_rows(model->net.unit_head, model->first_unit, n);
+    so_product product = {.type = w.type, .w = w.data, .n = n, .y = z};
+    if (!z || pass->dry) {
+        so_pass_release(pass, mark);
+        return;
+    }
+    pass->k->linear(pass->pool, &product, k, so_data(rows), m);
+    for (int64_t i = 0; i < model->setup.n_stop && best.ends < SO_ENDS; i++) {
+        int32_t end = voice_end(model, i);
         if (end < 0) continue;
-        pass->k->linear(pass->pool, &(so_product){.type = w.type, .w = w.data, .n = w.dim[0], .y = y}, k, so_data(rows),
-                        m);
+        w = some_rows(model->net.unit_head, end, 1);
+        product = (so_product){.type = w.type, .w = w.data, .n = 1, .y = z + m * (n + best.ends)};
+        pass->k->linear(pass->pool, &product, k, so_data(rows), m);
+        best.end_id[best.ends++] = end;
     }
-    if (seen && !pass->dry) so_device_read(pass->device, seen, z, (size_t)all * sizeof *z);
-    for (int64_t r = 0; seen && so_ok(pass) && !pass->dry && r < m; r++) {
-        int64_t best = so_argmax(seen + r * n, n);
-        so_real most = seen[r * n + best];
-        id[r] = model->first_unit + (int32_t)best;
-        for (int64_t i = 0; i < ends; i++) {
-            int32_t end = voice_end(model, i);
-            so_real other = end < 0 ? -INFINITY : seen[m * (n + i) + r];
-            if (end < 0 || other < most || (other == most && end > id[r])) continue;
-            most = other;
-            id[r] = end;
-        }
-    }
+    pass->k->best_unit(pass->pool, &best);
+    so_pass_release(pass, mark);
+}
+
+static void units_on_device(so_pass *pass, const so_model *model, const so_tensor *rows, int32_t *id)
+{
+    so_mark mark = so_pass_mark(pass);
+    size_t bytes = (size_t)so_rows(rows) * sizeof *id;
+    int32_t *ids = so_take_data(pass, bytes);
+    if (ids) units_there(pass, model, rows, ids);
+    if (ids && so_ok(pass) && !pass->dry) so_device_read(pass->device, id, ids, bytes);
     so_pass_release(pass, mark);
 }
 
@@ -226,4 +231,25 @@ void so_choose(so_pass *pass, so_talk *const *talk, int64_t n, so_tensor *rows, 
         for (int64_t i = 0; i < m && !pass->dry; i++) id[index[i]] = found[i];
         so_pass_release(pass, mark);
     }
+}
+
+bool so_choose_stays(const so_pass *pass, so_talk *const *talk, int64_t n, so_head which)
+{
+    if (!pass->device || pass->watch) return false;
+    for (int64_t i = 0; i < n; i++) {
+        way how = way_of(pass, talk[i], which);
+        if (!pass->dry && how != SCREENED && how != UNITS) return false;
+        if (how != way_of(pass, talk[0], which)) return false;
+    }
+    return true;
+}
+
+void so_choose_there(so_pass *pass, so_talk *const *talk, int64_t n, so_tensor *rows, so_head which, int32_t *ids)
+{
+    const so_model *model = talk[0]->model;
+    if (!so_ok(pass) || !rows || n < 1) return;
+    if (pass->dry || way_of(pass, talk[0], which) == SCREENED)
+        so_best_rows_there(pass, rows, head_of(model, which).w, ids);
+    else
+        units_there(pass, model, rows, ids);
 }

@@ -122,6 +122,8 @@ typedef struct so_talk {
     const int32_t *script; /* text to be spoken in place of the backbone's own, then <|eot_id|>; NULL: none */
     int64_t n_script;
     int32_t last_unit, last_label, last_symbol;
+    bool ahead; /* on a device: ahead_unit was heard when it was made, at the next position; its label is known */
+    int32_t ahead_unit, ahead_label;
     int64_t n_spoken, idle; /* words heard in the own voice; units since the last one that the text holds */
     so_end end;
     so_rng rng;

@@ -21,7 +21,7 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
     talk->target = talk->options.lookahead;
     talk->last_label = talk->last_symbol = talk->model->blank;
     talk->n_spoken = talk->idle = 0;
-    talk->spoke = false;
+    talk->spoke = talk->ahead = false;
     talk->script = NULL;
     talk->n_ready = talk->n_given = 0;
     talk->watched = talk->cut = false;
@@ -159,6 +159,47 @@ static void keep_rows(const so_pass *pass, const group *g, const so_tensor *x, s
                        (size_t)width * sizeof(so_real));
 }
 
+/* On a device: the speech side hears the units whose ids lie at both[0, n), and ids and their labels are read at once.
+ * What was heard counts when the unit does: a voice that ends with it, or that is given another, leaves it alone. */
+static void hear_ahead(so_pass *pass, group *g, int32_t *both)
+{
+    const so_model *model = g->talk[0]->model;
+    int32_t seen[2 * SO_STEP_MOST];
+    so_batch *batch = batch_of(pass, g, offsetof(so_talk, bottom));
+    so_tensor *h = so_omni_hear_there(pass, &model->net, g->n, both, batch);
+    so_choose_there(pass, g->talk, g->n, h, SO_HEAD_CTC, both + g->n);
+    if (!so_ok(pass) || pass->dry) return;
+    keep_rows(pass, g, h, offsetof(so_talk, h));
+    so_device_read(pass->device, seen, both, (size_t)(2 * g->n) * sizeof *seen);
+    for (int64_t i = 0; i < g->n; i++) {
+        so_talk *talk = g->talk[i];
+        talk->ahead = true;
+        talk->ahead_unit = g->id[i] = seen[i];
+        talk->ahead_label = seen[g->n + i];
+    }
+}
+
+static bool hears_ahead(const so_pass *pass, const group *g)
+{
+    bool all = g->talk[0]->model->setup.omni.speech && so_choose_stays(pass, g->talk, g->n, SO_HEAD_UNIT) &&
+               so_choose_stays(pass, g->talk, g->n, SO_HEAD_CTC);
+    for (int64_t i = 0; i < g->n; i++) all &= pass->dry || g->talk[i]->bottom.len < g->talk[i]->bottom.capacity;
+    return all;
+}
+
+/* The label of a unit that was heard ahead; false where the last unit was not. */
+static bool heard_ahead(so_talk *talk, int32_t *label)
+{
+    bool known = talk->ahead && talk->ahead_unit == talk->last_unit;
+    talk->ahead = false;
+    if (!known) return false;
+    *label = talk->ahead_label;
+    talk->heard[talk->bottom.len] = talk->last_unit;
+    talk->label[talk->bottom.len++] = *label;
+    talk->pending = true;
+    return true;
+}
+
 /* The speech side hears the units made last; their labels are what the voice has said. */
 static void hear_rows(so_pass *pass, group *g)
 {
@@ -250,11 +291,17 @@ static so_fusion *windows(so_pass *pass, const group *g)
 static void speak_rows(so_pass *pass, group *g)
 {
     const so_model *model = g->talk[0]->model;
+    bool ahead = hears_ahead(pass, g);
+    int32_t *both = ahead ? so_take_data(pass, (size_t)(2 * g->n) * sizeof *both) : NULL;
+    so_mark mark = so_pass_mark(pass);
     so_fusion *u = windows(pass, g);
     so_batch *batch = batch_of(pass, g, offsetof(so_talk, top));
     so_tensor *y = u ? so_omni_speak(pass, &model->net, rows_of(pass, g, offsetof(so_talk, h)), batch, u) : NULL;
-    so_choose(pass, g->talk, g->n, y, SO_HEAD_UNIT, g->id);
+    if (both) so_choose_there(pass, g->talk, g->n, y, SO_HEAD_UNIT, both);
+    if (!both || pass->dry) so_choose(pass, g->talk, g->n, y, SO_HEAD_UNIT, g->id);
     if (so_ok(pass) && !pass->dry) so_batch_advance(batch);
+    so_pass_release(pass, mark);
+    if (both && so_ok(pass)) hear_ahead(pass, g, both);
 }
 
 /* ---- steps */
@@ -278,6 +325,11 @@ static so_status hear_units(so_worker *worker, so_talk *const *talk, int64_t n, 
         if (talk[i]->end || !talk[i]->spoke) continue;
         if (talk[i]->bottom.len == talk[i]->bottom.capacity) {
             talk[i]->end = SO_END_CONTEXT;
+            continue;
+        }
+        int32_t label;
+        if (heard_ahead(talk[i], &label)) {
+            heard_unit(talk[i], label);
             continue;
         }
         g.id[g.n] = talk[i]->last_unit;

@@ -77,17 +77,17 @@ so_tensor *so_flow_speaker(so_pass *pass, const so_flow *net, so_tensor *vector)
 static so_tensor *encoder_layer(so_pass *pass, const so_flow *net, const so_flow_layer *l, so_tensor *x,
                                 so_tensor *positions, const so_real *key_bias)
 {
+    so_ends mha = {.norm_w = l->norm_mha_w, .norm_b = l->norm_mha_b, .eps = SO_FLOW_NORM_EPS};
+    so_ends ff = {.norm_w = l->norm_ff_w, .norm_b = l->norm_ff_b, .eps = SO_FLOW_NORM_EPS, .then = 1 + SO_SILU};
+    so_tensor *q = NULL, *k = NULL, *v = NULL, *y = pass->device ? so_new_like(pass, x) : NULL;
     so_mark mark = so_pass_mark(pass);
-    so_tensor *n = so_layer_norm(pass, x, l->norm_mha_w, l->norm_mha_b, SO_FLOW_NORM_EPS);
-    so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
-    so_tensor *k = so_linear(pass, n, l->k_w, l->k_b);
-    so_tensor *v = so_linear(pass, n, l->v_w, l->v_b);
+    so_linears_with(pass, x, &mha, 3, (so_weights[]){{l->q_w, l->q_b}, {l->k_w, l->k_b}, {l->v_w, l->v_b}},
+                    (so_tensor * *[]){&q, &k, &v});
     so_score score = {net->config.heads, key_bias, NULL, so_linear(pass, positions, l->pos_w, NULL), l->u, l->v};
     so_tensor *a = so_score_attention(pass, q, k, v, &score);
-    x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
-    n = so_layer_norm(pass, x, l->norm_ff_w, l->norm_ff_b, SO_FLOW_NORM_EPS);
-    so_tensor *h = so_apply(pass, SO_SILU, so_linear(pass, n, l->w1_w, l->w1_b));
-    return so_keep(pass, mark, so_residual(pass, x, so_linear(pass, h, l->w2_w, l->w2_b)));
+    x = so_linear_with(pass, a, l->o_w, l->o_b, &(so_ends){.residual = x});
+    so_tensor *h = so_linear_with(pass, x, l->w1_w, l->w1_b, &ff);
+    return so_keep(pass, mark, so_linear_with(pass, h, l->w2_w, l->w2_b, &(so_ends){.residual = x, .into = y}));
 }
 
 /* What hides keys outside of the mask, or adds it as it is. */
@@ -137,8 +137,8 @@ so_tensor *so_flow_smooth(so_pass *pass, const so_flow *net, so_tensor *x)
 {
     for (int i = 0; i < 4; i++) {
         x = so_conv1d(pass, x, net->regulator[i].conv_w, net->regulator[i].conv_b, so_conv_same(3, 1));
-        x = so_group_norm(pass, x, net->regulator[i].norm_w, net->regulator[i].norm_b, 1, SO_FLOW_NORM_EPS);
-        x = so_apply(pass, SO_MISH, x);
+        x = so_group_norm_with(pass, x, net->regulator[i].norm_w, net->regulator[i].norm_b, 1,
+                               &(so_ends){.eps = SO_FLOW_NORM_EPS, .then = 1 + SO_MISH});
     }
     return so_conv1d(pass, x, net->regulator_w, net->regulator_b, so_conv_same(1, 1));
 }

@@ -10,6 +10,9 @@
 /* Scores to add so that keys outside of the mask [n] are hidden; with `add` the mask itself. */
 so_real *so_flow_mask_bias(so_pass *pass, int64_t n, const so_real *mask, bool add);
 
+/* so_flow_velocity of what its conditions and x make side by side, [B, T, 4M]. */
+so_tensor *so_flow_answer(so_pass *pass, const so_flow *net, so_tensor *x, const so_flow_ask *ask);
+
 /* In this order weights are bound, and random ones drawn: what stands alone, then layers and stages. */
 so_status so_flow_bind_encoder(so_flow *net, const char *prefix, so_binder *binder, so_error *error);
 so_status so_flow_bind_unet(so_flow *net, const char *prefix, so_binder *binder, so_error *error);

@@ -20,9 +20,30 @@ static so_tensor *twice(so_pass *pass, so_tensor *a, bool same)
     return y;
 }
 
+/* The same question, put together in one step where a device does it. */
+static so_tensor *both_questions(so_pass *pass, const so_flow_state *s)
+{
+    int64_t rows = so_rows(s->x), cols = so_cols(s->x);
+    if (!so_want_same(pass, "flow", s->x, s->mu) || !so_want_cols(pass, "flow speaker", s->speaker, cols)) return NULL;
+    so_tensor *y = so_new3(pass, 2, rows, 4 * cols);
+    so_question q = {.rows = rows, .cols = cols, .cond = s->cond ? so_data(s->cond) : NULL};
+    if (!y || pass->dry) return y;
+    q.x = so_data(s->x);
+    q.mu = so_data(s->mu);
+    q.speaker = so_data(s->speaker);
+    q.y = so_data(y);
+    pass->k->question(pass->pool, &q);
+    return y;
+}
+
 /* x moves on: f [2] is the length of the step and the strength of the guidance. */
 static void move(so_pass *pass, const so_flow *net, const so_flow_state *s, so_tensor *times, so_tensor *f)
 {
+    if (so_joins(pass)) {
+        so_tensor *v = so_flow_answer(pass, net, both_questions(pass, s), &(so_flow_ask){.times = times});
+        if (v && !pass->dry) pass->k->guide(pass->pool, so_count(s->x), so_data(f), so_data(v), so_data(s->x));
+        return;
+    }
     so_flow_ask ask = {.mu = twice(pass, s->mu, false), .speaker = twice(pass, s->speaker, false), .times = times};
     if (s->cond) ask.cond = twice(pass, s->cond, false);
     if (!so_ok(pass)) return;

@@ -79,6 +79,13 @@ typedef struct sight {
     so_batch *batch;
 } sight;
 
+/* The time that f is asked for: mish of its embedding [B, 4C]; or, where resnets are joined, what it adds in every
+ * stage [B, C]. */
+typedef struct moment {
+    so_tensor *time, **added;
+    int64_t stage; /* the next one */
+} moment;
+
 static so_tensor *masked(so_pass *pass, const sight *s, so_tensor *x)
 {
     return s->mask ? so_scale_rows(pass, x, s->mask) : x;
@@ -91,8 +98,27 @@ static so_tensor *conv_norm_mish(so_pass *pass, so_tensor *x, so_tensor *conv_w,
     return so_apply(pass, SO_MISH, so_group_norm(pass, x, norm_w, norm_b, 8, SO_FLOW_NORM_EPS));
 }
 
-static so_tensor *resnet(so_pass *pass, const so_flow_resnet *r, const sight *s, so_tensor *x, so_tensor *mish_time)
+/* The same in four steps, where nothing is masked: what the time adds is known, and y is written where it stays. */
+static so_tensor *joined_resnet(so_pass *pass, const so_flow_resnet *r, so_tensor *x, so_tensor *time)
 {
+    so_tensor *y = so_new3(pass, x->dim[0], x->dim[1], r->conv1_w->dim[0]), *skip = NULL;
+    so_mark mark = so_pass_mark(pass);
+    so_ends ends = {.eps = SO_FLOW_NORM_EPS, .then = 1 + SO_MISH, .each = time};
+    so_tensor *h = so_conv1d_with(pass, x, (so_weights){r->conv1_w, r->conv1_b}, so_conv_same(3, 1),
+                                  &(so_conv_ends){.side = {r->skip_w, r->skip_b}, .skip = &skip});
+    h = so_group_norm_with(pass, h, r->norm1_w, r->norm1_b, 8, &ends);
+    h = so_conv1d_with(pass, h, (so_weights){r->conv2_w, r->conv2_b}, so_conv_same(3, 1), &(so_conv_ends){.then = 0});
+    ends.each = NULL;
+    ends.residual = skip;
+    ends.into = y;
+    return so_keep(pass, mark, so_group_norm_with(pass, h, r->norm2_w, r->norm2_b, 8, &ends));
+}
+
+static so_tensor *resnet(so_pass *pass, const so_flow_resnet *r, const sight *s, so_tensor *x, const moment *m)
+{
+    if (!so_ok(pass) || !x) return NULL;
+    if (m->added) return joined_resnet(pass, r, x, m->added[m->stage]);
+    so_tensor *mish_time = m->time;
     so_mark mark = so_pass_mark(pass);
     x = masked(pass, s, x);
     so_tensor *h = conv_norm_mish(pass, x, r->conv1_w, r->conv1_b, r->norm1_w, r->norm1_b);
@@ -104,25 +130,26 @@ static so_tensor *resnet(so_pass *pass, const so_flow_resnet *r, const sight *s,
 static so_tensor *attention(so_pass *pass, const so_flow *net, const so_flow_attention *l, const sight *s, so_tensor *x)
 {
     so_heads heads = {net->config.est_heads, net->config.est_heads, net->config.head_width};
+    so_ends norm1 = {.norm_w = l->norm1_w, .norm_b = l->norm1_b, .eps = SO_FLOW_NORM_EPS};
+    so_ends norm3 = {.norm_w = l->norm3_w, .norm_b = l->norm3_b, .eps = SO_FLOW_NORM_EPS, .then = 1 + SO_GELU};
+    so_tensor *q = NULL, *k = NULL, *v = NULL, *y = pass->device ? so_new_like(pass, x) : NULL;
     so_mark mark = so_pass_mark(pass);
-    so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, SO_FLOW_NORM_EPS);
-    so_tensor *q = so_linear(pass, n, l->q_w, NULL);
-    so_tensor *k = so_linear(pass, n, l->k_w, NULL);
-    so_tensor *v = so_linear(pass, n, l->v_w, NULL);
+    so_linears_with(pass, x, &norm1, 3, (so_weights[]){{l->q_w, NULL}, {l->k_w, NULL}, {l->v_w, NULL}},
+                    (so_tensor * *[]){&q, &k, &v});
     so_score score = {.heads = heads.heads, .key_bias = s->key_bias, .of_query = s->add ? s->mask : NULL};
     so_tensor *a = s->key_bias ? so_score_attention(pass, q, k, v, &score)
                                : so_attention(pass, q, k, v, s->batch, 0, heads, false);
-    x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
-    n = so_layer_norm(pass, x, l->norm3_w, l->norm3_b, SO_FLOW_NORM_EPS);
-    so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, n, l->fc1_w, l->fc1_b));
-    return so_keep(pass, mark, so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b)));
+    x = so_linear_with(pass, a, l->o_w, l->o_b, &(so_ends){.residual = x});
+    so_tensor *h = so_linear_with(pass, x, l->fc1_w, l->fc1_b, &norm3);
+    return so_keep(pass, mark, so_linear_with(pass, h, l->fc2_w, l->fc2_b, &(so_ends){.residual = x, .into = y}));
 }
 
 /* One stage, "down.0" or the like for who watches. */
 static so_tensor *stage(so_pass *pass, const so_flow *net, const so_flow_stage *st, const char *name, const sight *s,
-                        so_tensor *x, so_tensor *mish_time)
+                        so_tensor *x, moment *m)
 {
-    x = resnet(pass, &st->resnet, s, x, mish_time);
+    x = resnet(pass, &st->resnet, s, x, m);
+    m->stage++;
     so_label(pass, x, "unet.%s.resnet", name);
     for (int64_t i = 0; i < net->config.est_blocks; i++) {
         x = attention(pass, net, &st->attention[i], s, x);
@@ -151,10 +178,33 @@ so_tensor *so_flow_times(so_pass *pass, const so_flow *net, int64_t B, const so_
 /* [B, 4M] of sines and cosines -> mish of the time embedding [B, 4C]. */
 static so_tensor *time_embedding(so_pass *pass, const so_flow *net, so_tensor *x)
 {
-    x = so_apply(pass, SO_SILU, so_linear(pass, x, net->time1_w, net->time1_b));
+    x = so_linear_with(pass, x, net->time1_w, net->time1_b, &(so_ends){.then = 1 + SO_SILU});
+    if (so_joins(pass) && !pass->watch)
+        return so_linear_with(pass, x, net->time2_w, net->time2_b, &(so_ends){.then = 1 + SO_MISH});
     x = so_linear(pass, x, net->time2_w, net->time2_b);
     so_label(pass, x, "unet.time");
     return so_apply(pass, SO_MISH, x);
+}
+
+/* All stages in the order in which x goes through them. */
+static const so_flow_stage *stage_at(const so_flow *net, int64_t i)
+{
+    if (i < 2) return &net->down[i];
+    return i < 2 + net->config.mid ? &net->mid[i - 2] : &net->up[i - 2 - net->config.mid];
+}
+
+static bool moment_of(so_pass *pass, const so_flow *net, const sight *s, so_tensor *times, moment *m)
+{
+    enum { STAGES = 64 };
+    so_weights of[STAGES];
+    int64_t stages = 4 + net->config.mid;
+    *m = (moment){.time = time_embedding(pass, net, times)};
+    if (!so_joins(pass) || s->mask || stages > STAGES || s->B > SO_FEW_ROWS) return m->time != NULL;
+    m->added = so_take(pass, (size_t)stages * sizeof *m->added, false);
+    for (int64_t i = 0; i < stages; i++)
+        of[i] = (so_weights){stage_at(net, i)->resnet.time_w, stage_at(net, i)->resnet.time_b};
+    if (m->added) so_stacked(pass, m->time, (int)stages, of, m->added);
+    return so_ok(pass) && m->added;
 }
 
 static bool sight_of(so_pass *pass, sight *s, int64_t B, int64_t T, const so_real *mask, bool add)
@@ -201,47 +251,43 @@ static so_tensor *question(so_pass *pass, so_tensor *x, const so_flow_ask *ask)
     return so_join_cols(pass, 4, part);
 }
 
-/* Rows 0..T of every item of x[B, T or T+1, C]. */
-static so_tensor *crop(so_pass *pass, so_tensor *x, int64_t T)
+so_tensor *so_flow_answer(so_pass *pass, const so_flow *net, so_tensor *x, const so_flow_ask *ask)
 {
-    if (!x || x->dim[1] == T) return x;
-    int64_t B = x->dim[0], C = x->dim[2];
-    int32_t *index = so_take(pass, (size_t)(B * T) * sizeof *index, false);
-    for (int64_t i = 0; index && i < B * T; i++) index[i] = (int32_t)(i / T * x->dim[1] + i % T);
-    so_tensor *y = index ? so_take_rows(pass, x, B * T, index) : NULL;
-    return y ? so_reshape(pass, y, 3, (int64_t[]){B, T, C}) : NULL;
+    sight full, half;
+    moment m;
+    if (!so_want_dims(pass, "flow", x, 3)) return NULL;
+    if (!sight_of(pass, &full, x->dim[0], x->dim[1], ask->mask, ask->add_mask)) return NULL;
+    if (!halve(pass, &full, ask->add_mask, &half)) return NULL;
+    so_tensor *times = ask->times ? ask->times : so_flow_times(pass, net, full.B, ask->t), *skip0, *skip1;
+    if (!moment_of(pass, net, &full, times, &m)) return NULL;
+    so_conv1 down = {2, 1, 1, -1}, same = so_conv_same(3, 1);
+    skip0 = stage(pass, net, &net->down[0], "down.0", &full, x, &m);
+    x = so_conv1d(pass, masked(pass, &full, skip0), net->down[0].change_w, net->down[0].change_b, down);
+    so_label(pass, x, "unet.down.0.out");
+    skip1 = stage(pass, net, &net->down[1], "down.1", &half, x, &m);
+    x = so_conv1d(pass, masked(pass, &half, skip1), net->down[1].change_w, net->down[1].change_b, same);
+    so_label(pass, x, "unet.down.1.out");
+    for (int64_t i = 0; i < net->config.mid; i++)
+        x = stage(pass, net, &net->mid[i], i + 1 < net->config.mid ? "mid" : "mid.last", &half, x, &m);
+    x = stage(pass, net, &net->up[0], "up.0", &half, so_join_cols(pass, 2, (so_tensor *[]){x, skip1}), &m);
+    x = so_conv_transpose1d_to(pass, masked(pass, &half, x), (so_weights){net->up[0].change_w, net->up[0].change_b}, 2,
+                               1, full.T);
+    so_label(pass, x, "unet.up.0.out");
+    x = stage(pass, net, &net->up[1], "up.1", &full, so_join_cols(pass, 2, (so_tensor *[]){x, skip0}), &m);
+    x = so_conv1d(pass, masked(pass, &full, x), net->up[1].change_w, net->up[1].change_b, same);
+    so_label(pass, x, "unet.up.1.out");
+    x = so_conv1d(pass, masked(pass, &full, x), net->final_conv_w, net->final_conv_b, same);
+    x = so_group_norm_with(pass, x, net->final_norm_w, net->final_norm_b, 8,
+                           &(so_ends){.eps = SO_FLOW_NORM_EPS, .then = 1 + SO_MISH});
+    so_label(pass, x, "unet.final");
+    x = so_conv1d(pass, masked(pass, &full, x), net->final_w, net->final_b, so_conv_same(1, 1));
+    return masked(pass, &full, x);
 }
 
 so_tensor *so_flow_velocity(so_pass *pass, const so_flow *net, so_tensor *x, const so_flow_ask *ask)
 {
     if (!so_want_dims(pass, "flow", x, 3) || !so_want_cols(pass, "flow", x, net->config.mels)) return NULL;
-    sight full, half;
-    if (!sight_of(pass, &full, x->dim[0], x->dim[1], ask->mask, ask->add_mask)) return NULL;
-    if (!halve(pass, &full, ask->add_mask, &half)) return NULL;
-    so_tensor *times = ask->times ? ask->times : so_flow_times(pass, net, full.B, ask->t), *skip0, *skip1;
-    so_tensor *time = time_embedding(pass, net, times);
-    so_conv1 down = {2, 1, 1, -1}, same = so_conv_same(3, 1);
-    x = question(pass, x, ask);
-    skip0 = stage(pass, net, &net->down[0], "down.0", &full, x, time);
-    x = so_conv1d(pass, masked(pass, &full, skip0), net->down[0].change_w, net->down[0].change_b, down);
-    so_label(pass, x, "unet.down.0.out");
-    skip1 = stage(pass, net, &net->down[1], "down.1", &half, x, time);
-    x = so_conv1d(pass, masked(pass, &half, skip1), net->down[1].change_w, net->down[1].change_b, same);
-    so_label(pass, x, "unet.down.1.out");
-    for (int64_t i = 0; i < net->config.mid; i++)
-        x = stage(pass, net, &net->mid[i], i + 1 < net->config.mid ? "mid" : "mid.last", &half, x, time);
-    x = stage(pass, net, &net->up[0], "up.0", &half, so_join_cols(pass, 2, (so_tensor *[]){x, skip1}), time);
-    x = so_conv_transpose1d(pass, masked(pass, &half, x), net->up[0].change_w, net->up[0].change_b, 2, 1);
-    x = crop(pass, x, full.T);
-    so_label(pass, x, "unet.up.0.out");
-    x = stage(pass, net, &net->up[1], "up.1", &full, so_join_cols(pass, 2, (so_tensor *[]){x, skip0}), time);
-    x = so_conv1d(pass, masked(pass, &full, x), net->up[1].change_w, net->up[1].change_b, same);
-    so_label(pass, x, "unet.up.1.out");
-    x = conv_norm_mish(pass, masked(pass, &full, x), net->final_conv_w, net->final_conv_b, net->final_norm_w,
-                       net->final_norm_b);
-    so_label(pass, x, "unet.final");
-    x = so_conv1d(pass, masked(pass, &full, x), net->final_w, net->final_b, so_conv_same(1, 1));
-    return masked(pass, &full, x);
+    return so_flow_answer(pass, net, question(pass, x, ask), ask);
 }
 
 /* ---- binding */

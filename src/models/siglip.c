@@ -42,6 +42,7 @@ typedef struct tower_layer {
     const so_siglip *net;
     int64_t i;
     const so_batch *batch;
+    so_tensor *into; /* where the result may be written; NULL: anywhere */
 } tower_layer;
 
 static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
@@ -51,15 +52,15 @@ static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
     const so_siglip_layer *l = &net->layer[t->i];
     so_heads heads = {net->config.heads, net->config.heads, net->config.width / net->config.heads};
     double eps = net->config.norm_eps;
-    so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, eps);
-    so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
-    so_tensor *k = so_linear(pass, n, l->k_w, l->k_b);
-    so_tensor *v = so_linear(pass, n, l->v_w, l->v_b);
+    so_ends norm1 = {.norm_w = l->norm1_w, .norm_b = l->norm1_b, .eps = eps};
+    so_ends norm2 = {.norm_w = l->norm2_w, .norm_b = l->norm2_b, .eps = eps, .then = 1 + SO_GELU_TANH};
+    so_tensor *q = NULL, *k = NULL, *v = NULL;
+    so_linears_with(pass, x, &norm1, 3, (so_weights[]){{l->q_w, l->q_b}, {l->k_w, l->k_b}, {l->v_w, l->v_b}},
+                    (so_tensor * *[]){&q, &k, &v});
     so_tensor *a = so_attention(pass, q, k, v, t->batch, 0, heads, false);
-    x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
-    n = so_layer_norm(pass, x, l->norm2_w, l->norm2_b, eps);
-    so_tensor *h = so_apply(pass, SO_GELU_TANH, so_linear(pass, n, l->fc1_w, l->fc1_b));
-    return so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b));
+    x = so_linear_with(pass, a, l->o_w, l->o_b, &(so_ends){.residual = x});
+    so_tensor *h = so_linear_with(pass, x, l->fc1_w, l->fc1_b, &norm2);
+    return so_linear_with(pass, h, l->fc2_w, l->fc2_b, &(so_ends){.residual = x, .into = t->into});
 }
 
 /* The stride-p convolution is a linear layer over patches in the weight's own order [3, p, p]. */
@@ -103,7 +104,7 @@ so_tensor *so_siglip_layers(so_pass *pass, const so_siglip *net, int64_t picture
     so_batch *batch = so_batch_many(pass, pictures, lengths, NULL);
     so_tensor *kept = pass->recording ? NULL : so_new_like(pass, x);
     for (int64_t i = first; i < last; i++) {
-        tower_layer layer = {net, i, batch};
+        tower_layer layer = {net, i, batch, kept};
         so_label(pass, x, "vision.in.%lld", (long long)i);
         x = kept ? so_run_layer(pass, run_layer, &layer, x, kept) : run_layer(pass, &layer, x);
     }

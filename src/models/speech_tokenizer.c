@@ -54,16 +54,16 @@ static so_tensor *block(so_pass *pass, const so_speech_tokenizer *net, const so_
 {
     so_heads heads = {net->config.heads, net->config.heads, net->config.width / net->config.heads};
     if (so_pass_stopped(pass)) return NULL;
+    so_ends norm1 = {.norm_w = l->norm1_w, .norm_b = l->norm1_b, .eps = norm_eps};
+    so_ends norm2 = {.norm_w = l->norm2_w, .norm_b = l->norm2_b, .eps = norm_eps, .then = 1 + SO_GELU};
+    so_tensor *q = NULL, *k = NULL, *v = NULL, *y = pass->device ? so_new_like(pass, x) : NULL;
     so_mark mark = so_pass_mark(pass);
-    so_tensor *n = so_layer_norm(pass, x, l->norm1_w, l->norm1_b, norm_eps);
-    so_tensor *q = so_linear(pass, n, l->q_w, l->q_b);
-    so_tensor *k = so_linear(pass, n, l->k_w, NULL);
-    so_tensor *v = so_linear(pass, n, l->v_w, l->v_b);
+    so_linears_with(pass, x, &norm1, 3, (so_weights[]){{l->q_w, l->q_b}, {l->k_w, NULL}, {l->v_w, l->v_b}},
+                    (so_tensor * *[]){&q, &k, &v});
     so_tensor *a = so_attention(pass, q, k, v, batch, 0, heads, false);
-    x = so_residual(pass, x, so_linear(pass, a, l->o_w, l->o_b));
-    n = so_layer_norm(pass, x, l->norm2_w, l->norm2_b, norm_eps);
-    so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, n, l->fc1_w, l->fc1_b));
-    return so_keep(pass, mark, so_residual(pass, x, so_linear(pass, h, l->fc2_w, l->fc2_b)));
+    x = so_linear_with(pass, a, l->o_w, l->o_b, &(so_ends){.residual = x});
+    so_tensor *h = so_linear_with(pass, x, l->fc1_w, l->fc1_b, &norm2);
+    return so_keep(pass, mark, so_linear_with(pass, h, l->fc2_w, l->fc2_b, &(so_ends){.residual = x, .into = y}));
 }
 
 static int64_t strided(int64_t frames, int64_t stride) { return (frames + stride - 1) / stride; }
@@ -77,16 +77,17 @@ int64_t so_speech_tokenizer_units(const so_speech_tokenizer_config *config, int6
 static so_tensor *convolve(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel, const int64_t *frames)
 {
     const int64_t *stride = net->config.stride;
-    so_tensor *h = so_conv1d(pass, mel, net->conv1_w, net->conv1_b, (so_conv1){stride[0], 1, 1, -1});
-    h = so_apply(pass, SO_GELU, h);
+    so_conv_ends gelu = {.then = 1 + SO_GELU};
+    so_weights first = {net->conv1_w, net->conv1_b};
+    so_tensor *h = so_conv1d_with(pass, mel, first, (so_conv1){stride[0], 1, 1, -1}, &gelu);
     if (h && mel->dim[0] > 1) {
         int64_t T = h->dim[1], rows = so_rows(h);
         so_real *keep = so_take(pass, (size_t)rows * sizeof *keep, false);
         for (int64_t r = 0; keep && r < rows; r++) keep[r] = r % T < strided(frames[r / T], stride[0]);
         h = keep ? so_scale_rows(pass, h, keep) : NULL;
     }
-    h = so_conv1d(pass, h, net->conv2_w, net->conv2_b, (so_conv1){stride[1], 1, 1, -1});
-    return so_apply(pass, SO_GELU, h);
+    so_weights second = {net->conv2_w, net->conv2_b};
+    return so_conv1d_with(pass, h, second, (so_conv1){stride[1], 1, 1, -1}, &gelu);
 }
 
 so_tensor *so_speech_tokenizer_encode(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel,

@@ -40,6 +40,11 @@ so_tensor *so_omni_hear(so_pass *pass, const so_omni *net, int64_t n, const int3
     return so_llama_forward(pass, &net->bottom, so_embed(pass, net->audio_embed, n, ids), batch);
 }
 
+so_tensor *so_omni_hear_there(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids, const so_batch *batch)
+{
+    return so_llama_forward(pass, &net->bottom, so_embed_there(pass, net->audio_embed, n, ids), batch);
+}
+
 static so_tensor *head(so_pass *pass, so_tensor *x, so_tensor *w, const char *name)
 {
     so_tensor *z = so_linear(pass, x, w, NULL);
@@ -89,22 +94,31 @@ typedef struct fusing {
     so_batch *batch;
     int32_t *back;   /* [R] which entry of fusion->row a row is, or -1 */
     int32_t *newest; /* [rows] the newest visible memory row, or -1 */
+    bool all;        /* on a device: every row is listed, in its place */
 } fusing;
 
-/* Cross-attention of the listed rows into their windows; zeros for the others. No norm on the query, no gate. */
+/* x and cross-attention of the listed rows into their windows. No norm on the query, no gate. */
 static so_tensor *cross(so_pass *pass, const so_omni *net, int64_t i, so_tensor *x, const fusing *f)
 {
     const so_fusion_layer *l = &net->fusion[i];
     const so_llama_config *c = &net->config.llama;
     so_heads heads = {c->heads, c->heads, c->head_width};
     const so_fusion *u = f->fusion;
-    so_tensor *part = so_take_rows(pass, x, u->rows, u->row);
-    so_tensor *q = so_rope(pass, so_linear(pass, part, l->q, NULL), c->heads, c->head_width, u->pos, net->top.freq);
-    so_tensor *k = so_linear(pass, f->memory, l->k, NULL);
-    k = so_rope(pass, k, c->heads, c->head_width, u->memory_pos, net->top.freq);
-    so_tensor *v = so_linear(pass, f->memory, l->v, NULL);
+    so_turn turn = {c->heads, c->head_width, net->top.freq};
+    so_tensor *q = so_linear(pass, f->all ? x : so_take_rows(pass, x, u->rows, u->row), l->q, NULL), *k = NULL,
+              *v = NULL;
+    if (pass->device) {
+        so_linears(pass, f->memory, 2, (so_tensor *[]){l->k, l->v}, (so_tensor * *[]){&k, &v});
+        so_rope_both(pass, &q, u->pos, &k, u->memory_pos, &turn);
+    } else {
+        q = so_rope(pass, q, c->heads, c->head_width, u->pos, net->top.freq);
+        k = so_linear(pass, f->memory, l->k, NULL);
+        k = so_rope(pass, k, c->heads, c->head_width, u->memory_pos, net->top.freq);
+        v = so_linear(pass, f->memory, l->v, NULL);
+    }
     so_tensor *y = so_memory_attention(pass, q, k, v, f->batch, &u->ranges, heads);
-    return so_take_rows(pass, so_linear(pass, y, l->o, NULL), so_rows(x), f->back);
+    if (f->all) return so_linear_onto(pass, y, l->o, x, NULL);
+    return so_residual(pass, x, so_take_rows(pass, so_linear(pass, y, l->o, NULL), so_rows(x), f->back));
 }
 
 /* The newest visible text row, on the listed rows; zeros for the others. */
@@ -127,6 +141,8 @@ static fusing *ready(so_pass *pass, const so_omni *net, int64_t rows, const so_f
             return so_pass_fail(pass, SO_ERR_ARG, "fusion: row %d of %lld", u->row[r], (long long)rows);
         f->back[u->row[r]] = (int32_t)r;
     }
+    f->all = pass->device && u->rows == rows && !pass->dry;
+    for (int64_t r = 0; r < u->rows; r++) f->all &= u->row[r] == r;
     for (int64_t s = 0, r = 0; s < u->n_seqs; s++)
         for (int64_t i = 0; i < u->seq_rows[s]; i++, r++)
             f->newest[r] = u->ranges.hi[r] > u->ranges.lo[r] ? (int32_t)u->ranges.memory0[s] + u->ranges.hi[r] - 1 : -1;
@@ -147,7 +163,7 @@ static so_tensor *run_top(so_pass *pass, void *context, so_tensor *x)
     const top_layer *l = context;
     so_fuse how = l->net->config.fuse;
     x = so_llama_attend(pass, &l->net->top, l->i, x, l->batch);
-    if (l->f && how == SO_FUSE_CROSS) x = so_residual(pass, x, cross(pass, l->net, l->i, x, l->f));
+    if (l->f && how == SO_FUSE_CROSS) x = cross(pass, l->net, l->i, x, l->f);
     if (l->f && how == SO_FUSE_ADD_LAYER) x = so_residual(pass, x, newest(pass, so_rows(x), l->f));
     return so_llama_feed(pass, &l->net->top, l->i, x, l->into);
 }

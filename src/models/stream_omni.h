@@ -57,6 +57,8 @@ so_status so_omni_bind(so_omni *net, const so_omni_config *config, so_binder *bi
  * of models/siglip.h and models/projector.h. */
 /* Ids of the speech side (units, and template text) -> h [n, D]. The caller advances the batch. */
 so_tensor *so_omni_hear(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids, const so_batch *batch);
+/* The same with ids that lie on the device. */
+so_tensor *so_omni_hear_there(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids, const so_batch *batch);
 /* h [S, D] -> CTC logits [S, Vt] */
 so_tensor *so_omni_ctc(so_pass *pass, const so_omni *net, so_tensor *h);
 /* CTC logits -> expected text embeddings softmax(logits) x text_embed [S, D] */

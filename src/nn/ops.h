@@ -32,6 +32,33 @@ so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up)
 so_tensor *so_matmul(so_pass *pass, so_tensor *x, so_tensor *w);
 /* out[n, D] = rows ids[0..n) of table[V, D]. An id outside 0..V-1 is an error. Copies ids. */
 so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *ids);
+/* The same with ids that lie where numbers do, all of them right: of devices. */
+so_tensor *so_embed_there(so_pass *pass, so_tensor *table, int64_t n, const int32_t *ids);
+
+/* ---- products and norms with what stands before and after them (ops_joined.c): one step on a device, where shapes,
+ * types and watchers allow it; else the ops that they name, in this order. */
+typedef struct so_ends {
+    so_tensor *norm_w, *norm_b; /* before a product: so_layer_norm of x; NULL: none */
+    double eps;                 /* of norms */
+    int then;                   /* 0, or 1 + the so_unary that the result goes through */
+    so_tensor *each;            /* of a norm: so_add_each; NULL: none */
+    so_tensor *residual;        /* then so_residual(residual, the result); NULL: none */
+    so_tensor *into;            /* on a device: where the result is written; NULL: a new tensor */
+} so_ends;
+typedef struct so_weights {
+    so_tensor *w, *bias;
+} so_weights;
+/* Whether products and norms of this pass are joined at all: on a device when nobody watches products. */
+bool so_joins(const so_pass *pass);
+so_tensor *so_linear_with(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias, const so_ends *ends);
+/* n products of the same x, which have no residual: *y[i] = so_linear_with(x, of[i]), the norm being one. */
+void so_linears_with(so_pass *pass, so_tensor *x, const so_ends *ends, int n, const so_weights *of,
+                     so_tensor **const *y);
+/* y[i] = so_linear(x, of[i]) for n products of one size of few rows. */
+void so_stacked(so_pass *pass, so_tensor *x, int n, const so_weights *of, so_tensor **y);
+/* so_group_norm */
+so_tensor *so_group_norm_with(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *b, int64_t groups,
+                              const so_ends *ends);
 
 /* ---- elementwise (ops_element.c) */
 so_tensor *so_apply(so_pass *pass, so_unary f, so_tensor *x);
@@ -110,6 +137,13 @@ typedef struct so_heads {
 } so_heads;
 /* freq[width/2] in radians per position. */
 so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, const int32_t *pos, const double *freq);
+/* *q and *k become what so_rope makes of them: on a device in one step. */
+typedef struct so_turn {
+    int64_t heads, width;
+    const double *freq;
+} so_turn;
+void so_rope_both(so_pass *pass, so_tensor **q, const int32_t *q_pos, so_tensor **k, const int32_t *k_pos,
+                  const so_turn *turn);
 /* Self-attention: q[R, H d], k and v [R, K d]; scale d^-1/2. With stores in the batch, k and v are first written to
  * `layer` of their stores (refused while recording). Causal or full within a sequence. */
 so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,
@@ -169,6 +203,18 @@ so_tensor *so_mse(so_pass *pass, so_tensor *x, so_tensor *target, const so_real 
 so_tensor *so_l1(so_pass *pass, so_tensor *x, so_tensor *target, const so_real *weight);
 
 #include "nn/ops_conv.h"
+
+/* ---- convolutions with what stands beside and behind them (ops_joined.c), joined as products are */
+/* so_conv1d, then `then` (as above), and *skip = so_conv1d(x, side.w, side.bias) of one tap beside it where side.w is
+ * not NULL. */
+typedef struct so_conv_ends {
+    int then;
+    so_weights side;
+    so_tensor **skip;
+} so_conv_ends;
+so_tensor *so_conv1d_with(so_pass *pass, so_tensor *x, so_weights of, so_conv1 conv, const so_conv_ends *ends);
+/* The first T rows of every item of so_conv_transpose1d(x[B, T', C]), of which there are as many at least. */
+so_tensor *so_conv_transpose1d_to(so_pass *pass, so_tensor *x, so_weights of, int64_t stride, int64_t pad, int64_t T);
 
 /* For ops: the last checks everybody makes. Both return false and set the error when they fail. */
 bool so_want_dims(so_pass *pass, const char *op, const so_tensor *x, int n_dims);

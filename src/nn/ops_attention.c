@@ -107,6 +107,33 @@ so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, co
     return y;
 }
 
+void so_rope_both(so_pass *pass, so_tensor **q, const int32_t *q_pos, so_tensor **k, const int32_t *k_pos,
+                  const so_turn *t)
+{
+    bool one = so_joins(pass) && pass->k->rope_both && *q && *k;
+    if (!one) {
+        *q = so_rope(pass, *q, t->heads, t->width, q_pos, t->freq);
+        *k = so_rope(pass, *k, t->heads, t->width, k_pos, t->freq);
+        return;
+    }
+    if (!so_want_cols(pass, "rope", *q, t->heads * t->width) || !so_want_cols(pass, "rope", *k, t->heads * t->width))
+        return;
+    so_tensor *a = so_new_like(pass, *q), *b = so_new_like(pass, *k);
+    if (!a || !b) return;
+    so_rotation of_q = {.rows = so_rows(a), .heads = t->heads, .width = t->width, .pos = q_pos, .freq = t->freq};
+    of_q.sign = 1;
+    of_q.x = so_data(*q);
+    of_q.y = so_data(a);
+    so_rotation of_k = of_q;
+    of_k.rows = so_rows(b);
+    of_k.pos = k_pos;
+    of_k.x = so_data(*k);
+    of_k.y = so_data(b);
+    if (!pass->dry) pass->k->rope_both(pass->pool, &of_q, &of_k);
+    *q = a;
+    *k = b;
+}
+
 typedef struct attention {
     so_attn attn;
     so_real *lse;

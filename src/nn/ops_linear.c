@@ -518,8 +518,21 @@ so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *i
             return so_pass_fail(pass, SO_ERR_ARG, "embed: id %d, expected 0 to %lld", ids[i], (long long)v - 1);
     so_tensor *y = so_new2(pass, n, d);
     if (!y) return NULL;
-    if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){table->type, table->data, d, n, ids, so_data(y)});
+    if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){table->type, table->data, d, n, ids, so_data(y), NULL, 0});
     so_step *step = so_tape_put(pass, "embed", embed_back, y, 1, (so_tensor *[]){table}, (size_t)n * sizeof *ids);
     if (step) memcpy(step->saved, ids, (size_t)n * sizeof *ids);
+    return y;
+}
+
+so_tensor *so_embed_there(so_pass *pass, so_tensor *table, int64_t n, const int32_t *ids)
+{
+    if (!so_want_dims(pass, "embed", table, 2)) return NULL;
+    if (!pass->device) return so_pass_fail(pass, SO_ERR_STATE, "embed: ids of a device, on the host");
+    so_tensor *y = so_new2(pass, n, table->dim[1]);
+    so_gather g = {.type = table->type, .w = table->data, .cols = table->dim[1], .n = n, .there = ids};
+    if (!y || pass->dry) return y;
+    g.rows = table->dim[0];
+    g.y = so_data(y);
+    pass->k->gather(pass->pool, &g);
     return y;
 }

@@ -41,7 +41,8 @@ so_tensor *so_splice(so_pass *pass, int parts, so_tensor *const *part, int64_t n
         int32_t *index = so_take(pass, (size_t)n * sizeof *index, false);
         if (!index) return NULL;
         for (int64_t i = 0; i < n; i++) index[i] = part_of[i] != p ? -2 : row[i] < 0 ? -1 : row[i];
-        if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){SO_F32, part[p]->data, c, n, index, so_data(y)});
+        if (!pass->dry)
+            pass->k->gather(pass->pool, &(so_gather){SO_F32, part[p]->data, c, n, index, so_data(y), NULL, 0});
         so_pass_release(pass, mark);
     }
     so_step *step = so_tape_put(pass, "splice", splice_back, y, parts, part, sizeof(splice));
@@ -86,7 +87,8 @@ so_tensor *so_cut_cols(so_pass *pass, so_tensor *x, int64_t from, int64_t n)
     dim[x->n_dims - 1] = n;
     so_tensor *y = so_new(pass, x->n_dims, dim);
     if (!y) return NULL;
-    if (!pass->dry) pass->k->columns(pass->pool, &(so_columns){so_rows(x), n, c, n, so_data(x) + from, so_data(y)});
+    if (!pass->dry)
+        pass->k->columns(pass->pool, &(so_columns){so_rows(x), n, c, n, so_data(x) + from, so_data(y), 0, NULL});
     so_step *step = so_tape_put(pass, "cut_cols", cut_back, y, 1, &x, sizeof from);
     if (step) *(int64_t *)step->saved = from;
     return y;
@@ -121,11 +123,13 @@ so_tensor *so_join_cols(so_pass *pass, int parts, so_tensor *const *part)
     so_tensor *y = so_new(pass, part[0]->n_dims, dim);
     if (!y) return NULL;
     int64_t from = 0;
-    for (int p = 0; p < parts; p++) {
-        int64_t n = so_cols(part[p]);
+    for (int p = 0; p < parts; p += 2) {
+        int64_t n = so_cols(part[p]), n1 = p + 1 < parts ? so_cols(part[p + 1]) : 0;
+        const so_real *beside = n1 ? so_data(part[p + 1]) : NULL;
         if (!pass->dry)
-            pass->k->columns(pass->pool, &(so_columns){so_rows(y), n, n, c, so_data(part[p]), so_data(y) + from});
-        from += n;
+            pass->k->columns(pass->pool,
+                             &(so_columns){so_rows(y), n, n, c, so_data(part[p]), so_data(y) + from, n1, beside});
+        from += n + n1;
     }
     so_tape_put(pass, "join_cols", join_back, y, parts, part, 0);
     return y;

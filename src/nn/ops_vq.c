@@ -119,7 +119,7 @@ so_tensor *so_vq_pass(so_pass *pass, so_tensor *x, const so_tensor *codes, const
         if (ids[r] < 0 || ids[r] >= K)
             return so_pass_fail(pass, SO_ERR_ARG, "vq: code %d, expected 0 to %lld", ids[r], (long long)K - 1);
     }
-    if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){SO_F32, codes->data, D, R, ids, so_data(y)});
+    if (!pass->dry) pass->k->gather(pass->pool, &(so_gather){SO_F32, codes->data, D, R, ids, so_data(y), NULL, 0});
     so_tape_put(pass, "vq", vq_pass_back, y, 1, &x, 0);
     return y;
 }

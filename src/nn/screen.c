@@ -126,19 +126,29 @@ static int32_t rescore(so_pass *pass, const so_tensor *x, const so_tensor *w, co
     return row[largest(z, left)];
 }
 
-/* On a device all products are exact, and only the ids come back. */
-static void best_on_device(so_pass *pass, const so_tensor *x, const so_tensor *w, int32_t *best, int64_t *exact)
+void so_best_rows_there(so_pass *pass, const so_tensor *x, const so_tensor *w, int32_t *ids)
 {
     int64_t n = w->dim[0], m = so_rows(x);
     so_mark mark = so_pass_mark(pass);
     so_real *z = so_take_data(pass, (size_t)(m * n) * sizeof *z);
-    int32_t *ids = so_take_data(pass, (size_t)m * sizeof *ids);
-    if (ids && !pass->dry) {
+    if (z && !pass->dry) {
         pass->k->linear(pass->pool, &(so_product){.type = w->type, .w = w->data, .n = n, .y = z}, w->dim[1], so_data(x),
                         m);
         pass->k->best(pass->pool, m, n, z, ids);
-        so_device_read(pass->device, best, ids, (size_t)m * sizeof *ids);
-        if (exact) *exact += n * m;
+    }
+    so_pass_release(pass, mark);
+}
+
+/* On a device all products are exact, and only the ids come back. */
+static void best_on_device(so_pass *pass, const so_tensor *x, const so_tensor *w, int32_t *best, int64_t *exact)
+{
+    so_mark mark = so_pass_mark(pass);
+    size_t bytes = (size_t)so_rows(x) * sizeof *best;
+    int32_t *ids = so_take_data(pass, bytes);
+    if (ids) so_best_rows_there(pass, x, w, ids);
+    if (ids && so_ok(pass) && !pass->dry) {
+        so_device_read(pass->device, best, ids, bytes);
+        if (exact) *exact += w->dim[0] * so_rows(x);
     }
     so_pass_release(pass, mark);
 }

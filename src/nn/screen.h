@@ -21,4 +21,7 @@ int32_t so_best_row(so_pass *pass, const so_tensor *x, const so_tensor *w, const
 void so_best_rows(so_pass *pass, const so_tensor *x, const so_tensor *w, const float *reach, int32_t *best,
                   int64_t *exact);
 
+/* On a device: their ids, [rows of x], stay there, at `ids`. */
+void so_best_rows_there(so_pass *pass, const so_tensor *x, const so_tensor *w, int32_t *ids);
+
 #endif

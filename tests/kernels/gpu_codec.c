@@ -20,8 +20,69 @@ static void conv_case(trial *t)
         c.bias = size(t, 0, 1) ? numbers(t, c.n, 1) : NULL;
         c.x = numbers(t, c.batch * c.in * c.channels, 1);
         c.y = out(t, c.batch * c.out * c.n);
+        c.then = (int)size(t, 0, 4);
         t->k->time_conv(t->pool, &c);
     }
+}
+
+/* A convolution that keeps the length, and one of one tap beside it. */
+static void side_case(trial *t)
+{
+    static const so_type stored_as[] = {SO_F32, SO_F16};
+    for (int i = 0; i < 2; i++) {
+        so_time_conv c = {.type = stored_as[i], .taps = 3, .stride = 1, .dilation = 1, .pad = 1};
+        c.batch = size(t, 1, 2);
+        c.channels = size(t, 1, 20);
+        c.n = size(t, 1, 80);
+        c.in = c.out = size(t, 1, 80);
+        c.w = weights(t, c.type, c.n, c.channels * c.taps);
+        c.w1 = weights(t, c.type, c.n, c.channels);
+        c.bias = numbers(t, c.n, 1);
+        c.bias1 = size(t, 0, 1) ? numbers(t, c.n, 1) : NULL;
+        c.x = numbers(t, c.batch * c.in * c.channels, 1);
+        c.y = out(t, c.batch * c.out * c.n);
+        c.y1 = out(t, c.batch * c.out * c.n);
+        c.then = (int)size(t, 0, 4);
+        t->k->time_conv(t->pool, &c);
+    }
+}
+
+/* Products with what stands before and after them: of many rows behind a norm, of few. */
+static void joined_case(trial *t)
+{
+    static const so_type stored_as[] = {SO_F32, SO_F16, SO_Q8_0, SO_Q4_K};
+    for (int i = 0; i < 4; i++) {
+        so_product p[20] = {{.type = stored_as[i]}};
+        so_joined j = {.count = size(t, 1, 3), .product = p, .eps = 1e-5f, .then = (int)size(t, 0, 4)};
+        int64_t most = (i == 3 ? 1 : 3), times = i == 3 ? 256 : 32, n = size(t, 1, 90);
+        j.k = size(t, 1, most) * times;
+        bool few = size(t, 0, 2) == 0;
+        j.m = few ? size(t, 1, 8) : size(t, 9, 80);
+        if (few && size(t, 0, 1)) j.count = size(t, 4, 20);
+        if (!few && size(t, 0, 2)) j.norm_w = numbers(t, j.k, 1);
+        if (j.norm_w) j.norm_b = numbers(t, j.k, 1);
+        j.x = numbers(t, j.m * j.k, 1);
+        float *all = j.count > 3 ? out(t, j.count * j.m * n) : NULL;
+        for (int64_t c = 0; c < j.count; c++) {
+            p[c] = (so_product){.type = stored_as[i], .n = c || all ? n : size(t, 1, 90)};
+            p[c].w = weights(t, p[c].type, p[c].n, j.k);
+            if (j.count < 4) p[c].bias = numbers(t, p[c].n, 1);
+            p[c].y = all ? all + c * j.m * n : out(t, j.m * p[c].n);
+        }
+        if (j.count == 1) p[0].add = numbers(t, j.m * p[0].n, 1);
+        t->k->joined(t->pool, &j);
+    }
+}
+
+static void question_case(trial *t)
+{
+    so_question q = {.rows = size(t, 1, 40), .cols = size(t, 1, 30)};
+    q.x = numbers(t, q.rows * q.cols, 1);
+    q.mu = numbers(t, q.rows * q.cols, 1);
+    q.speaker = numbers(t, q.cols, 1);
+    q.cond = size(t, 0, 1) ? numbers(t, q.rows * q.cols, 1) : NULL;
+    q.y = out(t, 8 * q.rows * q.cols);
+    t->k->question(t->pool, &q);
 }
 
 static void transposed_case(trial *t)
@@ -69,6 +130,11 @@ static void group_norm_case(trial *t)
     n.b = numbers(t, n.cols, 1);
     n.y = out(t, n.batch * n.rows * n.cols);
     t->k->group_norm(t->pool, &n);
+    so_group_ends g = {.norm = n, .then = (int)size(t, 0, 4)};
+    if (size(t, 0, 1)) g.each = numbers(t, n.batch * n.cols, 1);
+    if (size(t, 0, 1)) g.add = numbers(t, n.batch * n.rows * n.cols, 1);
+    g.norm.y = out(t, n.batch * n.rows * n.cols);
+    t->k->group_ends(t->pool, &g);
     n.eps = 1e-12f;
     n.y = out(t, n.rows * n.cols);
     t->k->l2_norm(t->pool, &n);
@@ -120,7 +186,10 @@ static void rows_case(trial *t)
     t->k->snake(t->pool, rows, cols, x, alpha, out(t, n));
     int64_t from = size(t, 0, cols - 1), width = size(t, 1, cols - from), to = size(t, 0, 5);
     t->k->fill(t->pool, rows * (width + to), -1, y = out(t, rows * (width + to)));
-    t->k->columns(t->pool, &(so_columns){rows, width, cols, width + to, x + from, y + to});
+    t->k->columns(t->pool, &(so_columns){rows, width, cols, width + to, x + from, y + to, 0, NULL});
+    so_columns both = {
+        rows, width, cols, width + to, x + from, out(t, rows * (width + to)), to, numbers(t, rows * to, 1)};
+    t->k->columns(t->pool, &both);
     so_each e = {.batch = batch, .each = rows, .cols = cols, .add = numbers(t, batch * cols, 1)};
     e.x = numbers(t, batch * n, 1);
     e.y = out(t, batch * n);
@@ -135,6 +204,9 @@ static void rows_case(trial *t)
 }
 
 CASE(conv, 1e-5, 3e-6, 3)
+CASE(side, 1e-5, 3e-6, 3)
+CASE(joined, 3e-5, 3e-6, 4)
+CASE(question, 0, 0, 3)
 CASE(transposed, 1e-5, 3e-6, ROUNDS)
 CASE(relative, 2e-5, 2e-5, 3)
 CASE(group_norm, 1e-5, 5e-6, ROUNDS)
@@ -148,7 +220,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_agrees),       cmocka_unit_test(transposed_agrees), cmocka_unit_test(relative_agrees),
         cmocka_unit_test(group_norm_agrees), cmocka_unit_test(fourier_agrees),    cmocka_unit_test(polar_agrees),
-        cmocka_unit_test(nearest_agrees),    cmocka_unit_test(rows_agrees),
+        cmocka_unit_test(nearest_agrees),    cmocka_unit_test(rows_agrees),       cmocka_unit_test(side_agrees),
+        cmocka_unit_test(joined_agrees),     cmocka_unit_test(question_agrees),
     };
     return cmocka_run_group_tests(tests, open_devices, close_devices);
 }

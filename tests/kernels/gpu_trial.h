@@ -15,7 +15,7 @@
 #include "backend/gpu/fibers/fiber_device.h"
 #include "base/rng.h"
 
-enum { GUARD = 16, BLOCKS = 48, ROUNDS = 6 };
+enum { GUARD = 16, BLOCKS = 128, ROUNDS = 6 };
 
 typedef struct block {
     void *memory; /* of the device */

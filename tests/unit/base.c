@@ -55,6 +55,30 @@ static void a_trimmed_arena_gives_memory_back(void **state)
     so_arena_clear(&arena);
 }
 
+/* Pages in the middle of what an arena gave go back; what is around them, and memory of others, stays. */
+static void an_arena_drops_pages(void **state)
+{
+    (void)state;
+    so_error error;
+    so_arena arena[2];
+    char *other = malloc(16384);
+    CHECK_OK(so_arena_init(&arena[0], (size_t)1 << 20, &error), error);
+    so_arena_grow(&arena[1]);
+    for (int i = 0; i < 2; i++) {
+        char *p = so_arena_alloc(&arena[i], 20000);
+        memset(p, 5, 20000);
+        size_t gone = so_arena_drop(&arena[i], p + 1, 19998), zeros = 0;
+        assert_true(gone >= 12288 && gone % 4096 == 0);
+        for (int k = 0; k < 20000; k++) zeros += p[k] == 0;
+        assert_int_equal(zeros, gone);
+        assert_int_equal(p[0] + p[19999], 10);
+        assert_int_equal(so_arena_drop(&arena[i], other, 16384), 0);
+        assert_int_equal(so_arena_drop(&arena[i], p, 100), 0);
+    }
+    free(other);
+    for (int i = 0; i < 2; i++) so_arena_clear(&arena[i]);
+}
+
 /* The same sequence in each kind of arena: sizes and peaks agree, and what is given stays whole until it is released.
  */
 static void arenas_count_alike(void **state)
@@ -302,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_gives_aligned_blocks_and_counts_the_peak),
         cmocka_unit_test(a_trimmed_arena_gives_memory_back),
+        cmocka_unit_test(an_arena_drops_pages),
         cmocka_unit_test(arenas_count_alike),
         cmocka_unit_test(a_dry_arena_takes_no_addresses),
         cmocka_unit_test(pool_runs_every_task_once),

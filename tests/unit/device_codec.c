@@ -1,7 +1,10 @@
 /* The codec's networks on a device against the reference of cosyvoice-tiny, within ten times its rounding noise: ids
  * equal; over fibers, and over Vulkan where there is a device.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "check.h"
+
+#include <sys/mman.h>
 
 #include "backend/gpu/fibers/fiber_device.h"
 #include "checkpoint/codec.h"
@@ -68,6 +71,24 @@ static const float *wave_of(so_pass *pass, const so_codec *codec, const float *m
     return y;
 }
 
+/* Launches of one step of the flow: in every stage four of its residual block and five of each transformer block, and
+ * 14 around them. */
+static int64_t launches_of_step(const so_flow_config *c) { return (4 + c->mid) * (4 + 5 * c->est_blocks) + 14; }
+
+/* Whether any page of a weight's memory is in use. */
+static bool resident(const void *p, size_t bytes)
+{
+    unsigned char page[64] = {0};
+    uintptr_t from = ((uintptr_t)p + 4095) & ~(uintptr_t)4095, to = ((uintptr_t)p + bytes) & ~(uintptr_t)4095;
+    size_t n = to > from ? (to - from) / 4096 : 0;
+    bool any = false;
+    n = n > sizeof page ? sizeof page : n;
+    assert_true(n > 0);
+    if (mincore((void *)from, n * 4096, page) != 0) fail_msg("mincore");
+    for (size_t i = 0; i < n; i++) any |= page[i] & 1;
+    return any;
+}
+
 /* All of it on one device, which it closes. */
 static void agrees(so_device *device)
 {
@@ -79,14 +100,23 @@ static void agrees(so_device *device)
     CHECK_OK(so_codec_open(&there, &(so_codec_source){.folder = check_shared(FOLDER)}, &error), error);
     size_t bytes = so_codec_device_bytes(&there);
     so_device_counts before, after;
+    const so_tensor *folded = there.hift.pre.w;
+    const void *copy = folded->data;
     so_device_count(device, &before);
     CHECK_OK(so_codec_upload(&there, device, &error), error);
     so_device_count(device, &after);
     assert_int_equal(after.reserved - before.reserved, bytes);
+    assert_false(resident(copy, (size_t)so_count(folded) * sizeof(float))); /* the host's copy went back */
     CHECK_OK(so_worker_open_on(&worker, &place, (so_need){HOST, NUMBERS, 0}, &error), error);
     CHECK_OK(so_worker_open(&host, HOST, NULL, so_kernels_c(), &error), error);
     hears(&worker.pass, &there);
+    so_device_count(device, &before);
     const float *mel = mel_of(&worker.pass, &there, &rows);
+    /* Ten steps replay one recording. */
+    const so_flow_config published = so_flow_published();
+    so_device_count(device, &after);
+    assert_int_equal(after.replayed - before.replayed, 10 * launches_of_step(&there.flow.config));
+    assert_true(launches_of_step(&published) <= 400);
     float *expected = turned("flow.n7.mel"), *source = malloc((size_t)(rows * 256) * sizeof *source);
     check_close("mel", mel, expected, rows * 80, 1e-4, 1e-4);
     for (int64_t i = 0; i < rows * 256; i++) source[i] = (float)(0.1 * sin((double)i * 0.06));

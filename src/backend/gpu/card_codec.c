@@ -13,13 +13,17 @@ static void time_conv(so_pool *pool, const so_time_conv *c)
     size_t row = so_type_bytes(c->type, cols);
     struct {
         PARAMS_CONV
-    } p = {at(c->w),   at(c->x),    at(c->bias),    at(c->y),         (int)c->n,   (int)c->channels, (int)c->taps,
-           (int)c->in, (int)c->out, (int)c->stride, (int)c->dilation, (int)c->pad, (int)phases,      (int)row};
-    LAUNCH(conv, c->type, over(c->n, 64), over(tall, 64), c->batch * (phases ? phases : 1), p);
+    } p = {at(c->w),       at(c->x),         at(c->bias),      at(c->y),     at(c->w1),  at(c->bias1),
+           at(c->y1),      (int)c->n,        (int)c->channels, (int)c->taps, (int)c->in, (int)c->out,
+           (int)c->stride, (int)c->dilation, (int)c->pad,      (int)phases,  c->then};
+    LAUNCH(conv, c->type, over(c->n, 64) * (c->w1 ? 2 : 1), over(tall, 64), c->batch * (phases ? phases : 1), p);
     so_gpu_reads(&launch, c->w, row * (size_t)rows);
     so_gpu_reads(&launch, c->x, reals(c->batch * c->in * c->channels));
     so_gpu_reads(&launch, c->bias, reals(c->n));
     so_gpu_writes(&launch, c->y, reals(c->batch * c->out * c->n));
+    so_gpu_reads(&launch, c->w1, so_type_bytes(c->type, c->channels) * (size_t)c->n);
+    so_gpu_reads(&launch, c->w1 ? c->bias1 : NULL, reals(c->n));
+    so_gpu_writes(&launch, c->w1 ? c->y1 : NULL, reals(c->batch * c->in * c->n));
     so_gpu_launch_now(so_gpu_of(pool), &launch);
 }
 
@@ -47,17 +51,38 @@ static void relative(so_pool *pool, const so_relative *a)
     so_gpu_launch_now(so_gpu_of(pool), &launch);
 }
 
-static void group_norm(so_pool *pool, const so_norm *n)
+static void group_ends(so_pool *pool, const so_group_ends *g)
 {
+    const so_norm *n = &g->norm;
     int64_t cells = n->batch * n->rows * n->cols;
     struct {
         PARAMS_GROUP_NORM
-    } p = {at(n->x), at(n->w), at(n->b), at(n->y), (int)n->rows, (int)n->cols, (int)n->groups, (float)n->eps};
+    } p = {at(n->x),     at(n->w),     at(n->b),       at(n->y), at(g->each),  at(g->add),
+           (int)n->rows, (int)n->cols, (int)n->groups, g->then,  (float)n->eps};
     LAUNCH(group_norm, 0, cells ? n->batch * n->groups : 0, 1, 1, p);
     so_gpu_reads(&launch, n->x, reals(cells));
     so_gpu_reads(&launch, n->w, reals(n->cols));
     so_gpu_reads(&launch, n->b, reals(n->cols));
+    so_gpu_reads(&launch, g->each, reals(n->batch * n->cols));
+    so_gpu_reads(&launch, g->add, reals(cells));
     so_gpu_writes(&launch, n->y, reals(cells));
+    so_gpu_launch_now(so_gpu_of(pool), &launch);
+}
+
+static void group_norm(so_pool *pool, const so_norm *n) { group_ends(pool, &(so_group_ends){.norm = *n}); }
+
+static void question(so_pool *pool, const so_question *q)
+{
+    size_t one = reals(q->rows * q->cols);
+    struct {
+        PARAMS_QUESTION
+    } p = {at(q->x), at(q->mu), at(q->speaker), at(q->cond), at(q->y), (int)q->rows, (int)q->cols};
+    LAUNCH(question, 0, 2 * q->rows, over(4 * q->cols, 64), 1, p);
+    so_gpu_reads(&launch, q->x, one);
+    so_gpu_reads(&launch, q->mu, one);
+    so_gpu_reads(&launch, q->speaker, reals(q->cols));
+    so_gpu_reads(&launch, q->cond, one);
+    so_gpu_writes(&launch, q->y, 8 * one);
     so_gpu_launch_now(so_gpu_of(pool), &launch);
 }
 
@@ -171,12 +196,13 @@ static void columns(so_pool *pool, const so_columns *c)
 {
     struct {
         PARAMS_COLUMNS
-    } p = {at(c->x), at(c->y), (int)c->n, (int)c->ldx, (int)c->ldy};
-    LAUNCH(columns, 0, c->rows, over(c->n, 64), 1, p);
+    } p = {at(c->x), at(c->x1), at(c->y), (int)c->n, (int)c->n1, (int)c->ldx, (int)c->ldy};
+    LAUNCH(columns, 0, c->rows, over(c->n + c->n1, 64), 1, p);
     /* What lies between the columns is another launch's: a range of all rows is more than is written, but right. */
     int64_t before = c->rows ? c->rows - 1 : 0;
     so_gpu_reads(&launch, c->x, reals(before * c->ldx + c->n));
-    so_gpu_writes(&launch, c->y, reals(before * c->ldy + c->n));
+    so_gpu_reads(&launch, c->x1, reals(c->rows * c->n1));
+    so_gpu_writes(&launch, c->y, reals(before * c->ldy + c->n + c->n1));
     so_gpu_launch_now(so_gpu_of(pool), &launch);
 }
 
@@ -205,6 +231,8 @@ void so_gpu_fill_codec(so_kernels *table)
     table->time_conv = time_conv;
     table->relative = relative;
     table->group_norm = group_norm;
+    table->group_ends = group_ends;
+    table->question = question;
     table->l2_norm = l2_norm;
     table->short_stft = short_stft;
     table->short_istft = short_istft;

@@ -18,21 +18,45 @@ static void groups(so_gpu_launch *l, int64_t x, int64_t y, int64_t z)
 }
 
 /* More rows than SO_FEW_ROWS, in tiles. */
-static void many_rows(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
+static void many_rows(so_pool *pool, const so_joined *j)
 {
-    size_t row = so_type_bytes(of->type, k);
+    const so_product *of = j->product, none = {.n = 0}, *b = j->count > 1 ? of + 1 : &none,
+                     *c = j->count > 2 ? of + 2 : &none;
+    size_t row = so_type_bytes(of->type, j->k);
     struct {
-        PARAMS_LINEAR
-    } p = {at(of->w), at(x), at(of->bias), at(of->add), at(of->y), (int)of->n, (int)k, (int)m, (int)row};
+        PARAMS_MATMUL
+    } p = {.x = at(j->x),
+           .norm_w = at(j->norm_w),
+           .norm_b = at(j->norm_b),
+           .w0 = at(of->w),
+           .w1 = at(b->w),
+           .w2 = at(c->w),
+           .b0 = at(of->bias),
+           .b1 = at(b->bias),
+           .b2 = at(c->bias),
+           .y0 = at(of->y),
+           .y1 = at(b->y),
+           .y2 = at(c->y),
+           .add = j->count == 1 ? at(of->add) : 0,
+           .n0 = (int)of->n,
+           .n1 = (int)b->n,
+           .k = (int)j->k,
+           .m = (int)j->m,
+           .then = j->then,
+           .eps = (float)j->eps};
     _Static_assert(sizeof p <= SO_GPU_PARAMS, "too many parameters");
     so_gpu_launch l;
     start(&l, SO_GPU_matmul, of->type, &p, sizeof p);
-    groups(&l, over(of->n, 64), over(m, 64), 1);
-    so_gpu_reads(&l, of->w, row * (size_t)of->n);
-    so_gpu_reads(&l, x, reals(m * k));
-    so_gpu_reads(&l, of->bias, reals(of->n));
-    so_gpu_reads(&l, of->add, reals(m * of->n));
-    so_gpu_writes(&l, of->y, reals(m * of->n));
+    groups(&l, over(of->n, 64) + (j->count - 1) * over(b->n, 64), over(j->m, 64), 1);
+    so_gpu_reads(&l, j->x, reals(j->m * j->k));
+    so_gpu_reads(&l, j->norm_w, reals(j->k));
+    so_gpu_reads(&l, j->norm_b, reals(j->k));
+    so_gpu_reads(&l, j->count == 1 ? of->add : NULL, reals(j->m * of->n));
+    for (int64_t i = 0; i < j->count; i++) {
+        so_gpu_reads(&l, of[i].w, row * (size_t)of[i].n);
+        so_gpu_reads(&l, of[i].bias, reals(of[i].n));
+        so_gpu_writes(&l, of[i].y, reals(j->m * of[i].n));
+    }
     so_gpu_launch_now(so_gpu_of(pool), &l);
 }
 
@@ -80,6 +104,7 @@ typedef struct rows {
     const void *at;
     size_t bytes;
     int64_t k, m;
+    int then; /* as so_joined has it */
 } rows;
 
 /* Up to TOGETHER products with weights of one type. */
@@ -107,7 +132,8 @@ static void some_products(so_device *device, int count, const so_product *of, co
                      .k = (int)k,
                      .kp = (int)padded(k),
                      .m = (int)m,
-                     .row_bytes = (int)row};
+                     .row_bytes = (int)row,
+                     .then = x->then};
     so_gpu_launch l;
     start(&l, x->text, of->type, &p, sizeof p);
     groups(&l, over(most, ROWS), count, over(m, FEW));
@@ -131,20 +157,69 @@ static void products(so_pool *pool, int count, const so_product *of, const rows 
 
 static void linear_int8(so_pool *pool, int count, const so_product *of, int64_t k, const void *rounded, int64_t m)
 {
-    products(pool, count, of, &(rows){SO_GPU_matvec_int8, rounded, rounded_bytes(m, k), k, m});
+    products(pool, count, of, &(rows){SO_GPU_matvec_int8, rounded, rounded_bytes(m, k), k, m, 0});
 }
 
 static void linears(so_pool *pool, int count, const so_product *of, int64_t k, const so_real *x, int64_t m)
 {
-    products(pool, count, of, &(rows){SO_GPU_matvec, x, reals(m * k), k, m});
+    products(pool, count, of, &(rows){SO_GPU_matvec, x, reals(m * k), k, m, 0});
+}
+
+enum { LISTED = 18 }; /* products in one launch by a table: each has two ranges to declare */
+
+/* Products of one size: their addresses lie in a table. */
+static void listed(so_pool *pool, const so_joined *j)
+{
+    const so_product *of = j->product;
+    so_device *device = so_gpu_of(pool);
+    size_t row = so_type_bytes(of->type, j->k), bytes = (size_t)j->count * 24;
+    uint64_t list[LISTED][3];
+    for (int64_t i = 0; i < j->count; i++) {
+        list[i][0] = at(of[i].w);
+        list[i][1] = at(of[i].bias);
+        list[i][2] = at(of[i].y);
+    }
+    so_gpu_hold(device);
+    uint64_t lent = so_gpu_lend(device, list, bytes);
+    int8_params p = {.x = at(j->x), .table = lent, .n0 = (int)of->n, .k = (int)j->k, .m = (int)j->m};
+    p.row_bytes = (int)row;
+    p.then = j->then;
+    so_gpu_launch l;
+    start(&l, SO_GPU_matvec, of->type, &p, sizeof p);
+    groups(&l, lent ? over(of->n, ROWS) : 0, j->count, 1);
+    so_gpu_reads(&l, j->x, reals(j->m * j->k));
+    so_gpu_reads(&l, (void *)(uintptr_t)lent, bytes);
+    for (int64_t i = 0; i < j->count; i++) {
+        so_gpu_reads(&l, of[i].w, row * (size_t)of->n);
+        so_gpu_reads(&l, of[i].bias, reals(of->n));
+    }
+    so_gpu_writes(&l, of->y, reals(j->count * j->m * of->n));
+    so_gpu_launch_now(device, &l);
+    so_gpu_let(device);
+}
+
+static void joined(so_pool *pool, const so_joined *j)
+{
+    if (j->m > FEW) {
+        many_rows(pool, j);
+    } else if (j->count > LISTED) {
+        so_joined some = *j;
+        some.count = LISTED;
+        listed(pool, &some);
+        some.count = j->count - LISTED;
+        some.product += LISTED;
+        joined(pool, &some);
+    } else if (j->count > TOGETHER) {
+        listed(pool, j);
+    } else {
+        some_products(so_gpu_of(pool), (int)j->count, j->product,
+                      &(rows){SO_GPU_matvec, j->x, reals(j->m * j->k), j->k, j->m, j->then});
+    }
 }
 
 static void linear(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
 {
-    if (m > FEW)
-        many_rows(pool, of, k, x, m);
-    else
-        linears(pool, 1, of, k, x, m);
+    joined(pool, &(so_joined){.count = 1, .k = k, .m = m, .product = of, .x = x});
 }
 
 static void gate_rows(so_pool *pool, const so_product *gate, const void *up, const rows *x)
@@ -171,12 +246,12 @@ static void gate_rows(so_pool *pool, const so_product *gate, const void *up, con
 
 static void gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *rounded, int64_t m)
 {
-    gate_rows(pool, gate, up, &(rows){SO_GPU_gated_int8, rounded, rounded_bytes(m, k), k, m});
+    gate_rows(pool, gate, up, &(rows){SO_GPU_gated_int8, rounded, rounded_bytes(m, k), k, m, 0});
 }
 
 static void gated(so_pool *pool, const so_product *gate, const void *up, int64_t k, const so_real *x, int64_t m)
 {
-    gate_rows(pool, gate, up, &(rows){SO_GPU_gated, x, reals(m * k), k, m});
+    gate_rows(pool, gate, up, &(rows){SO_GPU_gated, x, reals(m * k), k, m, 0});
 }
 
 static void mix(so_pool *pool, const so_mix *of)
@@ -207,6 +282,7 @@ void so_gpu_fill_matrix(so_kernels *table)
 {
     table->linear = linear;
     table->linears = linears;
+    table->joined = joined;
     table->gated = gated;
     table->round_int8 = round_int8;
     table->norm_round = norm_round;

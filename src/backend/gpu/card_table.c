@@ -84,15 +84,23 @@ static void softmax(so_pool *pool, int64_t rows, int64_t cols, const so_real *x,
     so_gpu_launch_now(so_gpu_of(pool), &launch);
 }
 
-static void best(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, int32_t *best)
+static void best_unit(so_pool *pool, const so_best_unit *b)
 {
     struct {
         PARAMS_BEST
-    } p = {at(x), at(best), (int)cols};
-    LAUNCH(best, 0, cols ? rows : 0, 1, 1, p);
-    so_gpu_reads(&launch, x, reals(rows * cols));
-    so_gpu_writes(&launch, best, (size_t)rows * sizeof *best);
+    } p = {at(b->x),     at(b->ids),   at(b->end),   (int)b->rows, (int)b->cols,
+           b->first,     (int)b->ends, b->end_id[0], b->end_id[1], b->end_id[2],
+           b->end_id[3], b->end_id[4], b->end_id[5], b->end_id[6], b->end_id[7]};
+    LAUNCH(best, 0, b->cols ? b->rows : 0, 1, 1, p);
+    so_gpu_reads(&launch, b->x, reals(b->rows * b->cols));
+    so_gpu_reads(&launch, b->end, reals(b->rows * b->ends));
+    so_gpu_writes(&launch, b->ids, (size_t)b->rows * sizeof *b->ids);
     so_gpu_launch_now(so_gpu_of(pool), &launch);
+}
+
+static void best(so_pool *pool, int64_t rows, int64_t cols, const so_real *x, int32_t *best)
+{
+    best_unit(pool, &(so_best_unit){.rows = rows, .cols = cols, .x = x, .ids = best});
 }
 
 uint64_t so_gpu_lend(so_device *device, const void *host, size_t bytes)
@@ -109,8 +117,9 @@ static void gather(so_pool *pool, const so_gather *g)
     size_t listed = (size_t)g->n * sizeof *g->index, row = so_type_bytes(g->type, g->cols);
     int32_t top = -1;
     so_gpu_hold(device);
-    for (int64_t i = 0; i < g->n; i++) top = g->index[i] > top ? g->index[i] : top;
-    uint64_t index = so_gpu_lend(device, g->index, listed);
+    for (int64_t i = 0; i < g->n && !g->there; i++) top = g->index[i] > top ? g->index[i] : top;
+    if (g->there) top = (int32_t)g->rows - 1;
+    uint64_t index = g->there ? at(g->there) : so_gpu_lend(device, g->index, listed);
     struct {
         PARAMS_ROWS
     } p = {at(g->w), index, at(g->y), (int)g->n, (int)g->cols, (int)row};
@@ -139,23 +148,52 @@ static bool keep(so_pool *pool, const so_kept *k)
 
 /* ---- positions and attention */
 
-static void rope(so_pool *pool, const so_rotation *r)
+enum { TURNED = 512 }; /* rows of two rotations in one launch */
+
+/* b may have no rows; with some, both have at most TURNED. */
+static void rotate_both(so_pool *pool, const so_rotation *a, const so_rotation *b)
 {
     so_device *device = so_gpu_of(pool);
-    int64_t cells = r->rows * r->heads * r->width;
+    int64_t one = a->heads * a->width, cells = a->rows * one, more = b->rows * one;
+    int32_t pos[TURNED];
+    so_rotation all = *a;
+    if (more) {
+        memcpy(pos, a->pos, (size_t)a->rows * sizeof *pos);
+        memcpy(pos + a->rows, b->pos, (size_t)b->rows * sizeof *pos);
+        all.rows = a->rows + b->rows;
+        all.pos = pos;
+    }
     size_t bytes = 0;
     so_gpu_hold(device);
-    uint64_t turn = cells ? so_gpu_turns(device, r, &bytes) : 0;
+    uint64_t turn = cells + more ? so_gpu_turns(device, &all, &bytes) : 0;
+    uint64_t turn1 = turn + reals(a->rows * a->width);
     struct {
         PARAMS_ROPE
-    } p = {at(r->x), turn, at(r->y), (int)r->rows, (int)r->heads, (int)(r->width / 2), r->add, (float)r->sign};
-    LAUNCH(rope, 0, turn ? over(cells / 2, 64) : 0, 1, 1, p);
-    so_gpu_reads(&launch, r->x, reals(cells));
+    } p = {at(a->x), turn,          at(a->y),     at(b->x),      turn1,
+           at(b->y), (int)a->rows,  (int)b->rows, (int)a->heads, (int)(a->width / 2),
+           a->add,   (float)a->sign};
+    LAUNCH(rope, 0, turn ? over((cells + more) / 2, 64) : 0, 1, 1, p);
+    so_gpu_reads(&launch, a->x, reals(cells));
     so_gpu_reads(&launch, (void *)(uintptr_t)turn, bytes);
-    so_gpu_writes(&launch, r->y, reals(cells));
+    so_gpu_writes(&launch, a->y, reals(cells));
+    so_gpu_reads(&launch, b->x, reals(more));
+    so_gpu_writes(&launch, b->y, reals(more));
     so_gpu_launch_now(device, &launch);
     so_gpu_let(device);
 }
+
+static void rope_both(so_pool *pool, const so_rotation *a, const so_rotation *b)
+{
+    const so_rotation none = {.rows = 0};
+    if (a->rows + b->rows <= TURNED) {
+        rotate_both(pool, a, b);
+        return;
+    }
+    rotate_both(pool, a, &none);
+    rotate_both(pool, b, &none);
+}
+
+static void rope(so_pool *pool, const so_rotation *r) { rotate_both(pool, r, &(so_rotation){.rows = 0}); }
 
 static void rotate_keep(so_pool *pool, const so_rotated *r)
 {
@@ -312,9 +350,11 @@ void so_gpu_fill(so_kernels *table)
     table->layer_norm = layer_norm;
     table->softmax = softmax;
     table->best = best;
+    table->best_unit = best_unit;
     table->gather = gather;
     table->keep = keep;
     table->rope = rope;
+    table->rope_both = rope_both;
     table->rotate_keep = rotate_keep;
     table->attention = attention;
     so_gpu_fill_matrix(table);

@@ -31,6 +31,7 @@
     X(norm, 128)                                                                                                       \
     X(norm_round, 128)                                                                                                 \
     X(polar, 64)                                                                                                       \
+    X(question, 64)                                                                                                    \
     X(relative, 64)                                                                                                    \
     X(rope, 64)                                                                                                        \
     X(rotate, 64)                                                                                                      \
@@ -49,7 +50,7 @@ typedef enum so_gpu_text {
 extern const char *const so_gpu_text_name[SO_GPU_TEXT_COUNT];
 extern const int so_gpu_text_threads[SO_GPU_TEXT_COUNT];
 
-enum { SO_GPU_KINDS = 48, SO_GPU_PARAMS = 128, SO_GPU_RANGES = 12 };
+enum { SO_GPU_KINDS = 48, SO_GPU_PARAMS = 128, SO_GPU_RANGES = 40 };
 
 typedef struct so_gpu_range {
     uint64_t at, bytes;

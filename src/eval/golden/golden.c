@@ -192,7 +192,13 @@ so_status so_golden_run(const char *folder, const so_golden_options *options, so
 {
     if (!folder || !result)
         return so_fail(error, SO_ERR_ARG, "no folder of reference numbers, or no place for a result");
-    so_golden g = {.folder = folder, .each = each, .context = context, .result = result};
+    return so_golden_run_on(folder, NULL, options, each, context, result, error);
+}
+
+so_status so_golden_run_on(const char *folder, so_device *device, const so_golden_options *options, so_golden_fn each,
+                           void *context, so_golden_result *result, so_error *error)
+{
+    so_golden g = {.folder = folder, .each = each, .context = context, .result = result, .device = device};
     char path[4096];
     so_status status;
     if (options) g.options = *options;
@@ -205,6 +211,7 @@ so_status so_golden_run(const char *folder, const so_golden_options *options, so
     else
         status = so_fail(error, SO_ERR_UNSUPPORTED, "%s holds neither model/ nor flow.safetensors", folder);
 done:
+    so_device_close(&g.device);
     json_decref(g.told);
     so_safetensors_close(&g.single);
     so_safetensors_close(&g.fine);

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "backend/device.h"
 #include "base/real.h"
 #include "formats/safetensors.h"
 #include "so_eval.h"
@@ -16,6 +17,7 @@ typedef struct so_golden {
     so_golden_fn each;
     void *context;
     so_golden_result *result;
+    so_device *device;             /* one that is lent, for tests; NULL: as options say */
     json_t *root;                  /* golden.json */
     json_t *told;                  /* an object whose keys are what was compared; the walk empties it */
     so_safetensors *single, *fine; /* golden.safetensors; golden-f64.safetensors or NULL */
@@ -58,6 +60,10 @@ void so_golden_fail(so_golden *g, const char *set, const char *reason);
 
 /* "folder/name" into `out` (4096 bytes). */
 const char *so_golden_path(const so_golden *g, const char *name, char *out);
+
+/* so_golden_run on a device, which is closed, too; NULL: as options say. */
+so_status so_golden_run_on(const char *folder, so_device *device, const so_golden_options *options, so_golden_fn each,
+                           void *context, so_golden_result *result, so_error *error);
 
 so_status so_golden_omni(so_golden *g, so_error *error);
 so_status so_golden_codec(so_golden *g, so_error *error);

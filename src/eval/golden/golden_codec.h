@@ -33,6 +33,9 @@ typedef struct so_codec_golden {
     so_arena arena;
     so_pass pass;
     so_watch watch;
+    so_device *device; /* NULL: the host */
+    so_arena numbers;  /* of a device */
+    void *block;       /* where they lie */
 } so_codec_golden;
 
 /* ---- the numbers of the case; NULL or 0 for what it lacks */
@@ -59,6 +62,9 @@ so_tensor *so_codec_golden_batched(so_codec_golden *b, so_tensor *t);
 void so_codec_golden_expect(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned);
 void so_codec_golden_expect_bar(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned,
                                 double bar);
+/* The same of numbers that the host has, as a watcher is shown them. */
+void so_codec_golden_expect_seen(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned,
+                                 double bar);
 void so_codec_golden_expect_floats(so_codec_golden *b, const char *tensor, const float *found, int64_t n);
 
 /* While watched, every tensor that a network names and the case has is compared, once. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/own.h"
 #include "eval/golden/golden_codec.h"
 
 const so_view *so_codec_golden_view(const so_codec_golden *b, const char *tensor)
@@ -83,11 +84,12 @@ so_tensor *so_codec_golden_read(so_codec_golden *b, const char *tensor, bool tur
     int64_t dim[3] = {v->n_dims == 3 ? v->dim[0] : 1, turned ? cols : rows, turned ? rows : cols};
     so_tensor *t = v->n_dims == 3 ? so_new(&b->pass, 3, dim) : so_new(&b->pass, 2, dim + 1);
     const float *from = v->data;
-    for (int64_t i = 0; t && i < so_count(t); i++) {
+    so_real *to = t ? so_write_begin(&b->pass, t) : NULL;
+    for (int64_t i = 0; to && i < so_count(t); i++) {
         int64_t j = i % each;
-        so_data(t)[i - j + (turned ? j % cols * rows + j / cols : j)] = from[i];
+        to[i - j + (turned ? j % cols * rows + j / cols : j)] = from[i];
     }
-    return t;
+    return so_write_end(&b->pass, t, to);
 }
 
 so_tensor *so_codec_golden_leaf(so_codec_golden *b, const char *tensor)
@@ -107,8 +109,17 @@ so_tensor *so_codec_golden_batched(so_codec_golden *b, so_tensor *t)
 
 void so_codec_golden_expect_bar(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned, double bar)
 {
-    const so_view *v = so_codec_golden_view(b, tensor);
-    if (!v || !found || !so_ok(&b->pass)) return;
+    if (!so_codec_golden_view(b, tensor) || !found || !so_ok(&b->pass)) return;
+    so_tensor seen = *found;
+    so_mark mark = so_pass_mark(&b->pass);
+    seen.data = so_mutable(so_read(&b->pass, found));
+    if (so_ok(&b->pass)) so_codec_golden_expect_seen(b, tensor, &seen, turned, bar);
+    so_pass_release(&b->pass, mark);
+}
+
+void so_codec_golden_expect_seen(so_codec_golden *b, const char *tensor, const so_tensor *found, bool turned,
+                                 double bar)
+{
     int64_t n = so_count(found), cols = so_cols(found), items = found->n_dims == 3 ? found->dim[0] : 1;
     int64_t each = n / (items ? items : 1), rows = each / (cols ? cols : 1);
     so_real *copy = malloc((size_t)n * sizeof *copy + 1);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/plan.h"
 #include "engine/see.h"
 #include "engine/step.h"
 #include "engine/transcript.h"
@@ -417,15 +418,15 @@ static so_status open_run(run *r, so_error *error)
 static so_status expect_blank(run *r, so_error *error)
 {
     const so_heap *ctc = &r->rows[CTC];
-    so_arena arena;
-    so_pass pass;
-    SO_TRY(so_arena_reserve(&arena, (size_t)1 << 38, error));
-    so_pass_init(&pass, &arena, r->model->pool, r->model->kernels);
-    so_tensor *z = so_constant(&pass, 2, (int64_t[]){ctc->rows, ctc->cols}, ctc->data);
-    so_tensor *e = so_omni_expect(&pass, &r->model->net, z);
-    so_status status = so_ok(&pass) ? so_heap_add(&r->rows[EXPECT], so_rows(e), so_cols(e), so_data(e), error)
-                                    : so_fail(error, pass.error.status, "%s", pass.error.text);
-    so_arena_clear(&arena);
+    so_worker worker;
+    SO_TRY(so_golden_worker(&worker, r->model, error));
+    so_pass *pass = so_worker_begin(&worker);
+    so_tensor *z = so_constant(pass, 2, (int64_t[]){ctc->rows, ctc->cols}, ctc->data);
+    so_tensor *e = so_omni_expect(pass, &r->model->net, z);
+    const so_real *seen = so_read(pass, e);
+    so_status status = seen ? so_heap_add(&r->rows[EXPECT], so_rows(e), so_cols(e), seen, error)
+                            : so_fail(error, pass->error.status, "%s", pass->error.text);
+    so_worker_clear(&worker);
     return status;
 }
 
@@ -483,13 +484,31 @@ static so_status one_case(so_golden *g, const so_model *model, const json_t *jso
     return status == SO_OK ? SO_OK : so_fail_in(error, "case %s", name);
 }
 
+so_status so_golden_worker(so_worker *worker, const so_model *model, so_error *error)
+{
+    so_site place = so_model_place(model);
+    so_need need = {(size_t)4 << 30, 0, 0};
+    if (model->device) {
+        size_t most = so_device_largest(model->device), left = so_device_left(model->device) / 2 / 4096 * 4096;
+        need.device = most < left ? most : left;
+        if (need.device > (size_t)512 << 20) need.device = (size_t)512 << 20;
+    }
+    return so_worker_open_on(worker, &place, need, error);
+}
+
 static so_status open_model(so_golden *g, so_model **model, so_error *error)
 {
     char folder[4096], tokenizer[4096];
     const char *at = g->options.tokenizer;
     if (!at && text_of(g->root, "tokenizer_dir")) at = so_golden_path(g, text_of(g->root, "tokenizer_dir"), tokenizer);
     so_model_options options = {.threads = g->options.threads, .keep_types = g->options.keep_types, .tokenizer = at};
-    return so_model_open(model, so_golden_path(g, "model", folder), &options, error);
+    options.device = g->options.device;
+    if (g->device || options.device) options.precision = SO_PRECISION_EXACT;
+    const char *path = so_golden_path(g, "model", folder);
+    if (!g->device) return so_model_open(model, path, &options, error);
+    so_device *lent = g->device;
+    g->device = NULL; /* the model closes it */
+    return so_model_open_on(model, path, &options, lent, error);
 }
 
 so_status so_golden_omni(so_golden *g, so_error *error)
@@ -503,9 +522,10 @@ so_status so_golden_omni(so_golden *g, so_error *error)
     if (model->setup.omni.vision) {
         SO_TRY_GO(so_golden_pictures(g, model, error));
         SO_TRY_GO(so_golden_vision(g, model, error));
-        SO_TRY_GO(so_golden_merge(g, model, error));
+        if (!model->device) SO_TRY_GO(so_golden_merge(g, model, error));
     }
-    SO_TRY_GO(so_golden_fusion(g, model, error));
+    if (!model->device) SO_TRY_GO(so_golden_fusion(g, model, error));
+    if (model->device) so_golden_skip(g, "merge, tlayer", NULL, "only the host computes them");
 done:
     so_model_close(&model);
     return status;

@@ -9,6 +9,9 @@
 /* The picture `name` of golden.json, from its decoded file if there is one. */
 so_status so_golden_picture(so_golden *g, const char *name, so_image *out, so_error *error);
 
+/* Room for work with the model's weights where they lie; more than a case takes. */
+so_status so_golden_worker(so_worker *worker, const so_model *model, so_error *error);
+
 so_status so_golden_pictures(so_golden *g, const so_model *model, so_error *error); /* preprocessing */
 so_status so_golden_vision(so_golden *g, const so_model *model, so_error *error);   /* tower and projector */
 so_status so_golden_merge(so_golden *g, const so_model *model, so_error *error);    /* splicing and merging */

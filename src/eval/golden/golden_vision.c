@@ -19,10 +19,16 @@ static const char *text_of(const json_t *json, const char *key)
 typedef struct desk {
     so_arena arena;
     so_pass pass;
+    so_worker worker; /* where the model is on a device; its pass is copied */
 } desk;
 
 static so_status open_desk(desk *d, const so_model *model, so_error *error)
 {
+    if (model->device) {
+        SO_TRY(so_golden_worker(&d->worker, model, error));
+        d->pass = *so_worker_begin(&d->worker);
+        return SO_OK;
+    }
     SO_TRY(so_arena_reserve(&d->arena, (size_t)1 << 38, error));
     so_pass_init(&d->pass, &d->arena, model->pool, model->kernels);
     return SO_OK;
@@ -32,6 +38,7 @@ static so_status close_desk(desk *d, so_status status, so_error *error)
 {
     if (status == SO_OK) status = so_pass_end(&d->pass, error);
     so_arena_clear(&d->arena);
+    so_worker_clear(&d->worker);
     return status;
 }
 

@@ -144,7 +144,7 @@ static void run_add_row(const so_kernels *k, table_work *w) { k->add_row(NULL, R
 static void run_best(const so_kernels *k, table_work *w) { k->best(NULL, ROWS, COLS, w->x, w->pos); }
 static void run_gather(const so_kernels *k, table_work *w)
 {
-    k->gather(NULL, &(so_gather){SO_Q8_0, w->w, COLS, ROWS, w->label, w->y});
+    k->gather(NULL, &(so_gather){SO_Q8_0, w->w, COLS, ROWS, w->label, w->y, NULL, 0});
 }
 static void run_keep(const so_kernels *k, table_work *w)
 {

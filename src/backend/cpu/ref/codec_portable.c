@@ -39,14 +39,76 @@ static double conv_at(const so_time_conv *c, int64_t b, int64_t t, int64_t o, so
     return sum;
 }
 
+/* What a product or a norm ends with. */
+static void end(int then, int64_t n, so_real *y)
+{
+    if (then) so_kernels_c()->unary(NULL, (so_unary)(then - 1), n, y, y);
+}
+
 static void time_conv(so_pool *pool, const so_time_conv *c)
 {
-    (void)pool;
     int64_t widest = (c->transposed ? c->n : c->channels) * c->taps;
     so_real *buffer = malloc((size_t)(widest + 1) * sizeof *buffer);
     for (int64_t i = 0; i < c->batch * c->out * c->n && buffer; i++)
         c->y[i] = (so_real)conv_at(c, i / c->n / c->out, i / c->n % c->out, i % c->n, buffer);
     free(buffer);
+    end(c->then, c->batch * c->out * c->n, c->y);
+    if (!c->w1) return;
+    so_time_conv one = *c;
+    one.w = c->w1;
+    one.bias = c->bias1;
+    one.y = c->y1;
+    one.w1 = NULL;
+    one.then = 0;
+    one.taps = one.stride = one.dilation = 1;
+    one.pad = 0;
+    one.out = one.in;
+    time_conv(pool, &one);
+}
+
+static void joined(so_pool *pool, const so_joined *j)
+{
+    const so_kernels *k = so_kernels_c();
+    so_real *x = malloc((size_t)(j->m * j->k + 1) * sizeof *x);
+    if (!x) return;
+    memcpy(x, j->x, (size_t)(j->m * j->k) * sizeof *x);
+    so_norm n = {.rows = j->m, .cols = j->k, .eps = j->eps, .x = j->x, .w = j->norm_w, .b = j->norm_b, .y = x};
+    if (j->norm_w) k->layer_norm(pool, &n);
+    for (int64_t i = 0; i < j->count; i++) {
+        so_product p = j->product[i];
+        k->linear(pool, &p, j->k, x, j->m);
+        end(j->then, j->m * p.n, p.y);
+        if (p.add) k->axpy(pool, j->m * p.n, 1, p.add, p.y);
+    }
+    free(x);
+}
+
+static void add_each(so_pool *pool, const so_each *e);
+static void group_ends(so_pool *pool, const so_group_ends *g)
+{
+    const so_kernels *k = so_kernels_c();
+    const so_norm *n = &g->norm;
+    int64_t all = n->batch * n->rows * n->cols;
+    k->group_norm(pool, n);
+    end(g->then, all, n->y);
+    if (g->each) add_each(pool, &(so_each){n->batch, n->rows, n->cols, n->y, g->each, n->y});
+    if (g->add) k->axpy(pool, all, 1, g->add, n->y);
+}
+
+static void question(so_pool *pool, const so_question *q)
+{
+    (void)pool;
+    int64_t c = q->cols;
+    size_t row = (size_t)c * sizeof *q->y;
+    for (int64_t i = 0; i < 2 * q->rows; i++) {
+        so_real *y = q->y + i * 4 * c;
+        memset(y, 0, 4 * row);
+        memcpy(y, q->x + i % q->rows * c, row);
+        if (i >= q->rows) continue;
+        memcpy(y + c, q->mu + i * c, row);
+        memcpy(y + 2 * c, q->speaker, row);
+        if (q->cond) memcpy(y + 3 * c, q->cond + i * c, row);
+    }
 }
 
 static double relative_score(const so_relative *a, int64_t b, int64_t h, int64_t i, int64_t j)
@@ -183,7 +245,10 @@ static void clamp(so_pool *pool, int64_t n, so_real limit, const so_real *x, so_
 static void columns(so_pool *pool, const so_columns *c)
 {
     (void)pool;
-    for (int64_t r = 0; r < c->rows; r++) memcpy(c->y + r * c->ldy, c->x + r * c->ldx, (size_t)c->n * sizeof *c->y);
+    for (int64_t r = 0; r < c->rows; r++) {
+        memcpy(c->y + r * c->ldy, c->x + r * c->ldx, (size_t)c->n * sizeof *c->y);
+        if (c->n1) memcpy(c->y + r * c->ldy + c->n, c->x1 + r * c->n1, (size_t)c->n1 * sizeof *c->y);
+    }
 }
 
 static void lerp(so_pool *pool, const so_lerp *l)
@@ -221,6 +286,9 @@ static void l2_norm(so_pool *pool, const so_norm *n)
 void so_fill_codec_c(so_kernels *table)
 {
     table->time_conv = time_conv;
+    table->joined = joined;
+    table->group_ends = group_ends;
+    table->question = question;
     table->relative = relative;
     table->short_stft = short_stft;
     table->short_istft = short_istft;

@@ -54,3 +54,29 @@ DEVICE float f_cos(float x)
     float s = x * x;
     return 1.0f + s * (-0.5f + s * (4.1666667e-2f + s * (-1.3888889e-3f + s * (2.4801587e-5f - s * 2.7557319e-7f))));
 }
+
+/* so_unary (backend/kernels_element.h) by its number. */
+DEVICE float unary(int f, float x)
+{
+    if (f == 0) return x * f_sigmoid(x);
+    if (f == 1) return 0.5f * x * f_erfc(-0.70710678f * x);
+    if (f == 2) return 0.5f * x * (1.0f + f_tanh(0.79788456f * (x + 0.044715f * x * x * x)));
+    if (f == 3) return f_mish(x);
+    if (f == 4) return x > 0.0f ? x : f_expm1(x);
+    if (f == 5) return x > 0.0f ? x : 0.0f;
+    if (f == 6) return x > 0.0f ? x : x * 0.1f;
+    if (f == 7) return x > 0.0f ? x : x * 0.01f;
+    if (f == 8) return f_tanh(x);
+    if (f == 9) return f_sigmoid(x);
+    if (f == 10) return exp(x);
+    if (f == 11) return f_sin(x);
+    if (f == 12) return abs(x);
+    return x * x;
+}
+
+/* What a product or a norm ends with: 0: nothing, else 1 + a so_unary. */
+DEVICE float f_then(int then, float x)
+{
+    if (then == 0) return x;
+    return unary(then - 1, x);
+}

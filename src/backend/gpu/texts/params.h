@@ -55,21 +55,22 @@
     uint64_t x, y;                                                                                                     \
     int cols;
 #define PARAMS_BEST                                                                                                    \
-    uint64_t x, best;                                                                                                  \
-    int cols;
+    uint64_t x, best, end;                                                                                             \
+    int rows, cols, first, ends, id0, id1, id2, id3, id4, id5, id6, id7;
 #define PARAMS_ROPE                                                                                                    \
-    uint64_t x, turn, y;                                                                                               \
-    int rows, heads, half_width, add;                                                                                  \
+    uint64_t x, turn, y, x1, turn1, y1;                                                                                \
+    int rows, rows1, heads, half_width, add;                                                                                  \
     float sign;
-#define PARAMS_LINEAR                                                                                                  \
-    uint64_t w, x, bias, add, y;                                                                                       \
-    int n, k, m, row_bytes;
+#define PARAMS_MATMUL                                                                                                  \
+    uint64_t x, norm_w, norm_b, w0, w1, w2, b0, b1, b2, y0, y1, y2, add;                                               \
+    int n0, n1, k, m, then;                                                                                            \
+    float eps;
 #define PARAMS_ROUND                                                                                                   \
     uint64_t x, to;                                                                                                    \
     int k, kp, span;
 #define PARAMS_INT8                                                                                                    \
-    uint64_t x, w0, w1, w2, b0, b1, b2, y0, y1, y2, add;                                                               \
-    int n0, n1, n2, k, kp, m, row_bytes;
+    uint64_t x, w0, w1, w2, b0, b1, b2, y0, y1, y2, add, table;                                                        \
+    int n0, n1, n2, k, kp, m, row_bytes, then;
 #define PARAMS_MIX                                                                                                     \
     uint64_t x, w, part;                                                                                               \
     int m, k, n, row_bytes, slice;
@@ -88,19 +89,22 @@
     uint64_t q, k, v, turn, to_q, to_k, to_v;                                                                          \
     int rows, heads, kv_heads, half_width;
 #define PARAMS_CONV                                                                                                    \
-    uint64_t w, x, bias, y;                                                                                            \
-    int n, channels, taps, rows_in, rows_out, stride, dilation, pad, phases, row_bytes;
+    uint64_t w, x, bias, y, w1, bias1, y1;                                                                             \
+    int n, channels, taps, rows_in, rows_out, stride, dilation, pad, phases, then;
 #define PARAMS_RELATIVE                                                                                                \
     uint64_t q, k, v, position, u, w, y;                                                                               \
     int rows, heads, width;                                                                                            \
     float scale;
 #define PARAMS_GROUP_NORM                                                                                              \
-    uint64_t x, w, b, y;                                                                                               \
-    int rows, cols, groups;                                                                                            \
+    uint64_t x, w, b, y, each, add;                                                                                    \
+    int rows, cols, groups, then;                                                                                            \
     float eps;
+#define PARAMS_QUESTION                                                                                                \
+    uint64_t x, mu, speaker, cond, y;                                                                                  \
+    int rows, cols;
 #define PARAMS_COLUMNS                                                                                                 \
-    uint64_t x, y;                                                                                                     \
-    int n, ldx, ldy;
+    uint64_t x, x1, y;                                                                                                 \
+    int n, n1, ldx, ldy;
 #define PARAMS_LERP                                                                                                    \
     uint64_t x, index, weight, y;                                                                                      \
     int cols;

@@ -51,3 +51,14 @@ DEVICE float weight_at(uint64_t row, int c)
     if (KIND == TYPE_Q8_0 || KIND == TYPE_Q4_0 || KIND == TYPE_Q5_0) return small_block(row, c);
     return large_block(row, c);
 }
+
+/* Bytes of a row of k numbers. */
+DEVICE int row_bytes_of(int k)
+{
+    if (KIND == TYPE_F32) return 4 * k;
+    if (KIND == TYPE_F16 || KIND == TYPE_BF16) return 2 * k;
+    if (KIND == TYPE_Q8_0) return k / 32 * 34;
+    if (KIND == TYPE_Q4_0) return k / 32 * 18;
+    if (KIND == TYPE_Q5_0) return k / 32 * 22;
+    return k / 256 * (KIND == TYPE_Q4_K ? 144 : KIND == TYPE_Q5_K ? 176 : 210);
+}
