@@ -128,6 +128,10 @@ typedef struct so_device_work {
 void so_model_device_work(const so_model *model, so_device_work *work);
 /* Bytes a second that the device reads and writes at most, measured by copies within its memory; 0 for the host. */
 so_status so_model_device_rate(const so_model *model, double *bytes_per_s, so_error *error);
+/* The halves of so_synthesize: units to mel frames, mel frames to samples. */
+typedef enum so_half { SO_HALF_FLOW, SO_HALF_VOCODER } so_half;
+/* Seconds that one of them takes for `units` made-up units (at most 4096), once; a device is waited for. */
+so_status so_time_half(so_model *model, so_half half, size_t units, double *seconds, so_error *error);
 /* Strings live as long as the model. */
 void so_model_about(const so_model *model, so_model_info *info);
 

@@ -34,6 +34,8 @@ typedef struct bench {
     so_model_info info;
     struct weights text, units, eyes;
     double device_rate; /* bytes a second; 0: the host */
+    bool beside;        /* the processor's figures, too */
+    const char *place;  /* in front of the rows' names; NULL: nothing */
 } bench;
 
 static int ascending(const void *a, const void *b)
@@ -50,7 +52,9 @@ static double median(double *x, int64_t n)
 
 static void line_of(bench *b, const char *what, double *x, int64_t n, const char *unit, const char *limit, double share)
 {
-    so_bench_row row = {.what = what, .unit = unit, .n = n, .median = median(x, n), .limit = limit};
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", b->place ? b->place : "", what);
+    so_bench_row row = {.what = name, .unit = unit, .n = n, .median = median(x, n), .limit = limit};
     row.least = x[0];
     row.most = x[n - 1];
     row.share = limit ? share * (strcmp(unit, "ms") == 0 ? 1 / row.median : row.median) : 0;
@@ -192,6 +196,28 @@ static so_status bench_synthesize(bench *b, double *x, so_error *error)
     return status;
 }
 
+/* The halves of that: one line each. */
+static so_status bench_half(bench *b, so_half half, const char *what, double *x, so_error *error)
+{
+    size_t units = (size_t)b->seconds * 1000 / SO_UNIT_MS;
+    for (int64_t r = 0; r < b->repeats; r++) {
+        SO_TRY(so_time_half(b->model, half, units < 4096 ? units : 4096, &x[r], error));
+        x[r] = (double)(units < 4096 ? units : 4096) * SO_UNIT_MS * 1e-3 / x[r];
+    }
+    line(b, what, x, b->repeats, "times real time");
+    return SO_OK;
+}
+
+static so_status bench_flow(bench *b, double *x, so_error *error)
+{
+    return bench_half(b, SO_HALF_FLOW, "speak: flow, units to mel", x, error);
+}
+
+static so_status bench_vocoder(bench *b, double *x, so_error *error)
+{
+    return bench_half(b, SO_HALF_VOCODER, "speak: vocoder, mel to waveform", x, error);
+}
+
 static so_status one_turn(so_session *session, unsigned want, const char *words, so_usage *usage, so_error *error)
 {
     so_event event = {0};
@@ -311,6 +337,8 @@ static so_status tell_device(bench *b, so_error *error)
 
 static so_status run_all(bench *b, so_error *error)
 {
+    bool halves =
+        b->device_rate > 0 || b->place || b->only; /* the two halves of synthesize: of a device, or when asked for */
     const struct {
         const char *name;
         int there;
@@ -322,6 +350,8 @@ static so_status run_all(bench *b, so_error *error)
         {"units", b->info.takes_units, bench_units},
         {"voice", b->info.speaks, bench_voice},
         {"synthesize", b->info.speaks, bench_synthesize},
+        {"flow", b->info.speaks && halves, bench_flow},
+        {"vocoder", b->info.speaks && halves, bench_vocoder},
     };
     double *x = malloc((size_t)b->repeats * 3 * sizeof *x);
     so_status status = x ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld times", (long long)b->repeats);
@@ -334,6 +364,35 @@ static so_status run_all(bench *b, so_error *error)
         if (b->device_rate > 0 && status == SO_OK) line_of_device(b, part[i].name, &before, so_cli_now() - began);
     }
     free(x);
+    return status;
+}
+
+/* The same on the processor, with a model and a session of its own. */
+static so_status run_beside(bench *b, so_error *error)
+{
+    so_model *model = b->model;
+    so_session *session = b->session;
+    so_setting setting = b->setting;
+    double rate = b->device_rate;
+    so_model_info info = b->info;
+    b->model = NULL;
+    b->session = NULL;
+    b->setting.device = "cpu";
+    b->setting.codec_device = b->setting.device_layers = NULL;
+    b->device_rate = 0;
+    b->place = "processor: ";
+    so_status status = so_setting_open(&b->setting, &b->model, error);
+    if (status == SO_OK) status = so_setting_session(&b->setting, b->model, &b->session, error);
+    if (status == SO_OK) so_model_about(b->model, &b->info);
+    if (status == SO_OK) status = run_all(b, error);
+    so_session_close(&b->session);
+    so_model_close(&b->model);
+    b->model = model;
+    b->session = session;
+    b->setting = setting;
+    b->device_rate = rate;
+    b->info = info;
+    b->place = NULL;
     return status;
 }
 
@@ -364,6 +423,7 @@ static so_status bench_model(bench *b, bool processor_time, so_error *error)
     SO_TRY(tell_device(b, error));
     so_bench_page_rows(&b->page);
     SO_TRY(run_all(b, error));
+    if (b->beside && b->device_rate > 0) SO_TRY(run_beside(b, error));
     so_bench_page_end(&b->page);
     return SO_OK;
 }
@@ -394,8 +454,9 @@ static int run(int argc, char **argv)
         {"seconds", SO_OPTION_INT, &seconds, "S", "speech that is heard and made (5); with --server, of load (30)", 1,
          86400},
         {"only", SO_OPTION_TEXT, &b.only, "LIST",
-         "of see, hear, text, units, voice, synthesize; with --random of see, hear, "
+         "of see, hear, text, units, voice, synthesize, flow, vocoder; with --random of see, hear, "
          "flow, vocoder, prefill, decode, together, units"},
+        {"beside", SO_OPTION_FLAG, &b.beside, NULL, "with --device: the processor's figures beside the device's"},
         {"json", SO_OPTION_FLAG, &b.page.json, NULL, "as JSON"},
         {"random", SO_OPTION_TEXT, &ask.name, "SIZE",
          "random weights instead of a model: stream-omni-8b, llama-8b, llama-1b, codec"},
@@ -453,6 +514,7 @@ const so_verb so_verb_bench = {
     "examples:\n"
     "  stream-omni bench --threads 2\n"
     "  stream-omni bench --only text,units --json\n"
+    "  stream-omni bench --device vulkan --beside\n"
     "  stream-omni bench --random stream-omni-8b q4_k\n"
     "  stream-omni bench --tables\n"
     "  stream-omni bench --server http://127.0.0.1:8080 --sessions 8 --speaking 3 --plot load.html\n",

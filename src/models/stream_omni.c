@@ -104,7 +104,7 @@ static so_tensor *cross(so_pass *pass, const so_omni *net, int64_t i, so_tensor 
     const so_llama_config *c = &net->config.llama;
     so_heads heads = {c->heads, c->heads, c->head_width};
     const so_fusion *u = f->fusion;
-    so_turn turn = {c->heads, c->head_width, net->top.freq};
+    so_turning turn = {c->heads, c->head_width, net->top.freq};
     so_tensor *q = so_linear(pass, f->all ? x : so_take_rows(pass, x, u->rows, u->row), l->q, NULL), *k = NULL,
               *v = NULL;
     if (pass->device) {

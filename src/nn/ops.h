@@ -138,12 +138,12 @@ typedef struct so_heads {
 /* freq[width/2] in radians per position. */
 so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, const int32_t *pos, const double *freq);
 /* *q and *k become what so_rope makes of them: on a device in one step. */
-typedef struct so_turn {
+typedef struct so_turning {
     int64_t heads, width;
     const double *freq;
-} so_turn;
+} so_turning;
 void so_rope_both(so_pass *pass, so_tensor **q, const int32_t *q_pos, so_tensor **k, const int32_t *k_pos,
-                  const so_turn *turn);
+                  const so_turning *turn);
 /* Self-attention: q[R, H d], k and v [R, K d]; scale d^-1/2. With stores in the batch, k and v are first written to
  * `layer` of their stores (refused while recording). Causal or full within a sequence. */
 so_tensor *so_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer,

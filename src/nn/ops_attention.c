@@ -108,7 +108,7 @@ so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, co
 }
 
 void so_rope_both(so_pass *pass, so_tensor **q, const int32_t *q_pos, so_tensor **k, const int32_t *k_pos,
-                  const so_turn *t)
+                  const so_turning *t)
 {
     bool one = so_joins(pass) && pass->k->rope_both && *q && *k;
     if (!one) {

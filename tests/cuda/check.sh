@@ -1,5 +1,6 @@
 #!/bin/sh
-# The kernels' texts as CUDA: every text with every kind compiles without a warning, and no register is spilled.
+# The kernels' texts as CUDA: every text with every kind compiles without a warning, and no register is spilled. Then the object
+# that -DSO_CUDA=ON puts into the program, with all of them.
 # SO_CUDA_ARCHS in the environment says for which architectures (75 when not given). Writes TAP.
 # SPDX-License-Identifier: Apache-2.0
 set -u
@@ -8,7 +9,7 @@ PATH=$PATH:/usr/local/cuda/bin
 texts=src/backend/gpu/texts
 archs=${SO_CUDA_ARCHS:-75}
 set -- "$texts"/*.k
-count=0
+count=1
 for arch in $archs; do count=$((count + $#)); done
 echo "1..$count"
 place=$(mktemp -d) || exit 2
@@ -26,6 +27,7 @@ for text; do
             continue
         fi
         if nvcc -std=c++17 -O3 -arch="sm_$arch" -Isrc -Werror all-warnings -Xptxas -v -cubin -o "$place/cubin" "$place/$name.cu" >"$place/said" 2>&1 &&
+            [ "$(grep -c 'Compiling entry function' "$place/said")" -eq "$(grep -c '^namespace' "$place/$name.cu")" ] &&
             ! grep -E '[1-9][0-9]* bytes spill' "$place/said" >&2; then
             echo "ok $n - $name for sm_$arch"
         else
@@ -34,3 +36,19 @@ for text; do
         fi
     done
 done
+
+# What the program is linked with: one image a text, for every architecture that is named.
+n=$((n + 1))
+if ! command -v nvcc >/dev/null 2>&1; then
+    echo "# SKIP: nvcc is absent" >&2
+    echo "not ok $n # SKIP the program's kernels for CUDA"
+    exit 0
+fi
+object=CMakeFiles/streamomni.dir/gpu/cuda_code.c.o
+if cmake -S . -B "$place/b" -G Ninja -DSO_CUDA=ON "-DSO_CUDA_ARCHS=75" >"$place/said" 2>&1 && ninja -C "$place/b" "$object" >"$place/said" 2>&1 &&
+    [ "$(nm "$place/b/$object" | grep -c ' so_cuda_')" -eq $# ] && ! grep -i warning "$place/said" >&2; then
+    echo "ok $n - the program's kernels for CUDA"
+else
+    tail -5 "$place/said" >&2
+    echo "not ok $n - the program's kernels for CUDA"
+fi

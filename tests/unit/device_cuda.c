@@ -80,6 +80,19 @@ static void what_it_computes_is_what_the_host_does(void **state)
     so_device_counts counts;
     so_device_count(m->device, &counts);
     assert_true(counts.replayed > 0);
+    /* The halves of a voice alone, there and here: what they launch is counted there. */
+    for (int half = 0; half < 2; half++) {
+        so_device_work before, after;
+        double took[2];
+        so_model_device_work(m, &before);
+        CHECK_OK(so_time_half(m, (so_half)half, 4, &took[0], &error), error);
+        so_model_device_work(m, &after);
+        CHECK_OK(so_time_half(host, (so_half)half, 4, &took[1], &error), error);
+        assert_true(after.launches > before.launches && after.bytes > before.bytes);
+        assert_true((after.replayed > before.replayed) == (half == SO_HALF_FLOW));
+        assert_true(took[0] > 0 && took[1] > 0);
+    }
+    assert_int_equal(so_time_half(m, SO_HALF_FLOW, 0, &(double){0}, &error), SO_ERR_ARG);
     for (int i = 0; i < 2; i++) so_free(pcm[i]);
     so_model_close(&m);
     assert_int_equal(held(), 0);

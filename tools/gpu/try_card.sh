@@ -43,8 +43,7 @@ same "an answer in words, as on the processor" "where is the cat?"
 same "an answer about a picture, as on the processor" examples/table.png "What is in the picture?"
 step "time of an answer on the device" 60 "$so" ask "where is the cat?" --device "$device"
 step "time of an answer on the processor" 60 "$so" ask "where is the cat?"
-step "tokens, units, first sound, launches and bytes" 120 "$so" bench --device "$device" --repeats 1 --seconds 1
-step "the same on the processor" 120 "$so" bench --repeats 1 --seconds 1
+step "tokens, units, first sound, flow, vocoder, launches and bytes; the processor beside it" 180 "$so" bench --device "$device" --beside --repeats 1 --seconds 1
 if command -v compute-sanitizer >/dev/null 2>&1 && "$so" inspect --devices | grep -q '^cuda:0'; then
     for tool in memcheck racecheck; do
         step "compute-sanitizer $tool" 120 compute-sanitizer --tool "$tool" --error-exitcode 1 "$so" ask "where is the cat?" --device cuda --max-text 4
