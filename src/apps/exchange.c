@@ -91,13 +91,13 @@ static void tell(const so_outputs *out, const so_answer *a)
     if (!out->quiet) so_answer_speed(stderr, a);
 }
 
-static so_question question_of(const so_given *given)
+static so_asking question_of(const so_given *given)
 {
-    return (so_question){.seen = given->picture.name ? &given->picture.picture : NULL,
-                         .said = given->sound.name ? &given->sound.sound : NULL,
-                         .text = given->words,
-                         .seen_name = given->picture.name,
-                         .said_name = given->sound.name};
+    return (so_asking){.seen = given->picture.name ? &given->picture.picture : NULL,
+                       .said = given->sound.name ? &given->sound.sound : NULL,
+                       .text = given->words,
+                       .seen_name = given->picture.name,
+                       .said_name = given->sound.name};
 }
 
 static so_show show_of(const so_outputs *out, so_sound_writer *wav)
@@ -112,7 +112,7 @@ static so_show show_of(const so_outputs *out, so_sound_writer *wav)
 static so_status speak(so_session *session, const so_given *given, const char *say, unsigned want, so_answer *answer,
                        so_show *show, so_error *error)
 {
-    so_question q = question_of(given);
+    so_asking q = question_of(given);
     if (say) return so_turn_say(session, say, want, answer, show, error);
     SO_TRY(so_turn_feed(session, &q, answer, show, error));
     return so_turn_reply(session, want, answer, show, error);
@@ -189,7 +189,7 @@ static so_status turn_far(const so_far *far, const so_setting *setting, const so
     so_sound_writer wav = {0};
     so_show show = show_of(out, &wav);
     const so_far_ask ask = {.voice = voice || out->units, .units = out->units || out->alignment};
-    so_question q = question_of(given);
+    so_asking q = question_of(given);
     so_status status;
     SO_TRY_GO(so_far_open(&remote, far, setting, &ask, error));
     if (out->wav) SO_TRY_GO(so_sound_writer_open(&wav, out->wav, SO_REMOTE_RATE, error));

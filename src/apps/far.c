@@ -107,7 +107,7 @@ static so_status give_sound(so_remote *remote, const so_audio *sound, so_error *
     return status;
 }
 
-static so_status give(so_remote *remote, const so_question *q, so_error *error)
+static so_status give(so_remote *remote, const so_asking *q, so_error *error)
 {
     if (q->seen && give_picture(remote, q->seen, error) != SO_OK)
         return q->seen_name ? so_fail_in(error, "%s", q->seen_name) : error->status;
@@ -190,7 +190,7 @@ static so_status take_all(so_remote *remote, so_answer *answer, so_show *show, b
     return SO_OK;
 }
 
-so_status so_far_turn(so_remote *remote, const so_question *q, so_answer *answer, so_show *show, so_error *error)
+so_status so_far_turn(so_remote *remote, const so_asking *q, so_answer *answer, so_show *show, so_error *error)
 {
     bool done = false;
     so_status status = give(remote, q, error);

@@ -32,8 +32,7 @@ so_status so_far_open(so_remote **out, const so_far *far, const so_setting *sett
                       so_error *error);
 /* One turn with files: its pieces, and the answer until it is complete. Of an answer that breaks off, what came is
  * there. */
-so_status so_far_turn(so_remote *remote, const so_question *question, so_answer *answer, so_show *show,
-                      so_error *error);
+so_status so_far_turn(so_remote *remote, const so_asking *question, so_answer *answer, so_show *show, so_error *error);
 /* What an event of the server means for the answer: adds it and shows it, and takes times. *done: the answer is over.
  * SO_ERR_IO with the server's word when it failed. */
 so_status so_far_take(so_answer *answer, so_show *show, const so_remote_event *event, bool *done, so_error *error);

@@ -155,7 +155,7 @@ static so_status draw_question(sample *s, so_tabletop_cast *cast, uint64_t seed,
 
 static so_status ask(const so_setting *setting, so_model *model, sample *s, so_error *error)
 {
-    so_question q = {.seen = s->sees ? &s->picture : NULL, .said = &s->speech};
+    so_asking q = {.seen = s->sees ? &s->picture : NULL, .said = &s->speech};
     so_show silent = {0};
     so_model_info info;
     so_session *session = NULL;

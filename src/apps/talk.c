@@ -31,7 +31,7 @@ void so_talking_tell(so_talking *t, const so_answer *answer, bool speed)
 }
 
 /* ---- files: every recording is one turn, a picture belongs to the turn after it */
-static so_status file_turn(so_talking *t, const so_question *q, so_error *error)
+static so_status file_turn(so_talking *t, const so_asking *q, so_error *error)
 {
     so_answer answer = {.first_heard_s = NAN};
     so_show show;
@@ -64,11 +64,11 @@ static so_status take_operand(so_talking *t, so_operand *o, so_error *error)
         *o = (so_operand){.kind = SO_OPERAND_WORDS};
         return SO_OK;
     }
-    so_question q = {.seen = t->seen.name ? &t->seen.picture : NULL,
-                     .seen_name = t->seen.name,
-                     .said = o->kind == SO_OPERAND_SOUND ? &o->sound : NULL,
-                     .said_name = o->name,
-                     .text = o->words};
+    so_asking q = {.seen = t->seen.name ? &t->seen.picture : NULL,
+                   .seen_name = t->seen.name,
+                   .said = o->kind == SO_OPERAND_SOUND ? &o->sound : NULL,
+                   .said_name = o->name,
+                   .text = o->words};
     SO_TRY(file_turn(t, &q, error));
     so_operand_clear(&t->seen);
     return SO_OK;
@@ -87,7 +87,7 @@ static so_status turns(so_talking *t, int n, char **file, so_error *error)
     }
     if (t->text && so_operand_is_blank(t->text)) return so_fail(error, SO_ERR_ARG, "--text without words");
     if (t->text) {
-        so_question q = {.seen = t->seen.name ? &t->seen.picture : NULL, .seen_name = t->seen.name, .text = t->text};
+        so_asking q = {.seen = t->seen.name ? &t->seen.picture : NULL, .seen_name = t->seen.name, .text = t->text};
         return file_turn(t, &q, error);
     }
     return t->seen.name ? so_fail(error, SO_ERR_ARG, "%s: a picture, and no turn after it", t->seen.name) : SO_OK;
@@ -205,7 +205,7 @@ static so_status converse(so_talking *t, so_error *error)
 {
     output out = {.talk = t};
     if (t->seen.name) {
-        so_question q = {.seen = &t->seen.picture, .seen_name = t->seen.name};
+        so_asking q = {.seen = &t->seen.picture, .seen_name = t->seen.name};
         SO_TRY(so_turn_feed(t->session, &q, NULL, NULL, error));
     }
     fprintf(stderr, "%s", so_talking_prompt);

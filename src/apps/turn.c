@@ -276,7 +276,7 @@ static so_status feed_speech(so_session *session, const so_audio *audio, so_answ
     return SO_OK;
 }
 
-so_status so_turn_feed(so_session *session, const so_question *q, so_answer *answer, so_show *show, so_error *error)
+so_status so_turn_feed(so_session *session, const so_asking *q, so_answer *answer, so_show *show, so_error *error)
 {
     if (q->seen && so_feed_image(session, q->seen->rgb, q->seen->w, q->seen->h, error) != SO_OK)
         return q->seen_name ? so_fail_in(error, "%s", q->seen_name) : error->status;

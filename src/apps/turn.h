@@ -112,12 +112,12 @@ typedef struct so_show {
 } so_show;
 
 /* What a turn consists of; any may be NULL. */
-typedef struct so_question {
+typedef struct so_asking {
     const so_image *seen;
     const so_audio *said;
     const char *text;
     const char *seen_name, *said_name; /* for errors */
-} so_question;
+} so_asking;
 
 /* Says on stderr which letters of a question no token of the model holds: it was not trained on their language. */
 so_status so_turn_foreign(const so_model *model, const char *text, so_error *error);
@@ -127,7 +127,7 @@ so_status so_turn_silent(so_session *session, const char *name, so_answer *answe
 /* SO_ERR_STOPPED once a signal has asked the program to end. */
 so_status so_turn_stopped(so_error *error);
 /* Feeds picture, speech (in pieces, taking what is heard meanwhile) and words. */
-so_status so_turn_feed(so_session *session, const so_question *question, so_answer *answer, so_show *show,
+so_status so_turn_feed(so_session *session, const so_asking *question, so_answer *answer, so_show *show,
                        so_error *error);
 /* The same in steps: so_reply; one event; the line break after the text shown. */
 so_status so_turn_begin(so_session *session, unsigned want, so_answer *answer, so_error *error);

@@ -82,7 +82,7 @@ struct so_kernels {
     so_time_conv_fn *time_conv; /* from here to `nearest` the host has references only */
     so_joined_fn *joined;
     so_group_ends_fn *group_ends;
-    so_guide_ask_fn *question;
+    so_question_fn *question;
     so_relative_fn *relative;
     so_short_fourier_fn *short_stft, *short_istft;
     so_nearest_fn *nearest;

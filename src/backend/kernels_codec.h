@@ -59,12 +59,12 @@ typedef void so_group_ends_fn(so_pool *pool, const so_group_ends *group);
 
 /* y [2, rows, 4 cols]: x, mu, speaker and cond (NULL: zeros) side by side; x and zeros. x, mu and cond [rows, cols],
  * speaker [cols]. */
-typedef struct so_guide_ask {
+typedef struct so_question {
     int64_t rows, cols;
     const so_real *x, *mu, *speaker, *cond;
     so_real *y;
-} so_guide_ask;
-typedef void so_guide_ask_fn(so_pool *pool, const so_guide_ask *question);
+} so_question;
+typedef void so_question_fn(so_pool *pool, const so_question *question);
 
 /* Self-attention with relative positions of every item of the batch, q, k, v, y [batch, rows, heads * width]:
  * score(i, j) = scale ((q_i + u) k_j + (q_i + w) position[rows - 1 - i + j]), position [2 rows - 1, heads * width], u

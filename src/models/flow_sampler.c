@@ -26,7 +26,7 @@ static so_tensor *both_questions(so_pass *pass, const so_flow_state *s)
     int64_t rows = so_rows(s->x), cols = so_cols(s->x);
     if (!so_want_same(pass, "flow", s->x, s->mu) || !so_want_cols(pass, "flow speaker", s->speaker, cols)) return NULL;
     so_tensor *y = so_new3(pass, 2, rows, 4 * cols);
-    so_guide_ask q = {.rows = rows, .cols = cols, .cond = s->cond ? so_data(s->cond) : NULL};
+    so_question q = {.rows = rows, .cols = cols, .cond = s->cond ? so_data(s->cond) : NULL};
     if (!y || pass->dry) return y;
     q.x = so_data(s->x);
     q.mu = so_data(s->mu);

@@ -76,7 +76,7 @@ static void joined_case(trial *t)
 
 static void question_case(trial *t)
 {
-    so_guide_ask q = {.rows = size(t, 1, 40), .cols = size(t, 1, 30)};
+    so_question q = {.rows = size(t, 1, 40), .cols = size(t, 1, 30)};
     q.x = numbers(t, q.rows * q.cols, 1);
     q.mu = numbers(t, q.rows * q.cols, 1);
     q.speaker = numbers(t, q.cols, 1);

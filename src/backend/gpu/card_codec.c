@@ -71,7 +71,7 @@ static void group_ends(so_pool *pool, const so_group_ends *g)
 
 static void group_norm(so_pool *pool, const so_norm *n) { group_ends(pool, &(so_group_ends){.norm = *n}); }
 
-static void question(so_pool *pool, const so_guide_ask *q)
+static void question(so_pool *pool, const so_question *q)
 {
     size_t one = reals(q->rows * q->cols);
     struct {

@@ -95,7 +95,7 @@ static void group_ends(so_pool *pool, const so_group_ends *g)
     if (g->add) k->axpy(pool, all, 1, g->add, n->y);
 }
 
-static void question(so_pool *pool, const so_guide_ask *q)
+static void question(so_pool *pool, const so_question *q)
 {
     (void)pool;
     int64_t c = q->cols;
