@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <sys/wait.h>
+
 #include "backend/device.h"
 #include "backend/gpu/fibers/fiber_device.h"
 #include "backend/gpu/launch.h"
@@ -266,6 +268,50 @@ static void a_lost_device_fails_its_sessions_only(void **state)
 
 /* ---- over Vulkan */
 
+/* Two processes on one device at a time: both answer as the host does. Neither Vulkan nor a thread of it is in this
+ * process before they begin. */
+static void two_processes_share_a_device(void **state)
+{
+    (void)state;
+    static told want, got;
+    pid_t child[2];
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    fprintf(stderr,
+            "# SKIP: two processes over Vulkan: its drivers do not free what they hold, which sanitizers tell\n");
+    skip();
+#endif
+    talk(host, 4, 1, &want);
+    for (int i = 0; i < 2; i++) {
+        child[i] = fork();
+        if (child[i]) continue;
+        so_error error = {0};
+        so_model *m;
+        so_model_options o = {.threads = 1, .context = 256, .device = "vulkan"};
+        if (so_model_open(&m, folder, &o, &error) != SO_OK) {
+            fprintf(stderr, "# %s\n", error.text);
+            _exit(77);
+        }
+        talk(m, 4, 1, &got);
+        so_model_close(&m);
+        _exit(strcmp(got.text, want.text) != 0 || got.units != want.units ||
+              memcmp(got.unit, want.unit, got.units * sizeof *got.unit) != 0);
+    }
+    int gone = 0;
+    for (int i = 0; i < 2; i++) {
+        int status = 1;
+        assert_true(child[i] > 0 && waitpid(child[i], &status, 0) == child[i]);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+            gone++;
+        else
+            assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    if (gone == 2) {
+        fprintf(stderr, "# SKIP: two processes over Vulkan: there is no device\n");
+        skip();
+    }
+    assert_int_equal(gone, 0);
+}
+
 static void the_shipped_model_over_vulkan(void **state)
 {
     (void)state;
@@ -341,6 +387,7 @@ int main(void)
         cmocka_unit_test(a_unit_waits_once),
         cmocka_unit_test(too_little_memory_is_told_before_it_is_taken),
         cmocka_unit_test(a_lost_device_fails_its_sessions_only),
+        cmocka_unit_test(two_processes_share_a_device),
         cmocka_unit_test(the_shipped_model_over_vulkan),
     };
     return cmocka_run_group_tests(tests, open_host, close_host);

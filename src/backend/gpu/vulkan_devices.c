@@ -20,7 +20,8 @@ const char *so_vulkan_word(VkResult result)
     case VK_ERROR_OUT_OF_HOST_MEMORY:
         return "out of memory";
     case VK_ERROR_INCOMPATIBLE_DRIVER:
-        return "no driver fits";
+        return "no driver fits: install the card's (mesa-vulkan-drivers for AMD and Intel, NVIDIA's own), or name its "
+               "file in VK_DRIVER_FILES";
     case VK_ERROR_LAYER_NOT_PRESENT:
         return "the validation layer is not installed";
     case VK_TIMEOUT:
