@@ -70,7 +70,7 @@ static void model_over_vulkan(void **state)
     check_shared("reference/stream-omni-tiny");
     so_device *device = vulkan();
     if (!device) skip();
-    compare(device, "reference/stream-omni-tiny", all ? NULL : "t2s_image", all ? 350 : 25);
+    compare(device, "reference/stream-omni-tiny", all ? NULL : "s2s_3", all ? 350 : 30);
 }
 
 static void codec_on_fibers(void **state)

@@ -58,6 +58,7 @@ typedef struct run {
     const char *name;
     bool voice, speech, typed_voice;
     so_talk *talk;
+    so_worker worker; /* of a device */
     so_watch watch;
     bool answering; /* the prompt is in */
     so_heap rows[SEEN];
@@ -408,6 +409,11 @@ static so_status open_run(run *r, so_error *error)
     r->mem_pos0 = lists + 6 * STEPS;
     r->units = lists + 7 * STEPS;
     r->mem_ids = lists + 8 * STEPS;
+    if (r->model->device) {
+        /* All logits of a prompt are watched, which takes more than a conversation is given. */
+        SO_TRY(so_golden_worker(&r->worker, r->model, error));
+        options.worker = &r->worker;
+    }
     SO_TRY(so_talk_open(&r->talk, r->model, &options, error));
     r->watch = (so_watch){.tensor = keep, .context = r};
     so_talk_watch(r->talk, &r->watch);
@@ -480,6 +486,7 @@ static so_status one_case(so_golden *g, const so_model *model, const json_t *jso
     for (int i = 0; i < SEEN; i++) free(r.rows[i].data);
     free(r.out);
     so_talk_close(&r.talk);
+    so_worker_clear(&r.worker);
     g->result->sets++;
     return status == SO_OK ? SO_OK : so_fail_in(error, "case %s", name);
 }
