@@ -68,9 +68,9 @@ static void model_over_vulkan(void **state)
     (void)state;
     bool all = getenv("SO_THOROUGH") != NULL;
     check_shared("reference/stream-omni-tiny");
-    so_device *device = vulkan();
+    so_device *device = all ? vulkan() : NULL; /* minutes: a vocabulary of 128,000 rows on a processor's Vulkan */
     if (!device) skip();
-    compare(device, "reference/stream-omni-tiny", all ? NULL : "s2s_3", all ? 350 : 30);
+    compare(device, "reference/stream-omni-tiny", NULL, 350);
 }
 
 static void codec_on_fibers(void **state)
