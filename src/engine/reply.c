@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/limits.h"
+#include "checkpoint/limits.h"
 #include "engine/said.h"
 
 enum { UNITS_PER_S = 1000 / SO_UNIT_MS, SAY_UNITS = 50 };

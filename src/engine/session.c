@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/limits.h"
+#include "checkpoint/limits.h"
 #include "engine/said.h"
 #include "media/vad.h"
 

@@ -1,7 +1,7 @@
 /* What options may be.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_LIMITS_H
-#define SO_ENGINE_LIMITS_H
+#ifndef SO_CHECKPOINT_LIMITS_H
+#define SO_CHECKPOINT_LIMITS_H
 
 #include "so.h"
 

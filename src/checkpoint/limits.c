@@ -1,6 +1,6 @@
 /* What options may be. See engine/limits.h.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/limits.h"
+#include "checkpoint/limits.h"
 
 #include "base/error.h"
 
