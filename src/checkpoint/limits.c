@@ -1,4 +1,4 @@
-/* What options may be. See engine/limits.h.
+/* What options may be. See checkpoint/limits.h.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/limits.h"
 

@@ -59,7 +59,7 @@
     int rows, cols, first, ends, id0, id1, id2, id3, id4, id5, id6, id7;
 #define PARAMS_ROPE                                                                                                    \
     uint64_t x, turn, y, x1, turn1, y1;                                                                                \
-    int rows, rows1, heads, half_width, add;                                                                                  \
+    int rows, rows1, heads, half_width, add;                                                                           \
     float sign;
 #define PARAMS_MATMUL                                                                                                  \
     uint64_t x, norm_w, norm_b, w0, w1, w2, b0, b1, b2, y0, y1, y2, add;                                               \
@@ -97,7 +97,7 @@
     float scale;
 #define PARAMS_GROUP_NORM                                                                                              \
     uint64_t x, w, b, y, each, add;                                                                                    \
-    int rows, cols, groups, then;                                                                                            \
+    int rows, cols, groups, then;                                                                                      \
     float eps;
 #define PARAMS_QUESTION                                                                                                \
     uint64_t x, mu, speaker, cond, y;                                                                                  \
