@@ -1,5 +1,5 @@
 /* What one update of low-rank adapters takes beside the frozen backbone of the published model's shape, with random
- * weights of q4_k: seconds and memory. Usage: learn_8b [ROWS [THREADS [RANK]]]
+ * weights of q4_k: seconds and memory. Usage: learn_8b [ROWS [THREADS [RANK]]]; with DRY=1 the memory alone.
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -68,13 +68,15 @@ static so_status make(trial *t, int threads, int rank, so_error *error)
     return so_arena_reserve(&t->arena, (size_t)64 << 30, error);
 }
 
-/* The last ANSWER rows are learnt. */
-static so_status update(trial *t, int64_t rows, so_error *error)
+/* The last ANSWER rows are learnt. A dry one only tells the memory that it would take. */
+static so_status update(trial *t, int64_t rows, bool dry, so_error *error)
 {
     so_pass pass;
     double began = now();
+    so_arena_release(&t->arena, 0);
     so_pass_init(&pass, &t->arena, t->pool, t->kernels);
     pass.recording = true;
+    pass.dry = dry;
     int32_t *ids = so_take(&pass, (size_t)rows * sizeof *ids, false), row[ANSWER], label[ANSWER];
     if (!ids) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld ids", (long long)rows);
     for (int64_t i = 0; i < rows; i++) ids[i] = (int32_t)(i * 7919 % VOCABULARY);
@@ -86,6 +88,11 @@ static so_status update(trial *t, int64_t rows, so_error *error)
     double forward = now() - began;
     if (so_ok(&pass)) (void)so_backward(&pass, loss, 1);
     if (!so_ok(&pass)) return so_fail(error, pass.error.status, "%s", pass.error.text);
+    if (dry) {
+        printf("an update of %lld rows is to take %.2f GB more\n", (long long)rows, (double)t->arena.peak * 1e-9);
+        fflush(stdout);
+        return SO_OK;
+    }
     double norm = so_optim_norm(&t->optim, t->pool);
     so_optim_update(&t->optim, t->pool, 1e-4, norm);
     printf("%lld rows: %.1f s forward, %.1f s in all, loss %.3f, norm %.3g; at most %.2f GB\n", (long long)rows,
@@ -104,7 +111,8 @@ int main(int argc, char **argv)
         printf("%.2f GB of weights and adapters: %lld matrices, %.1f M numbers learn\n", peak_gb(),
                (long long)t.lora.count, (double)so_optim_parameters(&t.optim) * 1e-6);
     fflush(stdout);
-    if (status == SO_OK) status = update(&t, rows, &error);
+    if (status == SO_OK) status = update(&t, rows, true, &error);
+    if (status == SO_OK && !getenv("DRY")) status = update(&t, rows, false, &error);
     if (status != SO_OK) fprintf(stderr, "error: %s\n", error.text);
     so_optim_close(&t.optim);
     so_lora_close(&t.lora);
