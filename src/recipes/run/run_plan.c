@@ -266,11 +266,14 @@ static void tell_memory(const so_run *run, double activations)
     }
     int alone = run->options->ranks > 1 ? run->options->ranks : 1;
     for (int slots = 1; slots * alone < run->batches.options.slots; slots *= 2) waiting += learning;
-    double copies = 4 + (run->stage.adamw.average > 0), all = frozen + copies * learning + waiting + activations;
+    double copies = 4 + (run->stage.adamw.average > 0); /* weights, gradients, two moments, averages */
+    double saved = run->config.save.async ? (copies - 1) * learning / alone : 0;
+    double all = frozen + copies * learning + waiting + activations + saved;
     so_run_say(
         run,
-        "memory: %.3g GB: frozen weights %.3g, what learns %.3g, sums of slots %.3g, activations of a portion %.3g",
-        all * 1e-9, frozen * 1e-9, copies * learning * 1e-9, waiting * 1e-9, activations * 1e-9);
+        "memory: %.3g GB: frozen weights %.3g, what learns %.3g, sums of slots %.3g, activations of a portion %.3g, "
+        "a copy that is being saved %.3g",
+        all * 1e-9, frozen * 1e-9, copies * learning * 1e-9, waiting * 1e-9, activations * 1e-9, saved * 1e-9);
 }
 
 so_status so_run_plan_here(so_run *run, so_error *error)
