@@ -81,6 +81,7 @@ static so_status read_spoken(const so_dataset *d, int64_t i, so_record *out, so_
     if (!s->units) return SO_OK;
     const so_tt_spoken *u = &s->units->item[at];
     out->turn[0].listed = question_units(s, at, voice, &out->turn[0].n_listed);
+    if (!u->a_count) return SO_OK; /* a question that is only heard */
     out->turn[1].listed = s->units->unit + u->a_at;
     out->turn[1].n_listed = u->a_count;
     return SO_OK;
