@@ -46,7 +46,7 @@ void so_cpu_take(so_kernels *to, const so_kernels *from, so_cpu_group group)
 #define TAKE(entry) to->entry = from->entry
     switch (group) {
     case SO_CPU_PRODUCTS:
-        TAKE(gemm), TAKE(linear), TAKE(row), TAKE(attention), TAKE(attention_back);
+        TAKE(gemm), TAKE(linear), TAKE(q8_gains), TAKE(row), TAKE(attention), TAKE(attention_back);
         break;
     case SO_CPU_INT8:
         TAKE(round_int8), TAKE(linear_int8), TAKE(gated_int8);
