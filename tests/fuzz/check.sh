@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fuzzers for SO_FUZZ_SECONDS (default 60) each, from their seeds: tests/fuzz/check.sh [NAME...]. Writes TAP. Needs clang.
+# Fuzzers for SO_FUZZ_SECONDS (default 60) each, from their seeds: tests/fuzz/check.sh [NAME...]. Writes TAP. Needs clang. SO_FUZZ_SEED:
+# the same changes of them again (0, the default: others every time).
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -23,7 +24,7 @@ for name; do
     mkdir -p "$place/$name"
     # What earlier runs found worth keeping.
     [ ! -f "tests/fuzz/corpus/$name.tar.gz" ] || tar -xzf "tests/fuzz/corpus/$name.tar.gz" -C "$place/$name"
-    if "build-fuzz/fuzz/fuzz_$name" -max_total_time="${SO_FUZZ_SECONDS:-60}" -rss_limit_mb=4096 -artifact_prefix="$place/" \
+    if "build-fuzz/fuzz/fuzz_$name" -max_total_time="${SO_FUZZ_SECONDS:-60}" -seed="${SO_FUZZ_SEED:-0}" -rss_limit_mb=4096 -artifact_prefix="$place/" \
         "$place/$name" "tests/fuzz/seeds/$name" >"$place/log" 2>&1; then
         echo "ok $n - $name"
     else
