@@ -52,8 +52,8 @@ so_status so_source_manifest(const so_setup *setup, const so_codec *codec, const
 
 /* Holds what is stored against what is expected. Every difference is one line of *report (missing, not expected, of
  * another shape, of another type), which the caller frees with free(); NULL when there is none. SO_ERR_FORMAT counts
- * them and repeats as many as fit; extra tensors alone are forgiven with `drop_extra` (and still reported). Sizes that no
- * network can have are an error without a report. */
+ * them and repeats as many as fit; extra tensors alone are forgiven with `drop_extra` (and still reported). Sizes that
+ * no network can have are an error without a report. */
 so_status so_source_check(const so_source *source, bool drop_extra, char **report, so_error *error);
 /* Whether a published file may hold a tensor of this name that no network uses. */
 bool so_source_ignores(const so_setup *setup, const char *name);
