@@ -13,6 +13,12 @@ for most in 2000000 1000000; do
         $SO inspect models/tabletop.gguf >/dev/null
     ) || exit
 done
+# Stacks of 256 KiB do, of the program and of its threads.
+(
+    ulimit -s 256 || exit
+    $SO ask --quiet --wav "$place/a.wav" examples/table.png examples/question.wav
+    $SO transcribe examples/question.wav
+) || exit
 # Too little is told, not died of.
 (ulimit -v 150000 && $SO ask --quiet examples/table.png "What is in the top right?" >/dev/null 2>"$place/error") && exit 1
 grep -c 'memory\|map' "$place/error"
