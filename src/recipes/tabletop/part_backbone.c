@@ -3,6 +3,7 @@
  * without a picture teach it the rest of the world's text.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "dataset/tabletop/tabletop_dataset.h"
 #include "recipes/tabletop/part_batch.h"
 #include "recipes/tabletop/part_stages.h"
 
@@ -31,7 +32,7 @@ static void put_hard(context *c, so_tt_batch *b, uint64_t index, int turns, so_r
     so_scene scene;
     so_qa qa[TURNS];
     so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 2, index));
-    int n = so_tt_hard_questions(&scene, turns, rng, qa);
+    int n = so_tabletop_hard(&scene, turns, rng, qa);
     so_tt_batch_sequence(b);
     for (int t = 0; t < n; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &scene, t == 0, &qa[t], NULL);
 }

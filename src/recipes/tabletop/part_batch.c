@@ -219,16 +219,3 @@ so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right)
     return so_weighted_sum(pass, 3, loss,
                            (so_real[]){1, so_tt_weight(b->part, "where"), so_tt_weight(b->part, "stand")});
 }
-
-int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out)
-{
-    const uint32_t kinds = 1u << SO_QA_RELATION | 1u << SO_QA_COUNT_SOME | 1u << SO_QA_PLACE | 1u << SO_QA_EXISTENCE;
-    int n = 0;
-    for (int tries = 0; tries < 3 * turns && n < turns; tries++) {
-        bool relation = so_rng_uniform(rng) < 0.5;
-        bool asked = !so_scene_ask(scene, relation ? 1u << SO_QA_RELATION : kinds, rng, &out[n]);
-        for (int i = 0; i < n && !asked; i++) asked = strcmp(out[i].question, out[n].question) == 0;
-        n += !asked;
-    }
-    return n;
-}

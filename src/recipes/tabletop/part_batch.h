@@ -54,11 +54,6 @@ void so_tt_batch_answer(so_tt_batch *b, const int32_t *ids, int64_t n, int32_t e
  * wrong. */
 so_tensor *so_tt_batch_loss(so_tt_batch *b, uint8_t *right);
 
-/* Questions about a scene that take comparing, counting or locating. The world's own mixture asks them too seldom for
- * them to be learned in the time. Half of them ask how two things stand to each other, which is learned last. At most
- * `turns`, none twice; returns their number. */
-int so_tt_hard_questions(const so_scene *scene, int turns, so_rng *rng, so_qa *out);
-
 /* Turn `turn` of a written conversation: its header (of the first, with the system text), the picture where it is
  * `shown`, question and answer. `scene`: the picture in sight, or NULL. `spread` (may be NULL): the question is put as
  * if it had been heard. */

@@ -4,6 +4,7 @@
  * generated speech.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "dataset/tabletop/tabletop_dataset.h"
 #include "recipes/tabletop/part_batch.h"
 #include "recipes/tabletop/part_stages.h"
 #include "recipes/tabletop/part_units.h"
@@ -144,8 +145,8 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
         so_qa qa[HARD_TURNS];
         so_scene_make(&scene,
                       so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
-        put_written(c, b, &scene, so_tt_hard_questions(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa),
-                    qa, NULL);
+        put_written(c, b, &scene, so_tabletop_hard(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa,
+                    NULL);
     }
     for (int i = 0; i < talks + sums && so_ok(pass); i++) {
         so_qa qa[TALK_TURNS];
