@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,13 +17,36 @@
 
 extern char **environ;
 
-enum { LOOK_MS = 100 };
+enum { LOOK_MS = 100, BUSY = 10 };
 
 static double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Seconds since this system began in which some process waited for a processor; 0 where the system does not tell. */
+static double crowded(void)
+{
+    unsigned long long us = 0;
+    FILE *f = fopen("/proc/pressure/cpu", "re");
+    if (f && fscanf(f, "some avg10=%*f avg60=%*f avg300=%*f total=%llu", &us) != 1) us = 0;
+    if (f) fclose(f);
+    return 1e-6 * (double)us;
+}
+
+/* A limit of time. Time in which the machine had too much to do does not count, up to BUSY times the limit: a program
+ * that is slow because others compute is no program that hangs. */
+typedef struct limit {
+    double seconds, begun, crowded;
+} limit;
+
+static bool is_over(const limit *l)
+{
+    double taken = now() - l->begun;
+    if (taken <= l->seconds) return false;
+    return taken > BUSY * l->seconds || taken - (crowded() - l->crowded) > l->seconds;
 }
 
 /* A child with its three pipes: 0 we write, 1 and 2 we read. */
@@ -121,7 +145,7 @@ static so_status check_end(const so_program *p, child *c, int state, so_error *e
 so_status so_program_run(const so_program *p, so_error *error)
 {
     child c = {.fd = {-1, -1, -1}};
-    double until = now() + (p->seconds > 0 ? p->seconds : 60);
+    limit most = {p->seconds > 0 ? p->seconds : 60, now(), crowded()};
     sigset_t pipes, before;
     so_status status = SO_OK;
     int state = 0;
@@ -140,9 +164,8 @@ so_status so_program_run(const so_program *p, so_error *error)
         if (!ended && !open) nanosleep(&(struct timespec){0, 5000000}, NULL);
         if (!ended && p->stop && *p->stop)
             status = so_fail(error, SO_ERR_STOPPED, "'%s' was stopped", p->argv[0]);
-        else if (!ended && now() > until)
-            status = so_fail(error, SO_ERR_LIMIT, "'%s' took longer than %g s", p->argv[0],
-                             p->seconds > 0 ? p->seconds : 60);
+        else if (!ended && is_over(&most))
+            status = so_fail(error, SO_ERR_LIMIT, "'%s' took longer than %g s", p->argv[0], most.seconds);
     }
     /* What the pipes still hold; children of the child may keep them open. */
     for (int i = 0; i < 64 && ended && (c.fd[1] >= 0 || c.fd[2] >= 0); i++) {

@@ -11,7 +11,8 @@
 typedef struct so_program {
     const char *const *argv;           /* found along PATH; ends with NULL */
     const char *input;                 /* what it reads from standard input; NULL: nothing */
-    double seconds;                    /* it is killed after so long, with all that it started; 0: 60 */
+    double seconds;                    /* it is killed after so long, with all that it started; 0: 60. Time in which the
+                                        * machine had too much to do does not count, up to ten times as long */
     const volatile sig_atomic_t *stop; /* non-zero: likewise; may be NULL */
     char *output;                      /* what it prints, cut at `size` - 1 bytes and terminated; may be NULL */
     size_t size;
