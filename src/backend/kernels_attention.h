@@ -27,6 +27,8 @@ typedef struct so_attn {
     const int32_t *lo, *hi; /* or, per query row, keys lo <= j < hi (lo == hi: the mean of ALL values); NULL: unused */
     int64_t n_segs;
     const so_attn_seg *seg;
+    void *rounded; /* NULL, or where rows of out go as so_round_int8_fn leaves them, in place of out: of devices, up to
+                      SO_FEW_ROWS rows; width a multiple of 32, heads * width of 256 */
 } so_attn;
 
 /* out[q rows, heads*width] = softmax(scale q k^T) v; lse[rows, heads] (may be NULL) gets log-sum-exp of the scores. */

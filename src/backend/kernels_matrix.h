@@ -32,6 +32,8 @@ typedef struct so_product {
     const so_real *bias; /* [n] or NULL */
     so_real *y;          /* [m, n] */
     const so_real *add;  /* [m, n] that is added, or NULL: of devices, in one product by itself */
+    void *rounded; /* NULL, or where a gated_int8 leaves rows as so_round_int8_fn would, in place of y: of devices,
+                      up to SO_FEW_ROWS rows, n a multiple of 256 */
 } so_product;
 typedef void so_linear_fn(so_pool *pool, const so_product *product, int64_t k, const so_real *x, int64_t m);
 /* `count` (up to SO_PRODUCTS) such products of the same m <= SO_FEW_ROWS rows; and silu(x gate^T) * (x up^T), where

@@ -26,8 +26,8 @@ so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_ten
 {
     const so_llama_layer *l = &net->layer[i];
     const so_llama_config *c = &net->config;
-    so_heads heads = {c->heads, c->kv_heads, c->head_width};
-    so_rms rms = {l->attn_norm, c->rms_eps};
+    so_heads heads = {c->heads, c->kv_heads, c->head_width, so_rounds(pass, l->o)};
+    so_rms rms = {l->attn_norm, c->rms_eps, false};
     so_tensor *q = NULL, *k = NULL, *v = NULL;
     so_norm_linears(pass, x, &rms, 3, (so_tensor *[]){l->q, l->k, l->v}, (so_tensor * *[]){&q, &k, &v});
     so_tensor *a = so_turned_attention(pass, q, k, v, batch, i, heads, net->freq);
@@ -37,7 +37,7 @@ so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_ten
 so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, so_tensor *into)
 {
     const so_llama_layer *l = &net->layer[i];
-    so_rms rms = {l->mlp_norm, net->config.rms_eps};
+    so_rms rms = {l->mlp_norm, net->config.rms_eps, so_rounds(pass, l->down)};
     return so_linear_onto(pass, so_norm_gated(pass, x, &rms, l->gate, l->up), l->down, x, into);
 }
 

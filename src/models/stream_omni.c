@@ -102,7 +102,7 @@ static so_tensor *cross(so_pass *pass, const so_omni *net, int64_t i, so_tensor 
 {
     const so_fusion_layer *l = &net->fusion[i];
     const so_llama_config *c = &net->config.llama;
-    so_heads heads = {c->heads, c->heads, c->head_width};
+    so_heads heads = {c->heads, c->heads, c->head_width, so_rounds(pass, l->o)};
     const so_fusion *u = f->fusion;
     so_turning turn = {c->heads, c->head_width, net->top.freq};
     so_tensor *q = so_linear(pass, f->all ? x : so_take_rows(pass, x, u->rows, u->row), l->q, NULL), *k = NULL,
@@ -146,7 +146,13 @@ static fusing *ready(so_pass *pass, const so_omni *net, int64_t rows, const so_f
     for (int64_t s = 0, r = 0; s < u->n_seqs; s++)
         for (int64_t i = 0; i < u->seq_rows[s]; i++, r++)
             f->newest[r] = u->ranges.hi[r] > u->ranges.lo[r] ? (int32_t)u->ranges.memory0[s] + u->ranges.hi[r] - 1 : -1;
-    if (!f->memory) f->memory = so_embed(pass, net->text_memory, u->memory_rows, u->memory_ids);
+    if (f->memory) return f;
+    f->memory = so_embed(pass, net->text_memory, u->memory_rows, u->memory_ids);
+    /* All layers read it: it is rounded once. */
+    bool once = f->memory && net->config.fuse == SO_FUSE_CROSS && net->top.layers && so_rounds(pass, net->fusion[0].k);
+    if (once) f->memory->rounded = so_take_rounded(pass, f->memory);
+    if (once && f->memory->rounded && !pass->dry)
+        pass->k->round_int8(pass->pool, so_rows(f->memory), so_cols(f->memory), so_data(f->memory), f->memory->rounded);
     return f;
 }
 

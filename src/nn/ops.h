@@ -15,7 +15,12 @@
 typedef struct so_rms {
     so_tensor *w;
     double eps;
+    bool rounded; /* what a gated product makes is for one that rounds it: it may come rounded (so_rounds) */
 } so_rms;
+/* Whether a product with w, on a device, rounds what it is given to int8, and may be given rounded rows. */
+bool so_rounds(const so_pass *pass, const so_tensor *w);
+/* Room for x->rounded; NULL where x has no such form, and when memory ends. */
+void *so_take_rounded(so_pass *pass, const so_tensor *x);
 /* y[R, N] = x[R, K] w[N, K]^T + bias[N]. bias may be NULL. Keeps the leading axes of x. */
 so_tensor *so_linear(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias);
 /* residual + x w^T. On a device in one step, written into `into` where that is not NULL: it has the shape of residual
@@ -134,6 +139,7 @@ void so_batch_advance(so_batch *batch);
 
 typedef struct so_heads {
     int64_t heads, kv_heads, width; /* H, K, d */
+    bool rounded;                   /* the result is for a product that rounds it: it may come rounded (so_rounds) */
 } so_heads;
 /* freq[width/2] in radians per position. */
 so_tensor *so_rope(so_pass *pass, so_tensor *x, int64_t heads, int64_t width, const int32_t *pos, const double *freq);

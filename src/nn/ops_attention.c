@@ -159,6 +159,11 @@ static so_tensor *attend(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v
 {
     so_tensor *y = so_new_like(pass, q);
     if (!y) return NULL;
+    if (attn->rounded) {
+        /* Asked for: taken where the shape allows it. */
+        y->rounded = attn->width % 32 == 0 ? so_take_rounded(pass, y) : NULL;
+        ((so_attn *)so_mutable(attn))->rounded = y->rounded;
+    }
     so_step *step = so_tape_put(pass, "attention", attention_back, y, 3, (so_tensor *[]){q, k, v}, sizeof(attention));
     so_real *lse = NULL;
     if (step) {
@@ -187,6 +192,7 @@ static so_attn *start(so_pass *pass, so_heads h, int64_t n_segs)
     so_attn_seg *seg = so_take(pass, (size_t)n_segs * sizeof *seg, false);
     if (!seg) return NULL;
     *attn = (so_attn){h.heads, h.kv_heads, h.width, (so_real)(1 / sqrt((double)h.width)), .n_segs = n_segs, .seg = seg};
+    if (h.rounded) attn->rounded = attn; /* to be replaced by its place */
     return attn;
 }
 

@@ -53,7 +53,7 @@ static void join(so_pass *pass, so_tensor *x, const so_ends *ends, int n, const 
     for (int i = 0; i < n; i++) {
         const so_tensor *w = of[i].w, *b = of[i].bias;
         if (b && !so_want_cols(pass, "linear bias", b, w->dim[0])) return;
-        product[i] = (so_product){w->type, w->data, w->dim[0], b ? so_data(b) : NULL, so_data(*y[i]), NULL};
+        product[i] = (so_product){w->type, w->data, w->dim[0], b ? so_data(b) : NULL, so_data(*y[i]), NULL, NULL};
     }
     if (ends->residual && !so_want_same(pass, "linear", *y[0], ends->residual)) return;
     if (ends->residual) product[0].add = so_data(ends->residual);

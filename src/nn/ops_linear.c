@@ -139,6 +139,17 @@ static bool rounds(const so_pass *pass, const so_tensor *w)
     return pass->k->int8 && so_type_about(w->type)->block > 1;
 }
 
+bool so_rounds(const so_pass *pass, const so_tensor *w)
+{
+    return so_joins(pass) && pass->k->norm_round && rounds(pass, w) && !w->lora;
+}
+
+void *so_take_rounded(so_pass *pass, const so_tensor *x)
+{
+    int64_t m = so_rows(x), k = so_cols(x);
+    return m <= SO_FEW_ROWS && k % 256 == 0 ? so_take_data(pass, so_int8_bytes(m, k)) : NULL;
+}
+
 /* Rows of x as int8, at the end of the arena; NULL when memory ends. */
 static void *rounded_rows(so_pass *pass, const so_tensor *x)
 {
@@ -216,10 +227,11 @@ static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, cons
         return;
     }
     so_mark mark = so_pass_mark(pass);
-    void *rounded = rounded_rows(pass, x);
+    void *rounded = x->rounded ? x->rounded : rounded_rows(pass, x);
     if (rounded && !pass->dry)
-        pass->k->linear_int8(
-            pass->pool, 1, &(so_product){w->type, w->data, n, b, so_data(y), add ? so_data(add) : NULL}, k, rounded, m);
+        pass->k->linear_int8(pass->pool, 1,
+                             &(so_product){w->type, w->data, n, b, so_data(y), add ? so_data(add) : NULL, NULL}, k,
+                             rounded, m);
     so_pass_release(pass, mark);
 }
 
@@ -290,7 +302,9 @@ static bool together(const so_pass *pass, const so_tensor *x, const so_tensor *w
 static void multiply_rounded(so_pass *pass, const so_tensor *x, int n, const so_product *product, const so_rms *rms)
 {
     so_mark mark = so_pass_mark(pass);
-    void *rounded = rms ? so_take_data(pass, so_int8_bytes(so_rows(x), so_cols(x))) : rounded_rows(pass, x);
+    void *rounded = rms          ? so_take_data(pass, so_int8_bytes(so_rows(x), so_cols(x)))
+                    : x->rounded ? x->rounded
+                                 : rounded_rows(pass, x);
     if (rms && rounded && !pass->dry)
         pass->k->norm_round(pass->pool,
                             &(so_norm){.rows = so_rows(x),
@@ -309,7 +323,7 @@ static void products_of(so_pass *pass, so_tensor *x, int n, so_tensor *const *w,
 {
     for (int i = 0; i < n; i++) {
         *y[i] = product_like(pass, x, w[i], NULL);
-        if (*y[i]) product[i] = (so_product){w[i]->type, w[i]->data, w[i]->dim[0], NULL, so_data(*y[i]), NULL};
+        if (*y[i]) product[i] = (so_product){w[i]->type, w[i]->data, w[i]->dim[0], NULL, so_data(*y[i]), NULL, NULL};
     }
 }
 
@@ -396,6 +410,7 @@ so_tensor *so_norm_gated(so_pass *pass, so_tensor *x, const so_rms *rms, so_tens
         return so_gated(pass, so_rms_norm(pass, x, rms->w, rms->eps), gate, up);
     so_tensor *y = gated_like(pass, x, gate, up, &of);
     if (!y) return NULL;
+    if (rms->rounded) of.rounded = y->rounded = so_take_rounded(pass, y);
     so_mark mark = so_pass_mark(pass);
     void *rounded = so_take_data(pass, so_int8_bytes(so_rows(x), so_cols(x)));
     so_norm norm = {.rows = so_rows(x), .cols = so_cols(x), .eps = (so_real)rms->eps, .x = so_data(x)};

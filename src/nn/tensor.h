@@ -38,7 +38,9 @@ typedef struct so_tensor {
     int32_t uses;        /* of one that is followed: steps still to come on the way back that may add to it; -1: none */
     bool host;           /* of a weight: it stays in the host's memory where others lie on a device */
     const so_lora *lora; /* of a weight: its adapter; NULL: none */
-    const void *bf16;    /* of a weight: the layout of kernels->bf16_linear or bf16_conv, for inference; NULL: none */
+    void
+        *rounded; /* of an activation on a device: its rows as round_int8 leaves them, in place of `data`; NULL: none */
+    const void *bf16; /* of a weight: the layout of kernels->bf16_linear or bf16_conv, for inference; NULL: none */
 } so_tensor;
 
 /* Of NULL, which ops give for NULL once a pass has failed or was stopped, all of these are 0. */

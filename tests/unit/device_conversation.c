@@ -11,6 +11,7 @@
 #include "backend/device.h"
 #include "backend/gpu/fibers/fiber_device.h"
 #include "backend/gpu/launch.h"
+#include "base/quantise.h"
 #include "engine/plan.h"
 #include "engine/step.h"
 #include "toy.h"
@@ -374,6 +375,114 @@ static void a_unit_waits_once(void **state)
     so_model_close(&m);
 }
 
+/* ---- one layer in int8 */
+
+enum { WIDTH = 256, FF = 512, KV = 128 };
+
+/* Where a layer is: the device's memory, or the host's. */
+typedef struct layer_place {
+    so_device *device;
+    so_worker worker;
+    so_llama net;
+    so_llama_layer layer;
+    so_tensor weight[9];
+    double freq[32];
+    void *memory[10];
+} layer_place;
+
+static void *placed(layer_place *p, int i, const void *from, size_t bytes)
+{
+    so_error error;
+    if (p->device)
+        CHECK_OK(so_device_reserve(p->device, bytes, &p->memory[i], &error), error);
+    else
+        p->memory[i] = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    so_device_write(p->device, p->memory[i], from, bytes);
+    return p->memory[i];
+}
+
+/* Weight i, [n, k] in q8_0; with k 0 a norm of n numbers. */
+static so_tensor *weight_at(layer_place *p, int i, int64_t n, int64_t k)
+{
+    so_rng rng;
+    so_error error;
+    float row[FF];
+    unsigned char *all = malloc((size_t)n * FF * 4);
+    so_rng_init(&rng, (uint64_t)i, 3);
+    size_t one = k ? so_type_bytes(SO_Q8_0, k) : 4;
+    for (int64_t r = 0; r < n; r++) {
+        for (int64_t c = 0; c < (k ? k : 1); c++)
+            row[c] = (float)(so_rng_normal(&rng) * (k ? 0.06 : 0.1)) + (k ? 0 : 1);
+        if (k)
+            CHECK_OK(so_quantise_row(SO_Q8_0, row, k, all + (size_t)r * one, &error), error);
+        else
+            memcpy(all + (size_t)r * one, row, one);
+    }
+    p->weight[i] = (so_tensor){.type = k ? SO_Q8_0 : SO_F32, .n_dims = k ? 2 : 1, .dim = {n, k}};
+    p->weight[i].data = placed(p, i, all, (size_t)n * one);
+    free(all);
+    return &p->weight[i];
+}
+
+/* What the layer makes of two rows, one after the other; *launches: of the second. */
+static void run_layer_at(layer_place *p, const so_kernels *kernels, float *out, int64_t *launches)
+{
+    so_error error;
+    so_site place = {p->device, kernels, NULL, NULL};
+    float x[2][WIDTH];
+    CHECK_OK(so_worker_open_on(&p->worker, &place, (so_need){16 << 20, 4 << 20, 0}, &error), error);
+    p->layer = (so_llama_layer){weight_at(p, 0, WIDTH, 0),  weight_at(p, 1, WIDTH, WIDTH), weight_at(p, 2, KV, WIDTH),
+                                weight_at(p, 3, KV, WIDTH), weight_at(p, 4, WIDTH, WIDTH), weight_at(p, 5, WIDTH, 0),
+                                weight_at(p, 6, FF, WIDTH), weight_at(p, 7, FF, WIDTH),    weight_at(p, 8, WIDTH, FF)};
+    p->net = (so_llama){.config = {WIDTH, 4, 2, 64, FF, 1e-5, 10000, 0, 0, 0, 0}, .name = "one", .layers = 1};
+    p->net.layer = &p->layer;
+    p->net.freq = p->freq;
+    for (int i = 0; i < 32; i++) p->freq[i] = pow(10000, -i / 32.0);
+    size_t bytes = so_kv_bytes(SO_F16, 1, KV, 8);
+    void *zeros = calloc(1, bytes);
+    so_kv kv = {
+        .data = placed(p, 9, zeros, bytes), .type = SO_F16, .layers = 1, .width = KV, .capacity = 8, .split = 1};
+    free(zeros);
+    for (int i = 0; i < 2 * WIDTH; i++) x[i / WIDTH][i % WIDTH] = (float)sin(0.7 * i);
+    for (int step = 0; step < 2; step++) {
+        so_device_counts before = {0}, after = {0};
+        so_pass *pass = so_worker_begin(&p->worker);
+        so_batch *batch = so_batch_one(pass, 1, &kv);
+        so_tensor *t = so_constant(pass, 2, (int64_t[]){1, WIDTH}, x[step]);
+        if (p->device) so_device_count(p->device, &before);
+        t = so_llama_layers(pass, &p->net, t, batch, 0, 1);
+        if (p->device) so_device_count(p->device, &after);
+        const float *y = so_read(pass, t);
+        CHECK_OK(so_worker_end(&p->worker, &error), error);
+        memcpy(out, y, WIDTH * sizeof *out);
+        so_batch_advance(batch);
+        *launches = after.launches - before.launches;
+    }
+    so_worker_clear(&p->worker);
+    for (int i = 0; i < 10; i++) {
+        if (p->device)
+            so_device_release(p->device, p->memory[i]);
+        else
+            free(p->memory[i]);
+    }
+}
+
+/* Eight launches a layer of few rows, in int8 as well: what attention and the gated product make comes rounded. */
+static void a_layer_in_int8_launches_eight(void **state)
+{
+    (void)state;
+    static layer_place here, there;
+    so_error error;
+    float want[WIDTH], got[WIDTH];
+    int64_t launches;
+    CHECK_OK(so_fibers_open(&there.device, &(so_fibers_options){.subgroup = 32, .seed = 9}, &error), error);
+    run_layer_at(&there, so_device_kernels(there.device, true), got, &launches);
+    assert_int_equal(launches, 8);
+    run_layer_at(&here, so_kernels_best()->with_int8, want, &launches);
+    check_close("a layer", got, want, WIDTH, 0.05, 0.01);
+    so_device_close(&there.device);
+}
+
 static int open_host(void **state) { return (void)state, toy_open(&host, folder, 1, 512); }
 static int close_host(void **state) { return (void)state, toy_close(&host, folder); }
 
@@ -385,6 +494,7 @@ int main(void)
         cmocka_unit_test(layers_may_stay_on_the_host),
         cmocka_unit_test(what_a_device_cannot_do_is_said),
         cmocka_unit_test(a_unit_waits_once),
+        cmocka_unit_test(a_layer_in_int8_launches_eight),
         cmocka_unit_test(too_little_memory_is_told_before_it_is_taken),
         cmocka_unit_test(a_lost_device_fails_its_sessions_only),
         cmocka_unit_test(two_processes_share_a_device),

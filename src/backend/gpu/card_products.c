@@ -233,14 +233,16 @@ static void gate_rows(so_pool *pool, const so_product *gate, const void *up, con
                      .k = (int)x->k,
                      .kp = (int)padded(x->k),
                      .m = (int)x->m,
-                     .row_bytes = (int)row};
+                     .row_bytes = (int)row,
+                     .table = at(gate->rounded)};
     so_gpu_launch l;
     start(&l, x->text, gate->type, &p, sizeof p);
-    groups(&l, over(gate->n, ROWS), 1, over(x->m, FEW));
+    groups(&l, over(gate->n, gate->rounded ? 32 : ROWS), 1, over(x->m, FEW));
     so_gpu_reads(&l, x->at, x->bytes);
     so_gpu_reads(&l, gate->w, row * (size_t)gate->n);
     so_gpu_reads(&l, up, row * (size_t)gate->n);
-    so_gpu_writes(&l, gate->y, reals(x->m * gate->n));
+    so_gpu_writes(&l, gate->rounded ? gate->rounded : gate->y,
+                  gate->rounded ? rounded_bytes(x->m, gate->n) : reals(x->m * gate->n));
     so_gpu_launch_now(so_gpu_of(pool), &l);
 }
 

@@ -267,10 +267,14 @@ static void launch_attention(so_device *device, const attention_job *j)
     so_type type = a->seg[0].kv_type;
     int64_t cells = j->rows * a->heads * a->width;
     size_t stride = so_type_bytes(type, a->seg[0].kv_stride);
+    int64_t k = a->heads * a->width, row0 = a->seg[0].q_row0;
+    void *to = a->rounded ? (char *)a->rounded + row0 * (k / 8 * 9) : NULL;
+    void *out = to ? to : j->out;
+    size_t written = to ? (size_t)(j->rows * (k / 8 * 9)) : reals(cells);
     struct {
         PARAMS_ATTENTION
-    } p = {at(j->q),    j->table,      at(j->out),     0, at(j->part), (int)a->heads, (int)a->kv_heads, (int)a->width,
-           (int)stride, (int)j->parts, (float)a->scale};
+    } p = {at(j->q),         j->table,      at(j->out),  at(to),        at(j->part), (int)a->heads,
+           (int)a->kv_heads, (int)a->width, (int)stride, (int)j->parts, (int)k,      (float)a->scale};
     LAUNCH(attention, type, j->rows, a->heads, j->parts, p);
     so_gpu_reads(&launch, j->q, reals(cells));
     so_gpu_reads(&launch, (void *)(uintptr_t)j->table, (size_t)j->rows * sizeof(attended));
@@ -279,7 +283,7 @@ static void launch_attention(so_device *device, const attention_job *j)
         so_gpu_reads(&launch, a->seg[s].k, bytes);
         so_gpu_reads(&launch, a->seg[s].v, bytes);
     }
-    so_gpu_writes(&launch, j->parts > 1 ? j->part : j->out, j->parts > 1 ? j->part_bytes : reals(cells));
+    so_gpu_writes(&launch, j->parts > 1 ? j->part : out, j->parts > 1 ? j->part_bytes : written);
     so_gpu_launch_now(device, &launch);
     if (j->parts == 1) return;
     launch.text = SO_GPU_attention_merge;
@@ -287,7 +291,7 @@ static void launch_attention(so_device *device, const attention_job *j)
     launch.groups[2] = 1;
     launch.n_ranges = 0;
     so_gpu_reads(&launch, j->part, j->part_bytes);
-    so_gpu_writes(&launch, j->out, reals(cells));
+    so_gpu_writes(&launch, out, written);
     so_gpu_launch_now(device, &launch);
 }
 

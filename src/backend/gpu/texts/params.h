@@ -78,8 +78,8 @@
     uint64_t part, y;                                                                                                  \
     int count, slices;
 #define PARAMS_ATTENTION                                                                                               \
-    uint64_t q, table, y, lse, part;                                                                                   \
-    int heads, kv_heads, width, stride, splits;                                                                        \
+    uint64_t q, table, y, to, part;                                                                                    \
+    int heads, kv_heads, width, stride, splits, kp;                                                                    \
     float scale;
 #define PARAMS_NORM_ROUND                                                                                              \
     uint64_t x, w, to;                                                                                                 \
