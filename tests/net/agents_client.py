@@ -37,7 +37,7 @@ async def main(url):
     async with session:
         await session.send_message("What is the opposite of wet?")
         fed = None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             async for event in session:
                 kinds.add(event.type)
                 if event.type == "error":

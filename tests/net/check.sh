@@ -51,7 +51,7 @@ zeroconf() {
         echo "# SKIP: no network of its own can be made here (root's right)" >&2
         return 77
     }
-    timeout -k 5 120 unshare -mnp --fork --kill-child sh tests/net/zeroconf.sh "$build/stream-omni" >&2
+    timeout -k 5 800 unshare -mnp --fork --kill-child sh tests/net/zeroconf.sh "$build/stream-omni" >&2
 }
 
 # In a network of its own, with names and an authority of its own.
@@ -66,7 +66,7 @@ fetch_images() {
         echo "# SKIP: no network of its own can be made here (root's right), or no ca-certificates" >&2
         return 77
     }
-    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 180 unshare -mn python3 tests/net/fetch_images.py "$build/stream-omni" . >&2
+    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 800 unshare -mn python3 tests/net/fetch_images.py "$build/stream-omni" . >&2
 }
 
 h11() {
@@ -167,10 +167,9 @@ page() {
         return 77
     }
     wants playwright==1.65.2 axe-playwright-python==0.1.8 || return 77
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     rm -f "$build"/page.db*
-    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 240 "$build/clients/bin/python" tests/net/page.py "http://127.0.0.1:$port/" \
-        "$build/stream-omni" serve --port "$port" --allow-host so.test --history "$build/page.db" >"$build/page.log" 2>&1 && return 0
+    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 800 "$build/clients/bin/python" -u tests/net/page.py "$build/stream-omni" "$build/page.db" \
+        >"$build/page.log" 2>&1 && return 0
     tail -40 "$build/page.log" >&2
     return 1
 }
@@ -182,7 +181,7 @@ firefox() {
         return 77
     }
     wants websockets==15.0.1 || return 77
-    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 240 "$build/clients/bin/python" tests/net/firefox.py "$build/stream-omni" . >&2
+    PYTHONDONTWRITEBYTECODE=1 timeout -k 5 800 "$build/clients/bin/python" tests/net/firefox.py "$build/stream-omni" . >&2
 }
 
 n=0

@@ -78,8 +78,7 @@ def done(s, t):
             assert "no event that a client sends" not in event["error"]["message"], event
             if event["error"]["event_id"] == "last":
                 break
-    w.send({"type": "no.such"})
-    assert "no event that a client sends" in w.event()["error"]["message"]
+    assert "no event that a client sends" in asked(w, {"type": "no.such"}, "error")["error"]["message"]
     told = {name for name, state in t["field of a session"].items() if "without effect" in state}
     assert EFFECTLESS.keys() <= told, EFFECTLESS.keys() - told
     for path, value in EFFECTLESS.items():

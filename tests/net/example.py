@@ -13,7 +13,7 @@ server = Server(PROGRAM)
 with tempfile.TemporaryDirectory() as folder:
     answer = os.path.join(folder, "answer.wav")
     said = subprocess.run([sys.executable, ROOT + "/examples/openai_client.py", server.url, ROOT + "/examples/table.png",
-                           ROOT + "/examples/question.wav", answer], capture_output=True, text=True, timeout=120)
+                           ROOT + "/examples/question.wav", answer], capture_output=True, text=True, timeout=600)
     lines = said.stdout.split("\n")
     if said.returncode or len(lines) != 3 or "star" not in lines[0] or "red" not in lines[1]:
         sys.exit(f"{said.stdout}{said.stderr}")

@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 
-from serving import Server
+from serving import Server, until
 
 PUBLIC = "93.184.216.34"
 with open(sys.argv[2] + "/examples/table.png", "rb") as f:
     PICTURE = f.read()
+SLOW = []  # requests for the picture that takes too long
 REACHED = []  # at addresses that nothing may be fetched from
 
 
@@ -67,6 +68,7 @@ class Pictures(http.server.BaseHTTPRequestHandler):
         elif self.path == "/large":
             self.give(200, PICTURE + bytes(11 << 20))
         elif self.path == "/slow":
+            SLOW.append(self.client_address)
             self.send_response(200)
             self.end_headers()
             try:
@@ -129,15 +131,24 @@ def main():
               f"{url} is refused ({why}): {status} {answer}")
     check(not REACHED, f"nothing was fetched from inside: {REACHED}")
 
-    late = []
-    slow = [threading.Thread(target=lambda: late.append(ask(server, "https://pictures.example/slow"))) for _ in range(4)]
-    for t in slow:
-        t.start()
-    status, _, _ = server.ask("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello."}]})
-    check(status == 200 and not late, "others are answered while pictures are waited for")
-    for t in slow:
-        t.join()
+    # The pictures are given up after ten seconds: a machine that takes longer than that for one word is given another try.
+    for tries in range(5):
+        SLOW.clear()
+        late = []
+        slow = [threading.Thread(target=lambda: late.append(ask(server, "https://pictures.example/slow"))) for _ in range(4)]
+        for t in slow:
+            t.start()
+        until(lambda: len(SLOW) == 4, lambda: f"{len(SLOW)} of 4 pictures are asked for")
+        status, _, _ = server.ask("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello."}]})
+        others = status == 200 and not late
+        for t in slow:
+            t.join()
+        if others:
+            break
+    check(others, "others are answered while pictures are waited for")
     check([s for s, _ in late] == [400] * 4, f"a picture that takes too long is given up: {late}")
+
+    SLOW.clear()
 
     def lost():
         try:
@@ -145,7 +156,7 @@ def main():
         except (OSError, http.client.HTTPException, ValueError):
             pass
     threading.Thread(target=lost, daemon=True).start()
-    time.sleep(0.5)
+    until(lambda: len(SLOW) == 1, "the last picture is not asked for")
     code, told = server.end()
     check(code in (0, 143), f"the server ends while one is fetched: {code} {told}")
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from serving import Server
+from serving import PATIENCE, Server
 from websockets.sync.client import connect
 
 PREFERENCES = {"media.navigator.permission.disabled": True, "media.navigator.streams.fake": True, "media.autoplay.default": 0,
@@ -26,9 +26,9 @@ class Browser:
         with open(told, "w") as out:
             self.process = subprocess.Popen(["firefox-esr", "--headless", "--no-remote", "--profile", place, "--remote-debugging-port", "0"],
                                             stdout=out, stderr=out)
-        end = time.time() + 60
+        end = time.monotonic() + PATIENCE
         while not (found := re.search("ws://[0-9.:]+", told.read_text(errors="replace"))):
-            assert self.process.poll() is None and time.time() < end, "firefox does not start: " + told.read_text(errors="replace")
+            assert self.process.poll() is None and time.monotonic() < end, "firefox does not start: " + told.read_text(errors="replace")
             time.sleep(0.05)
         self.line, self.n, self.log = connect(found[0] + "/session", max_size=None), 0, []
         self.ask("session.new", capabilities={})
@@ -39,7 +39,7 @@ class Browser:
         self.n += 1
         self.line.send(json.dumps({"id": self.n, "method": method, "params": params}))
         while True:
-            told = json.loads(self.line.recv(60))
+            told = json.loads(self.line.recv(PATIENCE))
             if told.get("id") == self.n:
                 assert told["type"] == "success", told
                 return told["result"]
@@ -58,16 +58,16 @@ class Browser:
         assert told["type"] == "success", told
         return json.loads(told["result"].get("value", "null"))
 
-    def until(self, what, limit=40):
-        end = time.time() + limit
+    def until(self, what, limit=PATIENCE):
+        end = time.monotonic() + limit
         while not self.run(what):
-            assert time.time() < end, f"never true: {what}; {self.log[-5:]}"
+            assert time.monotonic() < end, f"never true: {what}; {self.log[-5:]}"
             time.sleep(0.05)
 
     def end(self):
         self.line.close()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 def page(s, b):

@@ -9,24 +9,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 from raw_socket import Socket
-from serving import Server
+from serving import PATIENCE, Server, reserve, until
 
 PROGRAM, ROOT = sys.argv[1:3]
 CHAT = json.dumps({"messages": [{"role": "user", "content": "Good morning."}]}).encode()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def ask(port, source, path="/v1/models", body=b""):
     """From one of the loopback's addresses; gives status and body."""
-    with socket.create_connection(("127.0.0.1", port), 20, (source, 0)) as c:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0)) as c:
         kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
         c.sendall(f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{kind}Connection: close\r\n\r\n".encode() + body)
         data = b""
@@ -42,16 +35,15 @@ def server_of(port, source):
     return "one" if b'"id":"one"' in body else "two"
 
 
-def until(what, why):
-    for _ in range(400):
-        if what():
-            return
-        time.sleep(0.05)
-    sys.exit(why)
+def comes_to(port, source, name):
+    """Whether it is answered by that server now."""
+    status, body = ask(port, source)
+    return status == 200 and f'"id":"{name}"'.encode() in body
 
 
 def main(place):
-    port, ports = free_port(), {"one": free_port(), "two": free_port()}
+    held, (port, one, two) = zip(*(reserve() for _ in range(3)))
+    ports = {"one": one, "two": two}
     start = lambda name: Server(PROGRAM, "--port", str(ports[name]), "--model-name", name)
     servers = {name: start(name) for name in ports}
     env = {**os.environ, "SO_BIND": f"127.0.0.1:{port}", **{f"SO_{n.upper()}": f"127.0.0.1:{p}" for n, p in ports.items()}}
@@ -88,16 +80,18 @@ def main(place):
         other = "two" if home == "one" else "one"
         status, told = servers[home].end(signal.SIGTERM)
         assert status == 143 and not told and w.closed() == 1001
-        until(lambda: ask(port, client)[0] == 200 and server_of(port, client) == other, "nobody took over")
+        until(lambda: comes_to(port, client, other), "nobody took over")
         assert all(server_of(port, c) == other for c in clients)
         assert ask(port, client, "/v1/chat/completions", CHAT)[0] == 200
         servers[home] = start(home)
-        until(lambda: server_of(port, client) == home, "it is back, and its client does not return")
+        until(lambda: comes_to(port, client, home), "it is back, and its client does not return")
         assert first == {c: server_of(port, c) for c in clients}
         print("24 clients on two servers, each stayed with its own", file=sys.stderr)
     finally:
         proxy.terminate()
-        proxy.wait(10)
+        proxy.wait(PATIENCE)
+        for s in held:
+            s.close()
         for s in servers.values():
             s.process.poll() is None and s.end()
 

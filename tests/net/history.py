@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from serving import Server
+from serving import Server, until
 
 PROGRAM, ROOT = sys.argv[1:3]
 with open(ROOT + "/examples/question.wav", "rb") as f:
@@ -147,8 +147,7 @@ def killed(place):
         for t in threads:
             t.start()
         before = len(told)
-        while len(told) < before + 5:
-            time.sleep(0.005)
+        until(lambda: len(told) >= before + 5, lambda: f"{len(told)} items are kept")
         time.sleep(r.random() * 0.1)
         s.process.kill()
         s.process.communicate()

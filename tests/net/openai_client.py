@@ -11,7 +11,7 @@ from serving import Server
 
 PROGRAM, ROOT = sys.argv[1], sys.argv[2]
 server = Server(PROGRAM)
-client = openai.OpenAI(base_url=server.url + "/v1", api_key="sk-test", max_retries=0, timeout=60)
+client = openai.OpenAI(base_url=server.url + "/v1", api_key="sk-test", max_retries=0, timeout=300)
 SAID = "What shape is the red object?"
 
 

@@ -4,10 +4,12 @@ import json
 import socket
 import struct
 
+from serving import PATIENCE
+
 
 class Socket:
     def __init__(self, port, headers="", path="/v1/realtime", source="127.0.0.1"):
-        self.socket = socket.create_connection(("127.0.0.1", port), 20, (source, 0))
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
         self.socket.sendall((f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                              f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n").encode())
         self.data = b""

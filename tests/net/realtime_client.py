@@ -11,7 +11,8 @@ import wave
 import openai
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
-from serving import Server
+from serving import PATIENCE, Server
+from serving import until as waits
 
 PROGRAM, ROOT = sys.argv[1], sys.argv[2]
 CHECK = TypeAdapter(RealtimeServerEvent)
@@ -41,7 +42,7 @@ async def say(connection, pcm, quiet):
 
 async def until(connection, *kinds):
     got = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             event = json.loads(await connection.recv_bytes())
             if event["type"].startswith("stream_omni."):
@@ -142,9 +143,5 @@ async def main(url):
 
 server = Server(PROGRAM)
 asyncio.run(main(server.url))
-for _ in range(100):
-    if server.metric("sessions", state="open") == 0:
-        break
-else:
-    sys.exit("a session is not free")
+waits(lambda: server.metric("sessions", state="open") == 0, "a session is not free")
 server.end()

@@ -15,7 +15,7 @@ import tempfile
 import time
 import wave
 
-from serving import Server
+from serving import Server, until
 
 PROGRAM, ROOT = sys.argv[1], sys.argv[2]
 CHAT = "/v1/chat/completions"
@@ -67,22 +67,21 @@ def who_may_ask():
             keys.write(text)
             keys.flush()
             s.process.send_signal(signal.SIGHUP)
-            for _ in range(100):
-                if s.ask("GET", "/v1/models", headers={"Authorization": "Bearer sk-new"})[0] == status:
-                    break
-                time.sleep(0.02)
-            else:
-                raise SystemExit(f"after SIGHUP with {text!r}: not {status}")
+            until(lambda: s.ask("GET", "/v1/models", headers={"Authorization": "Bearer sk-new"})[0] == status,
+                  f"after SIGHUP with {text!r}: not {status}")
         status, told = s.end()
         assert status == 143, (status, told)
     s = Server(PROGRAM, "--api-key", "sk-1", "--allow-query-key")
     expect(s.ask("GET", "/v1/models?api_key=sk-1"), 200)
     s.end()
     s = Server(PROGRAM, "--api-key", "sk-1", "--per-minute", "3")
-    for _ in range(3):
-        expect(s.ask("GET", "/v1/models", headers={"Authorization": "Bearer sk-1"}), 200)
-    answer = expect(s.ask("GET", "/v1/models", headers={"Authorization": "Bearer sk-1"}), 429, "rate_limit_error")
-    assert 1 < int(answer[1]["Retry-After"]) <= 20, answer[1]
+    models = lambda: s.ask("GET", "/v1/models", headers={"Authorization": "Bearer sk-1"})
+    began, got = time.monotonic(), [models() for _ in range(4)]
+    while got[-1][0] == 200:  # another one is allowed every 20 s
+        got.append(models())
+    most = 3 + (time.monotonic() - began) / 20
+    assert 4 <= len(got) <= most + 1 and all(a[0] == 200 for a in got[:-1]), (got, most)
+    assert 1 <= int(expect(got[-1], 429, "rate_limit_error")[1]["Retry-After"]) <= 20, got[-1][1]
     s.end()
     # the environment's twin of an option
     s = Server(PROGRAM, env={**os.environ, "STREAM_OMNI_API_KEY": "sk-env", "STREAM_OMNI_MODEL_NAME": "mine"})
@@ -284,16 +283,14 @@ def clients_that_leave(s):
     before = s.metric("lost_total")
     for wait in (0, 0.01, 0.05, 0.2):
         c = socket.create_connection(("127.0.0.1", s.port))
-        body = json.dumps({"model": "x", "input": "The red star is left of the blue circle. " * 5, "response_format": "pcm"}).encode()
+        # four minutes of sound: nobody makes them before a client that waits for 0.2 s and a while is gone
+        body = json.dumps({"model": "x", "input": "The red star is left of the blue circle. " * 90, "response_format": "pcm"}).encode()
         c.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                   b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         time.sleep(wait)
         c.close()
-    for _ in range(200):
-        if s.metric("sessions", state="open") == 0 and s.metric("lost_total") == before + 4:
-            return
-        time.sleep(0.05)
-    raise SystemExit(f"{s.metric('sessions', state='open')} sessions are not free, {s.metric('lost_total') - before} of 4 were noticed")
+    until(lambda: s.metric("sessions", state="open") == 0 and s.metric("lost_total") == before + 4,
+          lambda: f"{s.metric('sessions', state='open')} sessions are not free, {s.metric('lost_total') - before} of 4 were noticed")
 
 
 def many_at_once(s):
@@ -310,11 +307,12 @@ def going_down(s):
     c.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
               b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
     idle = socket.create_connection(("127.0.0.1", s.port))
-    time.sleep(0.1)
+    first = c.recv(1)  # it is being answered
+    until(lambda: s.metric("connections", kind="http") >= 3, "the idle connection is not taken")  # the third is this question's own
     started = time.time()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         ended = pool.submit(s.end)
-        data = read_all(c)
+        data = first + read_all(c)
         assert b"200 OK" in data and data.endswith(b"0\r\n\r\n") and len(data) > 20000, data[-200:]
         assert read_all(idle) == b""
         status, told = ended.result()
@@ -329,7 +327,7 @@ def going_down(s):
 who_may_ask()
 with tempfile.TemporaryDirectory() as place:
     log = place + "/log"
-    server = Server(PROGRAM, "--sessions", "3", "--log", log)
+    server = Server(PROGRAM, "--sessions", "3", "--log", log, "--drain-seconds", "120")
     what_is_refused(server)
     answers(server)
     tokens(server)

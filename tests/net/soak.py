@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from serving import Server
+from serving import Server, until
 
 SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 20
 with open(sys.argv[2] + "/examples/question.wav", "rb") as f:
@@ -132,11 +132,8 @@ def run(server, seconds, seed):
         t.start()
     for t in threads:
         t.join()
-    for _ in range(400):
-        if server.metric("sessions", state="open") == 0 and server.metric("connections", kind="http") <= 1:
-            return
-        time.sleep(0.05)
-    sys.exit(f"{server.metric('sessions', state='open')} sessions and {server.metric('connections', kind='http')} connections stay")
+    until(lambda: server.metric("sessions", state="open") == 0 and server.metric("connections", kind="http") <= 1,
+          lambda: f"{server.metric('sessions', state='open')} sessions and {server.metric('connections', kind='http')} connections stay")
 
 
 server = Server(sys.argv[1], "--sessions", "4", "--waiting", "16")

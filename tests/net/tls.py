@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from serving import Server
+from serving import PATIENCE, Server, until
 
 PROGRAM = sys.argv[1]
 
@@ -21,7 +21,7 @@ def connect(port, authority, name="localhost", **limits):
     context = ssl.create_default_context(cafile=authority)
     for k, v in limits.items():
         setattr(context, k, v)
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", port), 20), server_hostname=name)
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port), PATIENCE), server_hostname=name)
 
 
 def ask(c):
@@ -76,12 +76,7 @@ def exchanged(place, first, second):
     assert refused(s.port, second[2])
     put(second)
     s.process.send_signal(signal.SIGHUP)
-    for _ in range(200):
-        if not refused(s.port, second[2]):
-            break
-        time.sleep(0.02)
-    else:
-        sys.exit("the new certificate is not served")
+    until(lambda: not refused(s.port, second[2]), "the new certificate is not served")
     ask(old)
     with open(chain, "w") as f:
         f.write("no certificate")

@@ -5,7 +5,7 @@ import asyncio
 import sys
 import wave
 
-from serving import Server
+from serving import PATIENCE, Server
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncClient
@@ -20,7 +20,7 @@ from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, Synthesize
 async def until(client, kind, others=()):
     got = []
     while True:
-        event = await asyncio.wait_for(client.read_event(), 30)
+        event = await asyncio.wait_for(client.read_event(), PATIENCE)
         assert event is not None, "closed"
         assert not Error.is_type(event.type) or kind is Error, event.data
         if kind.is_type(event.type):

@@ -24,13 +24,13 @@ dbus-daemon --config-file=/run/bus.conf --fork || exit 1
 # until COMMAND
 until_so() {
     tries=0
-    until "$@" || [ $tries -ge 200 ]; do
+    until "$@" || [ $tries -ge 1200 ]; do
         tries=$((tries + 1))
         sleep 0.1
     done
 }
 found() { timeout 10 avahi-browse -tpr _wyoming._tcp 2>/dev/null >/run/found; grep -q ';test.local;10.77.0.1;'"$1;" /run/found; }
-served() { grep -q '^http' /run/told; }
+served() { grep -qs '^http' /run/told; }
 
 # The daemon comes after the server.
 "$so" serve --port 0 --threads 1 --no-key --wyoming 0.0.0.0:10377 >/run/told 2>/run/err &
@@ -54,6 +54,7 @@ two=$!
 until_so found 10380 # a third one is: what the others would say is here by now
 found 10380 || exit 1
 if grep -E ';1037[89];' /run/found; then exit 1; fi
+until_so grep -q "announced as 'stream-omni" /run/loud # said behind what the network hears of it
 grep -q "announced as 'stream-omni" /run/loud && ! grep -q announced /run/told /run/quiet || exit 1
 kill $one $two $!
 wait
