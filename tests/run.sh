@@ -1,8 +1,10 @@
 #!/bin/sh
 # Builds and runs the tests of a build folder, several at a time, and adds up:
 #   tests/run.sh BUILD [quick|--thorough|--asan|--tsan] [NAME...]
+#   tests/run.sh BUILD --only NAME
 #
-# NAMEs choose: a test is run when one of them is a part of its name (and, with quick, when that tier has it). Kinds of tests, each a job with one line:
+# NAMEs choose: a test is run when one of them is a part of its name (and, with quick, when that tier has it); --only: the one that is called
+# so. Kinds of tests, each a job with one line:
 #   floors     laws of the house over #include lines and symbols        tests/floors/check.sh
 #   format     the tree as its .clang-format has it, one version        tests/format/check.sh
 #   headers    each public header alone, as C11 and as C++11            tests/headers/check.sh
@@ -29,15 +31,17 @@ cd "$(dirname "$0")/.." || exit 2
 build=${1:-build}
 [ $# -eq 0 ] || shift
 tier=default
-names=
+names= only=
 for argument; do
+    [ "$only" != --only ] || { only=$argument names=$argument && continue; }
     case $argument in
+    --only) only=--only ;;
     --asan) ;;
     --tsan) tier=tsan ;;
     --thorough) tier=thorough SO_THOROUGH=1 && export SO_THOROUGH ;;
     quick) tier=quick ;;
     -*)
-        echo "tests/run.sh: unknown option $argument (known: quick, --asan, --tsan, --thorough)" >&2
+        echo "tests/run.sh: unknown option $argument (known: quick, --asan, --tsan, --thorough, --only)" >&2
         exit 2
         ;;
     *) names="$names $argument" ;;
@@ -69,6 +73,10 @@ in_tier() {
 }
 
 wanted() {
+    [ -z "$only" ] || {
+        [ "$1" = "$only" ]
+        return
+    }
     [ -n "$names" ] || {
         in_tier "$1"
         return
