@@ -37,6 +37,7 @@ typedef struct so_record_turn {
     const char *text;       /* never NULL */
     const char *say;        /* NULL: as the text */
     const char *speaker;    /* NULL: not told */
+    const char *kind;       /* of question, as its corpus names them; NULL: not told */
     so_locator audio;       /* a sound file */
     double begin, end;      /* seconds of it; end 0: all that is left */
     double seconds;         /* of speech; 0: not told */

@@ -9,7 +9,7 @@
 
 #include "base/sha.h"
 
-enum { TURNS = 80, TALK = 16 /* numbers of exchanges that a record of talk has for itself */ };
+enum { TURNS = 80 };
 
 static const char PREFIX[] = "tabletop:";
 static const char *const names[SO_TABLETOP_STREAMS] = {"pictures", "hard", "talk", "conversations", "others"};
@@ -65,8 +65,8 @@ static void draw_hard(const so_tabletop_stream_options *o, uint64_t i, int n, tu
 static void draw_talk(const so_tabletop_stream_options *o, uint64_t i, int n, turns *t)
 {
     so_qa qa;
-    for (int k = 0; k < n && k < TALK; k++) {
-        so_tabletop_talk(o->part, o->seed, i * 16 + (uint64_t)k, o->kinds, &qa);
+    for (int k = 0; k < n && k < SO_TABLETOP_TALK_TURNS; k++) {
+        so_tabletop_talk(o->part, o->seed, i * SO_TABLETOP_TALK_TURNS + (uint64_t)k, o->kinds, &qa);
         put(t, &qa, SO_TABLETOP_NO_SCENE);
     }
 }
@@ -123,7 +123,8 @@ static so_status put_turn(so_record *r, int k, const so_tabletop_turn *turn, so_
     if (!question || !answer) return so_fail(error, SO_ERR_NOMEM, "no memory for a record");
     snprintf(question, room, "%s%s", turn->shown ? "<image>\n" : "", turn->qa.question);
     strcpy(answer, turn->qa.answer);
-    r->turn[2 * k] = (so_record_turn){.role = SO_ROLE_USER, .text = question};
+    r->turn[2 * k] =
+        (so_record_turn){.role = SO_ROLE_USER, .text = question, .kind = so_tabletop_kind_name((int)turn->qa.kind)};
     r->turn[2 * k + 1] = (so_record_turn){.role = SO_ROLE_ASSISTANT, .text = answer};
     if (turn->shown) r->turn[2 * k].say = question + strlen("<image>\n");
     return SO_OK;

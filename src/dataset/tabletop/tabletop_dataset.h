@@ -16,6 +16,9 @@ typedef enum so_tabletop_stream {
     SO_TABLETOP_STREAMS
 } so_tabletop_stream;
 
+/* Exchanges that a record of talk has at most. */
+enum { SO_TABLETOP_TALK_TURNS = 16 };
+
 typedef struct so_tabletop_stream_options {
     so_tabletop_stream stream;
     so_tabletop_part part;

@@ -3,7 +3,6 @@
  * without a picture teach it the rest of the world's text.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "dataset/tabletop/tabletop_dataset.h"
 #include "recipes/tabletop/part_batch.h"
 #include "recipes/tabletop/part_stages.h"
 
@@ -14,39 +13,12 @@ typedef struct context {
     so_omni net;
     so_ids ids; /* scratch */
     so_tt_aids aids;
+    so_tt_world world, reserved;
 } context;
 
-/* Returns the kind of the first turn. */
-static so_tabletop_kind put_dialogue(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index,
-                                     int turns)
+static void put(context *c, so_tt_batch *b, const so_dataset *from, int64_t index, int turns)
 {
-    so_dialogue d;
-    so_tabletop_dialogue(part, seed, index, turns, &d);
-    so_tt_batch_sequence(b);
-    for (int t = 0; t < d.turns; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &d.scene, t == 0, &d.turn[t], NULL);
-    return d.turn[0].kind;
-}
-
-static void put_hard(context *c, so_tt_batch *b, uint64_t index, int turns, so_rng *rng)
-{
-    so_scene scene;
-    so_qa qa[TURNS];
-    so_scene_make(&scene, so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 2, index));
-    int n = so_tabletop_hard(&scene, turns, rng, qa);
-    so_tt_batch_sequence(b);
-    for (int t = 0; t < n; t++) so_tt_batch_turn(c->tt, b, &c->ids, t, &scene, t == 0, &qa[t], NULL);
-}
-
-static so_tabletop_kind put_talk(context *c, so_tt_batch *b, so_tabletop_part part, uint64_t seed, uint64_t index,
-                                 uint32_t kinds, int turns)
-{
-    so_qa qa = {0};
-    so_tt_batch_sequence(b);
-    for (int t = 0; t < turns; t++) {
-        so_tabletop_talk(part, seed, index * 16 + (uint64_t)t, kinds, &qa);
-        so_tt_batch_turn(c->tt, b, &c->ids, t, NULL, false, &qa, NULL);
-    }
-    return qa.kind;
+    so_tt_batch_written(c->tt, b, &c->ids, &(so_tt_written){.from = from, .index = index, .turns = turns});
 }
 
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
@@ -59,21 +31,22 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     b->notes = m->notes;
     int pictures = (int)so_tt_share("backbone", "vt-t"), talks = (int)so_tt_share("backbone", "chat");
     int hard = (int)so_tt_share("backbone", "vt-t hard"), sums = (int)so_tt_share("backbone", "reckoning");
-    uint64_t first = (uint64_t)m->step * (uint64_t)pictures;
-    for (int i = 0; i < pictures; i++)
-        put_dialogue(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS));
-    for (int i = 0; i < talks; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed, first + (uint64_t)i, so_tt_chat(&m->rng),
-                 1 + (int)so_rng_below(&m->rng, TALK_TURNS));
-    for (int i = 0; i < hard; i++) put_hard(c, b, first + (uint64_t)i, 1 + (int)so_rng_below(&m->rng, TURNS), &m->rng);
-    for (int i = 0; i < sums; i++)
-        put_talk(c, b, SO_TABLETOP_TRAIN, c->tt->seed + 2, first + (uint64_t)i, SO_TT_RECKONING,
-                 1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));
+    const so_tt_world *w = &c->world;
+    int64_t first = m->step * pictures;
+    for (int i = 0; i < pictures; i++) put(c, b, w->pictures, first + i, 1 + (int)so_rng_below(&m->rng, TURNS));
+    for (int i = 0; i < talks; i++) {
+        int turns = 1 + (int)so_rng_below(&m->rng, TALK_TURNS);
+        put(c, b, so_tt_world_talk(w, &m->rng), first + i, turns);
+    }
+    for (int i = 0; i < hard; i++) put(c, b, w->hard, first + i, 1 + (int)so_rng_below(&m->rng, TURNS));
+    for (int i = 0; i < sums; i++) put(c, b, w->sums, first + i, 1 + (int)so_rng_below(&m->rng, 2 * TALK_TURNS));
     int longs = (int)so_tt_share("backbone", "long");
     for (int i = 0; i < longs; i++)
-        so_tt_batch_long(c->tt, b, &c->ids,
-                         &(so_tt_long){SO_TABLETOP_TRAIN, c->tt->seed, (uint64_t)(m->step * longs + i),
-                                       so_tt_long_turns(&m->rng), &m->rng});
+        so_tt_batch_written(c->tt, b, &c->ids,
+                            &(so_tt_written){.from = w->conversations,
+                                             .index = m->step * longs + i,
+                                             .turns = so_tt_long_turns(&m->rng),
+                                             .retype = &m->rng});
     m->tokens = b->rows;
     so_tensor *loss = so_tt_batch_loss(b, NULL);
     if (loss) so_notes_add(m->notes, "all", so_data(loss)[0], 1);
@@ -84,18 +57,19 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 static void evaluate_long(context *c, so_pass *pass, so_notes *notes)
 {
     enum { MANY = 12, LENGTH = 60 };
-    for (uint64_t i = 0; i < MANY && so_ok(pass); i++) {
+    for (int64_t i = 0; i < MANY && so_ok(pass); i++) {
         size_t mark = so_arena_mark(pass->arena);
-        so_tabletop_turn turn[SO_TT_LONG_TURNS];
+        so_qa asked[LENGTH];
         uint8_t right[SO_TT_LONG_TURNS];
         memset(right, 1, sizeof right);
         so_tt_batch *b = so_tt_batch_start(pass, &c->net);
         if (!b) break;
-        int turns = so_tt_batch_long(c->tt, b, &c->ids, &(so_tt_long){SO_TABLETOP_RESERVED, 3, i, LENGTH, .rng = NULL});
-        so_tabletop_conversation(SO_TABLETOP_RESERVED, 3, i, LENGTH, turn);
+        int turns = so_tt_batch_written(
+            c->tt, b, &c->ids,
+            &(so_tt_written){.from = c->reserved.conversations, .index = i, .turns = LENGTH, .asked = asked});
         so_tt_batch_loss(b, right);
         for (int t = 0; t < turns; t++) {
-            bool outside = so_tabletop_declines(turn[t].qa.answer);
+            bool outside = so_tabletop_declines(asked[t].answer);
             if (!outside)
                 so_notes_add(notes, t < 10 ? "turns to 10" : t < 30 ? "turns to 30" : "turns to 60", right[t], 1);
             else
@@ -109,29 +83,36 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
 {
     context *c = p;
     (void)step;
-    for (uint64_t i = 0; i < 16 && so_ok(pass); i++) {
+    for (int64_t i = 0; i < 16 && so_ok(pass); i++) {
         size_t mark = so_arena_mark(pass->arena);
         uint8_t right[64];
-        so_tabletop_kind kind[64];
+        so_qa asked[32];
         memset(right, 1, sizeof right);
         so_tt_batch *b = so_tt_batch_start(pass, &c->net);
         if (!b) break;
-        for (uint64_t k = 0; k < 32; k++) {
-            if (i % 2)
-                kind[k] = put_talk(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 0, 1);
-            else
-                kind[k] = put_dialogue(c, b, SO_TABLETOP_RESERVED, 3, i * 32 + k, 1);
-        }
+        for (int64_t k = 0; k < 32; k++)
+            so_tt_batch_written(c->tt, b, &c->ids,
+                                &(so_tt_written){.from = i % 2 ? c->reserved.talk[0] : c->reserved.pictures,
+                                                 .index = i * 32 + k,
+                                                 .turns = 1,
+                                                 .asked = &asked[k]});
         so_tt_batch_loss(b, right);
         for (int k = 0; k < 32; k++) {
             so_notes_add(notes, i % 2 ? "talk exact" : "picture exact", right[k], 1);
-            so_notes_add(notes, so_tabletop_kind_name((int)kind[k]), right[k], 1);
+            so_notes_add(notes, so_tabletop_kind_name((int)asked[k].kind), right[k], 1);
         }
         so_arena_release(pass->arena, mark);
     }
     evaluate_long(c, pass, notes);
     *error = pass->error;
     return error->status;
+}
+
+static so_status open_worlds(context *c, so_error *error)
+{
+    uint64_t seed = c->tt->seed;
+    SO_TRY(so_tt_world_open(&c->world, SO_TABLETOP_TRAIN, (so_tt_world_seeds){seed, seed + 2, seed + 2}, error));
+    return so_tt_world_open(&c->reserved, SO_TABLETOP_RESERVED, (so_tt_world_seeds){3, 3, 3}, error);
 }
 
 so_status so_tt_backbone(so_tt *tt, so_error *error)
@@ -145,7 +126,10 @@ so_status so_tt_backbone(so_tt *tt, so_error *error)
                      .store = &store,
                      .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
                      .keep = (const char *[]){"backbone", "projector", NULL}};
-    so_status status = so_tt_learn(tt, &job, error);
+    so_status status = open_worlds(&c, error);
+    if (status == SO_OK) status = so_tt_learn(tt, &job, error);
+    so_tt_world_close(&c.world);
+    so_tt_world_close(&c.reserved);
     so_store_close(&store);
     so_ids_clear(&c.ids);
     return status;

@@ -3,6 +3,7 @@
 #ifndef SO_RECIPES_TABLETOP_PART_BATCH_H
 #define SO_RECIPES_TABLETOP_PART_BATCH_H
 
+#include "dataset/tabletop/tabletop_dataset.h"
 #include "recipes/tabletop/recipe.h"
 
 enum { SO_TT_MAX_ROWS = 24576, SO_TT_MAX_SEQS = 256, SO_TT_MAX_PICTURES = 64 };
@@ -64,30 +65,42 @@ void so_tt_batch_turn(const so_tt *tt, so_tt_batch *b, so_ids *scratch, int turn
  * are said here: those that open lists in the reserved part only; and conversations longer than any recording. */
 void so_tt_batch_spread(const so_tt *tt, so_tt_batch *b, so_ids *scratch, const char *question, so_rng *rng);
 
-/* A long conversation. `rng` NULL: its questions as they are, else some typed or heard as people type and ears hear. */
-typedef struct so_tt_long {
-    so_tabletop_part part;
-    uint64_t seed, index;
-    int turns; /* up to SO_TT_LONG_TURNS */
-    so_rng *rng;
-    bool heard; /* with rng: all its questions are put as if they had been heard */
-} so_tt_long;
+/* Turns of a record of the world. */
+typedef struct so_tt_written {
+    const so_dataset *from;
+    int64_t index;
+    int turns;      /* at most, from the first on; up to SO_TT_LONG_TURNS */
+    so_rng *retype; /* some questions as people type them and ears hear them; NULL: all as they are */
+    so_rng *spread; /* all questions put as if they had been heard; NULL: as they are written */
+    so_qa *asked;   /* [turns] becomes what was put; may be NULL */
+} so_tt_written;
 enum { SO_TT_LONG_TURNS = 80 };
-/* One sequence of it, to the end of a context. Returns its turns. */
-int so_tt_batch_long(const so_tt *tt, so_tt_batch *b, so_ids *scratch, const so_tt_long *conversation);
+/* One sequence of them, to the end of a context. Returns its turns. */
+int so_tt_batch_written(const so_tt *tt, so_tt_batch *b, so_ids *scratch, const so_tt_written *written);
+/* Exchange k of a record of the tabletop. *shown counts the pictures shown before it; where it shows one, *scene
+ * becomes its and the result is true. */
+bool so_tt_exchange(const so_record *record, int k, int *shown, so_qa *out, uint64_t *scene);
+
+/* What a part draws written records from: streams of the world without an end, by number. */
+typedef struct so_tt_world {
+    so_dataset *pictures, *hard, *sums, *conversations;
+    so_dataset *talk[3]; /* all kinds, words with a capital, words that come first */
+    so_dataset *wider;   /* talk from where the world ends */
+} so_tt_world;
+typedef struct so_tt_world_seeds {
+    uint64_t seed, hard, sums; /* `seed`: of all that is neither hard nor a sum */
+} so_tt_world_seeds;
+/* On a failure, too, it is to be closed. */
+so_status so_tt_world_open(so_tt_world *world, so_tabletop_part part, so_tt_world_seeds seeds, so_error *error);
+void so_tt_world_close(so_tt_world *world);
+/* Talk for a dialogue: mostly all kinds, sometimes one of those that teach words with a capital. */
+const so_dataset *so_tt_world_talk(const so_tt_world *world, so_rng *rng);
 /* 3 to SO_TT_LONG_TURNS: few are long and many short. */
 int so_tt_long_turns(so_rng *rng);
 
 /* A question as people type it or as the ears write it: mostly as it is, else without capitals, without its mark, with
  * digits, or with unknown words unknown. */
 void so_tt_retype(const so_tt *tt, so_qa *qa, so_rng *rng);
-
-/* Kinds of talk for a dialogue: mostly all, sometimes one of those that teach words with a capital. */
-static inline uint32_t so_tt_chat(so_rng *rng)
-{
-    int64_t which = so_rng_below(rng, 8);
-    return which == 0 ? 1u << SO_TALK_INITIAL : which < 3 ? 1u << SO_TALK_FIRST : 0;
-}
 
 /* The kinds of talk that take reckoning. */
 enum { SO_TT_RECKONING = 1 << SO_TALK_SUM | 1 << SO_TALK_DIFFERENCE | 1 << SO_TALK_COUNTING };

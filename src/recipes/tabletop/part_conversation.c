@@ -1,6 +1,8 @@
 /* Turns of written conversations, and long ones, as rows of a batch.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "recipes/tabletop/part_batch.h"
 
@@ -35,20 +37,81 @@ void so_tt_batch_turn(const so_tt *tt, so_tt_batch *b, so_ids *ids, int turn, co
         so_tt_batch_answer(b, ids->data, (int64_t)ids->n, tt->id->eot);
 }
 
-int so_tt_batch_long(const so_tt *tt, so_tt_batch *b, so_ids *ids, const so_tt_long *l)
+bool so_tt_exchange(const so_record *r, int k, int *shown, so_qa *out, uint64_t *scene)
 {
-    so_tabletop_turn turn[SO_TT_LONG_TURNS];
-    int t = 0;
-    so_tabletop_conversation(l->part, l->seed, l->index, l->turns, turn);
+    static const char place[] = "<image>\n";
+    const char *question = r->turn[2 * k].text, *kind = r->turn[2 * k].kind;
+    bool shows = *shown < r->images && strncmp(question, place, sizeof place - 1) == 0;
+    *out = (so_qa){0};
+    snprintf(out->question, sizeof out->question, "%s", question + (shows ? sizeof place - 1 : 0));
+    snprintf(out->answer, sizeof out->answer, "%s", r->turn[2 * k + 1].text);
+    for (int i = 0; kind && i < SO_TABLETOP_KINDS; i++)
+        if (strcmp(kind, so_tabletop_kind_name(i)) == 0) out->kind = (so_tabletop_kind)i;
+    return shows && so_locator_scene(&r->image[(*shown)++], scene);
+}
+
+int so_tt_batch_written(const so_tt *tt, so_tt_batch *b, so_ids *ids, const so_tt_written *w)
+{
+    so_record r;
+    so_scene scene;
+    bool sees = false;
+    int t = 0, shown = 0;
+    if (!so_ok(b->pass) || so_dataset_read(w->from, w->index, &r, &b->pass->error) != SO_OK) return 0;
     so_tt_batch_sequence(b);
-    for (; t < l->turns && so_ok(b->pass) && b->seq_rows[b->seqs - 1] < SO_TT_CONTEXT - LONGEST_TURN; t++) {
-        so_scene scene;
-        bool sees = turn[t].scene != SO_TABLETOP_NO_SCENE;
-        if (sees) so_scene_make(&scene, turn[t].scene);
-        if (l->rng && !l->heard) so_tt_retype(tt, &turn[t].qa, l->rng);
-        so_tt_batch_turn(tt, b, ids, t, sees ? &scene : NULL, turn[t].shown, &turn[t].qa, l->heard ? l->rng : NULL);
+    for (; t < w->turns && t < r.turns / 2 && so_ok(b->pass); t++) {
+        so_qa qa;
+        uint64_t seed;
+        if (b->seq_rows[b->seqs - 1] >= SO_TT_CONTEXT - LONGEST_TURN) break;
+        bool shows = so_tt_exchange(&r, t, &shown, &qa, &seed);
+        if (shows) so_scene_make(&scene, seed);
+        sees = sees || shows;
+        if (w->retype) so_tt_retype(tt, &qa, w->retype);
+        so_tt_batch_turn(tt, b, ids, t, sees ? &scene : NULL, shows, &qa, w->spread);
+        if (w->asked) w->asked[t] = qa;
     }
+    so_record_clear(&r);
     return t;
+}
+
+/* ---- streams */
+
+static so_status open_stream(so_dataset **out, so_tabletop_part part, so_tabletop_stream stream, uint64_t seed,
+                             uint32_t kinds, so_error *error)
+{
+    static const int turns[SO_TABLETOP_STREAMS] = {12, 12, SO_TABLETOP_TALK_TURNS, SO_TT_LONG_TURNS, 1};
+    return so_tabletop_stream_open(
+        out,
+        &(so_tabletop_stream_options){
+            .stream = stream, .part = part, .seed = seed, .count = INT32_MAX, .turns = turns[stream], .kinds = kinds},
+        error);
+}
+
+so_status so_tt_world_open(so_tt_world *w, so_tabletop_part part, so_tt_world_seeds of, so_error *error)
+{
+    const uint32_t kinds[3] = {0, 1u << SO_TALK_INITIAL, 1u << SO_TALK_FIRST};
+    *w = (so_tt_world){.pictures = NULL};
+    SO_TRY(open_stream(&w->pictures, part, SO_TABLETOP_PICTURES, of.seed, 0, error));
+    SO_TRY(open_stream(&w->hard, part, SO_TABLETOP_HARD, of.hard, 0, error));
+    SO_TRY(open_stream(&w->sums, part, SO_TABLETOP_TALK, of.sums, SO_TT_RECKONING, error));
+    SO_TRY(open_stream(&w->conversations, part, SO_TABLETOP_CONVERSATIONS, of.seed, 0, error));
+    for (int i = 0; i < 3; i++) SO_TRY(open_stream(&w->talk[i], part, SO_TABLETOP_TALK, of.seed, kinds[i], error));
+    return open_stream(&w->wider, part, SO_TABLETOP_TALK, of.seed, SO_TALK_WIDER, error);
+}
+
+void so_tt_world_close(so_tt_world *w)
+{
+    so_dataset_close(&w->pictures);
+    so_dataset_close(&w->hard);
+    so_dataset_close(&w->sums);
+    so_dataset_close(&w->conversations);
+    so_dataset_close(&w->wider);
+    for (int i = 0; i < 3; i++) so_dataset_close(&w->talk[i]);
+}
+
+const so_dataset *so_tt_world_talk(const so_tt_world *w, so_rng *rng)
+{
+    int64_t which = so_rng_below(rng, 8);
+    return w->talk[which == 0 ? 1 : which < 3 ? 2 : 0];
 }
 
 int so_tt_long_turns(so_rng *rng) { return (int)(3 * pow(SO_TT_LONG_TURNS / 3.0, so_rng_uniform(rng))); }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "dataset/tabletop/tabletop_dataset.h"
 #include "recipes/tabletop/part_stages.h"
 
 enum {
@@ -75,8 +76,8 @@ static double accuracy(const so_tensor *logits, const int32_t *label)
     return (double)right / (double)rows;
 }
 
-static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, uint64_t seed, uint64_t first,
-                       so_notes *notes)
+/* Pictures first .. first + BATCH - 1 of the two streams, tabletops and others. */
+static so_tensor *look(so_pass *pass, const eyes *net, so_dataset *const stream[2], uint64_t first, so_notes *notes)
 {
     float *pixels = so_take(pass, sizeof(float) * BATCH * AREA, false);
     int32_t *shape = so_take(pass, 4 * BATCH * PATCHES, false), *colour = so_take(pass, 4 * BATCH * PATCHES, false);
@@ -84,8 +85,11 @@ static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, ui
     if (!place) return NULL;
     for (int b = 0; b < BATCH; b++) {
         uint64_t index = first + (uint64_t)b;
-        uint64_t scene = b % EVERY_OTHER == 0 ? so_tabletop_other_seed(part, seed, index)
-                                              : so_tabletop_scene_seed(part, seed, index);
+        uint64_t scene = 0;
+        so_record r;
+        if (so_dataset_read(stream[b % EVERY_OTHER == 0], (int64_t)index, &r, &pass->error) != SO_OK) return NULL;
+        so_locator_scene(&r.image[0], &scene);
+        so_record_clear(&r);
         so_tt_picture(scene, pixels + b * AREA);
         label(scene, shape + b * PATCHES, colour + b * PATCHES, size + b * PATCHES, place + b * PATCHES);
     }
@@ -109,15 +113,23 @@ static so_tensor *look(so_pass *pass, const eyes *net, so_tabletop_part part, ui
 }
 
 typedef struct context {
-    const so_tt *tt;
     eyes net;
+    so_dataset *learned[2], *reserved[2];
 } context;
+
+static so_status open_streams(so_dataset *stream[2], so_tabletop_part part, uint64_t seed, so_error *error)
+{
+    so_tabletop_stream_options o = {.part = part, .seed = seed, .count = INT32_MAX, .turns = 1};
+    SO_TRY(so_tabletop_stream_open(&stream[0], &o, error));
+    o.stream = SO_TABLETOP_OTHERS;
+    return so_tabletop_stream_open(&stream[1], &o, error);
+}
 
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
     m->tokens = BATCH * PATCHES;
-    return look(pass, &c->net, SO_TABLETOP_TRAIN, c->tt->seed, (uint64_t)m->step * BATCH, m->notes);
+    return look(pass, &c->net, c->learned, (uint64_t)m->step * BATCH, m->notes);
 }
 
 static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes, so_error *error)
@@ -126,7 +138,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
     (void)step;
     for (uint64_t i = 0; i < 8; i++) {
         size_t mark = so_arena_mark(pass->arena);
-        look(pass, &c->net, SO_TABLETOP_RESERVED, 1, i * BATCH, notes);
+        look(pass, &c->net, c->reserved, i * BATCH, notes);
         so_arena_release(pass->arena, mark);
         if (!so_ok(pass)) {
             *error = pass->error;
@@ -139,7 +151,7 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
 so_status so_tt_eyes(so_tt *tt, so_error *error)
 {
     if (so_tt_done(tt, "eyes")) return SO_OK;
-    context c = {.tt = tt};
+    context c = {.learned = {NULL}};
     so_store store;
     so_rng rng;
     so_omni_config config = so_tt_config(tt);
@@ -150,11 +162,17 @@ so_status so_tt_eyes(so_tt *tt, so_error *error)
         so_siglip_bind(&c.net.tower, &config.siglip, "model.vision_tower.vision_tower.vision_model.", &binder, error));
     SO_TRY(SO_BIND(&binder, "", 0, head_table, &c.net, error));
     SO_TRY(so_tt_begin(tt, &store, error));
+    SO_TRY(open_streams(c.learned, SO_TABLETOP_TRAIN, tt->seed, error));
+    SO_TRY(open_streams(c.reserved, SO_TABLETOP_RESERVED, 1, error));
     so_tt_job job = {.part = "eyes",
                      .store = &store,
                      .hooks = {.context = &c, .micro = micro, .evaluate = evaluate},
                      .keep = (const char *[]){"vision", NULL}};
     so_status status = so_tt_learn(tt, &job, error);
+    for (int i = 0; i < 2; i++) {
+        so_dataset_close(&c.learned[i]);
+        so_dataset_close(&c.reserved[i]);
+    }
     so_store_close(&store);
     return status;
 }

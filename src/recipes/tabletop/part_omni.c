@@ -4,10 +4,10 @@
  * generated speech.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "dataset/tabletop/tabletop_dataset.h"
 #include "recipes/tabletop/part_batch.h"
 #include "recipes/tabletop/part_stages.h"
 #include "recipes/tabletop/part_units.h"
+#include "recipes/tabletop/tt_dataset.h"
 #include "train/align.h"
 
 enum { TURNS = 8, HARD_TURNS = 12, TALK_TURNS = 4 };
@@ -27,14 +27,15 @@ typedef struct context {
     so_ids ids;
     int64_t train;
     so_tt_aids aids;
+    so_dataset *spoken;
+    so_tt_world world, reserved;
 } context;
 
 /* Cells of what a spoken question names, on the rows where the bottom layers write the names down; the question is the
  * segment's, its rows the last ones of the batch. */
 static void put_names(context *c, so_tt_batch *b, const so_tensor *ctc, const so_tt_speech_batch *s,
-                      const so_tt_segment *g, const so_tt_item *item)
+                      const so_tt_segment *g, const so_scene *scene, const char *question)
 {
-    so_scene scene;
     so_error error;
     so_pass *pass = b->pass;
     int64_t v = so_cols(ctc), first = b->rows - g->rows, at = 0;
@@ -51,8 +52,7 @@ static void put_names(context *c, so_tt_batch *b, const so_tensor *ctc, const so
     c->ids.n = 0;
     for (int64_t i = 0; i < g->labels; i++)
         if (so_ids_put(&c->ids, s->label[g->label0 + i], &pass->error) != SO_OK) return;
-    so_scene_make(&scene, item->scene);
-    so_tt_batch_names(b, c->tt, &scene, item->question, &c->ids, row);
+    so_tt_batch_names(b, c->tt, scene, question, &c->ids, row);
 }
 
 /* Opens a spoken turn. One that goes on a conversation reads its header as text: ears hear one turn at a time, each
@@ -69,6 +69,32 @@ static void open_turn(context *c, so_tt_batch *b, bool goes_on)
     so_tt_batch_heard(b, (int64_t)tt->head.n);
 }
 
+/* The picture of an item, its question, which is a segment of what was heard, and its answer. */
+static void put_heard(context *c, so_tt_batch *b, int64_t item, const so_tensor *ctc, const so_tt_speech_batch *s,
+                      const so_tt_segment *g)
+{
+    const so_tt *tt = c->tt;
+    so_pass *pass = b->pass;
+    so_record r;
+    so_scene scene;
+    so_qa qa;
+    uint64_t seed;
+    int shown = 0;
+    if (so_dataset_read(c->spoken, item, &r, &pass->error) != SO_OK) return;
+    bool sees = so_tt_exchange(&r, 0, &shown, &qa, &seed);
+    so_record_clear(&r);
+    if (sees) {
+        so_scene_make(&scene, seed);
+        so_tt_batch_picture(b, seed);
+    }
+    so_tt_batch_heard(b, g->rows);
+    if (b->aids && sees && so_ok(pass)) put_names(c, b, ctc, s, g, &scene, qa.question);
+    so_tt_batch_heard(b, (int64_t)tt->reply.n);
+    c->ids.n = 0;
+    if (so_tt_encode(tt, qa.answer, &c->ids, &pass->error) == SO_OK)
+        so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
+}
+
 /* Spoken items of the corpus as conversations of the batch; who asks, and where a conversation ends, is drawn from
  * `slips` (NULL: each item is one). Every picture is shown with its question. */
 static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *item, so_rng *slips)
@@ -78,7 +104,7 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
     bool recording = pass->recording;
     so_tt_speech_batch *s = so_tt_speech_start(pass, tt);
     if (s) s->slips = slips;
-    for (int64_t i = 0; s && i < n; i++) so_tt_speech_add(s, &c->units, item[i], true, false, &c->ids);
+    for (int64_t i = 0; s && i < n; i++) so_tt_speech_add(s, c->spoken, item[i], true, false, &c->ids);
     if (!s || !so_ok(pass)) return;
     pass->recording = false;
     so_batch *batch = so_batch_many(pass, s->seqs, s->seq_rows, NULL);
@@ -88,36 +114,36 @@ static void put_spoken(context *c, so_tt_batch *b, int64_t n, const int64_t *ite
     pass->recording = recording;
     double goes_on = slips && so_rng_uniform(slips) < LONG_ONES ? GOES_ON_LONG : GOES_ON;
     for (int64_t i = 0; i < n && so_ok(pass); i++) {
-        const so_tt_item *it = &tt->corpus.item[item[i]];
         open_turn(c, b, slips && i > 0 && so_rng_uniform(slips) < goes_on);
-        if (it->scene != ~(uint64_t)0) so_tt_batch_picture(b, it->scene);
-        so_tt_batch_heard(b, s->segment[i].rows);
-        if (b->aids && it->scene != ~(uint64_t)0 && so_ok(pass)) put_names(c, b, ctc, s, &s->segment[i], it);
-        so_tt_batch_heard(b, (int64_t)tt->reply.n);
-        c->ids.n = 0;
-        if (so_tt_encode(tt, it->answer, &c->ids, &pass->error) == SO_OK)
-            so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
+        put_heard(c, b, item[i], ctc, s, &s->segment[i]);
     }
 }
 
-/* `spread` (may be NULL): the questions are put as if they had been heard, by these random numbers. */
-static void put_written(context *c, so_tt_batch *b, const so_scene *scene, int turns, const so_qa *qa, so_rng *spread)
+static void put(context *c, so_tt_batch *b, const so_dataset *from, int64_t index, int turns)
 {
-    const so_tt *tt = c->tt;
-    so_tt_batch_sequence(b);
-    for (int t = 0; t < turns && so_ok(b->pass); t++) {
-        const so_ids *open = t ? &tt->turn : &tt->head;
-        so_tt_batch_text(b, open->data, (int64_t)open->n);
-        if (t == 0 && scene) so_tt_batch_picture(b, scene->seed);
-        if (spread)
-            so_tt_batch_spread(tt, b, &c->ids, qa[t].question, spread);
-        else
-            so_tt_batch_question(b, tt, scene, qa[t].question, &c->ids);
-        so_tt_batch_text(b, tt->reply.data, (int64_t)tt->reply.n);
-        c->ids.n = 0;
-        if (so_tt_encode(tt, qa[t].answer, &c->ids, &b->pass->error) != SO_OK) return;
-        so_tt_batch_answer(b, c->ids.data, (int64_t)c->ids.n, tt->id->eot);
+    so_tt_batch_written(c->tt, b, &c->ids, &(so_tt_written){.from = from, .index = index, .turns = turns});
+}
+
+/* A dialogue without a picture, each of whose turns is talk of another kind: exchange number i * TALK_TURNS + turn of
+ * its stream. `spread` (may be NULL): the questions are put as if they had been heard, by these random numbers. */
+static void put_talk(context *c, so_tt_batch *b, int64_t i, bool sum, so_rng *rng, so_rng *spread)
+{
+    so_qa qa[TALK_TURNS];
+    const so_tt_world *w = &c->world;
+    int turns = 1 + (int)so_rng_below(rng, TALK_TURNS);
+    for (int t = 0; t < turns; t++) {
+        const so_dataset *from = sum ? w->sums : so_rng_below(rng, 5) == 0 ? w->wider : so_tt_world_talk(w, rng);
+        int64_t number = i * TALK_TURNS + t;
+        int shown = 0;
+        uint64_t scene;
+        so_record r;
+        if (so_dataset_read(from, number / SO_TABLETOP_TALK_TURNS, &r, &b->pass->error) != SO_OK) return;
+        so_tt_exchange(&r, (int)(number % SO_TABLETOP_TALK_TURNS), &shown, &qa[t], &scene);
+        so_record_clear(&r);
     }
+    so_tt_batch_sequence(b);
+    for (int t = 0; t < turns && so_ok(b->pass); t++)
+        so_tt_batch_turn(c->tt, b, &c->ids, t, NULL, false, &qa[t], spread);
 }
 
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
@@ -134,37 +160,24 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     b->notes = m->notes;
     for (int i = 0; i < spoken; i++) item[i] = so_rng_below(&m->rng, c->train);
     put_spoken(c, b, spoken, item, &m->rng);
-    for (int i = 0; i < pictures && so_ok(pass); i++) {
-        so_dialogue d;
-        so_tabletop_dialogue(SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * pictures + i),
-                             1 + (int)so_rng_below(&m->rng, TURNS), &d);
-        put_written(c, b, &d.scene, d.turns, d.turn, NULL);
-    }
-    for (int i = 0; i < hard && so_ok(pass); i++) {
-        so_scene scene;
-        so_qa qa[HARD_TURNS];
-        so_scene_make(&scene,
-                      so_tabletop_scene_seed(SO_TABLETOP_TRAIN, c->tt->seed + 3, (uint64_t)(m->step * hard + i)));
-        put_written(c, b, &scene, so_tabletop_hard(&scene, 1 + (int)so_rng_below(&m->rng, HARD_TURNS), &m->rng, qa), qa,
-                    NULL);
-    }
-    for (int i = 0; i < talks + sums && so_ok(pass); i++) {
-        so_qa qa[TALK_TURNS];
-        int turns = 1 + (int)so_rng_below(&m->rng, TALK_TURNS);
-        for (int t = 0; t < turns; t++)
-            so_tabletop_talk(SO_TABLETOP_TRAIN, c->tt->seed + 1,
-                             (uint64_t)((m->step * (talks + sums) + i) * TALK_TURNS + t),
-                             i >= talks                      ? SO_TT_RECKONING
-                             : so_rng_below(&m->rng, 5) == 0 ? SO_TALK_WIDER
-                                                             : so_tt_chat(&m->rng),
-                             &qa[t]);
-        put_written(c, b, NULL, turns, qa, i % 2 ? &m->rng : NULL);
-    }
+    const so_tt_world *w = &c->world;
+    for (int i = 0; i < pictures && so_ok(pass); i++)
+        put(c, b, w->pictures, m->step * pictures + i, 1 + (int)so_rng_below(&m->rng, TURNS));
+    for (int i = 0; i < hard && so_ok(pass); i++)
+        put(c, b, w->hard, m->step * hard + i, 1 + (int)so_rng_below(&m->rng, HARD_TURNS));
+    for (int i = 0; i < talks + sums && so_ok(pass); i++)
+        put_talk(c, b, m->step * (talks + sums) + i, i >= talks, &m->rng, i % 2 ? &m->rng : NULL);
     int longs = (int)so_tt_share("omni", "long");
-    for (int i = 0; i < longs; i++)
-        so_tt_batch_long(c->tt, b, &c->ids,
-                         &(so_tt_long){SO_TABLETOP_TRAIN, c->tt->seed + 1, (uint64_t)(m->step * longs + i),
-                                       so_tt_long_turns(&m->rng), &m->rng, so_rng_uniform(&m->rng) < LONG_HEARD});
+    for (int i = 0; i < longs && so_ok(pass); i++) {
+        int turns = so_tt_long_turns(&m->rng);
+        bool heard = so_rng_uniform(&m->rng) < LONG_HEARD;
+        so_tt_batch_written(c->tt, b, &c->ids,
+                            &(so_tt_written){.from = w->conversations,
+                                             .index = m->step * longs + i,
+                                             .turns = turns,
+                                             .retype = heard ? NULL : &m->rng,
+                                             .spread = heard ? &m->rng : NULL});
+    }
     m->tokens = b->rows;
     return so_tt_batch_loss(b, NULL);
 }
@@ -188,22 +201,26 @@ static so_status evaluate(void *p, so_pass *pass, int64_t step, so_notes *notes,
                          right[i], 1);
         so_arena_release(pass->arena, mark);
     }
-    for (uint64_t i = 0; i < 8 && so_ok(pass); i++) {
+    for (int64_t i = 0; i < 8 && so_ok(pass); i++) {
         size_t mark = so_arena_mark(pass->arena);
         uint8_t right[32];
         memset(right, 1, sizeof right);
         so_tt_batch *b = so_tt_batch_start(pass, &c->net);
-        for (uint64_t k = 0; b && k < 32; k++) {
-            so_dialogue d;
-            so_tabletop_dialogue(SO_TABLETOP_RESERVED, 5, i * 32 + k, 1, &d);
-            put_written(c, b, &d.scene, 1, d.turn, NULL);
-        }
+        for (int64_t k = 0; b && k < 32; k++) put(c, b, c->reserved.pictures, i * 32 + k, 1);
         if (b) so_tt_batch_loss(b, right);
         for (int k = 0; k < 32; k++) so_notes_add(notes, "V+T to T", right[k], 1);
         so_arena_release(pass->arena, mark);
     }
     *error = pass->error;
     return error->status;
+}
+
+static so_status open_data(context *c, so_error *error)
+{
+    uint64_t seed = c->tt->seed;
+    SO_TRY(so_tt_dataset_of(&c->spoken, c->tt, &c->units, 0, c->units.count, error));
+    SO_TRY(so_tt_world_open(&c->world, SO_TABLETOP_TRAIN, (so_tt_world_seeds){seed + 1, seed + 3, seed + 1}, error));
+    return so_tt_world_open(&c->reserved, SO_TABLETOP_RESERVED, (so_tt_world_seeds){5, 5, 5}, error);
 }
 
 so_status so_tt_omni(so_tt *tt, so_error *error)
@@ -219,7 +236,11 @@ so_status so_tt_omni(so_tt *tt, so_error *error)
                      .store = &store,
                      .keep = (const char *[]){"backbone", NULL},
                      .hooks = {.context = &c, .micro = micro, .evaluate = evaluate}};
-    so_status status = so_tt_learn(tt, &job, error);
+    so_status status = open_data(&c, error);
+    if (status == SO_OK) status = so_tt_learn(tt, &job, error);
+    so_tt_world_close(&c.world);
+    so_tt_world_close(&c.reserved);
+    so_dataset_close(&c.spoken);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.ids);
     so_store_close(&store);

@@ -13,6 +13,7 @@
 #include "recipes/tabletop/part_cast.h"
 #include "recipes/tabletop/part_stages.h"
 #include "recipes/tabletop/part_units.h"
+#include "recipes/tabletop/tt_dataset.h"
 #include "train/align.h"
 
 enum { PHONE_LAYER = 1, BOTTOM_BATCH = 36, EARLY_BATCH = 28, EARLY_STEPS = 3000, EARLY_AGAIN = 200, TOP_BATCH = 24 };
@@ -100,6 +101,7 @@ typedef struct context {
     const so_tt *tt;
     so_omni net;
     so_tt_units_file units;
+    so_dataset *data; /* the corpus with its units */
     so_ids scratch;
     so_tensor *phone_w; /* the auxiliary phoneme head, thrown away afterwards */
     int64_t answered;   /* items below have a spoken answer; those from there to `train` are only heard */
@@ -211,11 +213,11 @@ static bool guessed(const context *c, int64_t item)
 static void add_company(context *c, so_tt_speech_batch *b, const company *x)
 {
     if (x->manner == ECHO)
-        so_tt_speech_echo(b, &c->units, x->item, &c->scratch);
+        so_tt_speech_echo(b, c->data, x->item, &c->scratch);
     else if (x->manner == PAIR)
-        so_tt_speech_pair(b, &c->units, x->item, x->next, &c->scratch);
+        so_tt_speech_pair(b, c->data, x->item, x->next, &c->scratch);
     else
-        so_tt_speech_add(b, &c->units, x->item, true, x->manner == ANSWERED, &c->scratch);
+        so_tt_speech_add(b, c->data, x->item, true, x->manner == ANSWERED, &c->scratch);
 }
 
 /* `patient`: no token is to be written before what it stands for has been heard. */
@@ -323,6 +325,7 @@ static so_status open_context(context *c, so_tt *tt, so_store *store, const char
     *c = (context){.tt = tt, .ahead = tt->lookahead, .window = tt->window};
     SO_TRY(so_tt_omni_open(tt, store, &c->net, parts, error));
     SO_TRY(so_tt_units_open(&c->units, tt, error));
+    SO_TRY(so_tt_dataset_of(&c->data, tt, &c->units, 0, c->units.count, error));
     c->train = c->units.count - SO_TT_HELD_OUT;
     c->answered = so_tt_answered(tt);
     if (c->answered < 100)
@@ -348,6 +351,7 @@ so_status so_tt_bottom(so_tt *tt, so_error *error)
                      .keep = (const char *[]){"bottom", NULL},
                      .hooks = {.context = &c, .micro = bottom_micro, .evaluate = bottom_evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
+    so_dataset_close(&c.data);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.scratch);
     so_store_close(&store);
@@ -421,7 +425,7 @@ static so_tensor *top_micro(void *p, so_pass *pass, so_micro *m)
     for (int i = 0; b && i < TOP_BATCH; i++) {
         int64_t item = so_rng_below(&m->rng, c->answered);
         bool hear = so_rng_uniform(&m->rng) < so_tt_share("top", "s-s") / TOP_BATCH;
-        so_tt_speech_add(b, &c->units, item, hear, true, &c->scratch);
+        so_tt_speech_add(b, c->data, item, hear, true, &c->scratch);
     }
     if (!b || !so_ok(pass)) return NULL;
     m->tokens = b->rows;
@@ -435,7 +439,7 @@ static so_status top_evaluate(void *p, so_pass *pass, int64_t step, so_notes *no
     for (int64_t at = c->train; at + TOP_BATCH <= c->units.count && so_ok(pass); at += TOP_BATCH) {
         size_t mark = so_arena_mark(pass->arena);
         so_tt_speech_batch *b = so_tt_speech_start(pass, c->tt);
-        for (int i = 0; b && i < TOP_BATCH; i++) so_tt_speech_add(b, &c->units, at + i, i % 2, true, &c->scratch);
+        for (int i = 0; b && i < TOP_BATCH; i++) so_tt_speech_add(b, c->data, at + i, i % 2, true, &c->scratch);
         if (b) speak(c, pass, b, notes);
         so_arena_release(pass->arena, mark);
     }
@@ -454,6 +458,7 @@ so_status so_tt_top(so_tt *tt, so_error *error)
                      .keep = (const char *[]){"top", NULL},
                      .hooks = {.context = &c, .micro = top_micro, .evaluate = top_evaluate}};
     so_status status = so_tt_learn(tt, &job, error);
+    so_dataset_close(&c.data);
     so_tt_units_close(&c.units);
     so_ids_clear(&c.scratch);
     so_store_close(&store);

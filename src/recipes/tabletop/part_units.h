@@ -3,6 +3,7 @@
 #ifndef SO_RECIPES_TABLETOP_PART_UNITS_H
 #define SO_RECIPES_TABLETOP_PART_UNITS_H
 
+#include "dataset/dataset.h"
 #include "models/speech_tokenizer.h"
 #include "recipes/tabletop/recipe.h"
 
@@ -63,17 +64,17 @@ typedef struct so_tt_speech_batch {
 } so_tt_speech_batch;
 
 so_tt_speech_batch *so_tt_speech_start(so_pass *pass, const so_tt *tt);
-/* Question and answer of an item; `hear` false leaves the question out and puts the template of spoken text in its
- * place (a user message of one space, trimmed: nothing); `speak` false leaves the answer out. */
-void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, bool hear, bool speak,
+/* Question and answer of an item of the recipe's dataset (tt_dataset.h) with units; `hear` false leaves the question
+ * out and puts the template of spoken text in its place (a user message of one space, trimmed: nothing); `speak` false
+ * leaves the answer out. */
+void so_tt_speech_add(so_tt_speech_batch *b, const so_dataset *data, int64_t item, bool hear, bool speak,
                       so_ids *scratch);
 
 /* Two questions in one turn, one behind the other: heard, nothing answered. */
-void so_tt_speech_pair(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t first, int64_t second,
-                       so_ids *scratch);
+void so_tt_speech_pair(so_tt_speech_batch *b, const so_dataset *data, int64_t first, int64_t second, so_ids *scratch);
 
 /* The model's own voice as if a user had said it: an answer heard, nothing answered. What its own ears are measured
  * with. */
-void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t item, so_ids *scratch);
+void so_tt_speech_echo(so_tt_speech_batch *b, const so_dataset *data, int64_t item, so_ids *scratch);
 
 #endif

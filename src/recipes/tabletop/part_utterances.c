@@ -62,14 +62,15 @@ static int64_t add_segment(so_tt_speech_batch *b, const uint16_t *units, int64_t
     return b->segments++;
 }
 
-/* Units of the question of an item: as it was spoken, or from other surroundings where that is drawn. */
-static const uint16_t *question_of(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, int64_t *n)
+/* Item i as record: its question as it was spoken, or from other surroundings where that is drawn. */
+static so_status read_item(so_tt_speech_batch *b, const so_dataset *data, int64_t i, bool drawn, so_record *out)
 {
-    const so_tt_spoken *u = &units->item[i];
-    int64_t who = b->slips ? so_rng_below(b->slips, 1 + SO_TT_DISGUISES) - 1 : -1;
-    *n = who < 0 ? u->q_count : u->d_count[who];
-    return units->unit + (who < 0 ? u->q_at : u->d_at[who]);
+    int64_t voices = 1 + SO_TT_DISGUISES, voice = drawn && b->slips ? so_rng_below(b->slips, voices) : 0;
+    return so_dataset_read(data, voice * (data->count / voices) + i, out, &b->pass->error);
 }
+
+/* A question as it was asked, without its picture. */
+static const char *question_of(const so_record *r) { return r->turn[0].text + (r->images ? strlen("<image>\n") : 0); }
 
 static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
 {
@@ -86,72 +87,84 @@ static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
     b->memory_rows[s] = b->memories - b->memory0[s];
 }
 
-void so_tt_speech_add(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, bool hear, bool speak,
-                      so_ids *scratch)
+static void begin(so_tt_speech_batch *b)
 {
-    const so_tt *tt = b->tt;
-    const so_tt_spoken *u = &units->item[i];
-    const so_tt_item *item = &tt->corpus.item[i];
-    if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
-    int64_t s = b->seqs++, row0 = b->rows;
-    add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
-    if (hear) {
-        int64_t count;
-        const uint16_t *question = question_of(b, units, i, &count);
-        add_segment(b, question, count, item->question, true, scratch);
-    }
-    add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
+    b->seqs++;
+    add_ids(b, b->tt->head.data, NULL, (int64_t)b->tt->head.n);
+}
+
+/* What is heard is there, nothing is answered. */
+static void end(so_tt_speech_batch *b)
+{
+    int64_t s = b->seqs - 1;
+    add_ids(b, b->tt->reply.data, NULL, (int64_t)b->tt->reply.n);
     b->answer_segment[s] = -1;
     b->memory0[s] = b->memories;
     b->fused0[s] = b->fused;
-    if (!speak || !so_ok(b->pass)) return;
-    int64_t before = b->rows - 1;
-    int64_t segment = add_segment(b, units->unit + u->a_at, u->a_count, item->answer, false, scratch);
+}
+
+static void add_answer(so_tt_speech_batch *b, const so_record_turn *say, int64_t row0, so_ids *scratch)
+{
+    const so_tt *tt = b->tt;
+    int64_t s = b->seqs - 1, before = b->rows - 1;
+    int64_t segment = add_segment(b, say->listed, say->n_listed, say->text, false, scratch);
     if (segment < 0) return;
     b->answer_segment[s] = segment;
     add_memory(b, &b->segment[segment]);
-    for (int64_t r = 0; r <= u->a_count; r++) {
-        b->target[before + r] = r < u->a_count ? tt->id->first_unit + units->unit[u->a_at + r] : tt->id->eot;
+    for (int64_t r = 0; r <= say->n_listed; r++) {
+        b->target[before + r] = r < say->n_listed ? tt->id->first_unit + say->listed[r] : tt->id->eot;
         b->fused_row[b->fused] = (int32_t)(before + r);
         b->fused_pos[b->fused++] = (int32_t)(before + r - row0);
     }
     b->fused_rows[s] = b->fused - b->fused0[s];
 }
 
-void so_tt_speech_pair(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t first, int64_t second,
-                       so_ids *scratch)
+static bool full(const so_tt_speech_batch *b) { return b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass); }
+
+void so_tt_speech_add(so_tt_speech_batch *b, const so_dataset *data, int64_t i, bool hear, bool speak, so_ids *scratch)
 {
-    const so_tt *tt = b->tt;
-    const so_tt_item *item = tt->corpus.item;
-    char text[2 * sizeof item->question + 1];
-    uint16_t both[PAIR_UNITS];
-    int64_t n[2];
-    const uint16_t *units_of[2] = {question_of(b, units, first, &n[0]), question_of(b, units, second, &n[1])};
-    if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
-    if (n[0] + n[1] > PAIR_UNITS) n[1] = 0;
-    if (n[0] > PAIR_UNITS) n[0] = PAIR_UNITS;
-    memcpy(both, units_of[0], (size_t)n[0] * sizeof *both);
-    memcpy(both + n[0], units_of[1], (size_t)n[1] * sizeof *both);
-    snprintf(text, sizeof text, "%s%s%s", item[first].question, n[1] ? " " : "", n[1] ? item[second].question : "");
-    int64_t s = b->seqs++;
-    add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
-    add_segment(b, both, n[0] + n[1], text, true, scratch);
-    add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
-    b->answer_segment[s] = -1;
-    b->memory0[s] = b->memories;
-    b->fused0[s] = b->fused;
+    so_record r;
+    int64_t row0 = b->rows;
+    if (full(b) || read_item(b, data, i, hear, &r) != SO_OK) return;
+    begin(b);
+    if (hear) add_segment(b, r.turn[0].listed, r.turn[0].n_listed, question_of(&r), true, scratch);
+    end(b);
+    if (speak && so_ok(b->pass)) add_answer(b, &r.turn[1], row0, scratch);
+    so_record_clear(&r);
 }
 
-void so_tt_speech_echo(so_tt_speech_batch *b, const so_tt_units_file *units, int64_t i, so_ids *scratch)
+static void add_pair(so_tt_speech_batch *b, const so_record *first, const so_record *second, so_ids *scratch)
 {
-    const so_tt *tt = b->tt;
-    const so_tt_spoken *u = &units->item[i];
-    if (b->seqs == SO_TT_SPEECH_SEQS || !so_ok(b->pass)) return;
-    int64_t s = b->seqs++;
-    add_ids(b, tt->head.data, NULL, (int64_t)tt->head.n);
-    add_segment(b, units->unit + u->a_at, u->a_count, tt->corpus.item[i].answer, false, scratch);
-    add_ids(b, tt->reply.data, NULL, (int64_t)tt->reply.n);
-    b->answer_segment[s] = -1;
-    b->memory0[s] = b->memories;
-    b->fused0[s] = b->fused;
+    char text[2 * sizeof((so_tt_item *)0)->question + 1];
+    uint16_t both[PAIR_UNITS];
+    int64_t n = first->turn[0].n_listed, m = second->turn[0].n_listed;
+    if (n + m > PAIR_UNITS) m = 0;
+    if (n > PAIR_UNITS) n = PAIR_UNITS;
+    memcpy(both, first->turn[0].listed, (size_t)n * sizeof *both);
+    memcpy(both + n, second->turn[0].listed, (size_t)m * sizeof *both);
+    snprintf(text, sizeof text, "%s%s%s", question_of(first), m ? " " : "", m ? question_of(second) : "");
+    begin(b);
+    add_segment(b, both, n + m, text, true, scratch);
+    end(b);
+}
+
+void so_tt_speech_pair(so_tt_speech_batch *b, const so_dataset *data, int64_t first, int64_t second, so_ids *scratch)
+{
+    so_record one, two;
+    if (full(b) || read_item(b, data, first, true, &one) != SO_OK) return;
+    if (read_item(b, data, second, true, &two) == SO_OK) {
+        add_pair(b, &one, &two, scratch);
+        so_record_clear(&two);
+    }
+    so_record_clear(&one);
+}
+
+void so_tt_speech_echo(so_tt_speech_batch *b, const so_dataset *data, int64_t i, so_ids *scratch)
+{
+    so_record r;
+    if (full(b) || read_item(b, data, i, false, &r) != SO_OK) return;
+    begin(b);
+    add_segment(b, r.turn[1].listed, r.turn[1].n_listed, r.turn[1].text, false, scratch);
+    end(b);
+    so_record_clear(&r);
 }

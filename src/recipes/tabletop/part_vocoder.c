@@ -63,12 +63,15 @@ const so_kernels *so_tt_bf16_kernels(const so_tt *tt)
 
 so_status so_tt_answer(const so_tt *tt, int64_t i, float **pcm, so_error *error)
 {
-    const so_tt_item *item = &tt->corpus.item[i];
-    float *x = malloc((size_t)item->a_count * sizeof *x + 4);
-    if (!x) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)item->a_count);
-    for (int64_t k = 0; k < item->a_count; k++) x[k] = (float)tt->corpus.a[item->a_at + k] / 32768.0f;
-    *pcm = x;
-    return SO_OK;
+    so_record r;
+    so_clips clips = {0};
+    so_audio audio;
+    if (!tt->spoken) return so_fail(error, SO_ERR_STATE, "'%s' has no corpus", tt->folder);
+    SO_TRY(so_dataset_read(tt->spoken, i, &r, error));
+    so_status status = so_clips_read(&clips, &r.turn[1], &audio, error);
+    so_record_clear(&r);
+    *pcm = audio.samples;
+    return status;
 }
 
 /* The first so many answers teach the vocoder. */
@@ -202,12 +205,15 @@ static void crop(const context *c, so_pass *pass, so_rng *rng, so_real *wave, so
         frames = so_f0_frames(tt->corpus.item[i].a_count);
     } while (frames < FRAMES);
     int64_t first = so_rng_below(rng, frames - FRAMES + 1);
-    const int16_t *pcm = tt->corpus.a + tt->corpus.item[i].a_at;
+    so_record r;
+    if (so_dataset_read(tt->spoken, i, &r, &pass->error) != SO_OK) return;
+    const int16_t *pcm = r.turn[1].samples;
     float x[WIDE], features[(FRAMES + 2 * AROUND) * MELS];
     for (int64_t k = 0; k < WIDE; k++) {
         int64_t at = (first - AROUND) * HOP + k;
-        x[k] = at < 0 || at >= tt->corpus.item[i].a_count ? 0 : (float)pcm[at] / 32768.0f;
+        x[k] = at < 0 || at >= r.turn[1].n_samples ? 0 : (float)pcm[at] / 32768.0f;
     }
+    so_record_clear(&r);
     so_mel_compute(tt->vocoder, x, WIDE, features, NULL, &pass->error);
     memcpy(wave, x + AROUND * HOP, CROP * sizeof *wave);
     memcpy(mel, features + AROUND * MELS, FRAMES * MELS * sizeof *mel);

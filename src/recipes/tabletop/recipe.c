@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "formats/safetensors.h"
+#include "recipes/tabletop/tt_dataset.h"
 #include "train/progress.h"
 
 const char so_tabletop_system[] = "You see, hear and speak.";
@@ -90,7 +91,8 @@ static so_status open_corpus(so_tt *tt, so_error *error)
     c->count = (int64_t)(c->index_map.size / sizeof *c->item);
     c->q = (const int16_t *)c->q_map.data;
     c->a = (const int16_t *)c->a_map.data;
-    return so_tt_check_corpus(tt, error) == SO_OK ? SO_OK : so_fail_in(error, "%s", tt->folder);
+    if (so_tt_check_corpus(tt, error) != SO_OK) return so_fail_in(error, "%s", tt->folder);
+    return so_tt_dataset_of(&tt->spoken, tt, NULL, 0, c->count, error);
 }
 
 bool so_tt_first(const so_tt *tt) { return !tt->ranks || tt->ranks->rank == 0; }
@@ -117,6 +119,7 @@ void so_tt_close(so_tt *tt)
     so_ids_clear(&tt->reply);
     free(tt->pronounceable);
     tt->pronounceable = NULL;
+    so_dataset_close(&tt->spoken);
     so_map_close(&tt->corpus.index_map);
     so_map_close(&tt->corpus.q_map);
     so_map_close(&tt->corpus.a_map);
@@ -290,24 +293,24 @@ void so_tt_picture(uint64_t seed, float *pixels)
 so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count,
                        so_error *error)
 {
-    int64_t n = answer ? item->a_count : item->q_count;
-    const int16_t *from = answer ? tt->corpus.a + item->a_at : tt->corpus.q + item->q_at;
-    int64_t out = answer ? so_resampler_length(tt->down, n) : n;
-    float *x = malloc((size_t)n * sizeof *x + 4), *y = x;
-    if (answer) y = malloc((size_t)out * sizeof *y + 4);
-    if (!x || !y) {
-        free(x);
-        if (answer) free(y);
-        return so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
-    }
-    for (int64_t i = 0; i < n; i++) x[i] = (float)from[i] / 32768.0f;
-    so_status status = answer ? so_resample(tt->down, x, n, y, error) : SO_OK;
-    if (answer) free(x);
-    if (status != SO_OK) {
-        free(y);
-        return status;
-    }
-    *pcm = y;
-    *count = out;
-    return SO_OK;
+    so_record r;
+    so_clips clips = {0};
+    so_audio audio;
+    if (!tt->spoken) return so_fail(error, SO_ERR_STATE, "'%s' has no corpus", tt->folder);
+    SO_TRY(so_dataset_read(tt->spoken, item - tt->corpus.item, &r, error));
+    so_status status = so_clips_read(&clips, &r.turn[answer], &audio, error);
+    so_record_clear(&r);
+    SO_TRY(status);
+    *pcm = audio.samples;
+    *count = audio.n;
+    if (!answer) return SO_OK;
+    *count = so_resampler_length(tt->down, audio.n);
+    *pcm = malloc((size_t)*count * sizeof **pcm + 4);
+    status = *pcm ? so_resample(tt->down, audio.samples, audio.n, *pcm, error)
+                  : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)*count);
+    free(audio.samples);
+    if (status == SO_OK) return SO_OK;
+    free(*pcm);
+    *pcm = NULL;
+    return status;
 }

@@ -18,6 +18,7 @@
 
 #include "backend/kernels.h"
 #include "base/file.h"
+#include "dataset/dataset.h"
 #include "dataset/tabletop/tabletop.h"
 #include "media/mel.h"
 #include "media/resample.h"
@@ -92,6 +93,7 @@ typedef struct so_tt {
         reply; /* template pieces: up to the user's content; <eot> + user header; <eot> + assistant header */
     uint8_t *pronounceable; /* bitmap over text ids */
     so_tt_corpus corpus;
+    so_dataset *spoken; /* the corpus as records, without units (tt_dataset.h); NULL before it is made */
     so_mel *whisper, *vocoder;
     so_resampler *down; /* 22050 -> 16000 */
 } so_tt;

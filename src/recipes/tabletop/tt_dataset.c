@@ -35,7 +35,9 @@ static so_status put_question(const spoken *s, const so_tt_item *item, so_record
 {
     bool sees = item->scene != SO_TABLETOP_NO_SCENE;
     so_string heard = {0};
-    so_status status = so_tt_heard_text(s->tt, item->question, &heard, error);
+    /* Which words are tokens is known when the vocabulary is made. */
+    so_status status = s->tt->tokenizer ? so_tt_heard_text(s->tt, item->question, &heard, error)
+                                        : so_string_put(&heard, item->question, error);
     char *text = so_record_take(r, sizeof item->question + 16), *say = so_record_take(r, heard.size + 1);
     if (status == SO_OK && (!text || !say)) status = so_fail(error, SO_ERR_NOMEM, "no memory for a record");
     if (status == SO_OK) {
@@ -45,6 +47,7 @@ static so_status put_question(const spoken *s, const so_tt_item *item, so_record
                                       .text = text,
                                       .say = say,
                                       .speaker = item->speaker,
+                                      .kind = so_tabletop_kind_name((int)item->kind),
                                       .samples = s->tt->corpus.q + item->q_at,
                                       .n_samples = item->q_count,
                                       .rate = QUESTION_RATE,
