@@ -11,6 +11,12 @@ so_discriminators_config so_discriminators_published(void)
     return (so_discriminators_config){5, {2, 3, 5, 7, 11}, {32, 128, 512, 1024, 1024}, 3, {2048, 1024, 512}, 32};
 }
 
+so_discriminators_config so_discriminators_for(int64_t channels)
+{
+    if (channels >= 512) return so_discriminators_published();
+    return (so_discriminators_config){5, {2, 3, 5, 7, 11}, {8, 16, 32, 64, 64}, 3, {2048, 1024, 512}, 8};
+}
+
 static so_tensor *conv(so_pass *pass, const so_discriminator_conv *c, so_tensor *x, const int64_t stride[2],
                        const int64_t pad[2])
 {

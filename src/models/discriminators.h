@@ -43,6 +43,8 @@ typedef struct so_discrimination {
 
 /* The published sizes. */
 so_discriminators_config so_discriminators_published(void);
+/* Sizes for a vocoder of so many channels: the published ones from 512 on, else small ones. */
+so_discriminators_config so_discriminators_for(int64_t channels);
 /* Group: "discriminators". */
 so_status so_discriminators_bind(so_discriminators *net, const so_discriminators_config *config, const char *prefix,
                                  so_binder *binder, so_error *error);

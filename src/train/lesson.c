@@ -17,8 +17,8 @@ typedef struct plan {
     so_micro *micro;
     place *place;
     int64_t n, hear_rows, pictures;
-    double text, units, ctc, template; /* weights of the stage */
-    so_tensor *hidden, *logits;        /* of the bottom layers; logits of all its rows, or NULL */
+    double text, units, ctc, template, pairs; /* weights of the stage */
+    so_tensor *hidden, *logits;               /* of the bottom layers; logits of all its rows, or NULL */
     so_batch *hear_batch;
     int parts;
     so_tensor *loss[SO_MAX_INPUTS];
@@ -54,8 +54,9 @@ static int64_t seat(plan *p, const so_sample *s, int64_t patches)
     }
     if (p->units > 0 || p->ctc > 0) at->answer = s->n_units;
     if (!at->speaks && !at->answer) at->prompt = 0;
+    p->pictures += p->text > 0 || p->pairs > 0 ? s->pictures : 0;
+    if (p->pairs > 0) return s->pictures * patches + s->n_text;
     p->hear_rows += at->prompt + at->answer;
-    p->pictures += p->text > 0 ? s->pictures : 0;
     return at->prompt + at->answer + (p->text > 0 ? s->n + s->n_text + s->pictures * patches : 0);
 }
 
@@ -497,6 +498,23 @@ static so_tensor *mean_rows(so_pass *pass, so_tensor *x, int64_t n, const int64_
     return so_matmul(pass, w, x);
 }
 
+/* Share of pictures whose own caption is nearest to them. */
+static double matched(const so_tensor *a, const so_tensor *b)
+{
+    int64_t n = so_rows(a), D = so_cols(a), right = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t best = 0;
+        double most = -INFINITY;
+        for (int64_t k = 0; k < n; k++) {
+            double x = 0;
+            for (int64_t d = 0; d < D; d++) x += (double)so_data(a)[i * D + d] * (double)so_data(b)[k * D + d];
+            if (x > most) most = x, best = k;
+        }
+        right += best == i;
+    }
+    return (double)right / (double)n;
+}
+
 static void match_captions(plan *p, so_pass *pass, double weight)
 {
     const so_lesson *l = p->lesson;
@@ -525,7 +543,9 @@ static void match_captions(plan *p, so_pass *pass, double weight)
         so_omni_think(pass, l->net, so_omni_read(pass, l->net, rows, ids), so_batch_many(pass, p->n, words, NULL));
     so_tensor *b = so_l2_norm(pass, mean_rows(pass, h, p->n, words), 1e-6);
     so_tensor *loss = so_sigmoid_pairs(pass, a, b, l->pairs_scale, l->pairs_bias);
-    if (loss) add_loss(p, "pairs", loss, weight, p->n);
+    if (!loss) return;
+    add_loss(p, "pairs", loss, weight, p->n);
+    so_notes_add(p->micro->notes, "pairs_right", matched(a, b), (double)p->n);
 }
 
 /* ---- all together */
@@ -533,7 +553,6 @@ static void match_captions(plan *p, so_pass *pass, double weight)
 so_tensor *so_lesson_micro(void *context, so_pass *pass, so_micro *micro)
 {
     const so_lesson *l = context;
-    double pairs = so_stage_weight(l->stage, "pairs");
     plan *p = so_take(pass, sizeof *p, true);
     if (!p) return NULL;
     *p = (plan){.lesson = l,
@@ -541,15 +560,15 @@ so_tensor *so_lesson_micro(void *context, so_pass *pass, so_micro *micro)
                 .text = so_stage_weight(l->stage, "text"),
                 .units = so_stage_weight(l->stage, "units"),
                 .ctc = so_stage_weight(l->stage, "ctc"),
-                .template = so_stage_weight(l->stage, "template")};
+                .template = so_stage_weight(l->stage, "template"),
+                .pairs = so_stage_weight(l->stage, "pairs")};
     so_error error;
     int64_t grid = l->net->config.vision ? so_siglip_grid(&l->net->config.siglip) : 0;
     if ((l->source.gather ? gather : draw)(p, pass, grid * grid, &error) != SO_OK)
         return so_pass_fail(pass, error.status, "%s", error.text);
     if (p->n == 0 || !p->place) return NULL;
-    if (pairs > 0) {
-        for (int64_t i = 0; i < p->n; i++) p->pictures += p->text > 0 ? 0 : p->place[i].s.pictures;
-        match_captions(p, pass, pairs);
+    if (p->pairs > 0) {
+        match_captions(p, pass, p->pairs);
     } else {
         hear(p, pass);
         transcribe(p, pass);

@@ -33,8 +33,8 @@ typedef struct so_lesson {
 } so_lesson;
 
 /* An so_micro_fn; the context is the lesson. Notes: each loss by its name, "text_right" and "units_right" (shares of
- * tokens whose argmax is right), "ctc_right" (share of sequences whose greedy reading is the transcript), "unaligned"
- * (answers too short for their text), "left_out". */
+ * tokens whose argmax is right), "ctc_right" (share of sequences whose greedy reading is the transcript), "pairs_right"
+ * (share of pictures whose own caption is nearest), "unaligned" (answers too short for their text), "left_out". */
 so_tensor *so_lesson_micro(void *lesson, so_pass *pass, so_micro *micro);
 
 #endif

@@ -34,6 +34,7 @@ static void records_are_those_of_the_world(void **state)
         for (int k = 0; k < r.turns / 2; k++) {
             assert_string_equal(k ? r.turn[2 * k].text : r.turn[0].say, all.turn[k].question);
             assert_string_equal(r.turn[2 * k + 1].text, all.turn[k].answer);
+            assert_string_equal(r.turn[2 * k].kind, so_tabletop_kind_name((int)all.turn[k].kind));
             text += strlen(all.turn[k].question) + strlen(all.turn[k].answer);
             answers += strlen(all.turn[k].answer);
         }

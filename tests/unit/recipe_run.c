@@ -100,7 +100,7 @@ static void what_is_wrong_is_named(void **state)
         {WHOLE DATA, "learn=[1]", "learn is an array of 1, expected names"},
         {WHOLE DATA, "learn=nose", "no group is called 'nose'; there are backbone, projector, vision, bottom, top"},
         {WHOLE DATA, "stage=nine", "no stage is called 'nine'; 'train stages' lists them"},
-        {WHOLE DATA, "stage=vocoder-gan", "the stage 'vocoder-gan' is not trained from a file yet"},
+        {WHOLE DATA, "loss.pairs=1", "the stage 'vision-text' has no loss 'pairs'; its losses are text"},
         {WHOLE DATA, "loss.ctc=1", "the stage 'vision-text' has no loss 'ctc'; its losses are text"},
         {WHOLE DATA, "optim.groups.nose.rate=1", "NAME one of backbone, projector, vision"},
         {WHOLE DATA, "plan.batch_rows=10", "2 of plan.batch_records, plan.batch_rows and plan.batch_units are given"},

@@ -46,9 +46,11 @@ static so_run_place follow(const struct so_run_ahead *a, so_run_place at, bool m
     if (more)
         at.portion++;
     else if (at.slot + 1 < a->to)
-        at = (so_run_place){at.step, at.slot + 1, 0};
+        at = (so_run_place){at.step, at.player, at.slot + 1, 0};
+    else if (at.player + 1 < so_run_players(a->run))
+        at = (so_run_place){at.step, at.player + 1, a->from, 0};
     else
-        at = (so_run_place){at.step + 1, a->from, 0};
+        at = (so_run_place){at.step + 1, 0, a->from, 0};
     return at;
 }
 
@@ -110,7 +112,7 @@ static so_status start(struct so_run_ahead *a, so_run_place at, so_error *error)
 
 static bool same(so_run_place a, so_run_place b)
 {
-    return a.step == b.step && a.slot == b.slot && a.portion == b.portion;
+    return a.step == b.step && a.player == b.player && a.slot == b.slot && a.portion == b.portion;
 }
 
 so_status so_run_ahead_take(struct so_run_ahead *a, so_run_place at, const so_run_portion **out, so_error *error)

@@ -1,5 +1,5 @@
 /* The codec's networks in a run from a file: the speech tokenizer (recordings and their transcripts), the flow (units
- * to mel), the vocoder (mel to samples).
+ * to mel), the vocoder (mel to samples; run_vocoder.c).
  *
  * What a stage needs besides the model's tensors (the tokenizer's second half, its heads, the averages behind its
  * codes) begins at random and does not become part of the model. Transcripts are learnt as bytes of lower-case text.
@@ -11,45 +11,17 @@
 #include <string.h>
 
 #include "dataset/record.h"
-#include "media/f0.h"
-#include "media/mel.h"
 #include "media/resample.h"
-#include "nn/ops_wave.h"
-#include "recipes/run/training.h"
+#include "recipes/run/run_codec.h"
 #include "train/loss_flow.h"
-
-enum {
-    EARS_RATE = 16000,
-    VOICE_RATE = 22050,
-    HOP = 256,
-    FRAMES = 32, /* of a crop for the vocoder */
-    AROUND = 8,  /* frames on either side that its mel and pitch see */
-    WIDE = (FRAMES + 2 * AROUND) * HOP,
-    BYTES = 256, /* classes of the transcript, 0 is CTC's blank */
-    SHORTEST = 512,
-};
-
-typedef enum network { EARS, FLOW, VOCODER } network;
-
-struct so_run_codec {
-    network what;
-    so_store store;
-    so_speech_tokenizer ears;
-    so_flow flow;
-    so_hift hift;
-    so_mel *mel;
-    so_extra extra[3];
-    so_real *vector; /* [speaker] of the one voice */
-    /* what the last portion quantised, for the codebook */
-    so_real *unit;
-    int32_t *ids;
-    int64_t rows;
-    so_rng rng;
-};
 
 int64_t so_run_codec_rate(const so_run *run) { return run->codec->what == EARS ? EARS_RATE : VOICE_RATE; }
 bool so_run_codec_wants_units(const so_run *run) { return run->codec && run->codec->what == FLOW; }
 so_store *so_run_codec_store(const so_run *run) { return &run->codec->store; }
+so_store *so_run_codec_judges(const so_run *run)
+{
+    return run->codec && run->codec->contest ? &run->codec->judging : NULL;
+}
 const so_extra *so_run_codec_extra(const so_run *run, int *n)
 {
     *n = run->codec && run->codec->what == EARS ? 3 : 0;
@@ -156,6 +128,7 @@ so_status so_run_codec_open(so_run *run, so_error *error)
     SO_TRY(check_part(run, error));
     SO_TRY(so_mel_open(&c->mel, c->what == EARS ? SO_MEL_WHISPER : SO_MEL_VOCODER, error));
     SO_TRY(bind(run, error));
+    SO_TRY(so_run_vocoder_open(run, error));
     so_speech_tokenizer *e = &c->ears;
     if (c->what == EARS) {
         c->extra[0] = (so_extra){"codes", e->codes->data, (size_t)so_count(e->codes) * sizeof(so_real)};
@@ -175,6 +148,7 @@ void so_run_codec_close(so_run *run)
     if (!c) return;
     so_mel_close(&c->mel);
     so_store_close(&c->store);
+    so_store_close(&c->judging);
     free(c->vector);
     free(c);
     run->codec = NULL;
@@ -432,83 +406,6 @@ static so_tensor *learn_flow(so_run *run, so_pass *pass, so_micro *m, const so_s
     return so_weighted_sum(pass, 1, loss, (so_real[]){(so_real)so_stage_weight(&run->stage, "flow")});
 }
 
-/* ---- the vocoder */
-
-/* FRAMES frames from a random place of a recording: samples, the mel and the pitch that the whole would give there. */
-static void crop(const struct so_run_codec *c, so_pass *pass, const so_sample *s, so_rng *rng, so_real *wave,
-                 so_real *mel, so_real *f0)
-{
-    int64_t M = c->hift.config.mels, frames = s->n_sound / HOP;
-    int64_t first = frames > FRAMES ? so_rng_below(rng, frames - FRAMES + 1) : 0;
-    float *x = so_take(pass, WIDE * sizeof *x, false);
-    float *features = so_take(pass, (size_t)((FRAMES + 2 * AROUND) * M) * sizeof *features, false);
-    float pitch[WIDE / SO_F0_HOP];
-    so_error error;
-    if (!x || !features) return;
-    for (int64_t k = 0; k < WIDE; k++) {
-        int64_t at = (first - AROUND) * HOP + k;
-        x[k] = at < 0 || at >= s->n_sound ? 0 : s->sound[at];
-    }
-    if (so_mel_compute(c->mel, x, WIDE, features, NULL, &error) != SO_OK ||
-        so_f0_estimate(x, WIDE, pitch, &error) != SO_OK) {
-        so_pass_fail(pass, error.status, "%s", error.text);
-        return;
-    }
-    memcpy(wave, x + AROUND * HOP, FRAMES * HOP * sizeof *wave);
-    memcpy(mel, features + AROUND * M, (size_t)(FRAMES * M) * sizeof *mel);
-    memcpy(f0, pitch + AROUND, FRAMES * sizeof *f0);
-}
-
-/* The source of the harmonics, with phases and noise from `rng`. */
-static so_tensor *source(so_pass *pass, const so_hift *net, int64_t B, const so_real *f0, so_rng *rng)
-{
-    const so_hift_config *c = &net->config;
-    int64_t H = c->harmonics + 1, L = FRAMES * so_hift_samples(c);
-    so_real *noise = so_take(pass, (size_t)(L * H) * sizeof *noise, false), offset[SO_HIFT_HARMONICS];
-    so_tensor *h = so_new3(pass, B, L, H);
-    for (int64_t b = 0; h && noise && b < B; b++) {
-        so_hift_phase phase = {0};
-        for (int64_t i = 0; i < L * H; i++) noise[i] = (so_real)so_rng_normal(rng);
-        for (int64_t i = 0; i < H; i++) offset[i] = i ? (so_real)(6.283185307 * (so_rng_uniform(rng) - 0.5)) : 0;
-        so_hift_harmonics(c, FRAMES, f0 + b * FRAMES, offset, noise, &phase, so_data(h) + b * L * H);
-    }
-    return h && noise ? so_hift_source(pass, net, h) : NULL;
-}
-
-static so_tensor *learn_vocoder(so_run *run, so_pass *pass, so_micro *m, const so_sample *s, int64_t n)
-{
-    struct so_run_codec *c = run->codec;
-    int64_t M = c->hift.config.mels;
-    const so_wave_mel band = {
-        .rate = VOICE_RATE, .n_fft = 1024, .hop = HOP, .mels = (int)M, .f_min = 0, .f_max = VOICE_RATE / 2};
-    so_tensor *real = so_new2(pass, n, FRAMES * HOP), *mel = so_new3(pass, n, FRAMES, M);
-    so_real *f0 = so_take(pass, (size_t)(n * FRAMES) * sizeof *f0, false);
-    for (int64_t b = 0; b < n && real && mel && f0 && so_ok(pass); b++)
-        crop(c, pass, &s[b], &m->rng, so_data(real) + b * FRAMES * HOP, so_data(mel) + b * FRAMES * M, f0 + b * FRAMES);
-    if (!so_ok(pass)) return NULL;
-    so_tensor *guess = so_hift_f0(pass, &c->hift, mel);
-    so_tensor *wave = so_hift_wave(pass, &c->hift, mel, source(pass, &c->hift, n, f0, &m->rng));
-    so_tensor *goal = so_constant(pass, 2, (int64_t[]){n, FRAMES}, f0);
-    if (!so_ok(pass)) return NULL;
-    so_tensor *loss[] = {so_l1(pass, so_wave_log_mel(pass, wave, &band), so_wave_log_mel(pass, real, &band), NULL),
-                         so_wave_stft_loss(pass, wave, real, 2048),
-                         so_wave_stft_loss(pass, wave, real, 1024),
-                         so_wave_stft_loss(pass, wave, real, 512),
-                         so_wave_stft_loss(pass, wave, real, 128),
-                         so_l1(pass, guess, goal, NULL)};
-    if (!so_ok(pass)) return NULL;
-    double stft = 0;
-    for (int i = 1; i < 5; i++) stft += (double)so_data(loss[i])[0] / 4;
-    m->tokens += n * FRAMES;
-    so_notes_add(m->notes, "mel", (double)so_data(loss[0])[0], (double)n);
-    so_notes_add(m->notes, "stft", stft, (double)n);
-    so_notes_add(m->notes, "f0", (double)so_data(loss[5])[0], (double)n);
-    so_real each = (so_real)so_stage_weight(&run->stage, "stft");
-    return so_weighted_sum(pass, 6, loss,
-                           (so_real[]){(so_real)so_stage_weight(&run->stage, "mel"), each, each, each, each,
-                                       (so_real)so_stage_weight(&run->stage, "f0")});
-}
-
 so_tensor *so_run_codec_micro(so_run *run, const so_sample_source *from, so_pass *pass, so_micro *micro)
 {
     const so_sample *sample;
@@ -531,7 +428,7 @@ so_tensor *so_run_codec_micro(so_run *run, const so_sample_source *from, so_pass
     case FLOW:
         return learn_flow(run, pass, micro, long_enough, kept);
     default:
-        return learn_vocoder(run, pass, micro, long_enough, kept);
+        return so_run_vocoder_learn(run, pass, micro, long_enough, kept);
     }
 }
 

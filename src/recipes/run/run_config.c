@@ -9,8 +9,8 @@
 
 enum { PATH_LENGTH = 900, NAME_LENGTH = 60 };
 
-static const char *const groups[] = {"backbone", "projector", "vision", "bottom", "top",
-                                     "lora",     "tokenizer", "flow",   "hift",   "f0"};
+static const char *const groups[] = {"backbone",  "projector", "vision", "bottom", "top",  "lora",
+                                     "tokenizer", "flow",      "hift",   "f0",     "pairs"};
 enum { GROUPS = sizeof groups / sizeof groups[0] };
 static const char *const shapes[] = {"cosine", "linear", "constant", "root"};
 
@@ -468,11 +468,6 @@ static so_status fill_stage(so_run_config *c, so_error *error)
 {
     const so_stage *s = so_stage_find(c->stage);
     if (!s) return so_fail(error, SO_ERR_ARG, "no stage is called '%.60s'; 'train stages' lists them", c->stage);
-    if (so_stage_weight(s, "gen") > 0 || so_stage_weight(s, "pairs") > 0)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "the stage '%s' is not trained from a file yet: its like is %s",
-                       s->name,
-                       so_stage_weight(s, "gen") > 0 ? "the part 'adversarial' of 'train tabletop'"
-                                                     : "the part 'eyes' of 'train tabletop'");
     fill_optim(c, s);
     if (!c->learn.n)
         for (int i = 0; i < SO_STAGE_GROUPS && s->learns[i].group; i++)

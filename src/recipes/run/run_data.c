@@ -122,6 +122,7 @@ static bool fits_task(const so_run *run, const so_run_task *task, const so_lengt
 {
     if (task->sound) return l->ms > 0 && (l->units > 0 || !so_run_codec_wants_units(run));
     if (task->picture && !l->images) return false;
+    if (so_run_matches(run) && l->images != 1) return false;
     if ((task->question || task->answer) && !l->units) return false;
     /* A question about a picture that is not shown has no answer. */
     if (task->spoken && task->question && !task->picture && task->name[0] != 'a' && l->images) return false;
@@ -202,7 +203,7 @@ static double guess(const so_run *run, const so_run_set *set, const so_lengths *
 {
     if (set->task->sound) return 1 + (double)l->ms / 40;
     double text = so_stage_weight(&run->stage, "text") > 0 ? 1 : 0;
-    double pictures = text * (double)l->images * (double)run->patches;
+    double pictures = (so_run_matches(run) ? 1 : text) * (double)l->images * (double)run->patches;
     return (double)l->text / 4 + 5.0 * l->turns + (double)(run->head.n + run->reply.n) +
            (set->task->spoken ? (1 + text) * (double)l->units : 0) + pictures;
 }

@@ -61,6 +61,9 @@ static void tell_weights(const so_run *run)
         snprintf(learns, sizeof learns, "adapters of %lld matrices (%s) %.4g M", (long long)run->lora.count,
                  run->lora.targets, (double)so_store_parameters(&run->lora.store, NULL) * 1e-6);
     so_run_say(run, "learns: %s of %.4g M parameters", learns, (double)so_store_parameters(store, NULL) * 1e-6);
+    if (so_run_codec_judges(run))
+        so_run_say(run, "  against discriminators, %.4g M parameters, which are not kept",
+                   (double)so_store_parameters(so_run_codec_judges(run), NULL) * 1e-6);
 }
 
 /* ---- samples, as people may read them */

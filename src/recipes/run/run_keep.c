@@ -41,7 +41,10 @@ static so_status put_one(so_convert_job *job, const so_tensor *t, so_error *erro
 
 static so_status put_learnt(const so_run *run, so_convert_job *job, so_error *error)
 {
-    for (int64_t i = 0; i < run->optim.count; i++) SO_TRY(put_one(job, &run->optim.param[i].weight->tensor, error));
+    for (int64_t i = 0; i < run->optim.count; i++) {
+        const so_weight *w = run->optim.param[i].weight;
+        if (strcmp(w->group, "pairs") != 0) SO_TRY(put_one(job, &w->tensor, error)); /* those are the loss's own */
+    }
     return SO_OK;
 }
 

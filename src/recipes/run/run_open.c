@@ -1,5 +1,6 @@
 /* The model that a run begins with.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,27 @@ static so_status reshape(so_run *run, so_error *error)
     return SO_OK;
 }
 
+/* What belongs to the loss of pairs and not to the model: how sure it is, and how seldom a caption fits. */
+static so_status bind_pairs(so_run *run, so_error *error)
+{
+    static const so_bind_row table[] = {
+        {offsetof(so_run, pairs_scale), "pairs.scale", "1", "pairs", SO_INIT_VALUE, 2.3, false},
+        {offsetof(so_run, pairs_bias), "pairs.bias", "1", "pairs", SO_INIT_VALUE, -4, false}};
+    so_rng rng;
+    so_rng_init(&rng, (uint64_t)run->config.seed, 0x7061697273u);
+    so_binder binder = {.store = &run->store, .rng = &rng};
+    if (!so_run_matches(run)) return SO_OK;
+    if (!run->net.config.vision)
+        return so_fail(error, SO_ERR_MISSING, "'%s' has no vision tower, which the stage '%s' trains",
+                       run->config.model, run->stage.name);
+    if (run->config.lora.rank)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "lora.rank: adapters do not learn pairs of pictures and captions");
+    SO_TRY(SO_BIND(&binder, "", 0, table, run, error));
+    run->lesson.pairs_scale = run->pairs_scale;
+    run->lesson.pairs_bias = run->pairs_bias;
+    return SO_OK;
+}
+
 static so_status bind(so_run *run, so_error *error)
 {
     const char *expands[SO_STAGE_GROUPS + 1] = {NULL}, *fresh[SO_RUN_LIST + 1] = {NULL};
@@ -157,6 +179,7 @@ static so_status bind(so_run *run, so_error *error)
                         .check_finite = true};
     SO_TRY(so_omni_bind(&run->net, &run->source.setup.omni, &binder, error));
     SO_TRY(so_binder_finish(&binder, run->config.model, error));
+    SO_TRY(bind_pairs(run, error));
     bool again = run->config.memory.checkpoint;
     run->net.backbone.checkpoint = run->net.bottom.checkpoint = run->net.top.checkpoint = again;
     return check_groups(run, error);
@@ -191,6 +214,7 @@ void so_run_close(so_run *run)
     so_run_guard_close(run);
     so_run_measure_close(run);
     so_optim_close(&run->optim);
+    so_optim_close(&run->against);
     so_run_codec_close(run);
     so_lora_close(&run->lora);
     so_store_close(&run->store);

@@ -236,14 +236,17 @@ static so_status try_portion(so_run *run, spent *portion, spent *update, double 
     so_arena arena;
     so_pass pass = {0};
     so_notes notes = {0};
-    so_micro micro = {.notes = &notes, .weight = 1};
-    so_rng_init(&micro.rng, (uint64_t)run->config.seed, 0);
     SO_TRY(so_arena_reserve(&arena, (size_t)64 << 30, error));
     spent from = spent_since((spent){0, 0});
-    so_pass_init(&pass, &arena, run->pool, run->learning);
-    pass.recording = true;
-    so_tensor *loss = so_run_micro(run, &pass, &micro);
-    if (loss && so_ok(&pass)) so_backward(&pass, loss, 1);
+    for (int player = 0; player < so_run_players(run) && so_ok(&pass); player++) {
+        so_micro micro = {.notes = &notes, .weight = 1, .player = player};
+        so_rng_init(&micro.rng, (uint64_t)run->config.seed, 0);
+        so_arena_release(&arena, 0);
+        so_pass_init(&pass, &arena, run->pool, run->learning);
+        pass.recording = true;
+        so_tensor *loss = so_run_micro(run, &pass, &micro);
+        if (loss && so_ok(&pass)) so_backward(&pass, loss, 1);
+    }
     *portion = spent_since(from);
     *bytes = (double)arena.peak;
     from = spent_since((spent){0, 0});
@@ -259,7 +262,8 @@ static so_status try_portion(so_run *run, spent *portion, spent *update, double 
  * slots that wait in the tree, and activations. */
 static void tell_memory(const so_run *run, double activations)
 {
-    double frozen = 0, learning = 4.0 * (double)so_optim_parameters(&run->optim), waiting = 0;
+    double frozen = 0, learning = 4.0 * (double)(so_optim_parameters(&run->optim) + so_optim_parameters(&run->against));
+    double waiting = 0;
     for (int64_t i = 0; i < run->store.count; i++) {
         const so_tensor *t = &run->store.weight[i]->tensor;
         if (!t->wants_grad) frozen += (double)so_type_bytes(t->type, so_count(t));

@@ -15,7 +15,7 @@ static const so_run_task tasks[] = {
      .like = "caption",
      .plain = true,
      .picture = true,
-     .losses = "text",
+     .losses = "text pairs",
      .about = "pictures and their captions, without a template"},
     {.name = "vision-text",
      .like = "vt-t",
@@ -65,7 +65,7 @@ static const so_run_task tasks[] = {
     {.name = "recording",
      .like = "voice",
      .sound = true,
-     .losses = "ctc commit flow mel stft f0",
+     .losses = "ctc commit flow mel stft f0 fooling features relative",
      .about = "a recording, for the codec: with its transcript (tokenizer), its units (flow), alone (vocoder)"},
 };
 
@@ -134,7 +134,11 @@ static so_status add_stretch(void *context, const so_stretch *s, so_error *error
 static so_status make_text(making *m, so_error *error)
 {
     so_render_options how = {.system = m->run->system, .plain = m->set->task->plain};
-    return so_render(m->record, &how, add_stretch, m, error);
+    SO_TRY(so_render(m->record, &how, add_stretch, m, error));
+    if (!so_run_matches(m->run)) return SO_OK;
+    for (size_t i = 0; i < m->ids.n; i++) /* the caption alone */
+        if (m->learn[i]) SO_TRY(so_ids_put(&m->text, m->ids.data[i], error));
+    return SO_OK;
 }
 
 /* ---- speech */
@@ -300,6 +304,7 @@ int64_t so_run_sample_rows(const so_run *run, const so_sample *s)
         prompt += s->ids[i] != SO_PICTURE_ID;
         speaks = speaks || (run->units && s->ids[i] >= run->first_unit && s->ids[i] < run->first_unit + run->units);
     }
+    if (so_run_matches(run)) return s->pictures * run->patches + s->n_text;
     double text = so_stage_weight(&run->stage, "text");
     bool answers = so_stage_weight(&run->stage, "units") + so_stage_weight(&run->stage, "ctc") > 0 && s->n_units;
     int64_t rows = speaks || answers ? prompt : 0;

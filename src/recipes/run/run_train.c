@@ -37,7 +37,7 @@ static so_status gather(void *context, so_micro *micro, so_arena *memory, const 
                         so_error *error)
 {
     so_run *run = context;
-    so_run_place at = {micro->step, micro->index, micro->portion};
+    so_run_place at = {micro->step, micro->player, micro->index, micro->portion};
     so_run_portion made;
     const so_run_portion *p = &made;
     SO_TRY(so_batches_plan(&run->batches, micro->step, error));
@@ -69,7 +69,7 @@ so_tensor *so_run_micro(void *context, so_pass *pass, so_micro *micro)
         *run->lora.seed = ((uint64_t)micro->step * 256 + (uint64_t)micro->index) * 4096 + (uint64_t)micro->portion +
                           micro->seed * 0x9e3779b97f4a7c15u;
     so_tensor *loss = so_run_lesson(run, &run->lesson, pass, micro);
-    if (loss && so_ok(pass)) so_run_guard_look(run, micro, (double)so_data(loss)[0]);
+    if (loss && so_ok(pass) && micro->player == 0) so_run_guard_look(run, micro, (double)so_data(loss)[0]);
     return loss;
 }
 
@@ -109,7 +109,12 @@ static so_status learn_adapters(so_run *run, so_error *error)
 so_status so_run_learn(so_run *run, so_error *error)
 {
     if (run->config.lora.rank) return learn_adapters(run, error);
-    return so_stage_ready(&run->stage, run->codec ? so_run_codec_store(run) : &run->store, &run->optim, error);
+    SO_TRY(so_stage_ready(&run->stage, run->codec ? so_run_codec_store(run) : &run->store, &run->optim, error));
+    so_store *judges = so_run_codec_judges(run);
+    if (!judges) return SO_OK;
+    SO_TRY(so_store_learn(judges, NULL, true, error));
+    SO_TRY(so_optim_open(&run->against, &run->stage.adamw, error));
+    return so_optim_add(&run->against, judges, NULL, 0, error);
 }
 
 /* ---- the run's papers */
@@ -187,8 +192,8 @@ static so_status loop(so_run *run, const char *begun, so_error *error)
                                     .updated = run->codec ? so_run_codec_updated : NULL,
                                     .progress = tell,
                                     .stop = run->options->stop},
-                          .player = {&run->optim},
-                          .players = 1};
+                          .player = {&run->optim, &run->against},
+                          .players = so_run_players(run)};
     if (run->ranks) run->ranks->patience = (double)c->ranks.watchdog; /* not while one of them reads corpora */
     trainer.extra = so_run_codec_extra(run, &trainer.extras);
     return so_trainer_run(&trainer, run->pool, run->learning, error);

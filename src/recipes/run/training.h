@@ -74,9 +74,12 @@ typedef struct so_run {
 
     struct so_run_codec *codec; /* what learns instead of the language model (run_codec.c); NULL: nothing */
 
+    so_tensor *pairs_scale, *pairs_bias; /* of the loss "pairs", in `store`, not of the model; NULL: another stage */
+
     bool blind; /* samples are made to be looked at: pictures are counted, not read */
     so_lesson lesson;
     so_optim optim;
+    so_optim against;           /* the second player's, of discriminators; no weights: there is none */
     struct so_run_ahead *ahead; /* makes samples before they are asked for (run_ahead.c); NULL: nobody does */
     struct so_run_guard *guard; /* watches for losses that jump (run_guard.c) */
     struct so_run_best *best;   /* measures, and keeps the best weights (run_measure.c) */
@@ -114,6 +117,8 @@ so_status so_run_data_settings(const so_run *run, so_string *out, so_error *erro
 /* Sample g of record i of a set's used ones; all of it lies in `memory`. *fits: whether it is short enough. */
 so_status so_run_sample(const so_run *run, const so_run_set *set, int64_t i, int64_t g, so_arena *memory,
                         so_sample *out, bool *fits, so_error *error);
+/* Whether the stage learns which caption belongs to which picture. */
+static inline bool so_run_matches(const so_run *run) { return so_stage_weight(&run->stage, "pairs") > 0; }
 /* Rows that a sample takes in the networks. */
 int64_t so_run_sample_rows(const so_run *run, const so_sample *sample);
 
@@ -126,13 +131,14 @@ so_status so_run_learn(so_run *run, so_error *error);
 so_sample_source so_run_source(so_run *run);
 /* The loss of what the lesson's source gathers, by whatever network the stage trains. */
 so_tensor *so_run_lesson(so_run *run, so_lesson *lesson, so_pass *pass, so_micro *micro);
+static inline int so_run_players(const so_run *run) { return run->against.count ? 2 : 1; }
 /* An so_micro_fn whose context is the run. */
 so_tensor *so_run_micro(void *run, so_pass *pass, so_micro *micro);
 
-/* Where a portion stands in a run. */
+/* Where a portion stands in a run: of each update, first all of the one player, then of the other. */
 typedef struct so_run_place {
     int64_t step;
-    int slot, portion;
+    int player, slot, portion;
 } so_run_place;
 typedef struct so_run_portion {
     so_run_place place;
@@ -158,11 +164,13 @@ double so_run_ahead_waited(const struct so_run_ahead *ahead);
  * SO_ERR_FORMAT names the file that was changed. */
 so_status so_run_files(const so_run *run, bool goes_on, so_error *error);
 
-/* ---- run_codec.c: the stages tokenizer, flow and vocoder */
+/* ---- run_codec.c: the stages tokenizer, flow, vocoder and vocoder-gan */
 /* run->source must be open. */
 so_status so_run_codec_open(so_run *run, so_error *error);
 void so_run_codec_close(so_run *run);
 so_store *so_run_codec_store(const so_run *run);
+/* Discriminators; NULL: none. */
+so_store *so_run_codec_judges(const so_run *run);
 /* Samples a second of recordings that the network is given. */
 int64_t so_run_codec_rate(const so_run *run);
 bool so_run_codec_wants_units(const so_run *run);

@@ -22,8 +22,6 @@ so_status so_tt_check_answers(const so_tt *tt, int64_t frames, so_error *error);
 so_status so_tt_answer(const so_tt *tt, int64_t item, float **pcm, so_error *error);
 /* The direction of the one voice, [192]. */
 void so_tt_voice(so_real *vector);
-/* A source [B, 256 T] with phases and noise from `rng`, for f0[B, T] in Hz. */
-so_tensor *so_tt_source(so_pass *pass, const so_hift *net, int64_t B, int64_t T, const so_real *f0, so_rng *rng);
 /* mel[T, 80] -> samples [1, 256 T]. */
 so_tensor *so_tt_sing(so_pass *pass, const so_hift *net, so_tensor *mel, uint64_t seed);
 /* <folder>/samples/<item>-<kind>.wav */

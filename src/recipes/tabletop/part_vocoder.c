@@ -14,11 +14,9 @@
 
 #include "media/audio.h"
 #include "media/f0.h"
-#include "models/discriminators.h"
-#include "nn/ops_wave.h"
 #include "recipes/tabletop/part_stages.h"
 #include "recipes/tabletop/part_vocal.h"
-#include "train/loss_adversarial.h"
+#include "train/loss_vocoder.h"
 
 enum {
     HOP = 256,
@@ -220,72 +218,33 @@ static void crop(const context *c, so_pass *pass, so_rng *rng, so_real *wave, so
     memcpy(f0, c->pitch.f0 + c->pitch.at[i] + first, FRAMES * sizeof *f0);
 }
 
-so_tensor *so_tt_source(so_pass *pass, const so_hift *net, int64_t B, int64_t T, const so_real *f0, so_rng *rng)
-{
-    const so_hift_config *c = &net->config;
-    int64_t H = c->harmonics + 1, L = T * so_hift_samples(c);
-    so_real *noise = so_take(pass, (size_t)(L * H) * sizeof *noise, false), offset[SO_HIFT_HARMONICS];
-    so_tensor *h = so_new3(pass, B, L, H);
-    for (int64_t b = 0; h && b < B; b++) {
-        so_hift_phase phase = {0};
-        for (int64_t i = 0; i < L * H; i++) noise[i] = (so_real)so_rng_normal(rng);
-        for (int64_t i = 0; i < H; i++) offset[i] = i ? (so_real)(6.283185307 * (so_rng_uniform(rng) - 0.5)) : 0;
-        so_hift_harmonics(c, T, f0 + b * T, offset, noise, &phase, so_data(h) + b * L * H);
-    }
-    return h ? so_hift_source(pass, net, h) : NULL;
-}
-
-static so_tensor *losses(so_pass *pass, const so_real *f0, so_tensor *guess, so_tensor *wave, so_tensor *real,
-                         so_notes *notes)
+/* Crops, and what the vocoder makes of them. */
+static bool play(context *c, so_pass *pass, so_rng *rng, bool own_pitch, so_vocoder_take *s)
 {
     static const so_wave_mel band = {
         .rate = 22050, .n_fft = 1024, .hop = HOP, .mels = MELS, .f_min = 0, .f_max = 11025};
-    so_tensor *goal = so_constant(pass, 2, (int64_t[]){CROPS, FRAMES}, f0);
-    so_tensor *loss[] = {so_l1(pass, so_wave_log_mel(pass, wave, &band), so_wave_log_mel(pass, real, &band), NULL),
-                         so_wave_stft_loss(pass, wave, real, 2048),
-                         so_wave_stft_loss(pass, wave, real, 1024),
-                         so_wave_stft_loss(pass, wave, real, 512),
-                         so_wave_stft_loss(pass, wave, real, 128),
-                         so_l1(pass, guess, goal, NULL)};
-    if (!so_ok(pass)) return NULL;
-    so_notes_add(notes, "mel", so_data(loss[0])[0], 1);
-    so_notes_add(notes, "stft",
-                 (so_data(loss[1])[0] + so_data(loss[2])[0] + so_data(loss[3])[0] + so_data(loss[4])[0]) / 4, 1);
-    so_notes_add(notes, "f0", so_data(loss[5])[0], 1);
-    so_real stft = so_tt_weight("vocoder", "stft");
-    so_real weight[] = {so_tt_weight("vocoder", "mel"), stft, stft, stft, stft, so_tt_weight("vocoder", "f0")};
-    return so_weighted_sum(pass, 6, loss, weight);
-}
-
-/* Crops, and what the vocoder makes of them. */
-typedef struct scene {
-    so_tensor *real, *mel, *guess, *wave;
-    so_real *f0;
-} scene;
-
-static bool play(context *c, so_pass *pass, so_rng *rng, bool own_pitch, scene *s)
-{
     pass->k = c->tt->kernels;
-    s->real = so_new2(pass, CROPS, CROP);
-    s->mel = so_new3(pass, CROPS, FRAMES, MELS);
-    s->f0 = so_take(pass, CROPS * FRAMES * sizeof *s->f0, false);
+    *s = (so_vocoder_take){.real = so_new2(pass, CROPS, CROP), .band = band};
+    so_tensor *mel = so_new3(pass, CROPS, FRAMES, MELS);
+    so_real *f0 = so_take(pass, CROPS * FRAMES * sizeof *f0, false);
+    s->f0 = f0;
     if (!so_ok(pass)) return false;
     for (int64_t b = 0; b < CROPS && so_ok(pass); b++)
-        crop(c, pass, rng, so_data(s->real) + b * CROP, so_data(s->mel) + b * FRAMES * MELS, s->f0 + b * FRAMES);
-    s->guess = so_hift_f0(pass, &c->net, s->mel);
+        crop(c, pass, rng, so_data(s->real) + b * CROP, so_data(mel) + b * FRAMES * MELS, f0 + b * FRAMES);
+    s->guess = so_hift_f0(pass, &c->net, mel);
     if (!so_ok(pass)) return false;
-    const so_real *heights = own_pitch ? so_data(s->guess) : s->f0;
-    s->wave = so_hift_wave(pass, &c->net, s->mel, so_tt_source(pass, &c->net, CROPS, FRAMES, heights, rng));
+    const so_real *heights = own_pitch ? so_data(s->guess) : f0;
+    s->wave = so_hift_wave(pass, &c->net, mel, so_vocoder_source(pass, &c->net, CROPS, FRAMES, heights, rng));
     return so_ok(pass);
 }
 
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
-    scene s;
+    so_vocoder_take s;
     if (!play(c, pass, &m->rng, m->step >= OWN_PITCH_FROM, &s)) return NULL;
     m->tokens = CROPS * FRAMES;
-    so_tensor *loss = losses(pass, s.f0, s.guess, s.wave, s.real, m->notes);
+    so_tensor *loss = so_vocoder_loss(pass, &s, &so_tt_stage_find("vocoder")->stage, 1, m->notes);
     pass->k = so_tt_bf16_kernels(c->tt); /* forward, its rounding raised the mel loss by a tenth */
     return loss;
 }
@@ -294,32 +253,12 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 static so_tensor *contest(void *p, so_pass *pass, so_micro *m)
 {
     context *c = p;
-    scene s;
-    so_discrimination real, made;
+    so_vocoder_take s;
     if (!play(c, pass, &m->rng, true, &s)) return NULL;
-    if (!so_discriminate(pass, &c->discriminators, s.real, &real) ||
-        !so_discriminate(pass, &c->discriminators, s.wave, &made))
-        return NULL;
-    so_tensor *loss[4] = {NULL};
-    if (m->player == 0) {
-        m->tokens = CROPS * FRAMES;
-        loss[0] = losses(pass, s.f0, s.guess, s.wave, s.real, m->notes);
-        loss[1] = so_generator_loss(pass, &made);
-        loss[2] = so_feature_loss(pass, &real, &made);
-        loss[3] = so_relative_loss(pass, &made, &real, 0.04);
-    } else {
-        loss[0] = so_discriminator_loss(pass, &real, &made);
-        loss[1] = so_relative_loss(pass, &real, &made, 0.04);
-    }
-    if (!so_ok(pass)) return NULL;
-    static const char *const name[2][4] = {{"all", "fooling", "features", "relative"}, {"discriminating", "judged"}};
-    int losses_made = m->player == 0 ? 4 : 2;
-    for (int i = 0; i < losses_made; i++) so_notes_add(m->notes, name[m->player][i], so_data(loss[i])[0], 1);
+    if (m->player == 0) m->tokens = CROPS * FRAMES;
+    so_tensor *loss = so_vocoder_contest(pass, &c->discriminators, &s, &so_tt_stage_find("adversarial")->stage, m, 1);
     pass->k = so_tt_bf16_kernels(c->tt);
-    return so_weighted_sum(pass, losses_made, loss,
-                           (so_real[]){1, so_tt_weight("adversarial", "fooling"),
-                                       m->player == 0 ? so_tt_weight("adversarial", "features") : 0,
-                                       so_tt_weight("adversarial", "relative")});
+    return loss;
 }
 
 /* ---- judging */
@@ -331,7 +270,7 @@ so_tensor *so_tt_sing(so_pass *pass, const so_hift *net, so_tensor *mel, uint64_
     so_tensor *x = mel ? so_reshape(pass, mel, 3, (int64_t[]){1, so_rows(mel), so_cols(mel)}) : NULL;
     so_tensor *f0 = so_hift_f0(pass, net, x);
     if (!f0) return NULL;
-    return so_hift_wave(pass, net, x, so_tt_source(pass, net, 1, so_rows(mel), so_data(f0), &rng));
+    return so_hift_wave(pass, net, x, so_vocoder_source(pass, net, 1, so_rows(mel), so_data(f0), &rng));
 }
 
 so_status so_tt_sample(const so_tt *tt, const char *kind, int64_t item, const float *x, int64_t n, so_error *error)
@@ -420,7 +359,7 @@ so_status so_tt_adversarial(so_tt *tt, so_error *error)
     so_rng rng;
     so_rng_init(&rng, tt->seed, 10);
     so_binder binder = {.store = &discriminators, .rng = &rng};
-    so_discriminators_config config = {5, {2, 3, 5, 7, 11}, {8, 16, 32, 64, 64}, 3, {2048, 1024, 512}, 8};
+    so_discriminators_config config = so_discriminators_for(so_tt_vocoder_config().channels);
     SO_TRY(so_store_open(&discriminators, 0, error));
     SO_TRY(so_discriminators_bind(&c.discriminators, &config, "", &binder, error));
     SO_TRY(so_tt_vocoder_open(tt, &store, &c.net, error));
