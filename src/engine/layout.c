@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/transcript.h"
 #include "text/chat.h"
+#include "text/transcript.h"
 
 enum { UNITS_PER_S = 1000 / SO_UNIT_MS };
 

@@ -7,11 +7,11 @@
 
 #include "engine/see.h"
 #include "engine/step.h"
-#include "engine/transcript.h"
 #include "nn/worker.h"
 #include "speech/ear.h"
 #include "speech/mouth.h"
 #include "text/stops.h"
+#include "text/transcript.h"
 
 typedef enum so_phase { SO_LISTENING, SO_ANSWERING, SO_ANSWERED } so_phase;
 /* How far the way from so_reply to the first token is: noted; the prompt enters the stores; it is in; steps are made.

@@ -36,7 +36,9 @@ typedef struct so_wanted {
 
 enum {
     SO_PROMPT_ROWS = 512,
-    SO_LABEL_ROWS = 64 /* whose whole CTC distribution is in memory at a time */
+    SO_TEXT_AHEAD = 2,   /* text tokens that a device keeps at hand beside a voice */
+    SO_TEXT_AT_ONCE = 4, /* that are named for one read, where so many are due */
+    SO_LABEL_ROWS = 64   /* whose whole CTC distribution is in memory at a time */
 };
 typedef struct so_slice so_slice;
 
@@ -124,6 +126,8 @@ typedef struct so_talk {
     int32_t last_unit, last_label, last_symbol;
     bool ahead; /* on a device: ahead_unit was heard when it was made, at the next position; its label is known */
     int32_t ahead_unit, ahead_label;
+    int32_t next_text[SO_TEXT_AT_ONCE]; /* [n_next] on a device: text tokens that are known but not made yet */
+    int64_t n_next;
     int64_t n_spoken, idle; /* words heard in the own voice; units since the last one that the text holds */
     so_end end;
     so_rng rng;

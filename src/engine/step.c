@@ -6,6 +6,8 @@
 
 #include "engine/choose.h"
 
+enum { AHEAD_AFTER = 16 /* units of a voice: its first sound does not wait for text that is not due */ };
+
 /* ---- the state of an answer */
 
 so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
@@ -15,7 +17,7 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
         return so_fail(error, SO_ERR_STATE, "a spoken answer without a prompt on the speech side");
     so_worker_begin(talk->worker);
     so_arena_trim(&talk->worker->scratch); /* an answer's rows need less than the prompt's */
-    talk->n_text = talk->n_read = talk->n_memory = talk->n_units = 0;
+    talk->n_text = talk->n_read = talk->n_memory = talk->n_units = talk->n_next = 0;
     talk->voice = voice;
     talk->typed = talk->read[talk->backbone.len - 1].where != (SO_SLOT_SPEECH | SO_SLOT_EXPECT);
     talk->target = talk->options.lookahead;
@@ -57,6 +59,7 @@ void so_talk_ready(so_talk *talk, int64_t n) { talk->n_ready = n; }
 void so_talk_cut(so_talk *talk, int64_t n)
 {
     talk->n_text = talk->n_ready = n;
+    talk->n_next = 0;
     talk->cut = true;
     bool words = false;
     for (int64_t i = 0; i < n; i++) words |= so_model_spoken(talk->model, talk->text[i]);
@@ -159,18 +162,90 @@ static void keep_rows(const so_pass *pass, const group *g, const so_tensor *x, s
                        (size_t)width * sizeof(so_real));
 }
 
-/* On a device: the speech side hears the units whose ids lie at both[0, n), and ids and their labels are read at once.
- * What was heard counts when the unit does: a voice that ends with it, or that is given another, leaves it alone. */
+/* ---- text ahead of need
+ *
+ * On a device, in an answer with a voice: the backbone reads nothing but its own likeliest tokens, so that they can be
+ * named before they are due, and come back with what is read anyhow. The rows they came from lie in its store behind
+ * backbone.len; each counts when the token that came from it is made. */
+
+static bool runs_ahead(const so_talk *talk)
+{
+    return talk->voice && !talk->script && !talk->cut && !talk->backbone.beside;
+}
+
+/* Whether token k of the answer could be made: the position that it is read from exists. */
+static bool has_room(const so_talk *talk, int64_t k)
+{
+    return k < talk->options.max_text && talk->backbone.len - talk->n_read + k <= talk->backbone.capacity;
+}
+
+/* Token n_text + n_next + more of each, into ids[n] on the device. The one before it is id[i], or lies at there[i]. */
+static void name_ahead(so_pass *pass, group *g, const int32_t *there, int64_t more, int32_t *ids)
+{
+    const so_model *model = g->talk[0]->model;
+    so_mark mark = so_pass_mark(pass);
+    int64_t len[SO_STEP_MOST];
+    for (int64_t i = 0; i < g->n; i++) {
+        so_talk *talk = g->talk[i];
+        len[i] = talk->backbone.len;
+        if (!pass->dry) talk->backbone.len += talk->n_text + talk->n_next + more - 1 - talk->n_read;
+        if (!pass->dry) talk->thought_at = 0; /* the row behind the last position is not kept */
+    }
+    so_batch *batch = batch_of(pass, g, offsetof(so_talk, backbone));
+    so_tensor *x =
+        there ? so_omni_read_there(pass, &model->net, g->n, there) : so_omni_read(pass, &model->net, g->n, g->id);
+    so_choose_there(pass, g->talk, g->n, so_omni_think(pass, &model->net, x, batch), SO_HEAD_TEXT, ids);
+    for (int64_t i = 0; i < g->n; i++) g->talk[i]->backbone.len = len[i];
+    so_pass_release(pass, mark);
+}
+
+/* Of g, those whose next text token can be named along with a unit, and their last known tokens. */
+static group readers(const so_pass *pass, const group *g)
+{
+    group r = {.n = 0};
+    for (int64_t i = 0; i < g->n; i++) {
+        so_talk *talk = g->talk[i];
+        int64_t known = talk->n_text + talk->n_next;
+        int32_t last = talk->n_next ? talk->next_text[talk->n_next - 1] : known ? talk->text[known - 1] : -1;
+        bool wants = runs_ahead(talk) && talk->n_next < SO_TEXT_AHEAD && talk->n_units >= AHEAD_AFTER && known &&
+                     last != talk->model->eot && has_room(talk, known) && so_choose_stays(pass, &talk, 1, SO_HEAD_TEXT);
+        if (!wants && !pass->dry) continue;
+        r.id[r.n] = pass->dry ? 0 : last;
+        r.talk[r.n++] = talk;
+    }
+    return r;
+}
+
+/* The next token, where it is known; what it was named from counts as read. */
+static bool at_hand(so_talk *talk, int32_t *id)
+{
+    if (!talk->n_next) return false;
+    *id = talk->next_text[0];
+    memmove(talk->next_text, talk->next_text + 1, (size_t)--talk->n_next * sizeof *id);
+    if (talk->n_text == talk->n_read) return true;
+    talk->read[talk->backbone.len++] = (so_slot){talk->text[talk->n_text - 1], SO_SLOT_TEXT};
+    talk->n_read++;
+    return true;
+}
+
+/* ---- units */
+
+/* On a device: the speech side hears the units whose ids lie at both[0, n), and ids and their labels are read at once,
+ * together with text that is named ahead. What was heard counts when the unit does: a voice that ends with it, or that
+ * is given another, leaves it alone. */
 static void hear_ahead(so_pass *pass, group *g, int32_t *both)
 {
     const so_model *model = g->talk[0]->model;
-    int32_t seen[2 * SO_STEP_MOST];
+    int32_t seen[3 * SO_STEP_MOST];
+    group reads = readers(pass, g);
     so_batch *batch = batch_of(pass, g, offsetof(so_talk, bottom));
     so_tensor *h = so_omni_hear_there(pass, &model->net, g->n, both, batch);
     so_choose_there(pass, g->talk, g->n, h, SO_HEAD_CTC, both + g->n);
+    if (so_ok(pass) && !pass->dry) keep_rows(pass, g, h, offsetof(so_talk, h));
+    if (reads.n) name_ahead(pass, &reads, NULL, 0, both + 2 * g->n);
     if (!so_ok(pass) || pass->dry) return;
-    keep_rows(pass, g, h, offsetof(so_talk, h));
-    so_device_read(pass->device, seen, both, (size_t)(2 * g->n) * sizeof *seen);
+    so_device_read(pass->device, seen, both, (size_t)(2 * g->n + reads.n) * sizeof *seen);
+    for (int64_t i = 0; i < reads.n; i++) reads.talk[i]->next_text[reads.talk[i]->n_next++] = seen[2 * g->n + i];
     for (int64_t i = 0; i < g->n; i++) {
         so_talk *talk = g->talk[i];
         talk->ahead = true;
@@ -237,11 +312,37 @@ static void read_rows(so_pass *pass, const group *g)
     so_batch_advance(batch);
 }
 
-/* And names the next ones. */
+/* Text tokens of each that are due at once, and can be named for one read. */
+static int64_t due_at_once(const so_pass *pass, const group *g)
+{
+    int64_t n = SO_TEXT_AT_ONCE;
+    if (!so_choose_stays(pass, g->talk, g->n, SO_HEAD_TEXT)) return 1;
+    for (int64_t i = 0; i < g->n && !pass->dry; i++) {
+        const so_talk *talk = g->talk[i];
+        int64_t due = runs_ahead(talk) ? talk->target - talk->n_memory : 1;
+        if (due < n) n = due;
+        while (n > 1 && !has_room(talk, talk->n_text + n - 1)) n--;
+    }
+    return n < 1 ? 1 : n;
+}
+
+/* And names the next ones; those that are due behind them, too. */
 static void write_rows(so_pass *pass, group *g)
 {
     so_tensor *hidden = rows_of(pass, g, offsetof(so_talk, thought));
-    so_choose(pass, g->talk, g->n, hidden, SO_HEAD_TEXT, g->id);
+    int32_t seen[SO_TEXT_AT_ONCE * SO_STEP_MOST];
+    int64_t n = due_at_once(pass, g), m = g->n;
+    if (n == 1 || pass->dry) so_choose(pass, g->talk, m, hidden, SO_HEAD_TEXT, g->id);
+    int32_t *ids = n > 1 ? so_take_data(pass, (size_t)(n * m) * sizeof *ids) : NULL;
+    if (!ids) return;
+    so_choose_there(pass, g->talk, m, hidden, SO_HEAD_TEXT, ids);
+    for (int64_t k = 1; k < n; k++) name_ahead(pass, g, ids + (k - 1) * m, k, ids + k * m);
+    if (!so_ok(pass) || pass->dry) return;
+    so_device_read(pass->device, seen, ids, (size_t)(n * m) * sizeof *seen);
+    for (int64_t i = 0; i < m; i++) {
+        g->id[i] = seen[i];
+        for (int64_t k = 1; k < n; k++) g->talk[i]->next_text[g->talk[i]->n_next++] = seen[k * m + i];
+    }
 }
 
 /* Text tokens that a conversation's top layers see now; in a dry pass, the most they ever may. */
@@ -292,7 +393,7 @@ static void speak_rows(so_pass *pass, group *g)
 {
     const so_model *model = g->talk[0]->model;
     bool ahead = hears_ahead(pass, g);
-    int32_t *both = ahead ? so_take_data(pass, (size_t)(2 * g->n) * sizeof *both) : NULL;
+    int32_t *both = ahead ? so_take_data(pass, (size_t)(3 * g->n) * sizeof *both) : NULL;
     so_mark mark = so_pass_mark(pass);
     so_fusion *u = windows(pass, g);
     so_batch *batch = batch_of(pass, g, offsetof(so_talk, top));
@@ -368,7 +469,7 @@ static so_status choose_texts(so_worker *worker, so_talk *const *talk, int64_t n
     group reads = {.n = 0}, writes = {.n = 0};
     int64_t at[SO_STEP_MOST];
     for (int64_t i = 0; i < n; i++) {
-        if (kind[i] != SO_STEP_TEXT || given_text(talk[i], &id[i])) continue;
+        if (kind[i] != SO_STEP_TEXT || given_text(talk[i], &id[i]) || at_hand(talk[i], &id[i])) continue;
         if (talk[i]->n_text > talk[i]->n_read) {
             reads.id[reads.n] = talk[i]->text[talk[i]->n_text - 1];
             reads.talk[reads.n++] = talk[i];
@@ -424,7 +525,7 @@ so_status so_talk_step(so_talk *talk, so_made *made, so_error *error)
 
 so_status so_talk_take(so_talk *talk, const so_made *given, so_error *error)
 {
-    int32_t id;
+    int32_t id = given->id;
     SO_TRY(hear_units(talk->worker, &talk, 1, error));
     next_kind(talk);
     if (talk->end == SO_END_RUN_AWAY) talk->end = SO_END_NONE;
@@ -432,6 +533,7 @@ so_status so_talk_take(so_talk *talk, const so_made *given, so_error *error)
     give(talk, true);
     SO_TRY(choose_texts(talk->worker, &talk, 1, &given->kind, &id, error));
     SO_TRY(choose_units(talk->worker, &talk, 1, &given->kind, &id, error));
+    if (given->kind == SO_STEP_TEXT && given->id != id) talk->n_next = 0;
     take(talk, given->kind, given->id);
     return SO_OK;
 }

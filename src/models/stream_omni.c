@@ -66,6 +66,11 @@ so_tensor *so_omni_read(so_pass *pass, const so_omni *net, int64_t n, const int3
     return so_embed(pass, net->text_embed, n, ids);
 }
 
+so_tensor *so_omni_read_there(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids)
+{
+    return so_embed_there(pass, net->text_embed, n, ids);
+}
+
 so_tensor *so_omni_see(so_pass *pass, const so_omni *net, int64_t pictures, const float *pixels)
 {
     return so_projector_forward(pass, &net->projector, so_siglip_forward(pass, &net->siglip, pictures, pixels));

@@ -65,6 +65,8 @@ so_tensor *so_omni_ctc(so_pass *pass, const so_omni *net, so_tensor *h);
 so_tensor *so_omni_expect(so_pass *pass, const so_omni *net, so_tensor *ctc_logits);
 /* Text ids -> [n, D] */
 so_tensor *so_omni_read(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids);
+/* The same with ids that lie on the device. */
+so_tensor *so_omni_read_there(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids);
 /* Pictures (SigLIP's input) -> [pictures * P, D] */
 so_tensor *so_omni_see(so_pass *pass, const so_omni *net, int64_t pictures, const float *pixels);
 /* [R, D] -> backbone output after its norm [R, D] */

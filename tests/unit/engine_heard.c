@@ -4,9 +4,9 @@
 #include "check.h"
 
 #include "base/rng.h"
-#include "engine/transcript.h"
 #include "media/audio.h"
 #include "so.h"
+#include "text/transcript.h"
 
 static so_model *model;
 

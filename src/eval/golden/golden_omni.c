@@ -9,10 +9,10 @@
 #include "engine/plan.h"
 #include "engine/see.h"
 #include "engine/step.h"
-#include "engine/transcript.h"
 #include "eval/golden/golden.h"
 #include "eval/golden/golden_omni.h"
 #include "text/chat.h"
+#include "text/transcript.h"
 
 /* Absolute limits that the reference's README suggests; M is the backbone, fed by a long float sum in the reference. */
 static const so_bars usual = {5e-5, 5e-4}, backbone = {5e-4, 2e-3}, expected_bars = {5e-5, 5e-4};

@@ -1,6 +1,6 @@
 /* What was heard, from CTC labels.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/transcript.h"
+#include "text/transcript.h"
 
 #include "base/grow.h"
 

@@ -1,8 +1,8 @@
 /* What was heard, from CTC labels.
  * Source: docs/model.md 6.2.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_TRANSCRIPT_H
-#define SO_ENGINE_TRANSCRIPT_H
+#ifndef SO_TEXT_TRANSCRIPT_H
+#define SO_TEXT_TRANSCRIPT_H
 
 #include <stdbool.h>
 
