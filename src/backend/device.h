@@ -48,7 +48,8 @@ so_status so_device_open(so_device **out, const char *name, so_error *error);
 void so_device_close(so_device **device);
 
 const so_device_info *so_device_about(const so_device *device);
-/* Its kernels: of numbers as they are, or with products of block types in int8. Entries that it lacks are NULL. */
+/* Its kernels: of numbers as they are, or with products of block types in int8 and, where it has tensor cores for
+ * them, those of many rows with weights of f16 or bf16 in that. Entries that it lacks are NULL. */
 const so_kernels *so_device_kernels(const so_device *device, bool int8);
 /* What its kernels are given as their pool. */
 so_pool *so_device_pool(const so_device *device);

@@ -157,6 +157,29 @@ static void together_case(trial *t)
 static void matvec_case(trial *t) { linear_of(t, size(t, 0, 8), 40, 300); }
 static void matmul_case(trial *t) { linear_of(t, size(t, 9, 70), 70, 40); }
 
+/* By fragments, the rows rounded: what the portable kernels make of rounded rows. */
+static void half_case(trial *t)
+{
+    so_type type = size(t, 0, 1) ? SO_F16 : SO_BF16;
+    int64_t m = size(t, 9, 150), k = size(t, 1, 70), count = size(t, 1, 3), n1 = size(t, 1, 80);
+    float *x = numbers(t, m * k, 1);
+    so_product p[3];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t n = i ? n1 : size(t, 1, 150);
+        p[i] = (so_product){.type = type, .w = weights(t, type, n, k), .n = n, .bias = numbers(t, n, 1)};
+        p[i].y = out(t, m * n);
+    }
+    if (t->device) {
+        so_kernels half = *t->k;
+        so_gpu_fill_half(&half);
+        half.joined(t->pool, &(so_joined){.count = count, .k = k, .m = m, .product = p, .x = x});
+        return;
+    }
+    for (int64_t i = 0; i < m * k; i++)
+        x[i] = type == SO_F16 ? so_from_f16(so_to_f16(x[i])) : so_from_bf16(so_to_bf16(x[i]));
+    for (int64_t i = 0; i < count; i++) t->k->linear(t->pool, &p[i], k, x, m);
+}
+
 static void int8_case(trial *t)
 {
     for (int i = FIRST_BLOCK; i < TYPES; i++) {
@@ -389,6 +412,7 @@ CASE(rope, 1e-6, 1e-6, ROUNDS)
 CASE(matvec, 3e-6, 3e-6, 3)
 CASE(together, 3e-6, 3e-6, 2)
 CASE(matmul, 3e-6, 3e-6, 2)
+CASE(half, 3e-6, 3e-6, ROUNDS)
 CASE(int8, 3e-6, 3e-6, 3)
 CASE(norm_round, 3e-5, 3e-5, ROUNDS)
 CASE(rotate, 1e-6, 1e-6, 3)
@@ -513,6 +537,7 @@ int main(void)
         cmocka_unit_test(matvec_agrees),
         cmocka_unit_test(together_agrees),
         cmocka_unit_test(matmul_agrees),
+        cmocka_unit_test(half_agrees),
         cmocka_unit_test(int8_agrees),
         cmocka_unit_test(norm_round_agrees),
         cmocka_unit_test(rotate_agrees),

@@ -9,6 +9,7 @@ name=$1
 case $name in
 element) kinds="0 1 2 3 4 5 6 7 8 9 10 11 12 13 32 33 34 35 36 37 38 39 40 41 42 43" ;;
 gated_int8 | matvec_int8) kinds="7 8 9 10 11 12" ;;
+matmul_half) kinds="1 2" ;;
 conv | gated | matmul | matvec | mix | rows) kinds="0 1 2 7 8 9 10 11 12" ;;
 attention | rotate | store) kinds="0 1 2 7" ;;
 norm) kinds="0 1 2 3" ;;
@@ -16,6 +17,7 @@ fourier) kinds="0 1" ;;
 *) kinds=0 ;;
 esac
 printf '#include <cuda_fp16.h>\n#include <stdint.h>\n'
+[ "$name" != matmul_half ] || printf '#include <cuda_bf16.h>\n#include <mma.h>\n'
 for kind in $kinds; do
     printf '#undef KIND\n#define KIND %s\nnamespace kind_%s {\n#include "backend/gpu/texts/%s.k"\n}\n' "$kind" "$kind" "$name"
 done

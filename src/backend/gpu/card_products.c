@@ -18,7 +18,7 @@ static void groups(so_gpu_launch *l, int64_t x, int64_t y, int64_t z)
 }
 
 /* More rows than SO_FEW_ROWS, in tiles. */
-static void many_rows(so_pool *pool, const so_joined *j)
+static void many_rows(so_pool *pool, so_gpu_text text, const so_joined *j)
 {
     const so_product *of = j->product, none = {.n = 0}, *b = j->count > 1 ? of + 1 : &none,
                      *c = j->count > 2 ? of + 2 : &none;
@@ -46,7 +46,7 @@ static void many_rows(so_pool *pool, const so_joined *j)
            .eps = (float)j->eps};
     _Static_assert(sizeof p <= SO_GPU_PARAMS, "too many parameters");
     so_gpu_launch l;
-    start(&l, SO_GPU_matmul, of->type, &p, sizeof p);
+    start(&l, text, of->type, &p, sizeof p);
     groups(&l, over(of->n, 64) + (j->count - 1) * over(b->n, 64), over(j->m, 64), 1);
     so_gpu_reads(&l, j->x, reals(j->m * j->k));
     so_gpu_reads(&l, j->norm_w, reals(j->k));
@@ -201,7 +201,7 @@ static void listed(so_pool *pool, const so_joined *j)
 static void joined(so_pool *pool, const so_joined *j)
 {
     if (j->m > FEW) {
-        many_rows(pool, j);
+        many_rows(pool, SO_GPU_matmul, j);
     } else if (j->count > LISTED) {
         so_joined some = *j;
         some.count = LISTED;
@@ -220,6 +220,26 @@ static void joined(so_pool *pool, const so_joined *j)
 static void linear(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
 {
     joined(pool, &(so_joined){.count = 1, .k = k, .m = m, .product = of, .x = x});
+}
+
+static bool halves(const so_joined *j)
+{
+    bool half = j->m > FEW && !j->norm_w;
+    for (int64_t i = 0; i < j->count; i++) half &= j->product[i].type == SO_F16 || j->product[i].type == SO_BF16;
+    return half;
+}
+
+static void joined_half(so_pool *pool, const so_joined *j)
+{
+    if (halves(j))
+        many_rows(pool, SO_GPU_matmul_half, j);
+    else
+        joined(pool, j);
+}
+
+static void linear_half(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
+{
+    joined_half(pool, &(so_joined){.count = 1, .k = k, .m = m, .product = of, .x = x});
 }
 
 static void gate_rows(so_pool *pool, const so_product *gate, const void *up, const rows *x)
@@ -291,4 +311,10 @@ void so_gpu_fill_matrix(so_kernels *table)
     table->linear_int8 = linear_int8;
     table->gated_int8 = gated_int8;
     table->mix = mix;
+}
+
+void so_gpu_fill_half(so_kernels *table)
+{
+    table->linear = linear_half;
+    table->joined = joined_half;
 }

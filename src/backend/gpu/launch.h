@@ -24,6 +24,7 @@
     X(group_norm, 256)                                                                                                 \
     X(lerp, 64)                                                                                                        \
     X(matmul, 256)                                                                                                     \
+    X(matmul_half, 256)                                                                                                \
     X(matvec, 64)                                                                                                      \
     X(matvec_int8, 64)                                                                                                 \
     X(mix, 64)                                                                                                         \
@@ -96,6 +97,7 @@ typedef struct so_gpu_opened {
     void *shared;   /* memory that host and device see, at an address of each */
     uint64_t shared_at;
     size_t shared_bytes;
+    bool fragments; /* it has tensor cores that fragment.h uses */
 } so_gpu_opened;
 
 /* Makes a device of it. The driver is closed when that fails. */
@@ -124,5 +126,7 @@ uint64_t so_gpu_turns(so_device *device, const so_rotation *rotation, size_t *by
 void so_gpu_fill(so_kernels *table);
 void so_gpu_fill_matrix(so_kernels *table); /* products */
 void so_gpu_fill_codec(so_kernels *table);
+/* Products of many rows with weights of f16 or bf16 by fragments (texts/fragment.h): rows are rounded to their type. */
+void so_gpu_fill_half(so_kernels *table);
 
 #endif

@@ -1,0 +1,308 @@
+/* Devices that Vulkan's drivers do not offer here: old ones, ones that lack a feature, ones that are lost, hang or have
+ * no memory left. What a driver says of a device is made up; what it does is the real driver's, but for one call, where
+ * there is a device.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include <stddef.h>
+
+#if __has_include(<vulkan/vulkan.h>)
+#include "backend/gpu/vulkan_api.h"
+#include "engine/plan.h"
+#include "toy.h"
+
+static char folder[] = TOY_FOLDER;
+
+/* ---- what a driver says */
+
+static struct said {
+    uint32_t version, subgroup, pushed, shared, group;
+    VkSubgroupFeatureFlags operations;
+    size_t lacks_in, lacks_at; /* a feature that is missing: which struct, and where in it; 0: none */
+} said;
+
+static const struct said whole = {VK_API_VERSION_1_3,
+                                  32,
+                                  256,
+                                  48 << 10,
+                                  1024,
+                                  VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT,
+                                  0,
+                                  0};
+
+static VKAPI_ATTR void VKAPI_CALL properties(VkPhysicalDevice device, VkPhysicalDeviceProperties2 *p)
+{
+    (void)device;
+    p->properties.apiVersion = said.version;
+    p->properties.deviceType = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+    p->properties.limits.maxPushConstantsSize = said.pushed;
+    p->properties.limits.maxComputeSharedMemorySize = said.shared;
+    p->properties.limits.maxComputeWorkGroupInvocations = said.group;
+    snprintf(p->properties.deviceName, sizeof p->properties.deviceName, "a card");
+    for (VkBaseOutStructure *s = p->pNext; s; s = s->pNext) {
+        VkPhysicalDeviceSubgroupProperties *sub = (VkPhysicalDeviceSubgroupProperties *)(void *)s;
+        if (s->sType != VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES) continue;
+        sub->subgroupSize = said.subgroup;
+        sub->supportedStages = VK_SHADER_STAGE_COMPUTE_BIT;
+        sub->supportedOperations = said.operations;
+    }
+}
+
+/* Every feature there is, but for one. */
+static void offer(void *features, size_t from, size_t bytes, size_t which)
+{
+    for (size_t at = from; at < bytes; at += sizeof(VkBool32)) {
+        VkBool32 has = said.lacks_in != which || said.lacks_at != at;
+        memcpy((char *)features + at, &has, sizeof has);
+    }
+}
+
+static VKAPI_ATTR void VKAPI_CALL features(VkPhysicalDevice device, VkPhysicalDeviceFeatures2 *f)
+{
+    (void)device;
+    offer(&f->features, 0, sizeof f->features, 10);
+    for (VkBaseOutStructure *s = f->pNext; s; s = s->pNext) {
+        size_t front = offsetof(VkPhysicalDeviceVulkan11Features, storageBuffer16BitAccess);
+        if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES)
+            offer(s, front, sizeof(VkPhysicalDeviceVulkan11Features), 11);
+        if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES)
+            offer(s, front, sizeof(VkPhysicalDeviceVulkan12Features), 12);
+        if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES)
+            offer(s, front, sizeof(VkPhysicalDeviceVulkan13Features), 13);
+    }
+}
+
+static VKAPI_ATTR void VKAPI_CALL memory(VkPhysicalDevice device, VkPhysicalDeviceMemoryProperties2 *m)
+{
+    (void)device;
+    m->memoryProperties.memoryHeapCount = 0;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL extensions(VkPhysicalDevice device, const char *layer, uint32_t *n,
+                                                 VkExtensionProperties *list)
+{
+    (void)device;
+    (void)layer;
+    (void)list;
+    *n = 0;
+    return VK_SUCCESS;
+}
+
+static so_vulkan_instance made_up(void)
+{
+    so_vulkan_instance v = {.n = 1};
+    v.GetPhysicalDeviceProperties2 = properties;
+    v.GetPhysicalDeviceFeatures2 = features;
+    v.GetPhysicalDeviceMemoryProperties2 = memory;
+    v.EnumerateDeviceExtensionProperties = extensions;
+    return v;
+}
+
+/* As `said` has it, the device lacks this and nothing else, and cannot be opened. */
+static void lacks(const char *what)
+{
+    so_error error = {0};
+    so_device_info about;
+    so_device *d = NULL;
+    so_vulkan_instance v = made_up();
+    so_vulkan_describe(&v, 0, &about);
+    assert_string_equal(about.lacks, what);
+    if (!so_gpu_spirv[0].words) return; /* that is said first */
+    assert_int_equal(so_vulkan_open(&d, &v, 0, &error), SO_ERR_UNSUPPORTED);
+    assert_null(d);
+    assert_non_null(strstr(error.text, "a card"));
+    assert_non_null(strstr(error.text, "lacks"));
+    assert_non_null(strstr(error.text, what));
+}
+
+static void a_missing_feature_is_named(void **state)
+{
+    (void)state;
+#define OF(VERSION, NAME)                                                                                              \
+    {                                                                                                                  \
+        VERSION, offsetof(VkPhysicalDeviceVulkan##VERSION##Features, NAME), #NAME                                      \
+    }
+    static const struct missing {
+        size_t in, at;
+        const char *name;
+    } feature[] = {{10, offsetof(VkPhysicalDeviceFeatures, shaderInt64), "shaderInt64"},
+                   {10, offsetof(VkPhysicalDeviceFeatures, shaderInt16), "shaderInt16"},
+                   OF(11, storageBuffer16BitAccess),
+                   OF(12, storageBuffer8BitAccess),
+                   OF(12, shaderInt8),
+                   OF(12, scalarBlockLayout),
+                   OF(12, bufferDeviceAddress),
+                   OF(13, subgroupSizeControl),
+                   OF(13, computeFullSubgroups)};
+#undef OF
+    so_device_info about;
+    so_vulkan_instance v = made_up();
+    said = whole;
+    so_vulkan_describe(&v, 0, &about);
+    assert_string_equal(about.lacks, "");
+    assert_true(about.card);
+    for (size_t i = 0; i < sizeof feature / sizeof *feature; i++) {
+        said = whole;
+        said.lacks_in = feature[i].in;
+        said.lacks_at = feature[i].at;
+        lacks(feature[i].name);
+    }
+}
+
+static void an_old_driver_and_a_small_device_are_named(void **state)
+{
+    (void)state;
+    said = whole, said.version = VK_API_VERSION_1_2, lacks("Vulkan-1.3");
+    said = whole, said.operations = VK_SUBGROUP_FEATURE_BASIC_BIT, lacks("subgroup-arithmetic");
+    said = whole, said.subgroup = 4, lacks("subgroups-of-8-to-64");
+    said = whole, said.subgroup = 128, lacks("subgroups-of-8-to-64");
+    said = whole, said.pushed = 64, lacks("128-bytes-of-push-constants");
+    said = whole, said.shared = 8 << 10, lacks("16-KiB-of-shared-memory");
+    said = whole, said.group = 128, lacks("groups-of-256");
+}
+
+/* ---- what a driver does */
+
+static PFN_vkGetDeviceProcAddr real_address;
+static PFN_vkQueueSubmit real_submit;
+static PFN_vkAllocateMemory real_allocate;
+static int lost_after, full_after; /* calls that still work; -1: all do */
+
+static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue queue, uint32_t n, const VkSubmitInfo *info, VkFence fence)
+{
+    if (lost_after == 0) return VK_ERROR_DEVICE_LOST;
+    lost_after -= lost_after > 0;
+    return real_submit(queue, n, info, fence);
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice device, const VkMemoryAllocateInfo *info,
+                                               const VkAllocationCallbacks *callbacks, VkDeviceMemory *out)
+{
+    if (full_after == 0) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    full_after -= full_after > 0;
+    return real_allocate(device, info, callbacks, out);
+}
+
+static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL address(VkDevice device, const char *name)
+{
+    PFN_vkVoidFunction real = real_address(device, name);
+    if (strcmp(name, "vkQueueSubmit") == 0) {
+        real_submit = (PFN_vkQueueSubmit)real;
+        return (PFN_vkVoidFunction)submit;
+    }
+    if (strcmp(name, "vkAllocateMemory") == 0) {
+        real_allocate = (PFN_vkAllocateMemory)real;
+        return (PFN_vkVoidFunction)allocate;
+    }
+    return real;
+}
+
+/* The first real device with these calls in between; the test is skipped where there is none. */
+static so_device *in_between(void)
+{
+    so_error error = {0};
+    so_vulkan_instance v;
+    so_device *d = NULL;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    fprintf(stderr, "# SKIP: a device of Vulkan: its drivers do not free what they hold, which sanitizers tell\n");
+    skip();
+#endif
+    so_status status = so_vulkan_start(&v, &error);
+    if (status == SO_OK) {
+        real_address = v.GetDeviceProcAddr;
+        v.GetDeviceProcAddr = address;
+        lost_after = full_after = -1;
+        status = so_vulkan_open(&d, &v, 0, &error);
+    }
+    if (status != SO_OK) {
+        fprintf(stderr, "# SKIP: a device of Vulkan: %s\n", error.text);
+        skip();
+    }
+    return d;
+}
+
+/* Two sessions of a crew on a device that is lost beneath them: each is told why, the crew goes on stepping, all
+ * closes. */
+static void a_lost_device_is_told_to_every_session(void **state)
+{
+    (void)state;
+    so_error error = {0};
+    so_model *m;
+    so_crew *crew;
+    so_session *s[2];
+    so_device *d = in_between();
+    CHECK_OK(so_model_open_on(&m, folder, &(so_model_options){.threads = 1, .context = 128}, d, &error), error);
+    CHECK_OK(so_crew_open(&crew, m, &(so_crew_options){.sessions = 2}, &error), error);
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(so_crew_session(crew, &s[i], &(so_session_options){.max_text = 40, .think = -1}, &error), error);
+        CHECK_OK(so_feed_text(s[i], "where is the cat?", &error), error);
+        CHECK_OK(so_reply(s[i], SO_WANT_TEXT, &error), error);
+    }
+    for (int i = 0; i < 60 && failed < 2; i++) {
+        if (i == 5) lost_after = 0;
+        CHECK_OK(so_crew_step(crew, NULL, &error), error);
+        for (int k = 0; k < 2; k++) {
+            so_event e = {.kind = SO_EVENT_TEXT};
+            while (e.kind != SO_EVENT_NONE && e.kind != SO_EVENT_FAILED) CHECK_OK(so_next(s[k], &e, &error), error);
+            if (e.kind != SO_EVENT_FAILED) continue;
+            failed++;
+            assert_int_equal(e.status, SO_ERR_IO);
+            assert_non_null(strstr(e.text, "vulkan:0"));
+            assert_non_null(strstr(e.text, "start the program again"));
+        }
+    }
+    assert_int_equal(failed, 2);
+    CHECK_OK(so_crew_step(crew, NULL, &error), error);
+    for (int i = 0; i < 2; i++) so_session_close(&s[i]);
+    so_crew_close(&crew);
+    so_model_close(&m);
+}
+
+static void memory_that_ends_is_told(void **state)
+{
+    (void)state;
+    so_error error = {0};
+    so_device *d = in_between();
+    void *p = NULL;
+    full_after = 0;
+    assert_int_equal(so_device_reserve(d, 1 << 20, &p, &error), SO_ERR_NOMEM);
+    assert_non_null(strstr(error.text, "1048576"));
+    full_after = -1;
+    CHECK_OK(so_device_reserve(d, 1 << 20, &p, &error), error); /* another may still fit */
+    so_device_close(&d);
+}
+
+static int start(void **state)
+{
+    so_model *host = NULL;
+    (void)state;
+    toy_open(&host, folder, 1, 128);
+    so_model_close(&host);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    so_model *none = NULL;
+    (void)state;
+    return toy_close(&none, folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_missing_feature_is_named),
+        cmocka_unit_test(an_old_driver_and_a_small_device_are_named),
+        cmocka_unit_test(a_lost_device_is_told_to_every_session),
+        cmocka_unit_test(memory_that_ends_is_told),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
+#else
+int main(void)
+{
+    fprintf(stderr, "# SKIP: this program was built without Vulkan's headers\n");
+    return 77;
+}
+#endif
