@@ -30,6 +30,8 @@ typedef struct so_recipe_options {
                   the ranks */
     int slots; /* micro-batches an update, each of the size that the part plans; 0: as many as ranks. With the same
                   slots any number of ranks ends with the same bits */
+    double watchdog; /* seconds that ranks wait for one of them while they train: then it is named, and all end; 0: 120;
+                        -1: for ever */
     /* Who speaks in the corpus, besides every engine that is found; NULL: nobody. */
     const char *own_voice;      /* the model's own, "engine/voice"; NULL: festival/cmu_us_slt_arctic_hts where it is */
     const char *recordings;     /* folders of spoken questions (as 'data tabletop' writes them), comma between */

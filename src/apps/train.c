@@ -129,6 +129,8 @@ static int run(int argc, char **argv)
          "processes of this machine that train together; mpirun's when it started them", 1, 256},
         {"slots", SO_OPTION_INT, &slots, "V",
          "micro-batches of an update, shared among the ranks; as many as ranks when not given", 1, 256},
+        {"watchdog", SO_OPTION_REAL, &recipe.watchdog, "SECONDS",
+         "ranks wait so long for one of them, then all end; 120 when not given, -1: for ever", -1, 1e6},
         {"bf16", SO_OPTION_FLAG, &bf16, NULL, "products of matrices in bf16"},
         {"minutes", SO_OPTION_REAL, &recipe.minutes, "M", "time limit of each part; its planned steps when not given",
          0, 1e6},

@@ -177,8 +177,17 @@ static void spend(so_courier *c, double from, double to)
     pthread_mutex_unlock(&c->lock);
 }
 
-static so_real *gradient_of(const so_param *p) { return p->weight->tensor.grad; }
-static so_real *weights_of(const so_param *p) { return so_data(&p->weight->tensor); }
+static so_real *gradient_of(const so_optim *o, int64_t piece)
+{
+    const so_piece *p = &o->piece[piece];
+    return o->param[p->param].weight->tensor.grad + p->from;
+}
+
+static so_real *weights_of(const so_optim *o, int64_t piece)
+{
+    const so_piece *p = &o->piece[piece];
+    return so_data(&o->param[p->param].weight->tensor) + p->from;
+}
 
 /* Calls `visit` for each piece of a batch, with where it lies in its owner's part. */
 typedef void (*piece_fn)(so_courier *c, int64_t piece, int owner, int64_t at, void *context);
@@ -192,25 +201,18 @@ static void each_piece(so_courier *c, int64_t b, piece_fn visit, void *context)
         }
 }
 
-static so_real *numbers_of(const so_courier *c, int64_t k, so_courier_array array)
-{
-    const so_piece *p = &c->optim->piece[k];
-    return array(&c->optim->param[p->param]) + p->from;
-}
-
 static void pack_sum(so_courier *c, int64_t k, int owner, int64_t at, void *context)
 {
     int64_t each = *(int64_t *)context;
     c->ready(c->context, k);
-    memcpy(c->send + owner * each + at, numbers_of(c, k, gradient_of),
-           (size_t)c->optim->piece[k].count * sizeof(so_real));
+    memcpy(c->send + owner * each + at, gradient_of(c->optim, k), (size_t)c->optim->piece[k].count * sizeof(so_real));
 }
 
 /* The upper levels of the tree, for this rank's pieces; what others own was only on its way. */
 static void add_up(so_courier *c, int64_t k, int owner, int64_t at, void *context)
 {
     int64_t each = *(int64_t *)context, count = c->optim->piece[k].count;
-    so_real *gradient = numbers_of(c, k, gradient_of);
+    so_real *gradient = gradient_of(c->optim, k);
     int n = c->ranks->size;
     if (owner != c->ranks->rank) {
         memset(gradient, 0, (size_t)count * sizeof(so_real));
@@ -248,15 +250,14 @@ static void pack_mine(so_courier *c, int64_t k, int owner, int64_t at, void *con
 {
     const showing *s = context;
     if (owner == c->ranks->rank)
-        memcpy(c->send + at, numbers_of(c, k, s->array), (size_t)c->optim->piece[k].count * sizeof(so_real));
+        memcpy(c->send + at, s->array(c->optim, k), (size_t)c->optim->piece[k].count * sizeof(so_real));
 }
 
 static void unpack_others(so_courier *c, int64_t k, int owner, int64_t at, void *context)
 {
     const showing *s = context;
-    if (owner != c->ranks->rank)
-        memcpy(numbers_of(c, k, s->array), c->taken + owner * s->each + at,
-               (size_t)c->optim->piece[k].count * sizeof(so_real));
+    so_real *to = owner != c->ranks->rank ? s->array(c->optim, k) : NULL;
+    if (to) memcpy(to, c->taken + owner * s->each + at, (size_t)c->optim->piece[k].count * sizeof(so_real));
 }
 
 static so_status show(so_courier *c, int64_t b, so_courier_array array, so_error *error)
@@ -383,6 +384,7 @@ so_status so_courier_open(so_courier **out, so_optim *optim, so_ranks *ranks, so
     c->ready = ready;
     c->context = context;
     so_status status = take_memory(c, error);
+    if (status == SO_OK) status = so_optim_hold(optim, c->mine, c->mines, error);
     if (status == SO_OK) status = begin_thread(c, error);
     if (status != SO_OK) {
         let_go(c);
@@ -483,6 +485,13 @@ so_status so_courier_gather(so_courier *c, so_courier_array array, so_error *err
     for (int64_t b = 0; b < c->batches; b++) SO_TRY(show(c, b, array, error));
     return SO_OK;
 }
+
+so_status so_courier_hold(so_courier *c, bool all, so_error *error)
+{
+    return so_optim_hold(c->optim, all ? NULL : c->mine, c->mines, error);
+}
+
+bool so_courier_first(const so_courier *c) { return c->ranks->rank == 0; }
 
 so_status so_courier_squares(so_courier *c, so_error *error)
 {

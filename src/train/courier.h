@@ -22,7 +22,8 @@ typedef void (*so_courier_ready)(void *context, int64_t piece);
 /* Which of so many ranks updates each piece, owner [pieces]. Checkpoints depend on it. */
 void so_courier_deal(const so_optim *optim, int ranks, uint8_t *owner);
 
-/* Deals the optimiser's pieces (optim->mine) to more than one rank. Both are lent, the optimiser has all its weights.
+/* Deals the optimiser's pieces (optim->mine) to more than one rank, which from then on holds only their moments. Both
+ * are lent, the optimiser has all its weights.
  */
 so_status so_courier_open(so_courier **courier, so_optim *optim, so_ranks *ranks, so_courier_ready ready, void *context,
                           so_error *error);
@@ -44,8 +45,12 @@ so_status so_courier_wait(so_courier *courier, so_error *error);
 
 /* Nothing may travel meanwhile: sums of squares that so_optim_norm has left, of all pieces; arrays of all weights. */
 so_status so_courier_squares(so_courier *courier, so_error *error);
-typedef so_real *(*so_courier_array)(const so_param *param);
+/* Numbers of a piece; NULL where this rank does not keep them. */
+typedef so_real *(*so_courier_array)(const so_optim *optim, int64_t piece);
 so_status so_courier_gather(so_courier *courier, so_courier_array array, so_error *error);
+/* Moments of all pieces, or only of this rank's. */
+so_status so_courier_hold(so_courier *courier, bool all, so_error *error);
+bool so_courier_first(const so_courier *courier);
 
 /* Seconds since this was last asked. */
 typedef struct so_courier_times {

@@ -63,7 +63,7 @@ static so_status add_param(so_optim *optim, so_weight *w, const so_group_rule *r
     for (int64_t from = 0; from < p->count; from += PIECE) {
         SO_TRY(so_grow(&optim->piece, optim->pieces, &optim->pieces_capacity, sizeof *optim->piece, error));
         int64_t left = p->count - from;
-        optim->piece[optim->pieces++] = (so_piece){optim->count - 1, from, left < PIECE ? left : PIECE};
+        optim->piece[optim->pieces++] = (so_piece){optim->count - 1, from, left < PIECE ? left : PIECE, from};
     }
     return SO_OK;
 }
@@ -76,6 +76,65 @@ so_status so_optim_add(so_optim *optim, so_store *store, const so_group_rule *ru
     if (!partial) return so_fail(error, SO_ERR_NOMEM, "no memory for an optimiser's partial sums");
     optim->partial = partial;
     return SO_OK;
+}
+
+so_real *so_optim_moment(const so_optim *o, int64_t piece, int which)
+{
+    const so_piece *p = &o->piece[piece];
+    const so_param *q = &o->param[p->param];
+    return p->at < 0 ? NULL : (which ? q->v : q->m) + p->at;
+}
+
+/* Moments of one weight, pieces first .. end - 1, of which so many numbers are held from now on. `at` [pieces]: where.
+ */
+static so_status hold_param(so_optim *o, int64_t first, int64_t end, const int64_t *at, int64_t held, so_error *error)
+{
+    so_param *q = &o->param[o->piece[first].param];
+    so_real *m = calloc((size_t)held + 1, sizeof *m), *v = calloc((size_t)held + 1, sizeof *v);
+    if (!m || !v) {
+        free(m);
+        free(v);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for the moments of '%s'", q->weight->tensor.name);
+    }
+    for (int64_t i = first; i < end; i++) {
+        so_piece *p = &o->piece[i];
+        size_t bytes = (size_t)p->count * sizeof(so_real);
+        if (p->at >= 0 && at[i] >= 0 && o->updates > 0) { /* before the first update all are zero */
+            memcpy(m + at[i], q->m + p->at, bytes);
+            memcpy(v + at[i], q->v + p->at, bytes);
+        }
+        p->at = at[i];
+    }
+    free(q->m);
+    free(q->v);
+    q->m = m;
+    q->v = v;
+    return SO_OK;
+}
+
+so_status so_optim_hold(so_optim *o, const int64_t *piece, int64_t pieces, so_error *error)
+{
+    int64_t *at = malloc((size_t)(o->pieces + 1) * sizeof *at), next = 0;
+    if (!at) return so_fail(error, SO_ERR_NOMEM, "no memory for an optimiser's pieces");
+    for (int64_t i = 0, held = 0; i < o->pieces; i++) {
+        bool mine = !piece || (next < pieces && piece[next] == i);
+        if (o->piece[i].from == 0) held = 0;
+        next += mine;
+        at[i] = mine ? held : -1;
+        held += mine ? o->piece[i].count : 0;
+    }
+    so_status status = SO_OK;
+    for (int64_t first = 0, end; first < o->pieces && status == SO_OK; first = end) {
+        int64_t held = 0;
+        bool other = false;
+        for (end = first; end < o->pieces && o->piece[end].param == o->piece[first].param; end++) {
+            other = other || at[end] != o->piece[end].at;
+            if (at[end] >= 0) held = at[end] + o->piece[end].count;
+        }
+        if (other) status = hold_param(o, first, end, at, held, error);
+    }
+    free(at);
+    return status;
 }
 
 /* Eight sums side by side: the loop vectorises and the order of additions is fixed. */
@@ -148,7 +207,8 @@ static void update_task(void *context, int64_t task, int thread)
     (void)thread;
     const update_job *j = context;
     const so_adamw *a = &j->optim->adamw;
-    const so_piece *at = &j->optim->piece[mine_at(j->optim, task)];
+    int64_t number = mine_at(j->optim, task);
+    const so_piece *at = &j->optim->piece[number];
     const so_param *p = &j->optim->param[at->param];
     double rate = j->rate * p->rate;
     coefficients c = {j->scale,
@@ -159,7 +219,8 @@ static void update_task(void *context, int64_t task, int thread)
                       j->correct_v,
                       (so_real)a->epsilon};
     so_real *w = so_data(&p->weight->tensor) + at->from;
-    adam(at->count, &c, w, p->weight->tensor.grad + at->from, p->m + at->from, p->v + at->from);
+    adam(at->count, &c, w, p->weight->tensor.grad + at->from, so_optim_moment(j->optim, number, 0),
+         so_optim_moment(j->optim, number, 1));
     if (!p->average) return;
     double t = (double)j->optim->updates, young = (1 + t) / (10 + t); /* the average forgets the start quickly */
     so_real keep = (so_real)(young < a->average ? young : a->average), *average = p->average + at->from;

@@ -29,7 +29,8 @@ typedef struct so_group_rule {
 /* One learning weight. Read; the rest is the optimiser's. */
 typedef struct so_param {
     so_weight *weight;
-    so_real *m, *v, *average; /* [count]; average NULL when none is kept */
+    so_real *m, *v;   /* moments of the pieces that are held (so_optim_hold); of all of them [count] */
+    so_real *average; /* [count]; NULL when none is kept */
     int64_t count;
     double rate, decay; /* factors */
 } so_param;
@@ -37,6 +38,7 @@ typedef struct so_param {
 /* A fixed piece of a weight, the unit of threads' and ranks' work. */
 typedef struct so_piece {
     int64_t param, from, count;
+    int64_t at; /* where its moments begin among the weight's; -1: they are not held */
 } so_piece;
 
 typedef struct so_optim {
@@ -57,6 +59,11 @@ so_status so_optim_open(so_optim *optim, const so_adamw *adamw, so_error *error)
  * weight without a gradient buffer is SO_ERR_STATE. */
 so_status so_optim_add(so_optim *optim, so_store *store, const so_group_rule *rule, int rules, so_error *error);
 void so_optim_close(so_optim *optim);
+/* Holds the moments of these pieces (rising; NULL: of all) and no others: what was held stays, what is new is zero.
+ * After so_optim_add all are held. */
+so_status so_optim_hold(so_optim *optim, const int64_t *piece, int64_t pieces, so_error *error);
+/* The moment of a piece, first (0) or second (1), [count]; NULL where it is not held. */
+so_real *so_optim_moment(const so_optim *optim, int64_t piece, int which);
 
 /* Euclidean norm of the gradients of this process's pieces; not finite when one of them is not. */
 double so_optim_norm(so_optim *optim, so_pool *pool);

@@ -4,7 +4,6 @@
 #include "train/ranks.h"
 
 #include <dlfcn.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,6 +30,7 @@ struct so_region {
     int size;
     pthread_barrier_t barrier;
     atomic_long came[SO_RANKS_MOST];    /* how often each rank has come to meet the others */
+    atomic_long patience;               /* milliseconds that ranks wait for one of them; 0: for ever */
     _Alignas(64) unsigned char stage[]; /* [size][STAGE] */
 };
 
@@ -112,6 +112,16 @@ static void shared_abort(so_ranks *ranks, int status)
 
 static void shared_close(so_ranks *ranks) { free(ranks); }
 
+/* Of processes of this machine the first one's word counts: it is the last to go on to what is done alone. */
+void so_ranks_patience(so_ranks *ranks, double seconds)
+{
+    if (!ranks) return;
+    ranks->patience = seconds;
+    if (ranks->close != shared_close || ranks->rank) return;
+    so_region *r = ranks->context;
+    atomic_store(&r->patience, (long)(seconds * 1000));
+}
+
 so_status so_ranks_join(so_region *region, int rank, so_ranks **out, so_error *error)
 {
     *out = NULL;
@@ -150,8 +160,9 @@ static so_status be_a_rank(void *context, int number, so_error *error)
 /* The parent's view: who others wait for, and since when. */
 typedef struct vigil {
     const so_region *region;
-    double seconds, since; /* when anybody last came */
-    long came;             /* of all together, then */
+    double since;  /* when anybody last came */
+    long came;     /* of all together, then */
+    long patience; /* then */
 } vigil;
 
 static double clock_seconds(void)
@@ -161,24 +172,25 @@ static double clock_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Whoever has come less often than another is waited for; but all may take their time before they first meet. */
+/* Whoever has come less often than another is waited for. */
 static so_status look(void *context, so_error *error)
 {
     vigil *v = context;
     const so_region *r = v->region;
-    long all = 0, most = 0, least = LONG_MAX;
+    long all = 0, most = 0, patience = atomic_load(&r->patience);
     char late[200] = "";
     for (int i = 0; i < r->size; i++) {
         long came = atomic_load(&r->came[i]);
         all += came;
         if (came > most) most = came;
-        if (came < least) least = came;
     }
-    if (all != v->came) {
+    if (all != v->came || patience != v->patience) {
         v->came = all;
+        v->patience = patience;
         v->since = clock_seconds();
     }
-    if (v->seconds <= 0 || least == 0 || all == most * r->size || clock_seconds() - v->since < v->seconds) return SO_OK;
+    bool late_enough = (clock_seconds() - v->since) * 1000 >= (double)patience;
+    if (patience <= 0 || all == most * r->size || !late_enough) return SO_OK;
     for (int i = 0; i < r->size; i++) {
         size_t used = strlen(late);
         if (atomic_load(&r->came[i]) < most && used + 8 < sizeof late)
@@ -192,7 +204,7 @@ so_status so_ranks_run(int size, so_ranks_work work, void *context, so_ranks_wat
 {
     together t = {NULL, work, context};
     SO_TRY(so_region_open(&t.region, size, error));
-    vigil v = {.region = t.region, .seconds = watch->seconds, .since = clock_seconds()};
+    vigil v = {.region = t.region, .since = clock_seconds()};
     so_children_watch children = {.stop = watch->stop, .look = look, .context = &v};
     so_status status = so_children_run_watched(size, "rank", be_a_rank, &t, &children, error);
     watch->lost = children.lost;

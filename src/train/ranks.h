@@ -28,8 +28,7 @@ struct so_ranks {
     int rank, size;
     const char *kind;
     void *context;
-    double patience; /* MPI's: a rank that others wait for longer than so many seconds is named, and all are ended with
-                      * SO_RANKS_LOST; 0: for ever. (Of this machine's processes so_ranks_watch says it.) */
+    double patience; /* so_ranks_patience */
     /* One thread calls these at a time.
      * Piece q of send [size][each] goes to rank q; receive [size][each] holds what rank q had for this one. All ranks
      * call it with the same `each` (bytes). */
@@ -42,6 +41,10 @@ struct so_ranks {
 };
 
 void so_ranks_close(so_ranks **ranks);
+/* From now on a rank that others wait for longer than so many seconds is named, and all are ended: MPI's with
+ * SO_RANKS_LOST, those of this machine by their parent (so_ranks_run). 0: whoever waits waits for ever, as while one
+ * reads corpora or does a part of the work alone. All ranks call it. */
+void so_ranks_patience(so_ranks *ranks, double seconds);
 
 /* ---- processes of one machine */
 typedef struct so_region so_region;
@@ -55,8 +58,7 @@ so_status so_ranks_join(so_region *region, int rank, so_ranks **ranks, so_error 
 /* What is looked after while ranks train. */
 typedef struct so_ranks_watch {
     const volatile sig_atomic_t *stop; /* may be NULL */
-    double seconds; /* a rank for which others wait longer than this is named, and all are ended; 0: for ever */
-    bool lost;      /* set: a rank died or did not come; the run is worth another try */
+    bool lost;                         /* set: a rank died or did not come; the run is worth another try */
 } so_ranks_watch;
 
 /* Runs `work` in `size` processes of this machine that train together, and waits for all. A failure of one ends the

@@ -69,6 +69,7 @@ so_status so_share_open(so_share **out, so_optim *optim, so_ranks *ranks, int sl
     s->count = slots / size;
     s->first = rank * s->count;
     so_status status = take_memory(s, error);
+    if (status == SO_OK && size == 1) status = so_optim_hold(optim, NULL, 0, error);
     if (status == SO_OK && size > 1) status = so_courier_open(&s->courier, optim, ranks, add_lower, s, error);
     if (status != SO_OK)
         so_share_close(&s);
@@ -196,17 +197,36 @@ so_status so_share_wait(so_share *share, so_error *error)
     return share->courier ? so_courier_wait(share->courier, error) : SO_OK;
 }
 
-static so_real *first_moment_of(const so_param *p) { return p->m; }
-static so_real *second_moment_of(const so_param *p) { return p->v; }
-static so_real *average_of(const so_param *p) { return p->average; }
-
-so_status so_share_state(so_share *share, so_error *error)
+static so_real *first_moment_of(const so_optim *o, int64_t piece) { return so_optim_moment(o, piece, 0); }
+static so_real *second_moment_of(const so_optim *o, int64_t piece) { return so_optim_moment(o, piece, 1); }
+static so_real *average_of(const so_optim *o, int64_t piece)
 {
-    if (!share->courier) return SO_OK;
+    const so_piece *p = &o->piece[piece];
+    return o->param[p->param].average + p->from;
+}
+
+so_status so_share_averages(so_share *share, so_error *error)
+{
+    if (!share->courier || share->optim->adamw.average <= 0) return SO_OK;
     SO_TRY(so_courier_wait(share->courier, error));
-    SO_TRY(so_courier_gather(share->courier, first_moment_of, error));
-    SO_TRY(so_courier_gather(share->courier, second_moment_of, error));
-    return share->optim->adamw.average > 0 ? so_courier_gather(share->courier, average_of, error) : SO_OK;
+    return so_courier_gather(share->courier, average_of, error);
+}
+
+so_status so_share_collect(so_share *share, so_error *error)
+{
+    so_courier *c = share->courier;
+    if (!c) return SO_OK;
+    SO_TRY(so_courier_wait(c, error));
+    if (so_courier_first(c)) SO_TRY(so_courier_hold(c, true, error));
+    SO_TRY(so_courier_gather(c, first_moment_of, error));
+    SO_TRY(so_courier_gather(c, second_moment_of, error));
+    return so_share_averages(share, error);
+}
+
+so_status so_share_disperse(so_share *share, so_error *error)
+{
+    so_courier *c = share->courier;
+    return c && so_courier_first(c) ? so_courier_hold(c, false, error) : SO_OK;
 }
 
 so_courier_times so_share_spent(so_share *share)

@@ -42,8 +42,12 @@ so_status so_share_norm(so_share *share, so_pool *pool, double *norm, so_error *
 void so_share_weights(so_share *share);
 /* Waits until they have arrived: before anything reads a weight. */
 so_status so_share_wait(so_share *share, so_error *error);
-/* Everybody's moments and averages, before a checkpoint or an evaluation. */
-so_status so_share_state(so_share *share, so_error *error);
+/* Everybody's averages, before an evaluation. */
+so_status so_share_averages(so_share *share, so_error *error);
+/* The first rank gets everybody's moments, and all get the averages, before it writes a checkpoint of one file; then it
+ * lets the moments of others go. */
+so_status so_share_collect(so_share *share, so_error *error);
+so_status so_share_disperse(so_share *share, so_error *error);
 
 /* Seconds since this was last asked (train/courier.h); 0 where nobody shares. */
 so_courier_times so_share_spent(so_share *share);

@@ -109,11 +109,16 @@ static so_status copy_run(const so_trainer *t, copies *c, so_error *error)
 
 const char *const so_part_kind[SO_PART_KINDS] = {"weight", "m", "v", "average"};
 
-so_real *so_part_array(const so_param *p, int kind)
+so_real *so_part_array(const so_optim *o, int64_t piece, int kind)
 {
-    so_real *const array[SO_PART_KINDS] = {so_data(&p->weight->tensor), p->m, p->v, p->average};
-    return array[kind];
+    const so_piece *p = &o->piece[piece];
+    const so_param *q = &o->param[p->param];
+    if (kind == 0) return so_data(&q->weight->tensor) + p->from;
+    if (kind == 3) return q->average ? q->average + p->from : NULL;
+    return so_optim_moment(o, piece, kind - 1);
 }
+
+int so_part_kinds(const so_optim *o) { return o->adamw.average > 0 ? SO_PART_KINDS : SO_PART_KINDS - 1; }
 
 so_status so_part_path(const char *checkpoint, int64_t step, int64_t rank, int64_t ranks, char **path, so_error *error)
 {
@@ -158,7 +163,7 @@ static so_status copy_mine(copies *c, const so_optim *o, const char *name, int k
     for (int64_t i = 0; i < o->mines; i++) {
         const so_piece *p = &o->piece[o->mine[i]];
         size_t n = (size_t)p->count * sizeof(so_real);
-        memcpy(to, so_part_array(&o->param[p->param], kind) + p->from, n);
+        memcpy(to, so_part_array(o, o->mine[i], kind), n);
         to += n;
     }
     return SO_OK;
@@ -171,7 +176,7 @@ static so_status copy_part(so_snapshot *k, so_error *error)
         .step = t->step, .rank = rank_of(k), .ranks = size_of(k), .pieces = t->player[0]->pieces, .seed = t->plan.seed};
     SO_TRY(add(&k->own, "part", &head, sizeof head, error));
     for (int p = 0; p < t->players; p++)
-        for (int kind = 0; kind < SO_PART_KINDS && so_part_array(&t->player[p]->param[0], kind); kind++) {
+        for (int kind = 0; kind < so_part_kinds(t->player[p]); kind++) {
             char name[40];
             snprintf(name, sizeof name, "%d.%s", p, so_part_kind[kind]);
             SO_TRY(copy_mine(&k->own, t->player[p], name, kind, error));
@@ -185,15 +190,17 @@ static so_status copy_whole(so_snapshot *k, so_error *error)
 {
     const so_trainer *t = k->trainer;
     SO_TRY(copy_run(t, &k->own, error));
-    for (int p = 0; p < t->players; p++)
-        for (int64_t i = 0; i < t->player[p]->count; i++)
-            for (int kind = 0; kind < SO_PART_KINDS; kind++) {
-                const so_param *q = &t->player[p]->param[i];
+    for (int p = 0; p < t->players; p++) {
+        const so_optim *o = t->player[p];
+        /* A process alone holds all: the arrays of a weight's first piece are those of the weight. */
+        for (int64_t i = 0; i < o->pieces; i++)
+            for (int kind = 0; kind < so_part_kinds(o) && o->piece[i].from == 0; kind++) {
+                const so_param *q = &o->param[o->piece[i].param];
                 char name[1100];
-                if (!so_part_array(q, kind)) continue;
                 snprintf(name, sizeof name, "%d.%s.%s", p, so_part_kind[kind], q->weight->tensor.name);
-                SO_TRY(add(&k->own, name, so_part_array(q, kind), (size_t)q->count * sizeof(so_real), error));
+                SO_TRY(add(&k->own, name, so_part_array(o, i, kind), (size_t)q->count * sizeof(so_real), error));
             }
+    }
     return SO_OK;
 }
 

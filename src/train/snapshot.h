@@ -28,8 +28,10 @@ typedef struct so_part_head {
 } so_part_head;
 enum { SO_PART_KINDS = 4 };
 extern const char *const so_part_kind[SO_PART_KINDS];
-/* Weights, moments, averages (NULL where none are kept). */
-so_real *so_part_array(const so_param *param, int kind);
+/* Numbers of a piece: of the weight, its moments, its average. NULL where they are not held, or none is kept. */
+so_real *so_part_array(const so_optim *optim, int64_t piece, int kind);
+/* How many kinds an optimiser has: averages come last. */
+int so_part_kinds(const so_optim *optim);
 /* "DIR/checkpoint-STEP-R-of-N.so" for "DIR/checkpoint.so"; allocated. */
 so_status so_part_path(const char *checkpoint, int64_t step, int64_t rank, int64_t ranks, char **path, so_error *error);
 

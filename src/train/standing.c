@@ -23,37 +23,62 @@ so_standing so_standing_of(const so_trainer *t)
     return now;
 }
 
-/* Calls `visit` for every array of every learning weight, under its name in the file. */
-typedef so_status (*array_fn)(void *file, const char *name, so_real *data, size_t bytes, so_error *error);
+/* One array of a learning weight, in a file under its name: of the pieces first .. end - 1. */
+typedef struct array {
+    const so_optim *optim;
+    int64_t first, end;
+    int kind;
+    size_t bytes;
+    char name[1100];
+} array;
+
+typedef so_status (*array_fn)(void *file, const array *a, so_error *error);
 static so_status each_array(const so_trainer *t, array_fn visit, void *file, so_error *error)
 {
     for (int p = 0; p < t->players; p++) {
         const so_optim *o = t->player[p];
-        for (int64_t i = 0; i < o->count; i++)
-            for (int k = 0; k < SO_PART_KINDS; k++) {
-                const so_param *q = &o->param[i];
-                char name[1100];
-                if (!so_part_array(q, k)) continue;
-                snprintf(name, sizeof name, "%d.%s.%s", p, so_part_kind[k], q->weight->tensor.name);
-                SO_TRY(visit(file, name, so_part_array(q, k), (size_t)q->count * sizeof(so_real), error));
+        for (int64_t first = 0, end; first < o->pieces && o->piece[first].param < o->count; first = end) {
+            const so_param *q = &o->param[o->piece[first].param];
+            for (end = first + 1; end < o->pieces && o->piece[end].param == o->piece[first].param;) end++;
+            for (int k = 0; k < so_part_kinds(o); k++) {
+                array a = {o, first, end, k, (size_t)q->count * sizeof(so_real), ""};
+                snprintf(a.name, sizeof a.name, "%d.%s.%s", p, so_part_kind[k], q->weight->tensor.name);
+                SO_TRY(visit(file, &a, error));
             }
+        }
     }
     return SO_OK;
 }
 
-static so_status save_array(void *file, const char *name, so_real *data, size_t bytes, so_error *error)
+/* Whoever writes holds all pieces: the first one's numbers go on with those of the others. */
+static so_status save_array(void *file, const array *a, so_error *error)
 {
-    return so_saver_put(file, name, data, bytes, error);
+    const so_real *data = so_part_array(a->optim, a->first, a->kind);
+    if (!data || (a->kind && !so_part_array(a->optim, a->end - 1, a->kind)))
+        return so_fail(error, SO_ERR_STATE, "moments of '%s' are another rank's", a->name);
+    return so_saver_put(file, a->name, data, a->bytes, error);
 }
 
-static so_status load_array(void *file, const char *name, so_real *data, size_t bytes, so_error *error)
+/* A rank reads what it holds. */
+static so_status load_array(void *file, const array *a, so_error *error)
 {
-    return so_loader_take(file, name, data, bytes, error);
+    const so_block *block = so_loader_find(file, a->name);
+    if (!block) return so_fail(error, SO_ERR_MISSING, "the checkpoint has no '%s'", a->name);
+    if (block->bytes != a->bytes)
+        return so_fail(error, SO_ERR_FORMAT, "the checkpoint's '%s' has %zu bytes, expected %zu", a->name, block->bytes,
+                       a->bytes);
+    for (int64_t i = a->first; i < a->end; i++) {
+        const so_piece *p = &a->optim->piece[i];
+        so_real *to = so_part_array(a->optim, i, a->kind);
+        const char *from = (const char *)block->data + (size_t)p->from * sizeof *to;
+        if (to) memcpy(to, from, (size_t)p->count * sizeof *to);
+    }
+    return SO_OK;
 }
 
-static so_status count_array(void *count, const char *name, so_real *data, size_t bytes, so_error *error)
+static so_status count_array(void *count, const array *a, so_error *error)
 {
-    (void)name, (void)data, (void)bytes, (void)error;
+    (void)a, (void)error;
     ++*(int64_t *)count;
     return SO_OK;
 }
@@ -125,7 +150,8 @@ static so_status take_pieces(const so_loader *loader, const so_optim *o, const u
         size_t n = (size_t)p->count * sizeof(so_real);
         if (owner[i] != part.rank) continue;
         if (block->bytes - at < n) return so_fail(error, SO_ERR_FORMAT, "its '%s' is too short", name);
-        memcpy(so_part_array(&o->param[p->param], kind) + p->from, (const char *)block->data + at, n);
+        so_real *to = so_part_array(o, i, kind);
+        if (to) memcpy(to, (const char *)block->data + at, n);
         at += n;
     }
     return at == block->bytes
@@ -147,7 +173,7 @@ static so_status load_part(const so_trainer *t, const so_loader *loader, so_part
         if (!owner) return so_fail(error, SO_ERR_NOMEM, "no memory for a checkpoint's pieces");
         so_courier_deal(o, (int)found.ranks, owner);
         so_status status = SO_OK;
-        for (int k = 0; k < SO_PART_KINDS && so_part_array(&o->param[0], k) && status == SO_OK; k++)
+        for (int k = 0; k < so_part_kinds(o) && status == SO_OK; k++)
             status = take_pieces(loader, o, owner, p, k, error);
         free(owner);
         SO_TRY(status);

@@ -372,8 +372,7 @@ static so_status evaluate(loop *l, so_error *error)
     if (!t->hooks.evaluate) return SO_OK;
     so_notes notes = {0};
     SO_TRY(wait_for_weights(l, error));
-    for (int p = 0; p < t->players; p++)
-        if (t->player[p]->adamw.average > 0) SO_TRY(so_share_state(l->share[p], error));
+    for (int p = 0; p < t->players; p++) SO_TRY(so_share_averages(l->share[p], error));
     size_t mark = so_arena_mark(&l->arena);
     so_pass_init(&l->pass, &l->arena, l->pool, l->pass.k);
     for (int p = 0; p < t->players; p++) so_optim_swap(t->player[p]);
@@ -436,12 +435,13 @@ static so_status save(loop *l, so_error *error)
     SO_TRY(wait_for_weights(l, error));
     if (!l->keeper) return SO_OK;
     SO_TRY(end_keeping(l, error));
-    for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_state(l->share[p], error));
+    for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_collect(l->share[p], error));
     if (rank_of(l) == 0) {
         keep_older(l);
         SO_TRY(so_trainer_save(l->t, l->checkpoint, error));
         so_snapshot_sweep(l->checkpoint, -1, INT64_MAX);
     }
+    for (int p = 0; p < l->t->players; p++) SO_TRY(so_share_disperse(l->share[p], error));
     l->saved_step = l->t->step;
     return alone(l) ? SO_OK : ranks->gather(ranks, NULL, NULL, 0, error);
 }
@@ -505,6 +505,7 @@ static so_status begin(loop *l, so_error *error)
 {
     so_trainer *t = l->t;
     const char *folder = t->plan.folder;
+    SO_TRY(share_out(l, error)); /* what this rank holds, before anything is read */
     if (folder) {
         char log[4096];
         struct stat st;
@@ -521,7 +522,6 @@ static so_status begin(loop *l, so_error *error)
         if (rank_of(l) == 0) SO_TRY(so_log_open(&l->log, log, t->step, error));
         if (rank_of(l) == 0 && t->plan.tensorboard) SO_TRY(so_events_open(&l->events, folder, t->step, error));
     }
-    SO_TRY(share_out(l, error));
     l->clock = t->elapsed;
     l->before = l->saved = t->elapsed;
     l->follow = (so_follow){.context = l, .first = before_pass};
@@ -540,7 +540,9 @@ so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *k
     l->pool = pool;
     l->pass.k = kernels;
     so_status status = begin(l, error);
+    so_ranks_patience(trainer->plan.ranks, trainer->plan.patience);
     if (status == SO_OK) status = run_loop(l, error);
+    so_ranks_patience(trainer->plan.ranks, 0);
     for (int p = 0; p < trainer->players; p++) so_optim_turn(trainer->player[p], true);
     for (int p = 0; p < trainer->players; p++) so_share_close(&l->share[p]);
     so_snapshot_close(&l->keeper);

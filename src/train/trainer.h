@@ -88,6 +88,7 @@ typedef struct so_train_plan {
                             for bit */
     int accumulate;      /* micro-batches per update, over all ranks (its slots: train/share.h); 0 means 1 */
     so_ranks *ranks;     /* who trains along: all call so_trainer_run with the same plan on one folder; NULL: nobody */
+    double patience;     /* seconds that ranks wait for one of them, which is then named, and all end; 0: for ever */
     uint64_t seed;
     so_schedule schedule;
     int64_t report_every, evaluate_every,

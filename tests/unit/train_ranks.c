@@ -34,6 +34,7 @@ typedef struct toy {
     so_real moved;     /* by the last micro-batch of this process */
     bool follows;      /* the loss depends on it */
     int64_t die_after; /* microseconds after the micro-batch of die_at; 0: in it */
+    int64_t held;      /* of a hundred of its moments, a rank may hold so many; 0: any */
     int64_t limit;     /* bytes that a file may have from step 15 on; 0: any */
     volatile sig_atomic_t stop;
 } toy;
@@ -67,6 +68,15 @@ static void die(const toy *t)
     setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {0, (suseconds_t)t->die_after}}, NULL);
 }
 
+/* Hundredths of its moments that an optimiser holds. */
+static int64_t held_of(const so_optim *o)
+{
+    int64_t held = 0;
+    for (int64_t i = 0; i < o->pieces; i++)
+        if (so_optim_moment(o, i, 0) && so_optim_moment(o, i, 1)) held += o->piece[i].count;
+    return 100 * held / so_optim_parameters(o);
+}
+
 static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
 {
     toy *t = context;
@@ -79,6 +89,8 @@ static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
     so_tensor *h = so_apply(pass, SO_GELU, so_linear(pass, so_constant(pass, 2, (int64_t[]){ROWS, IN}, x), n->w, n->b));
     so_tensor *target = so_constant(pass, 2, (int64_t[]){ROWS, OUT}, y);
     so_tensor *loss = so_mse(pass, so_linear(pass, so_dropout(pass, h, 0.1, &m->rng), n->out, NULL), target, NULL);
+    if (t->held && (held_of(&t->optim) > t->held || held_of(&t->critic_optim) > t->held))
+        so_pass_fail(pass, SO_ERR_STATE, "%lld %% of the moments are held", (long long)held_of(&t->optim));
     if (m->step == t->nan_at && m->index == 5) so_data(loss)[0] = NAN;
     if (m->step == t->die_at && m->index == SLOTS / 2) die(t);
     if (t->limit && m->step == 15) setrlimit(RLIMIT_FSIZE, &(struct rlimit){(rlim_t)t->limit, (rlim_t)t->limit});
@@ -103,6 +115,8 @@ typedef struct job {
     int64_t stop_at, die_at, nan_at, hang_at; /* hang_at 0: never */
     int64_t die_after, limit, save_every;
     int players, extras;
+    double patience;
+    int64_t held;
     bool save_now;
 } job;
 
@@ -112,6 +126,7 @@ static so_status train(const job *j, so_ranks *ranks, so_error *error)
     toy t = {.stop_at = j->stop_at, .die_at = j->die_at, .nan_at = j->nan_at, .hang_at = j->hang_at};
     t.die_after = j->die_after;
     t.limit = j->limit;
+    t.held = j->held;
     so_adamw adamw = {.decay = 0.01, .clip = 1, .average = 0.9};
     t.follows = j->extras > 0;
     so_extra extra = {"codes", t.codes, sizeof t.codes};
@@ -124,6 +139,7 @@ static so_status train(const job *j, so_ranks *ranks, so_error *error)
     so_trainer trainer = {.plan = {.steps = STEPS,
                                    .accumulate = SLOTS,
                                    .ranks = ranks,
+                                   .patience = j->patience,
                                    .seed = 7,
                                    .report_every = 5,
                                    .save_every = j->save_every ? j->save_every : 10,
@@ -397,6 +413,33 @@ static void parts_are_read_by_any_number_of_ranks(void **state)
     remove_folder(whole);
 }
 
+/* Of 2 and of 4 ranks each has its share of the moments, pieces being what they are; and all there is in the end. */
+static void moments_are_held_in_parts(void **state)
+{
+    (void)state;
+    so_error error;
+    char whole[64], folder[64];
+    job j = plain;
+    new_folder(whole);
+    j.folder = whole;
+    CHECK_OK(train(&j, NULL, &error), error);
+    for (int n = 2; n <= 4; n *= 2) {
+        new_folder(folder);
+        j.folder = folder;
+        j.held = 70; /* one piece is 65 of a hundred */
+        CHECK_OK(run(j, n, &error), error);
+        same_bits(whole, folder);
+        remove_folder(folder);
+    }
+    j.held = 10;
+    new_folder(folder);
+    j.folder = folder;
+    assert_int_equal(run(j, 2, &error), SO_ERR_STATE);
+    assert_non_null(strstr(error.text, " % of the moments are held"));
+    remove_folder(folder);
+    remove_folder(whole);
+}
+
 static so_status work(void *context, so_ranks *ranks, so_error *error) { return train(context, ranks, error); }
 
 /* One that stands still is named, and all are ended; what they had saved is gone on with. */
@@ -413,13 +456,14 @@ static void a_rank_that_hangs_is_named(void **state)
     j.folder = folder;
     j.hang_at = 13;
     j.save_now = true; /* so that it stands by then */
-    so_ranks_watch watch = {.seconds = 2};
+    j.patience = 2;
+    so_ranks_watch watch = {.stop = NULL};
     assert_int_equal(so_ranks_run(2, work, &j, &watch, &error), SO_ERR_STATE);
     assert_non_null(strstr(error.text, "rank 2 of 2 has not come for "));
     assert_true(watch.lost);
     assert_int_equal(saved_step(folder), 10);
     j.hang_at = 0;
-    watch.seconds = 60;
+    j.patience = 60;
     CHECK_OK(so_ranks_run(2, work, &j, &watch, &error), error);
     assert_false(watch.lost);
     same_bits(whole, folder);
@@ -551,6 +595,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ranks_that_die_at_random),
         cmocka_unit_test(a_checkpoint_that_is_cut_leaves_the_one_before),
         cmocka_unit_test(parts_are_read_by_any_number_of_ranks),
+        cmocka_unit_test(moments_are_held_in_parts),
         cmocka_unit_test(a_rank_that_hangs_is_named),
         cmocka_unit_test(what_cannot_be_shared_is_refused),
         cmocka_unit_test(what_is_kept_besides_weights_is_the_same_for_all),

@@ -270,8 +270,10 @@ static void tell_memory(const so_run *run, double activations)
     }
     int alone = run->options->ranks > 1 ? run->options->ranks : 1;
     for (int slots = 1; slots * alone < run->batches.options.slots; slots *= 2) waiting += learning;
-    double copies = 4 + (run->stage.adamw.average > 0); /* weights, gradients, two moments, averages */
-    double saved = run->config.save.async ? (copies - 1) * learning / alone : 0;
+    /* weights, gradients, a share of two moments, averages */
+    double copies = 2 + 2.0 / alone + (run->stage.adamw.average > 0);
+    /* Weights, moments, averages: what a rank updates. */
+    double saved = run->config.save.async ? (3 + (run->stage.adamw.average > 0)) * learning / alone : 0;
     double all = frozen + copies * learning + waiting + activations + saved;
     so_run_say(
         run,

@@ -74,7 +74,7 @@ static so_status run_ranks(so_run *run, so_error *error)
 {
     const so_train_file_options *o = run->options;
     for (int64_t again = 0;; again++) {
-        so_ranks_watch watch = {.stop = o->stop, .seconds = (double)run->config.ranks.watchdog};
+        so_ranks_watch watch = {.stop = o->stop};
         so_status status = so_ranks_run(o->ranks, work, run, &watch, error);
         if (status == SO_OK || !watch.lost || again == run->config.ranks.restarts) return status;
         so_run_say(run, "%s; it goes on from its checkpoint (%lld of %lld)", error ? error->text : "a rank was lost",

@@ -175,6 +175,7 @@ static so_status loop(so_run *run, const char *begun, so_error *error)
                                    .anneal_by_time = strcmp(c->plan.anneal, "time") == 0,
                                    .accumulate = (int)c->plan.slots,
                                    .ranks = run->ranks,
+                                   .patience = (double)c->ranks.watchdog,
                                    .seed = (uint64_t)c->seed,
                                    .schedule = {run->stage.shape, run->stage.rate, run->stage.floor, warmup_steps(run)},
                                    .report_every = c->log.every,
@@ -194,7 +195,6 @@ static so_status loop(so_run *run, const char *begun, so_error *error)
                                     .stop = run->options->stop},
                           .player = {&run->optim, &run->against},
                           .players = so_run_players(run)};
-    if (run->ranks) run->ranks->patience = (double)c->ranks.watchdog; /* not while one of them reads corpora */
     trainer.extra = so_run_codec_extra(run, &trainer.extras);
     return so_trainer_run(&trainer, run->pool, run->learning, error);
 }

@@ -267,6 +267,7 @@ so_status so_tt_train(const so_tt *tt, const char *part, so_trainer *trainer, so
     trainer->plan.seed = tt->seed;
     trainer->plan.settings = tt->settings;
     trainer->plan.ranks = tt->ranks;
+    trainer->plan.patience = tt->patience;
     trainer->plan.accumulate = tt->slots;
     if (tt->minutes > 0) {
         trainer->plan.seconds = tt->minutes * 60;

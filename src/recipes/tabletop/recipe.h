@@ -81,6 +81,7 @@ typedef struct so_tt {
     so_fuse fuse;               /* of the top layers */
     int64_t window, lookahead;  /* W (-1: unbounded) and K */
     so_ranks *ranks;            /* who trains along; NULL: nobody */
+    double patience;            /* seconds that ranks wait for one of them while they train; 0: for ever */
     int slots;                  /* micro-batches an update; 0: 1 */
     const char *settings;       /* what a checkpoint must have been begun with, besides seed, steps and minutes */
     const so_kernels *learning; /* what training computes with; NULL: kernels */

@@ -240,6 +240,9 @@ so_status so_tabletop_recipe(const so_recipe_options *options, so_error *error)
                 .say = options->say,
                 .say_context = options->say_context,
                 .stop = options->stop,
+                .patience = options->watchdog > 0   ? options->watchdog
+                            : options->watchdog < 0 ? 0
+                                                    : 120,
                 .settings = settings,
                 .kernels = kernels,
                 .learning = options->bf16 ? kernels->train_bf16 : NULL};
