@@ -6,7 +6,7 @@ unset STREAM_OMNI_SERVER STREAM_OMNI_KEY STREAM_OMNI_TLS_CA
 server=$!
 trap 'kill $server 2>/dev/null; wait' EXIT
 tries=0
-until grep -qs ^http address || [ $tries -ge 1200 ]; do
+until grep -qs ^http address || [ $tries -ge 6000 ]; do
     tries=$((tries + 1))
     sleep 0.05
 done

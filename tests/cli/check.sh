@@ -44,7 +44,7 @@ accept() {
 for name; do
     n=$((n + 1))
     mkdir -p "$place/$name"
-    (cd "$place/$name" && LC_ALL=C timeout 300 sh "$cases/$name.sh") >"$place/stdout" 2>"$place/stderr" </dev/null
+    (cd "$place/$name" && LC_ALL=C timeout 850 sh "$cases/$name.sh") >"$place/stdout" 2>"$place/stderr" </dev/null
     echo $? >"$place/exit"
     if [ "$(cat "$place/exit")" = 77 ]; then
         sed -n 's/^SKIP: /# SKIP: /p' "$place/stderr" >&2

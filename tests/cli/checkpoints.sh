@@ -86,7 +86,7 @@ mkdir v
 python3 variants.py || exit
 for d in v/*; do
     printf '%s: ' "${d#v/}"
-    timeout 30 $SO convert "$d" -o out.gguf --threads 1 2>&1 | sed 's/^error: //'
+    timeout 300 $SO convert "$d" -o out.gguf --threads 1 2>&1 | sed 's/^error: //'
     rm -f out.gguf
 done
 ls out.gguf* 2>/dev/null

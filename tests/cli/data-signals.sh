@@ -10,7 +10,7 @@ begin() {
     "$SO" data tabletop corpus --scenes 4 --turns 4 --talk 3000 --seed 2 --processes 2 >said 2>told &
     data=$!
     tries=0
-    until [ "$(sounds)" -ge $((before + 10)) ] || [ $tries -ge 600 ]; do
+    until [ "$(sounds)" -ge $((before + 10)) ] || [ $tries -ge 6000 ]; do
         tries=$((tries + 1))
         sleep 0.05
     done
@@ -49,7 +49,7 @@ echo "$(left) temporaries"
 
 # no process of these runs is left
 tries=0
-while [ -n "$(orphans)" ] && [ $tries -lt 100 ]; do
+while [ -n "$(orphans)" ] && [ $tries -lt 3000 ]; do
     tries=$((tries + 1))
     sleep 0.1
 done

@@ -7,7 +7,7 @@ STREAM_OMNI_API_KEY=secret "$SO" serve --port 0 --threads 1 >address 2>log &
 server=$!
 trap 'kill $server 2>/dev/null; wait' EXIT
 tries=0
-until grep -qs ^http address || [ $tries -ge 1200 ]; do
+until grep -qs ^http address || [ $tries -ge 6000 ]; do
     tries=$((tries + 1))
     sleep 0.05
 done

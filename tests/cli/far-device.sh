@@ -18,10 +18,10 @@ grep -q default devices || { echo "SKIP: ALSA has no null device here, or PortAu
 "$SO" serve --port 0 --threads 1 >address 2>log &
 server=$!
 trap 'kill $server 2>/dev/null; wait' EXIT
-# until COMMAND: waits a minute for it at most
+# until COMMAND: waits five minutes for it at most
 until_so() {
     tries=0
-    until "$@" || [ $tries -ge 1200 ]; do
+    until "$@" || [ $tries -ge 6000 ]; do
         tries=$((tries + 1))
         sleep 0.05
     done

@@ -4,10 +4,10 @@ unset STREAM_OMNI_SERVER STREAM_OMNI_KEY STREAM_OMNI_TLS_CA
 cp "$ROOT/examples/question.wav" .
 begin() {
     rm -f asked
-    timeout 250 python3 "$ROOT/tests/cli/far.py" "$1" >asked &
+    timeout 800 python3 "$ROOT/tests/cli/far.py" "$1" >asked &
     server=$!
     tries=0
-    until [ -s asked ] || [ $tries -ge 600 ]; do
+    until [ -s asked ] || [ $tries -ge 6000 ]; do
         tries=$((tries + 1))
         sleep 0.05
     done

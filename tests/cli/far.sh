@@ -10,7 +10,7 @@ begin() {
     server=$!
     servers="$servers $server"
     tries=0
-    until grep -qs '^http' "$name.told" || [ $tries -ge 600 ]; do
+    until grep -qs '^http' "$name.told" || [ $tries -ge 6000 ]; do
         tries=$((tries + 1))
         sleep 0.05
     done

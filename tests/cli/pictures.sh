@@ -1,7 +1,7 @@
 # Pictures of every container by content, whatever they are called; what is told of animations, and without libheif.
 p=$ROOT/tests/pictures
 look() {
-    timeout 60 $SO ask --threads 2 --quiet --max-text 2 "$1" "What is there?" >told 2>error
+    timeout 300 $SO ask --threads 2 --quiet --max-text 2 "$1" "What is there?" >told 2>error
     echo "$? $(grep -c . told) $(cat error)" | sed "s, *$,,"
 }
 for f in plain.gif rle8.bmp fax.tif rgba.pam text.ppm bits.pbm alpha.webp turn6.png; do

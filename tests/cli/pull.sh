@@ -14,7 +14,7 @@ serve() {
     python3 "$ROOT/tests/cli/hub.py" log "$1" a/tiny=there/model b/codec=there/codec >address &
     hub=$!
     tries=0
-    until [ -s address ] || [ $tries -ge 600 ]; do
+    until [ -s address ] || [ $tries -ge 6000 ]; do
         tries=$((tries + 1))
         sleep 0.1
     done

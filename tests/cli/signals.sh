@@ -1,13 +1,16 @@
 # Signals end the program with 128 and their number; what is not whole has no name and leaves nothing behind.
 [ -f "$ROOT/models/tabletop.gguf" ] || { echo "SKIP: models/tabletop.gguf is absent" >&2; exit 77; }
+# It is broken off at once: so long that nothing is over before that.
 long="The star is red and the square is blue and the circle is green and the cross is white and the moon is yellow."
+
+long="$long $long $long $long"
 
 # interrupted SIGNAL: speaks until its temporary is there
 interrupted() {
     "$SO" speak --quiet --threads 1 --wav said.wav "$long" >/dev/null 2>told &
     talk=$!
     tries=0
-    until [ -e said.wav.so-tmp ] || [ $tries -ge 600 ]; do
+    until [ -e said.wav.so-tmp ] || [ $tries -ge 6000 ]; do
         tries=$((tries + 1))
         sleep 0.02
     done
@@ -29,7 +32,7 @@ echo "== deep in a product"
 "$SO" bench --random llama-1b q4_k --only prefill --prompt 8192 --threads 1 >begun 2>told &
 bench=$!
 tries=0
-until [ -s begun ] || [ $tries -ge 300 ]; do
+until [ -s begun ] || [ $tries -ge 6000 ]; do
     tries=$((tries + 1))
     sleep 0.02
 done

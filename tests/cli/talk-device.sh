@@ -19,14 +19,15 @@ grep -q default devices || { echo "SKIP: ALSA has no null device here, or PortAu
 begin() {
     rm -f played.raw
     : >said
+    : >told
     "$SO" talk --picture "$ROOT/examples/table.png" --threads 1 "$@" >said 2>told &
     talk=$!
 }
 until_so() {
     tries=0
-    until "$@" || [ $tries -ge 120 ] || ! kill -0 $talk 2>/dev/null; do
+    until "$@" || [ $tries -ge 6000 ] || ! kill -0 $talk 2>/dev/null; do
         tries=$((tries + 1))
-        sleep 1
+        sleep 0.05
     done
 }
 answered() { grep -q '^answer: .' said && [ -z "$(tail -c 1 said)" ]; }
@@ -51,7 +52,7 @@ echo "Ctrl-C within the answer: $?"
 [ "$(head -c 4 cut.wav)" = RIFF ] && echo "what was said is kept"
 
 begin
-sleep 2
+until_so grep -qs speak told # it listens
 kill -TERM $talk
 wait $talk
 echo "ended while it listens: $?"

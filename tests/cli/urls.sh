@@ -17,7 +17,7 @@ END
 python3 serve.py >port &
 server=$!
 tries=0
-until [ -s port ] || [ $tries -ge 600 ]; do
+until [ -s port ] || [ $tries -ge 6000 ]; do
     tries=$((tries + 1))
     sleep 0.1
 done

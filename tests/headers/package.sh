@@ -61,7 +61,7 @@ served() {
     (cd "$place/empty" && exec "$1" serve --port 0 --threads 1) >"$place/address" 2>"$place/log" &
     server=$!
     tries=0
-    until grep -qs ^http "$place/address" || [ $tries -ge 600 ] || ! kill -0 $server 2>/dev/null; do
+    until grep -qs ^http "$place/address" || [ $tries -ge 6000 ] || ! kill -0 $server 2>/dev/null; do
         tries=$((tries + 1))
         sleep 0.05
     done

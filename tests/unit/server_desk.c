@@ -8,8 +8,9 @@
 #include "server/desk.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t news = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t news = PTHREAD_COND_INITIALIZER, heard_it = PTHREAD_COND_INITIALIZER;
 static int woken;
+static bool in_step; /* the desk's thread goes on only when what it told was heard */
 
 static so_status open_model(void *context, so_model **model, so_error *error)
 {
@@ -24,6 +25,17 @@ static void wake(void *context)
     pthread_mutex_lock(&lock);
     woken++;
     pthread_cond_signal(&news);
+    while (in_step && woken) pthread_cond_wait(&heard_it, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Whether the desk's thread waits from now on until it was heard. What it told until now was. */
+static void keep_in_step(bool yes)
+{
+    pthread_mutex_lock(&lock);
+    in_step = yes;
+    woken = 0;
+    pthread_cond_signal(&heard_it);
     pthread_mutex_unlock(&lock);
 }
 
@@ -55,29 +67,42 @@ static void take(const so_told *t)
     after_leaving++;
 }
 
-/* Listens until `all` of the first n seats are done or failed, or ten seconds of nothing. */
+static void hear(so_desk *desk)
+{
+    for (so_told *t = so_desk_hear(desk), *next; t; t = next) {
+        next = t->next;
+        take(t);
+        so_told_free(t);
+    }
+}
+
+/* Waits for news, which stay unheard: two minutes at most. */
+static void await_news(const char *what)
+{
+    struct timespec limit;
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 120;
+    pthread_mutex_lock(&lock);
+    while (woken == 0)
+        if (pthread_cond_timedwait(&news, &lock, &limit) != 0) {
+            pthread_mutex_unlock(&lock);
+            fail_msg("nothing more is told: %s", what);
+        }
+    pthread_mutex_unlock(&lock);
+}
+
+/* Listens until all of the first n seats are done or failed. */
 static void until_done(so_desk *desk, int n)
 {
+    char what[64];
     for (;;) {
-        for (so_told *t = so_desk_hear(desk), *next; t; t = next) {
-            next = t->next;
-            take(t);
-            so_told_free(t);
-        }
+        hear(desk);
         int ended = 0;
         for (int i = 0; i < n; i++) ended += of[i].done + of[i].failed > 0;
         if (ended == n) return;
-        struct timespec limit;
-        clock_gettime(CLOCK_REALTIME, &limit);
-        limit.tv_sec += 20;
-        pthread_mutex_lock(&lock);
-        while (woken == 0)
-            if (pthread_cond_timedwait(&news, &lock, &limit) != 0) {
-                pthread_mutex_unlock(&lock);
-                fail_msg("%d of %d ended", ended, n);
-            }
-        woken = 0;
-        pthread_mutex_unlock(&lock);
+        snprintf(what, sizeof what, "%d of %d ended", ended, n);
+        await_news(what);
+        keep_in_step(false);
     }
 }
 
@@ -175,18 +200,17 @@ static void stops_are_told(void **state)
     sit(desk, 1);
     say->turn = 5;
     say->want = SO_WANT_TEXT | SO_WANT_VOICE;
+    keep_in_step(true);
     so_desk_order(desk, seat[0], say);
-    while (of[0].sounds == 0 && of[0].failed == 0) {
-        for (so_told *t = so_desk_hear(desk), *next; t; t = next) {
-            next = t->next;
-            take(t);
-            so_told_free(t);
-        }
-        usleep(1000);
+    for (hear(desk); of[0].sounds == 0 && of[0].failed == 0; hear(desk)) {
+        await_news("no sound");
+        hear(desk);
+        if (of[0].sounds == 0) keep_in_step(true);
     }
     so_desk_stop(desk, seat[0], 4); /* another one: no effect */
     so_desk_pause(desk, seat[0], true);
     so_desk_stop(desk, seat[0], 5); /* also while it is paused */
+    keep_in_step(false);            /* no more was made meanwhile */
     until_done(desk, 1);
     assert_int_equal(of[0].usage.stopped, 1);
     assert_true(of[0].usage.voice_s < 4);

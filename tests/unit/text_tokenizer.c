@@ -308,25 +308,35 @@ static void specials_are_seen_only_when_asked(void **state)
     so_tokenizer_close(&t);
 }
 
-/* Four times the size may take no more than about four times the time: eight is the bar, quadratic would be sixteen. */
+/* Seconds of the processor that a text of this size takes. */
+static double seconds_of(so_tokenizer *t, const char *fill, size_t size)
+{
+    size_t width = strlen(fill);
+    char *text = malloc(size);
+    for (size_t i = 0; i < size; i++) text[i] = fill[i % width];
+    so_ids ids = {0};
+    double start = seconds();
+    CHECK_OK(so_tokenizer_encode(t, text, size, SO_ENCODE_ALL, &ids, &error), error);
+    double took = seconds() - start;
+    so_ids_clear(&ids);
+    free(text);
+    return took;
+}
+
+/* Four times the size may take no more than about four times the time: eight is the bar, quadratic would be sixteen. A
+ * machine with other work makes some of the runs longer: of as many as it takes, ten at most, the shortest count. */
 static void long_runs_take_near_linear_time(void **state)
 {
     (void)state;
     so_tokenizer *t = trained(400, 0, false);
     static const char *const fills[] = {"a", " ", "the ", "\n", "1"};
     for (size_t f = 0; f < sizeof fills / sizeof *fills; f++) {
-        double took[2];
-        for (int k = 0; k < 2; k++) {
-            size_t size = (size_t)1 << (18 + 2 * k), width = strlen(fills[f]);
-            char *text = malloc(size);
-            for (size_t i = 0; i < size; i++) text[i] = fills[f][i % width];
-            so_ids ids = {0};
-            double start = seconds();
-            CHECK_OK(so_tokenizer_encode(t, text, size, SO_ENCODE_ALL, &ids, &error), error);
-            took[k] = seconds() - start;
-            so_ids_clear(&ids);
-            free(text);
-        }
+        double took[2] = {1e9, 1e9};
+        for (int run = 0; run < 10 && (run == 0 || took[1] > 8 * took[0] + 0.1); run++)
+            for (int k = 0; k < 2; k++) {
+                double now = seconds_of(t, fills[f], (size_t)1 << (18 + 2 * k));
+                if (now < took[k]) took[k] = now;
+            }
         if (took[1] > 8 * took[0] + 0.1)
             fail_msg("1 MiB of \"%s\": %.3f s, 256 KiB: %.3f s", fills[f], took[1], took[0]);
     }

@@ -36,6 +36,7 @@ typedef struct toy {
     int64_t die_after; /* microseconds after the micro-batch of die_at; 0: in it */
     int64_t held;      /* of a hundred of its moments, a rank may hold so many; 0: any */
     int64_t limit;     /* bytes that a file may have from step 15 on; 0: any */
+    so_ranks *ranks;
     volatile sig_atomic_t stop;
 } toy;
 
@@ -94,7 +95,10 @@ static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
     if (m->step == t->nan_at && m->index == 5) so_data(loss)[0] = NAN;
     if (m->step == t->die_at && m->index == SLOTS / 2) die(t);
     if (t->limit && m->step == 15) setrlimit(RLIMIT_FSIZE, &(struct rlimit){(rlim_t)t->limit, (rlim_t)t->limit});
-    if (t->hang_at && m->step == t->hang_at && m->index == SLOTS / 2) raise(SIGSTOP);
+    if (t->hang_at && m->step == t->hang_at && m->index == SLOTS / 2) {
+        so_ranks_patience(t->ranks, 3); /* until now they had all the time that a slow disk takes */
+        raise(SIGSTOP);
+    }
     if (m->step == t->stop_at && m->index == 0) t->stop = 1;
     so_notes_add(m->notes, "mse", (double)so_data(loss)[0], ROWS + m->index);
     m->tokens = ROWS;
@@ -127,6 +131,7 @@ static so_status train(const job *j, so_ranks *ranks, so_error *error)
     t.die_after = j->die_after;
     t.limit = j->limit;
     t.held = j->held;
+    t.ranks = ranks;
     so_adamw adamw = {.decay = 0.01, .clip = 1, .average = 0.9};
     t.follows = j->extras > 0;
     so_extra extra = {"codes", t.codes, sizeof t.codes};
@@ -456,14 +461,14 @@ static void a_rank_that_hangs_is_named(void **state)
     j.folder = folder;
     j.hang_at = 13;
     j.save_now = true; /* so that it stands by then */
-    j.patience = 2;
+    j.patience = 600;
     so_ranks_watch watch = {.stop = NULL};
     assert_int_equal(so_ranks_run(2, work, &j, &watch, &error), SO_ERR_STATE);
     assert_non_null(strstr(error.text, "rank 2 of 2 has not come for "));
     assert_true(watch.lost);
     assert_int_equal(saved_step(folder), 10);
     j.hang_at = 0;
-    j.patience = 60;
+    j.patience = 600;
     CHECK_OK(so_ranks_run(2, work, &j, &watch, &error), error);
     assert_false(watch.lost);
     same_bits(whole, folder);
