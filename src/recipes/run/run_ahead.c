@@ -9,8 +9,6 @@
 
 #include "recipes/run/training.h"
 
-enum { AHEAD = 4 /* portions */ };
-
 typedef struct portion {
     so_arena memory; /* of all that follows */
     so_run_portion made;
@@ -26,7 +24,7 @@ struct so_run_ahead {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool running, end, lent; /* lent: the first portion is in use */
-    portion slot[AHEAD];
+    portion slot[SO_RUN_AHEAD];
     int first, count;
     so_run_place next; /* to be made */
     int from, to;      /* slots of an update that this rank computes */
@@ -66,11 +64,11 @@ static void *work(void *context)
     struct so_run_ahead *a = context;
     pthread_mutex_lock(&a->lock);
     while (!a->end && a->next.step < a->run->steps) {
-        if (a->count == AHEAD) {
+        if (a->count == SO_RUN_AHEAD) {
             pthread_cond_wait(&a->changed, &a->lock);
             continue;
         }
-        portion *p = &a->slot[(a->first + a->count) % AHEAD];
+        portion *p = &a->slot[(a->first + a->count) % SO_RUN_AHEAD];
         so_run_place at = a->next;
         pthread_mutex_unlock(&a->lock);
         make(a, p, at);
@@ -120,7 +118,7 @@ so_status so_run_ahead_take(struct so_run_ahead *a, so_run_place at, const so_ru
     if (a->running) {
         pthread_mutex_lock(&a->lock);
         if (a->lent) {
-            a->first = (a->first + 1) % AHEAD;
+            a->first = (a->first + 1) % SO_RUN_AHEAD;
             a->count--;
             a->lent = false;
             pthread_cond_broadcast(&a->changed);
@@ -156,7 +154,7 @@ so_status so_run_ahead_open(so_run *run, so_error *error)
     a->to = slots / size * (rank + 1);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);
-    for (int i = 0; i < AHEAD; i++) so_arena_grow(&a->slot[i].memory);
+    for (int i = 0; i < SO_RUN_AHEAD; i++) so_arena_grow(&a->slot[i].memory);
     run->ahead = a;
     return so_run_plan_open(run, &a->order, &a->batches, error);
 }
@@ -168,7 +166,7 @@ void so_run_ahead_close(so_run *run)
     stop(a);
     so_batches_close(&a->batches);
     so_order_close(&a->order);
-    for (int i = 0; i < AHEAD; i++) so_arena_clear(&a->slot[i].memory);
+    for (int i = 0; i < SO_RUN_AHEAD; i++) so_arena_clear(&a->slot[i].memory);
     pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->lock);
     free(a);

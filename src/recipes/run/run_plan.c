@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "recipes/run/training.h"
 #include "train/cost.h"
@@ -258,28 +259,68 @@ static so_status try_portion(so_run *run, spent *portion, spent *update, double 
     return error->status;
 }
 
-/* Bytes of a process: weights as they lie in memory, what learns four times (itself, gradient, two moments), sums of
- * slots that wait in the tree, and activations. */
-static void tell_memory(const so_run *run, double activations)
+/* Bytes of memory that this process has in use, pages of files that it has read among them; 0: nobody tells. */
+static double resident(void)
+{
+    long all, here = 0;
+    FILE *memory = fopen("/proc/self/statm", "re");
+    if (!memory) return 0;
+    bool told = fscanf(memory, "%ld %ld", &all, &here) == 2;
+    fclose(memory);
+    return told ? (double)here * (double)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* Makes the samples of a portion, often enough to tell how long it takes: seconds of processors each time, and bytes.
+ */
+static so_status try_reading(const so_run *run, so_batches *batches, double *worked, double *bytes, so_error *error)
+{
+    static const double ENOUGH = 0.1;
+    enum { MOST = 50 };
+    so_arena memory = {0};
+    so_run_portion portion;
+    so_status status = SO_OK;
+    spent from = spent_since((spent){0, 0}), so_far = {0};
+    int n = 0;
+    so_arena_grow(&memory);
+    for (; n < MOST && so_far.worked < ENOUGH && status == SO_OK; n++) {
+        so_arena_release(&memory, 0);
+        status = so_run_portion_make(run, batches, (so_run_place){0}, &memory, &portion, error);
+        so_far = spent_since(from);
+    }
+    *worked = so_far.worked / (n ? n : 1);
+    *bytes = (double)memory.peak;
+    so_arena_clear(&memory);
+    return status;
+}
+
+/* What a portion takes. */
+typedef struct portion_memory {
+    double activations, samples; /* its samples are among the activations, once */
+} portion_memory;
+
+/* Bytes of a process: weights as they lie in memory, of what learns gradients, moments and averages, too; sums of slots
+ * that wait in the tree; activations; a copy that is being saved; samples that are made ahead; and all else that the
+ * process holds by now: itself, what it has read of the model's file, corpora, the tokenizer. */
+static void tell_memory(const so_run *run, portion_memory portion)
 {
     double frozen = 0, learning = 4.0 * (double)(so_optim_parameters(&run->optim) + so_optim_parameters(&run->against));
-    double waiting = 0;
-    for (int64_t i = 0; i < run->store.count; i++) {
-        const so_tensor *t = &run->store.weight[i]->tensor;
+    double waiting = 0, average = run->stage.adamw.average > 0;
+    const so_store *store = run->codec ? so_run_codec_store(run) : &run->store;
+    for (int64_t i = 0; i < store->count; i++) {
+        const so_tensor *t = &store->weight[i]->tensor;
         if (!t->wants_grad) frozen += (double)so_type_bytes(t->type, so_count(t));
     }
     int alone = run->options->ranks > 1 ? run->options->ranks : 1;
     for (int slots = 1; slots * alone < run->batches.options.slots; slots *= 2) waiting += learning;
-    /* weights, gradients, a share of two moments, averages */
-    double copies = 2 + 2.0 / alone + (run->stage.adamw.average > 0);
-    /* Weights, moments, averages: what a rank updates. */
-    double saved = run->config.save.async ? (3 + (run->stage.adamw.average > 0)) * learning / alone : 0;
-    double all = frozen + copies * learning + waiting + activations + saved;
-    so_run_say(
-        run,
-        "memory: %.3g GB: frozen weights %.3g, what learns %.3g, sums of slots %.3g, activations of a portion %.3g, "
-        "a copy that is being saved %.3g",
-        all * 1e-9, frozen * 1e-9, copies * learning * 1e-9, waiting * 1e-9, activations * 1e-9, saved * 1e-9);
+    double learns = (2 + 2.0 / alone + average) * learning; /* weights, gradients, a share of two moments, averages */
+    double saved = run->config.save.async ? (3 + average) * learning / alone : 0; /* without gradients */
+    double ahead = SO_RUN_AHEAD * portion.samples, rest = resident() - frozen - (4 + average) * learning;
+    if (rest < 0) rest = 0;
+    so_run_say(run,
+               "memory: %.3g GB: frozen weights %.3g, what learns %.3g, sums of slots %.3g, activations of a portion "
+               "%.3g, a copy that is being saved %.3g, samples made ahead %.3g, the program and what it has read %.3g",
+               (frozen + learns + waiting + portion.activations + saved + ahead + rest) * 1e-9, frozen * 1e-9,
+               learns * 1e-9, waiting * 1e-9, portion.activations * 1e-9, saved * 1e-9, ahead * 1e-9, rest * 1e-9);
 }
 
 so_status so_run_plan_here(so_run *run, so_error *error)
@@ -305,6 +346,9 @@ so_status so_run_plan_here(so_run *run, so_error *error)
         part = run->batches.rows;
     }
     so_status status = try_portion(run, &portion, &update, &bytes, error);
+    double reading = 0;
+    portion_memory taken = {.activations = bytes};
+    if (status == SO_OK) status = try_reading(run, &run->batches, &reading, &taken.samples, error);
     run->batches.update = -1;
     SO_TRY(status);
     double scale = (double)all / (double)part, steps = (double)run->steps / 3600;
@@ -312,9 +356,11 @@ so_status so_run_plan_here(so_run *run, so_error *error)
     so_run_say(
         run,
         "here: %lld rows took %.3g s there and back (%.3g s of processors)%s: an update %.3g s, the run %.3g hours "
-        "(%.3g of processors) with %d threads",
+        "(%.3g of processors) with %d threads; their samples are read and made in %.3g s of processors, %.3g times as "
+        "fast",
         (long long)part, portion.seconds, portion.worked, one ? ", one short sample" : "", seconds, seconds * steps,
-        worked * steps, so_pool_threads(run->pool));
-    tell_memory(run, bytes);
+        worked * steps, so_pool_threads(run->pool), reading,
+        (portion.worked - reading) / (reading > 1e-9 ? reading : 1e-9));
+    tell_memory(run, taken);
     return SO_OK;
 }

@@ -152,6 +152,7 @@ so_status so_run_portion_make(const so_run *run, so_batches *batches, so_run_pla
                               so_run_portion *out, so_error *error);
 
 /* ---- run_ahead.c */
+enum { SO_RUN_AHEAD = 4 /* portions whose samples are made before they are asked for */ };
 so_status so_run_ahead_open(so_run *run, so_error *error);
 void so_run_ahead_close(so_run *run);
 /* The portion at a place, as a thread has made it meanwhile; *out lives until the next one is taken. */
