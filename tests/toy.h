@@ -15,6 +15,8 @@
 
 enum { TOY_UNITS = 64 };
 
+static int64_t toy_text_rows; /* of the text tables, at least; 0: as many as there are ids */
+
 static const char toy_config[] =
     "{\"model_type\": \"stream_omni_llama\", \"model_name\": \"toy\", \"system_prompt\": \"Be kind.\", "
     "\"hidden_size\": 32,"
@@ -136,7 +138,7 @@ static inline void toy_make(const char *folder, uint64_t seed)
         .bottom = 2,
         .backbone = 3,
         .top = 2,
-        .text_rows = first_unit,
+        .text_rows = first_unit > toy_text_rows ? first_unit : toy_text_rows,
         .audio_rows = size,
         .speech = true,
         .vision = true,

@@ -4,8 +4,10 @@
 #include "base/arena.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define ALIGN ((size_t)64)
 #define PAGE ((size_t)4096)
@@ -213,4 +215,17 @@ bool so_arena_before(const so_arena *arena, const void *p, size_t mark)
             top = h->top;
         }
     return true;
+}
+
+size_t so_memory_free(void)
+{
+    char line[256];
+    unsigned long long kilobytes = 0;
+    FILE *f = fopen("/proc/meminfo", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu", &kilobytes) == 1) break;
+    if (f) fclose(f);
+    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    if (!kilobytes && pages > 0 && size > 0) return (size_t)pages * (size_t)size;
+    return (size_t)kilobytes * 1024;
 }

@@ -57,4 +57,7 @@ bool so_arena_before(const so_arena *arena, const void *p, size_t mark);
 static inline size_t so_arena_mark(const so_arena *arena) { return arena->used; }
 static inline void so_arena_release(so_arena *arena, size_t mark) { arena->used = mark; }
 
+/* Bytes of the machine's memory that are free, or can be made so. */
+size_t so_memory_free(void);
+
 #endif

@@ -4,18 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/said.h"
 
 enum { UNITS_PER_S = 1000 / SO_UNIT_MS };
 
-static double since(const so_session *s)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec - s->started;
-}
+static double since(const so_session *s) { return so_clock() - s->started; }
 
 /* ---- events */
 

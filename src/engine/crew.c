@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/session.h"
@@ -35,33 +34,13 @@ struct so_crew {
     int parts;                   /* that computing is cut into at most */
     size_t used;                 /* bytes of the sessions */
     int64_t turn;                /* whose work is next */
+    so_pace pace;
 
     pthread_mutex_t lock; /* over what follows */
     so_session **session; /* [options.sessions], n of them */
     int n;
     speaker *speakers; /* [options.voices] */
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Half of the memory that is free now. */
-static size_t half_of_free(void)
-{
-    char line[256];
-    unsigned long long kilobytes = 0;
-    FILE *f = fopen("/proc/meminfo", "r");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %llu", &kilobytes) == 1) break;
-    if (f) fclose(f);
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    if (!kilobytes && pages > 0 && size > 0) return (size_t)pages * (size_t)size / 2;
-    return (size_t)kilobytes * 512;
-}
 
 /* Scratch for any step of any voice that a session of the crew may have. */
 static so_status open_speakers(so_crew *c, so_error *error)
@@ -78,6 +57,16 @@ static so_status open_speakers(so_crew *c, so_error *error)
     return SO_OK;
 }
 
+/* What two cores would take, until it is measured. */
+static void guess_pace(so_crew *c)
+{
+    const double floats = 1 / 250e9, bytes = 1 / 600e9, half_bytes = 0.5 / 42e9; /* seconds each */
+    bool int8 = c->model->kernels->int8;
+    c->pace = (so_pace){.least = 0.01, .guess = half_bytes * c->model->elements};
+    for (int i = SO_WORK_OTHER + 1; i < SO_PACE_KINDS; i++) c->pace.rate[i] = floats;
+    if (int8) c->pace.rate[SO_WORK_LAYERS] = c->pace.rate[SO_WORK_LABELS] = bytes;
+}
+
 static so_status open_crew(so_crew *c, so_error *error)
 {
     so_crew_options *o = &c->options;
@@ -86,9 +75,10 @@ static so_status open_crew(so_crew *c, so_error *error)
         o->prompt_rows < 0 || o->prompt_rows > 4096)
         return so_fail(error, SO_ERR_ARG, "a crew for %d sessions, %d voices and %d rows of prompts", o->sessions,
                        o->voices, o->prompt_rows);
+    guess_pace(c);
     if (!o->sessions) o->sessions = SESSIONS;
     if (!o->voices) o->voices = c->model->codec_device ? CARD_VOICES : cores > 0 ? (int)cores : 1;
-    if (!o->memory) o->memory = half_of_free();
+    if (!o->memory) o->memory = so_memory_free() / 2;
     c->session = calloc((size_t)o->sessions, sizeof(so_session *));
     c->speakers = calloc((size_t)o->voices, sizeof *c->speakers);
     if (so_model_stays_near(c->model)) c->parts = so_pool_threads(c->model->pool);
@@ -148,6 +138,7 @@ static so_status fit_worker(so_crew *c, so_need need, so_error *error)
 }
 
 int so_crew_prompt_rows(const so_crew *c) { return c->options.prompt_rows; }
+so_pace *so_crew_pace(so_crew *c) { return &c->pace; }
 
 /* The same for those beside it. */
 static so_status fit_beside(so_crew *c, so_need need, so_error *error)
@@ -246,7 +237,7 @@ bool so_crew_voice_free(so_crew *c)
 static so_session *most_urgent(so_crew *c)
 {
     so_session *best = NULL;
-    double at = now(), soonest = 0;
+    double at = so_clock(), soonest = 0;
     for (int i = 0; i < c->n; i++) {
         so_mouth *m = c->session[i]->mouth;
         double dry;
@@ -366,9 +357,11 @@ static void step_some(so_crew *c, so_session *const *s, so_talk *const *talk, in
     }
 }
 
-/* One token or unit for everybody who answers. */
-static void step_all(so_crew *c)
+/* One token or unit for everybody who answers; returns the seconds that took, 0: nobody does. */
+static double step_all(so_crew *c)
 {
+    bool any = false;
+    double began = so_pace_now(&c->pace);
     for (int from = 0; from < c->n;) {
         so_session *s[SO_STEP_MOST];
         so_talk *talk[SO_STEP_MOST];
@@ -379,10 +372,14 @@ static void step_all(so_crew *c)
                 talk[n++] = c->session[from]->talk;
             }
         if (n) step_some(c, s, talk, n);
+        any |= n > 0;
     }
+    double took = so_pace_now(&c->pace) - began;
+    if (any) so_pace_turn(&c->pace, took);
+    return any ? took : 0;
 }
 
-/* A piece of a prompt or a picture, made beside others. */
+/* Pieces of a prompt or a picture, made beside others. */
 typedef struct piece {
     so_session *session;
     int place; /* behind the one whose turn it is */
@@ -399,19 +396,22 @@ typedef struct pieces {
     piece each[SO_STEP_MOST];
 } pieces;
 
-/* A worker makes one after the other, so that it does not wait for others whose pieces take longer. */
+/* A worker goes on with one until time is up and then with another, so that it does not wait for others whose pieces
+ * take longer. */
 static void make_pieces(void *context, int64_t task, int thread)
 {
     pieces *all = context;
     so_crew *c = all->crew;
     (void)thread;
-    for (int k; (k = atomic_fetch_add(&all->next, 1)) < all->n && (k < c->parts || now() < all->until);) {
+    for (int k;
+         (k = atomic_fetch_add(&all->next, 1)) < all->n && (k < c->parts || so_pace_now(&c->pace) < all->until);) {
         piece *p = &all->each[k];
         so_talk *talk = p->session->talk;
         so_worker *own = talk->worker;
         bool did;
         talk->worker = task ? &c->beside[task - 1] : &c->worker;
-        p->status = so_session_work(p->session, &did, &p->error);
+        do p->status = so_session_work(p->session, &did, &p->error);
+        while (p->status == SO_OK && so_session_computes(p->session) && so_pace_now(&c->pace) < all->until);
         talk->worker = own;
         atomic_fetch_add(&all->made, 1);
     }
@@ -435,28 +435,39 @@ static bool work_beside(so_crew *c, double until)
     return true;
 }
 
-/* A piece of work for one session after the other, in turn: one that takes long alone, short ones of many. */
-static void work_for_some(so_crew *c)
+/* Pieces of work for one session after the other, in turn, as many as have room in a step whose answers took `turn`
+ * seconds. */
+static void work_for_some(so_crew *c, double turn)
 {
-    const double enough = 0.01; /* seconds */
-    double until = now() + enough;
-    bool beside = work_beside(c, until);
-    for (int i = 0; i < c->n; i++) {
-        so_session *s = c->session[c->turn++ % c->n];
+    so_pace *pace = &c->pace;
+    double room = so_pace_room(pace, turn);
+    bool beside = work_beside(c, so_pace_now(pace) + room), made = beside, asked = beside;
+    int64_t next = c->turn;
+    for (int i = 0; i < c->n && room > 0; i++) {
+        so_session *s = c->session[(c->turn + i) % c->n];
         so_error error;
-        bool did = false;
-        if (s->failure.status != SO_OK || (beside && so_session_computes(s))) continue;
-        if (so_session_work(s, &did, &error) != SO_OK) fail_session(s, &error);
-        if (did && now() > until) return;
+        for (bool did = true; did && room > 0 && s->failure.status == SO_OK && so_session_has_work(s);) {
+            so_work work = so_session_next(s);
+            if (beside && so_session_computes(s)) break;
+            if (so_pace_foretell(pace, work) > room && (made || asked || (asked = true, !so_pace_must(pace, turn))))
+                break;
+            double began = so_pace_now(pace);
+            if (so_session_work(s, &did, &error) != SO_OK) fail_session(s, &error);
+            double took = so_pace_now(pace) - began;
+            if (did) so_pace_note(pace, work, took);
+            if (did && !made) next = c->turn + i + 1;
+            made |= did;
+            room -= took;
+        }
     }
+    c->turn = next;
 }
 
 so_status so_crew_step(so_crew *c, int *busy, so_error *error)
 {
     if (!c) return so_fail(error, SO_ERR_ARG, "a step without a crew");
     for (int i = 0; i < c->n; i++) so_session_halt(c->session[i]);
-    step_all(c);
-    work_for_some(c);
+    work_for_some(c, step_all(c));
     int left = 0;
     for (int i = 0; i < c->n; i++) {
         const so_session *s = c->session[i];

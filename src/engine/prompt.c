@@ -39,22 +39,25 @@ void so_slots_limit(so_slots *slots, int64_t limit)
 
 /* ---- slices */
 
-/* What of a slice is to be done next: the bottom layers, labels and what the backbone expects of them, the top layers,
+/* What of a slice is to be done next: the bottom layers, the top layers, labels and what the backbone expects of them,
  * the backbone's own layers. */
-typedef enum stage { NOTHING, HEAR, LABEL, PASS_ON, READ } stage;
+typedef enum stage { NOTHING, HEAR, PASS_ON, LABEL, READ } stage;
 
 /* A slice of a prompt on its way through the stacks. The stores count it in only once it is through: the speech side
- * after the top layers, the backbone after its last layer. */
+ * after its labels, the backbone after its last layer. */
 struct so_slice {
     stage next;
-    int64_t layer; /* of the backbone, when READ is next */
+    int64_t layer; /* the next, of a stack */
     int64_t n_speech, n_expect, n_label, n_text, n_backbone, labelled;
+    int64_t weighed;                 /* rows of the vocabulary in `sum`; -1: no distribution waits in `odds` */
     int32_t *speech, *text;          /* ids */
     int32_t *expect_row, *expect_at; /* rows among n_speech; positions on the speech side */
     int32_t *label_row, *label_at;   /* the same of those that are only labelled */
     int32_t *part, *row;             /* [n_backbone] of the splice: 0 expected, 1 text, 2 pictures */
     so_slot *read;                   /* [n_backbone] */
-    so_real *h, *x;                  /* rows of D: what the bottom layers made; what the backbone's next layer reads */
+    so_real *h, *x; /* rows of D: what the bottom layers made; what the next layer of another stack reads */
+    so_real *odds;  /* [label_rows, V] what the rows being labelled may be, where that is weighed in pieces, */
+    double *sum;    /* [label_rows, D] and what is expected of it so far */
 };
 
 bool so_talk_take_slice(so_talk *talk)
@@ -70,6 +73,10 @@ bool so_talk_take_slice(so_talk *talk)
     c->read = so_arena_alloc(a, rows * sizeof *c->read);
     c->h = so_arena_numbers(data, (talk->model->setup.omni.speech ? rows * width : 1) * sizeof *c->h);
     c->x = so_arena_numbers(data, rows * width * sizeof *c->x);
+    if (!talk->model->setup.omni.speech || talk->options.expect_rows < 0) return c->read != NULL;
+    rows = (size_t)talk->options.label_rows;
+    c->odds = so_arena_numbers(a, rows * (size_t)talk->model->setup.omni.text_rows * sizeof *c->odds);
+    c->sum = so_arena_numbers(a, rows * width * sizeof *c->sum);
     return c->read != NULL;
 }
 
@@ -95,12 +102,23 @@ static void keep_last(const so_talk *talk, const so_tensor *x, so_real *out)
         so_device_copy(pass->device, out, so_data(x) + (so_rows(x) - 1) * c, (size_t)c * sizeof *out);
 }
 
+/* Behind the layers that are made in this piece. */
+static int64_t layers_to(const so_talk *talk, const so_slice *c, int64_t layers)
+{
+    int64_t last = c->layer + talk->options.slice_layers;
+    return last < layers ? last : layers;
+}
+
 static void hear(so_talk *talk, const so_slice *c)
 {
     so_pass *pass = &talk->worker->pass;
-    so_batch *batch = so_batch_one(pass, c->n_speech, &talk->bottom);
-    keep(talk, so_omni_hear(pass, &talk->model->net, c->n_speech, c->speech, batch), c->h);
-    for (int64_t i = 0; i < c->n_speech && so_ok(pass) && !pass->dry; i++) {
+    const so_omni *net = &talk->model->net;
+    int64_t n = c->n_speech, last = layers_to(talk, c, net->bottom.layers);
+    so_batch *batch = so_batch_one(pass, n, &talk->bottom);
+    so_tensor *x = c->layer ? rows_at(talk, c->h, n) : so_embed(pass, net->audio_embed, n, c->speech);
+    x = so_llama_layers(pass, &net->bottom, x, batch, c->layer, last);
+    keep(talk, last < net->bottom.layers ? x : so_llama_norm(pass, &net->bottom, x), c->h);
+    for (int64_t i = 0; i < n && so_ok(pass) && !pass->dry; i++) {
         talk->heard[talk->bottom.len + i] = c->speech[i];
         talk->label[talk->bottom.len + i] = -1;
     }
@@ -126,25 +144,53 @@ static void note_labels(so_talk *talk, const so_tensor *z, const int32_t *at)
 }
 
 /* Labels of n rows of the bottom layers' output and, where `e` [n, D] is not NULL, the text embeddings that are
- * expected there. A whole distribution per row is large: n <= CTC_CHUNK. */
-static void label_rows(so_talk *talk, so_tensor *h, int64_t n, const int32_t *row, const int32_t *at, so_real *e)
+ * expected there, or what they are summed from. A whole distribution per row is large: n <= CTC_CHUNK. */
+static void label_rows(so_talk *talk, const so_slice *c, int64_t n, const int32_t *row, const int32_t *at, so_real *e)
 {
     so_pass *pass = &talk->worker->pass;
     const so_omni *net = &talk->model->net;
     so_mark mark = so_pass_mark(pass);
-    so_tensor *z = so_omni_ctc(pass, net, so_take_rows(pass, h, n, row));
+    so_tensor *h = rows_at(talk, c->h, c->n_speech), *z = so_omni_ctc(pass, net, so_take_rows(pass, h, n, row));
     note_labels(talk, z, at);
-    if (e) keep(talk, so_omni_expect(pass, net, z), e);
+    if (e && talk->options.expect_rows > 0)
+        keep(talk, so_softmax(pass, z), c->odds);
+    else if (e)
+        keep(talk, so_omni_expect(pass, net, z), e);
     so_pass_release(pass, mark);
+}
+
+static int64_t weighed_to(const so_talk *talk, const so_slice *c)
+{
+    int64_t last = c->weighed + talk->options.expect_rows, all = talk->model->setup.omni.text_rows;
+    return last < all ? last : all;
+}
+
+/* Whether what is expected of the rows being labelled takes pieces beyond this one. */
+static bool weighs_on(const so_talk *talk, const so_slice *c)
+{
+    return talk->options.expect_rows > 0 && (c->weighed < 0 || weighed_to(talk, c) < talk->model->setup.omni.text_rows);
+}
+
+/* More rows of the vocabulary into what is expected of n rows; behind the last, that is e [n, D]. */
+static void weigh(so_talk *talk, const so_slice *c, int64_t n, so_real *e)
+{
+    so_pass *pass = &talk->worker->pass;
+    const so_tensor *embed = talk->model->net.text_embed;
+    int64_t last = weighed_to(talk, c), count = n * so_cols(embed);
+    so_tensor *p = so_lent(pass, n, embed->dim[0], c->odds);
+    if (c->weighed == 0 && !pass->dry) memset(c->sum, 0, (size_t)count * sizeof *c->sum);
+    if (p) so_matmul_some(pass, p, embed, c->weighed, last, c->sum);
+    if (last < embed->dim[0] || !so_ok(pass) || pass->dry) return;
+    for (int64_t i = 0; i < count; i++) e[i] = (so_real)c->sum[i];
+    so_label(pass, so_lent(pass, n, so_cols(embed), e), "expect");
 }
 
 /* Vectors of pictures, which the host keeps: on a device, a copy. */
 static so_tensor *pictures_of(so_talk *talk)
 {
     so_pass *pass = &talk->worker->pass;
-    int64_t n = pass->dry ? talk->max_vectors : talk->n_vectors, width = talk->model->setup.omni.llama.width;
-    if (pass->device) return so_constant(pass, 2, (int64_t[]){n, width}, talk->vectors);
-    return rows_at(talk, talk->vectors, talk->n_vectors);
+    int64_t n = pass->dry ? talk->max_vectors : talk->n_vectors;
+    return so_lent(pass, n, talk->model->setup.omni.llama.width, talk->vectors);
 }
 
 /* The backbone's rows of a slice, from their up to three sources. */
@@ -176,18 +222,48 @@ static int64_t rows_to_label(const so_talk *talk, const so_slice *c)
     return left < talk->options.label_rows ? left : talk->options.label_rows;
 }
 
-/* A few rows; behind the last, the backbone's rows. What is expected waits at the beginning of c->x. */
+/* The speech side holds the slice. */
+static void count_in(so_talk *talk, const so_slice *c)
+{
+    int64_t waiting = talk->pending, passed = waiting + c->n_speech - 1;
+    if (!so_ok(&talk->worker->pass) || talk->worker->pass.dry || !c->n_speech) return;
+    talk->bottom.len += c->n_speech;
+    if (!talk->options.speaks) return;
+    if (passed > 0) talk->top.len += passed;
+    keep_last(talk, rows_at(talk, c->h, c->n_speech), talk->h);
+    talk->pending = true;
+}
+
+/* A few rows, or a part of what is expected of them; behind the last, the backbone's rows. What is expected waits at
+ * the beginning of c->x. */
 static void label(so_talk *talk, const so_slice *c)
 {
     so_pass *pass = &talk->worker->pass;
     int64_t n = rows_to_label(talk, c), at = c->labelled, i = at - c->n_label;
-    so_tensor *h = c->n_speech ? rows_at(talk, c->h, c->n_speech) : NULL;
+    so_real *e = i < 0 ? NULL : c->x + i * talk->model->setup.omni.llama.width;
     if (n && i < 0)
-        label_rows(talk, h, n, c->label_row + at, c->label_at + at, NULL);
+        label_rows(talk, c, n, c->label_row + at, c->label_at + at, NULL);
+    else if (n && c->weighed < 0)
+        label_rows(talk, c, n, c->expect_row + i, c->expect_at + i, e);
     else if (n)
-        label_rows(talk, h, n, c->expect_row + i, c->expect_at + i, c->x + i * talk->model->setup.omni.llama.width);
-    if (at + n < c->n_label + c->n_expect || !c->n_backbone || !so_ok(pass)) return;
-    keep(talk, assemble(talk, c, c->n_expect ? rows_at(talk, c->x, c->n_expect) : NULL), c->x);
+        weigh(talk, c, n, e);
+    if (n && i >= 0 && weighs_on(talk, c)) return;
+    if (at + n < c->n_label + c->n_expect || !so_ok(pass)) return;
+    if (c->n_backbone) keep(talk, assemble(talk, c, c->n_expect ? rows_at(talk, c->x, c->n_expect) : NULL), c->x);
+    count_in(talk, c);
+}
+
+/* Where a piece of LABEL leads; true once all rows are labelled. */
+static bool labelled(const so_talk *talk, so_slice *c)
+{
+    int64_t n = rows_to_label(talk, c);
+    if (n && c->labelled >= c->n_label && weighs_on(talk, c)) {
+        c->weighed = c->weighed < 0 ? 0 : weighed_to(talk, c);
+        return false;
+    }
+    c->weighed = -1;
+    c->labelled += n;
+    return c->labelled == c->n_label + c->n_expect;
 }
 
 /* The top layers read the speech side one row late: its last row waits in talk->h, because only the last row of a
@@ -195,25 +271,21 @@ static void label(so_talk *talk, const so_slice *c)
 static void pass_on(so_talk *talk, const so_slice *c)
 {
     so_pass *pass = &talk->worker->pass;
+    const so_omni *net = &talk->model->net;
     int64_t waiting = talk->pending || pass->dry, n = waiting + c->n_speech - 1;
-    so_tensor *h = rows_at(talk, c->h, c->n_speech);
-    int64_t width = talk->model->setup.omni.llama.width;
-    if (h && talk->options.speaks && n > 0) {
-        so_tensor *x = so_new2(pass, n, width);
-        if (x && !pass->dry) {
-            size_t row = (size_t)width * sizeof(so_real);
-            if (waiting) so_device_copy(pass->device, so_data(x), talk->h, row);
-            so_device_copy(pass->device, so_data(x) + waiting * width, c->h, (size_t)(c->n_speech - 1) * row);
-        }
-        so_batch *batch = so_batch_one(pass, n, &talk->top);
-        so_omni_speak(pass, &talk->model->net, x, batch, NULL);
-        if (so_ok(pass) && !pass->dry) so_batch_advance(batch);
+    int64_t width = talk->model->setup.omni.llama.width, last = layers_to(talk, c, net->top.layers);
+    if (!talk->options.speaks || n <= 0) return;
+    if (c->layer == 0 && !pass->dry) {
+        size_t row = (size_t)width * sizeof(so_real);
+        if (waiting) so_device_copy(pass->device, c->x, talk->h, row);
+        so_device_copy(pass->device, c->x + waiting * width, c->h, (size_t)(c->n_speech - 1) * row);
     }
-    if (!so_ok(pass) || pass->dry) return;
-    talk->bottom.len += c->n_speech;
-    if (!talk->options.speaks) return;
-    keep_last(talk, h, talk->h);
-    talk->pending = true;
+    so_batch *batch = so_batch_one(pass, n, &talk->top);
+    so_tensor *x = so_omni_speak_layers(pass, net, rows_at(talk, c->x, n), batch, NULL, c->layer, last);
+    if (last < net->top.layers)
+        keep(talk, x, c->x);
+    else
+        so_llama_norm(pass, &net->top, x); /* for who watches */
 }
 
 /* A few layers of the backbone. */
@@ -221,8 +293,7 @@ static void read_layers(so_talk *talk, so_slice *c)
 {
     so_pass *pass = &talk->worker->pass;
     const so_llama *net = &talk->model->net.backbone;
-    int64_t last = c->layer + talk->options.slice_layers, len = talk->backbone.len;
-    if (last > net->layers) last = net->layers;
+    int64_t last = layers_to(talk, c, net->layers), len = talk->backbone.len;
     so_batch *batch = so_batch_one(pass, c->n_backbone, &talk->backbone);
     so_tensor *y = so_llama_layers(pass, net, rows_at(talk, c->x, c->n_backbone), batch, c->layer, last);
     if (last < net->layers) {
@@ -240,10 +311,16 @@ static void read_layers(so_talk *talk, so_slice *c)
 static stage stage_after(const so_slice *c, stage s)
 {
     if (s < HEAR && c->n_speech) return HEAR;
-    if (s < LABEL && c->n_speech + c->n_backbone) return LABEL;
     if (s < PASS_ON && c->n_speech) return PASS_ON;
+    if (s < LABEL && c->n_speech + c->n_backbone) return LABEL;
     if (s < READ && c->n_backbone) return READ;
     return NOTHING;
+}
+
+static int64_t layers_of(const so_talk *talk, stage s)
+{
+    const so_omni_config *c = &talk->model->setup.omni;
+    return s == HEAR ? c->bottom : s == PASS_ON ? (talk->options.speaks ? c->top : 0) : c->backbone;
 }
 
 /* One stage, or the part of it that is short. */
@@ -252,18 +329,17 @@ static so_status run_stage(so_talk *talk, so_error *error)
     so_slice *c = talk->slice;
     so_worker_begin(talk->worker);
     if (c->next == HEAR) hear(talk, c);
-    if (c->next == LABEL) label(talk, c);
     if (c->next == PASS_ON) pass_on(talk, c);
+    if (c->next == LABEL) label(talk, c);
     if (c->next == READ) read_layers(talk, c);
     SO_TRY(so_worker_end(talk->worker, error));
     if (c->next == LABEL) {
-        c->labelled += rows_to_label(talk, c);
-        if (c->labelled < c->n_label + c->n_expect) return SO_OK;
-    }
-    if (c->next == READ) {
+        if (!labelled(talk, c)) return SO_OK;
+    } else {
         c->layer += talk->options.slice_layers;
-        if (c->layer < talk->model->setup.omni.backbone) return SO_OK;
+        if (c->layer < layers_of(talk, c->next)) return SO_OK;
     }
+    c->layer = 0;
     c->next = stage_after(c, c->next);
     return SO_OK;
 }
@@ -272,6 +348,7 @@ static void empty(so_slice *c)
 {
     c->next = NOTHING;
     c->labelled = 0;
+    c->weighed = -1;
     c->layer = c->n_speech = c->n_expect = c->n_label = c->n_text = c->n_backbone = 0;
 }
 
@@ -358,28 +435,6 @@ static void rewind_to(so_talk *talk, const held *k)
 
 int64_t so_talk_shared(const so_talk *talk, const so_slot *slot, int64_t n) { return compare(talk, slot, n).backbone; }
 
-so_status so_talk_want(so_talk *talk, const so_slot *slot, int64_t n, so_error *error)
-{
-    held k = compare(talk, slot, n);
-    if (k.all_speech && !talk->model->setup.omni.speech)
-        return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
-    if (k.all_backbone > talk->backbone.capacity || k.all_speech > talk->bottom.capacity)
-        return so_fail(error, SO_ERR_LIMIT, "the conversation passes %lld positions",
-                       (long long)talk->backbone.capacity);
-    reach_back(&k, slot, n);
-    rewind_to(talk, &k);
-    talk->kept = k.backbone;
-    empty(talk->slice);
-    talk->wanted = (so_wanted){.slot = slot, .n = n, .speech = k.speech, .backbone = k.backbone};
-    return SO_OK;
-}
-
-void so_talk_unwant(so_talk *talk)
-{
-    talk->wanted.slot = NULL;
-    empty(talk->slice);
-}
-
 /* The next slots that are not in the stores yet. */
 static void fill_slice(so_talk *talk)
 {
@@ -397,38 +452,56 @@ static void fill_slice(so_talk *talk)
     c->next = stage_after(c, NOTHING);
 }
 
-/* Multiplications of the stage that is next. */
-static double products_of(const so_talk *talk, const so_slice *c)
+so_status so_talk_want(so_talk *talk, const so_slot *slot, int64_t n, so_error *error)
 {
+    held k = compare(talk, slot, n);
+    if (k.all_speech && !talk->model->setup.omni.speech)
+        return so_fail(error, SO_ERR_UNSUPPORTED, "the model has no speech layers");
+    if (k.all_backbone > talk->backbone.capacity || k.all_speech > talk->bottom.capacity)
+        return so_fail(error, SO_ERR_LIMIT, "the conversation passes %lld positions",
+                       (long long)talk->backbone.capacity);
+    reach_back(&k, slot, n);
+    rewind_to(talk, &k);
+    talk->kept = k.backbone;
+    talk->wanted = (so_wanted){.slot = slot, .n = n, .speech = k.speech, .backbone = k.backbone};
+    fill_slice(talk);
+    return SO_OK;
+}
+
+void so_talk_unwant(so_talk *talk)
+{
+    talk->wanted.slot = NULL;
+    empty(talk->slice);
+}
+
+so_work so_talk_next(const so_talk *talk)
+{
+    enum { READ_ROWS = 8 /* take as long as it takes to read the weights */ };
+    const so_slice *c = talk->slice;
     const so_omni_config *o = &talk->model->setup.omni;
-    double layer = so_talk_layer_products(talk);
-    double labels = (double)rows_to_label(talk, c) * (c->labelled < c->n_label ? 1 : 2);
-    switch (c->next) {
-    case HEAR:
-        return (double)(c->n_speech * o->bottom) * layer;
-    case LABEL:
-        return labels * (double)(o->text_rows * o->llama.width);
-    case PASS_ON:
-        return (double)(c->n_speech * o->top) * layer;
-    default:
-        return (double)(c->n_backbone * talk->options.slice_layers) * layer;
-    }
+    int64_t rows = rows_to_label(talk, c);
+    if (c->next == LABEL ? !rows : c->next == NOTHING || !layers_of(talk, c->next)) return (so_work){SO_WORK_OTHER, 1};
+    double label = (double)(rows + READ_ROWS) * (double)o->llama.width;
+    if (c->next == LABEL && c->weighed >= 0)
+        return (so_work){SO_WORK_EXPECT, label * (double)(weighed_to(talk, c) - c->weighed)};
+    if (c->next == LABEL && c->labelled >= c->n_label && talk->options.expect_rows < 0) label *= 2;
+    if (c->next == LABEL) return (so_work){SO_WORK_LABELS, label * (double)o->text_rows};
+    int64_t n = c->next == READ ? c->n_backbone : c->n_speech, layers = layers_to(talk, c, layers_of(talk, c->next));
+    return (so_work){SO_WORK_LAYERS, (double)((n + READ_ROWS) * (layers - c->layer)) * so_talk_layer_products(talk)};
 }
 
 so_status so_talk_more(so_talk *talk, bool *done, so_error *error)
 {
     so_slice *c = talk->slice;
-    double made = 0;
     *done = !talk->wanted.slot;
     if (*done) return SO_OK;
-    if (c->next == NOTHING) fill_slice(talk);
-    while (c->next != NOTHING && (made == 0 || made + products_of(talk, c) <= talk->options.piece)) {
-        made += products_of(talk, c) + 1;
+    if (c->next != NOTHING) {
         so_status status = run_stage(talk, error);
         if (status != SO_OK) so_talk_unwant(talk); /* whoever goes on compares anew */
         SO_TRY(status);
+        if (c->next == NOTHING) fill_slice(talk);
     }
-    *done = talk->wanted.at == talk->wanted.n && c->next == NOTHING;
+    *done = c->next == NOTHING;
     if (*done) talk->wanted.slot = NULL;
     return SO_OK;
 }

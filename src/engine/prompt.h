@@ -31,9 +31,11 @@ void so_slots_limit(so_slots *slots, int64_t limit);
 /* Says which slots the stores shall hold, lent until they do or others are wanted: the common beginning with what they
  * hold is kept. SO_ERR_LIMIT when they are too many. */
 so_status so_talk_want(so_talk *talk, const so_slot *slot, int64_t n, so_error *error);
-/* A piece of computing them: a slice of up to `rows` slots, or a part of the way of one that takes long. *done once all
- * are there. SO_ERR_STOPPED leaves the slices before in place. */
+/* A piece of computing them: a part of the way of a slice of up to `rows` slots, a layer where layers are large. *done
+ * once all are there. SO_ERR_STOPPED leaves the slices before in place. */
 so_status so_talk_more(so_talk *talk, bool *done, so_error *error);
+/* The piece that is next. */
+so_work so_talk_next(const so_talk *talk);
 /* None are wanted any more; what is there stays. */
 void so_talk_unwant(so_talk *talk);
 /* Both, until all are there. */

@@ -97,7 +97,7 @@ static so_status check_want(const so_session *s, unsigned want, so_error *error)
 static so_status begin_answer(so_session *s, unsigned want, so_error *error)
 {
     SO_TRY(check_want(s, want, error));
-    s->started = so_session_now();
+    s->started = so_clock();
     s->want = want;
     s->phase = SO_ANSWERING;
     s->stage = SO_NOTED;

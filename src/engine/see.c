@@ -41,13 +41,7 @@ static int64_t patches_of(const so_talk *talk)
 /* What the layers made so far of the view that is looked at. */
 static so_tensor *inside(so_talk *talk)
 {
-    so_pass *pass = &talk->worker->pass;
-    if (pass->device) return so_constant(pass, 2, (int64_t[]){patches_of(talk), tower_of(talk)->width}, talk->inside);
-    so_tensor *t = so_take(pass, sizeof *t, true);
-    if (t)
-        *t = (so_tensor){
-            .data = talk->inside, .type = SO_F32, .n_dims = 2, .dim = {patches_of(talk), tower_of(talk)->width}};
-    return t;
+    return so_lent(&talk->worker->pass, patches_of(talk), tower_of(talk)->width, talk->inside);
 }
 
 static void keep(const so_talk *talk, const so_tensor *x, so_real *out)
@@ -67,15 +61,24 @@ static void cut_patches(so_talk *talk, const so_image_views *views)
     keep(talk, so_siglip_patches(pass, &talk->model->net.siglip, 1, pixels + talk->looking.view * view), talk->inside);
 }
 
+static int64_t halves_of(const so_talk *talk) { return 2 * tower_of(talk)->layers; }
+
+/* Halves of layers up to which the next piece goes. */
+static int64_t halves_to(const so_talk *talk)
+{
+    int64_t last = talk->looking.half + talk->options.tower_halves;
+    return last < halves_of(talk) ? last : halves_of(talk);
+}
+
 static void run_layers(so_talk *talk)
 {
-    int64_t first = talk->looking.layer, last = first + talk->options.tower_layers, most = tower_of(talk)->layers;
-    if (last > most) last = most;
-    keep(talk, so_siglip_layers(&talk->worker->pass, &talk->model->net.siglip, 1, inside(talk), first, last),
+    keep(talk,
+         so_siglip_halves(&talk->worker->pass, &talk->model->net.siglip, 1, inside(talk), talk->looking.half,
+                          halves_to(talk)),
          talk->inside);
 }
 
-enum { PROJECTED = 256 /* rows that are projected at a time */ };
+enum { PROJECTED = 128 /* rows that are projected at a time */ };
 
 static int64_t rows_to_project(const so_talk *talk)
 {
@@ -86,11 +89,8 @@ static int64_t rows_to_project(const so_talk *talk)
 static void project(so_talk *talk)
 {
     so_pass *pass = &talk->worker->pass;
-    int64_t n = rows_to_project(talk), first = talk->looking.row, width = talk->model->setup.omni.llama.width;
-    so_tensor *x = inside(talk);
-    int32_t *row = so_take(pass, (size_t)n * sizeof *row, false);
-    for (int64_t i = 0; row && i < n; i++) row[i] = (int32_t)(first + i);
-    if (x && row && n < so_rows(x)) x = so_take_rows(pass, x, n, row);
+    int64_t first = talk->looking.row, width = talk->model->setup.omni.llama.width, inner = tower_of(talk)->width;
+    so_tensor *x = so_lent(pass, rows_to_project(talk), inner, talk->inside + first * inner);
     keep(talk, x ? so_projector_forward(pass, &talk->model->net.projector, x) : NULL,
          talk->seen + (talk->looking.view * patches_of(talk) + first) * width);
 }
@@ -104,7 +104,7 @@ static void look_at_view(so_talk *talk, const so_image_views *views)
     if (!pass->device) pass->k = talk->model->encoders;
     if (!at->cut)
         cut_patches(talk, views);
-    else if (at->layer < tower_of(talk)->layers)
+    else if (at->half < halves_of(talk))
         run_layers(talk);
     else
         project(talk);
@@ -112,10 +112,23 @@ static void look_at_view(so_talk *talk, const so_image_views *views)
     if (!so_ok(pass)) return;
     if (!at->cut)
         at->cut = true;
-    else if (at->layer < tower_of(talk)->layers)
-        at->layer += talk->options.tower_layers;
+    else if (at->half < halves_of(talk))
+        at->half = halves_to(talk);
     else if ((at->row += rows_to_project(talk)) == patches_of(talk))
         *at = (so_looking){.view = at->view + 1};
+}
+
+so_work so_talk_look_next(const so_talk *talk)
+{
+    const so_looking *at = &talk->looking;
+    const so_siglip_config *c = tower_of(talk);
+    double patches = (double)patches_of(talk), width = (double)c->width, size = 0;
+    double out = (double)talk->model->setup.omni.llama.width;
+    if (!at->cut) return (so_work){SO_WORK_CUT, patches * width * (double)(3 * c->patch * c->patch)};
+    for (int64_t h = at->half, last = halves_to(talk); h < last; h++)
+        size += patches * width * (h % 2 ? 2 * (double)c->ff : 4 * width + 2 * patches);
+    if (size > 0) return (so_work){SO_WORK_TOWER, size};
+    return (so_work){SO_WORK_PROJECT, (double)rows_to_project(talk) * out * (width + out)};
 }
 
 void so_talk_look_away(so_talk *talk) { talk->looking = (so_looking){0}; }

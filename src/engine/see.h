@@ -14,6 +14,8 @@ so_status so_talk_place(so_talk *talk, const so_image_views *views, int64_t *fir
 /* A piece of encoding the picture into its place: the patches of a view, a few layers, the projector. *done after the
  * last. Until then no other picture may be looked at, unless this one is given up (so_talk_look_away). */
 so_status so_talk_look(so_talk *talk, const so_image_views *views, int64_t first, bool *done, so_error *error);
+/* The piece that is next. */
+so_work so_talk_look_next(const so_talk *talk);
 /* All of it. */
 so_status so_talk_see(so_talk *talk, const so_image_views *views, int64_t first, so_error *error);
 /* The next piece is the first one of a picture. */

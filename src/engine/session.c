@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "checkpoint/limits.h"
 #include "engine/said.h"
@@ -18,13 +17,6 @@ enum {
     TEXT_BYTES = 64, /* per text token, reserved */
     LARGE_STEP = 200 /* frames between looks of an ear that a large model hears with: 2 s */
 };
-
-double so_session_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- opening */
 
@@ -111,6 +103,7 @@ static so_status open_codec(so_session *s, so_error *error)
     if (!s->speech) return SO_OK;
     if (m->codec.has_tokenizer) SO_TRY(so_ear_open(&s->ear, &m->codec, ears_worker(s), &place, SO_TURN_S, error));
     if (s->ear && !so_session_thinks(s)) s->ear->step = LARGE_STEP;
+    if (s->ear) s->ear->pieces = s->crew && !m->codec_device;
     bool front = s->options.front ? s->options.front > 0 : m->front;
     if (s->ear && front) SO_TRY(so_ear_use_front(s->ear, error));
     if (!m->codec.has_vocoder) return SO_OK;
@@ -171,9 +164,9 @@ static so_status measure_speed(so_session *s, so_error *error)
     for (int64_t i = 1; i < n; i++) slot[i] = slot[0];
     double best = 1e9;
     for (int i = 0; i < 2; i++) { /* the first reads the weights from the disk */
-        double began = so_session_now();
+        double began = so_clock();
         SO_TRY(so_talk_sync(s->talk, slot, n, error));
-        best = fmin(best, so_session_now() - began);
+        best = fmin(best, so_clock() - began);
         s->talk->backbone.len = s->talk->thought_at = 0;
     }
     atomic_store(&s->model->positions_per_s, (long)((double)n / fmax(best, 1e-6)) + 1);

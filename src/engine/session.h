@@ -134,7 +134,6 @@ struct so_session {
 
 /* ---- session.c */
 enum { SO_CHUNK_UNITS = 25 /* of a voice, at most */, SO_THINKING = 300 /* positions a second that listening needs */ };
-double so_session_now(void); /* seconds of a clock */
 so_sampling so_session_sampling(double temperature, double top_p, int top_k, uint64_t seed);
 /* Whether the backbone reads what is heard while it is heard. */
 bool so_session_thinks(const so_session *session);
@@ -198,6 +197,8 @@ bool so_session_drop_turn(so_session *session);
 /* One bounded piece of what stands between a session and its next token: a picture, a stretch of sound, a slice of the
  * prompt. *did is false when there is nothing to do, or when that waits for a voice to become free. */
 so_status so_session_work(so_session *session, bool *did, so_error *error);
+/* What that piece is. */
+so_work so_session_next(const so_session *session);
 /* Whether the next piece is a part of a prompt or a picture, which touches this session alone. */
 bool so_session_computes(const so_session *session);
 /* Whether such work is left. */
@@ -217,5 +218,7 @@ bool so_crew_voice_free(so_crew *crew);
 /* Rows of a slice of its sessions' prompts; 0: as the model has it. */
 int so_crew_prompt_rows(const so_crew *crew);
 void so_crew_forget(so_crew *crew, so_session *session);
+/* How much of the work before answers goes into a step. */
+so_pace *so_crew_pace(so_crew *crew);
 
 #endif

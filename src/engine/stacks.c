@@ -6,6 +6,7 @@
 
 #include "engine/see.h"
 #include "engine/step.h"
+#include "nn/ops.h"
 
 /* Takes the session's parts from talk->memory; with `dry` memory only sizes count. */
 static bool take_parts(so_talk *talk)
@@ -56,24 +57,27 @@ double so_talk_layer_products(const so_talk *talk)
     return (double)l->width * (heads + 3 * (double)l->ff);
 }
 
-/* What two cores do in about 50 ms in int8, in 15 ms in floats. */
+/* What two cores do in about 5 ms; a device should not wait between small ones. */
 static void set_pieces(so_talk *talk)
 {
-    const double most_int8 = 30e9, most_float = 1e9;
     so_talk_options *o = &talk->options;
     const so_omni_config *c = &talk->model->setup.omni;
-    double layer = (double)o->rows * so_talk_layer_products(talk);
-    if (o->piece <= 0) o->piece = talk->model->kernels->int8 ? most_int8 : most_float;
-    if (o->slice_layers <= 0) o->slice_layers = layers_at_once(layer, o->piece, c->backbone);
-    /* Behind a distribution comes an expectation over it, in floats. */
-    double label = 2 * (double)c->text_rows * (double)c->llama.width;
-    if (o->label_rows <= 0) o->label_rows = layers_at_once(label, o->piece, SO_LABEL_ROWS) / 16 * 16;
+    bool int8 = talk->model->kernels->int8;
+    double most_float = talk->model->device ? 1e9 : 3e8, most = int8 ? 3e9 : most_float;
+    double layer = (double)o->rows * so_talk_layer_products(talk), width = (double)c->llama.width;
+    if (o->slice_layers <= 0) o->slice_layers = layers_at_once(layer, most, c->backbone);
+    double label = 2 * (double)c->text_rows * width;
+    if (o->label_rows <= 0) o->label_rows = layers_at_once(label, int8 ? 30e9 : 1e9, SO_LABEL_ROWS) / 16 * 16;
     o->label_rows = o->label_rows < 16 ? 16 : o->label_rows > SO_LABEL_ROWS ? SO_LABEL_ROWS : o->label_rows;
-    if (o->tower_layers > 0 || !o->sees) return;
+    /* What is expected is summed in floats. */
+    if (o->expect_rows == 0) o->expect_rows = (int64_t)(1e9 / ((double)o->label_rows * width));
+    o->expect_rows = (o->expect_rows + SO_MIX_ROWS - 1) / SO_MIX_ROWS * SO_MIX_ROWS;
+    if (o->expect_rows >= c->text_rows || talk->model->device) o->expect_rows = -1;
+    if (o->tower_halves > 0 || !o->sees) return;
     double patches = (double)(so_siglip_grid(&c->siglip) * so_siglip_grid(&c->siglip));
-    double width = (double)c->siglip.width;
+    width = (double)c->siglip.width;
     layer = patches * width * (4 * width + 2 * (double)c->siglip.ff + 2 * patches);
-    o->tower_layers = layers_at_once(layer, most_float, c->siglip.layers);
+    o->tower_halves = layers_at_once(layer / 2, most_float, 2 * c->siglip.layers);
 }
 
 static void set_options(so_talk *talk, const so_model *model, const so_talk_options *options)

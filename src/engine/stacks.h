@@ -7,6 +7,7 @@
 #ifndef SO_ENGINE_STACKS_H
 #define SO_ENGINE_STACKS_H
 
+#include "base/pace.h"
 #include "checkpoint/model.h"
 #include "checkpoint/picture.h"
 #include "nn/sampler.h"
@@ -41,13 +42,24 @@ enum {
     SO_LABEL_ROWS = 64   /* whose whole CTC distribution is in memory at a time */
 };
 typedef struct so_slice so_slice;
+/* Kinds of work before an answer (base/pace.h): what a piece's size is told in is multiplications, where it varies. */
+enum {
+    SO_WORK_OTHER,
+    SO_WORK_LAYERS,
+    SO_WORK_LABELS,
+    SO_WORK_EXPECT,
+    SO_WORK_CUT,
+    SO_WORK_TOWER,
+    SO_WORK_PROJECT,
+    SO_WORK_EAR
+};
 
 /* How far the picture is that is being looked at. */
 typedef struct so_looking {
     int view;
-    bool cut;      /* the view's patches are inside */
-    int64_t layer; /* the next */
-    int64_t row;   /* the next that is projected */
+    bool cut;     /* the view's patches are inside */
+    int64_t half; /* of a layer, the next */
+    int64_t row;  /* the next that is projected */
 } so_looking;
 
 typedef struct so_talk_options {
@@ -61,10 +73,11 @@ typedef struct so_talk_options {
     bool sees, speaks;           /* take memory for pictures, for the top layers */
     int64_t rows;                /* rows of a prompt that are computed together; 0: SO_PROMPT_ROWS */
     int pictures;                /* most that are remembered at a time; 0: one */
-    double piece;         /* multiplications of a prompt that are made without a pause; 0: as many as are short */
-    int64_t slice_layers; /* of the backbone that a slice of a prompt passes in a piece; 0: by `piece` */
-    int64_t tower_layers; /* the same of the vision tower */
-    int64_t label_rows;   /* of a slice that are labelled in a piece, at most SO_LABEL_ROWS; 0: by `piece` */
+    int64_t slice_layers;        /* of a stack that a slice of a prompt passes in a piece; 0: as many as are short */
+    int64_t tower_halves;        /* the same of the vision tower, in halves of layers */
+    int64_t label_rows;   /* of a slice that are labelled together, at most SO_LABEL_ROWS; 0: as many as are short */
+    int64_t expect_rows;  /* of the vocabulary that what is expected is summed over in a piece; 0: as many as are short;
+                             below 0: all */
     so_worker *worker;    /* who computes; NULL: one of its own */
     so_type kv;           /* of the stores: SO_F32, SO_F16, SO_BF16, SO_Q8_0 */
     so_sampling sampling; /* of text without units; of units; text beside units is greedy */

@@ -30,6 +30,14 @@ static so_status listen(so_session *s, so_error *error)
     return status;
 }
 
+static so_status listen_on(so_session *s, so_error *error)
+{
+    bool news;
+    so_status status = so_ear_more(s->ear, &news, error);
+    s->dirty = s->dirty || news;
+    return status;
+}
+
 static so_status look(so_session *s, so_error *error)
 {
     bool done;
@@ -65,11 +73,24 @@ static so_status prompt(so_session *s, so_error *error)
     return so_session_transcribe(s, false, error);
 }
 
+static bool listens(const so_session *s) { return s->ear && so_ear_looks(s->ear); }
+
 bool so_session_has_work(const so_session *s)
 {
     if (s->phase == SO_ANSWERING) return s->stage < SO_BEGUN;
     bool ended = s->ear && s->ear->ended;
-    return s->waiting || mine(s) > 0 || s->dirty || s->syncing || s->closing || ended;
+    return s->waiting || listens(s) || mine(s) > 0 || s->dirty || s->syncing || s->closing || ended;
+}
+
+so_work so_session_next(const so_session *s)
+{
+    bool prompting = s->phase == SO_ANSWERING && s->stage == SO_PROMPTING;
+    if (s->phase == SO_ANSWERING && s->stage == SO_PROMPTED) return (so_work){SO_WORK_OTHER, 1};
+    if (s->waiting) return so_talk_look_next(s->talk);
+    if (listens(s)) return (so_work){SO_WORK_EAR, so_ear_products(s->ear)};
+    bool sound = (s->ear && s->ear->ended) || mine(s) > 0;
+    if (s->closing || (!sound && (s->syncing || prompting))) return so_talk_next(s->talk);
+    return (so_work){SO_WORK_OTHER, 1};
 }
 
 bool so_session_computes(const so_session *s)
@@ -77,7 +98,7 @@ bool so_session_computes(const so_session *s)
     bool answering = s->phase == SO_ANSWERING;
     if (answering && (s->stage >= SO_PROMPTED || atomic_load(&s->stop))) return false;
     if (s->waiting) return true;
-    if (s->closing || (s->ear && s->ear->ended) || mine(s) > 0) return false;
+    if (listens(s) || s->closing || (s->ear && s->ear->ended) || mine(s) > 0) return false;
     return s->syncing || (answering && s->stage == SO_PROMPTING);
 }
 
@@ -92,9 +113,11 @@ static so_status work(so_session *s, bool *did, so_error *error)
         return so_session_begin(s, error);
     }
     if (s->waiting) return look(s, error);
+    if (listens(s)) return listen_on(s, error);
     if (s->closing) return prompt(s, error);
     if (s->ear && s->ear->ended) {
         SO_TRY(so_ear_end_segment(s->ear, error));
+        if (listens(s)) return SO_OK;
         SO_TRY(want(s, true, error));
         s->closing = true;
         s->syncing = false;
@@ -104,7 +127,7 @@ static so_status work(so_session *s, bool *did, so_error *error)
     if (s->syncing || (answering && s->stage == SO_PROMPTING)) return prompt(s, error);
     if (answering) {
         if (s->audio && !s->ear->finished) SO_TRY(so_ear_finish(s->ear, error));
-        if (s->audio && s->ear->ended) return SO_OK;
+        if (s->audio && (s->ear->ended || listens(s))) return SO_OK;
         SO_TRY(want(s, true, error));
         s->stage = SO_PROMPTING;
         return SO_OK;

@@ -45,22 +45,33 @@ typedef struct tower_layer {
     so_tensor *into; /* where the result may be written; NULL: anywhere */
 } tower_layer;
 
-static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
+static so_tensor *attend(so_pass *pass, void *context, so_tensor *x)
 {
     const tower_layer *t = context;
     const so_siglip *net = t->net;
     const so_siglip_layer *l = &net->layer[t->i];
     so_heads heads = {net->config.heads, net->config.heads, net->config.width / net->config.heads};
-    double eps = net->config.norm_eps;
-    so_ends norm1 = {.norm_w = l->norm1_w, .norm_b = l->norm1_b, .eps = eps};
-    so_ends norm2 = {.norm_w = l->norm2_w, .norm_b = l->norm2_b, .eps = eps, .then = 1 + SO_GELU_TANH};
+    so_ends norm1 = {.norm_w = l->norm1_w, .norm_b = l->norm1_b, .eps = net->config.norm_eps};
     so_tensor *q = NULL, *k = NULL, *v = NULL;
     so_linears_with(pass, x, &norm1, 3, (so_weights[]){{l->q_w, l->q_b}, {l->k_w, l->k_b}, {l->v_w, l->v_b}},
                     (so_tensor * *[]){&q, &k, &v});
     so_tensor *a = so_attention(pass, q, k, v, t->batch, 0, heads, false);
-    x = so_linear_with(pass, a, l->o_w, l->o_b, &(so_ends){.residual = x});
+    return so_linear_with(pass, a, l->o_w, l->o_b, &(so_ends){.residual = x});
+}
+
+static so_tensor *feed(so_pass *pass, void *context, so_tensor *x)
+{
+    const tower_layer *t = context;
+    const so_siglip_layer *l = &t->net->layer[t->i];
+    so_ends norm2 = {
+        .norm_w = l->norm2_w, .norm_b = l->norm2_b, .eps = t->net->config.norm_eps, .then = 1 + SO_GELU_TANH};
     so_tensor *h = so_linear_with(pass, x, l->fc1_w, l->fc1_b, &norm2);
     return so_linear_with(pass, h, l->fc2_w, l->fc2_b, &(so_ends){.residual = x, .into = t->into});
+}
+
+static so_tensor *run_layer(so_pass *pass, void *context, so_tensor *x)
+{
+    return feed(pass, context, attend(pass, context, x));
 }
 
 /* The stride-p convolution is a linear layer over patches in the weight's own order [3, p, p]. */
@@ -95,7 +106,7 @@ so_tensor *so_siglip_patches(so_pass *pass, const so_siglip *net, int64_t pictur
     return so_add(pass, x, so_embed(pass, net->position, rows, index));
 }
 
-so_tensor *so_siglip_layers(so_pass *pass, const so_siglip *net, int64_t pictures, so_tensor *x, int64_t first,
+so_tensor *so_siglip_halves(so_pass *pass, const so_siglip *net, int64_t pictures, so_tensor *x, int64_t first,
                             int64_t last)
 {
     int64_t *lengths = so_take(pass, (size_t)pictures * sizeof *lengths, false);
@@ -103,19 +114,22 @@ so_tensor *so_siglip_layers(so_pass *pass, const so_siglip *net, int64_t picture
     for (int64_t i = 0; i < pictures; i++) lengths[i] = so_rows(x) / pictures;
     so_batch *batch = so_batch_many(pass, pictures, lengths, NULL);
     so_tensor *kept = pass->recording ? NULL : so_new_like(pass, x);
-    for (int64_t i = first; i < last; i++) {
-        tower_layer layer = {net, i, batch, kept};
-        so_label(pass, x, "vision.in.%lld", (long long)i);
-        x = kept ? so_run_layer(pass, run_layer, &layer, x, kept) : run_layer(pass, &layer, x);
+    for (int64_t h = first, n; h < last; h += n) {
+        tower_layer layer = {net, h / 2, batch, kept};
+        so_layer_fn half = h % 2 ? feed : h + 1 < last ? run_layer : attend;
+        n = half == run_layer ? 2 : 1;
+        if (h % 2 == 0) so_label(pass, x, "vision.in.%lld", (long long)h / 2);
+        if (half == feed && x == kept) layer.into = NULL; /* it is the residual */
+        x = kept ? so_run_layer(pass, half, &layer, x, kept) : half(pass, &layer, x);
     }
-    if (last == net->config.layers) so_label(pass, x, "vision.out");
+    if (last == 2 * net->config.layers) so_label(pass, x, "vision.out");
     return x;
 }
 
 so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels)
 {
     so_tensor *x = so_siglip_patches(pass, net, pictures, pixels);
-    return so_siglip_layers(pass, net, pictures, x, 0, net->config.layers);
+    return so_siglip_halves(pass, net, pictures, x, 0, 2 * net->config.layers);
 }
 
 so_status so_siglip_bind(so_siglip *net, const so_siglip_config *config, const char *prefix, so_binder *binder,

@@ -37,9 +37,10 @@ int64_t so_siglip_grid(const so_siglip_config *config);
 /* pixels: B pictures [3, S, S] of numbers already normalised -> features [B grid^2, D]. Names for a watcher:
  * "vision.patches", "vision.in.I" (the input of layer I), "vision.out". */
 so_tensor *so_siglip_forward(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels);
-/* The same in pieces: what enters the first layer, and layers first .. last of it. */
+/* The same in pieces: what enters the first layer, and halves first .. last - 1 of the layers: half 2 i is the
+ * attention of layer i, 2 i + 1 what it does to each row. */
 so_tensor *so_siglip_patches(so_pass *pass, const so_siglip *net, int64_t pictures, const float *pixels);
-so_tensor *so_siglip_layers(so_pass *pass, const so_siglip *net, int64_t pictures, so_tensor *x, int64_t first,
+so_tensor *so_siglip_halves(so_pass *pass, const so_siglip *net, int64_t pictures, so_tensor *x, int64_t first,
                             int64_t last);
 
 #endif

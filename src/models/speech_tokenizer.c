@@ -49,21 +49,45 @@ static const so_bind_row block_table[] = {
 
 static const double norm_eps = 1e-5;
 
-static so_tensor *block(so_pass *pass, const so_speech_tokenizer *net, const so_speech_block *l, so_tensor *x,
-                        const so_batch *batch)
+static so_tensor *attend(so_pass *pass, const so_speech_tokenizer *net, const so_speech_block *l, so_tensor *x,
+                         const so_batch *batch)
 {
     so_heads heads = {net->config.heads, net->config.heads, net->config.width / net->config.heads};
-    if (so_pass_stopped(pass)) return NULL;
     so_ends norm1 = {.norm_w = l->norm1_w, .norm_b = l->norm1_b, .eps = norm_eps};
-    so_ends norm2 = {.norm_w = l->norm2_w, .norm_b = l->norm2_b, .eps = norm_eps, .then = 1 + SO_GELU};
-    so_tensor *q = NULL, *k = NULL, *v = NULL, *y = pass->device ? so_new_like(pass, x) : NULL;
-    so_mark mark = so_pass_mark(pass);
+    so_tensor *q = NULL, *k = NULL, *v = NULL;
     so_linears_with(pass, x, &norm1, 3, (so_weights[]){{l->q_w, l->q_b}, {l->k_w, NULL}, {l->v_w, l->v_b}},
                     (so_tensor * *[]){&q, &k, &v});
     so_tensor *a = so_attention(pass, q, k, v, batch, 0, heads, false);
-    x = so_linear_with(pass, a, l->o_w, l->o_b, &(so_ends){.residual = x});
+    return so_linear_with(pass, a, l->o_w, l->o_b, &(so_ends){.residual = x});
+}
+
+static so_tensor *feed(so_pass *pass, const so_speech_block *l, so_tensor *x, so_tensor *into)
+{
+    so_ends norm2 = {.norm_w = l->norm2_w, .norm_b = l->norm2_b, .eps = norm_eps, .then = 1 + SO_GELU};
     so_tensor *h = so_linear_with(pass, x, l->fc1_w, l->fc1_b, &norm2);
-    return so_keep(pass, mark, so_linear_with(pass, h, l->fc2_w, l->fc2_b, &(so_ends){.residual = x, .into = y}));
+    return so_linear_with(pass, h, l->fc2_w, l->fc2_b, &(so_ends){.residual = x, .into = into});
+}
+
+static so_tensor *block(so_pass *pass, const so_speech_tokenizer *net, const so_speech_block *l, so_tensor *x,
+                        const so_batch *batch)
+{
+    if (so_pass_stopped(pass)) return NULL;
+    so_tensor *y = pass->device ? so_new_like(pass, x) : NULL;
+    so_mark mark = so_pass_mark(pass);
+    return so_keep(pass, mark, feed(pass, l, attend(pass, net, l, x, batch), y));
+}
+
+so_tensor *so_speech_tokenizer_halves(so_pass *pass, const so_speech_tokenizer *net, so_tensor *x,
+                                      const so_batch *batch, int64_t first, int64_t last)
+{
+    for (int64_t h = first, n = 1; h < last && x && !so_pass_stopped(pass); h += n) {
+        const so_speech_block *l = &net->block[h / 2];
+        so_mark mark = so_pass_mark(pass);
+        n = h % 2 == 0 && h + 1 < last ? 2 : 1;
+        x = n == 2 ? block(pass, net, l, x, batch)
+                   : so_keep(pass, mark, h % 2 ? feed(pass, l, x, NULL) : attend(pass, net, l, x, batch));
+    }
+    return x;
 }
 
 static int64_t strided(int64_t frames, int64_t stride) { return (frames + stride - 1) / stride; }
@@ -90,11 +114,10 @@ static so_tensor *convolve(so_pass *pass, const so_speech_tokenizer *net, so_ten
     return so_conv1d_with(pass, h, second, (so_conv1){stride[1], 1, 1, -1}, &gelu);
 }
 
-so_tensor *so_speech_tokenizer_encode(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel,
-                                      const int64_t *frames, so_batch **batch, so_tensor **inner)
+so_tensor *so_speech_tokenizer_front(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel,
+                                     const int64_t *frames, so_batch **batch)
 {
     const so_speech_tokenizer_config *c = &net->config;
-    if (inner) *inner = NULL;
     if (!so_want_dims(pass, "speech tokenizer", mel, 3) || !so_want_cols(pass, "speech tokenizer", mel, c->mels))
         return NULL;
     int64_t B = mel->dim[0], T = so_speech_tokenizer_units(c, mel->dim[1]);
@@ -112,12 +135,19 @@ so_tensor *so_speech_tokenizer_encode(so_pass *pass, const so_speech_tokenizer *
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < units[b]; t++) index[(*batch)->seq[b].row0 + t] = (int32_t)(b * T + t);
     x = so_take_rows(pass, x, (*batch)->rows, index);
-    x = so_add(pass, x, so_embed(pass, net->position, (*batch)->rows, (*batch)->pos));
-    for (int64_t i = 0; i < c->layers; i++) {
-        x = block(pass, net, &net->block[i], x, *batch);
-        if (inner && net->inner_w && i + 1 == c->inner_layer) *inner = so_linear(pass, x, net->inner_w, net->inner_b);
-    }
-    return x;
+    return so_add(pass, x, so_embed(pass, net->position, (*batch)->rows, (*batch)->pos));
+}
+
+so_tensor *so_speech_tokenizer_encode(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel,
+                                      const int64_t *frames, so_batch **batch, so_tensor **inner)
+{
+    const so_speech_tokenizer_config *c = &net->config;
+    int64_t at = inner && net->inner_w ? c->inner_layer : 0;
+    if (inner) *inner = NULL;
+    so_tensor *x = so_speech_tokenizer_front(pass, net, mel, frames, batch);
+    if (x) x = so_speech_tokenizer_halves(pass, net, x, *batch, 0, 2 * at);
+    if (x && at) *inner = so_linear(pass, x, net->inner_w, net->inner_b);
+    return x ? so_speech_tokenizer_halves(pass, net, x, *batch, 2 * at, 2 * c->layers) : NULL;
 }
 
 so_tensor *so_speech_tokenizer_quantise(so_pass *pass, const so_speech_tokenizer *net, so_tensor *hidden, int32_t *ids,

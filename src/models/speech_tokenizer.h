@@ -49,6 +49,12 @@ int64_t so_speech_tokenizer_units(const so_speech_tokenizer_config *config, int6
  * `inner` (may be NULL) gets the auxiliary CTC logits [R, V], NULL without such a head. */
 so_tensor *so_speech_tokenizer_encode(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel,
                                       const int64_t *frames, so_batch **batch, so_tensor **inner);
+/* The same in pieces: the convolutions, which give the rows that enter the first block; halves first .. last - 1 of the
+ * blocks, half 2 i being the attention of block i and 2 i + 1 what it does to each row. */
+so_tensor *so_speech_tokenizer_front(so_pass *pass, const so_speech_tokenizer *net, so_tensor *mel,
+                                     const int64_t *frames, so_batch **batch);
+so_tensor *so_speech_tokenizer_halves(so_pass *pass, const so_speech_tokenizer *net, so_tensor *x,
+                                      const so_batch *batch, int64_t first, int64_t last);
 /* Packed rows -> their codes [R, D] (straight through), ids[R]; `unit` (may be NULL) gets the rows at unit length. */
 so_tensor *so_speech_tokenizer_quantise(so_pass *pass, const so_speech_tokenizer *net, so_tensor *hidden, int32_t *ids,
                                         so_tensor **unit);

@@ -179,19 +179,25 @@ static so_tensor *run_top(so_pass *pass, void *context, so_tensor *x)
     return so_llama_feed(pass, &l->net->top, l->i, x, l->into);
 }
 
-so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
-                         const so_fusion *fusion)
+so_tensor *so_omni_speak_layers(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
+                                const so_fusion *fusion, int64_t first, int64_t last)
 {
     if (!so_ok(pass) || !h || !batch) return NULL;
     fusing *f = fusion && fusion->rows ? ready(pass, net, so_rows(h), fusion) : NULL;
     so_tensor *x = h, *kept = pass->recording ? NULL : so_new_like(pass, h);
-    if (f && net->config.fuse == SO_FUSE_ADD_INPUT) x = so_add(pass, x, newest(pass, so_rows(x), f));
-    for (int64_t i = 0; i < net->top.layers && so_ok(pass); i++) {
+    if (f && net->config.fuse == SO_FUSE_ADD_INPUT && first == 0) x = so_add(pass, x, newest(pass, so_rows(x), f));
+    for (int64_t i = first; i < last && so_ok(pass); i++) {
         top_layer layer = {net, i, batch, f, kept};
         so_label(pass, x, "top.in.%lld", (long long)i);
         x = kept ? so_run_layer(pass, run_top, &layer, x, kept) : run_top(pass, &layer, x);
     }
-    return so_llama_norm(pass, &net->top, x);
+    return x;
+}
+
+so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
+                         const so_fusion *fusion)
+{
+    return so_llama_norm(pass, &net->top, so_omni_speak_layers(pass, net, h, batch, fusion, 0, net->top.layers));
 }
 
 static so_status bind_speech(so_omni *net, so_binder *binder, so_error *error)

@@ -91,6 +91,9 @@ typedef struct so_fusion {
 /* h [R, D] -> top output after its norm [R, D]. */
 so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
                          const so_fusion *fusion);
+/* Its layers first .. last - 1 alone, without the norm: h is what the layer before them made. */
+so_tensor *so_omni_speak_layers(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
+                                const so_fusion *fusion, int64_t first, int64_t last);
 /* -> unit logits [R, Va] */
 so_tensor *so_omni_voice(so_pass *pass, const so_omni *net, so_tensor *hidden);
 

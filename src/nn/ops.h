@@ -35,6 +35,11 @@ void so_linears(so_pass *pass, so_tensor *x, int n, so_tensor *const *w, so_tens
 so_tensor *so_gated(so_pass *pass, so_tensor *x, so_tensor *gate, so_tensor *up);
 /* y[R, N] = x[R, K] w[K, N]: rows of w weighted and summed (expected embeddings). */
 so_tensor *so_matmul(so_pass *pass, so_tensor *x, so_tensor *w);
+/* The same on the host, bit for bit, a part at a time: adds what rows first .. last - 1 of w, multiples of SO_MIX_ROWS
+ * unless it is the last of all, give to sum[R, N]. A vocabulary has so many rows that a plain float sum loses four
+ * digits: blocks join in double. */
+enum { SO_MIX_ROWS = 512 };
+void so_matmul_some(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t first, int64_t last, double *sum);
 /* out[n, D] = rows ids[0..n) of table[V, D]. An id outside 0..V-1 is an error. Copies ids. */
 so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *ids);
 /* The same with ids that lie where numbers do, all of them right: of devices. */
@@ -94,6 +99,8 @@ so_tensor *so_join_cols(so_pass *pass, int parts, so_tensor *const *part);
 so_tensor *so_reshape(so_pass *pass, so_tensor *x, int n_dims, const int64_t *dim);
 /* A new leaf holding a copy of `data` (count numbers in float or double as so_real). */
 so_tensor *so_constant(so_pass *pass, int n_dims, const int64_t *dim, const so_real *data);
+/* Numbers [rows, cols] of the host as they lie, which no op writes to; on a device a copy. */
+so_tensor *so_lent(so_pass *pass, int64_t rows, int64_t cols, so_real *data);
 
 /* ---- norms (ops_norm.c) */
 so_tensor *so_rms_norm(so_pass *pass, so_tensor *x, so_tensor *w, double eps);

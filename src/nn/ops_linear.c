@@ -455,9 +455,7 @@ static void matmul_back(so_pass *pass, const so_step *step)
                                              .ldc = n});
 }
 
-enum { MIX_ROWS = 512 }; /* rows of w summed in so_real before they join the double sum */
-
-/* out[m, n] = x[:, j0..j0+rows) w[j0..j0+rows, :]; `decoded` holds MIX_ROWS rows of a w that is not so_real. */
+/* out[m, n] = x[:, j0..j0+rows) w[j0..j0+rows, :]; `decoded` holds SO_MIX_ROWS rows of a w that is not so_real. */
 static void mix_block(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t j0, int64_t rows, so_real *decoded,
                       so_real *out)
 {
@@ -484,18 +482,25 @@ static void mix(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor
     so_pass_release(pass, mark);
 }
 
-/* A vocabulary has so many rows that a plain float sum loses four digits: blocks join in double. */
-static void matmul(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y)
+void so_matmul_some(so_pass *pass, const so_tensor *x, const so_tensor *w, int64_t first, int64_t last, double *sum)
 {
-    int64_t k = so_cols(x), count = so_count(y);
+    int64_t count = so_rows(x) * so_cols(w);
     size_t mark = so_arena_mark(pass->arena);
-    so_real *decoded = so_take(pass, (size_t)(MIX_ROWS * so_cols(w)) * sizeof *decoded, false);
+    so_real *decoded = so_take(pass, (size_t)(SO_MIX_ROWS * so_cols(w)) * sizeof *decoded, false);
     so_real *part = so_take(pass, (size_t)count * sizeof *part, false);
-    double *sum = so_take(pass, (size_t)count * sizeof *sum, true);
-    for (int64_t j = 0; sum && !pass->dry && j < k && !so_pass_stopped(pass); j += MIX_ROWS) {
-        mix_block(pass, x, w, j, k - j < MIX_ROWS ? k - j : MIX_ROWS, decoded, part);
+    for (int64_t j = first; part && !pass->dry && j < last && !so_pass_stopped(pass); j += SO_MIX_ROWS) {
+        mix_block(pass, x, w, j, last - j < SO_MIX_ROWS ? last - j : SO_MIX_ROWS, decoded, part);
         for (int64_t i = 0; i < count; i++) sum[i] += (double)part[i];
     }
+    so_arena_release(pass->arena, mark);
+}
+
+static void matmul(so_pass *pass, const so_tensor *x, const so_tensor *w, so_tensor *y)
+{
+    int64_t count = so_count(y);
+    size_t mark = so_arena_mark(pass->arena);
+    double *sum = so_take(pass, (size_t)count * sizeof *sum, true);
+    if (sum) so_matmul_some(pass, x, w, 0, so_cols(x), sum);
     for (int64_t i = 0; sum && !pass->dry && i < count; i++) so_data(y)[i] = (so_real)sum[i];
     so_arena_release(pass->arena, mark);
 }

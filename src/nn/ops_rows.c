@@ -161,3 +161,11 @@ so_tensor *so_constant(so_pass *pass, int n_dims, const int64_t *dim, const so_r
     if (y && !pass->dry) so_device_write(pass->device, y->data, data, (size_t)so_count(y) * sizeof *data);
     return y;
 }
+
+so_tensor *so_lent(so_pass *pass, int64_t rows, int64_t cols, so_real *data)
+{
+    if (pass->device) return so_constant(pass, 2, (int64_t[]){rows, cols}, data);
+    so_tensor *t = so_take(pass, sizeof *t, true);
+    if (t) *t = (so_tensor){.data = data, .type = SO_F32, .n_dims = 2, .dim = {rows, cols}};
+    return t;
+}

@@ -23,31 +23,59 @@ static int64_t units_of(const so_ear *ear, int64_t frames)
     return so_speech_tokenizer_units(&ear->codec->tokenizer.config, frames);
 }
 
-/* Frames from..from+F of the block to units in ear->fresh. */
-static so_status tokenize(so_ear *ear, so_worker *worker, int64_t from, int64_t F, so_error *error)
+static const so_speech_tokenizer *net_of(const so_ear *ear) { return &ear->codec->tokenizer; }
+
+static int64_t halves_of(const so_ear *ear) { return 2 * net_of(ear)->config.layers; }
+
+/* The convolutions, from frames from..from + F of the block: ear->look.x is what enters the first block. */
+static void begin_rows(so_ear *ear, so_pass *pass, int64_t from, int64_t F)
+{
+    so_batch *batch;
+    so_error error;
+    so_tensor *mel = so_new3(pass, 1, F, net_of(ear)->config.mels), *x;
+    so_real *frames = so_write_begin(pass, mel);
+    if (frames && !pass->dry && so_mel_stream_read(ear->mel, from, F, frames, &error) != SO_OK)
+        so_pass_fail(pass, error.status, "%s", error.text);
+    x = so_speech_tokenizer_front(pass, net_of(ear), so_write_end(pass, mel, frames), &F, &batch);
+    const so_real *numbers = x ? so_read(pass, x) : NULL;
+    if (so_ok(pass) && numbers && !pass->dry) memcpy(ear->look.x, numbers, (size_t)so_count(x) * sizeof *numbers);
+}
+
+/* Halves of blocks up to `last`; behind all of them the units, in ear->fresh. */
+static void run_halves(so_ear *ear, so_pass *pass, int64_t last)
+{
+    so_ear_look *l = &ear->look;
+    int64_t width = net_of(ear)->config.width, all = halves_of(ear);
+    so_tensor *x = so_lent(pass, l->rows, width, l->x);
+    so_batch *batch = so_batch_many(pass, 1, &l->rows, NULL);
+    if (l->half < all) x = so_speech_tokenizer_halves(pass, net_of(ear), x, batch, l->half, last < all ? last : all);
+    if (last > all) so_speech_tokenizer_quantise(pass, net_of(ear), x, ear->fresh, NULL);
+    const so_real *numbers = x && last <= all ? so_read(pass, x) : NULL;
+    if (so_ok(pass) && numbers && !pass->dry) memcpy(l->x, numbers, (size_t)so_count(x) * sizeof *numbers);
+}
+
+/* One of the two, with the ear's own kernels; from < 0: the second. */
+static so_status compute(so_ear *ear, so_worker *worker, int64_t from, int64_t n, so_error *error)
 {
     so_pass *pass = so_worker_begin(worker);
     const so_kernels *rest = pass->k;
     const so_watch *watch = pass->watch;
-    so_status status = SO_OK;
-    so_tensor *mel = so_new2(pass, F, ear->codec->tokenizer.config.mels);
-    so_real *frames = so_write_begin(pass, mel);
-    if (frames && !pass->dry) status = so_mel_stream_read(ear->mel, from, F, frames, error);
-    SO_TRY(status);
-    so_write_end(pass, mel, frames);
     pass->k = ear->kernels;
     pass->watch = NULL; /* it watches the conversation that shares the worker */
-    so_speech_tokenizer_ids(pass, &ear->codec->tokenizer, mel, ear->fresh);
+    if (from < 0)
+        run_halves(ear, pass, n);
+    else
+        begin_rows(ear, pass, from, n);
     pass->k = rest;
     pass->watch = watch;
     return so_worker_end(worker, error);
 }
 
-/* Puts fresh units skip..n (of the block from unit `at` on) in place. */
+/* Puts fresh units skip..n (of those from number `at` on) in place. */
 static void commit(so_ear *ear, int64_t at, int64_t skip, int64_t n)
 {
     for (int64_t i = skip; i < n; i++) {
-        int64_t to = ear->block_first + at + i;
+        int64_t to = at + i;
         if (to >= ear->capacity) return;
         ear->revised += to < ear->n && ear->units[to] != ear->fresh[i];
         ear->units[to] = ear->fresh[i];
@@ -55,18 +83,74 @@ static void commit(so_ear *ear, int64_t at, int64_t skip, int64_t n)
     }
 }
 
+/* A piece of the look, up to half `last`; behind the last one its units are put in place. */
+static so_status go_on(so_ear *ear, int64_t last, so_error *error)
+{
+    so_ear_look *l = &ear->look;
+    so_status status = SO_OK;
+    if (l->half < 0) {
+        status = compute(ear, ear->worker, l->frame, l->frames, error);
+        if (status == SO_OK && l->last) so_mel_stream_reset(ear->mel);
+        if (status == SO_OK) l->half = 0;
+    }
+    if (status == SO_OK && last > 0) status = compute(ear, ear->worker, -1, last, error);
+    if (status == SO_ERR_STOPPED && ear->pieces) return status;
+    l->on = status == SO_OK && last <= halves_of(ear);
+    SO_TRY(status);
+    l->half = last;
+    if (l->on) return SO_OK;
+    commit(ear, l->at, l->from, l->to);
+    if (!l->last) return SO_OK;
+    ear->n = l->at + l->to < ear->capacity ? l->at + l->to : ear->capacity;
+    so_worker_begin(ear->worker);
+    so_arena_trim(&ear->worker->scratch); /* the backbone reads next */
+    return SO_OK;
+}
+
+double so_ear_products(const so_ear *ear)
+{
+    const so_speech_tokenizer_config *c = &net_of(ear)->config;
+    const so_ear_look *l = &ear->look;
+    double each = l->half < 0                 ? 6 * (double)c->mels + 3 * (double)c->width
+                  : l->half == halves_of(ear) ? (double)c->codes
+                  : l->half % 2               ? 2 * (double)c->ff
+                                              : 4 * (double)c->width + 2 * (double)l->rows;
+    return (double)l->rows * (double)c->width * each;
+}
+
+so_status so_ear_more(so_ear *ear, bool *news, so_error *error)
+{
+    int64_t before = ear->n, revised = ear->revised;
+    so_status status = ear->look.on ? go_on(ear, ear->look.half + 1, error) : SO_OK;
+    *news = ear->n != before || ear->revised != revised;
+    return status;
+}
+
+/* Begins a look, at so many frames of the block. One that is still on its way is finished where its block ended, and
+ * else given up: this one sees what it saw. */
+static so_status begin(so_ear *ear, so_ear_look look, so_error *error)
+{
+    if (ear->look.on && ear->look.last) SO_TRY(go_on(ear, halves_of(ear) + 1, error));
+    look.on = true;
+    look.half = -1;
+    look.x = ear->look.x;
+    look.rows = units_of(ear, look.frames);
+    ear->look = look;
+    return ear->pieces ? SO_OK : go_on(ear, halves_of(ear) + 1, error);
+}
+
 /* Tokenises what is there; the last `right` units are not given out yet. */
 static so_status look(so_ear *ear, int64_t right, so_error *error)
 {
     int64_t F = so_mel_stream_frames(ear->mel), from = 0;
-    int64_t per_unit = ear->codec->tokenizer.config.stride[0] * ear->codec->tokenizer.config.stride[1];
+    int64_t per_unit = net_of(ear)->config.stride[0] * net_of(ear)->config.stride[1];
     if (F > WINDOW) from = (F - WINDOW) / per_unit * per_unit;
     ear->done_frames = F;
     int64_t stable = units_of(ear, F - from) - right;
     if (stable <= 0) return SO_OK;
-    SO_TRY(tokenize(ear, ear->worker, from, F - from, error));
-    commit(ear, from / per_unit, from ? LEFT / per_unit : 0, stable);
-    return SO_OK;
+    so_ear_look l = {.frame = from, .frames = F - from, .at = ear->block_first + from / per_unit, .to = stable};
+    l.from = from ? LEFT / per_unit : 0;
+    return begin(ear, l, error);
 }
 
 static so_status end_block(so_ear *ear, so_error *error)
@@ -76,13 +160,10 @@ static so_status end_block(so_ear *ear, so_error *error)
     if (ear->block_samples < LEAST) SO_TRY(so_mel_stream_feed(ear->mel, silence, LEAST - ear->block_samples, error));
     SO_TRY(so_mel_stream_finish(ear->mel, error));
     int64_t F = so_mel_stream_frames(ear->mel), n = units_of(ear, F);
-    SO_TRY(tokenize(ear, ear->worker, 0, F, error));
-    commit(ear, 0, 0, n);
-    ear->n = ear->block_first + n < ear->capacity ? ear->block_first + n : ear->capacity;
-    ear->block_first = ear->n;
+    so_ear_look l = {.last = true, .frames = F, .at = ear->block_first, .to = n};
+    ear->block_first = ear->block_first + n < ear->capacity ? ear->block_first + n : ear->capacity;
     ear->block_samples = ear->done_frames = 0;
-    so_mel_stream_reset(ear->mel);
-    return SO_OK;
+    return begin(ear, l, error);
 }
 
 /* The running level: how long it has been quiet. */
@@ -109,7 +190,9 @@ static so_status take(so_ear *ear, const float *x, int64_t n, so_error *error)
         ear->block_samples += now;
         x += now;
         n -= now;
-        if (ear->block_samples == SO_CODEC_BLOCK && n > 0) SO_TRY(end_block(ear, error));
+        if (ear->block_samples < SO_CODEC_BLOCK || n == 0) continue;
+        SO_TRY(end_block(ear, error));
+        if (ear->look.on) SO_TRY(go_on(ear, 0, error)); /* the frames of the next block are to lie where its are */
     }
     return SO_OK;
 }
@@ -310,8 +393,6 @@ so_status so_ear_finish(so_ear *ear, so_error *error)
     /* Nothing loud at all: the little that is held stands for the turn. */
     if (ear->held && !ear->open && ear->held_n) SO_TRY(release(ear, ear->held_n, error));
     SO_TRY(end_block(ear, error));
-    so_worker_begin(ear->worker);
-    so_arena_trim(&ear->worker->scratch); /* the backbone reads next */
     ear->finished = true;
     return SO_OK;
 }
@@ -334,19 +415,26 @@ void so_ear_reset(so_ear *ear)
     ear->waits = ear->ended = false;
     ear->flushed = ear->spans = 0;
     ear->released = 0;
+    ear->look.on = false;
     if (ear->front) so_front_reset(ear->front);
 }
 
-/* The longest block says what tokenising takes. */
+/* The longest block says what tokenising takes, in pieces or at once. */
 static so_status rehearse(so_worker *worker, void *context, so_error *error)
 {
-    return tokenize(context, worker, 0, SO_CODEC_BLOCK / 160, error);
+    so_ear *ear = context;
+    SO_TRY(compute(ear, worker, 0, SO_CODEC_BLOCK / 160, error));
+    SO_TRY(compute(ear, worker, -1, halves_of(ear) + 1, error));
+    for (ear->look.half = 0; ear->look.half <= halves_of(ear); ear->look.half++)
+        SO_TRY(compute(ear, worker, -1, ear->look.half + 1, error));
+    return SO_OK;
 }
 
 so_status so_ear_plan(const so_codec *codec, const so_site *place, so_need *scratch, so_error *error)
 {
     so_ear ear = {.codec = codec, .kernels = place->kernels, .fresh = malloc(SO_CODEC_BLOCK / 160 * sizeof *ear.fresh)};
     if (!ear.fresh) return so_fail(error, SO_ERR_NOMEM, "no memory for listening");
+    ear.look.rows = units_of(&ear, SO_CODEC_BLOCK / 160);
     so_status status = so_worker_measure_on(place, rehearse, &ear, scratch, error);
     free(ear.fresh);
     return status;
@@ -359,7 +447,9 @@ static so_status open_ear(so_ear *ear, double seconds, so_error *error)
     ear->capacity = (int64_t)(seconds * 100) + 64;
     size_t bytes = (size_t)ear->capacity * sizeof *ear->units;
     size_t held = ear->codec->trims ? (size_t)(ear->limit + 64) * sizeof *ear->held : 0;
-    SO_TRY(so_arena_init(&ear->memory, 2 * bytes + held + 4096, error));
+    size_t rows = (size_t)units_of(ear, SO_CODEC_BLOCK / 160) * (size_t)net_of(ear)->config.width;
+    SO_TRY(so_arena_init(&ear->memory, 2 * bytes + held + rows * sizeof *ear->look.x + 4096, error));
+    ear->look.x = so_arena_numbers(&ear->memory, rows * sizeof *ear->look.x);
     ear->units = so_arena_alloc(&ear->memory, bytes);
     ear->fresh = so_arena_alloc(&ear->memory, bytes);
     if (held) ear->held = so_arena_alloc(&ear->memory, held);

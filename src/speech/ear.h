@@ -10,6 +10,9 @@
  * With the front end (media/front.h) units are those of one segment of speech, and times lead back to the recording.
  * When a second segment begins, feeding stops there: the caller takes the units of the one that ended.
  *
+ * Tokenising takes a large tokenizer long. An ear whose `pieces` are on leaves it to so_ear_more, a half of a block at
+ * a time: what is between them lies in the ear. Units come with the last piece.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_SPEECH_EAR_H
 #define SO_SPEECH_EAR_H
@@ -20,6 +23,16 @@
 #include "nn/worker.h"
 
 enum { SO_EAR_SPANS = 64 };
+
+/* A stretch of sound on its way through the tokenizer. */
+typedef struct so_ear_look {
+    bool on, last;         /* there is one; a block ends with it */
+    int64_t frame, frames; /* of the block */
+    int64_t rows, half;    /* of x; of blocks, the next; -1: the convolutions are */
+    int64_t at;            /* number of its first unit, */
+    int64_t from, to;      /* of its units those that are put in place */
+    so_real *x;            /* [rows, D] */
+} so_ear_look;
 
 typedef struct so_ear {
     const so_codec *codec;
@@ -38,6 +51,8 @@ typedef struct so_ear {
     int64_t n, capacity;
     int64_t revised; /* units given out and changed later */
     bool finished;
+    bool pieces; /* so_ear_more goes on with what feeding and finishing begin */
+    so_ear_look look;
     bool whole;                        /* no interim looks: only the end matters */
     double loudest, quietest, quiet_s; /* levels of 10 ms so far; seconds of quiet at the end */
     double level;                      /* of the 10 ms being gathered */
@@ -79,6 +94,13 @@ so_status so_ear_feed(so_ear *ear, const float *pcm, size_t n, int rate, bool *n
 /* The turn ends: all units are final. Where another segment begins before, ear->ended says so and ear->finished does
  * not: to be called again. */
 so_status so_ear_finish(so_ear *ear, so_error *error);
+/* Whether a look is on its way: its units are still to come. */
+static inline bool so_ear_looks(const so_ear *ear) { return ear->look.on; }
+/* Multiplications of its next piece. */
+double so_ear_products(const so_ear *ear);
+/* The piece; *news as so_ear_feed. After SO_ERR_STOPPED it is still the next, after any other error the look is given
+ * up. */
+so_status so_ear_more(so_ear *ear, bool *news, so_error *error);
 /* The units of the segment that ended become final; then the one that begins replaces them. */
 so_status so_ear_end_segment(so_ear *ear, so_error *error);
 void so_ear_begin_segment(so_ear *ear);

@@ -147,6 +147,17 @@ static void answers_do_not_depend_on_company(void **state)
     }
 }
 
+/* A clock that goes on by a second when it is read: whatever is done between two readings takes one. */
+static double tick(void *at) { return ++*(double *)at; }
+
+/* A piece of work in every step of the crew, and no more. */
+static void one_piece_at_a_time(so_crew *crew, double *at)
+{
+    so_pace *pace = so_crew_pace(crew);
+    *pace = (so_pace){.clock = tick, .context = at, .guess = 1};
+    for (int k = 0; k < SO_PACE_KINDS; k++) pace->rate[k] = 1;
+}
+
 /* Arrivals, stops, slow readers, barge-in, branches and closes in any order, by a scheduler that is told by a seed.
  * Every answer ends with one DONE, and what a session says once stopped is nothing. */
 static void chaos(uint64_t seed, int rounds)
@@ -168,7 +179,7 @@ static void chaos(uint64_t seed, int rounds)
         if (!s[i]) {
             CHECK_OK(so_crew_session(crew, &s[i], &plain, &error), error);
             s[i]->talk->options.slice_layers = 1 + (int64_t)so_rng_below(&rng, 3);
-            s[i]->talk->options.piece = 1 + 1e9 * (double)so_rng_below(&rng, 2);
+            s[i]->talk->options.tower_halves = 1 + (int64_t)so_rng_below(&rng, 2);
             s[i]->talk->options.label_rows = 1 + (int64_t)so_rng_below(&rng, SO_LABEL_ROWS);
             asked[i] = stopped[i] = false;
         }
@@ -237,7 +248,9 @@ static void a_prompt_can_be_stopped(void **state)
     so_error error;
     static told t;
     memset(&t, 0, sizeof t);
+    double at = 0;
     CHECK_OK(so_crew_open(&crew, model, &(so_crew_options){.prompt_rows = 4}, &error), error);
+    one_piece_at_a_time(crew, &at);
     CHECK_OK(so_crew_session(crew, &s, &plain, &error), error);
     ask(s, 3);
     for (int i = 0; i < 4; i++) CHECK_OK(so_crew_step(crew, NULL, &error), error);
@@ -277,7 +290,9 @@ static void a_picture_is_looked_at_in_pieces(void **state)
     ask(s, 5);
     while (!alone.done) take(s, &alone);
     so_session_close(&s);
+    double at = 0;
     CHECK_OK(so_crew_open(&crew, model, NULL, &error), error);
+    one_piece_at_a_time(crew, &at);
     CHECK_OK(so_crew_session(crew, &talker, &plain, &error), error);
     for (int way = 0; way < 3; way++) { /* to the end; stopped on the way, then asked anew; dropped on the way */
         memset(&t, 0, sizeof t);
@@ -286,7 +301,7 @@ static void a_picture_is_looked_at_in_pieces(void **state)
             memset(&other, 0, sizeof other);
             ask(talker, 0);
         }
-        for (int i = 0; i < 4; i++) CHECK_OK(so_crew_step(crew, NULL, &error), error);
+        for (int i = 0; i < 100 && talker->stage < SO_BEGUN; i++) CHECK_OK(so_crew_step(crew, NULL, &error), error);
         ask(s, 5);
         int steps = 0, before = talker->usage.text_tokens + talker->usage.units;
         while (s->waiting && ++steps < (way ? 2 : 20)) CHECK_OK(so_crew_step(crew, NULL, &error), error);
