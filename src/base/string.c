@@ -8,15 +8,22 @@
 
 #include "base/grow.h"
 
+so_status so_string_reserve(so_string *text, size_t bytes, so_error *error)
+{
+    if (bytes > SIZE_MAX - text->size - 1) return so_fail(error, SO_ERR_LIMIT, "text of more than the address space");
+    char *grown = so_grow_to(text->data, &text->capacity, text->size + bytes + 1, 1);
+    if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu bytes of text", text->size + bytes);
+    text->data = grown;
+    grown[text->size] = 0;
+    return SO_OK;
+}
+
 so_status so_string_add(so_string *text, const char *bytes, size_t size, so_error *error)
 {
-    if (size > SIZE_MAX - text->size - 1) return so_fail(error, SO_ERR_LIMIT, "text of more than the address space");
-    char *grown = so_grow_to(text->data, &text->capacity, text->size + size + 1, 1);
-    if (!grown) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu bytes of text", text->size + size);
-    text->data = grown;
-    if (size) memcpy(grown + text->size, bytes, size);
+    SO_TRY(so_string_reserve(text, size, error));
+    if (size) memcpy(text->data + text->size, bytes, size);
     text->size += size;
-    grown[text->size] = 0;
+    text->data[text->size] = 0;
     return SO_OK;
 }
 

@@ -16,6 +16,8 @@ typedef struct so_string {
 /* Appends. Amortised constant time; SO_ERR_NOMEM when memory cannot be had, the content then being as before. */
 so_status so_string_add(so_string *text, const char *bytes, size_t size, so_error *error);
 so_status so_string_put(so_string *text, const char *string, so_error *error);
+/* Room for so many bytes more, which may then be appended without allocating. */
+so_status so_string_reserve(so_string *text, size_t bytes, so_error *error);
 void so_string_clear(so_string *text);
 
 #endif

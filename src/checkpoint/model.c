@@ -420,6 +420,21 @@ int64_t so_model_prompt_rows(const so_model *model)
     return !model->small || rows < 64 ? 64 : rows > 512 ? 512 : rows;
 }
 
+so_status so_model_kv_type(const so_model *model, const char *name, so_type *type, so_error *error)
+{
+    static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
+    int64_t width = model->setup.omni.llama.head_width;
+    *type = name ? SO_TYPE_COUNT : model->kernels->int8 ? SO_F16 : SO_F32;
+    for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
+    if (*type == SO_TYPE_COUNT)
+        return so_fail(error, SO_ERR_ARG, "keys and values as '%.40s', expected f32, f16, bf16 or q8_0", name);
+    if (width % so_type_about(*type)->block)
+        return so_fail(error, SO_ERR_ARG, "keys and values as %s need heads of a multiple of %d numbers, found %lld",
+                       name, so_type_about(*type)->block, (long long)width);
+    return SO_OK;
+}
+
 bool so_model_stays_near(const so_model *model)
 {
     const so_views *views = so_model_views(model);

@@ -72,6 +72,9 @@ static inline bool so_model_codec_apart(const so_model *m) { return m->device !=
 
 /* Positions of a prompt that are computed together: as many as keep a slice short (64 to 512, by the model's size). */
 int64_t so_model_prompt_rows(const so_model *model);
+/* The type of a session's keys and values: `name`, or the model's choice where that is NULL. SO_ERR_ARG where it is
+ * none that heads of this model can be stored in. */
+so_status so_model_kv_type(const so_model *model, const char *name, so_type *type, so_error *error);
 /* Whether weights are so few bytes that processors' caches keep them: threads may read them each by itself. */
 bool so_model_stays_near(const so_model *model);
 

@@ -487,7 +487,7 @@ so_work so_talk_next(const so_talk *talk)
     if (c->next == LABEL && c->labelled >= c->n_label && talk->options.expect_rows < 0) label *= 2;
     if (c->next == LABEL) return (so_work){SO_WORK_LABELS, label * (double)o->text_rows};
     int64_t n = c->next == READ ? c->n_backbone : c->n_speech, layers = layers_to(talk, c, layers_of(talk, c->next));
-    return (so_work){SO_WORK_LAYERS, (double)((n + READ_ROWS) * (layers - c->layer)) * so_talk_layer_products(talk)};
+    return (so_work){SO_WORK_LAYERS, (double)((n + READ_ROWS) * (layers - c->layer)) * so_llama_products(&o->llama)};
 }
 
 so_status so_talk_more(so_talk *talk, bool *done, so_error *error)

@@ -20,21 +20,6 @@ enum {
 
 /* ---- opening */
 
-static so_status store_type(const so_model *model, const char *name, so_type *type, so_error *error)
-{
-    static const so_type known[] = {SO_F32, SO_F16, SO_BF16, SO_Q8_0};
-    int64_t width = model->setup.omni.llama.head_width;
-    *type = name ? SO_TYPE_COUNT : model->kernels->int8 ? SO_F16 : SO_F32;
-    for (size_t i = 0; name && i < sizeof known / sizeof *known; i++)
-        if (strcmp(name, so_type_about(known[i])->name) == 0) *type = known[i];
-    if (*type == SO_TYPE_COUNT)
-        return so_fail(error, SO_ERR_ARG, "keys and values as '%.40s', expected f32, f16, bf16 or q8_0", name);
-    if (width % so_type_about(*type)->block)
-        return so_fail(error, SO_ERR_ARG, "keys and values as %s need heads of a multiple of %d numbers, found %lld",
-                       name, so_type_about(*type)->block, (long long)width);
-    return SO_OK;
-}
-
 so_sampling so_session_sampling(double temperature, double top_p, int top_k, uint64_t seed)
 {
     return (so_sampling){temperature, top_p, temperature > 0 && !top_k ? 50 : top_k, seed};
@@ -55,7 +40,7 @@ so_status so_session_talk_options(const so_model *model, const so_session_option
                              .pictures = PICTURES,
                              .rows = so_model_prompt_rows(model),
                              .sampling = so_session_sampling(o.temperature, o.top_p, o.top_k, o.seed)};
-    return store_type(model, o.kv, &out->kv, error);
+    return so_model_kv_type(model, o.kv, &out->kv, error);
 }
 
 so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units)
@@ -112,18 +97,6 @@ static so_status open_codec(so_session *s, so_error *error)
     return so_mouth_open(&s->mouth, &m->codec, &options, error);
 }
 
-/* Room that answers and transcripts need, taken now so that nothing is allocated while they are made. */
-static so_status reserve(so_string *text, size_t bytes, so_error *error)
-{
-    char *zeros = calloc(bytes, 1);
-    if (!zeros) return so_fail(error, SO_ERR_NOMEM, "no memory for %zu bytes of text", bytes);
-    so_status status = so_string_add(text, zeros, bytes, error);
-    text->size = 0;
-    if (text->data) text->data[0] = 0;
-    free(zeros);
-    return status;
-}
-
 static so_status take_lists(so_session *s, so_error *error)
 {
     int64_t context = s->talk->options.context, text = s->max_text;
@@ -139,13 +112,14 @@ static so_status take_lists(so_session *s, so_error *error)
         return so_fail(error, SO_ERR_NOMEM, "no memory for a conversation of %lld positions", (long long)context);
     SO_TRY(so_said_open(&s->spoken, context, error));
     SO_TRY(so_promise_open(&s->promise, (size_t)context, 1 << 16, error));
-    SO_TRY(reserve(&s->answer, (size_t)text * TEXT_BYTES, error));
-    SO_TRY(reserve(&s->piece, (size_t)text * TEXT_BYTES, error));
+    /* Room that answers and transcripts need, taken now so that nothing is allocated while they are made. */
+    SO_TRY(so_string_reserve(&s->answer, (size_t)text * TEXT_BYTES, error));
+    SO_TRY(so_string_reserve(&s->piece, (size_t)text * TEXT_BYTES, error));
     memset(s->units, 0, (size_t)context * sizeof *s->units);
     s->words = malloc((size_t)context * sizeof *s->words);
     if (!s->words) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld words", (long long)context);
-    SO_TRY(reserve(&s->heard, 1 << 16, error));
-    SO_TRY(reserve(&s->heard_before, 1 << 16, error));
+    SO_TRY(so_string_reserve(&s->heard, 1 << 16, error));
+    SO_TRY(so_string_reserve(&s->heard_before, 1 << 16, error));
     if (!s->ear) return SO_OK;
     SO_TRY(so_vad_open(&s->vad, &(so_vad_options){.threshold = 0.25}, error));
     s->inbox.capacity = INBOX;

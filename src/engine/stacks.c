@@ -50,13 +50,6 @@ static int64_t layers_at_once(double each, double most, int64_t layers)
     return n < 1 || layers < 1 ? 1 : n > (double)layers ? layers : (int64_t)n;
 }
 
-double so_talk_layer_products(const so_talk *talk)
-{
-    const so_llama_config *l = &talk->model->setup.omni.llama;
-    double heads = (double)(2 * (l->heads + l->kv_heads) * l->head_width);
-    return (double)l->width * (heads + 3 * (double)l->ff);
-}
-
 /* What two cores do in about 5 ms; a device should not wait between small ones. */
 static void set_pieces(so_talk *talk)
 {
@@ -64,7 +57,7 @@ static void set_pieces(so_talk *talk)
     const so_omni_config *c = &talk->model->setup.omni;
     bool int8 = talk->model->kernels->int8;
     double most_float = talk->model->device ? 1e9 : 3e8, most = int8 ? 3e9 : most_float;
-    double layer = (double)o->rows * so_talk_layer_products(talk), width = (double)c->llama.width;
+    double layer = (double)o->rows * so_llama_products(&c->llama), width = (double)c->llama.width;
     if (o->slice_layers <= 0) o->slice_layers = layers_at_once(layer, most, c->backbone);
     double label = 2 * (double)c->text_rows * width;
     if (o->label_rows <= 0) o->label_rows = layers_at_once(label, int8 ? 30e9 : 1e9, SO_LABEL_ROWS) / 16 * 16;

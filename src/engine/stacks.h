@@ -154,8 +154,6 @@ void so_talk_close(so_talk **talk);
  * are stepped together. */
 so_status so_talk_plan(const so_model *model, const so_talk_options *options, int64_t steps, so_need *session,
                        so_need *scratch, so_error *error);
-/* Multiplications of one row in one layer of a stack. */
-double so_talk_layer_products(const so_talk *talk);
 /* Bytes of the stores for one more position. */
 size_t so_talk_per_position(const so_model *model, const so_talk_options *options);
 

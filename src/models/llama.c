@@ -148,6 +148,12 @@ void so_llama_sizes(const so_llama_config *c, so_sizes *sizes)
     sizes->of['F'] = c->ff;
 }
 
+double so_llama_products(const so_llama_config *c)
+{
+    double heads = (double)(2 * (c->heads + c->kv_heads) * c->head_width);
+    return (double)c->width * (heads + 3 * (double)c->ff);
+}
+
 so_status so_llama_bind(so_llama *net, const so_llama_config *config, int64_t layers, const char *prefix,
                         const char *norm_name, so_binder *binder, so_error *error)
 {

@@ -41,6 +41,8 @@ so_status so_llama_bind(so_llama *net, const so_llama_config *config, int64_t la
 /* Sets the letters D H K d F of `sizes`. */
 void so_llama_sizes(const so_llama_config *config, so_sizes *sizes);
 
+/* Multiplications of one row in the products of one layer. */
+double so_llama_products(const so_llama_config *config);
 /* The two halves of layer i; a layer is both in turn. x[R, D] -> [R, D]; on a device the second writes `into`, which
  * may be what the first was given, where that is not NULL. */
 so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch);

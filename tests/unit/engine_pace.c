@@ -119,11 +119,11 @@ static bool take(so_session *s, char *text)
 }
 
 /* What one piece takes at most: a layer of a slice, a half of one of the tower, else what it says. */
-static double one_piece(const so_session *s, so_work next)
+static double one_piece(so_work next)
 {
     const so_siglip_config *c = &model->setup.omni.siglip;
     double patches = (double)(so_siglip_grid(c) * so_siglip_grid(c)), width = (double)c->width;
-    if (next.kind == SO_WORK_LAYERS) return (ROWS + READ_ROWS) * so_talk_layer_products(s->talk);
+    if (next.kind == SO_WORK_LAYERS) return (ROWS + READ_ROWS) * so_llama_products(&model->setup.omni.llama);
     if (next.kind == SO_WORK_TOWER) return 1.5 * patches * width * (4 * width + 2 * patches);
     return next.kind == SO_WORK_OTHER ? 0 : 1.5 * next.size;
 }
@@ -160,7 +160,7 @@ static void a_step_is_hardly_longer_than_one_of_answers(void **state)
         assert_true(steps < 5000);
         CHECK_OK(so_crew_step(crew, NULL, &error), error);
         double turn = pace->turn[(pace->turns - 1) % SO_PACE_TURNS], beside = work - before - turn;
-        double room = fmax(1.25 * median - turn, 0), piece = one_piece(s, next);
+        double room = fmax(1.25 * median - turn, 0), piece = one_piece(next);
         if (beside > fmax(1.3 * room, piece) && next.kind != SO_WORK_OTHER)
             fail_msg(
                 "step %d, kind %d: %.0f beside answers of %.0f (%.0f in the median), room for %.0f, a piece of %.0f",
