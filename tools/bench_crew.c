@@ -255,6 +255,9 @@ static void stops_in(so_crew *crew, phase which)
         answer a = run(crew, s, which, step, &steps);
         if (i >= 0) pthread_join(stopper, NULL);
         if (i < 0) whole = a;
+        if (i < 0)
+            printf("%s: first event of the answer after %.0f ms, all of it after %.0f\n", phase_name[which],
+                   1e3 * (a.first - a.began), 1e3 * (a.ended - a.began));
         if (i >= 0 && a.stopped) waited[n++] = a.ended - job.at;
         so_session_close(&s);
         if (i >= 0 && !a.stopped && missed < 2 * stops_each) missed++, i--;
