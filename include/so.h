@@ -64,9 +64,10 @@ typedef struct so_model_options {
     const char *codec_device; /* where the speech codec computes: "cpu"; NULL: where the networks do */
     int device_layers;        /* layers of the backbone on the device, from the first on: 0 all, -1 as many as fit;
                                * others stay on the host */
-    int prefault;             /* 1: read all stored tensors into memory now, not when they are first used */
-    int front; /* the front end of hearing of sessions that do not say: 1 on; -1 off; 0 as the codec says, off where
-                * it says nothing; 2 the same, but then on for models below 300 M parameters */
+    int prefault; /* 1: read all stored tensors into memory now; 0: those of a model above 1 GiB by a thread,
+                     beside other work, where memory has room for them; -1: when they are first used */
+    int front;    /* the front end of hearing of sessions that do not say: 1 on; -1 off; 0 as the codec says, off where
+                   * it says nothing; 2 the same, but then on for models below 300 M parameters */
     const char *lora; /* low-rank adapters to put beside the weights, which stay as they are: a folder of PEFT
                        * (adapter_config.json, adapter_model.safetensors) or a GGUF file of adapters; NULL: none.
                        * SO_ERR_FORMAT when one is for a matrix that the model lacks or has in another shape */

@@ -194,10 +194,11 @@ static so_status bind(so_model *model, const so_model_options *options, so_error
 {
     const so_views *views = so_model_views(model);
     model->small = small(views);
+    model->prefault = options->prefault;
     model->elements = 1;
     for (int64_t i = 0; i < views->count; i++) model->elements += (double)so_view_elements(&views->view[i]);
     SO_TRY(choose_precision(model, options, error));
-    for (int64_t i = 0; options->prefault && i < views->count; i++)
+    for (int64_t i = 0; options->prefault > 0 && i < views->count; i++)
         so_prefault(views->view[i].data, views->view[i].bytes);
     SO_TRY(so_setup_measure(&model->setup, views, error));
     SO_TRY(so_store_open(&model->store, 0, error));
@@ -339,6 +340,8 @@ void so_model_keep_layers(so_model *model, int64_t layers)
 
 so_status so_model_settle(so_model *model, so_error *error)
 {
+    if (!model->device && !model->small && model->prefault == 0)
+        so_ahead_begin(&model->ahead, &model->store, so_model_views(model));
     if (!model->device) return SO_OK;
     SO_TRY(so_store_upload(&model->store, model->device, error));
     so_store_forget(&model->store, so_model_views(model));
@@ -350,6 +353,7 @@ void so_model_close(so_model **model)
 {
     if (!model || !*model) return;
     so_model *m = *model;
+    so_ahead_end(&m->ahead);
     so_codec_close(&m->codec);
     so_lora_close(&m->lora);
     so_store_close(&m->store);

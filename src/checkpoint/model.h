@@ -9,6 +9,7 @@
 #include "checkpoint/config.h"
 #include "formats/safetensors.h"
 #include "models/lora.h"
+#include "nn/ahead.h"
 #include "nn/worker.h"
 #include "so.h"
 #include "text/tokenizer.h"
@@ -37,7 +38,9 @@ struct so_model {
     float *text_reach, *ctc_reach, *unit_reach; /* so_row_reach of the heads where int8 is the precision; else NULL */
     so_safetensors *safetensors;                /* one of the two is open */
     so_gguf *gguf;
-    char *unused; /* names of tensors of the file that no network uses, one a line; NULL: none */
+    int prefault;    /* as options have it */
+    so_ahead *ahead; /* reads the file beside other work; NULL: nothing does */
+    char *unused;    /* names of tensors of the file that no network uses, one a line; NULL: none */
     int64_t n_unused;
     bool front;                  /* sessions that do not say have the front end of hearing */
     bool small;                  /* its file has less than a gibibyte */
