@@ -95,10 +95,9 @@ static so_tensor *micro(void *context, so_pass *pass, so_micro *m)
     if (m->step == t->nan_at && m->index == 5) so_data(loss)[0] = NAN;
     if (m->step == t->die_at && m->index == SLOTS / 2) die(t);
     if (t->limit && m->step == 15) setrlimit(RLIMIT_FSIZE, &(struct rlimit){(rlim_t)t->limit, (rlim_t)t->limit});
-    if (t->hang_at && m->step == t->hang_at && m->index == SLOTS / 2) {
-        so_ranks_patience(t->ranks, 3); /* until now they had all the time that a slow disk takes */
-        raise(SIGSTOP);
-    }
+    bool hangs = t->hang_at && m->step == t->hang_at;
+    if (hangs && m->index == 0) so_ranks_patience(t->ranks, 3); /* until now all had the time that a slow disk takes */
+    if (hangs && m->index == SLOTS / 2) raise(SIGSTOP);
     if (m->step == t->stop_at && m->index == 0) t->stop = 1;
     so_notes_add(m->notes, "mse", (double)so_data(loss)[0], ROWS + m->index);
     m->tokens = ROWS;
