@@ -7,7 +7,7 @@
 
 enum { PATIENCE = 3 /* turns that are longer than usual, after which there is a piece all the same */ };
 
-static const double over = 1.25; /* of a turn in the median, with all that follows it */
+static const double over = 1.2; /* of a turn in the median, with all that follows it */
 
 double so_clock(void)
 {

@@ -57,14 +57,14 @@ static so_status open_speakers(so_crew *c, so_error *error)
     return SO_OK;
 }
 
-/* What two cores would take, until it is measured. */
+/* What two slow cores would take, until it is measured. */
 static void guess_pace(so_crew *c)
 {
-    const double floats = 1 / 250e9, bytes = 1 / 600e9, half_bytes = 0.5 / 42e9; /* seconds each */
-    bool int8 = c->model->kernels->int8;
+    const double floats = 1 / 100e9, bytes = 1 / 250e9, sums = 1 / 25e9, half_bytes = 0.5 / 42e9; /* seconds each */
     c->pace = (so_pace){.least = 0.01, .guess = half_bytes * c->model->elements};
     for (int i = SO_WORK_OTHER + 1; i < SO_PACE_KINDS; i++) c->pace.rate[i] = floats;
-    if (int8) c->pace.rate[SO_WORK_LAYERS] = c->pace.rate[SO_WORK_LABELS] = bytes;
+    if (c->model->kernels->int8) c->pace.rate[SO_WORK_LAYERS] = c->pace.rate[SO_WORK_LABELS] = bytes;
+    c->pace.rate[SO_WORK_EXPECT] = sums;
 }
 
 static so_status open_crew(so_crew *c, so_error *error)
