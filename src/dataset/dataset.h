@@ -36,6 +36,8 @@ struct so_dataset {
     const so_lengths *lengths; /* [count]; NULL for those that were not asked for */
     /* From any thread. The record is to be cleared. */
     so_status (*read)(const so_dataset *dataset, int64_t i, so_record *out, so_error *error);
+    /* Whether an answer of record i is spoken, which lengths do not tell from its question; NULL: nobody knows. */
+    bool (*answers)(const so_dataset *dataset, int64_t i);
     /* Compares what is read with `identity`; NULL: it can not have changed. */
     so_status (*verify)(const so_dataset *dataset, so_error *error);
     void (*close)(so_dataset *dataset); /* frees it */

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "formats/safetensors.h"
 #include "recipes/tabletop/part_batch.h"
+#include "recipes/tabletop/tt_dataset.h"
 #include "text/bpe_train.h"
 
 static void decode(const so_tt *tt, const so_ids *ids, char text[256])
@@ -88,6 +89,34 @@ static void people_type_as_they_like(void **state)
 }
 
 /* A model of another vocabulary: rows go by their tokens, new tokens begin as the mean of what spelled them. */
+/* Records of questions that are only heard say so: tasks that need a spoken answer leave them out. */
+static void questions_without_a_spoken_answer_are_told(void **state)
+{
+    (void)state;
+    static const int16_t pcm[40];
+    static const uint16_t unit[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    so_tt_item item[2] = {{.scene = SO_TABLETOP_NO_SCENE, .question = "Say red.", .answer = "red"}};
+    item[1] = item[0];
+    item[0].q_count = item[1].q_count = 20;
+    item[0].a_count = 20;
+    const so_tt_spoken spoken[2] = {{0, 4, 4, 4, {0, 0}, {4, 4}}, {0, 4, 0, 0, {0, 0}, {4, 4}}};
+    so_tt tt = {.folder = "nowhere", .corpus = {.item = item, .count = 2, .q = pcm, .a = pcm}};
+    so_tt_units_file units = {.item = spoken, .unit = unit, .count = 2};
+    so_dataset *d;
+    so_error error;
+    so_record r;
+    CHECK_OK(so_tt_dataset_of(&d, &tt, &units, 0, 2, &error), error);
+    assert_int_equal(d->count, 2 * (1 + SO_TT_DISGUISES));
+    for (int64_t i = 0; i < d->count; i++) {
+        assert_int_equal(d->answers(d, i), i % 2 == 0);
+        CHECK_OK(so_dataset_read(d, i, &r, &error), error);
+        assert_int_equal(r.turn[0].n_listed, 4);
+        assert_int_equal(r.turn[1].n_listed, i % 2 ? 0 : 4);
+        so_record_clear(&r);
+    }
+    so_dataset_close(&d);
+}
+
 static void an_earlier_model_is_gone_on_from(void **state)
 {
     so_tt *tt = *state;
@@ -166,6 +195,7 @@ int main(void)
         cmocka_unit_test(words_from_outside_are_unknown),
         cmocka_unit_test(the_world_is_heard_word_for_word),
         cmocka_unit_test(people_type_as_they_like),
+        cmocka_unit_test(questions_without_a_spoken_answer_are_told),
         cmocka_unit_test(an_earlier_model_is_gone_on_from),
     };
     return cmocka_run_group_tests(tests, open_recipe, close_recipe);

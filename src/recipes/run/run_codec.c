@@ -17,6 +17,7 @@
 
 int64_t so_run_codec_rate(const so_run *run) { return run->codec->what == EARS ? EARS_RATE : VOICE_RATE; }
 bool so_run_codec_wants_units(const so_run *run) { return run->codec && run->codec->what == FLOW; }
+bool so_run_codec_voice(const so_run *run) { return run->codec && run->codec->what != EARS; }
 so_store *so_run_codec_store(const so_run *run) { return &run->codec->store; }
 so_store *so_run_codec_judges(const so_run *run)
 {

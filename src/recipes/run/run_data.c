@@ -129,6 +129,14 @@ static bool fits_task(const so_run *run, const so_run_task *task, const so_lengt
     return task->name[0] == 'a' || l->answers > 0; /* all but "asr" answer something */
 }
 
+/* Whether record i of a set is left to learn from: an answer in speech, where the task or the network needs one. */
+static bool has_answer(const so_run *run, const so_run_set *set, int64_t i)
+{
+    const so_dataset *d = set->dataset;
+    bool voice = set->task->sound && so_run_codec_voice(run);
+    return !d->answers || !(set->task->answer || voice) || d->answers(d, i);
+}
+
 /* "first:N", "end:N", "random:N", "N", a share "p%": from .. and how many of n; *random: drawn. */
 static so_status parse_take(const char *take, int64_t n, int64_t *from, int64_t *count, bool *random, so_error *error)
 {
@@ -165,7 +173,7 @@ static so_status choose_records(const so_run *run, so_run_set *set, so_error *er
     int32_t *all = malloc((size_t)(n + 1) * sizeof *all), *taken = malloc((size_t)(n + 1) * sizeof *taken);
     so_status status = all && taken ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld records", (long long)n);
     for (int64_t i = 0; i < n && status == SO_OK; i++)
-        if (fits_task(run, set->task, &set->dataset->lengths[i])) all[usable++] = (int32_t)i;
+        if (fits_task(run, set->task, &set->dataset->lengths[i]) && has_answer(run, set, i)) all[usable++] = (int32_t)i;
     set->lacking = n - usable;
     if (status == SO_OK)
         status = parse_take(set->data->take ? set->data->take : "all", usable, &from, &count, &random, error);
@@ -220,7 +228,7 @@ static so_status measure_set(so_run *run, so_run_set *set, so_error *error)
 {
     so_arena memory = {0};
     double real = 0, guessed = 0;
-    int64_t n = set->count < LOOKED_AT ? set->count : LOOKED_AT;
+    int64_t n = set->count < LOOKED_AT ? set->count : LOOKED_AT, found = 0;
     so_arena_grow(&memory);
     run->blind = true;
     so_status status = SO_OK;
@@ -230,11 +238,17 @@ static so_status measure_set(so_run *run, so_run_set *set, so_error *error)
         int64_t i = k * set->count / n;
         status = so_run_sample(run, set, i, i, &memory, &s, &fits, error);
         if (status != SO_OK) break;
+        if (!fits && !s.n && !s.sound) continue; /* it lacks what the task needs */
+        found++;
         real += (double)so_run_sample_rows(run, &s);
         guessed += guess(run, set, &set->dataset->lengths[set->record[i]]);
         so_arena_release(&memory, 0);
     }
     run->blind = false;
+    if (status == SO_OK && n && !found)
+        status =
+            so_fail(error, SO_ERR_FORMAT, "of %lld records that were looked at none has an exchange for the task '%s'",
+                    (long long)n, set->task->name);
     set->scale = guessed > 0 ? real / guessed : 1;
     so_arena_clear(&memory);
     return status;

@@ -127,7 +127,10 @@ static so_status show_sample(so_run *run, int64_t g, so_error *error)
     so_status status = so_run_sample(run, set, at.index, g, &memory, &s, &fits, error);
     if (status == SO_OK) {
         so_run_say(run, "sample %lld: data '%s', record %d, %lld rows%s", (long long)g, set->data->name,
-                   set->record[at.index], (long long)so_run_sample_rows(run, &s), fits ? "" : ", too long: left out");
+                   set->record[at.index], (long long)so_run_sample_rows(run, &s),
+                   fits             ? ""
+                   : s.n || s.sound ? ", too long: left out"
+                                    : ", lacks what the task needs: left out");
         status = put_ids(run, s.ids, s.learn, s.n, &out, error);
     }
     if (status == SO_OK) status = put_part(run, "\n  heard: ", s.heard, s.n_heard, &out, error);

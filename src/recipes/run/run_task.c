@@ -90,6 +90,7 @@ typedef struct making {
     uint8_t *learn;
     size_t learns;
     int64_t pictures;
+    bool lacks;         /* no exchange has what the task needs: the sample is left out */
     bool after_picture; /* the line break behind a picture is no id of its own (docs/model.md, 5.2) */
 } making;
 
@@ -210,7 +211,8 @@ static so_status make_speech(making *m, int64_t g, so_error *error)
     const so_run *run = m->run;
     const so_run_task *task = m->set->task;
     int i = draw_turn(m, g);
-    if (i < 0) return so_fail(error, SO_ERR_FORMAT, "no exchange has what the task '%s' needs", task->name);
+    m->lacks = i < 0;
+    if (m->lacks) return SO_OK;
     const so_record_turn *ask = &m->record->turn[i], *say = &m->record->turn[i + 1];
     SO_TRY(so_ids_add(&m->ids, run->head.data, run->head.n, error));
     for (int k = 0; k < m->record->images && task->picture; k++, m->pictures++)
@@ -331,7 +333,9 @@ static void cut(so_run const *run, so_sample *s, bool *fits)
 static so_status make(making *m, int64_t g, so_arena *memory, so_sample *out, so_error *error)
 {
     if (m->set->task->sound) return so_run_codec_sample(m->run, m->record, g, memory, out, error);
+    *out = (so_sample){.n = 0};
     SO_TRY(m->set->task->spoken ? make_speech(m, g, error) : make_text(m, error));
+    if (m->lacks) return SO_OK;
     SO_TRY(hand_over(m, memory, out, error));
     return add_pictures(m, memory, out, error);
 }
@@ -344,7 +348,9 @@ so_status so_run_sample(const so_run *run, const so_run_set *set, int64_t i, int
     if (status != SO_OK) return so_fail_in(error, "data '%s'", set->data->name);
     making m = {.run = run, .set = set, .record = &record};
     status = make(&m, g, memory, out, error);
-    if (status == SO_OK)
+    if (status == SO_OK && m.lacks)
+        *fits = false;
+    else if (status == SO_OK)
         cut(run, out, fits);
     else
         so_fail_in(error, "data '%s', record %d ('%.80s')", set->data->name, set->record[i], record.id);

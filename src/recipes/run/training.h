@@ -114,7 +114,8 @@ so_status so_run_data_lock(const so_run *run, so_string *out, so_error *error);
 so_status so_run_data_settings(const so_run *run, so_string *out, so_error *error);
 
 /* ---- run_task.c */
-/* Sample g of record i of a set's used ones; all of it lies in `memory`. *fits: whether it is short enough. */
+/* Sample g of record i of a set's used ones; all of it lies in `memory`. *fits: whether it is short enough, and has
+ * what the task needs (else it is empty). */
 so_status so_run_sample(const so_run *run, const so_run_set *set, int64_t i, int64_t g, so_arena *memory,
                         so_sample *out, bool *fits, so_error *error);
 /* Whether the stage learns which caption belongs to which picture. */
@@ -175,6 +176,8 @@ so_store *so_run_codec_judges(const so_run *run);
 /* Samples a second of recordings that the network is given. */
 int64_t so_run_codec_rate(const so_run *run);
 bool so_run_codec_wants_units(const so_run *run);
+/* Whether it learns a voice: the assistant's, where turns of his are spoken. */
+bool so_run_codec_voice(const so_run *run);
 so_status so_run_codec_sample(const so_run *run, const so_record *record, int64_t g, so_arena *memory, so_sample *out,
                               so_error *error);
 /* The loss of what `from` gathers. */

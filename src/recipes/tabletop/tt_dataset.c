@@ -90,6 +90,12 @@ static so_status read_spoken(const so_dataset *d, int64_t i, so_record *out, so_
     return SO_OK;
 }
 
+static bool answers_spoken(const so_dataset *d, int64_t i)
+{
+    const spoken *s = d->own;
+    return s->tt->corpus.item[s->from + i % s->items].a_count > 0;
+}
+
 static void close_spoken(so_dataset *d)
 {
     spoken *s = d->own;
@@ -157,6 +163,7 @@ static so_status make(so_dataset **out, spoken *s, so_error *error)
     d->count = s->items * (s->units ? 1 + SO_TT_DISGUISES : 1);
     d->own = s;
     d->read = read_spoken;
+    d->answers = answers_spoken;
     d->verify = verify_spoken;
     d->close = close_spoken;
     so_status status = measure(d, s, error);
