@@ -45,7 +45,7 @@ if ! command -v nvcc >/dev/null 2>&1; then
     exit 0
 fi
 if cmake -S . -B "$place/b" -G Ninja -DSO_CUDA=ON "-DSO_CUDA_ARCHS=75" >"$place/said" 2>&1 && ninja -C "$place/b" stream-omni >"$place/said" 2>&1 &&
-    [ "$(nm "$place/b/stream-omni" | grep -c ' so_cuda_')" -ge $# ] && ! grep -i warning: "$place/said" >&2 &&
+    [ "$(nm "$place/b/stream-omni" | grep -c ' R so_cuda_')" -eq $# ] && ! grep -i warning: "$place/said" >&2 &&
     "$place/b/stream-omni" inspect --devices >"$place/said" 2>&1; then
     echo "ok $n - the program with kernels for CUDA"
 else

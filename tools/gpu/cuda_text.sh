@@ -10,7 +10,8 @@ case $name in
 element) kinds="0 1 2 3 4 5 6 7 8 9 10 11 12 13 32 33 34 35 36 37 38 39 40 41 42 43" ;;
 gated_int8 | matvec_int8) kinds="7 8 9 10 11 12" ;;
 matmul_half) kinds="1 2" ;;
-conv | gated | matmul | matvec | mix | rows) kinds="0 1 2 7 8 9 10 11 12" ;;
+gated | matvec) kinds="0 1 2 7 8 9 10 11 12 16 17 18 23 24 25 26 27 28" ;;
+conv | matmul | mix | rows) kinds="0 1 2 7 8 9 10 11 12" ;;
 attention | rotate | store) kinds="0 1 2 7" ;;
 norm) kinds="0 1 2 3" ;;
 fourier) kinds="0 1" ;;

@@ -10,6 +10,13 @@ static void start(so_gpu_launch *l, so_gpu_text text, so_type kind, const void *
     memcpy(l->params, params, bytes);
 }
 
+/* Of matvec.k and gated.k: a kind of its own for one row x. */
+static so_type kind_of(so_gpu_text text, so_type type, int64_t m)
+{
+    bool one = m == 1 && (text == SO_GPU_matvec || text == SO_GPU_gated);
+    return (so_type)((int)type + (one ? ONE_ROW : 0));
+}
+
 static void groups(so_gpu_launch *l, int64_t x, int64_t y, int64_t z)
 {
     l->groups[0] = (uint32_t)x;
@@ -135,7 +142,7 @@ static void some_products(so_device *device, int count, const so_product *of, co
                      .row_bytes = (int)row,
                      .then = x->then};
     so_gpu_launch l;
-    start(&l, x->text, of->type, &p, sizeof p);
+    start(&l, x->text, kind_of(x->text, of->type, m), &p, sizeof p);
     groups(&l, over(most, ROWS), count, over(m, FEW));
     so_gpu_reads(&l, x->at, x->bytes);
     so_gpu_reads(&l, count == 1 ? of->add : NULL, reals(m * of->n));
@@ -185,7 +192,7 @@ static void listed(so_pool *pool, const so_joined *j)
     p.row_bytes = (int)row;
     p.then = j->then;
     so_gpu_launch l;
-    start(&l, SO_GPU_matvec, of->type, &p, sizeof p);
+    start(&l, SO_GPU_matvec, kind_of(SO_GPU_matvec, of->type, j->m), &p, sizeof p);
     groups(&l, lent ? over(of->n, ROWS) : 0, j->count, 1);
     so_gpu_reads(&l, j->x, reals(j->m * j->k));
     so_gpu_reads(&l, (void *)(uintptr_t)lent, bytes);
@@ -256,7 +263,7 @@ static void gate_rows(so_pool *pool, const so_product *gate, const void *up, con
                      .row_bytes = (int)row,
                      .table = at(gate->rounded)};
     so_gpu_launch l;
-    start(&l, x->text, gate->type, &p, sizeof p);
+    start(&l, x->text, kind_of(x->text, gate->type, x->m), &p, sizeof p);
     groups(&l, over(gate->n, gate->rounded ? 32 : ROWS), 1, over(x->m, FEW));
     so_gpu_reads(&l, x->at, x->bytes);
     so_gpu_reads(&l, gate->w, row * (size_t)gate->n);

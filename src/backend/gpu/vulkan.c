@@ -188,8 +188,9 @@ static VkPipeline make_pipeline(vulkan *v, so_gpu_text text, int kind)
                                      .codeSize = so_gpu_spirv[text].bytes,
                                      .pCode = so_gpu_spirv[text].words};
     if (!fine(v, v->CreateShaderModule(v->device, &code, NULL, &module), so_gpu_text_name[text])) return pipeline;
-    VkSpecializationMapEntry entry = {0, 0, sizeof kind};
-    VkSpecializationInfo constants = {1, &entry, sizeof kind, &kind};
+    int32_t constant[2] = {kind, kind & 15}; /* KIND, WEIGHT */
+    VkSpecializationMapEntry entry[2] = {{0, 0, sizeof *constant}, {1, sizeof *constant, sizeof *constant}};
+    VkSpecializationInfo constants = {2, entry, sizeof constant, constant};
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .layout = v->layout,

@@ -107,6 +107,7 @@ typedef unsigned so_fiber_uint;
 #define uint16_t(x) ((uint16_t)(x))
 #define uint64_t(x) ((uint64_t)(x))
 static int KIND;
+#define WEIGHT (KIND & 15)
 #define SO_FIBER_JOIN_(a, b) a##b
 #define SO_FIBER_JOIN(a, b) SO_FIBER_JOIN_(a, b)
 #define KERNEL(NAME, X)                                                                                                \

@@ -3,6 +3,7 @@
  *
  *   PARAMS { FIELDS } p;           what a launch passes, at most 128 bytes (params.h); read in the kernel's body only
  *   KIND                           a constant chosen at launch: a stored type, a function
+ *   WEIGHT                         its lowest four bits, where they are a stored type
  *   KERNEL(name, threads) { ... }  threads are a multiple of 64
  *   F32(address).v[i]              numbers behind an address; F16 bits are U16
  *   SHARED float s[64];            memory of a group, in front of the kernel
@@ -27,6 +28,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 2) buffer U16 { uint16
 layout(buffer_reference, scalar, buffer_reference_align = 1) buffer I8 { int8_t v[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 1) buffer U8 { uint8_t v[]; };
 layout(constant_id = 0) const int KIND = 0;
+layout(constant_id = 1) const int WEIGHT = 0;
 #define PARAMS layout(push_constant, scalar) uniform Params
 #define KERNEL(NAME, X)                                                                                                \
     layout(local_size_x = X) in;                                                                                       \
@@ -70,6 +72,7 @@ typedef so_ref<uint16_t> U16;
 typedef so_ref<int8_t> I8;
 typedef so_ref<uint8_t> U8;
 #define PARAMS struct Params
+#define WEIGHT (KIND & 15)
 #define SO_JOIN_(a, b) a##_##b
 #define SO_JOIN(a, b) SO_JOIN_(a, b)
 #define KERNEL(NAME, X) extern "C" __global__ void __launch_bounds__(X, 1) SO_JOIN(NAME, KIND)(const Params p)

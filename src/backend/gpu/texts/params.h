@@ -14,6 +14,7 @@
 #define TYPE_Q5_K 10
 #define TYPE_Q6_K 11
 #define TYPE_Q5_0 12
+#define ONE_ROW 16 /* added to the type: in matvec.k and gated.k */
 
 /* KIND of element.k: so_unary (backend/kernels_element.h), then these. */
 #define ELEMENT_SWIGLU 32
