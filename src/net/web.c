@@ -267,8 +267,8 @@ so_status so_web_upgrade(so_web *w, const char *protocol, const char *fields, so
     if (n < 0 || (size_t)n >= sizeof text) return so_fail(error, SO_ERR_LIMIT, "a head of %d bytes", n);
     w->status = 101;
     w->state = SOCKET;
-    w->heard = so_poll_now();
-    w->conn->deadline = w->heard + w->host->options.quiet / 3;
+    w->pings = 0;
+    w->conn->deadline = so_poll_now() + w->host->options.quiet / 3;
     so_conn_put(w->conn, text, (size_t)n);
     return SO_OK;
 }
@@ -284,7 +284,7 @@ static void step_socket(so_web *w)
 {
     bool more = false;
     so_error error = {0};
-    w->heard = so_poll_now();
+    w->pings = 0;
     so_status status = so_ws_read(w->ws, &w->conn->in, TURN_BYTES, so_conn_out(w->conn), &more, &error);
     so_conn_sent(w->conn);
     if (status != SO_OK || so_ws_ended(w->ws))
@@ -353,14 +353,16 @@ static void on_room(void *context, so_conn *c)
     if (so_bytes_left(&c->in)) so_conn_again(c);
 }
 
-/* A WebSocket is pinged while it is quiet and given up in the end; a request that is not complete is refused. */
+/* A WebSocket is pinged while it is quiet and given up in the end; a request that is not complete is refused. Pings are
+ * counted, not seconds: a machine that stood still has not read yet what came meanwhile. */
 static void on_late(void *context, so_conn *c)
 {
     so_web *w = c->user;
     const so_web_options *o = &w->host->options;
     const so_http_refusal late = {408, "a request that does not come in time"};
     (void)context;
-    if (w->state == SOCKET && so_poll_now() - w->heard < o->quiet) {
+    if (w->state == SOCKET && w->pings < 3) {
+        w->pings++;
         so_ws_ping(w->ws, so_conn_out(c), NULL);
         so_conn_sent(c);
         c->deadline = so_poll_now() + o->quiet / 3;

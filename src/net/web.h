@@ -48,7 +48,8 @@ struct so_web {
     so_bytes body;
     size_t most;
     so_http_chunks chunks;
-    double body_began, head_began, heard;
+    double body_began, head_began;
+    int pings; /* since anything came */
     uint64_t body_received;
     so_ws *ws;
     bool keep, chunked, closing, pinged, reading;

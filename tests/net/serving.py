@@ -11,7 +11,7 @@ import time
 
 
 # Seconds after which a test says that something never came: so many that a machine with ten times too much to do still brings it.
-PATIENCE = 120
+PATIENCE = 300
 
 
 def until(what, why, limit=PATIENCE):

@@ -98,7 +98,13 @@ def processor(s):
 
 def many_idle(s, n):
     """More idle sessions than the engine holds: none of them costs one, requests are served beside them, all stay connected."""
-    idle = [Socket(s.port) for _ in range(n)]
+    idle, last = [], time.monotonic()
+    for _ in range(n):
+        idle.append(Socket(s.port))
+        if time.monotonic() - last > 5:  # as pongs: the server gives up whom it has not heard for a minute
+            for w in idle:
+                w.send(b"", opcode=10)
+            last = time.monotonic()
     assert all(w.status == 101 and w.event()["type"] == "session.created" for w in idle)
     assert s.metric("sessions", state="open") <= 1
     body = {"messages": [{"role": "user", "content": "Good morning."}]}
