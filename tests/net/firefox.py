@@ -77,7 +77,7 @@ def page(s, b):
     b.until("document.querySelector('.thumb') !== null")
     b.run("document.getElementById('send').click()")
     b.until("stats.client.turns.length === 2 && stats.client.turns[1].final")
-    turns = b.run("stats.client.turns.map(t => [t.role, t.text, t.audio.length > 0, t.pictures.length])")
+    turns = b.run("stats.client.turns.map(t => [t.role, t.text, t.audio.length > 0, t.pictures.length, t.status ?? '', t.ms, t.heard, stats.links])")
     print(turns, file=sys.stderr)
     assert turns[0][1] == "What color is the star?" and turns[0][3] == 1 and "red" in turns[1][1] and turns[1][2], turns
     assert b.run("[...document.querySelectorAll('.assistant .card p span')].map(x => x.textContent).join('')") == turns[1][1]
