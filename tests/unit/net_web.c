@@ -103,8 +103,7 @@ static int start(void **state)
     so_error error;
     int fd;
     const so_web_handler handler = {NULL, on_head, on_request, on_message, on_room, on_over, NULL};
-    const so_web_options options = {
-        .head = 0.5, .grace = 0.5, .rate = 1e6, .idle = 2, .quiet = 0.9, .message = MESSAGE};
+    const so_web_options options = {.head = 3, .grace = 3, .rate = 1e6, .idle = 10, .quiet = 2.4, .message = MESSAGE};
     so_tls_files files;
     static char place[64];
     const char *const names[] = {"localhost", "127.0.0.1", NULL};
@@ -118,7 +117,7 @@ static int start(void **state)
     assert_int_equal(stat(files.key, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0600);
     CHECK_OK(so_poll_open(&serving.loop, &error), error);
-    const so_port_options port = {.connections = CONNECTIONS, .tls = serving.tls, .stall = 0.8, .first = 0.5};
+    const so_port_options port = {.connections = CONNECTIONS, .tls = serving.tls, .stall = 3, .first = 3};
     CHECK_OK(so_port_open(&serving.port, serving.loop, &port, &error), error);
     CHECK_OK(so_web_host_open(&serving.host, &handler, &options, &error), error);
     CHECK_OK(so_listen_tcp("127.0.0.1", 0, &fd, &serving.number, &error), error);
@@ -165,7 +164,7 @@ static void say(int fd, const void *data, size_t n)
 
 static void tell(int fd, const char *text) { say(fd, text, strlen(text)); }
 
-/* What comes until the other side closes, or until `until` was read. Fails after ten seconds of nothing. */
+/* What comes until the other side closes, or until `until` was read. Fails after two minutes of nothing. */
 static const char *hear(int fd, const char *until)
 {
     static char text[1 << 18];
@@ -174,7 +173,7 @@ static const char *hear(int fd, const char *until)
         struct pollfd p = {fd, POLLIN, 0};
         text[n] = 0;
         if (until && strstr(text, until)) return text;
-        if (poll(&p, 1, 10000) != 1) fail_msg("nothing came; so far: %s", text);
+        if (poll(&p, 1, 120000) != 1) fail_msg("nothing came; so far: %s", text);
         ssize_t got = recv(fd, text + n, sizeof text - 1 - n, 0);
         if (got <= 0) return text;
         n += (size_t)got;
@@ -198,10 +197,10 @@ static void healthy(void)
     close(fd);
 }
 
-/* Waits, for at most ten seconds, until a number is reached. */
+/* Waits, for at most two minutes, until a number is reached. */
 static void reaches(const atomic_int *value, int least)
 {
-    for (int i = 0; i < 1000 && *value < least; i++) usleep(10000);
+    for (int i = 0; i < 12000 && *value < least; i++) usleep(10000);
     assert_true(*value >= least);
 }
 
