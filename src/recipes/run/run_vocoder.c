@@ -68,7 +68,7 @@ so_tensor *so_run_vocoder_learn(so_run *run, so_pass *pass, so_micro *m, const s
     if (!so_ok(pass)) return NULL;
     t.guess = so_hift_f0(pass, &c->hift, mel);
     if (!so_ok(pass)) return NULL;
-    /* A vocoder that is judged sings at the pitch that it hears, as it will be used. */
+    /* A vocoder that is judged is given its own estimate of the pitch, as it will be used. */
     const so_real *heights = c->contest ? so_data(t.guess) : f0;
     t.wave = so_hift_wave(pass, &c->hift, mel, so_vocoder_source(pass, &c->hift, n, FRAMES, heights, &m->rng));
     if (!so_ok(pass)) return NULL;
