@@ -25,6 +25,7 @@ typedef struct vulkan {
     int used;                /* command buffers since the last wait */
     bool recording;          /* command[used - 1] is open */
     bool busy;               /* something was submitted since the last wait */
+    bool hangs;              /* and was waited for in vain */
     VkCommandBuffer keeping; /* a recording that is being made */
     VkFence fence;
     VkPipelineLayout layout;
@@ -121,10 +122,17 @@ static so_status reserve(void *self, size_t bytes, uint64_t *address, so_error *
     return SO_OK;
 }
 
+/* Until nothing runs any more: also what was submitted before a submission failed. */
+static void settle(const vulkan *v)
+{
+    if (v->device && !v->hangs) v->DeviceWaitIdle(v->device);
+}
+
 static size_t release(void *self, uint64_t address)
 {
     vulkan *v = self;
     size_t bytes = 0;
+    settle(v);
     for (int i = 0; i < v->n_blocks; i++) {
         if (v->block[i].at != address) continue;
         bytes = v->block[i].bytes;
@@ -238,9 +246,15 @@ static void wait_done(void *self)
 {
     vulkan *v = self;
     if (!v->device || (!v->busy && !v->recording)) return;
-    if (hand_in(v, v->fence) && fine(v, v->WaitForFences(v->device, 1, &v->fence, VK_TRUE, PATIENCE_NS), "waiting")) {
-        v->ResetFences(v->device, 1, &v->fence);
-        v->ResetCommandPool(v->device, v->pool, 0);
+    if (hand_in(v, v->fence)) {
+        VkResult r = v->WaitForFences(v->device, 1, &v->fence, VK_TRUE, PATIENCE_NS);
+        v->hangs = r == VK_TIMEOUT;
+        if (fine(v, r, "waiting")) {
+            v->ResetFences(v->device, 1, &v->fence);
+            v->ResetCommandPool(v->device, v->pool, 0);
+        }
+    } else {
+        settle(v);
     }
     v->used = 0;
     v->busy = false;
@@ -300,7 +314,7 @@ static void close_vulkan(void *self)
     vulkan *v = self;
     v->instance.complains_to = NULL;
     if (v->device) {
-        v->DeviceWaitIdle(v->device);
+        settle(v);
         for (int t = 0; t < SO_GPU_TEXT_COUNT; t++)
             for (int k = 0; k < SO_GPU_KINDS; k++)
                 if (v->pipeline[t][k]) v->DestroyPipeline(v->device, v->pipeline[t][k], NULL);
