@@ -51,6 +51,15 @@ grep -c 'top_audio_layers.2.input' "runs/layers.top=3/model/model.safetensors"; 
 sweep >told; echo "exit $?, $(grep -c 'done before' told) done before"
 sweep --set plan.steps=3 --set plan.batch_records=5 >told; echo "exit $?, $(grep -c 'done before' told) done before"
 
+echo "== seeds"
+sed '/^how/,$d' sweep.toml >seeds.toml
+printf 'how = "each"\nseeds = [1, 2]\nshow = ["held.units"]\n[sweep.grid]\nfuse = ["add_input"]\n' >>seeds.toml
+"$SO" train sweep seeds.toml --threads 1 --set out=seeds --set plan.steps=1 >told || exit 1
+sed 's/ [0-9.]* |$/ N |/; s/units [0-9].* [(][0-9].* to [0-9].*, \([0-9]\)/units N (N to N, \1/' seeds/sweep.md
+"$SO" train sweep seeds.toml --dry-run --threads 1 --set out=seeds2 >/dev/null || exit 1
+sed 's/"each"/"grid"/' seeds.toml >grid.toml; "$SO" train sweep grid.toml --dry-run --threads 1 --set out=seeds2
+sed 's/^seeds.*/seeds = 2/' seeds.toml >bad.toml; "$SO" train sweep bad.toml --dry-run --threads 1
+
 echo "== the likeliest token"
 train() { "$SO" train sweep.toml --threads 1 "$@"; }
 for r in expected argmax; do train --set stage=tri-modal --set learn=backbone --set fresh=backbone --set out=$r --set route=$r | grep -o 'text [0-9.]*' | head -1; done >two
@@ -60,6 +69,18 @@ echo "== shapes that are not the model's"
 train --set fresh=bottom --set layers.top=3 --set out=x
 train --set fresh=bottom --set fuse=add_input --set out=x
 train --set fresh=backbone --set out=x
+
+echo "== layers that are left out"
+sed '/^fresh/d' sweep.toml >cut.toml
+cut() { # what is measured before anything is learnt: the first layers stay, and nothing of them is drawn by the seed
+    for seed in 1 2; do
+        "$SO" train $1.toml --threads 1 --set model="runs/layers.top=3/model" --set layers.top=2 --set learn=top $2 --set seed=$seed --set optim.rate=1e-30 \
+            --set plan.steps=1 --set out=$1$seed | grep -o 'held.units [0-9.]*'
+    done | sort -u | wc -l
+}
+cut cut
+cut sweep "--set fresh=top"
+grep -o '"num_top_audio_layers": *[0-9]*' cut1/model/config.json; grep -c 'top_audio_layers.2.input' cut1/model/model.safetensors
 
 echo "== older checkpoints"
 train --set save.every=1 --set save.keep=3 --set plan.steps=5 --set out=kept >/dev/null; ls kept | grep checkpoint

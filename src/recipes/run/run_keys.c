@@ -57,7 +57,7 @@ static const so_run_key keys[] = {
     {"check_files", SO_RUN_BOOL, AT(check_files), 0, 0, NULL, false,
      "pictures, units and recordings that were changed since the run began are refused"},
     {"layers.bottom", SO_RUN_WHOLE, AT(layers.bottom), 0, 64, NULL, true,
-     "speech layers below; others than the model's must be fresh"},
+     "speech layers below; of fewer than the model has the first ones are kept, more must be fresh"},
     {"layers.top", SO_RUN_WHOLE, AT(layers.top), 0, 64, NULL, true, "speech layers above, likewise"},
     {"memory.checkpoint", SO_RUN_BOOL, AT(memory.checkpoint), 0, 0, NULL, false,
      "compute layers again on the way back instead of keeping them"},

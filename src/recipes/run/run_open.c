@@ -105,7 +105,8 @@ static bool is_fresh(const so_run *run, const char *group)
     return false;
 }
 
-/* Another shape than the model's, which only groups can have that begin anew. */
+/* Another shape than the model's, which only groups can have that begin anew; of others the last layers may be left
+ * out. */
 static so_status reshape(so_run *run, so_error *error)
 {
     const so_run_config *c = &run->config;
@@ -129,9 +130,9 @@ static so_status reshape(so_run *run, so_error *error)
     } layers[] = {{"bottom", c->layers.bottom, &omni->bottom}, {"top", c->layers.top, &omni->top}};
     for (int i = 0; i < 2; i++) {
         if (!layers[i].wanted || layers[i].wanted == *layers[i].has) continue;
-        if (!is_fresh(run, layers[i].group))
+        if (layers[i].wanted > *layers[i].has && !is_fresh(run, layers[i].group))
             return so_fail(error, SO_ERR_UNSUPPORTED,
-                           "layers.%s is %lld, the model has %lld: others must begin anew (fresh = [\"%s\"])",
+                           "layers.%s is %lld, the model has %lld: more must begin anew (fresh = [\"%s\"])",
                            layers[i].group, (long long)layers[i].wanted, (long long)*layers[i].has, layers[i].group);
         *layers[i].has = layers[i].wanted;
         run->reshaped = true;

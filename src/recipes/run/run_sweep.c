@@ -3,10 +3,10 @@
  *     [sweep]
  *     how = "each"                       # one key at a time; "grid": all with all
  *     show = ["held.units_right"]        # of the last evaluation; all of it when not given
+ *     seeds = [1, 2]                     # every run once with each of these
  *     [sweep.grid]
  *     fuse = ["cross", "add_input"]
  *     window.W = [3, 5, -1]
- *     seed = [1, 2]
  *
  * Every run has a folder below `out` and goes on where it was stopped; what is done is told in its result.json and not
  * done again. One that fails is told, and the others go on. In the end stand sweep.md and sweep.html.
@@ -50,6 +50,7 @@ typedef struct sweep {
     bool each;
     varied key[KEYS];
     int keys, runs;
+    int seeds; /* which key is sweep.seeds, with whose values every run is made; -1: none is */
     one_run *run;
     const char *show[SHOWN];
     int shown;
@@ -103,7 +104,7 @@ static so_status take_key(sweep *s, const char *name, const so_toml_value *list,
 {
     varied *k = &s->key[s->keys];
     if (list->kind != SO_TOML_LIST || list->items < 1)
-        return so_fail(error, SO_ERR_ARG, "sweep.grid.%s: expected an array of values", name);
+        return so_fail(error, SO_ERR_ARG, "sweep, %s: expected an array of values", name);
     if (s->keys == KEYS) return so_fail(error, SO_ERR_LIMIT, "sweep.grid has more than %d keys", KEYS);
     *k = (varied){.name = name, .value = calloc((size_t)list->items, sizeof *k->value)};
     if (!k->value) return so_fail(error, SO_ERR_NOMEM, "no memory for a list");
@@ -123,6 +124,10 @@ static so_status take_entry(sweep *s, const so_toml_entry *e, so_error *error)
     const char *name = e->name + strlen("sweep.");
     const so_toml_value *v = &e->value;
     if (strncmp(name, "grid.", 5) == 0) return take_key(s, name + 5, v, error);
+    if (strcmp(name, "seeds") == 0) {
+        s->seeds = s->keys;
+        return take_key(s, "seed", v, error);
+    }
     if (strcmp(name, "how") == 0 && v->kind == SO_TOML_TEXT &&
         (strcmp(v->text, "each") == 0 || strcmp(v->text, "grid") == 0)) {
         s->each = v->text[0] == 'e';
@@ -136,9 +141,10 @@ static so_status take_entry(sweep *s, const so_toml_entry *e, so_error *error)
         }
         return SO_OK;
     }
-    return so_fail(error, SO_ERR_ARG,
-                   "%s: expected sweep.how (\"grid\" or \"each\"), sweep.show (up to %d names) or sweep.grid.KEY",
-                   e->name, SHOWN);
+    return so_fail(
+        error, SO_ERR_ARG,
+        "%s: expected sweep.how (\"grid\" or \"each\"), sweep.show (up to %d names), sweep.seeds or sweep.grid.KEY",
+        e->name, SHOWN);
 }
 
 /* Everything but the sweep itself, and what goes before the file: a result belongs to that. */
@@ -215,27 +221,47 @@ static so_status add_run(sweep *s, const int *pick, so_error *error)
     return SO_OK;
 }
 
-static so_status list_runs(sweep *s, so_error *error)
+/* One run, or one for each of the seeds. */
+static so_status add_runs(sweep *s, int *pick, so_error *error)
 {
-    int pick[KEYS];
-    s->run = calloc(RUNS, sizeof *s->run);
-    if (!s->run) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of runs");
-    for (int k = 0; k < KEYS; k++) pick[k] = s->each || k >= s->keys ? -1 : 0;
-    if (s->each) {
+    if (s->seeds < 0) return add_run(s, pick, error);
+    for (int i = 0; i < s->key[s->seeds].n; i++) {
+        pick[s->seeds] = i;
         SO_TRY(add_run(s, pick, error));
-        for (int k = 0; k < s->keys; k++)
-            for (int i = 0; i < s->key[k].n; i++) {
-                pick[k] = i;
-                SO_TRY(add_run(s, pick, error));
-                pick[k] = -1;
-            }
-        return SO_OK;
-    }
-    for (int k = 0; k >= 0;) {
-        SO_TRY(add_run(s, pick, error));
-        for (k = s->keys - 1; k >= 0 && ++pick[k] == s->key[k].n; k--) pick[k] = 0;
     }
     return SO_OK;
+}
+
+static so_status list_each(sweep *s, so_error *error)
+{
+    int pick[KEYS];
+    for (int k = 0; k < KEYS; k++) pick[k] = -1;
+    SO_TRY(add_runs(s, pick, error));
+    for (int k = 0; k < s->keys; k++)
+        for (int i = 0; i < s->key[k].n && k != s->seeds; i++) {
+            pick[k] = i;
+            SO_TRY(add_runs(s, pick, error));
+            pick[k] = -1;
+        }
+    return SO_OK;
+}
+
+static so_status list_grid(sweep *s, so_error *error)
+{
+    int pick[KEYS];
+    for (int k = 0; k < KEYS; k++) pick[k] = k < s->keys ? 0 : -1;
+    for (int k = 0; k >= 0;) {
+        SO_TRY(add_runs(s, pick, error));
+        for (k = s->keys - 1; k >= 0 && (k == s->seeds || ++pick[k] == s->key[k].n); k--) pick[k] = 0;
+    }
+    return SO_OK;
+}
+
+static so_status list_runs(sweep *s, so_error *error)
+{
+    s->run = calloc(RUNS, sizeof *s->run);
+    if (!s->run) return so_fail(error, SO_ERR_NOMEM, "no memory for a list of runs");
+    return s->each ? list_each(s, error) : list_grid(s, error);
 }
 
 /* ---- one run */
@@ -384,18 +410,21 @@ static so_status put_seeds(const sweep *s, so_string *out, so_error *error)
     bool seeds = false;
     char text[300];
     for (int k = 0; k < s->keys; k++) seeds = seeds || strcmp(s->key[k].name, "seed") == 0;
-    if (!seeds || s->each) return SO_OK;
+    if (!seeds || (s->each && s->seeds < 0)) return SO_OK;
     SO_TRY(so_string_put(out, "\nMean over seeds (least to most):\n\n", error));
     for (int i = 0; i < s->runs; i++) {
-        bool first = true;
+        bool first = true, base = true;
         for (int k = 0; k < i; k++) first = first && !same_but_seed(s, &s->run[i], &s->run[k]);
         if (!first) continue;
         SO_TRY(so_string_put(out, "* ", error));
         for (int k = 0; k < s->keys; k++) {
             if (strcmp(s->key[k].name, "seed") == 0) continue;
+            if (s->run[i].pick[k] < 0) continue;
             snprintf(text, sizeof text, "%s %s; ", s->key[k].name, s->key[k].value[s->run[i].pick[k]]);
             SO_TRY(so_string_put(out, text, error));
+            base = false;
         }
+        if (base) SO_TRY(so_string_put(out, "as it stands; ", error));
         for (int c = 0; c < s->shown; c++) {
             double sum = 0, least = INFINITY, most = -INFINITY;
             int n = 0;
@@ -541,6 +570,7 @@ so_status so_train_sweep(const so_train_file_options *options, so_error *error)
     sweep *s = calloc(1, sizeof *s);
     if (!s) return so_fail(error, SO_ERR_NOMEM, "no memory for a sweep");
     s->options = options;
+    s->seeds = -1;
     so_status status = sweep_file(s, error);
     for (int i = 0; i < s->runs; i++) {
         free(s->run[i].failed);
