@@ -16,13 +16,12 @@ typedef struct so_recipe_options {
     const char *folder; /* working folder: parts leave <part>.safetensors and their logs here */
     const char *part;   /* one part only; NULL: every part, in order */
     uint64_t seed;
-    int threads;    /* 0: all cores */
-    double minutes; /* time limit of each part; 0: what the part plans */
-    int64_t steps;  /* of each part that trains; 0: as many as it plans */
-    int bf16;       /* 1: products of matrices in bf16 while training (half the time where the machine has it) */
-    int64_t items;  /* exchanges that are spoken for the corpus; 0: 30000 */
-    int64_t heard;  /* questions beyond, whose answers are not spoken, for hearing; 0: two for three exchanges; -1: none
-                     */
+    int threads;        /* 0: all cores */
+    double minutes;     /* time limit of each part; 0: what the part plans */
+    int64_t steps;      /* of each part that trains; 0: as many as it plans */
+    int bf16;           /* 1: products of matrices in bf16 while training (half the time where the machine has it) */
+    int64_t items;      /* exchanges that are spoken for the corpus; 0: 30000 */
+    int64_t heard;      /* questions beyond, mostly lists of words; 0: two for three exchanges; -1: none */
     const char *fusion; /* how the top layers take in text: "cross" (also NULL), "add_input", "add_layer" */
     int64_t window;     /* W, text tokens that the top layers see; 0: 5; -1: all before the newest, too */
     int64_t lookahead;  /* K, text tokens that the voice waits for; 0: 3 */

@@ -138,7 +138,7 @@ static int run(int argc, char **argv)
          "steps of each part that trains; as many as it plans when not given", 1, 1e9},
         {"items", SO_OPTION_INT, &recipe.items, "N", "exchanges spoken for the corpus; 30000 when not given", 1, 1e7},
         {"heard", SO_OPTION_INT, &recipe.heard, "N",
-         "questions beyond, whose answers are not spoken; two for three exchanges when not given, -1: none", -1, 1e7},
+         "questions beyond, mostly lists of words; two for three exchanges when not given, -1: none", -1, 1e7},
         {"own-voice", SO_OPTION_TEXT, &recipe.own_voice, "ENGINE/NAME",
          "what the model learns to speak like; festival/cmu_us_slt_arctic_hts when not given"},
         {"recordings", SO_OPTION_TEXT, &recipe.recordings, "DIR[,DIR]",

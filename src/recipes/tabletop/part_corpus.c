@@ -150,8 +150,9 @@ void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_it
     put_words(item, &qa);
 }
 
-/* What is only heard: lists, whose words nothing foretells, above all; then the other talk; and a share of everything.
- * A word of the lists is said a few hundred times so, by many throats, where the exchanges have it a few dozen times.
+/* What is asked beyond the world's own mixture: lists, whose words nothing foretells, above all; then the other talk;
+ * and a share of everything. A word of the lists is said a few hundred times so, by many throats, where the exchanges
+ * have it a few dozen times.
  */
 static const double HEARD_LISTS = 0.5, HEARD_WORDS = 0.14, HEARD_TALK = 0.2;
 
@@ -177,6 +178,7 @@ void so_tt_draw_heard(const so_tt *tt, int64_t i, so_tt_item *item)
     memset(item, 0, sizeof *item);
     so_rng_init(&rng, tt->seed, 0x6865617264000000u + (uint64_t)i);
     draw_heard(tt->seed + 17, i, &rng, &item->scene, &qa);
+    item->beyond = 1;
     put_words(item, &qa);
 }
 
@@ -193,7 +195,6 @@ static so_status add_phones(so_tt_script *s, so_error *error)
         so_tt_item *item = &s->item[i];
         if (!item->language[0])
             status = phones_of(&phones, item->question, "en-us", item->q_phone, &item->q_phones, error);
-        if (s->answer[i] < 0) continue;
         int32_t *like = &done[s->answer[i]];
         if (*like >= 0) {
             memcpy(item->a_phone, s->item[*like].a_phone, sizeof item->a_phone);
@@ -279,7 +280,8 @@ int64_t so_tt_drawn(const so_tt *tt)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < tt->corpus.count - SO_TT_HELD_OUT; i++)
-        n += strncmp(tt->corpus.item[i].speaker, "recorded/", 9) != 0 && tt->corpus.item[i].a_count > 0;
+        n += strncmp(tt->corpus.item[i].speaker, "recorded/", 9) != 0 && tt->corpus.item[i].a_count > 0 &&
+             !tt->corpus.item[i].beyond;
     return n;
 }
 

@@ -36,7 +36,7 @@ static uint64_t hash_of(const char *text)
     return h;
 }
 
-static bool only_heard(const so_tt_script *s, int64_t i)
+static bool beyond(const so_tt_script *s, int64_t i)
 {
     int64_t first = s->drawn + s->recorded;
     return i >= first && i < first + s->heard;
@@ -51,8 +51,6 @@ static so_status number_answers(so_tt_script *s, so_error *error)
     memset(slot, 0xff, (size_t)size * sizeof *slot);
     for (int64_t i = 0; i < s->items; i++) {
         const char *text = s->item[i].answer;
-        s->answer[i] = -1;
-        if (only_heard(s, i)) continue;
         int64_t at = (int64_t)(hash_of(text) % (uint64_t)size);
         while (slot[at] >= 0 && strcmp(s->answer_text[slot[at]], text) != 0) at = (at + 1) % size;
         if (slot[at] < 0) {
@@ -98,7 +96,7 @@ so_status so_tt_script_open(so_tt_script *s, const so_tt *tt, so_tt_cast *cast, 
         const so_tt_recording *r = recording_of(s, i);
         if (r)
             s->item[i] = r->item;
-        else if (only_heard(s, i))
+        else if (beyond(s, i))
             so_tt_draw_heard(tt, i, &s->item[i]);
         else
             so_tt_draw_item(tt, part_of(s, i), i, &s->item[i]);
@@ -488,7 +486,6 @@ so_status so_tt_script_join(so_tt_script *s, so_error *error)
         item->q_at = at;
         at += item->q_count = q[i].count;
         memcpy(item->speaker, q[i].speaker, sizeof item->speaker);
-        if (s->answer[i] < 0) continue;
         item->a_at = s->a_at[s->answer[i]];
         item->a_count = s->a_count[s->answer[i]];
     }

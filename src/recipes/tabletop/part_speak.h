@@ -6,8 +6,8 @@
 #include "recipes/tabletop/part_cast.h"
 
 /* What is to be spoken. Question i is drawn (i < drawn), then recorded ones follow, each COPIES times by other throats,
- * then those that are only heard, then SO_TT_HELD_OUT of the reserved part, of which the first `kept` are recorded. An
- * answer is spoken once however often it is given; those of questions that are only heard are never spoken. */
+ * then those beyond (so_tt_draw_heard), then SO_TT_HELD_OUT of the reserved part, of which the first `kept` are
+ * recorded. An answer is spoken once however often it is given. */
 enum { SO_TT_COPIES = 3 };
 
 typedef struct so_tt_script {
@@ -15,7 +15,7 @@ typedef struct so_tt_script {
     so_tt_cast *cast;
     int64_t drawn, recorded, heard, kept, items;
     so_tt_item *item; /* [items] words; places and numbers of samples are filled in by the end */
-    int32_t *answer;  /* [items] which of the answers; -1: none is spoken */
+    int32_t *answer;  /* [items] which of the answers */
     int64_t answers, *a_at, *a_count;
     const char **answer_text; /* [answers] */
 } so_tt_script;
@@ -35,7 +35,7 @@ bool so_tt_by_cast(const so_tt_item *item);
 
 /* The words of exchange i of a part, as the recipe draws them. */
 void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_item *item);
-/* The words of question i of those that are only heard: mostly what no sentence foretells. */
+/* The words of question i of those beyond the exchanges: mostly what no sentence foretells. */
 void so_tt_draw_heard(const so_tt *tt, int64_t i, so_tt_item *item);
 
 #endif

@@ -45,6 +45,7 @@ enum {
 /* One spoken exchange of the corpus. Samples stand in two packed files of 16-bit numbers. */
 typedef struct so_tt_item {
     so_tabletop_kind kind;
+    int32_t beyond; /* 1: of the questions beyond the exchanges (so_tt_draw_heard) */
     uint64_t scene; /* seed of the picture; ~0: none */
     char question[160], answer[160];
     int64_t q_at, q_count;              /* the user's voice, 16 kHz */
@@ -110,13 +111,13 @@ so_status so_tt_vocabulary(so_tt *tt, so_error *error);
 /* How much the corpus holds besides recordings and what is held out. */
 typedef struct so_tt_numbers {
     int64_t items; /* exchanges: question and answer spoken */
-    int64_t heard; /* questions whose answers are not spoken: only hearing learns from them */
+    int64_t heard; /* questions beyond, mostly lists of words */
     int processes; /* that speak */
 } so_tt_numbers;
 
 so_status so_tt_corpus_make(so_tt *tt, const so_tt_numbers *numbers, so_error *error);
-/* How many items of the open corpus, from the first on, have a spoken answer and are to be learned from; those that are
- * only heard follow, then those that are held out. */
+/* How many items of the open corpus, from the first on, have a spoken answer and are to be learned from: all but those
+ * that are held out, unless another program made the corpus and left questions without one. */
 int64_t so_tt_answered(const so_tt *tt);
 /* How many exchanges of the open corpus were drawn to be learned from; the others were recorded, or are held out. */
 int64_t so_tt_drawn(const so_tt *tt);
