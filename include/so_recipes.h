@@ -38,6 +38,8 @@ typedef struct so_recipe_options {
     const char *voice_endpoint; /* where POST {url}/audio/speech is answered */
     const char *voices;         /* names for the two, comma between */
     const char *from; /* folder of an earlier model (published layout, f32) to begin from; NULL: random weights */
+    const char *cut;  /* a finished model (GGUF file or folder) that the parts 'vocabulary' and 'ears' are taken out of;
+                         NULL: they are made */
     const volatile sig_atomic_t *stop;            /* non-zero: save and return SO_ERR_STOPPED; may be NULL */
     void (*say)(void *context, const char *line); /* progress for a person; may be NULL */
     void *say_context;

@@ -149,6 +149,8 @@ static int run(int argc, char **argv)
         {"fusion", SO_OPTION_TEXT, &recipe.fusion, "WAY", "of text into the top layers: cross, add_input or add_layer"},
         {"from", SO_OPTION_TEXT, &recipe.from, "FOLDER",
          "an earlier model to begin from, as 'export --as safetensors --type f32' writes it"},
+        {"cut", SO_OPTION_TEXT, &recipe.cut, "FILE|DIR",
+         "a finished model whose vocabulary and ears are taken, instead of making these parts"},
         {"window", SO_OPTION_INT, &recipe.window, "W", "text tokens the top layers see; -1: all; 5 when not given", -1,
          4096},
         {"lookahead", SO_OPTION_INT, &recipe.lookahead, "K", "text tokens the voice waits for; 3 when not given", 1,

@@ -46,14 +46,17 @@ stage stage1-projector tiny/model 20 1e-2 captions=see.jsonl || exit 1
 stage stage1 stage1-projector/model 40 3e-3 llava=see.jsonl onevision=see.jsonl chinese=see.jsonl held=see.jsonl || exit 1
 stage stage2 stage1/model 40 5e-3 librispeech=hear wenetspeech=hear instructomni=talk || exit 1
 stage stage3 stage2/model 30 3e-3 llava-speech=all chat-speech=talk llava=see.jsonl || exit 1
-# Every other example, told only: each entry gets data of its task.
+# The other examples: one update of each, every entry with data of its task; the three of the tabletop world one after another.
+from=tiny/model
 for file in finetune tabletop1 tabletop2 tabletop3; do
     set --
     for data in $(sed -n 's/^\(name\|task\) = "\([^"]*\)".*/\2/p' "$ROOT/examples/train/$file.toml" | paste -sd '=\n' -); do
         case ${data#*=} in vision-speech*) at=all ;; speech* | read-aloud) at=talk ;; asr) at=hear ;; *) at=see.jsonl ;; esac
         set -- "$@" --set data.${data%=*}.path=$at
     done
-    "$SO" train "$ROOT/examples/train/$file.toml" --threads 1 --dry-run --set model=tiny/model --set out=$file "$@" | grep '^plan'
+    "$SO" train "$ROOT/examples/train/$file.toml" --threads 1 --dry-run --set model=$from --set out=$file "$@" | grep '^plan'
+    "$SO" train "$ROOT/examples/train/$file.toml" --threads 1 --set model=$from --set out=$file --set plan.steps=1 --set plan.batch_records=8 "$@" | grep -o 'EVALUATION 1/1'
+    from=$file/model
 done
 ls stage1 stage3/model | sed 's/tfevents.*/tfevents/'
 grep -c EVALUATION stage1.txt

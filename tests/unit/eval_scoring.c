@@ -239,6 +239,23 @@ static void write_in(const char *folder, const char *name, const char *text)
     CHECK_OK(so_file_write(path, text, strlen(text), &error), error);
 }
 
+/* The row of the golden table that takes a table of spelling, with a small one of our own. */
+static void spelling_is_american(void **state)
+{
+    (void)state;
+    static const char text[] = "Don't colour the theatre [noise] (laughs)";
+    char path[512];
+    so_normaliser *n;
+    so_string out = {0};
+    write_in("spelling", "english.json", "{\"colour\": \"color\", \"theatre\": \"theater\"}");
+    snprintf(path, sizeof path, "%s/spelling/english.json", root);
+    CHECK_OK(so_normaliser_open(&n, path, &error), error);
+    CHECK_OK(so_normaliser_english(n, text, sizeof text - 1, &out, &error), error);
+    assert_string_equal(out.data, "do not color the theater");
+    so_normaliser_close(&n);
+    so_string_clear(&out);
+}
+
 /* Prepares, writes the answers "id TAB text" a line, and scores. */
 static json_t *scored(const char *name, const char *folder, int64_t questions, const char *const *answers, size_t n)
 {
@@ -497,6 +514,7 @@ int main(void)
         cmocka_unit_test(letters_and_yes_and_no),
         cmocka_unit_test(spoken_answers_three_ways),
         cmocka_unit_test(whisper_forms),
+        cmocka_unit_test(spelling_is_american),
         cmocka_unit_test(judges_are_understood_or_not),
         cmocka_unit_test(vqa_gqa_and_textvqa),
         cmocka_unit_test(choices),

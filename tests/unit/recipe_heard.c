@@ -6,8 +6,11 @@
 #include "base/file.h"
 #include "formats/safetensors.h"
 #include "recipes/tabletop/part_batch.h"
+#include "recipes/tabletop/part_units.h"
 #include "recipes/tabletop/tt_dataset.h"
 #include "text/bpe_train.h"
+
+#include <unistd.h>
 
 static void decode(const so_tt *tt, const so_ids *ids, char text[256])
 {
@@ -88,7 +91,6 @@ static void people_type_as_they_like(void **state)
     assert_true(digits > 20 && unknown > 100);
 }
 
-/* A model of another vocabulary: rows go by their tokens, new tokens begin as the mean of what spelled them. */
 /* Records of questions that are only heard say so: tasks that need a spoken answer leave them out. */
 static void questions_without_a_spoken_answer_are_told(void **state)
 {
@@ -117,6 +119,42 @@ static void questions_without_a_spoken_answer_are_told(void **state)
     so_dataset_close(&d);
 }
 
+/* What the part 'units' hears, which comes through the dataset, is what stands in the corpus' files, bit for bit. */
+static void speech_is_that_of_the_files(void **state)
+{
+    enum { N = 900 };
+    static int16_t q[2 * N], a[2 * N];
+    so_tt tt = *(so_tt *)*state;
+    so_tt_item item[2] = {{.scene = SO_TABLETOP_NO_SCENE, .question = "Say red.", .answer = "red"}};
+    item[1] = item[0];
+    for (int i = 0; i < 2 * N; i++) {
+        q[i] = (int16_t)(i * 7919 % 65536 - 32768);
+        a[i] = (int16_t)(i * 104729 % 65536 - 32768);
+    }
+    item[0].q_count = item[0].a_count = 5; /* the second begins somewhere inside */
+    item[1].q_at = 5, item[1].q_count = 2 * N - 5;
+    item[1].a_at = 17, item[1].a_count = N;
+    tt.corpus = (so_tt_corpus){.item = item, .count = 2, .q = q, .a = a};
+    so_error error;
+    float *pcm, wide[N], *narrow;
+    int64_t n;
+    CHECK_OK(so_tt_dataset_of(&tt.spoken, &tt, NULL, 0, 2, &error), error);
+    CHECK_OK(so_tt_speech(&tt, &item[1], false, &pcm, &n, &error), error);
+    assert_int_equal(n, 2 * N - 5);
+    for (int64_t i = 0; i < n; i++) assert_true(pcm[i] == (float)q[i + 5] / 32768.0f);
+    free(pcm);
+    CHECK_OK(so_tt_speech(&tt, &item[1], true, &pcm, &n, &error), error);
+    assert_int_equal(n, so_resampler_length(tt.down, N));
+    for (int64_t i = 0; i < N; i++) wide[i] = (float)a[i + 17] / 32768.0f;
+    narrow = malloc((size_t)n * sizeof *narrow);
+    CHECK_OK(so_resample(tt.down, wide, N, narrow, &error), error);
+    assert_memory_equal(pcm, narrow, (size_t)n * sizeof *narrow);
+    free(narrow);
+    free(pcm);
+    so_dataset_close(&tt.spoken);
+}
+
+/* A model of another vocabulary: rows go by their tokens, new tokens begin as the mean of what spelled them. */
 static void an_earlier_model_is_gone_on_from(void **state)
 {
     so_tt *tt = *state;
@@ -170,6 +208,55 @@ static void an_earlier_model_is_gone_on_from(void **state)
     so_tokenizer_close(&old);
 }
 
+static void same_file(const so_tt *a, const so_tt *b, const char *name)
+{
+    char path[1024], *first, *second;
+    size_t n, m;
+    so_error error;
+    CHECK_OK(so_file_read(so_tt_path(a, name, path), 1 << 28, &first, &n, &error), error);
+    CHECK_OK(so_file_read(so_tt_path(b, name, path), 1 << 28, &second, &m, &error), error);
+    assert_int_equal(n, m);
+    assert_memory_equal(first, second, n);
+    free(first);
+    free(second);
+}
+
+/* A finished model gives its vocabulary and its ears back, bit for bit; one that does not hear has none to give. */
+static void parts_are_cut_out_of_a_model(void **state)
+{
+    so_tt *tt = *state;
+    char model[1024], path[1100];
+    so_store store;
+    so_speech_tokenizer ears;
+    so_error error;
+    CHECK_OK(so_tt_ears_open(tt, false, &store, &ears, &error), error); /* random: as good as others here */
+    CHECK_OK(so_tt_keep(tt, &store, NULL, "ears", &error), error);
+    so_store_close(&store);
+    CHECK_OK(so_tt_model(tt, &error), error);
+    so_tt_path(tt, "model", model);
+    for (int deaf = 0; deaf < 2; deaf++) {
+        char to[64];
+        snprintf(to, sizeof to, "%s/cut%d", tt->folder, deaf);
+        so_tt cut = {.folder = to, .seed = 9, .kernels = so_kernels_best()};
+        CHECK_OK(so_tt_open(&cut, &error), error);
+        assert_null(cut.tokenizer);
+        if (deaf) {
+            assert_int_equal(so_tt_cut(&cut, model, &error), SO_ERR_MISSING);
+            assert_non_null(strstr(error.text, "no speech tokenizer"));
+            assert_false(so_tt_done(&cut, "ears"));
+        } else {
+            CHECK_OK(so_tt_cut(&cut, model, &error), error);
+            assert_non_null(cut.tokenizer);
+            same_file(tt, &cut, "tokenizer.json");
+            same_file(tt, &cut, "ears.safetensors");
+            CHECK_OK(so_tt_cut(&cut, "nowhere", &error), error); /* done already */
+        }
+        so_tt_close(&cut);
+        snprintf(path, sizeof path, "%s/codec/speech_tokenizer_v1.safetensors", model);
+        assert_int_equal(unlink(path), deaf ? -1 : 0);
+    }
+}
+
 static char folder[] = "/tmp/so-heard-XXXXXX";
 
 static int open_recipe(void **state)
@@ -192,11 +279,10 @@ static int close_recipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_from_outside_are_unknown),
-        cmocka_unit_test(the_world_is_heard_word_for_word),
-        cmocka_unit_test(people_type_as_they_like),
-        cmocka_unit_test(questions_without_a_spoken_answer_are_told),
-        cmocka_unit_test(an_earlier_model_is_gone_on_from),
+        cmocka_unit_test(words_from_outside_are_unknown), cmocka_unit_test(the_world_is_heard_word_for_word),
+        cmocka_unit_test(people_type_as_they_like),       cmocka_unit_test(questions_without_a_spoken_answer_are_told),
+        cmocka_unit_test(speech_is_that_of_the_files),    cmocka_unit_test(an_earlier_model_is_gone_on_from),
+        cmocka_unit_test(parts_are_cut_out_of_a_model),
     };
     return cmocka_run_group_tests(tests, open_recipe, close_recipe);
 }

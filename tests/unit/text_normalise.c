@@ -138,6 +138,9 @@ static void asr_and_chinese_forms_keep_what_they_say(void **state)
     CHECK_OK(so_normalise_asr(text, sizeof text - 1, &out, &error), error);
     assert_string_equal(out.data, "DONT  STOP  CAF 42");
     out.size = 0;
+    CHECK_OK(so_normalise_asr("well-known, don't", 17, &out, &error), error);
+    assert_string_equal(out.data, "WELLKNOWN DONT");
+    out.size = 0;
     CHECK_OK(so_normalise_chinese(text, sizeof text - 1, &out, &error), error);
     assert_string_equal(out.data, "\xe4\xbd\xa0\xe5\xa5\xbd");
     so_string_clear(&out);

@@ -147,6 +147,10 @@ so_status so_tt_omni_open(const so_tt *tt, so_store *store, so_omni *net, const 
 /* Writes start.safetensors of an earlier model, a folder in the published layout of type f32, unless it is there:
  * weights that the parts then begin with instead of random ones. The vocabulary must be made. */
 so_status so_tt_start(const so_tt *tt, const char *folder, so_error *error);
+/* Takes the parts 'vocabulary' and 'ears', where they are not done, out of a finished model, a GGUF file or a folder,
+ * and opens the recipe again with them. SO_ERR_MISSING when the model has no speech tokenizer, SO_ERR_FORMAT when it is
+ * not of the recipe's shape. */
+so_status so_tt_cut(so_tt *tt, const char *model, so_error *error);
 /* Copies into `store` every weight of start.safetensors that it has by name and size; nothing without the file. */
 so_status so_tt_begin(const so_tt *tt, so_store *store, so_error *error);
 /* Copies into `store` every weight of <folder>/<part>.safetensors that it has by name. SO_ERR_MISSING without the file.

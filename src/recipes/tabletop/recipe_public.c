@@ -164,6 +164,7 @@ static so_status run_parts(so_tt *tt, int first, int last, const so_recipe_optio
     if (so_tt_first(tt)) {
         SO_TRY(so_tt_open(tt, error));
         SO_TRY(check_begun(tt, options, error));
+        if (options->cut) SO_TRY(so_tt_cut(tt, options->cut, error));
     }
     SO_TRY(meet(tt, true, error));
     int threads = options->threads, among = options->ranks > 1 ? options->ranks : 1;
