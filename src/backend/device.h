@@ -34,7 +34,7 @@ typedef struct so_device_info {
 /* What a device has done since it was opened. */
 typedef struct so_device_counts {
     int64_t launches, barriers, submits, waits;
-    int64_t replayed; /* of the launches, those of recordings */
+    int64_t replayed; /* of the launches, those of recordings and of steps that were asked before */
     int64_t bytes;    /* that launches said they read and write */
     size_t reserved;  /* bytes of memory in use */
 } so_device_counts;
@@ -83,7 +83,14 @@ so_recording *so_device_recorded(so_device *device);
 void so_device_replay(so_device *device, const so_recording *recording);
 /* Accepts NULL and a null recording. */
 void so_device_forget(so_device *device, so_recording **recording);
-/* The first thing that went wrong on the device since it was opened: it stays. SO_OK for NULL. */
+/* What is asked from here to the next read (and from there to another) is a step of many alike, an answer's for instance.
+ * A step that has been asked before, with the same kernels and addresses, is recorded, and replayed whenever it comes
+ * again; inputs of the host may differ. Until end no other thread's calls come in between. Both accept NULL; end
+ * without begin, and begin within a step or a recording, do nothing. */
+void so_device_step_begin(so_device *device);
+void so_device_step_end(so_device *device);
+/* The first thing that went wrong on the device since it was opened: it stays. SO_OK for NULL. Waits for
+ * nothing. */
 so_status so_device_state(so_device *device, so_error *error);
 
 #endif

@@ -437,7 +437,7 @@ static so_status hear_units(so_worker *worker, so_talk *const *talk, int64_t n, 
         g.talk[g.n++] = talk[i];
     }
     if (!g.n) return SO_OK;
-    hear_rows(so_worker_begin(worker), &g);
+    hear_rows(so_worker_begin_step(worker), &g);
     SO_TRY(so_worker_end(worker, error));
     for (int64_t i = 0; i < g.n; i++) heard_unit(g.talk[i], g.id[i]);
     return SO_OK;
@@ -478,7 +478,7 @@ static so_status choose_texts(so_worker *worker, so_talk *const *talk, int64_t n
         writes.talk[writes.n++] = talk[i];
     }
     if (!writes.n) return SO_OK;
-    so_pass *pass = so_worker_begin(worker);
+    so_pass *pass = so_worker_begin_step(worker);
     if (reads.n) read_rows(pass, &reads);
     write_rows(pass, &writes);
     for (int64_t i = 0; i < writes.n; i++) id[at[i]] = writes.id[i];
@@ -496,7 +496,7 @@ static so_status choose_units(so_worker *worker, so_talk *const *talk, int64_t n
         g.talk[g.n++] = talk[i];
     }
     if (!g.n) return SO_OK;
-    speak_rows(so_worker_begin(worker), &g);
+    speak_rows(so_worker_begin_step(worker), &g);
     for (int64_t i = 0; i < g.n; i++) id[at[i]] = g.id[i];
     return so_worker_end(worker, error);
 }

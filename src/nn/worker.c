@@ -100,4 +100,15 @@ so_pass *so_worker_begin(so_worker *worker)
     return &worker->pass;
 }
 
-so_status so_worker_end(const so_worker *worker, so_error *error) { return so_pass_end(&worker->pass, error); }
+so_pass *so_worker_begin_step(so_worker *worker)
+{
+    so_pass *pass = so_worker_begin(worker);
+    if (!pass->dry) so_device_step_begin(pass->device);
+    return pass;
+}
+
+so_status so_worker_end(const so_worker *worker, so_error *error)
+{
+    if (!worker->pass.dry) so_device_step_end(worker->pass.device);
+    return so_pass_end(&worker->pass, error);
+}

@@ -50,6 +50,8 @@ so_need so_need_both(so_need a, so_need b);
 void so_worker_clear(so_worker *worker);
 /* Readies the pass for new work. */
 so_pass *so_worker_begin(so_worker *worker);
+/* The same for a step of many alike, which a device records and replays (so_device_step_begin): work until end. */
+so_pass *so_worker_begin_step(so_worker *worker);
 /* What became of it. */
 so_status so_worker_end(const so_worker *worker, so_error *error);
 

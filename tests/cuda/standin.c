@@ -331,7 +331,7 @@ CALL cuStreamSynchronize(void *stream) { return !stream || at.capturing ? INVALI
 
 CALL cuStreamBeginCapture_v2(void *stream, int mode)
 {
-    if (!stream || mode != SO_CUDA_CAPTURE_THREAD || at.capturing) return INVALID_VALUE;
+    if (!stream || mode != SO_CUDA_CAPTURE_RELAXED || at.capturing) return INVALID_VALUE;
     if (state()) return state();
     at.capturing = calloc(1, sizeof *at.capturing);
     if (at.capturing) at.capturing->item = calloc(MOST_OPS, sizeof *at.capturing->item);

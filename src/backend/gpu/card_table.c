@@ -203,17 +203,21 @@ static void rotate_keep(so_pool *pool, const so_rotated *r)
     int64_t threads = n / 2 + 2 * (kv / so_type_about(r->type)->block);
     size_t bytes = 0, kept = so_type_bytes(r->type, kv);
     so_gpu_hold(device);
+    uint64_t into[2] = {at(r->to_k), at(r->to_v)};
     uint64_t turn = n ? so_gpu_turns(device, &turns, &bytes) : 0;
+    /* Where they go is no parameter: it moves from step to step (steps.c). The shared piece may be emptied for it. */
+    uint64_t to = so_gpu_lend(device, into, sizeof into);
+    turn = turn ? so_gpu_turns(device, &turns, &bytes) : 0;
     struct {
         PARAMS_ROTATE
-    } p = {at(r->q),      at(r->k),         at(r->v),           turn,
-           at(r->to_q),   at(r->to_k),      at(r->to_v),        (int)r->rows,
+    } p = {at(r->q),      at(r->k),         at(r->v),           turn, at(r->to_q), to, (int)r->rows,
            (int)r->heads, (int)r->kv_heads, (int)(r->width / 2)};
-    LAUNCH(rotate, r->type, turn ? over(threads, 64) : 0, 1, 1, p);
+    LAUNCH(rotate, r->type, turn && to ? over(threads, 64) : 0, 1, 1, p);
     so_gpu_reads(&launch, r->q, reals(n));
     so_gpu_reads(&launch, r->k, reals(kv));
     so_gpu_reads(&launch, r->v, reals(kv));
     so_gpu_reads(&launch, (void *)(uintptr_t)turn, bytes);
+    so_gpu_reads(&launch, (void *)(uintptr_t)to, sizeof into);
     so_gpu_writes(&launch, r->to_q, reals(n));
     so_gpu_writes(&launch, r->to_k, kept);
     so_gpu_writes(&launch, r->to_v, kept);

@@ -163,7 +163,7 @@ static void *record(void *self)
 {
     cuda *c = self;
     graph *g = calloc(1, sizeof *g);
-    if (g && enter(c) && fine(c, c->api.StreamBeginCapture(c->stream, SO_CUDA_CAPTURE_THREAD), "recording")) {
+    if (g && enter(c) && fine(c, c->api.StreamBeginCapture(c->stream, SO_CUDA_CAPTURE_RELAXED), "recording")) {
         c->recording = g;
         return g;
     }
@@ -180,8 +180,9 @@ static void recorded(void *self)
         fine(c, c->api.GraphInstantiate(&g->exec, g->graph, 0), "recording");
 }
 
-static void replay(void *self, void *recording)
+static void replay(void *self, void *recording, const so_gpu_launch *now)
 {
+    (void)now;
     cuda *c = self;
     const graph *g = recording;
     if (enter(c)) fine(c, c->api.GraphLaunch(g->exec, c->stream), "replaying");

@@ -14,7 +14,7 @@ enum so_cuda_numbers {
     SO_CUDA_WARP = 10,
     SO_CUDA_HOST_MAPPED = 2, /* flags */
     SO_CUDA_STREAM_APART = 1,
-    SO_CUDA_CAPTURE_THREAD = 1
+    SO_CUDA_CAPTURE_RELAXED = 2 /* kernels may be loaded meanwhile */
 };
 
 enum so_cuda_result {

@@ -81,10 +81,11 @@ typedef struct so_gpu_driver {
     void (*wait)(void *self); /* until all that was submitted is done */
     void (*close)(void *self);
     /* Recordings: NULL where there are none. Between record, which may give NULL, and recorded, launches, copies and
-     * barriers are kept, not done; replay does them in their turn. Nothing is under way when one is forgotten. */
+     * barriers are kept, not done; replay does them in their turn: `now` are the same calls with what they declare this
+     * time, for drivers that look at it, or NULL. Nothing is under way when one is forgotten. */
     void *(*record)(void *self);
     void (*recorded)(void *self);
-    void (*replay)(void *self, void *recording);
+    void (*replay)(void *self, void *recording, const so_gpu_launch *now);
     void (*forget)(void *self, void *recording);
 } so_gpu_driver;
 

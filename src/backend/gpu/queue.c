@@ -2,15 +2,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <math.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/gpu/launch.h"
+#include "backend/gpu/queue.h"
 
-enum { PENDING = 96, SUBMIT_EVERY = 100, ALIGN = 256, SCRATCH = 8 << 20, TURN_POSITIONS = 1024 };
+enum { SUBMIT_EVERY = 100, SCRATCH = 8 << 20 };
 
 const char *const so_gpu_text_name[SO_GPU_TEXT_COUNT] = {
 #define ONE(NAME, THREADS) #NAME,
@@ -23,40 +22,10 @@ const int so_gpu_text_threads[SO_GPU_TEXT_COUNT] = {
 #undef ONE
 };
 
-/* Cosines and sines that lie in the shared piece since it was last empty. */
-typedef struct turns {
-    uint64_t at; /* 0: none */
-    int64_t rows, half;
-    const double *freq;
-    int32_t pos[TURN_POSITIONS];
-} turns;
-
-struct so_device {
-    so_gpu_opened opened;
-    so_pool *pool;
-    so_kernels exact, int8;
-    pthread_mutex_t lock;
-    so_gpu_range pending[PENDING]; /* touched since the last barrier */
-    int n_pending, since_submit;
-    size_t shared_used;
-    turns turns;
-    void *scratch;
-    so_device_counts counts;
-    so_error error;
-    so_recording *recording; /* being made: NULL: none */
-    int recordings;          /* that there are */
-    size_t kept;             /* bytes of their inputs, behind those of launches */
-    bool overflow;           /* of what is being recorded */
-};
-
 struct so_recording {
     void *of_driver;
     int64_t launches, bytes;
 };
-
-/* The shared piece: inputs of launches, and behind them those of recordings. */
-static size_t kept_room(const so_device *d) { return d->opened.shared_bytes / 4 / ALIGN * ALIGN; }
-static size_t shared_room(const so_device *d) { return d->opened.shared_bytes - kept_room(d); }
 
 static const so_gpu_driver *driver_of(const so_device *d) { return d->opened.driver; }
 
@@ -70,15 +39,13 @@ void so_gpu_fail(void *device, so_status status, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     so_fail(&d->error, status, "%s: %.900s", d->opened.about.name, text);
+    atomic_store(&d->failed, true);
 }
 
 so_status so_device_state(so_device *d, so_error *error)
 {
-    if (!d) return SO_OK;
-    pthread_mutex_lock(&d->lock);
-    so_status status = d->error.status == SO_OK ? SO_OK : so_fail(error, d->error.status, "%s", d->error.text);
-    pthread_mutex_unlock(&d->lock);
-    return status;
+    if (!d || !atomic_load(&d->failed)) return SO_OK;
+    return so_fail(error, d->error.status, "%s", d->error.text);
 }
 
 /* ---- opening */
@@ -99,6 +66,7 @@ so_status so_gpu_open(so_device **out, const so_gpu_opened *opened, so_error *er
     pthread_mutexattr_destroy(&again);
     opened->driver->drive(opened->self, d);
     so_status status = so_pool_open(&d->pool, 1, error);
+    if (status == SO_OK) status = so_steps_open(d, error);
     if (status == SO_OK) status = so_device_reserve(d, SCRATCH, &d->scratch, error);
     if (status != SO_OK) {
         so_device_close(&d);
@@ -121,6 +89,7 @@ void so_device_close(so_device **device)
     if (!device || !*device) return;
     so_device *d = *device;
     driver_of(d)->wait(d->opened.self);
+    so_steps_close(d);
     driver_of(d)->close(d->opened.self);
     so_pool_close(&d->pool);
     pthread_mutex_destroy(&d->lock);
@@ -153,10 +122,10 @@ so_status so_device_reserve(so_device *d, size_t bytes, void **address, so_error
 {
     uint64_t at = 0;
     *address = NULL;
-    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    bytes = (bytes + SO_QUEUE_ALIGN - 1) / SO_QUEUE_ALIGN * SO_QUEUE_ALIGN;
     pthread_mutex_lock(&d->lock);
-    so_status status = driver_of(d)->reserve(d->opened.self, bytes ? bytes : ALIGN, &at, error);
-    if (status == SO_OK) d->counts.reserved += bytes ? bytes : ALIGN;
+    so_status status = driver_of(d)->reserve(d->opened.self, bytes ? bytes : SO_QUEUE_ALIGN, &at, error);
+    if (status == SO_OK) d->counts.reserved += bytes ? bytes : SO_QUEUE_ALIGN;
     pthread_mutex_unlock(&d->lock);
     *address = (void *)(uintptr_t)at;
     return status;
@@ -164,18 +133,20 @@ so_status so_device_reserve(so_device *d, size_t bytes, void **address, so_error
 
 /* ---- order */
 
-static void barrier(so_device *d)
+void so_queue_barrier(so_device *d)
 {
-    if (d->n_pending) {
+    if (d->n_pending && so_steps_keep(d))
+        so_steps_barrier(d);
+    else if (d->n_pending)
         driver_of(d)->barrier(d->opened.self);
-        d->counts.barriers++;
-    }
+    d->counts.barriers += d->n_pending > 0;
     d->n_pending = 0;
 }
 
 static void submit(so_device *d)
 {
-    barrier(d);
+    so_steps_issue(d);
+    so_queue_barrier(d);
     if (d->since_submit) {
         driver_of(d)->submit(d->opened.self);
         d->counts.submits++;
@@ -195,6 +166,7 @@ static void finish(so_device *d)
     d->counts.waits++;
     d->shared_used = 0;
     d->turns.at = 0;
+    so_steps_done(d);
 }
 
 static bool overlaps(const so_gpu_range *a, const so_gpu_range *b)
@@ -205,10 +177,10 @@ static bool overlaps(const so_gpu_range *a, const so_gpu_range *b)
 /* A barrier, if what is to come must not overtake what was recorded. */
 static void order(so_device *d, const so_gpu_range *range, int n)
 {
-    bool wait = d->n_pending + n > PENDING;
+    bool wait = d->n_pending + n > SO_QUEUE_PENDING;
     for (int i = 0; i < n && !wait; i++)
         for (int j = 0; j < d->n_pending && !wait; j++) wait = overlaps(&range[i], &d->pending[j]);
-    if (wait) barrier(d);
+    if (wait) so_queue_barrier(d);
     memcpy(d->pending + d->n_pending, range, (size_t)n * sizeof *range);
     d->n_pending += n;
 }
@@ -224,15 +196,27 @@ void so_gpu_writes(so_gpu_launch *l, const void *address, size_t bytes) { declar
 
 static void recorded(so_device *d)
 {
-    if (!d->recording && ++d->since_submit >= SUBMIT_EVERY) submit(d);
+    if (!d->recording && !so_steps_keep(d) && ++d->since_submit >= SUBMIT_EVERY) submit(d);
 }
 
 static void count_launch(so_device *d, const so_gpu_launch *l)
 {
     int64_t bytes = 0;
     for (int i = 0; i < l->n_ranges; i++) bytes += (int64_t)l->range[i].bytes;
-    *(d->recording ? &d->recording->launches : &d->counts.launches) += 1;
-    *(d->recording ? &d->recording->bytes : &d->counts.bytes) += bytes;
+    if (so_steps_keep(d)) {
+        so_steps_count(d, bytes);
+    } else {
+        *(d->recording ? &d->recording->launches : &d->counts.launches) += 1;
+        *(d->recording ? &d->recording->bytes : &d->counts.bytes) += bytes;
+    }
+}
+
+static void put_copy(so_device *d, uint64_t to, uint64_t from, size_t bytes)
+{
+    if (so_steps_keep(d))
+        so_steps_copy(d, to, from, bytes);
+    else
+        driver_of(d)->copy(d->opened.self, to, from, bytes);
 }
 
 void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
@@ -245,8 +229,11 @@ void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
                     l->groups[1], l->groups[2], MOST_GROUPS);
     if (d->error.status == SO_OK) {
         order(d, l->range, l->n_ranges);
-        driver_of(d)->launch(d->opened.self, l);
         count_launch(d, l);
+        if (so_steps_keep(d))
+            so_steps_launch(d, l);
+        else
+            driver_of(d)->launch(d->opened.self, l);
         recorded(d);
     }
     pthread_mutex_unlock(&d->lock);
@@ -257,8 +244,8 @@ void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
 /* Of a recording: its inputs live as long as it. */
 static void *share_kept(so_device *d, size_t bytes, uint64_t *at)
 {
-    size_t from = shared_room(d) + d->kept;
-    d->overflow |= d->kept + bytes > kept_room(d);
+    size_t from = so_queue_room(d) + d->kept;
+    d->overflow |= d->kept + bytes > so_queue_kept_room(d);
     if (d->overflow) return NULL;
     d->kept += bytes;
     *at = d->opened.shared_at + from;
@@ -268,13 +255,15 @@ static void *share_kept(so_device *d, size_t bytes, uint64_t *at)
 /* With the lock held. */
 static void *share(so_device *d, size_t bytes, uint64_t *at)
 {
-    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    bytes = (bytes + SO_QUEUE_ALIGN - 1) / SO_QUEUE_ALIGN * SO_QUEUE_ALIGN;
     if (d->recording) return share_kept(d, bytes, at);
-    if (bytes > shared_room(d)) {
-        so_gpu_fail(d, SO_ERR_LIMIT, "%zu bytes of inputs at a time, there is room for %zu", bytes, shared_room(d));
+    void *of_step = so_steps_keep(d) ? so_steps_share(d, bytes, at) : NULL;
+    if (of_step) return of_step;
+    if (bytes > so_queue_room(d)) {
+        so_gpu_fail(d, SO_ERR_LIMIT, "%zu bytes of inputs at a time, there is room for %zu", bytes, so_queue_room(d));
         return NULL;
     }
-    if (d->shared_used + bytes > shared_room(d)) finish(d);
+    if (d->shared_used + bytes > so_queue_room(d)) finish(d);
     size_t from = d->shared_used;
     d->shared_used += bytes;
     *at = d->opened.shared_at + from;
@@ -297,8 +286,8 @@ uint64_t so_gpu_turns(so_device *d, const so_rotation *r, size_t *bytes)
     size_t listed = (size_t)r->rows * sizeof *r->pos;
     *bytes = (size_t)(r->rows * half * 2) * sizeof(float);
     pthread_mutex_lock(&d->lock);
-    turns *t = &d->turns;
-    bool same = t->at && t->rows == r->rows && t->half == half && t->freq == r->freq && r->rows <= TURN_POSITIONS &&
+    so_queue_turns *t = &d->turns;
+    bool same = t->at && t->rows == r->rows && t->half == half && t->freq == r->freq && r->rows <= SO_QUEUE_TURNS &&
                 memcmp(t->pos, r->pos, listed) == 0;
     uint64_t at = t->at;
     float *out = same ? NULL : share(d, *bytes, &at);
@@ -307,7 +296,7 @@ uint64_t so_gpu_turns(so_device *d, const so_rotation *r, size_t *bytes)
         out[2 * i] = (float)cos(angle);
         out[2 * i + 1] = (float)sin(angle);
     }
-    if (out && r->rows <= TURN_POSITIONS) {
+    if (out && r->rows <= SO_QUEUE_TURNS) {
         t->at = at;
         t->rows = r->rows;
         t->half = half;
@@ -330,7 +319,7 @@ static void copy_piece(so_device *d, char *host, uint64_t address, size_t bytes,
     if (!write && d->recording) finish(d); /* which fails */
     so_gpu_range range[] = {{write ? at : address, bytes, false}, {write ? address : at, bytes, true}};
     order(d, range, 2);
-    driver_of(d)->copy(d->opened.self, range[1].at, range[0].at, bytes);
+    put_copy(d, range[1].at, range[0].at, bytes);
     recorded(d);
     if (write || d->recording) return;
     size_t offset = (size_t)(at - d->opened.shared_at);
@@ -341,7 +330,7 @@ static void copy_piece(so_device *d, char *host, uint64_t address, size_t bytes,
 static void copy(so_device *d, void *host, uint64_t address, size_t bytes, bool write)
 {
     pthread_mutex_lock(&d->lock);
-    for (size_t at = 0, most = shared_room(d) / 4; at < bytes && d->error.status == SO_OK; at += most)
+    for (size_t at = 0, most = so_queue_room(d) / 4; at < bytes && d->error.status == SO_OK; at += most)
         copy_piece(d, (char *)host + at, address + at, bytes - at < most ? bytes - at : most, write);
     pthread_mutex_unlock(&d->lock);
 }
@@ -372,8 +361,8 @@ void so_device_copy(so_device *d, void *to, const void *from, size_t bytes)
     pthread_mutex_lock(&d->lock);
     if (d->error.status == SO_OK) {
         order(d, range, 2);
-        driver_of(d)->copy(d->opened.self, range[1].at, range[0].at, bytes);
-        *(d->recording ? &d->recording->launches : &d->counts.launches) += 1;
+        count_launch(d, &(so_gpu_launch){.n_ranges = 0});
+        put_copy(d, range[1].at, range[0].at, bytes);
         recorded(d);
     }
     pthread_mutex_unlock(&d->lock);
@@ -386,8 +375,9 @@ bool so_device_record(so_device *d)
     so_recording *r = d && driver_of(d)->record ? calloc(1, sizeof *r) : NULL;
     if (!r) return false;
     pthread_mutex_lock(&d->lock);
-    barrier(d);
-    if (d->error.status == SO_OK && !d->recording) r->of_driver = driver_of(d)->record(d->opened.self);
+    so_queue_barrier(d);
+    if (d->error.status == SO_OK && !d->recording && !so_steps_keep(d))
+        r->of_driver = driver_of(d)->record(d->opened.self);
     if (!r->of_driver) {
         pthread_mutex_unlock(&d->lock);
         free(r);
@@ -411,7 +401,7 @@ static void drop_recording(so_device *d, so_recording *r)
 so_recording *so_device_recorded(so_device *d)
 {
     so_recording *r = d->recording;
-    barrier(d);
+    so_queue_barrier(d);
     driver_of(d)->recorded(d->opened.self);
     d->recording = NULL;
     d->turns.at = 0;
@@ -427,8 +417,8 @@ void so_device_replay(so_device *d, const so_recording *r)
 {
     pthread_mutex_lock(&d->lock);
     if (d->error.status == SO_OK) {
-        barrier(d);
-        driver_of(d)->replay(d->opened.self, r->of_driver);
+        so_queue_barrier(d);
+        driver_of(d)->replay(d->opened.self, r->of_driver, NULL);
         d->counts.launches += r->launches;
         d->counts.replayed += r->launches;
         d->counts.bytes += r->bytes;
@@ -460,6 +450,7 @@ void so_device_release(so_device *d, void *address)
     if (!d || !address) return;
     pthread_mutex_lock(&d->lock);
     finish(d);
+    so_steps_forget(d);
     d->counts.reserved -= driver_of(d)->release(d->opened.self, (uint64_t)(uintptr_t)address);
     pthread_mutex_unlock(&d->lock);
 }

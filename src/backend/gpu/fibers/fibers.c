@@ -366,14 +366,20 @@ static void *start_keeping(void *self)
 
 static void end_keeping(void *self) { ((fibers *)self)->keeping = NULL; }
 
-static void replay(void *self, void *recording)
+/* What is computed is what was kept; what it may touch is what is declared now. */
+static void replay(void *self, void *recording, const so_gpu_launch *now)
 {
     const kept *k = recording;
     for (int i = 0; i < k->n; i++) {
-        if (k->item[i].bytes == SIZE_MAX)
+        if (k->item[i].bytes == SIZE_MAX) {
             barrier(self);
-        else
-            *record(self) = k->item[i];
+            continue;
+        }
+        recorded *r = record(self);
+        *r = k->item[i];
+        if (!now || r->bytes) continue;
+        r->launch.n_ranges = now[i].n_ranges;
+        memcpy(r->launch.range, now[i].range, sizeof now[i].range);
     }
 }
 

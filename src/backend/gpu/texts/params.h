@@ -87,7 +87,7 @@
     int k, kp, span;                                                                                                   \
     float eps;
 #define PARAMS_ROTATE                                                                                                  \
-    uint64_t q, k, v, turn, to_q, to_k, to_v;                                                                          \
+    uint64_t q, k, v, turn, to_q, to;                                                                                  \
     int rows, heads, kv_heads, half_width;
 #define PARAMS_CONV                                                                                                    \
     uint64_t w, x, bias, y, w1, bias1, y1;                                                                             \
