@@ -127,6 +127,9 @@ typedef struct so_device_work {
     size_t memory;              /* bytes taken */
 } so_device_work;
 void so_model_device_work(const so_model *model, so_device_work *work);
+/* SO_OK, or what went wrong with the model's device: it stays so, and nothing computes on it any more. SO_OK for the
+ * host. May be called from any thread, and waits for nothing. */
+so_status so_model_device_state(const so_model *model, so_error *error);
 /* Bytes a second that the device reads and writes at most, measured by copies within its memory; 0 for the host. */
 so_status so_model_device_rate(const so_model *model, double *bytes_per_s, so_error *error);
 /* The halves of so_synthesize: units to mel frames, mel frames to samples. */

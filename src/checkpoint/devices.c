@@ -31,6 +31,11 @@ void so_model_device_work(const so_model *model, so_device_work *work)
     *work = (so_device_work){c.launches, c.replayed, c.waits, c.bytes, c.reserved};
 }
 
+so_status so_model_device_state(const so_model *model, so_error *error)
+{
+    return so_device_state(model ? model->device : NULL, error);
+}
+
 static double seconds(void)
 {
     struct timespec t;

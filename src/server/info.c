@@ -11,11 +11,14 @@
 
 void so_answer_health(so_ask *ask)
 {
+    so_error why = {0};
     so_desk_state state = so_desk_about(ask->server->desk, NULL, NULL, NULL);
     if (ask->server->draining)
         so_ask_error(ask, 503, "draining", NULL, "the server goes down");
     else if (state == SO_DESK_LOADING)
         so_ask_error(ask, 503, "loading", NULL, "Loading model");
+    else if (so_server_lost(ask->server, &why))
+        so_ask_error(ask, 503, "device_lost", NULL, "%s", why.text);
     else
         so_ask_json(ask, 200, json_pack("{s:s}", "status", "ok"));
 }

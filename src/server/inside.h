@@ -180,6 +180,8 @@ void so_live_tick(so_server *server);
 const char *so_server_model(so_server *server, so_model_info *info);
 void so_server_hear(so_server *server, uint64_t seat, void (*told)(void *context, so_told *told), void *context);
 void so_server_log(so_server *server, so_ask *ask, int status, bool lost);
+/* Whether the model's device is lost: nothing computes any more, until the server is started again. */
+bool so_server_lost(so_server *s, so_error *why);
 
 /* Reads JSON that others wrote: depth and UTF-8 are checked. NULL with the fault. */
 json_t *so_json_read(const void *data, size_t size, so_fault *fault);

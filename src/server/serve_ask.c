@@ -104,7 +104,12 @@ void so_ask_error(so_ask *ask, int status, const char *code, const char *param, 
 void so_ask_failed(so_ask *ask, const so_told *told)
 {
     so_fault f;
+    so_error why;
     so_fault_of(&f, told->status, told->text);
+    if (so_server_lost(ask->server, &why)) {
+        f.status = 503;
+        f.code = "device_lost";
+    }
     so_ask_fault(ask, &f);
 }
 

@@ -260,6 +260,8 @@ static bool check_head(so_ask *ask, const so_http_head *head)
     return allowed(ask);
 }
 
+bool so_server_lost(so_server *s, so_error *why) { return so_model_device_state(so_desk_model(s->desk), why) != SO_OK; }
+
 static bool is_ready(so_ask *ask)
 {
     so_error why = {0};
@@ -269,6 +271,8 @@ static bool is_ready(so_ask *ask)
         so_ask_error(ask, 503, "draining", NULL, "the server goes down");
     else if (state == SO_DESK_LOADING)
         so_ask_error(ask, 503, "loading", NULL, "Loading model");
+    else if (so_server_lost(ask->server, &why))
+        so_ask_error(ask, 503, "device_lost", NULL, "%s", why.text);
     else
         return true;
     return false;

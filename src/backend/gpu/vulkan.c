@@ -284,8 +284,9 @@ static void recorded(void *self)
     v->keeping = NULL;
 }
 
-static void replay(void *self, void *recording)
+static void replay(void *self, void *recording, const so_gpu_launch *now)
 {
+    (void)now;
     vulkan *v = self;
     VkCommandBuffer c = recording;
     VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &c};
@@ -335,7 +336,8 @@ static VkResult make_device(vulkan *v, uint32_t family)
     float one = 1;
     VkPhysicalDeviceVulkan13Features f13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
                                             .subgroupSizeControl = 1,
-                                            .computeFullSubgroups = 1};
+                                            .computeFullSubgroups = 1,
+                                            .shaderIntegerDotProduct = 1};
     VkPhysicalDeviceVulkan12Features f12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
                                             .pNext = &f13,
                                             .storageBuffer8BitAccess = 1,
