@@ -133,7 +133,8 @@ static void a_missing_feature_is_named(void **state)
                    OF(12, scalarBlockLayout),
                    OF(12, bufferDeviceAddress),
                    OF(13, subgroupSizeControl),
-                   OF(13, computeFullSubgroups)};
+                   OF(13, computeFullSubgroups),
+                   OF(13, shaderIntegerDotProduct)};
 #undef OF
     so_device_info about;
     so_vulkan_instance v = made_up();

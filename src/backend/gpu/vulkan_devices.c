@@ -135,6 +135,7 @@ static void list_features(const so_vulkan_instance *v, VkPhysicalDevice device, 
     lacks(out, f12.bufferDeviceAddress, "bufferDeviceAddress");
     lacks(out, f13.subgroupSizeControl, "subgroupSizeControl");
     lacks(out, f13.computeFullSubgroups, "computeFullSubgroups");
+    lacks(out, f13.shaderIntegerDotProduct, "shaderIntegerDotProduct");
 }
 
 static void list_memory(const so_vulkan_instance *v, VkPhysicalDevice device, so_device_info *out)
