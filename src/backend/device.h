@@ -83,10 +83,10 @@ so_recording *so_device_recorded(so_device *device);
 void so_device_replay(so_device *device, const so_recording *recording);
 /* Accepts NULL and a null recording. */
 void so_device_forget(so_device *device, so_recording **recording);
-/* What is asked from here to the next read (and from there to another) is a step of many alike, an answer's for instance.
- * A step that has been asked before, with the same kernels and addresses, is recorded, and replayed whenever it comes
- * again; inputs of the host may differ. Until end no other thread's calls come in between. Both accept NULL; end
- * without begin, and begin within a step or a recording, do nothing. */
+/* What is asked from here to the next read (and from there to another) is a step of many alike, an answer's for
+ * instance. A step that has been asked before, with the same kernels and addresses, is recorded, and replayed whenever
+ * it comes again; inputs of the host may differ. Until end no other thread's calls come in between. Both accept NULL;
+ * end without begin, and begin within a step or a recording, do nothing. */
 void so_device_step_begin(so_device *device);
 void so_device_step_end(so_device *device);
 /* The first thing that went wrong on the device since it was opened: it stays. SO_OK for NULL. Waits for

@@ -1,7 +1,6 @@
 #!/bin/sh
-# The kernels' texts as CUDA: every text with every kind compiles without a warning, and no register is spilled. Then the
-# whole program with all of them, as -DSO_CUDA=ON builds it.
-# SO_CUDA_ARCHS in the environment says for which architectures (75 when not given). Writes TAP.
+# The kernels' texts as CUDA: every text with every kind compiles without a warning, and no register is spilled, for the architectures that SO_CUDA_ARCHS in the
+# environment names (75 when not given). Then the whole program with all of them, as -DSO_CUDA=ON builds it. Writes TAP.
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -37,7 +36,7 @@ for text; do
     done
 done
 
-# The whole program with them: one image a text, for every architecture that is named.
+# The whole program with them, for the architecture that is built when none is named: one image a text.
 n=$((n + 1))
 if ! command -v nvcc >/dev/null 2>&1; then
     echo "# SKIP: nvcc is absent" >&2

@@ -16,7 +16,8 @@ static void model_over_vulkan(void **state)
     (void)state;
     bool all = getenv("SO_THOROUGH") != NULL;
     check_shared("reference/stream-omni-tiny");
-    so_device *device = all ? vulkan() : NULL; /* minutes: a vocabulary of 128,000 rows on a processor's Vulkan */
+    so_device *device =
+        all ? card_open("reference numbers") : NULL; /* minutes: a vocabulary of 128,000 rows on a processor's Vulkan */
     if (!all) fprintf(stderr, "# SKIP: reference numbers of a model over Vulkan take minutes (--thorough)\n");
     if (!device) skip();
     compare(device, "reference/stream-omni-tiny", NULL, 350);

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include "backend/gpu/fibers/fiber_device.h"
+#include "card.h"
 #include "eval/golden/golden.h"
 
 static inline void each(void *context, const so_golden_check *c)
@@ -40,20 +41,6 @@ static inline so_device *fibers(void)
     so_error error;
     so_device *device;
     CHECK_OK(so_fibers_open(&device, &(so_fibers_options){.subgroup = 32, .seed = 11}, &error), error);
-    return device;
-}
-
-/* NULL where there is no device, or where sanitizers would tell what its driver holds. */
-static inline so_device *vulkan(void)
-{
-    so_error error;
-    so_device *device = NULL;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    fprintf(stderr, "# SKIP: reference numbers over Vulkan: its drivers do not free what they hold\n");
-    return NULL;
-#endif
-    if (so_device_open(&device, "vulkan", &error) != SO_OK)
-        fprintf(stderr, "# SKIP: reference numbers over Vulkan: %s\n", error.text);
     return device;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "backend/gpu/fibers/fiber_device.h"
+#include "card.h"
 #include "checkpoint/codec.h"
 #include "nn/worker.h"
 
@@ -143,20 +144,12 @@ static void on_fibers(void **state)
     agrees(device);
 }
 
-static void over_vulkan(void **state)
+static void on_a_card(void **state)
 {
     (void)state;
     check_shared(FOLDER);
-    so_error error;
-    so_device *device = NULL;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    fprintf(stderr, "# SKIP: the codec over Vulkan: its drivers do not free what they hold, which sanitizers tell\n");
-    skip();
-#endif
-    if (so_device_open(&device, "vulkan", &error) != SO_OK) {
-        fprintf(stderr, "# SKIP: the codec over Vulkan: %s\n", error.text);
-        skip();
-    }
+    so_device *device = card_open("the codec");
+    if (!device) skip();
     agrees(device);
 }
 
@@ -186,7 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_fibers),
-        cmocka_unit_test(over_vulkan),
+        cmocka_unit_test(on_a_card),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

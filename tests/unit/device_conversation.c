@@ -12,6 +12,7 @@
 #include "backend/gpu/fibers/fiber_device.h"
 #include "backend/gpu/launch.h"
 #include "base/quantise.h"
+#include "card.h"
 #include "engine/plan.h"
 #include "engine/step.h"
 #include "toy.h"
@@ -287,7 +288,7 @@ static void two_processes_share_a_device(void **state)
         if (child[i]) continue;
         so_error error = {0};
         so_model *m;
-        so_model_options o = {.threads = 1, .context = 256, .device = "vulkan"};
+        so_model_options o = {.threads = 1, .context = 256, .device = card_name()};
         if (so_model_open(&m, folder, &o, &error) != SO_OK) {
             fprintf(stderr, "# %s\n", error.text);
             _exit(77);
@@ -307,7 +308,7 @@ static void two_processes_share_a_device(void **state)
             assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
     if (gone == 2) {
-        fprintf(stderr, "# SKIP: two processes over Vulkan: there is no device\n");
+        card_absent("two processes", "there is no device");
         skip();
     }
     assert_int_equal(gone, 0);
@@ -327,10 +328,10 @@ static void the_shipped_model_over_vulkan(void **state)
 #endif
     so_model_options o = {.context = 512, .precision = SO_PRECISION_EXACT};
     CHECK_OK(so_model_open(&cpu, path, &o, &error), error);
-    o.device = "vulkan";
+    o.device = card_name();
     if (so_model_open(&card, path, &o, &error) != SO_OK) {
-        fprintf(stderr, "# SKIP: a model over Vulkan: %s\n", error.text);
         so_model_close(&cpu);
+        card_absent("a model", error.text);
         skip();
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -53,8 +53,10 @@ layout(constant_id = 1) const int WEIGHT = 0;
 #define nearest(x) roundEven(x)
 /* OpSDotKHR (4450) of four signed bytes in a word (format 0): capabilities DotProductInput4x8BitPacked and DotProduct.
  * Every Vulkan 1.3 has them; glslang knows no function for it. */
+/* clang-format off */
 spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019], id = 4450)
 int packed_dot(int a, int b, spirv_literal int form);
+/* clang-format on */
 int dot4(int a, int b) { return packed_dot(a, b, 0); }
 
 #elif defined(__CUDACC__)
