@@ -301,18 +301,22 @@ static so_status bench_voice(bench *b, double *x, so_error *error)
 static void line_of_device(bench *b, const char *name, const so_device_work *before, double took)
 {
     so_device_work after;
-    char what[64], rate[64];
+    char what[64], again[64], rate[64];
     so_model_device_work(b->model, &after);
     snprintf(what, sizeof what, "%s: launches on the device", name);
+    snprintf(again, sizeof again, "%s: of them, replayed", name);
     snprintf(rate, sizeof rate, "%s: bytes on the device", name);
-    double launches = (double)(after.launches - before->launches) / took,
+    double some = (double)(after.launches - before->launches), launches = some / took,
+           replayed = some > 0 ? 100 * (double)(after.replayed - before->replayed) / some : 0,
            read = 1e-9 * (double)(after.bytes - before->bytes) / took;
     so_bench_row count = {
         .what = what, .unit = "a second", .median = launches, .least = launches, .most = launches, .n = 1};
     so_bench_row bytes = {.what = rate, .unit = "GB/s", .median = read, .least = read, .most = read, .n = 1};
+    so_bench_row steps = {.what = again, .unit = "%", .median = replayed, .least = replayed, .most = replayed, .n = 1};
     bytes.limit = "copying there";
     bytes.share = b->device_rate > 0 ? 1e9 * read / b->device_rate : 0;
     so_bench_page_row(&b->page, &count);
+    so_bench_page_row(&b->page, &steps);
     so_bench_page_row(&b->page, &bytes);
 }
 

@@ -57,6 +57,17 @@ same() { # NAME, then what ask is given: the answer of the device is that of the
     if [ -s "$place/cpu" ] && diff "$place/cpu" "$place/card"; then cat "$place/cpu"; else failed="$failed, $title"; fi
 }
 
+await() { # URL: until it is answered well; a server listens before its model is there
+    for _ in $(seq 600); do
+        if command -v curl >/dev/null 2>&1; then
+            curl -fs -m 5 "$1" >/dev/null && return
+        else
+            wget -q -T 5 -O /dev/null "$1" && return # without either nothing is waited for longer than this
+        fi
+        sleep 0.2
+    done
+}
+
 serve() { # NAME SESSIONS, then what serve is given: people who speak with a server on the device
     name=$1 sessions=$2 address=$place/address
     shift 2
@@ -70,15 +81,16 @@ serve() { # NAME SESSIONS, then what serve is given: people who speak with a ser
         break
     done
     if [ -n "$url" ]; then
-        # It listens before the model is there.
-        for _ in $(seq 120); do "$so" bench --server "$url" --seconds 1 >/dev/null 2>&1 && break || sleep 1; done
+        await "$url/health"
         step "$name: a server's load" 120 "$so" bench --server "$url" --sessions "$sessions" --seconds 20
     else
         tail -3 "$place/log"
         failed="$failed, $name"
     fi
     kill $server 2>/dev/null
-    wait $server 2>/dev/null
+    wait $server
+    ended=$?
+    [ $ended -eq 143 ] || [ $ended -eq 0 ] || failed="$failed, $name (the server ended with $ended)"
 }
 
 place=$(mktemp -d) || exit 2
