@@ -557,6 +557,47 @@ static void a_changed_folder_is_told(void **state)
     free(data);
 }
 
+/* Recordings that are none, lengths that are not so or absurd, units that cannot be those of the recording, and a list
+ * of units that was cut since. */
+static void recordings_and_units_that_are_wrong(void **state)
+{
+    (void)state;
+    char text[4000] = "", units[400] = "";
+    int found[SO_BADS] = {0};
+    int64_t bad;
+    so_sink_options options = {.threads = 1, .least_s = 0.1, .most_s = 60};
+    write_sound("w/1.wav", 2.0);
+    write_text("w/broken.wav", "RIFF\x10WAVEfmt no more");
+    write_text("wrong.jsonl", "{\"audio\":\"w/broken.wav\",\"text\":\"a\"}\n"
+                              "{\"audio\":\"w/1.wav\",\"duration\":3,\"text\":\"not so long\"}\n"
+                              "{\"audio\":\"w/1.wav\",\"offset\":1,\"duration\":1e300,\"text\":\"absurd\"}\n"
+                              "{\"audio\":\"w/1.wav\",\"offset\":-1,\"duration\":1,\"text\":\"before it\"}\n"
+                              "{\"audio\":\"w/1.wav\",\"duration\":2,\"text\":\"good\"}\n");
+    reads("wrong.jsonl", NULL, 1, 4);
+    assert_int_equal(counts.bad[SO_BAD_SOUND], 1);
+    assert_int_equal(counts.bad[SO_BAD_DURATION], 3);
+
+    static const char record[] =
+        "{\"id\":\"%s\",\"turns\":[{\"role\":\"user\",\"text\":\"a\",\"audio\":{\"path\":\"w/1.wav\"},"
+        "\"units\":%s},{\"role\":\"assistant\",\"text\":\"b\"}]}\n";
+    for (int i = 0; i < 50; i++) sprintf(units + strlen(units), "%s%d", i ? "," : "[", i);
+    strcat(units, "]");
+    sprintf(text, record, "good", units);
+    sprintf(text + strlen(text), record, "few", "[1,2,3]");
+    sprintf(text + strlen(text), record, "list", "{\"path\":\"w/u.u16\",\"at\":[0,100]}");
+    write_text("units.jsonl", text);
+    memset(text, 1, 100);
+    write_bytes("w/u.u16", text, 100);
+    reads("units.jsonl", NULL, 2, 1);
+    assert_int_equal(counts.bad[SO_BAD_UNITS], 1);
+    CHECK_OK(so_dataset_check(dataset, &options, count_bad, found, &bad, &error), error);
+    assert_int_equal(bad, 0);
+    write_bytes("w/u.u16", text, 40);
+    CHECK_OK(so_dataset_check(dataset, &options, count_bad, found, &bad, &error), error);
+    assert_int_equal(bad, 1);
+    assert_int_equal(found[SO_BAD_UNITS], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -573,6 +614,7 @@ int main(void)
         cmocka_unit_test(only_answers_are_learnt),
         cmocka_unit_test(units_are_made_once_and_go_on),
         cmocka_unit_test(a_changed_folder_is_told),
+        cmocka_unit_test(recordings_and_units_that_are_wrong),
     };
     int failed = cmocka_run_group_tests(tests, make_root, remove_root);
     so_dataset_close(&dataset);
