@@ -14,6 +14,7 @@
 #define FIRST_CHUNK ((size_t)1 << 20)
 #define LARGEST_CHUNK ((size_t)64 << 20)
 #define LEAST_RESERVED ((size_t)64 << 20)
+#define LEAST_OPENED ((size_t)16 << 20)
 /* Where the numbers of a dry arena would lie: no program has memory there, so that touching one is seen at once. */
 #define NOWHERE ((uintptr_t)1 << 54)
 
@@ -31,11 +32,13 @@ typedef struct head {
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) & ~(to - 1); }
 
-static void *map(size_t bytes)
+static void *map_as(size_t bytes, int use)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, bytes, use, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
+
+static void *map(size_t bytes) { return map_as(bytes, PROT_READ | PROT_WRITE); }
 
 static void ask_large(void *p, size_t bytes)
 {
@@ -52,7 +55,7 @@ so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error)
     memset(arena, 0, sizeof *arena);
     if (capacity <= SIZE_MAX / 2) arena->base = map(round_up(capacity ? capacity : 1, PAGE));
     if (!arena->base) return so_fail(error, SO_ERR_NOMEM, "cannot reserve %zu bytes of memory", capacity);
-    arena->capacity = round_up(capacity ? capacity : 1, PAGE);
+    arena->capacity = arena->open = round_up(capacity ? capacity : 1, PAGE);
     return SO_OK;
 }
 
@@ -60,7 +63,7 @@ so_status so_arena_reserve(so_arena *arena, size_t most, so_error *error)
 {
     memset(arena, 0, sizeof *arena);
     size_t size = round_up(most, PAGE);
-    while (!(arena->base = map(size)) && size / 2 >= LEAST_RESERVED) size = round_up(size / 2, PAGE);
+    while (!(arena->base = map_as(size, PROT_NONE)) && size / 2 >= LEAST_RESERVED) size = round_up(size / 2, PAGE);
     if (!arena->base) return so_fail(error, SO_ERR_NOMEM, "cannot reserve %zu bytes of memory", size);
     arena->capacity = size;
     return SO_OK;
@@ -68,7 +71,7 @@ so_status so_arena_reserve(so_arena *arena, size_t most, so_error *error)
 
 void so_arena_over(so_arena *arena, void *base, size_t capacity)
 {
-    *arena = (so_arena){.base = base, .capacity = capacity, .lent = true};
+    *arena = (so_arena){.base = base, .capacity = capacity, .open = capacity, .lent = true};
 }
 
 void so_arena_grow(so_arena *arena) { *arena = (so_arena){.grows = true, .capacity = SIZE_MAX / 2}; }
@@ -172,10 +175,28 @@ static void *take_block(so_arena *arena, size_t start, size_t bytes)
     return NULL;
 }
 
+/* Memory for the addresses up to `end`: some more than that, so that it is not asked for often. */
+static bool open_up_to(so_arena *arena, size_t end)
+{
+    size_t least = round_up(end, PAGE), most = arena->open + arena->open / 4;
+    if (most < arena->open + LEAST_OPENED) most = arena->open + LEAST_OPENED;
+    if (most < least) most = least;
+    if (most > arena->capacity) most = arena->capacity;
+    const int use = PROT_READ | PROT_WRITE;
+    most = round_up(most, PAGE);
+    if (mprotect(arena->base + arena->open, most - arena->open, use) != 0) {
+        most = least;
+        if (mprotect(arena->base + arena->open, most - arena->open, use) != 0) return false;
+    }
+    arena->open = most;
+    return true;
+}
+
 static void *take(so_arena *arena, size_t bytes, bool numbers)
 {
     size_t start = round_up(arena->used, ALIGN);
-    if (bytes > SIZE_MAX / 4 || start + bytes > arena->capacity) {
+    if (bytes > SIZE_MAX / 4 || start + bytes > arena->capacity ||
+        (!arena->grows && start + bytes > arena->open && !open_up_to(arena, start + bytes))) {
         if (bytes <= SIZE_MAX / 4 && start + bytes > arena->peak) arena->peak = start + bytes;
         return NULL;
     }

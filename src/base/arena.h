@@ -1,6 +1,8 @@
 /* An arena: memory given out front to back, released to a mark.
  *
- * As a rule it is one block of address space, reserved from the system and touched only as it is used. One that grows
+ * As a rule it is one block of address space, reserved from the system and touched only as it is used. Where its size
+ * is not known, addresses alone are reserved, and memory for them as it is needed: a system that promises no more
+ * memory than it has (strict overcommit), or a limit of data (RLIMIT_DATA), counts no more than that. One that grows
  * takes chunks as they are needed: for what is kept until the end. A dry one grows, too, and only counts what numbers
  * would take.
  *
@@ -18,6 +20,7 @@ typedef struct so_chunk so_chunk;
 typedef struct so_arena {
     char *base;                  /* NULL where it grows */
     size_t capacity, used, peak; /* bytes */
+    size_t open;                 /* of its addresses that have memory */
     size_t top;                  /* the most in use since the arena was trimmed */
     so_chunk *last;
     bool grows, dry, large, lent;
@@ -25,8 +28,8 @@ typedef struct so_arena {
 
 /* Reserves `capacity` bytes (rounded up to a page). SO_ERR_NOMEM when that much address space cannot be had. */
 so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error);
-/* Reserves as many bytes as can be had, at most `most`, for work of unknown size: half, a quarter and so on down to
- * 64 MiB where address space is limited (arena->capacity tells). */
+/* Reserves as many bytes of addresses as can be had, at most `most`, for work of unknown size: half, a quarter and so
+ * on down to 64 MiB where address space is limited (arena->capacity tells). Memory is asked for as it is needed. */
 so_status so_arena_reserve(so_arena *arena, size_t most, so_error *error);
 /* Gives out `capacity` bytes of addresses that begin at `base`, a multiple of 64, and are somebody else's: of a device,
  * or of another arena. None of them is read or written; clearing leaves them alone. */

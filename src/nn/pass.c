@@ -90,6 +90,11 @@ void so_label(so_pass *pass, const so_tensor *t, const char *format, ...)
 
 static void *took(so_pass *pass, void *p)
 {
+    const so_arena *a = pass->arena;
+    if (!p && !pass->device && !a->grows && a->open < a->capacity)
+        return so_pass_fail(pass, SO_ERR_NOMEM,
+                            "a pass needs %zu bytes of memory, the system gave %zu and gives no more", a->peak,
+                            a->open);
     if (!p)
         return so_pass_fail(pass, SO_ERR_NOMEM, "a pass needs more than the %zu bytes set aside for it%s",
                             pass->device ? pass->data->capacity : pass->arena->capacity,

@@ -55,6 +55,43 @@ static void a_trimmed_arena_gives_memory_back(void **state)
     so_arena_clear(&arena);
 }
 
+/* Kilobytes of private memory that may be written to: what strict overcommit and RLIMIT_DATA count. */
+static long data_kb(void)
+{
+    char line[256];
+    long kb = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmData: %ld", &kb) == 1) break;
+    if (f) fclose(f);
+    return kb;
+}
+
+/* Addresses that are reserved for work of unknown size are no memory before they are used, wherever it is counted. */
+static void reserved_addresses_take_memory_as_it_is_used(void **state)
+{
+    (void)state;
+    so_error error;
+    so_arena arena;
+    const size_t used = (size_t)100 << 20;
+    long before = data_kb();
+    CHECK_OK(so_arena_reserve(&arena, (size_t)64 << 30, &error), error);
+    if (before >= 0) assert_in_range(data_kb() - before, 0, 1024);
+    size_t mark = so_arena_mark(&arena);
+    for (int round = 0; round < 2; round++) {
+        for (size_t at = 0; at < used; at += used / 50) {
+            char *p = so_arena_alloc(&arena, used / 50);
+            assert_non_null(p);
+            p[0] = p[used / 50 - 1] = 1;
+        }
+        if (before >= 0) assert_in_range(data_kb() - before, 100 << 10, 140 << 10);
+        so_arena_release(&arena, mark);
+    }
+    assert_int_equal(arena.peak, used);
+    assert_null(so_arena_alloc(&arena, arena.capacity + 1));
+    so_arena_clear(&arena);
+}
+
 /* Pages in the middle of what an arena gave go back; what is around them, and memory of others, stays. */
 static void an_arena_drops_pages(void **state)
 {
@@ -326,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_gives_aligned_blocks_and_counts_the_peak),
         cmocka_unit_test(a_trimmed_arena_gives_memory_back),
+        cmocka_unit_test(reserved_addresses_take_memory_as_it_is_used),
         cmocka_unit_test(an_arena_drops_pages),
         cmocka_unit_test(arenas_count_alike),
         cmocka_unit_test(a_dry_arena_takes_no_addresses),
