@@ -255,7 +255,8 @@ so_status so_reply_with(so_session *session, unsigned want, const so_reply_optio
 so_status so_reply(so_session *session, unsigned want, so_error *error);
 
 /* In place of a reply: says this text in the model's voice, sentence by sentence, with the same events; where the
- * voice ends before it was given all of a sentence, it goes on with what is left. The turn must hold nothing else; the
+ * voice ends before it was given all of a sentence, it goes on with what is left, and what it then gives up, a word or
+ * the rest, DONE tells. The turn must hold nothing else; the
  * conversation remembers the text as an answer. Words are said as they are written: see so_spoken_text. SO_ERR_LIMIT
  * for more tokens than an answer holds. */
 so_status so_say(so_session *session, const char *utf8, unsigned want, so_error *error);
@@ -323,7 +324,8 @@ typedef struct so_heard_word {
 
 typedef struct so_event {
     so_event_kind kind;
-    const char *text;                 /* HEARD: whole transcript; TEXT: the new piece, valid UTF-8 */
+    const char *text;                 /* HEARD: whole transcript; TEXT: the new piece, valid UTF-8; DONE: of so_say,
+                                       * the words that were not spoken, NULL for none */
     const so_token_logprob *logprobs; /* TEXT, where asked for: of the tokens that the piece is made of */
     size_t n_logprobs;
     size_t stable;         /* HEARD: bytes at the front of the transcript that will not be revised; they only grow */

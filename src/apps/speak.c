@@ -97,9 +97,9 @@ static int run(int argc, char **argv)
 const so_verb so_verb_speak = {
     "speak", "says words in the model's voice", "speak WORDS...|FILE|- [--wav FILE] [options]",
     "Every sentence is said. Numbers, money, times, dates, units, abbreviations and addresses are written as words\n"
-    "before (English and Chinese; --as-is leaves them); letters that the voice has no sound for are told. The words "
-    "come\n"
-    "from the command line, from text files, or from standard input (-).\n\n"
+    "before (English and Chinese; --as-is leaves them); letters that the voice has no sound for are told, and so are\n"
+    "words that it gives up (in --json as \"unsaid\"). The words come from the command line, from text files, or from\n"
+    "standard input (-).\n\n"
     "examples:\n"
     "  stream-omni speak \"The star is red.\" --wav star.wav\n"
     "  stream-omni speak story.txt --wav story.opus\n"

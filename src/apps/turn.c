@@ -12,6 +12,7 @@
 #include "apps/operand.h"
 #include "base/error.h"
 #include "base/grow.h"
+#include "base/plain.h"
 
 /* A path that was named must be there; the reader of models would go on without. */
 static so_status check_named(const char *option, const char *path, so_error *error)
@@ -114,6 +115,7 @@ void so_answer_clear(so_answer *a)
 {
     free(a->heard);
     free(a->text);
+    free(a->unsaid);
     free(a->pcm);
     free(a->units);
     free(a->word);
@@ -223,6 +225,16 @@ static void take_usage(so_answer *a, const so_usage *u)
     if (before.end != SO_END_STOP) a->usage.end = before.end;
 }
 
+/* Of several parts of one text: one behind the other. */
+static so_status take_unsaid(so_answer *a, const char *words, so_error *error)
+{
+    size_t length = a->unsaid ? strlen(a->unsaid) : 0;
+    if (!words) return SO_OK;
+    if (length) SO_TRY(so_append(&a->unsaid, &length, 1, " ", 2, error));
+    length = a->unsaid ? strlen(a->unsaid) : 0;
+    return so_append(&a->unsaid, &length, 1, words, strlen(words) + 1, error);
+}
+
 so_status so_turn_take(so_answer *a, so_show *show, const so_event *e, so_error *error)
 {
     size_t length;
@@ -240,7 +252,7 @@ so_status so_turn_take(so_answer *a, so_show *show, const so_event *e, so_error 
         return take_voice(a, show, e, error);
     case SO_EVENT_DONE:
         take_usage(a, &e->usage);
-        return SO_OK;
+        return take_unsaid(a, e->text, error);
     default:
         return SO_OK;
     }
@@ -347,6 +359,17 @@ so_status so_turn_reply(so_session *session, unsigned want, so_answer *answer, s
     return finish(session, answer, show, error);
 }
 
+static void tell_unsaid(const char *words)
+{
+    enum { MOST = 400 };
+    char plain[2 * MOST];
+    if (!words) return;
+    size_t n = strlen(words), most = n < MOST ? n : MOST;
+    while (most < n && most && (words[most] & 0xc0) == 0x80) most--; /* no half of a character */
+    so_plain(plain, sizeof plain, words, most, false);
+    fprintf(stderr, "warning: the voice gave up and did not speak: %s%s\n", plain, n > most ? " ..." : "");
+}
+
 so_status so_turn_say(so_session *session, const char *text, unsigned want, so_answer *answer, so_show *show,
                       so_error *error)
 {
@@ -365,6 +388,7 @@ so_status so_turn_say(so_session *session, const char *text, unsigned want, so_a
         p += n;
     }
     so_turn_end(show);
+    tell_unsaid(answer->unsaid);
     return SO_OK;
 }
 
@@ -427,6 +451,10 @@ void so_answer_json(FILE *out, const so_answer *a)
     }
     fprintf(out, "\"text\": ");
     so_json_text(out, a->text);
+    if (a->unsaid) {
+        fprintf(out, ", \"unsaid\": ");
+        so_json_text(out, a->unsaid);
+    }
     if (a->n_units) {
         fprintf(out, ", \"units\": [");
         for (size_t i = 0; i < a->n_units; i++) fprintf(out, "%s%d", i ? ", " : "", a->units[i]);

@@ -83,6 +83,7 @@ typedef struct so_timed {
 
 typedef struct so_answer {
     char *heard, *text; /* "" when nothing came */
+    char *unsaid;       /* words that the voice gave up; NULL: none */
     float *pcm;
     size_t samples;
     int32_t *units;

@@ -148,7 +148,9 @@ static so_status complete(so_session *s, so_event *event, so_error *error)
     s->cached = INT64_MAX;
     s->phase = s->forget ? SO_LISTENING : SO_ANSWERED;
     if (s->heard_units >= 0 && !s->forget) SO_TRY(so_session_heard_ms(s, s->heard_units * SO_UNIT_MS, NULL, error));
-    *event = (so_event){.kind = SO_EVENT_DONE, .usage = s->usage};
+    bool all = !s->script.n || !s->unsaid.size;
+    if (!all) s->unsaid.data[s->unsaid.size - 1] = 0; /* the last blank */
+    *event = (so_event){.kind = SO_EVENT_DONE, .usage = s->usage, .text = all ? NULL : s->unsaid.data};
     return SO_OK;
 }
 

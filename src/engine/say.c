@@ -1,5 +1,6 @@
 /* Saying given words: sentence by sentence, each as an answer of its own to the same prompt, because that is what
  * models learn; told and remembered as one answer. SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <string.h>
 
 #include "engine/said.h"
@@ -20,6 +21,8 @@ so_status so_session_script(so_session *s, const char *utf8, so_error *error)
     size_t left = strlen(utf8);
     bool parted = false;
     s->script.n = s->script_at.n = s->script_end.n = 0;
+    s->unsaid.size = 0;
+    SO_TRY(so_string_reserve(&s->unsaid, 2 * strlen(utf8) + 16, error));
     s->sentence = s->barren = 0;
     for (const char *p = utf8; left > 0;) {
         if (strchr(" \t\r\n", *p)) {
@@ -71,6 +74,33 @@ static int64_t next_word(const so_session *s, int64_t at, int64_t end)
     return at;
 }
 
+/* Whether a byte is no part of a word. */
+static bool is_mark(char c)
+{
+    unsigned char byte = (unsigned char)c;
+    return byte && byte < 0x80 && !isalnum(byte);
+}
+
+/* Words of the script that will not be spoken are kept, to be told when all is said. */
+static so_status give_up(so_session *s, int64_t from, int64_t to, so_error *error)
+{
+    so_decoder decoder;
+    size_t before = s->unsaid.size;
+    bool silent = true;
+    for (int64_t i = from; i < to; i++) silent = silent && !so_model_spoken(s->model, s->script.data[i]);
+    if (silent) return SO_OK;
+    so_decoder_init(&decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
+    for (int64_t i = from; i < to; i++) SO_TRY(so_decoder_feed(&decoder, s->script.data[i], &s->unsaid, error));
+    SO_TRY(so_decoder_flush(&decoder, &s->unsaid, error));
+    char *text = s->unsaid.data + before;
+    size_t blank = strspn(text, " \t\r\n"), marks = 0;
+    while (is_mark(text[marks])) marks++;
+    s->unsaid.size = text[marks] ? s->unsaid.size - blank : before; /* marks alone are no loss */
+    if (!text[marks]) return SO_OK;
+    memmove(text, text + blank, s->unsaid.size - before + 1);
+    return so_string_add(&s->unsaid, " ", 1, error);
+}
+
 /* Where the voice goes on: at the word that it was in, behind the first one where it came to none; `end` to give up.
  * Two pieces in a row without a word are enough. */
 static int64_t where_to_go_on(so_session *s, int64_t end)
@@ -106,14 +136,18 @@ static so_status go_on(so_session *s, int64_t made, int64_t at, int64_t end, so_
 
 so_status so_session_next_sentence(so_session *s, bool *more, so_error *error)
 {
-    bool over = !s->script.n || s->n_said >= s->max_units || s->usage.stopped;
     *more = false;
-    if (over) return SO_OK;
+    if (!s->script.n || s->usage.stopped) return SO_OK;
     int64_t end = s->script_end.data[s->sentence], made = s->spoken.base_text + s->talk->n_text, at = end;
+    if (s->n_said >= s->max_units) return give_up(s, made, (int64_t)s->script.n, error);
     bool last = (size_t)s->sentence + 1 == s->script_at.n;
     if (last && made >= end) return SO_OK;
     SO_TRY(so_said_sentence(s, error));
-    if (made < end) at = where_to_go_on(s, end);
+    if (made < end) {
+        int64_t from = s->spoken.base_text;
+        at = where_to_go_on(s, end);
+        if (s->barren) SO_TRY(give_up(s, from, at, error));
+    }
     if (last && at == end) return SO_OK;
     *more = true;
     if (at < end) {

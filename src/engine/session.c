@@ -233,8 +233,8 @@ size_t so_session_bytes(const so_session *s)
                    (size_t)s->max_text * sizeof *s->text_end + (p->most + 1) * sizeof *p->word +
                    (size_t)(said->capacity + 1) * (sizeof *said->text + sizeof *said->span) +
                    said->ids.capacity * sizeof *said->ids.data;
-    size_t text = s->answer.capacity + s->piece.capacity + s->heard.capacity + s->heard_before.capacity +
-                  p->text.capacity + p->last.capacity + p->whole.capacity;
+    size_t text = s->answer.capacity + s->piece.capacity + s->unsaid.capacity + s->heard.capacity +
+                  s->heard_before.capacity + p->text.capacity + p->last.capacity + p->whole.capacity;
     return sizeof *s + sizeof *s->talk + s->talk->memory.capacity + s->talk->numbers.capacity + s->memory.capacity +
            lists + text + (s->ear ? so_ear_bytes(s->ear) + so_vad_bytes() : 0) +
            (s->mouth ? sizeof *s->mouth + s->mouth->memory.capacity : 0);
@@ -294,6 +294,7 @@ void so_session_close(so_session **session)
     so_ids_clear(&s->script);
     so_ids_clear(&s->script_at);
     so_ids_clear(&s->script_end);
+    so_string_clear(&s->unsaid);
     so_string_clear(&s->typed);
     so_string_clear(&s->heard);
     so_string_clear(&s->heard_before);

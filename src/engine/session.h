@@ -113,6 +113,7 @@ struct so_session {
     so_ids script_at, script_end; /* where each begins and ends in it */
     int sentence;                 /* that is being said */
     int barren;                   /* pieces of it, one after the other, in which no word was heard */
+    so_string unsaid;             /* words of it that the voice gave up, a blank behind each stretch */
     so_decoder decoder;
     so_string answer;
     int32_t *text_end;     /* [max_text] bytes of the answer after each text token */

@@ -15,3 +15,7 @@ The star is red. The square is blue. The circle is small. The star is red. The s
 $SO speak --quiet --wav g.wav "***"
 echo $?
 [ -e g.wav ] || echo "nothing written"
+# What is not spoken is named: here units are too few.
+$SO speak --json --max-units 30 --wav i.wav "The star is red. The square is blue. The circle is small." 2>told |
+    grep -c '"unsaid": ".*circle'
+grep -c 'did not speak: .*circle' told
