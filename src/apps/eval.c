@@ -200,7 +200,7 @@ static int run(int argc, char **argv)
         {"items", SO_OPTION_INT, &world.items, "N", "tabletop: at most so many of each mode; quant: in all (64)", 1,
          1e9},
         {"condition", SO_OPTION_TEXT, &world.conditions, "LIST",
-         "tabletop: of clean,before,behind,inside,quiet,offset,telephone,noise,room,long,outside, or all"},
+         "tabletop: of clean,before,behind,inside,quiet,offset,telephone,noise,hum,room,long,outside, or all"},
         {"turns", SO_OPTION_INT, &world.turns, "N", "tabletop: of a long conversation; 60 when not given", 1, 100000},
         {"details", SO_OPTION_TEXT, &details, "FILE", "tabletop: every answer, one JSON object a line"},
         {"seed", SO_OPTION_INT, &seed, "N", "tabletop: of the voice's noise; quant: of made-up units", 0, 9e15},

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "media/hum.h"
+
 enum {
     FRAME = 160,         /* samples of a frame: 10 ms; the numbers below are frames */
     HISTORY = 300,       /* that the noise floor is taken from */
@@ -19,6 +21,8 @@ enum {
     ONSET = 10,          /* of which ONSET_LOUD must be loud for speech to begin */
     ONSET_LOUD = 6,
     GATHER = 30, /* of a segment before it comes out: its level is taken from them */
+    WORSE = 3,   /* such frames in a row */
+    LONGER = 25, /* more of them, where something hums that is not known yet */
     KEEP = 30,   /* of a pause inside a segment at most */
     WAIT = LONGEST_PAUSE + GATHER + 2 * ONSET,
     LEVELS = 140, /* bins of 1 dB of the history's histogram, from LOWEST up */
@@ -40,12 +44,16 @@ static const double MOST = 40, LEAST = -20;    /* dB of gain */
 static const double NOISE = -45;               /* dB that the floor is not raised above */
 static const double SLEW = 0.06;               /* dB that the gain moves in a frame */
 static const double HUM = -50, HUM_BELOW = 25; /* dB of steady sound below VOICE that is hum; and so far below speech */
+static const double MAINS_BELOW = 6;           /* dB */
+static const double MUCH_MORE = 1.5; /* of the power, in a frame that hum is taken out of which is not there */
 
 typedef enum state { IDLE, GATHERING, SPEAKING } state;
 
-/* What comes out of a segment: samples as they went in, what is above OFFSET, what is above VOICE. A filter moves the
- * phases of what is left, and the tokenizer hears that: none is used without need. */
+/* What comes out of a segment: samples as they went in, what is above OFFSET, what is above VOICE; hum of the mains
+ * taken out of each. A filter moves the phases of what is left, and the tokenizer hears that: none is used without
+ * need. */
 typedef enum cut { AS_IT_IS, NO_OFFSET, NO_HUM, CUTS } cut;
+enum { LOW = CUTS, PARTS }; /* what is below VOICE, but for the offset: only measured */
 
 typedef struct biquad {
     double b[3], a[2], z[2];
@@ -62,9 +70,12 @@ struct so_front {
     int64_t pause, later, longest; /* frames */
     biquad offset, high[2], low[2];
     bool primed;
+    so_hum hum;
+    int worse;                            /* frames in a row that have more in them without their hum: it has ended */
+    so_bin response[PARTS][SO_HUM_LINES]; /* of the filters, at the lines of the hum */
 
-    float part[CUTS][FRAME]; /* the frame being gathered */
-    double low_energy, off_sum;
+    float part[PARTS][FRAME]; /* the frame being gathered */
+    double off_sum;
     int part_n;
     int64_t frames; /* whole ones so far */
 
@@ -106,6 +117,32 @@ static biquad section(double hertz, double q, bool low)
                     .a = {2 * (k * k - 1) * norm, (1 - k / q + k * k) * norm}};
 }
 
+/* What a section makes of a tone. */
+static so_bin response_of(const biquad *s, double hertz)
+{
+    double w = 2 * PI * hertz / SO_FRONT_RATE, re[2] = {cos(w), cos(2 * w)}, im[2] = {-sin(w), -sin(2 * w)};
+    so_bin up = {s->b[0] + s->b[1] * re[0] + s->b[2] * re[1], s->b[1] * im[0] + s->b[2] * im[1]};
+    so_bin down = {1 + s->a[0] * re[0] + s->a[1] * re[1], s->a[0] * im[0] + s->a[1] * im[1]};
+    double size = down.re * down.re + down.im * down.im;
+    return (so_bin){(up.re * down.re + up.im * down.im) / size, (up.im * down.re - up.re * down.im) / size};
+}
+
+static void respond(so_front *f)
+{
+    const biquad *way[PARTS][3] = {[NO_OFFSET] = {&f->offset},
+                                   [NO_HUM] = {&f->offset, &f->high[0], &f->high[1]},
+                                   [LOW] = {&f->offset, &f->low[0], &f->low[1]}};
+    for (int c = 0; c < PARTS; c++)
+        for (int l = 0; l < SO_HUM_LINES; l++) {
+            so_bin all = {1, 0};
+            for (int k = 0; k < 3 && way[c][k]; k++) {
+                so_bin one = response_of(way[c][k], so_hum_hertz(l));
+                all = (so_bin){all.re * one.re - all.im * one.im, all.re * one.im + all.im * one.re};
+            }
+            f->response[c][l] = all;
+        }
+}
+
 static void design(so_front *f)
 {
     static const double q[2] = {0.54119610, 1.30656296}; /* Butterworth of order 4 */
@@ -114,6 +151,8 @@ static void design(so_front *f)
         f->high[i] = section(VOICE, q[i], false);
         f->low[i] = section(VOICE, q[i], true);
     }
+    so_hum_reset(&f->hum);
+    respond(f);
 }
 
 static double filter(biquad *s, double x)
@@ -135,7 +174,7 @@ static void filter_sample(so_front *f, float x)
     f->part[AS_IT_IS][f->part_n] = x;
     f->part[NO_OFFSET][f->part_n] = (float)clean;
     f->part[NO_HUM][f->part_n] = (float)filter(&f->high[1], filter(&f->high[0], clean));
-    f->low_energy += low * low;
+    f->part[LOW][f->part_n] = (float)low;
     f->off_sum += (double)x - clean;
 }
 
@@ -170,20 +209,24 @@ static double floor_of(const so_front *f)
     return bin + LOWEST + 0.5;
 }
 
-static frame measure(so_front *f)
+static double power_of(const float *x)
 {
     double energy = 0;
-    const float *x = f->part[NO_HUM];
     for (int i = 0; i < FRAME; i++) energy += (double)x[i] * (double)x[i];
-    energy = energy / FRAME + 1e-12;
+    return energy / FRAME;
+}
+
+static frame measure(so_front *f)
+{
+    double energy = power_of(f->part[NO_HUM]) + 1e-12;
     f->energy[2] = f->energy[1];
     f->energy[1] = f->energy[0];
     f->energy[0] = energy;
     int64_t n = f->frames < 2 ? f->frames + 1 : 3;
     double sum = 0;
     for (int i = 0; i < n; i++) sum += f->energy[i];
-    frame now = {(float)(10 * log10(energy)), (float)(f->low_energy / FRAME), (float)(f->off_sum / FRAME)};
-    f->low_energy = f->off_sum = 0;
+    frame now = {(float)(10 * log10(energy)), (float)power_of(f->part[LOW]), (float)(f->off_sum / FRAME)};
+    f->off_sum = 0;
     remember(f, (double)now.db);
     if (n == 3) f->lowest = fmin(f->lowest, 10 * log10(sum / (double)n));
     return now;
@@ -232,6 +275,15 @@ static double wanted(const so_front *f)
     return fmax(LEAST, fmin(MOST, gain));
 }
 
+/* dB of what stands below VOICE in all that waits. */
+static double hum_of(const so_front *f)
+{
+    double hum = 1;
+    for (int i = 0; i + 2 < f->waiting; i++)
+        hum = fmin(hum, (double)(f->about[i].low + f->about[i + 1].low + f->about[i + 2].low) / 3);
+    return 10 * log10(hum + 1e-12);
+}
+
 /* Level, gain and filter of a segment that begins. The level: the mean power of the waiting frames that are within 15
  * dB of the loudest. */
 static void set_level(so_front *f)
@@ -246,13 +298,13 @@ static void set_level(so_front *f)
         }
     f->level = 10 * log10(sum / (n ? n : 1) + 1e-12);
     f->gain = wanted(f);
-    double hum = 1;
-    for (int i = 0; i + 2 < f->waiting; i++)
-        hum = fmin(hum, (double)(f->about[i].low + f->about[i + 1].low + f->about[i + 2].low) / 3);
     double off = 0;
     for (int i = 0; i < f->waiting; i++) off += (double)f->about[i].off / f->waiting;
-    bool hums = 10 * log10(hum + 1e-12) > fmax(HUM, f->level - HUM_BELOW);
-    f->cut = hums ? NO_HUM : 10 * log10(off * off + 1e-12) > f->level - OFFSET_BELOW ? NO_OFFSET : AS_IT_IS;
+    /* What mains leave below VOICE when they are taken out is speech, unless it is nearly as much. */
+    double hum = hum_of(f), mains = 10 * log10(so_hum_power(&f->hum, f->response[LOW]) + 1e-12);
+    f->cut = hum > fmax(fmax(HUM, f->level - HUM_BELOW), mains - MAINS_BELOW) ? NO_HUM
+             : 10 * log10(off * off + 1e-12) > f->level - OFFSET_BELOW        ? NO_OFFSET
+                                                                              : AS_IT_IS;
 }
 
 /* Loud frames move the level, a little each; the gain follows. */
@@ -324,6 +376,13 @@ static bool is_noise(const so_front *f, double *level)
     return *level < FAINT && near * 10 >= loud * 9;
 }
 
+/* Where a recording begins with speech and something hums, it may soon be known what. */
+static bool may_be_mains(const so_front *f)
+{
+    return f->frames < EARLY && f->waiting < LEAD + GATHER + LONGER && !f->options.plain && !f->hum.found &&
+           hum_of(f) > HUM;
+}
+
 /* Enough is gathered: it comes out as speech, or it is the floor from now on. */
 static void gathered(so_front *f)
 {
@@ -379,8 +438,43 @@ static void speak(so_front *f)
     if (f->state == SPEAKING && f->spoken >= f->longest) end_segment(f);
 }
 
+/* Out of the frames that wait, too, and of what is known of them: as if it had never been there. */
+static void take_hum_back(so_front *f)
+{
+    for (int i = 0; i < f->waiting; i++) {
+        frame *about = &f->about[i];
+        int64_t back = f->waiting - i;
+        float *known = &f->history[(f->frames - back) % HISTORY];
+        for (int c = 0; c < CUTS; c++)
+            so_hum_clean_back(&f->hum, f->response[c], back, f->wait[c] + (int64_t)i * FRAME);
+        double power = power_of(f->wait[NO_HUM] + (int64_t)i * FRAME) + 1e-12, sum = power;
+        about->db = (float)(10 * log10(power));
+        about->low = (float)fmax(0, (double)about->low - so_hum_power_back(&f->hum, f->response[LOW], back));
+        if (back <= HISTORY) {
+            f->count[bin_of((double)*known)]--;
+            *known = about->db;
+            f->count[bin_of((double)*known)]++;
+        }
+        for (int k = 1; k < 3 && k <= i; k++) sum += pow(10, (double)f->about[i - k].db / 10);
+        if (i >= 2) f->lowest = fmin(f->lowest, 10 * log10(sum / 3));
+        if (back <= 2) f->energy[back - 1] = power;
+    }
+}
+
+/* Hum of the mains leaves the frame. */
+static void take_hum_out(so_front *f)
+{
+    if (f->options.plain || !so_hum_feed(&f->hum, f->part[AS_IT_IS], f->waiting > 0)) return;
+    double power = power_of(f->part[AS_IT_IS]);
+    for (int c = 0; c < PARTS; c++) so_hum_clean(&f->hum, f->response[c], f->part[c]);
+    f->worse = power_of(f->part[AS_IT_IS]) > MUCH_MORE * power ? f->worse + 1 : 0;
+    if (f->worse == WORSE) so_hum_forget(&f->hum);
+    if (so_hum_fresh(&f->hum)) take_hum_back(f);
+}
+
 static void end_frame(so_front *f)
 {
+    take_hum_out(f);
     frame now = measure(f);
     if (f->waiting == WAIT) drop(f, 1); /* cannot be: every state keeps fewer */
     for (int i = 0; i < CUTS; i++) memcpy(f->wait[i] + (int64_t)f->waiting * FRAME, f->part[i], sizeof f->part[i]);
@@ -391,7 +485,7 @@ static void end_frame(so_front *f)
         idle(f);
     else if (f->state == SPEAKING)
         speak(f);
-    else if (f->waiting >= LEAD + GATHER)
+    else if (f->waiting >= LEAD + GATHER && !may_be_mains(f))
         gathered(f);
 }
 

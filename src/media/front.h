@@ -1,12 +1,12 @@
 /* The front end of hearing: what a microphone brings, made like what a speech tokenizer was trained on.
  *
- * High-pass filters take away offsets and hum where there are any. A gain brings quiet speech up and loud speech down,
- * within limits and slowly, and leaves speech of a usual level alone. Silence and steady noise before, behind and
- * between speech are left out, short pauses are kept, longer ones shortened, and a long one ends a segment: a longer
- * one early in it, because people stop in the middle of a question and go on. What is speech is told by its level above
- * a noise floor that follows the recording.
+ * Hum of the mains is taken out line by line, and high-pass filters take away offsets and rumble, where there are any.
+ * A gain brings quiet speech up and loud speech down, within limits and slowly, and leaves speech of a usual level
+ * alone. Silence and steady noise before, behind and between speech are left out, short pauses are kept, longer ones
+ * shortened, and a long one ends a segment: a longer one early in it, because people stop in the middle of a question
+ * and go on. What is speech is told by its level above a noise floor that follows the recording.
  *
- *     16 kHz samples -> high-pass -> frames of 10 ms: loud or quiet -> segments -> gain -> runs of samples
+ *     16 kHz samples -> hum -> high-pass -> frames of 10 ms: loud or quiet -> segments -> gain -> runs of samples
  *
  * The same samples give the same runs, however they were cut into pieces. Nothing is allocated after opening.
  *

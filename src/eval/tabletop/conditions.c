@@ -21,6 +21,7 @@ static const so_condition conditions[] = {
     {"offset", "half of full scale, and 0.2 added", SO_CONDITION_SOUND, {.offset = 0.2, .peak_db = -6}},
     {"telephone", "8 kHz, mu-law", SO_CONDITION_SOUND, {.line = SO_LINE_ULAW}},
     {"noise", "pink noise 10 dB below it", SO_CONDITION_SOUND, {.noise_db = 10, .noise_tilt = -3}},
+    {"hum", "hum of 50 Hz and its multiples, 5 dB below it", SO_CONDITION_SOUND, {.hum_db = 5}},
     {"room", "a small room, 0.3 s", SO_CONDITION_SOUND, {.room_s = 0.3, .room_m = 4}},
     {"long", "conversations of many turns, with pictures that come late and change", SO_CONDITION_LONG, {0}},
     {"outside", "questions, pictures and sounds from outside of the world", SO_CONDITION_OUTSIDE, {0}},

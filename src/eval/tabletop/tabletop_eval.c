@@ -180,10 +180,11 @@ static so_status list_tasks(so_tabletop_work *all, so_error *error)
         size_t length = strcspn(list, ",");
         const so_condition *c = so_condition_find(list, length);
         if (!c)
-            return so_fail(error, SO_ERR_ARG,
-                           "conditions are clean, before, behind, inside, quiet, offset, telephone, noise, room, long, "
-                           "outside, or all; found '%.*s'",
-                           (int)length, list);
+            return so_fail(
+                error, SO_ERR_ARG,
+                "conditions are clean, before, behind, inside, quiet, offset, telephone, noise, hum, room, long, "
+                "outside, or all; found '%.*s'",
+                (int)length, list);
         SO_TRY(add_condition(all, c, error));
         list += length + (list[length] == ',');
     }
