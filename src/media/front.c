@@ -491,6 +491,14 @@ static void end_frame(so_front *f)
 
 /* ---- public */
 
+void so_front_pause(so_front *f, double seconds)
+{
+    f->pause = seconds > 0 ? (int64_t)lround(seconds * 100) : PAUSE;
+    if (f->pause <= TAIL) f->pause = TAIL + 1;
+    if (f->pause > LONGEST_PAUSE) f->pause = LONGEST_PAUSE;
+    f->later = seconds > 0 ? f->pause : PAUSE_LATER;
+}
+
 so_status so_front_open(so_front **out, const so_front_options *options, so_error *error)
 {
     *out = NULL;
@@ -502,11 +510,8 @@ so_status so_front_open(so_front **out, const so_front_options *options, so_erro
         return so_fail(error, SO_ERR_NOMEM, "no memory for the front end of hearing");
     }
     if (options) f->options = *options;
-    f->pause = f->options.pause > 0 ? (int64_t)lround(f->options.pause * 100) : PAUSE;
     f->longest = (int64_t)lround((f->options.longest > 0 ? f->options.longest : 28) * 100);
-    if (f->pause <= TAIL) f->pause = TAIL + 1;
-    if (f->pause > LONGEST_PAUSE) f->pause = LONGEST_PAUSE;
-    f->later = f->options.pause > 0 ? f->pause : PAUSE_LATER;
+    so_front_pause(f, f->options.pause);
     so_front_reset(f);
     *out = f;
     return SO_OK;

@@ -46,6 +46,9 @@ void so_front_close(so_front **front);
 /* A new recording. */
 void so_front_reset(so_front *front);
 
+/* From now on so many seconds of quiet end a segment, as the option has them. */
+void so_front_pause(so_front *front, double seconds);
+
 /* Takes n (0 .. SO_FRONT_PIECE) finite samples; all runs must have been taken before. */
 void so_front_feed(so_front *front, const float *x, int64_t n);
 /* The recording ends: what waits is decided; a segment that is open ends. */

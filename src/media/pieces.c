@@ -15,6 +15,9 @@ enum {
     SPANS = 256
 };
 
+static const double TALK_S = 15;       /* who speaks for longer says more than one sentence; */
+static const double TALK_PAUSE = 0.45; /* s: then so much ends one */
+
 struct so_pieces {
     so_pieces_read read;
     void *context;
@@ -72,6 +75,11 @@ void so_pieces_close(so_pieces **pieces)
     free(p->pcm);
     free(p);
     *pieces = NULL;
+}
+
+void so_pieces_length(so_pieces *p, double seconds)
+{
+    if (seconds > TALK_S) so_front_pause(p->front, TALK_PAUSE);
 }
 
 static void add_run(so_pieces *p, const so_front_run *run)

@@ -157,8 +157,9 @@ static void read_form(void *own)
     if (so_sound_open(&t->sound, so_bytes_front(&t->file), so_bytes_left(&t->file), &options, &error) != SO_OK ||
         so_pieces_open(&t->pieces, so_sound_rate(t->sound), !t->front, read_sound, t->sound, &error) != SO_OK)
         so_fault_set(&t->fault, "file", "the sound cannot be read: %s", error.text);
-    else
-        read_piece(t);
+    if (t->fault.status) return;
+    so_pieces_length(t->pieces, so_sound_seconds(t->sound));
+    read_piece(t);
 }
 
 /* ---- what goes out */

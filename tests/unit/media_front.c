@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "media/front.h"
+#include "media/pieces.h"
 
 enum { RATE = SO_FRONT_RATE, MOST = 60 * RATE };
 
@@ -416,6 +417,48 @@ static void pieces_make_no_difference(void **state)
     free(a.pcm);
 }
 
+static int64_t read_at, read_n;
+
+static so_status read_more(void *context, float *out, int64_t n, int64_t *got, so_error *error)
+{
+    (void)context;
+    (void)error;
+    *got = read_n - read_at < n ? read_n - read_at : n;
+    memcpy(out, x + read_at, (size_t)*got * sizeof *out);
+    read_at += *got;
+    return SO_OK;
+}
+
+/* Five sentences of 2 s with 1.2 s between them: many, where the recording is known to be long; else somebody may have
+ * stopped within a question. */
+static void sentences_of_a_long_recording_are_pieces(void **state)
+{
+    (void)state;
+    so_error error;
+    int64_t at = 0;
+    for (int i = 0; i < 5; i++) {
+        speech(at, at + 2 * RATE, 0.3);
+        quiet(at + 2 * RATE, at + 2 * RATE + RATE * 12 / 10);
+        at += 2 * RATE + RATE * 12 / 10;
+    }
+    for (int known = 0; known < 2; known++) {
+        so_pieces *pieces;
+        const float *pcm;
+        int64_t n;
+        int count = 0;
+        read_at = 0;
+        read_n = at;
+        CHECK_OK(so_pieces_open(&pieces, RATE, false, read_more, NULL, &error), error);
+        if (known) so_pieces_length(pieces, (double)at / RATE);
+        for (;; count++) {
+            CHECK_OK(so_pieces_next(pieces, &pcm, &n, &error), error);
+            if (!n) break;
+        }
+        so_pieces_close(&pieces);
+        assert_int_equal(count, known ? 5 : 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +476,7 @@ int main(void)
         cmocka_unit_test(hum_that_ends_is_forgotten),
         cmocka_unit_test(rumble_is_filtered),
         cmocka_unit_test(pieces_make_no_difference),
+        cmocka_unit_test(sentences_of_a_long_recording_are_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
