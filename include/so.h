@@ -325,7 +325,7 @@ typedef struct so_heard_word {
 typedef struct so_event {
     so_event_kind kind;
     const char *text;                 /* HEARD: whole transcript; TEXT: the new piece, valid UTF-8; DONE: of so_say,
-                                       * the words that were not spoken, NULL for none */
+                                       * the words that were not spoken, blanks between them; NULL for none */
     const so_token_logprob *logprobs; /* TEXT, where asked for: of the tokens that the piece is made of */
     size_t n_logprobs;
     size_t stable;         /* HEARD: bytes at the front of the transcript that will not be revised; they only grow */

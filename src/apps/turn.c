@@ -225,14 +225,20 @@ static void take_usage(so_answer *a, const so_usage *u)
     if (before.end != SO_END_STOP) a->usage.end = before.end;
 }
 
-/* Of several parts of one text: one behind the other. */
+/* Of several parts of one text: one behind the other, single blanks between words. */
 static so_status take_unsaid(so_answer *a, const char *words, so_error *error)
 {
+    static const char blanks[] = " \t\r\n";
     size_t length = a->unsaid ? strlen(a->unsaid) : 0;
     if (!words) return SO_OK;
-    if (length) SO_TRY(so_append(&a->unsaid, &length, 1, " ", 2, error));
-    length = a->unsaid ? strlen(a->unsaid) : 0;
-    return so_append(&a->unsaid, &length, 1, words, strlen(words) + 1, error);
+    for (size_t n; *(words += strspn(words, blanks)); words += n) {
+        n = strcspn(words, blanks);
+        if (length) SO_TRY(so_append(&a->unsaid, &length, 1, " ", 1, error));
+        SO_TRY(so_append(&a->unsaid, &length, 1, words, n, error));
+        SO_TRY(so_append(&a->unsaid, &length, 1, "", 1, error));
+        length--;
+    }
+    return SO_OK;
 }
 
 so_status so_turn_take(so_answer *a, so_show *show, const so_event *e, so_error *error)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/said.h"
+#include "text/sentence.h"
 
 enum { UNITS_PER_S = 1000 / SO_UNIT_MS };
 
@@ -148,9 +149,8 @@ static so_status complete(so_session *s, so_event *event, so_error *error)
     s->cached = INT64_MAX;
     s->phase = s->forget ? SO_LISTENING : SO_ANSWERED;
     if (s->heard_units >= 0 && !s->forget) SO_TRY(so_session_heard_ms(s, s->heard_units * SO_UNIT_MS, NULL, error));
-    bool all = !s->script.n || !s->unsaid.size;
-    if (!all) s->unsaid.data[s->unsaid.size - 1] = 0; /* the last blank */
-    *event = (so_event){.kind = SO_EVENT_DONE, .usage = s->usage, .text = all ? NULL : s->unsaid.data};
+    const char *unsaid = s->script.n && so_has_words(s->unsaid.data, s->unsaid.size) ? s->unsaid.data : NULL;
+    *event = (so_event){.kind = SO_EVENT_DONE, .usage = s->usage, .text = unsaid};
     return SO_OK;
 }
 

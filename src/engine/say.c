@@ -1,6 +1,5 @@
 /* Saying given words: sentence by sentence, each as an answer of its own to the same prompt, because that is what
  * models learn; told and remembered as one answer. SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
 #include <string.h>
 
 #include "engine/said.h"
@@ -20,8 +19,7 @@ so_status so_session_script(so_session *s, const char *utf8, so_error *error)
 {
     size_t left = strlen(utf8);
     bool parted = false;
-    s->script.n = s->script_at.n = s->script_end.n = 0;
-    s->unsaid.size = 0;
+    s->script.n = s->script_at.n = s->script_end.n = s->unsaid.size = 0;
     SO_TRY(so_string_reserve(&s->unsaid, 2 * strlen(utf8) + 16, error));
     s->sentence = s->barren = 0;
     for (const char *p = utf8; left > 0;) {
@@ -74,31 +72,15 @@ static int64_t next_word(const so_session *s, int64_t at, int64_t end)
     return at;
 }
 
-/* Whether a byte is no part of a word. */
-static bool is_mark(char c)
-{
-    unsigned char byte = (unsigned char)c;
-    return byte && byte < 0x80 && !isalnum(byte);
-}
-
 /* Words of the script that will not be spoken are kept, to be told when all is said. */
 static so_status give_up(so_session *s, int64_t from, int64_t to, so_error *error)
 {
-    so_decoder decoder;
-    size_t before = s->unsaid.size;
-    bool silent = true;
-    for (int64_t i = from; i < to; i++) silent = silent && !so_model_spoken(s->model, s->script.data[i]);
-    if (silent) return SO_OK;
-    so_decoder_init(&decoder, s->model->tokenizer, SO_DECODE_SKIP_SPECIAL);
-    for (int64_t i = from; i < to; i++) SO_TRY(so_decoder_feed(&decoder, s->script.data[i], &s->unsaid, error));
-    SO_TRY(so_decoder_flush(&decoder, &s->unsaid, error));
-    char *text = s->unsaid.data + before;
-    size_t blank = strspn(text, " \t\r\n"), marks = 0;
-    while (is_mark(text[marks])) marks++;
-    s->unsaid.size = text[marks] ? s->unsaid.size - blank : before; /* marks alone are no loss */
-    if (!text[marks]) return SO_OK;
-    memmove(text, text + blank, s->unsaid.size - before + 1);
-    return so_string_add(&s->unsaid, " ", 1, error);
+    size_t bytes;
+    for (int64_t i = from; i < to; i++) {
+        const char *text = so_tokenizer_piece(s->model->tokenizer, s->script.data[i], &bytes);
+        SO_TRY(so_string_add(&s->unsaid, text, bytes, error));
+    }
+    return from < to ? so_string_add(&s->unsaid, " ", 1, error) : SO_OK;
 }
 
 /* Where the voice goes on: at the word that it was in, behind the first one where it came to none; `end` to give up.
@@ -144,9 +126,8 @@ so_status so_session_next_sentence(so_session *s, bool *more, so_error *error)
     if (last && made >= end) return SO_OK;
     SO_TRY(so_said_sentence(s, error));
     if (made < end) {
-        int64_t from = s->spoken.base_text;
         at = where_to_go_on(s, end);
-        if (s->barren) SO_TRY(give_up(s, from, at, error));
+        if (s->barren) SO_TRY(give_up(s, s->spoken.base_text, at, error));
     }
     if (last && at == end) return SO_OK;
     *more = true;

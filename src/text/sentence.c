@@ -75,3 +75,10 @@ size_t so_sentence(const char *utf8)
     size_t blank = strspn(utf8, " \t\r\n"), size = strlen(utf8 + blank);
     return size ? blank + so_sentence_size(utf8 + blank, size) : 0;
 }
+
+bool so_has_words(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)text[i] >= 0x80 || isalnum((unsigned char)text[i])) return true;
+    return false;
+}
