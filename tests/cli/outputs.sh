@@ -57,7 +57,7 @@ else
     echo "error: null: a pipe or a device, and several files are to be written"
     echo "still a device"
 fi
-say --wav /dev/full >/dev/null
+"$SO" speak --threads 1 --quiet "The star is red." --wav /dev/full >/dev/null
 echo "rc $?"
 "$SO" convert "$ROOT/models/tabletop.gguf" -o /dev/full --threads 1 2>&1 | tail -1
 "$SO" export "$ROOT/models/tabletop.gguf" --as llama --threads 1 -o - 2>/dev/null | head -c 4; echo
