@@ -5,6 +5,7 @@
 place=$(pwd)
 cd "$ROOT" || exit
 (
+    ulimit -s 512 || exit # stacks of threads count, too, however many processors there are
     ulimit -d 300000 || exit
     $SO ask --quiet --threads 2 --wav "$place/a.wav" examples/table.png examples/question.wav >/dev/null && echo answered
     $SO transcribe --threads 2 examples/talk.wav >/dev/null && echo heard
