@@ -306,7 +306,7 @@ typedef enum so_end {
 typedef struct so_usage {
     int prompt_positions, text_tokens, units;
     int text_in, audio_in, image_in; /* positions of the prompt by what they are; their sum is prompt_positions */
-    int cached_positions;            /* of the prompt, those kept from before this turn */
+    int cached_positions; /* of the prompt, those in place: from before this turn, or others' beginning, copied */
     so_end end;
     double heard_s;                              /* seconds of user audio */
     double voice_s;                              /* seconds of answer audio */

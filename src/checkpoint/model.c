@@ -322,6 +322,7 @@ so_status so_model_load(so_model **out, const char *path, const so_model_options
         return so_fail(error, SO_ERR_NOMEM, "no memory for a model");
     }
     if (!options) options = &none;
+    so_shelf_init(&model->beginnings);
     model->device = device;
     so_status status = choose_codec_device(model, options, error);
     if (status == SO_OK) status = open_model(model, path, options, error);
@@ -362,6 +363,7 @@ void so_model_close(so_model **model)
     so_gguf_close(&m->gguf);
     so_pool_close(&m->pool);
     so_device_close(&m->device);
+    so_shelf_clear(&m->beginnings);
     free(m->spoken);
     free(m->unused);
     free(m->lora_path);

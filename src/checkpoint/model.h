@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/shelf.h"
 #include "checkpoint/codec.h"
 #include "checkpoint/config.h"
 #include "formats/safetensors.h"
@@ -48,6 +49,7 @@ struct so_model {
     bool one_picture;            /* a conversation about a new picture does not remember an older one */
     int64_t context;             /* positions of the backbone a session gets */
     atomic_long positions_per_s; /* of a prompt through the backbone, measured once; 0: not yet */
+    so_shelf beginnings;         /* what the networks made of what conversations begin with (engine/beginning.c) */
 };
 
 /* so_model_open, up to where weights go to a device, if there is one: the model takes it, also when it fails. */

@@ -33,21 +33,6 @@ static so_token_logprob odd(const so_model *model, int32_t id, double logprob)
     return (so_token_logprob){.text = text, .bytes = bytes, .id = id, .logprob = (float)logprob};
 }
 
-/* The likeliest first; the lowest id among equals. */
-static int most_likely(const so_real *z, int64_t n, int most, int32_t *id)
-{
-    int found = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int at = found;
-        while (at > 0 && z[i] > z[id[at - 1]]) at--;
-        if (at >= most) continue;
-        if (found < most) found++;
-        for (int j = found - 1; j > at; j--) id[j] = id[j - 1];
-        id[at] = (int32_t)i;
-    }
-    return found;
-}
-
 static void note_odds(so_talk *talk, const so_real *z, int64_t n, int32_t chosen)
 {
     so_odds *o = talk->odds;
@@ -57,7 +42,7 @@ static void note_odds(so_talk *talk, const so_real *z, int64_t n, int32_t chosen
     for (int64_t i = 0; i < n; i++) sum += exp((double)z[i] - top);
     double all = top + log(sum);
     so_token_logprob *beside = o->likely + o->n * o->most, *c = &o->chosen[o->n++];
-    int found = most_likely(z, n, o->most, likely);
+    int found = so_likeliest(z, n, o->most, likely);
     for (int i = 0; i < found; i++) beside[i] = odd(talk->model, likely[i], (double)z[likely[i]] - all);
     *c = odd(talk->model, chosen, (double)z[chosen] - all);
     c->likeliest = beside;

@@ -14,8 +14,6 @@ enum { UNITS_PER_S = 1000 / SO_UNIT_MS, MOST_SAMPLES = 1 << 30 };
 
 void so_session_watch(so_session *s, const float *pcm, size_t samples, int rate)
 {
-    int16_t piece[512];
-    so_vad_event event;
     if (s->voiced || rate < 8000 || rate > 384000) {
         s->voiced = true;
         return;
@@ -24,12 +22,7 @@ void so_session_watch(so_session *s, const float *pcm, size_t samples, int rate)
         so_vad_retune(s->vad, rate);
         s->vad_rate = rate;
     }
-    for (size_t at = 0; at < samples && !s->voiced; at += sizeof piece / sizeof *piece) {
-        size_t n = samples - at < sizeof piece / sizeof *piece ? samples - at : sizeof piece / sizeof *piece, used;
-        for (size_t i = 0; i < n; i++) piece[i] = (int16_t)lrintf(fmaxf(-1, fminf(1, pcm[at + i])) * 32767);
-        so_vad_feed(s->vad, piece, n, &used, &event);
-        s->voiced = event.kind != SO_VAD_NONE;
-    }
+    s->voiced = so_vad_notices(s->vad, pcm, samples);
 }
 
 /* Sound into the ear, segment by segment. */

@@ -60,24 +60,13 @@ int64_t so_session_shared(const so_session *s, so_session *described)
 
 /* ---- branches */
 
-static void copy_store(so_device *device, so_kv *to, const so_kv *from)
-{
-    size_t bytes = so_kv_bytes(from->type, 1, from->width, from->len) / 2;
-    for (int64_t i = 0; i < from->layers && from->len; i++) {
-        so_device *of = from->beside && i >= from->split ? NULL : device;
-        so_device_copy(of, so_kv_k(to, i), so_kv_k(from, i), bytes);
-        so_device_copy(of, so_kv_v(to, i), so_kv_v(from, i), bytes);
-    }
-    to->len = from->len;
-}
-
 static void copy_talk(so_talk *to, const so_talk *from)
 {
     size_t row = (size_t)from->model->setup.omni.llama.width * sizeof(so_real);
     so_device *device = from->model->device;
-    copy_store(device, &to->bottom, &from->bottom);
-    copy_store(device, &to->backbone, &from->backbone);
-    copy_store(device, &to->top, &from->top);
+    so_kv_copy(device, &to->bottom, &from->bottom);
+    so_kv_copy(device, &to->backbone, &from->backbone);
+    so_kv_copy(device, &to->top, &from->top);
     memcpy(to->heard, from->heard, (size_t)from->bottom.len * sizeof *to->heard);
     memcpy(to->label, from->label, (size_t)from->bottom.len * sizeof *to->label);
     memcpy(to->read, from->read, (size_t)from->backbone.len * sizeof *to->read);
@@ -98,6 +87,7 @@ static so_status copy_session(so_session *to, const so_session *from, so_error *
         copy[i]->n = 0;
         SO_TRY(so_ids_add(copy[i], ids[i]->data, ids[i]->n, error));
     }
+    SO_TRY(so_talk_begins_with(to->talk, &to->head, error));
     to->typed.size = 0;
     SO_TRY(so_string_add(&to->typed, from->typed.data ? from->typed.data : "", from->typed.size, error));
     memcpy(to->slots.slot, from->slots.slot, (size_t)from->slots.n * sizeof *to->slots.slot);

@@ -26,6 +26,7 @@ so_status so_session_cut_template(so_session *s, const char *system, so_error *e
     SO_TRY_GO(so_chat_encode(t, &message, 1, &chat, &prompt, error));
     const int32_t *ids = prompt.ids.data;
     s->head.n = s->header.n = s->reply.n = s->after_picture.n = 0;
+    s->talk->n_begin = 0;
     int32_t from = prompt.prefix;
     while (from > 0 && ids[from - 1] != names->start_header) from--;
     SO_TRY_GO(so_ids_add(&s->head, ids, (size_t)prompt.prefix, error));
@@ -34,6 +35,7 @@ so_status so_session_cut_template(so_session *s, const char *system, so_error *e
     s->break_ids = prompt.prefix - prompt.label_first - 1;
     /* The reference loses the line break after a picture, unless the tokenizer adds a BOS that is lost instead. */
     if (parts.add_bos) SO_TRY_GO(so_tokenizer_encode(t, "\n", 1, 0, &s->after_picture, error));
+    status = so_talk_begins_with(s->talk, &s->head, error);
 done:
     so_prompt_clear(&prompt);
     return status;
@@ -108,9 +110,8 @@ static so_status lay_out(so_session *s, bool whole, so_error *error)
 /* Whether the slots and an answer behind them pass the context. */
 static bool too_long(const so_session *s)
 {
-    const uint32_t backbone = SO_SLOT_EXPECT | SO_SLOT_TEXT | SO_SLOT_IMAGE;
     int64_t positions = 0, speech = speech_slots(s), context = s->talk->options.context, room = context / 4;
-    for (int64_t i = 0; i < s->slots.n; i++) positions += (s->slots.slot[i].where & backbone) != 0;
+    for (int64_t i = 0; i < s->slots.n; i++) positions += (s->slots.slot[i].where & SO_ON_BACKBONE) != 0;
     int64_t text = s->max_text < room ? s->max_text : room, units = s->max_units < room ? s->max_units : room;
     return positions + text > context || (s->speech && speech + units > context);
 }
@@ -129,19 +130,6 @@ so_status so_session_lay_out(so_session *s, bool whole, so_error *error)
 }
 
 /* ---- hearing */
-
-static int words_withdrawn(const char *before, const char *after)
-{
-    size_t same = 0, begin = 0;
-    while (before[same] && before[same] == after[same]) same++;
-    /* Back to the beginning of the first word that differs; a word that only grows is not withdrawn. */
-    if (!before[same]) return 0;
-    for (size_t i = 0; i < same; i++)
-        if (before[i] == ' ') begin = i + 1;
-    int words = 0;
-    for (size_t i = begin; before[i]; i++) words += before[i] != ' ' && (i == begin || before[i - 1] == ' ');
-    return words;
-}
 
 /* Seconds in place of positions. */
 static void time_words(so_session *s, int64_t first)
@@ -180,7 +168,7 @@ so_status so_session_transcribe(so_session *s, bool final, so_error *error)
     time_words(s, first);
     const char *before = s->heard_before.data && s->heard_before.size ? s->heard_before.data : "";
     SO_TRY(so_promise_keep(&s->promise, &s->heard, s->words, &s->n_words, final, error));
-    s->revised += words_withdrawn(before, s->heard.data);
+    s->revised += so_words_withdrawn(before, s->heard.data);
     if (final || strcmp(before, s->heard.data) != 0) s->heard_news = true;
     s->heard_final = final;
     return SO_OK;

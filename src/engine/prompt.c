@@ -6,7 +6,7 @@
 
 #include "text/chat.h"
 
-enum { CTC_CHUNK = SO_LABEL_ROWS, ON_BACKBONE = SO_SLOT_EXPECT | SO_SLOT_TEXT | SO_SLOT_IMAGE };
+enum { CTC_CHUNK = SO_LABEL_ROWS };
 
 so_status so_slots_add(so_slots *slots, const int32_t *ids, int64_t n, uint32_t where, const int64_t *first,
                        int64_t pictures, so_error *error)
@@ -33,7 +33,7 @@ void so_slots_limit(so_slots *slots, int64_t limit)
 {
     int64_t n = 0, kept = 0;
     for (; n < slots->n; n++)
-        if (slots->slot[n].where & ON_BACKBONE && ++kept > limit) break;
+        if (slots->slot[n].where & SO_ON_BACKBONE && ++kept > limit) break;
     if (limit > 0) slots->n = n;
 }
 
@@ -266,6 +266,9 @@ static bool labelled(const so_talk *talk, so_slice *c)
     return c->labelled == c->n_label + c->n_expect;
 }
 
+/* Whether of a stack's last layer no more is made than others will see. A watcher sees it all. */
+static bool spares(const so_pass *pass, bool last) { return last && !pass->watch && !pass->device && !pass->dry; }
+
 /* The top layers read the speech side one row late: its last row waits in talk->h, because only the last row of a
  * prompt and the rows after it take text in. */
 static void pass_on(so_talk *talk, const so_slice *c)
@@ -281,8 +284,11 @@ static void pass_on(so_talk *talk, const so_slice *c)
         so_device_copy(pass->device, c->x + waiting * width, c->h, (size_t)(c->n_speech - 1) * row);
     }
     so_batch *batch = so_batch_one(pass, n, &talk->top);
-    so_tensor *x = so_omni_speak_layers(pass, net, rows_at(talk, c->x, n), batch, NULL, c->layer, last);
-    if (last < net->top.layers)
+    bool spared = spares(pass, last == net->top.layers);
+    so_tensor *x = so_omni_speak_layers(pass, net, rows_at(talk, c->x, n), batch, NULL, c->layer, last - spared);
+    if (spared)
+        so_llama_note(pass, &net->top, last - 1, x, batch);
+    else if (last < net->top.layers)
         keep(talk, x, c->x);
     else
         so_llama_norm(pass, &net->top, x); /* for who watches */
@@ -293,9 +299,17 @@ static void read_layers(so_talk *talk, so_slice *c)
 {
     so_pass *pass = &talk->worker->pass;
     const so_llama *net = &talk->model->net.backbone;
-    int64_t last = layers_to(talk, c, net->layers), len = talk->backbone.len;
-    so_batch *batch = so_batch_one(pass, c->n_backbone, &talk->backbone);
-    so_tensor *y = so_llama_layers(pass, net, rows_at(talk, c->x, c->n_backbone), batch, c->layer, last);
+    int64_t last = layers_to(talk, c, net->layers), len = talk->backbone.len, n = c->n_backbone;
+    bool spared = spares(pass, last == net->layers && n > 1);
+    so_batch *batch = so_batch_one(pass, n, &talk->backbone);
+    so_tensor *y = so_llama_layers(pass, net, rows_at(talk, c->x, n), batch, c->layer, last - spared);
+    if (spared) { /* the output of the last row alone is wanted */
+        so_llama_note(pass, net, last - 1, y, batch);
+        talk->backbone.len += n - 1;
+        batch = so_batch_one(pass, 1, &talk->backbone);
+        y = so_llama_layers(pass, net, so_take_rows(pass, y, 1, &(int32_t){(int32_t)n - 1}), batch, last - 1, last);
+        if (!so_ok(pass)) talk->backbone.len = len;
+    }
     if (last < net->layers) {
         keep(talk, y, c->x);
         return;
@@ -387,7 +401,7 @@ static held compare(const so_talk *talk, const so_slot *slot, int64_t n)
     held k = {0};
     bool same_speech = true, same_backbone = true;
     for (int64_t i = 0; i < n; i++) {
-        bool speech = slot[i].where & SO_SLOT_SPEECH, backbone = slot[i].where & ON_BACKBONE;
+        bool speech = slot[i].where & SO_SLOT_SPEECH, backbone = slot[i].where & SO_ON_BACKBONE;
         if (speech) {
             same_speech = same_speech && k.all_speech < talk->bottom.len && talk->heard[k.all_speech] == slot[i].id;
             k.all_speech++;
@@ -397,7 +411,7 @@ static held compare(const so_talk *talk, const so_slot *slot, int64_t n)
             const so_slot *read = &talk->read[k.all_backbone];
             /* The backbone does not see whether a text entered the speech side, too. */
             bool same = k.all_backbone < talk->backbone.len && read->id == slot[i].id &&
-                        !((read->where ^ slot[i].where) & ON_BACKBONE) &&
+                        !((read->where ^ slot[i].where) & SO_ON_BACKBONE) &&
                         (same_speech || !(slot[i].where & SO_SLOT_EXPECT));
             same_backbone = same_backbone && same;
             k.all_backbone++;
@@ -421,7 +435,7 @@ static void reach_back(held *k, const so_slot *slot, int64_t n)
             return;
         }
         speech += (slot[i].where & SO_SLOT_SPEECH) != 0;
-        backbone += (slot[i].where & ON_BACKBONE) != 0;
+        backbone += (slot[i].where & SO_ON_BACKBONE) != 0;
     }
 }
 
@@ -435,6 +449,12 @@ static void rewind_to(so_talk *talk, const held *k)
 
 int64_t so_talk_shared(const so_talk *talk, const so_slot *slot, int64_t n) { return compare(talk, slot, n).backbone; }
 
+/* Slices end where the beginning of all prompts begins and ends, so that it is computed alike behind anything. */
+static bool parts(const so_talk *talk, int64_t position)
+{
+    return talk->n_begin && (position == 0 || position == talk->n_begin);
+}
+
 /* The next slots that are not in the stores yet. */
 static void fill_slice(so_talk *talk)
 {
@@ -443,8 +463,11 @@ static void fill_slice(so_talk *talk)
     empty(c);
     for (int64_t used = 0; w->at < w->n && used < talk->options.rows; w->at++) {
         const so_slot *slot = &w->slot[w->at];
-        bool hears = slot->where & SO_SLOT_SPEECH && w->seen_speech++ >= w->speech;
-        bool reads = slot->where & ON_BACKBONE && w->seen_backbone++ >= w->backbone;
+        bool hears = slot->where & SO_SLOT_SPEECH && w->seen_speech >= w->speech;
+        bool reads = slot->where & SO_ON_BACKBONE && w->seen_backbone >= w->backbone;
+        if (used && ((hears && parts(talk, w->seen_speech)) || (reads && parts(talk, w->seen_backbone)))) break;
+        w->seen_speech += (slot->where & SO_SLOT_SPEECH) != 0;
+        w->seen_backbone += (slot->where & SO_ON_BACKBONE) != 0;
         if (!hears && !reads) continue;
         sort_in(talk, c, *slot, hears, reads);
         used++;
@@ -460,6 +483,10 @@ so_status so_talk_want(so_talk *talk, const so_slot *slot, int64_t n, so_error *
     if (k.all_backbone > talk->backbone.capacity || k.all_speech > talk->bottom.capacity)
         return so_fail(error, SO_ERR_LIMIT, "the conversation passes %lld positions",
                        (long long)talk->backbone.capacity);
+    if (so_talk_take_beginning(talk, slot, n, k.speech, k.backbone)) k = compare(talk, slot, n);
+    /* A part of it would not be what others copy. */
+    if (k.backbone < talk->n_begin) k.backbone = 0;
+    if (k.speech < talk->n_begin) k.speech = 0;
     reach_back(&k, slot, n);
     rewind_to(talk, &k);
     talk->kept = k.backbone;
@@ -499,6 +526,7 @@ so_status so_talk_more(so_talk *talk, bool *done, so_error *error)
         so_status status = run_stage(talk, error);
         if (status != SO_OK) so_talk_unwant(talk); /* whoever goes on compares anew */
         SO_TRY(status);
+        if (c->next == NOTHING) so_talk_put_beginning(talk);
         if (c->next == NOTHING) fill_slice(talk);
     }
     *done = c->next == NOTHING;

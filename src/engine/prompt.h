@@ -43,6 +43,16 @@ so_status so_talk_sync(so_talk *talk, const so_slot *slot, int64_t n, so_error *
 /* Positions of the backbone that these slots, wanted now, would find in place. */
 int64_t so_talk_shared(const so_talk *talk, const so_slot *slot, int64_t n);
 
+/* ---- beginning.c */
+/* All prompts begin with these ids, lent until others are named. Sessions only. */
+so_status so_talk_begins_with(so_talk *talk, const so_ids *ids, so_error *error);
+/* Slots are wanted of which the stores hold so many positions: the beginning comes from where it was put by, if that
+ * is more. True where the stores changed. */
+bool so_talk_take_beginning(so_talk *talk, const so_slot *slot, int64_t n, int64_t speech, int64_t backbone);
+/* Puts it by, where it was just computed as a whole and is not put by yet. */
+void so_talk_put_beginning(so_talk *talk);
+
+/* ---- prompt.c */
 /* The slice that is on its way, from talk->memory. False when that ends. */
 bool so_talk_take_slice(so_talk *talk);
 /* For the dry run: a prompt at its largest. */

@@ -38,6 +38,12 @@ static bool take_parts(so_talk *talk)
     }
     talk->text = so_arena_alloc(a, (size_t)o->max_text * sizeof *talk->text);
     talk->memory_ids = so_arena_alloc(a, (size_t)o->max_text * sizeof *talk->memory_ids);
+    if (o->speaks && c->fuse == SO_FUSE_CROSS && !talk->model->device) {
+        bool all = o->window < 0 || o->window >= o->max_text;
+        talk->shown =
+            (so_kv){NULL, SO_F32, c->top, c->llama.heads * c->llama.head_width, all ? o->max_text : 2 * o->window};
+        talk->shown.data = so_arena_numbers(a, so_kv_bytes(SO_F32, c->top, talk->shown.width, talk->shown.capacity));
+    }
     int64_t most = c->text_rows > c->audio_rows ? c->text_rows : c->audio_rows;
     return so_sampler_init(&talk->sampler, a, most) && talk->memory_ids && so_talk_take_slice(talk);
 }

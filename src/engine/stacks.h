@@ -19,7 +19,8 @@ enum {
     SO_SLOT_EXPECT = 2, /* enters the backbone as softmax(CTC) x text_embed (needs SO_SLOT_SPEECH) */
     SO_SLOT_TEXT = 4,   /* enters the backbone as its text embedding */
     SO_SLOT_IMAGE = 8,  /* enters the backbone as picture vector number `id` */
-    SO_SLOT_LABEL = 16  /* its CTC label is wanted, although it enters no backbone (needs SO_SLOT_SPEECH) */
+    SO_SLOT_LABEL = 16, /* its CTC label is wanted, although it enters no backbone (needs SO_SLOT_SPEECH) */
+    SO_ON_BACKBONE = SO_SLOT_EXPECT | SO_SLOT_TEXT | SO_SLOT_IMAGE
 };
 
 typedef struct so_slot {
@@ -108,6 +109,7 @@ typedef struct so_talk {
     so_arena numbers;       /* of a device: stores, h and thought */
     void *block;            /* addresses of `numbers` */
     so_kv bottom, backbone, top;
+    so_kv shown;    /* of the answer's text that the top layers see, or have just seen; capacity 0: not kept */
     int32_t *heard; /* [bottom.len] ids of the speech side */
     int32_t *label; /* [bottom.len] CTC labels, -1 where none was asked for */
     so_slot *read;  /* [backbone.len] */
@@ -120,13 +122,17 @@ typedef struct so_talk {
     int max_views;
     so_looking looking;
     so_real *inside, *seen; /* of the picture that is looked at: [P, Dv] in the tower; [max_views * P, D] behind it */
-    int64_t kept;           /* positions of the backbone that the last so_talk_want found in place */
+    const int32_t *begin;   /* [n_begin] what prompts begin with; 0: nothing is known of it */
+    int64_t n_begin;
+    so_shelf_place *beginning[2]; /* where it is put by: read as text; as expected embeddings. NULL: nowhere */
+    int64_t kept;                 /* positions of the backbone that the last so_talk_want found in place */
     so_wanted wanted;
     so_slice *slice; /* of a prompt, on its way (engine/prompt.c) */
 
     /* the answer */
     int32_t *text, *memory_ids;                        /* [max_text] all text ids; those the top layers may see */
     int64_t n_text, n_read, n_memory, n_units, target; /* n_read: text tokens that the backbone has read */
+    int64_t n_shown;                                   /* of memory_ids, those that `shown` has had */
     int64_t n_ready, n_given; /* text tokens that may be spoken already; those the memory was offered */
     bool watched;             /* somebody else says how many are ready */
     bool cut;                 /* the text was ended from outside */

@@ -18,6 +18,7 @@ so_status so_talk_begin(so_talk *talk, bool voice, so_error *error)
     so_worker_begin(talk->worker);
     so_arena_trim(&talk->worker->scratch); /* an answer's rows need less than the prompt's */
     talk->n_text = talk->n_read = talk->n_memory = talk->n_units = talk->n_next = 0;
+    talk->shown.len = talk->n_shown = 0;
     talk->voice = voice;
     talk->typed = talk->read[talk->backbone.len - 1].where != (SO_SLOT_SPEECH | SO_SLOT_EXPECT);
     talk->target = talk->options.lookahead;
@@ -352,11 +353,51 @@ static int64_t visible(const so_pass *pass, const so_talk *talk)
     return window < 0 || window > n ? n : window;
 }
 
+/* What of it is new; room for that in the store, behind what is still seen. */
+static int64_t newly_visible(const so_pass *pass, so_talk *talk)
+{
+    int64_t m = visible(pass, talk), n = talk->n_memory - talk->n_shown;
+    if (n > m || pass->dry) return m;
+    if (talk->shown.len + n > talk->shown.capacity) so_kv_keep_last(&talk->shown, m - n);
+    return n;
+}
+
+/* New text into the stores: in one product no more rows than are summed alike in any company. */
+static void note_rows(so_pass *pass, const group *g)
+{
+    for (int64_t i = 0; i < g->n && so_ok(pass);) {
+        so_mark mark = so_pass_mark(pass);
+        so_kv *kv[SO_STEP_MOST];
+        int64_t rows[SO_STEP_MOST], n = 0, all = 0, k = 0, from = i;
+        for (int64_t m; i < g->n; i++, all += m) {
+            m = newly_visible(pass, g->talk[i]);
+            if (n && all + m > SO_STEP_MOST) break;
+            kv[n] = &g->talk[i]->shown;
+            rows[n++] = m;
+        }
+        int32_t *ids = so_take(pass, (size_t)(2 * all + 1) * sizeof *ids, false);
+        for (int64_t s = 0; s < n && ids; s++)
+            for (int64_t j = rows[s]; j > 0; j--, k++) {
+                const so_talk *talk = g->talk[from + s];
+                ids[k] = pass->dry ? 0 : talk->memory_ids[talk->n_memory - j];
+                ids[all + k] = pass->dry ? 0 : (int32_t)(talk->n_memory - j);
+            }
+        so_batch *batch = all ? so_batch_many(pass, n, rows, kv) : NULL;
+        so_omni_note(pass, &g->talk[0]->model->net, ids, ids + all, batch);
+        if (so_ok(pass) && !pass->dry) so_batch_advance(batch);
+        for (; from < i && so_ok(pass) && !pass->dry; from++) g->talk[from]->n_shown = g->talk[from]->n_memory;
+        so_pass_release(pass, mark);
+    }
+}
+
 /* The text windows of all, one behind the other. Those that see nothing yet are not listed. */
 static so_fusion *windows(so_pass *pass, const group *g)
 {
     int64_t all = 0, s = 0, at = 0;
-    for (int64_t i = 0; i < g->n; i++) all += visible(pass, g->talk[i]);
+    bool stored = g->talk[0]->shown.capacity > 0;
+    if (stored) note_rows(pass, g);
+    for (int64_t i = 0; i < g->n && !stored; i++) all += visible(pass, g->talk[i]);
+    so_kv **kv = so_take(pass, SO_STEP_MOST * sizeof(so_kv *), true);
     so_fusion *u = so_take(pass, sizeof *u, true);
     int32_t *ids = so_take(pass, (size_t)(2 * all + 1) * sizeof *ids, true), *pos = ids ? ids + all : NULL;
     int32_t *row = so_take(pass, 4 * SO_STEP_MOST * sizeof *row, true);
@@ -368,7 +409,8 @@ static so_fusion *windows(so_pass *pass, const group *g)
         const so_talk *talk = g->talk[i];
         int64_t m = visible(pass, talk), first = pass->dry ? 0 : talk->n_memory - m;
         if (m == 0) continue;
-        for (int64_t j = 0; j < m; j++) {
+        kv[s] = &g->talk[i]->shown;
+        for (int64_t j = 0; j < m && !stored; j++) {
             ids[at + j] = pass->dry ? 0 : talk->memory_ids[first + j];
             pos[at + j] = (int32_t)(first + j);
         }
@@ -385,6 +427,7 @@ static so_fusion *windows(so_pass *pass, const group *g)
     u->n_seqs = s;
     u->seq_rows = seq;
     u->ranges = (so_memory){memory0, memory_rows, lo, hi};
+    if (stored) u->store = kv;
     return u;
 }
 

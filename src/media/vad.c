@@ -269,3 +269,16 @@ void so_vad_feed(so_vad *v, const int16_t *pcm, size_t samples, size_t *used, so
     }
     if (used) *used = at;
 }
+
+bool so_vad_notices(so_vad *vad, const float *pcm, size_t samples)
+{
+    enum { PIECE = 512 };
+    int16_t piece[PIECE];
+    so_vad_event event = {.kind = SO_VAD_NONE};
+    for (size_t at = 0; at < samples && event.kind == SO_VAD_NONE; at += PIECE) {
+        size_t n = samples - at < PIECE ? samples - at : PIECE, used;
+        for (size_t i = 0; i < n; i++) piece[i] = (int16_t)lrintf(fmaxf(-1, fminf(1, pcm[at + i])) * 32767);
+        so_vad_feed(vad, piece, n, &used, &event);
+    }
+    return event.kind != SO_VAD_NONE;
+}

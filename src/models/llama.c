@@ -34,6 +34,20 @@ so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_ten
     return so_linear_onto(pass, a, l->o, x, NULL);
 }
 
+void so_llama_note(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch)
+{
+    if (!so_ok(pass) || !x || !batch) return;
+    const so_llama_layer *l = &net->layer[i];
+    const so_llama_config *c = &net->config;
+    so_rms rms = {l->attn_norm, c->rms_eps, false};
+    so_mark mark = so_pass_mark(pass);
+    so_tensor *k = NULL, *v = NULL;
+    so_norm_linears(pass, x, &rms, 2, (so_tensor *[]){l->k, l->v}, (so_tensor * *[]){&k, &v});
+    k = so_rope(pass, k, c->kv_heads, c->head_width, batch->pos, net->freq);
+    so_keep_rows(pass, k, v, batch, i, (so_heads){c->kv_heads, c->kv_heads, c->head_width, false});
+    so_pass_release(pass, mark);
+}
+
 so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, so_tensor *into)
 {
     const so_llama_layer *l = &net->layer[i];

@@ -47,6 +47,9 @@ double so_llama_products(const so_llama_config *config);
  * may be what the first was given, where that is not NULL. */
 so_tensor *so_llama_attend(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch);
 so_tensor *so_llama_feed(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, so_tensor *into);
+/* Layer i's keys and values of x alone, into the batch's stores: all that others will ever see of rows whose output is
+ * not wanted. On the host. */
+void so_llama_note(so_pass *pass, const so_llama *net, int64_t i, so_tensor *x, const so_batch *batch);
 /* Weights of the layers from `first` on stay on the host where the network moves to a device, all others go with it. */
 void so_llama_stay(so_llama *net, int64_t first);
 /* Layers first .. last - 1. Where nothing records, one layer's memory does for all. Does not advance the batch's

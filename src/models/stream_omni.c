@@ -111,17 +111,22 @@ static so_tensor *cross(so_pass *pass, const so_omni *net, int64_t i, so_tensor 
     const so_fusion *u = f->fusion;
     so_turning turn = {c->heads, c->head_width, net->top.freq};
     so_tensor *q = so_linear(pass, f->all ? x : so_take_rows(pass, x, u->rows, u->row), l->q, NULL), *k = NULL,
-              *v = NULL;
+              *v = NULL, *y;
     if (pass->device) {
         so_linears(pass, f->memory, 2, (so_tensor *[]){l->k, l->v}, (so_tensor * *[]){&k, &v});
         so_rope_both(pass, &q, u->pos, &k, u->memory_pos, &turn);
     } else {
         q = so_rope(pass, q, c->heads, c->head_width, u->pos, net->top.freq);
+    }
+    if (!pass->device && !u->store) {
         k = so_linear(pass, f->memory, l->k, NULL);
         k = so_rope(pass, k, c->heads, c->head_width, u->memory_pos, net->top.freq);
         v = so_linear(pass, f->memory, l->v, NULL);
     }
-    so_tensor *y = so_memory_attention(pass, q, k, v, f->batch, &u->ranges, heads);
+    if (u->store)
+        y = so_stored_attention(pass, q, f->batch, u->store, u->ranges.memory_rows, i, heads);
+    else
+        y = so_memory_attention(pass, q, k, v, f->batch, &u->ranges, heads);
     if (f->all) return so_linear_onto(pass, y, l->o, x, NULL);
     return so_residual(pass, x, so_take_rows(pass, so_linear(pass, y, l->o, NULL), so_rows(x), f->back));
 }
@@ -130,6 +135,32 @@ static so_tensor *cross(so_pass *pass, const so_omni *net, int64_t i, so_tensor 
 static so_tensor *newest(so_pass *pass, int64_t rows, const fusing *f)
 {
     return so_take_rows(pass, so_take_rows(pass, f->memory, f->fusion->rows, f->newest), rows, f->back);
+}
+
+/* The rows of text_memory with these ids. All layers read them: they are rounded once. */
+static so_tensor *memory_of(so_pass *pass, const so_omni *net, int64_t n, const int32_t *ids)
+{
+    so_tensor *memory = so_embed(pass, net->text_memory, n, ids);
+    bool once = memory && net->config.fuse == SO_FUSE_CROSS && net->top.layers && so_rounds(pass, net->fusion[0].k);
+    if (once) memory->rounded = so_take_rounded(pass, memory);
+    if (once && memory->rounded && !pass->dry)
+        pass->k->round_int8(pass->pool, so_rows(memory), so_cols(memory), so_data(memory), memory->rounded);
+    return memory;
+}
+
+void so_omni_note(so_pass *pass, const so_omni *net, const int32_t *ids, const int32_t *pos, const so_batch *batch)
+{
+    if (!so_ok(pass) || !batch) return;
+    const so_llama_config *c = &net->config.llama;
+    so_tensor *memory = memory_of(pass, net, batch->rows, ids);
+    for (int64_t i = 0; i < net->top.layers && so_ok(pass); i++) {
+        so_mark mark = so_pass_mark(pass);
+        so_tensor *k = so_linear(pass, memory, net->fusion[i].k, NULL);
+        k = so_rope(pass, k, c->heads, c->head_width, pos, net->top.freq);
+        so_tensor *v = so_linear(pass, memory, net->fusion[i].v, NULL);
+        so_keep_rows(pass, k, v, batch, i, (so_heads){c->heads, c->heads, c->head_width, false});
+        so_pass_release(pass, mark);
+    }
 }
 
 static fusing *ready(so_pass *pass, const so_omni *net, int64_t rows, const so_fusion *u)
@@ -151,13 +182,7 @@ static fusing *ready(so_pass *pass, const so_omni *net, int64_t rows, const so_f
     for (int64_t s = 0, r = 0; s < u->n_seqs; s++)
         for (int64_t i = 0; i < u->seq_rows[s]; i++, r++)
             f->newest[r] = u->ranges.hi[r] > u->ranges.lo[r] ? (int32_t)u->ranges.memory0[s] + u->ranges.hi[r] - 1 : -1;
-    if (f->memory) return f;
-    f->memory = so_embed(pass, net->text_memory, u->memory_rows, u->memory_ids);
-    /* All layers read it: it is rounded once. */
-    bool once = f->memory && net->config.fuse == SO_FUSE_CROSS && net->top.layers && so_rounds(pass, net->fusion[0].k);
-    if (once) f->memory->rounded = so_take_rounded(pass, f->memory);
-    if (once && f->memory->rounded && !pass->dry)
-        pass->k->round_int8(pass->pool, so_rows(f->memory), so_cols(f->memory), so_data(f->memory), f->memory->rounded);
+    if (!f->memory && !u->store) f->memory = memory_of(pass, net, u->memory_rows, u->memory_ids);
     return f;
 }
 

@@ -87,7 +87,12 @@ typedef struct so_fusion {
     int64_t n_seqs;
     const int64_t *seq_rows; /* [n_seqs] how many of `row` belong to each sequence */
     so_memory ranges;        /* per sequence and per entry of `row` */
+    so_kv *const *store;     /* NULL; or, for SO_FUSE_CROSS in place of ids and memory, [n_seqs]: where so_omni_note has
+                                put it. Each sequence sees the last ranges.memory_rows of its store */
 } so_fusion;
+/* Keys and values of text in all top layers, into the batch's stores, which hold all heads: rows of text_memory with
+ * these ids, each at pos, its index in its answer. The caller advances the batch. */
+void so_omni_note(so_pass *pass, const so_omni *net, const int32_t *ids, const int32_t *pos, const so_batch *batch);
 /* h [R, D] -> top output after its norm [R, D]. */
 so_tensor *so_omni_speak(so_pass *pass, const so_omni *net, so_tensor *h, const so_batch *batch,
                          const so_fusion *fusion);

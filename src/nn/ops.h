@@ -121,6 +121,10 @@ typedef struct so_kv {
 } so_kv;
 /* Bytes of the block behind a store. */
 size_t so_kv_bytes(so_type type, int64_t layers, int64_t width, int64_t capacity);
+/* What `from` holds, into another store of its shape, which may have more room. */
+void so_kv_copy(so_device *device, so_kv *to, const so_kv *from);
+/* The last n positions become the first, and the only ones. */
+void so_kv_keep_last(so_kv *kv, int64_t n);
 /* [capacity, width] of `type`. */
 void *so_kv_k(const so_kv *kv, int64_t layer);
 void *so_kv_v(const so_kv *kv, int64_t layer);
@@ -172,6 +176,12 @@ typedef struct so_memory {
 } so_memory;
 so_tensor *so_memory_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_tensor *v, const so_batch *batch,
                                const so_memory *memory, so_heads heads);
+/* k and v [R, K d] go to `layer` of the batch's stores, behind what these hold. */
+void so_keep_rows(so_pass *pass, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer, so_heads heads);
+/* Attention into what stores hold: all rows of sequence s of `batch` see the last rows[s] positions of `layer` of
+ * kv[s]. No way back. */
+so_tensor *so_stored_attention(so_pass *pass, so_tensor *q, const so_batch *batch, so_kv *const *kv,
+                               const int64_t *rows, int64_t layer, so_heads heads);
 /* softmax over columns. */
 so_tensor *so_softmax(so_pass *pass, so_tensor *x);
 

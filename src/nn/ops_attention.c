@@ -27,6 +27,27 @@ static void *kv_part(const so_kv *kv, int64_t layer, int64_t part)
 void *so_kv_k(const so_kv *kv, int64_t layer) { return kv_part(kv, layer, 0); }
 void *so_kv_v(const so_kv *kv, int64_t layer) { return kv_part(kv, layer, 1); }
 
+void so_kv_copy(so_device *device, so_kv *to, const so_kv *from)
+{
+    size_t bytes = so_kv_bytes(from->type, 1, from->width, from->len) / 2;
+    for (int64_t i = 0; i < from->layers && from->len; i++) {
+        so_device *of = from->beside && i >= from->split ? NULL : device;
+        so_device_copy(of, so_kv_k(to, i), so_kv_k(from, i), bytes);
+        so_device_copy(of, so_kv_v(to, i), so_kv_v(from, i), bytes);
+    }
+    to->len = from->len;
+}
+
+void so_kv_keep_last(so_kv *kv, int64_t n)
+{
+    size_t from = stored_bytes(kv->type, (kv->len - n) * kv->width), bytes = stored_bytes(kv->type, n * kv->width);
+    for (int64_t i = 0; i < 2 * kv->layers; i++) {
+        char *part = kv_part(kv, i / 2, i % 2);
+        memmove(part, part + from, bytes);
+    }
+    kv->len = n;
+}
+
 so_batch *so_batch_many(so_pass *pass, int64_t n, const int64_t *rows, so_kv *const *kv)
 {
     so_batch *batch = so_take(pass, sizeof *batch, false);
@@ -352,6 +373,36 @@ so_tensor *so_memory_attention(so_pass *pass, so_tensor *q, so_tensor *k, so_ten
         seg[s] = (so_attn_seg){seq->row0, seq->rows, so_data(k) + row * c, so_data(v) + row * c, NULL, NULL, n, c, 0};
     }
     return attend(pass, q, k, v, attn);
+}
+
+void so_keep_rows(so_pass *pass, so_tensor *k, so_tensor *v, const so_batch *batch, int64_t layer, so_heads heads)
+{
+    if (!so_ok(pass) || !k || !v || !batch || !so_want_same(pass, "attention", k, v)) return;
+    for (int64_t s = 0; s < batch->n_seqs; s++)
+        if (!store(pass, &batch->seq[s], layer, heads, k, v, NULL)) return;
+}
+
+so_tensor *so_stored_attention(so_pass *pass, so_tensor *q, const so_batch *batch, so_kv *const *kv,
+                               const int64_t *rows, int64_t layer, so_heads heads)
+{
+    if (!so_ok(pass) || !q || !batch || !so_want_cols(pass, "attention q", q, heads.heads * heads.width)) return NULL;
+    if (pass->recording) return so_pass_fail(pass, SO_ERR_STATE, "attention into a store, while recording");
+    so_attn *attn = start(pass, heads, batch->n_seqs);
+    if (!attn) return NULL;
+    so_attn_seg *seg = so_mutable(attn->seg);
+    for (int64_t s = 0; s < batch->n_seqs; s++) {
+        const so_seq *seq = &batch->seq[s];
+        int64_t c = kv[s]->width, first = pass->dry ? 0 : kv[s]->len - rows[s];
+        if (c != heads.kv_heads * heads.width || layer >= kv[s]->layers || first < 0)
+            return so_pass_fail(pass, SO_ERR_STATE, "attention into %lld of %lld positions of %lld columns",
+                                (long long)rows[s], (long long)kv[s]->len, (long long)c);
+        size_t at = stored_bytes(kv[s]->type, first * c);
+        seg[s] = (so_attn_seg){.q_row0 = seq->row0, .q_rows = seq->rows, .kv_rows = rows[s], .kv_stride = c};
+        seg[s].k = (void *)((char *)so_kv_k(kv[s], layer) + at);
+        seg[s].v = (void *)((char *)so_kv_v(kv[s], layer) + at);
+        seg[s].kv_type = kv[s]->type;
+    }
+    return attend(pass, q, NULL, NULL, attn);
 }
 
 static void softmax_back(so_pass *pass, const so_step *step)

@@ -20,6 +20,20 @@ int32_t so_argmax(const so_real *logits, int64_t n)
     return (int32_t)best;
 }
 
+int so_likeliest(const so_real *z, int64_t n, int most, int32_t *id)
+{
+    int found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int at = found;
+        while (at > 0 && z[i] > z[id[at - 1]]) at--;
+        if (at >= most) continue;
+        if (found < most) found++;
+        for (int j = found - 1; j > at; j--) id[j] = id[j - 1];
+        id[at] = (int32_t)i;
+    }
+    return found;
+}
+
 static bool before(const so_real *logits, int32_t a, int32_t b)
 {
     return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;

@@ -25,6 +25,8 @@ typedef struct so_sampler {
 bool so_sampler_init(so_sampler *sampler, so_arena *arena, int64_t capacity);
 /* The largest; the lowest index among equals. */
 int32_t so_argmax(const so_real *logits, int64_t n);
+/* The indices of the `most` largest, the largest first, the lowest index among equals; returns how many there are. */
+int so_likeliest(const so_real *logits, int64_t n, int most, int32_t *index);
 int32_t so_sampler_draw(so_sampler *sampler, const so_sampling *how, const so_real *logits, int64_t n, so_rng *rng);
 
 #endif

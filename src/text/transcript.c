@@ -100,6 +100,19 @@ static so_status reserve(so_string *text, size_t bytes, so_error *error)
     return SO_OK;
 }
 
+int so_words_withdrawn(const char *before, const char *after)
+{
+    size_t same = 0, begin = 0;
+    while (before[same] && before[same] == after[same]) same++;
+    /* Back to the beginning of the first word that differs; a word that only grows is not withdrawn. */
+    if (!before[same]) return 0;
+    for (size_t i = 0; i < same; i++)
+        if (before[i] == ' ') begin = i + 1;
+    int words = 0;
+    for (size_t i = begin; before[i]; i++) words += before[i] != ' ' && (i == begin || before[i - 1] == ' ');
+    return words;
+}
+
 so_status so_promise_open(so_promise *p, size_t words, size_t bytes, so_error *error)
 {
     p->most = words;

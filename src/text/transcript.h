@@ -25,6 +25,9 @@ typedef struct so_words_found {
 so_status so_transcript_words(const so_tokenizer *tokenizer, const int32_t *label, int64_t n, int32_t blank,
                               so_string *text, so_words_found *words, so_error *error);
 
+/* How many words of the text before are not those of the text after. */
+int so_words_withdrawn(const char *before, const char *after);
+
 /* The front of a transcript, which was told as stable: later looks at the same turn do not change it. */
 typedef struct so_promise {
     so_string text;

@@ -22,11 +22,12 @@ models nn backend formats base
 checkpoint models nn backend formats media text base
 speech checkpoint models nn backend formats media base
 engine speech checkpoint models nn backend formats media text base
+plan engine speech checkpoint models nn backend formats media text base
 dataset media text net base
 train models nn backend formats text media base
 eval dataset media text base
 eval/scoring eval net media text base
-eval/golden engine checkpoint train models nn backend formats media text base
+eval/golden plan engine checkpoint train models nn backend formats media text base
 eval/quant engine checkpoint eval/golden dataset models nn formats media text base
 eval/speed models nn backend base
 recipes dataset eval train checkpoint models nn backend formats text media base

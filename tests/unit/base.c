@@ -10,6 +10,7 @@
 #include "base/plain.h"
 #include "base/pool.h"
 #include "base/rng.h"
+#include "base/shelf.h"
 #include "base/type.h"
 
 static void arena_gives_aligned_blocks_and_counts_the_peak(void **state)
@@ -358,6 +359,30 @@ static void arrays_grow_and_keep(void **state)
     free(b);
 }
 
+static void a_place_is_filled_once(void **state)
+{
+    (void)state;
+    so_shelf shelf = {.n = 0};
+    so_shelf_init(&shelf);
+    so_shelf_place *a = so_shelf_find(&shelf, "a", 1, 10), *b = so_shelf_find(&shelf, "a", 1, 11);
+    assert_non_null(a);
+    assert_true(b && b != a); /* of another size */
+    assert_ptr_equal(so_shelf_find(&shelf, "a", 1, 10), a);
+    assert_false(so_shelf_full(a));
+    assert_true(so_shelf_claim(a));
+    assert_false(so_shelf_claim(a));
+    assert_false(so_shelf_full(a));
+    memcpy(a->data, "ten bytes", 10);
+    so_shelf_filled(a);
+    assert_true(so_shelf_full(a) && !so_shelf_full(b));
+    assert_false(so_shelf_claim(a));
+    for (int i = 2; i < SO_SHELF_PLACES; i++) assert_non_null(so_shelf_find(&shelf, &i, sizeof i, 1));
+    assert_null(so_shelf_find(&shelf, "more", 4, 1));
+    assert_ptr_equal(so_shelf_find(&shelf, "a", 1, 10), a);
+    assert_memory_equal(a->data, "ten bytes", 10);
+    so_shelf_clear(&shelf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +393,7 @@ int main(void)
         cmocka_unit_test(arenas_count_alike),
         cmocka_unit_test(a_dry_arena_takes_no_addresses),
         cmocka_unit_test(pool_runs_every_task_once),
+        cmocka_unit_test(a_place_is_filled_once),
         cmocka_unit_test(writer_is_whole_or_absent),
         cmocka_unit_test(arrays_grow_and_keep),
         cmocka_unit_test(f16_and_bf16_round_trip),

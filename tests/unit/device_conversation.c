@@ -13,8 +13,8 @@
 #include "backend/gpu/launch.h"
 #include "base/quantise.h"
 #include "card.h"
-#include "engine/plan.h"
 #include "engine/step.h"
+#include "plan/plan.h"
 #include "toy.h"
 
 enum { MOST_UNITS = 200 };

@@ -8,7 +8,7 @@
 
 #include "backend/gpu/cuda_api.h"
 #include "base/symbol.h"
-#include "engine/plan.h"
+#include "plan/plan.h"
 #include "toy.h"
 
 static char folder[] = TOY_FOLDER;

@@ -5,7 +5,7 @@
 #include "backend/gpu/fibers/fiber_device.h"
 #include "checkpoint/quant_rules.h"
 #include "checkpoint/source.h"
-#include "engine/plan.h"
+#include "plan/plan.h"
 
 static const char config[] = "{\"model_type\": \"stream_omni_llama\", \"hidden_size\": 4096, \"intermediate_size\": "
                              "14336, \"num_attention_heads\": 32,"

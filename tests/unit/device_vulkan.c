@@ -8,7 +8,7 @@
 
 #if __has_include(<vulkan/vulkan.h>)
 #include "backend/gpu/vulkan_api.h"
-#include "engine/plan.h"
+#include "plan/plan.h"
 #include "toy.h"
 
 static char folder[] = TOY_FOLDER;

@@ -147,6 +147,97 @@ static void answers_do_not_depend_on_company(void **state)
     }
 }
 
+/* Question i to a session with its own way of asking: words, or units. */
+static void ask_alike(so_session *s, bool spoken, told *t)
+{
+    so_error error;
+    int32_t unit[40];
+    memset(t, 0, sizeof *t);
+    for (int i = 0; i < 40; i++) unit[i] = i * 7 % 25;
+    if (spoken)
+        CHECK_OK(so_feed_units(s, unit, 40, &error), error);
+    else
+        CHECK_OK(so_feed_text(s, "what color is the star?", &error), error);
+    CHECK_OK(so_reply(s, SO_WANT_TEXT | SO_WANT_UNITS, &error), error);
+    for (int step = 0; !t->done; step++) {
+        assert_true(step < 20000);
+        if (s->crew) CHECK_OK(so_crew_step(s->crew, NULL, &error), error);
+        take(s, t);
+    }
+}
+
+/* What all conversations begin with is computed by the first, and copied by others, alone and in a crew: their answers
+ * are the same, and their prompts tell that it was in place. */
+static void others_copy_the_beginning(void **state)
+{
+    (void)state;
+    static told first, other;
+    so_error error;
+    so_crew *crew;
+    so_session_options options = plain;
+    CHECK_OK(so_crew_open(&crew, model, NULL, &error), error);
+    options.system = "Nobody else begins like this.";
+    for (int spoken = 0; spoken < 2; spoken++) {
+        so_session *s;
+        CHECK_OK(so_session_open(&s, model, &options, &error), error);
+        ask_alike(s, spoken, &first);
+        assert_int_equal(first.usage.cached_positions, 0);
+        so_session_close(&s);
+        for (int i = 0; i < 4; i++) {
+            if (i % 2)
+                CHECK_OK(so_crew_session(crew, &s, &options, &error), error);
+            else
+                CHECK_OK(so_session_open(&s, model, &options, &error), error);
+            int head = (int)s->head.n;
+            ask_alike(s, spoken, &other);
+            assert_int_equal(other.usage.cached_positions, head);
+            assert_int_equal(other.usage.prompt_positions, first.usage.prompt_positions);
+            assert_string_equal(other.text, first.text);
+            assert_string_equal(other.heard, first.heard);
+            assert_int_equal(other.units, first.units);
+            assert_memory_equal(other.unit, first.unit, first.units * sizeof *first.unit);
+            if (i == 3) { /* and behind another conversation, whose beginning is another */
+                CHECK_OK(so_session_clear(s, &error), error);
+                CHECK_OK(so_feed_system(s, "Nobody else at all.", &error), error);
+                ask_alike(s, !spoken, &other);
+                CHECK_OK(so_session_clear(s, &error), error);
+                CHECK_OK(so_feed_system(s, options.system, &error), error);
+                ask_alike(s, spoken, &other);
+                assert_int_equal(other.usage.cached_positions, head);
+                assert_string_equal(other.text, first.text);
+                assert_memory_equal(other.unit, first.unit, first.units * sizeof *first.unit);
+            }
+            so_session_close(&s);
+        }
+    }
+    so_crew_close(&crew);
+}
+
+/* Keys and values of the text that the top layers see are kept, for any window; an answer is as without. */
+static void text_in_sight_is_kept(void **state)
+{
+    (void)state;
+    static const int64_t window[] = {1, 2, 5, 16};
+    static told t[2];
+    so_error error;
+    for (size_t i = 0; i < sizeof window / sizeof *window; i++) {
+        for (int kept = 0; kept < 2; kept++) {
+            so_session *s;
+            so_session_options options = plain;
+            options.window = (int)window[i];
+            CHECK_OK(so_session_open(&s, model, &options, &error), error);
+            assert_int_equal(s->talk->shown.capacity, 2 * window[i]);
+            if (!kept) s->talk->shown.capacity = 0;
+            ask_alike(s, false, &t[kept]);
+            if (kept) assert_true(s->talk->n_shown > 0 && s->talk->shown.len <= 2 * window[i]);
+            so_session_close(&s);
+        }
+        assert_int_equal(t[0].units, t[1].units);
+        assert_true(t[0].units > 0);
+        assert_memory_equal(t[0].unit, t[1].unit, t[0].units * sizeof *t[0].unit);
+    }
+}
+
 /* A clock that goes on by a second when it is read: whatever is done between two readings takes one. */
 static double tick(void *at) { return ++*(double *)at; }
 
@@ -691,6 +782,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(answers_do_not_depend_on_company),
                                        cmocka_unit_test(any_order_of_calls),
+                                       cmocka_unit_test(others_copy_the_beginning),
+                                       cmocka_unit_test(text_in_sight_is_kept),
                                        cmocka_unit_test(a_prompt_can_be_stopped),
                                        cmocka_unit_test(a_picture_is_looked_at_in_pieces),
                                        cmocka_unit_test(a_question_given_up_leaves_no_sound),

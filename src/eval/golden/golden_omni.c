@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/plan.h"
 #include "engine/see.h"
 #include "engine/step.h"
 #include "eval/golden/golden.h"
 #include "eval/golden/golden_omni.h"
+#include "plan/plan.h"
 #include "text/chat.h"
 #include "text/transcript.h"
 

@@ -280,7 +280,7 @@ static void linear(so_pool *pool, const so_product *p, int64_t k, const float *x
     int64_t n = p->n;
     if (m == 0 || n == 0) return;
     linear_job g = {type, p->w, so_type_bytes(type, k), n, k, m, 0, 0, 0, x, p->bias, p->y};
-    if (m <= 16) { /* tasks of 64 KiB of weights, even numbers of rows */
+    if (m <= (W == 16 && type == SO_Q8_0 ? 32 : 16)) { /* tasks of 64 KiB of weights, even numbers of rows */
         so_for_rows(pool, n, (int64_t)(1 + (32 << 10) / (g.stride + 1)) * 2, linear_few, &g);
         return;
     }

@@ -1,7 +1,7 @@
 /* What a model and a session take of a device, told before anything is moved there; and opening a model.
  * SPDX-License-Identifier: Apache-2.0 */
-#ifndef SO_ENGINE_PLAN_H
-#define SO_ENGINE_PLAN_H
+#ifndef SO_PLAN_PLAN_H
+#define SO_PLAN_PLAN_H
 
 #include "engine/session.h"
 

@@ -1,6 +1,6 @@
 /* Plans of device memory, and opening a model. See plan.h.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine/plan.h"
+#include "plan/plan.h"
 
 #include <stdio.h>
 #include <string.h>
