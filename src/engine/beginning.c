@@ -21,10 +21,7 @@ typedef struct carrying {
 
 static void carry(carrying *c, void *p, size_t bytes)
 {
-    if (c->data && c->in)
-        memcpy(p, c->data + c->n, bytes);
-    else if (c->data)
-        memcpy(c->data + c->n, p, bytes);
+    if (c->data) memcpy(c->in ? p : c->data + c->n, c->in ? c->data + c->n : p, bytes);
     c->n += bytes;
 }
 

@@ -49,17 +49,6 @@ static void note_odds(so_talk *talk, const so_real *z, int64_t n, int32_t chosen
     c->n_likeliest = found;
 }
 
-/* Rows first .. first + n of a head, as a tensor of their own. */
-static so_tensor some_rows(const so_tensor *w, int64_t first, int64_t n)
-{
-    so_tensor part = {.data = (char *)w->data + so_type_bytes(w->type, first * w->dim[1]),
-                      .dim = {n, w->dim[1]},
-                      .type = w->type,
-                      .n_dims = 2,
-                      .name = w->name};
-    return part;
-}
-
 /* Ids that end a voice and are no units; the i-th, or -1. */
 static int32_t voice_end(const so_model *model, int64_t i)
 {
@@ -75,7 +64,7 @@ static void units_there(so_pass *pass, const so_model *model, const so_tensor *r
     so_mark mark = so_pass_mark(pass);
     so_real *z = so_take_data(pass, (size_t)(m * (n + model->setup.n_stop)) * sizeof *z);
     so_best_unit best = {.rows = m, .cols = n, .x = z, .end = z + m * n, .first = model->first_unit, .ids = ids};
-    so_tensor w = some_rows(model->net.unit_head, model->first_unit, n);
+    so_tensor w = so_some_rows(model->net.unit_head, model->first_unit, n);
     so_product product = {.type = w.type, .w = w.data, .n = n, .y = z};
     if (!z || pass->dry) {
         so_pass_release(pass, mark);
@@ -85,7 +74,7 @@ static void units_there(so_pass *pass, const so_model *model, const so_tensor *r
     for (int64_t i = 0; i < model->setup.n_stop && best.ends < SO_ENDS; i++) {
         int32_t end = voice_end(model, i);
         if (end < 0) continue;
-        w = some_rows(model->net.unit_head, end, 1);
+        w = so_some_rows(model->net.unit_head, end, 1);
         product = (so_product){.type = w.type, .w = w.data, .n = 1, .y = z + m * (n + best.ends)};
         pass->k->linear(pass->pool, &product, k, so_data(rows), m);
         best.end_id[best.ends++] = end;
@@ -107,7 +96,7 @@ static void units_on_device(so_pass *pass, const so_model *model, const so_tenso
 /* The likeliest of the units and of what ends a voice; the lowest among equals. */
 static void likeliest_units(so_pass *pass, const so_model *model, so_tensor *rows, int32_t *id)
 {
-    so_tensor units = some_rows(model->net.unit_head, model->first_unit, model->units);
+    so_tensor units = so_some_rows(model->net.unit_head, model->first_unit, model->units);
     const float *reach = model->unit_reach ? model->unit_reach + model->first_unit : NULL;
     so_best_rows(pass, rows, &units, reach, id, NULL);
     if (pass->dry || !so_ok(pass)) return;
@@ -118,7 +107,7 @@ static void likeliest_units(so_pass *pass, const so_model *model, so_tensor *row
             int32_t other = i < 0 ? best : voice_end(model, i);
             so_real z;
             if (other < 0) continue;
-            so_tensor one = some_rows(model->net.unit_head, other, 1);
+            so_tensor one = so_some_rows(model->net.unit_head, other, 1);
             pass->k->linear(NULL, &(so_product){.type = one.type, .w = one.data, .n = 1, .y = &z}, one.dim[1],
                             so_data(rows) + r * so_cols(rows), 1);
             if (z > most || (z == most && other < best)) most = z, best = other;
@@ -134,7 +123,7 @@ static int32_t sample_unit(so_pass *pass, so_talk *talk, so_tensor *row)
     int64_t n = 0, most = model->setup.n_stop + model->units;
     so_real *z = so_take(pass, (size_t)most * sizeof *z, false);
     int32_t *ids = so_take(pass, (size_t)most * sizeof *ids, false);
-    so_tensor part = some_rows(model->net.unit_head, model->first_unit, model->units),
+    so_tensor part = so_some_rows(model->net.unit_head, model->first_unit, model->units),
               *y = so_linear(pass, row, &part, NULL);
     if (!z || !ids || !y || pass->dry) return 0;
     const so_real *seen = so_read(pass, y);
@@ -142,7 +131,7 @@ static int32_t sample_unit(so_pass *pass, so_talk *talk, so_tensor *row)
     for (int64_t i = 0; i < model->setup.n_stop; i++) {
         int32_t id = voice_end(model, i);
         if (id < 0) continue;
-        part = some_rows(model->net.unit_head, id, 1);
+        part = so_some_rows(model->net.unit_head, id, 1);
         y = so_linear(pass, row, &part, NULL);
         seen = so_read(pass, y);
         if (!seen) return 0;
@@ -152,11 +141,15 @@ static int32_t sample_unit(so_pass *pass, so_talk *talk, so_tensor *row)
     return ids[so_sampler_draw(&talk->sampler, &talk->options.sampling, z, n, &talk->rng)];
 }
 
+static bool greedy(const so_talk *talk, so_head which)
+{
+    return which == SO_HEAD_CTC || talk->options.sampling.temperature <= 0 || (which == SO_HEAD_TEXT && talk->voice);
+}
+
 static int32_t read_logits(so_talk *talk, so_head which, const so_real *z, int64_t n)
 {
     const so_sampling *how = &talk->options.sampling;
-    bool greedy = which == SO_HEAD_CTC || how->temperature <= 0 || (which == SO_HEAD_TEXT && talk->voice);
-    int32_t id = greedy ? so_argmax(z, n) : so_sampler_draw(&talk->sampler, how, z, n, &talk->rng);
+    int32_t id = greedy(talk, which) ? so_argmax(z, n) : so_sampler_draw(&talk->sampler, how, z, n, &talk->rng);
     if (which == SO_HEAD_TEXT && talk->odds) note_odds(talk, z, n, id);
     return id;
 }
@@ -192,6 +185,12 @@ static void choose_by(so_pass *pass, way how, so_talk *const *talk, so_tensor *r
     } else {
         so_tensor *z = so_linear(pass, rows, h.w, NULL);
         so_label(pass, z, "%s", h.name);
+        for (int64_t i = 0; i < n && h.reach && !pass->watch && !pass->dry; i++) {
+            so_product exact = {.type = h.w->type, .w = h.w->data, .n = h.w->dim[0]};
+            if (!z || !greedy(talk[i], which)) continue; /* by a screening, but for its log-probabilities */
+            exact.y = so_data(z) + i * exact.n;
+            pass->k->linear(pass->pool, &exact, h.w->dim[1], so_data(rows) + i * h.w->dim[1], 1);
+        }
         const so_real *seen = so_read(pass, z);
         for (int64_t i = 0; seen && i < n && !pass->dry; i++)
             id[i] = read_logits(talk[i], which, seen + i * so_cols(z), so_cols(z));

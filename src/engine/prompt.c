@@ -29,14 +29,6 @@ so_status so_slots_add(so_slots *slots, const int32_t *ids, int64_t n, uint32_t 
     return SO_OK;
 }
 
-void so_slots_limit(so_slots *slots, int64_t limit)
-{
-    int64_t n = 0, kept = 0;
-    for (; n < slots->n; n++)
-        if (slots->slot[n].where & SO_ON_BACKBONE && ++kept > limit) break;
-    if (limit > 0) slots->n = n;
-}
-
 /* ---- slices */
 
 /* What of a slice is to be done next: the bottom layers, the top layers, labels and what the backbone expects of them,
@@ -450,10 +442,7 @@ static void rewind_to(so_talk *talk, const held *k)
 int64_t so_talk_shared(const so_talk *talk, const so_slot *slot, int64_t n) { return compare(talk, slot, n).backbone; }
 
 /* Slices end where the beginning of all prompts begins and ends, so that it is computed alike behind anything. */
-static bool parts(const so_talk *talk, int64_t position)
-{
-    return talk->n_begin && (position == 0 || position == talk->n_begin);
-}
+static bool parts(const so_talk *t, int64_t at) { return t->n_begin && (at == 0 || at == t->n_begin); }
 
 /* The next slots that are not in the stores yet. */
 static void fill_slice(so_talk *talk)

@@ -25,8 +25,6 @@ typedef struct so_slots {
  * vanish. SO_ERR_LIMIT when the capacity is passed. */
 so_status so_slots_add(so_slots *slots, const int32_t *ids, int64_t n, uint32_t where, const int64_t *first,
                        int64_t pictures, so_error *error);
-/* Cuts the row so that at most `limit` slots enter the backbone (0: no limit), as tokenizer_model_max_length does. */
-void so_slots_limit(so_slots *slots, int64_t limit);
 
 /* Says which slots the stores shall hold, lent until they do or others are wanted: the common beginning with what they
  * hold is kept. SO_ERR_LIMIT when they are too many. */

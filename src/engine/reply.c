@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "engine/session.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,11 +122,7 @@ static bool nothing_heard(const so_session *s)
 {
     if (!s->audio || s->n_units || s->typed_ids.n) return false;
     if (!s->voiced) return true;
-    for (size_t i = 0; i < s->heard.size; i++) {
-        unsigned char c = (unsigned char)s->heard.data[i];
-        if (isalnum(c) || c >= 0x80) return false;
-    }
-    return true;
+    return !so_has_words(s->heard.data, s->heard.size);
 }
 
 /* The turn goes on without the sound it had; that nothing was heard in it is still told. */

@@ -165,9 +165,9 @@ static void keep_rows(const so_pass *pass, const group *g, const so_tensor *x, s
 
 /* ---- text ahead of need
  *
- * On a device, in an answer with a voice: the backbone reads nothing but its own likeliest tokens, so that they can be
- * named before they are due, and come back with what is read anyhow. The rows they came from lie in its store behind
- * backbone.len; each counts when the token that came from it is made. */
+ * In an answer with a voice the backbone reads nothing but its own likeliest tokens, so that they can be named before
+ * they are due: on a device they come back with what is read anyhow, on the host they share the products of others. The
+ * rows they came from lie in its store behind backbone.len; each counts when the token that came from it is made. */
 
 static bool runs_ahead(const so_talk *talk)
 {
@@ -200,16 +200,24 @@ static void name_ahead(so_pass *pass, group *g, const int32_t *there, int64_t mo
     so_pass_release(pass, mark);
 }
 
+/* Whether its next text token can be named beside `most` that are known and not made yet; the one before that. */
+static bool could_name(const so_talk *talk, int64_t most, int32_t *last)
+{
+    int64_t known = talk->n_text + talk->n_next;
+    *last = talk->n_next ? talk->next_text[talk->n_next - 1] : known ? talk->text[known - 1] : -1;
+    bool more = runs_ahead(talk) && talk->n_next < most && known && *last != talk->model->eot;
+    return more && has_room(talk, known);
+}
+
 /* Of g, those whose next text token can be named along with a unit, and their last known tokens. */
 static group readers(const so_pass *pass, const group *g)
 {
     group r = {.n = 0};
     for (int64_t i = 0; i < g->n; i++) {
         so_talk *talk = g->talk[i];
-        int64_t known = talk->n_text + talk->n_next;
-        int32_t last = talk->n_next ? talk->next_text[talk->n_next - 1] : known ? talk->text[known - 1] : -1;
-        bool wants = runs_ahead(talk) && talk->n_next < SO_TEXT_AHEAD && talk->n_units >= AHEAD_AFTER && known &&
-                     last != talk->model->eot && has_room(talk, known) && so_choose_stays(pass, &talk, 1, SO_HEAD_TEXT);
+        int32_t last;
+        bool wants = could_name(talk, SO_TEXT_AHEAD, &last) && talk->n_units >= AHEAD_AFTER &&
+                     so_choose_stays(pass, &talk, 1, SO_HEAD_TEXT);
         if (!wants && !pass->dry) continue;
         r.id[r.n] = pass->dry ? 0 : last;
         r.talk[r.n++] = talk;
@@ -296,21 +304,41 @@ static void hear_rows(so_pass *pass, group *g)
     memcpy(g->id, label, sizeof label);
 }
 
-/* The backbone reads its own last tokens. */
-static void read_rows(so_pass *pass, const group *g)
+/* Those of n conversations that write no text now: on the host, what they will write next is named by the same products
+ * as the text that others are due, so that these have more rows and there are fewer of them. */
+static void join(const so_pass *pass, so_talk *const *talk, int64_t n, const so_step_kind *kind, group *reads,
+                 group *writes)
+{
+    for (int64_t i = 0; i < n && !pass->device && !pass->watch; i++) {
+        int32_t last;
+        if (kind[i] != SO_STEP_UNIT || talk[i]->odds || !could_name(talk[i], SO_TEXT_AT_ONCE, &last)) continue;
+        reads->id[reads->n] = last;
+        reads->talk[reads->n++] = writes->talk[writes->n++] = talk[i];
+    }
+}
+
+/* The backbone reads its own last tokens; behind the first `due` those of conversations that run ahead, whose rows wait
+ * behind the end of the store. */
+static void read_rows(so_pass *pass, const group *g, int64_t due)
 {
     const so_model *model = g->talk[0]->model;
+    int64_t ahead[SO_STEP_MOST] = {0};
+    for (int64_t i = due; i < g->n; i++) {
+        ahead[i] = g->talk[i]->n_text + g->talk[i]->n_next - 1 - g->talk[i]->n_read;
+        g->talk[i]->backbone.len += ahead[i];
+        g->talk[i]->thought_at = 0; /* the row behind the last position is not kept */
+    }
     so_batch *batch = batch_of(pass, g, offsetof(so_talk, backbone));
     so_tensor *y = so_omni_think(pass, &model->net, so_omni_read(pass, &model->net, g->n, g->id), batch);
+    for (int64_t i = due; i < g->n; i++) g->talk[i]->backbone.len -= ahead[i];
     if (!so_ok(pass) || pass->dry) return;
     keep_rows(pass, g, y, offsetof(so_talk, thought));
-    for (int64_t i = 0; i < g->n; i++) {
+    for (int64_t i = 0; i < due; i++) {
         so_talk *talk = g->talk[i];
-        talk->read[talk->backbone.len] = (so_slot){g->id[i], SO_SLOT_TEXT};
-        talk->thought_at = talk->backbone.len + 1;
+        talk->read[talk->backbone.len++] = (so_slot){g->id[i], SO_SLOT_TEXT};
+        talk->thought_at = talk->backbone.len;
         talk->n_read++;
     }
-    so_batch_advance(batch);
 }
 
 /* Text tokens of each that are due at once, and can be named for one read. */
@@ -522,10 +550,14 @@ static so_status choose_texts(so_worker *worker, so_talk *const *talk, int64_t n
     }
     if (!writes.n) return SO_OK;
     so_pass *pass = so_worker_begin_step(worker);
-    if (reads.n) read_rows(pass, &reads);
+    int64_t read = reads.n, due = writes.n;
+    if (n > 1) join(pass, talk, n, kind, &reads, &writes);
+    if (reads.n) read_rows(pass, &reads, read);
     write_rows(pass, &writes);
-    for (int64_t i = 0; i < writes.n; i++) id[at[i]] = writes.id[i];
-    return so_worker_end(worker, error);
+    for (int64_t i = 0; i < due; i++) id[at[i]] = writes.id[i];
+    SO_TRY(so_worker_end(worker, error));
+    for (int64_t i = due; i < writes.n; i++) writes.talk[i]->next_text[writes.talk[i]->n_next++] = writes.id[i];
+    return SO_OK;
 }
 
 static so_status choose_units(so_worker *worker, so_talk *const *talk, int64_t n, const so_step_kind *kind, int32_t *id,
@@ -586,7 +618,7 @@ so_status so_talk_rehearse_steps(so_talk *talk, int64_t n, so_error *error)
     group g = {.n = n < SO_STEP_MOST ? n : SO_STEP_MOST};
     for (int64_t i = 0; i < g.n; i++) g.talk[i] = talk;
     so_pass *pass = so_worker_begin(talk->worker);
-    read_rows(pass, &g);
+    read_rows(pass, &g, g.n);
     write_rows(pass, &g);
     SO_TRY(so_worker_end(talk->worker, error));
     if (talk->model->setup.omni.speech) hear_rows(so_worker_begin(talk->worker), &g);

@@ -99,6 +99,8 @@ so_tensor *so_join_cols(so_pass *pass, int parts, so_tensor *const *part);
 so_tensor *so_reshape(so_pass *pass, so_tensor *x, int n_dims, const int64_t *dim);
 /* A new leaf holding a copy of `data` (count numbers in float or double as so_real). */
 so_tensor *so_constant(so_pass *pass, int n_dims, const int64_t *dim, const so_real *data);
+/* Rows first .. first + n of a weight, as a tensor of their own. */
+so_tensor so_some_rows(const so_tensor *w, int64_t first, int64_t n);
 /* Numbers [rows, cols] of the host as they lie, which no op writes to; on a device a copy. */
 so_tensor *so_lent(so_pass *pass, int64_t rows, int64_t cols, so_real *data);
 

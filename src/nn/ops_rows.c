@@ -169,3 +169,13 @@ so_tensor *so_lent(so_pass *pass, int64_t rows, int64_t cols, so_real *data)
     if (t) *t = (so_tensor){.data = data, .type = SO_F32, .n_dims = 2, .dim = {rows, cols}};
     return t;
 }
+
+so_tensor so_some_rows(const so_tensor *w, int64_t first, int64_t n)
+{
+    so_tensor part = {.data = (char *)w->data + so_type_bytes(w->type, first * w->dim[1]),
+                      .dim = {n, w->dim[1]},
+                      .type = w->type,
+                      .n_dims = 2,
+                      .name = w->name};
+    return part;
+}

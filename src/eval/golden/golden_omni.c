@@ -14,6 +14,14 @@
 #include "text/chat.h"
 #include "text/transcript.h"
 
+void so_golden_limit(so_slots *slots, int64_t limit)
+{
+    int64_t n = 0, kept = 0;
+    for (; n < slots->n; n++)
+        if (slots->slot[n].where & SO_ON_BACKBONE && ++kept > limit) break;
+    if (limit > 0) slots->n = n;
+}
+
 /* Absolute limits that the reference's README suggests; M is the backbone, fed by a long float sum in the reference. */
 static const so_bars usual = {5e-5, 5e-4}, backbone = {5e-4, 2e-3}, expected_bars = {5e-5, 5e-4};
 
@@ -141,7 +149,7 @@ static so_status fill_slots(run *r, so_slots *slots, const so_prompt *prompt, co
     uint32_t where = r->speech ? SO_SLOT_SPEECH | SO_SLOT_EXPECT : SO_SLOT_TEXT;
     SO_TRY(see(r, first, &pictures, error));
     SO_TRY(so_slots_add(slots, prompt->ids.data, (int64_t)prompt->ids.n, where, first, pictures, error));
-    so_slots_limit(slots, r->model->setup.length_limit);
+    so_golden_limit(slots, r->model->setup.length_limit);
     /* Labels of rows that enter no backbone are in the reference, too. */
     where = SO_SLOT_SPEECH | SO_SLOT_LABEL;
     if (r->typed_voice) SO_TRY(so_slots_add(slots, blank->ids.data, (int64_t)blank->ids.n, where, NULL, 0, error));

@@ -17,4 +17,7 @@ so_status so_golden_vision(so_golden *g, const so_model *model, so_error *error)
 so_status so_golden_merge(so_golden *g, const so_model *model, so_error *error);    /* splicing and merging */
 so_status so_golden_fusion(so_golden *g, so_model *model, so_error *error); /* training form of the top layers */
 
+/* Cuts the row so that at most `limit` slots enter the backbone (0: no limit), as tokenizer_model_max_length does. */
+void so_golden_limit(so_slots *slots, int64_t limit);
+
 #endif

@@ -298,7 +298,7 @@ static so_status one_merge(so_golden *g, const so_model *model, const json_t *js
         SO_TRY_GO(add_picture(g, model, json, name, one_view, &m, error));
     }
     SO_TRY_GO(so_slots_add(&slots, ids->data, so_view_elements(ids), SO_SLOT_TEXT, m.first, m.pictures, error));
-    so_slots_limit(&slots, json_integer_value(json_object_get(json, "tokenizer_model_max_length")));
+    so_golden_limit(&slots, json_integer_value(json_object_get(json, "tokenizer_model_max_length")));
     SO_TRY_GO(compare_sequence(g, model, json, &slots, &m, error));
 done:
     free(slots.slot);
