@@ -1,8 +1,7 @@
 /* What conversations begin with is computed once for a model.
  *
- * Keys, values, labels and the last row of the template's first words, system text and all, are put by when the first
- * conversation has computed them; others copy them. They are the same to the bit: slices of prompts end where the
- * beginning does, whether it is copied or computed.
+ * Keys, values, labels and the last row of the template's first words, with the system text, are put by once computed;
+ * others copy them, the same to the bit: slices of prompts end where the beginning does, copied or not.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -53,7 +52,6 @@ static void carry_speech(so_talk *talk, carrying *c)
     if (c->in) talk->pending = talk->options.speaks;
 }
 
-/* A place for each way in which the beginning enters the backbone. */
 so_status so_talk_begins_with(so_talk *talk, const so_ids *ids, so_error *error)
 {
     const so_talk_options *o = &talk->options;

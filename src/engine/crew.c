@@ -17,6 +17,7 @@ enum {
     SESSIONS = 8,
     MOST_SESSIONS = 4096,
     PARTS = 4,
+    EARLY = 4,      /* steps, in one of which all parts name text ahead: at once, so that none waits for another's */
     CARD_VOICES = 2 /* made at a time on a device: its calls take turns */
 };
 
@@ -369,7 +370,8 @@ static double step_all(so_crew *c)
         for (; from < c->n && n < SO_STEP_MOST; from++)
             if (generates(c->session[from])) {
                 s[n] = c->session[from];
-                talk[n++] = c->session[from]->talk;
+                talk[n] = c->session[from]->talk;
+                talk[n++]->early = c->parts > 1 && c->pace.turns % EARLY == 0;
             }
         if (n) step_some(c, s, talk, n);
         any |= n > 0;

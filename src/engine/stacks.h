@@ -134,6 +134,7 @@ typedef struct so_talk {
     int64_t n_text, n_read, n_memory, n_units, target; /* n_read: text tokens that the backbone has read */
     int64_t n_shown;                                   /* of memory_ids, those that `shown` has had */
     int64_t n_ready, n_given; /* text tokens that may be spoken already; those the memory was offered */
+    bool early;               /* in company it names text now, although nobody's is due */
     bool watched;             /* somebody else says how many are ready */
     bool cut;                 /* the text was ended from outside */
     so_repeat repeat;

@@ -304,8 +304,8 @@ static void hear_rows(so_pass *pass, group *g)
     memcpy(g->id, label, sizeof label);
 }
 
-/* Those of n conversations that write no text now: on the host, what they will write next is named by the same products
- * as the text that others are due, so that these have more rows and there are fewer of them. */
+/* On the host, conversations that write no text now name their next token by the products that others need for theirs.
+ */
 static void join(const so_pass *pass, so_talk *const *talk, int64_t n, const so_step_kind *kind, group *reads,
                  group *writes)
 {
@@ -548,10 +548,10 @@ static so_status choose_texts(so_worker *worker, so_talk *const *talk, int64_t n
         at[writes.n] = i;
         writes.talk[writes.n++] = talk[i];
     }
+    int64_t read = reads.n, due = writes.n;
+    if (n > 1 && (due || talk[0]->early)) join(&worker->pass, talk, n, kind, &reads, &writes);
     if (!writes.n) return SO_OK;
     so_pass *pass = so_worker_begin_step(worker);
-    int64_t read = reads.n, due = writes.n;
-    if (n > 1) join(pass, talk, n, kind, &reads, &writes);
     if (reads.n) read_rows(pass, &reads, read);
     write_rows(pass, &writes);
     for (int64_t i = 0; i < due; i++) id[at[i]] = writes.id[i];

@@ -180,12 +180,19 @@ typedef struct linear_job {
  * for. */
 #define AT_ONCE(M) (W == 16 ? ((M) <= 6 ? 4 : 2) : ((M) <= 2 ? 4 : (M) <= 4 ? 2 : 1))
 
+/* The first of as few parts of n as have at most `most`, all about as large. */
+static inline int64_t even_part(int64_t n, int64_t most)
+{
+    int64_t parts = (n + most - 1) / most;
+    return (n + parts - 1) / parts;
+}
+
 static inline __attribute__((always_inline)) void few_rows(so_type type, const linear_job *g, int64_t j0, int64_t j1)
 {
     for (int64_t i = 0, m; i < g->m; i += m) {
         dot_rows d = {g->w + (size_t)j0 * g->stride, g->stride, g->k, g->n, g->x + i * g->k, g->y + i * g->n + j0};
         int64_t j = j0;
-        m = least(g->m - i, SO_FEW_ROWS);
+        m = even_part(g->m - i, SO_FEW_ROWS); /* one row by itself takes as long as three among others */
 #define ROWS(M)                                                                                                        \
     case M:                                                                                                            \
         for (; j + AT_ONCE(M) <= j1; j += AT_ONCE(M), d.w += AT_ONCE(M) * d.stride, d.y += AT_ONCE(M))                 \
@@ -280,7 +287,7 @@ static void linear(so_pool *pool, const so_product *p, int64_t k, const float *x
     int64_t n = p->n;
     if (m == 0 || n == 0) return;
     linear_job g = {type, p->w, so_type_bytes(type, k), n, k, m, 0, 0, 0, x, p->bias, p->y};
-    if (m <= (W == 16 && type == SO_Q8_0 ? 32 : 16)) { /* tasks of 64 KiB of weights, even numbers of rows */
+    if (m <= (W == 16 ? 32 : 16)) { /* tasks of 64 KiB of weights, even numbers of rows */
         so_for_rows(pool, n, (int64_t)(1 + (32 << 10) / (g.stride + 1)) * 2, linear_few, &g);
         return;
     }
