@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "backend/gpu/fibers/fiber_device.h"
-#include "engine/plan.h"
+#include "plan/plan.h"
 #include "server/server.h"
 #include "toy.h"
 

@@ -6,8 +6,8 @@
 #include "backend/device.h"
 #include "backend/gpu/fibers/fiber_device.h"
 #include "card.h"
-#include "engine/plan.h"
 #include "engine/step.h"
+#include "plan/plan.h"
 #include "toy.h"
 
 static char folder[] = TOY_FOLDER;
