@@ -35,3 +35,25 @@ so_status so_check_session(const so_session_options *o, so_error *error)
         return so_fail(error, SO_ERR_ARG, "a patience of %g s, expected 0 or more", o->patience);
     return SO_OK;
 }
+
+so_status so_check_reply(const so_reply_options *o, so_error *error)
+{
+    SO_TRY(so_check_sampling(o->temperature, o->top_p, o->top_k, error));
+    if (o->max_text < 0 || o->max_units < 0)
+        return so_fail(error, SO_ERR_ARG, "at most %d text tokens and %d units, expected 0 or more", o->max_text,
+                       o->max_units);
+    if (o->likeliest < 0 || o->likeliest > SO_LIKELIEST)
+        return so_fail(error, SO_ERR_ARG, "the %d likeliest beside each token, expected 0 to %d", o->likeliest,
+                       SO_LIKELIEST);
+    return SO_OK;
+}
+
+so_status so_check_crew(const so_crew_options *o, so_error *error)
+{
+    enum { MOST = 4096 };
+    if (o->sessions < 0 || o->sessions > MOST || o->voices < 0 || o->voices > MOST || o->prompt_rows < 0 ||
+        o->prompt_rows > MOST)
+        return so_fail(error, SO_ERR_ARG, "a crew for %d sessions, %d voices and %d rows of prompts", o->sessions,
+                       o->voices, o->prompt_rows);
+    return SO_OK;
+}

@@ -52,31 +52,25 @@ static void carry_speech(so_talk *talk, carrying *c)
     if (c->in) talk->pending = talk->options.speaks;
 }
 
-so_status so_talk_begins_with(so_talk *talk, const so_ids *ids, so_error *error)
+void so_talk_begins_with(so_talk *talk, const so_ids *ids)
 {
     const so_talk_options *o = &talk->options;
     int64_t n = (int64_t)ids->n;
-    so_ids key = {0};
-    so_status status = SO_OK;
     carrying all = {0};
     talk->begin = ids->data;
     talk->n_begin = 0;
     talk->beginning[0] = talk->beginning[1] = NULL;
-    if (n < 2 || n > LONGEST || n > o->context || talk->model->device) return SO_OK;
+    if (n < 2 || n > LONGEST || n > o->context || talk->model->device) return;
     talk->n_begin = n;
     carry_backbone(talk, &all);
     if (talk->model->setup.omni.speech) carry_speech(talk, &all);
-    const int32_t what[] = {0, (int32_t)o->kv, (int32_t)o->rows, o->speaks};
-    SO_TRY_GO(so_ids_add(&key, what, sizeof what / sizeof *what, error));
-    SO_TRY_GO(so_ids_add(&key, ids->data, ids->n, error));
+    int32_t key[4 + LONGEST] = {0, (int32_t)o->kv, (int32_t)o->rows, o->speaks};
+    memcpy(key + 4, ids->data, ids->n * sizeof *key);
     for (int32_t k = 0; k < (talk->model->setup.omni.speech ? 2 : 1); k++) {
-        key.data[0] = k;
+        key[0] = k;
         talk->beginning[k] =
-            so_shelf_find(so_mutable(&talk->model->beginnings), key.data, key.n * sizeof *key.data, all.n);
+            so_shelf_find(so_mutable(&talk->model->beginnings), key, (4 + ids->n) * sizeof *key, all.n);
     }
-done:
-    so_ids_clear(&key);
-    return status;
 }
 
 /* Whether the first of these slots on a side are the beginning, and enter there so. */

@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "checkpoint/limits.h"
 #include "engine/session.h"
 
 enum {
     SESSIONS = 8,
-    MOST_SESSIONS = 4096,
     PARTS = 4,
     EARLY = 4,      /* steps, in one of which all parts name text ahead: at once, so that none waits for another's */
     CARD_VOICES = 2 /* made at a time on a device: its calls take turns */
@@ -72,10 +72,7 @@ static so_status open_crew(so_crew *c, so_error *error)
 {
     so_crew_options *o = &c->options;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (o->sessions < 0 || o->sessions > MOST_SESSIONS || o->voices < 0 || o->voices > MOST_SESSIONS ||
-        o->prompt_rows < 0 || o->prompt_rows > 4096)
-        return so_fail(error, SO_ERR_ARG, "a crew for %d sessions, %d voices and %d rows of prompts", o->sessions,
-                       o->voices, o->prompt_rows);
+    SO_TRY(so_check_crew(o, error));
     guess_pace(c);
     if (!o->sessions) o->sessions = SESSIONS;
     if (!o->voices) o->voices = c->model->codec_device ? CARD_VOICES : cores > 0 ? (int)cores : 1;

@@ -87,7 +87,7 @@ static so_status copy_session(so_session *to, const so_session *from, so_error *
         copy[i]->n = 0;
         SO_TRY(so_ids_add(copy[i], ids[i]->data, ids[i]->n, error));
     }
-    SO_TRY(so_talk_begins_with(to->talk, &to->head, error));
+    so_talk_begins_with(to->talk, &to->head);
     to->typed.size = 0;
     SO_TRY(so_string_add(&to->typed, from->typed.data ? from->typed.data : "", from->typed.size, error));
     memcpy(to->slots.slot, from->slots.slot, (size_t)from->slots.n * sizeof *to->slots.slot);

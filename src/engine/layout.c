@@ -35,7 +35,7 @@ so_status so_session_cut_template(so_session *s, const char *system, so_error *e
     s->break_ids = prompt.prefix - prompt.label_first - 1;
     /* The reference loses the line break after a picture, unless the tokenizer adds a BOS that is lost instead. */
     if (parts.add_bos) SO_TRY_GO(so_tokenizer_encode(t, "\n", 1, 0, &s->after_picture, error));
-    status = so_talk_begins_with(s->talk, &s->head, error);
+    so_talk_begins_with(s->talk, &s->head);
 done:
     so_prompt_clear(&prompt);
     return status;

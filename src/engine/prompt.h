@@ -43,7 +43,7 @@ int64_t so_talk_shared(const so_talk *talk, const so_slot *slot, int64_t n);
 
 /* ---- beginning.c */
 /* All prompts begin with these ids, lent until others are named. Sessions only. */
-so_status so_talk_begins_with(so_talk *talk, const so_ids *ids, so_error *error);
+void so_talk_begins_with(so_talk *talk, const so_ids *ids);
 /* Slots are wanted of which the stores hold so many positions: the beginning comes from where it was put by, if that
  * is more. True where the stores changed. */
 bool so_talk_take_beginning(so_talk *talk, const so_slot *slot, int64_t n, int64_t speech, int64_t backbone);

@@ -8,6 +8,7 @@
 
 #include "checkpoint/limits.h"
 #include "engine/said.h"
+#include "text/sentence.h"
 
 enum { UNITS_PER_S = 1000 / SO_UNIT_MS, SAY_UNITS = 50 };
 
@@ -27,18 +28,6 @@ static void count_prompt(so_session *s)
         else if (slot->where & (SO_SLOT_TEXT | SO_SLOT_EXPECT))
             u->text_in++;
     }
-}
-
-static so_status check_reply(const so_reply_options *o, so_error *error)
-{
-    SO_TRY(so_check_sampling(o->temperature, o->top_p, o->top_k, error));
-    if (o->max_text < 0 || o->max_units < 0)
-        return so_fail(error, SO_ERR_ARG, "at most %d text tokens and %d units, expected 0 or more", o->max_text,
-                       o->max_units);
-    if (o->likeliest < 0 || o->likeliest > SO_LIKELIEST)
-        return so_fail(error, SO_ERR_ARG, "the %d likeliest beside each token, expected 0 to %d", o->likeliest,
-                       SO_LIKELIEST);
-    return SO_OK;
 }
 
 /* How the next answer is made; NULL: as the session's options say. */
@@ -184,7 +173,7 @@ so_status so_reply_with(so_session *s, unsigned want, const so_reply_options *op
     }
     if (s->phase != SO_LISTENING || !s->fed) return so_fail(error, SO_ERR_STATE, "a reply to nothing");
     SO_TRY(check_want(s, want, error));
-    if (options) SO_TRY(check_reply(options, error));
+    if (options) SO_TRY(so_check_reply(options, error));
     SO_TRY(so_stops_set(&s->stops, options ? options->stop : NULL, options ? options->n_stop : 0, error));
     SO_TRY(take_odds(s, options, error));
     settle(s, options);

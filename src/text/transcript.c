@@ -4,7 +4,6 @@
 
 #include "base/grow.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,13 +98,6 @@ static so_status reserve(so_string *text, size_t bytes, so_error *error)
     text->data = grown;
     text->data[0] = 0;
     return SO_OK;
-}
-
-bool so_has_words(const char *text, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (isalnum((unsigned char)text[i]) || (unsigned char)text[i] >= 0x80) return true;
-    return false;
 }
 
 int so_words_withdrawn(const char *before, const char *after)

@@ -25,8 +25,6 @@ typedef struct so_words_found {
 so_status so_transcript_words(const so_tokenizer *tokenizer, const int32_t *label, int64_t n, int32_t blank,
                               so_string *text, so_words_found *words, so_error *error);
 
-/* Whether there is a letter or a number in it. */
-bool so_has_words(const char *text, size_t size);
 /* How many words of the text before are not those of the text after. */
 int so_words_withdrawn(const char *before, const char *after);
 
