@@ -238,9 +238,10 @@ static void heard_all(so_realtime *r, const char *text)
 static json_t *words_of(const so_realtime_transcript *t, size_t base)
 {
     json_t *all = json_array();
+    size_t size = strlen(t->text); /* a zero among the bytes that a model makes up ends it */
     for (size_t i = 0; all && i < t->n_words; i++) {
         const so_heard_word *w = &t->words[i];
-        if (w->text_begin < base || w->text_end < w->text_begin) continue;
+        if (w->text_begin < base || w->text_end < w->text_begin || w->text_end > size) continue;
         json_array_append_new(all, json_pack("{s:I, s:I, s:I, s:I}", "text_begin", (json_int_t)(w->text_begin - base),
                                              "text_end", (json_int_t)(w->text_end - base), "begin_ms",
                                              (json_int_t)lrint(w->begin_s * 1000), "end_ms",

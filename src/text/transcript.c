@@ -43,10 +43,15 @@ static void strip_from(so_string *text, size_t begin, so_words_found *found, siz
     memmove(text->data + begin, bytes, size);
     text->size = begin + size;
     text->data[text->size] = 0;
+    size_t kept = first;
     for (size_t i = first; i < found->n; i++) {
-        found->word[i].text_begin -= cut;
-        found->word[i].text_end -= cut;
+        so_heard_word w = found->word[i];
+        w.text_begin = w.text_begin > begin + cut ? w.text_begin - cut : begin;
+        w.text_end = w.text_end > begin + cut ? w.text_end - cut : begin;
+        if (w.text_end > text->size) w.text_end = text->size; /* white space of other scripts counted as a word */
+        if (w.text_begin < w.text_end) found->word[kept++] = w;
     }
+    found->n = kept;
 }
 
 so_status so_transcript_words(const so_tokenizer *tokenizer, const int32_t *label, int64_t n, int32_t blank,

@@ -9,6 +9,7 @@
 #include "text/bpe_train.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
+#include "text/transcript.h"
 
 static so_error error;
 
@@ -105,6 +106,43 @@ static void first_merges_are_the_most_frequent_pairs(void **state)
     assert_int_equal(so_tokenizer_find(t, " bcd", 4) > 0, 1);
     assert_int_equal(so_tokenizer_find(t, "zz", 2), -1);
     assert_true(parts.n < 1000); /* the text runs out of pairs */
+    so_tokenizer_close(&t);
+}
+
+/* Words lie in the text whatever white space was cut from its ends: that of other scripts is none within a text. */
+static void words_of_a_transcript_lie_in_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes, *text;
+        size_t words, end;
+    } cases[] = {{" ab  cd ", "ab  cd", 2, 6},
+                 {"\u00a0ab cd\u00a0", "ab cd", 2, 5},
+                 {"ab \u00a0\u00a0", "ab", 1, 2},
+                 {"\u00a0 ab", "ab", 1, 2},
+                 {"\v\f", "", 0, 0},
+                 {"", "", 0, 0}};
+    so_tokenizer *t = trained(300, 0, false);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        int32_t label[64];
+        so_heard_word word[16];
+        so_words_found found = {word, 16, 0};
+        so_string text = {0};
+        int64_t n = 0;
+        for (const char *p = cases[c].bytes; *p; p++) {
+            label[n++] = (uint8_t)*p;
+            label[n++] = 1000; /* the blank */
+        }
+        CHECK_OK(so_string_put(&text, "before ", &error), error);
+        CHECK_OK(so_transcript_words(t, label, n, 1000, &text, &found, &error), error);
+        assert_string_equal(text.data + 7, cases[c].text);
+        assert_int_equal(found.n, cases[c].words);
+        for (size_t i = 0; i < found.n; i++)
+            assert_true(word[i].text_begin >= 7 && word[i].text_begin < word[i].text_end &&
+                        word[i].text_end <= text.size);
+        if (found.n) assert_int_equal(word[found.n - 1].text_end, 7 + cases[c].end);
+        so_string_clear(&text);
+    }
     so_tokenizer_close(&t);
 }
 
@@ -440,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(training_is_deterministic_and_finishes_once),
         cmocka_unit_test(first_merges_are_the_most_frequent_pairs),
+        cmocka_unit_test(words_of_a_transcript_lie_in_it),
         cmocka_unit_test(common_pieces_become_tokens_of_their_own),
         cmocka_unit_test(merges_follow_the_definition),
         cmocka_unit_test(round_trips_through_json_and_parts),
