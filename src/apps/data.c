@@ -70,12 +70,13 @@ static int run(int argc, char **argv)
         {"wav", SO_OPTION_FLAG, &build.wav, NULL, "speech as .wav instead of .flac"},
         {"processes", SO_OPTION_INT, &processes, "N", "processes that speak; one per core when not given", 1, 1024},
         {"engines", SO_OPTION_TEXT, &voices.engines, "LIST",
-         "of these engines only (espeak-ng,flite,festival,command,endpoint)"},
+         "of these engines only (espeak-ng,flite,festival,command,endpoint,cosyvoice)"},
         {"voice-command", SO_OPTION_TEXT, &voices.command, "LINE",
          "a program that speaks, too: 'prog --voice {voice} {text} {wav}'"},
-        {"voice-endpoint", SO_OPTION_TEXT, &voices.endpoint, "URL", "a server with /audio/speech as OpenAI's"},
+        {"voice-endpoint", SO_OPTION_TEXT, &voices.endpoint, "URL",
+         "a server with /audio/speech as OpenAI's, or cosyvoice+http://HOST:50000"},
         {"voice-key", SO_OPTION_TEXT, &voices.key, "KEY", "its key"},
-        {"voice-names", SO_OPTION_TEXT, &voices.voices, "LIST", "names for the command or the endpoint"},
+        {"voice-names", SO_OPTION_TEXT, &voices.voices, "LIST", "names for the command or the server"},
         {"say", SO_OPTION_TEXT, &say, "TEXT", "voices: what each says into --samples"},
         {"samples", SO_OPTION_TEXT, &samples, "DIR", "voices: where each says it, as FLAC"},
         {"json", SO_OPTION_FLAG, &json, NULL, "the summary as JSON"},
@@ -122,5 +123,6 @@ const so_verb so_verb_data = {
     "  stream-omni data tabletop test --reserved --seed 7 --scenes 200 --talk 500 --answers\n"
     "  stream-omni data index LibriSpeech/dev-clean -o dev\n"
     "  stream-omni data tabletop heard --reserved --voices --scenes 50 --talk 100 --outside 100\n"
-    "  stream-omni data voices --samples heard --voice-command 'piper -m en.onnx -f {wav} -- {text}'\n",
+    "  stream-omni data voices --samples heard --voice-command 'piper -m en.onnx -f {wav} -- {text}'\n"
+    "  stream-omni data voices --voice-endpoint cosyvoice+http://127.0.0.1:50000 --voice-names 中文女,英文男\n",
     run};

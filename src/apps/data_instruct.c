@@ -12,13 +12,14 @@
 
 #define VOICE_OPTIONS(v)                                                                                               \
     {"engines", SO_OPTION_TEXT, &(v).engines, "LIST",                                                                  \
-     "voices of these engines only (espeak-ng,flite,festival,command,endpoint)"},                                      \
+     "voices of these engines only (espeak-ng,flite,festival,command,endpoint,cosyvoice)"},                            \
         {"voice-command", SO_OPTION_TEXT, &(v).command, "LINE",                                                        \
          "a program that speaks: 'prog --voice {voice} {text} {wav}'"},                                                \
-        {"voice-endpoint", SO_OPTION_TEXT, &(v).endpoint, "URL", "a server with /audio/speech as OpenAI's"},           \
+        {"voice-endpoint", SO_OPTION_TEXT, &(v).endpoint, "URL",                                                       \
+         "a server with /audio/speech as OpenAI's, or cosyvoice+http://HOST:50000"},                                   \
         {"voice-key", SO_OPTION_TEXT, &(v).key, "KEY", "its key"},                                                     \
     {                                                                                                                  \
-        "voice-names", SO_OPTION_TEXT, &(v).voices, "LIST", "names for the command or the endpoint"                    \
+        "voice-names", SO_OPTION_TEXT, &(v).voices, "LIST", "names for the command or the server"                      \
     }
 
 typedef struct building {

@@ -18,7 +18,14 @@ struct so_fetcher {
     CURL *curl;
     so_fetch_options options;
     char authorization[4096];
+    long code; /* of the last answer */
 };
+
+/* What is sent along. */
+typedef struct sending {
+    const char *body, *type; /* NULL: nothing */
+    bool get;                /* although there is a body */
+} sending;
 
 /* One answer on its way in. */
 typedef struct incoming {
@@ -27,8 +34,8 @@ typedef struct incoming {
     so_part *part;    /* or */
     const so_fetch_file *file;
     size_t limit;
-    const char *body; /* JSON to post; NULL: get */
-    uint64_t asked;   /* the range began here */
+    sending sent;
+    uint64_t asked; /* the range began here */
     bool started;
     char link[2048];
     int64_t range_start; /* of the answer; -1: it is the whole */
@@ -213,9 +220,10 @@ static void prepare(so_fetcher *f, const char *url, incoming *in, struct curl_sl
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(c, CURLOPT_XFERINFODATA, in);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-    if (in->body) {
-        curl_easy_setopt(c, CURLOPT_POSTFIELDS, in->body);
-        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)strlen(in->body));
+    if (in->sent.body) {
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, in->sent.body);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)strlen(in->sent.body));
+        if (in->sent.get) curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, "GET");
     }
     if (in->part && in->part->size) {
         char range[32];
@@ -242,11 +250,12 @@ static so_status request(so_fetcher *f, const char *url, incoming *in, bool *aga
     struct curl_slist *headers = f->authorization[0] ? curl_slist_append(NULL, f->authorization) : NULL;
     long code = 0;
     *again = false;
-    if (in->body) headers = curl_slist_append(headers, "Content-Type: application/json");
+    if (in->sent.type) headers = curl_slist_append(headers, in->sent.type);
     prepare(f, url, in, headers);
     curl_easy_setopt(f->curl, CURLOPT_ERRORBUFFER, message);
     CURLcode result = curl_easy_perform(f->curl);
     curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &code);
+    f->code = code;
     curl_easy_setopt(f->curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
     if (in->error.status != SO_OK) return so_fail(error, in->error.status, "%s", in->error.text);
@@ -291,13 +300,12 @@ static so_status next_link(incoming *in, const char *url, so_error *error)
     return in->text->next ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a link");
 }
 
-static so_status text_of(so_fetcher *f, const char *url, const char *body, size_t limit, so_fetched *out,
-                         so_error *error)
+static so_status text_of(so_fetcher *f, const char *url, sending sent, size_t limit, so_fetched *out, so_error *error)
 {
     *out = (so_fetched){0};
     for (int n = 1;; n++) {
         bool again;
-        incoming in = {.fetcher = f, .text = out, .body = body, .limit = limit, .range_start = -1, .range_total = -1};
+        incoming in = {.fetcher = f, .text = out, .sent = sent, .limit = limit, .range_start = -1, .range_total = -1};
         so_fetched_clear(out);
         so_status status = request(f, url, &in, &again, error);
         if (status == SO_OK && !out->data && !(out->data = calloc(1, 1)))
@@ -314,13 +322,48 @@ static so_status text_of(so_fetcher *f, const char *url, const char *body, size_
 
 so_status so_fetch_text(so_fetcher *f, const char *url, size_t limit, so_fetched *out, so_error *error)
 {
-    return text_of(f, url, NULL, limit, out, error);
+    return text_of(f, url, (sending){0}, limit, out, error);
 }
 
 so_status so_fetch_post(so_fetcher *f, const char *url, const char *json, size_t limit, so_fetched *out,
                         so_error *error)
 {
-    return text_of(f, url, json, limit, out, error);
+    return text_of(f, url, (sending){json, "Content-Type: application/json", false}, limit, out, error);
+}
+
+/* name=value&..., escaped; the caller frees. NULL: no memory. */
+static char *form_of(so_fetcher *f, const char *const *fields)
+{
+    char *form = NULL;
+    size_t size;
+    bool fine = true;
+    FILE *out = open_memstream(&form, &size);
+    if (!out) return NULL;
+    for (int i = 0; fields[i] && fine; i++) {
+        char *escaped = curl_easy_escape(f->curl, fields[i], (int)strlen(fields[i]));
+        fine = escaped != NULL;
+        if (fine) fprintf(out, "%s%s", i == 0 ? "" : i % 2 ? "=" : "&", escaped);
+        curl_free(escaped);
+    }
+    if (fclose(out) == 0 && fine) return form;
+    free(form);
+    return NULL;
+}
+
+so_status so_fetch_form(so_fetcher *f, const char *url, const char *const *fields, size_t limit, so_fetched *out,
+                        so_error *error)
+{
+    *out = (so_fetched){0};
+    char *form = form_of(f, fields);
+    if (!form) return so_fail(error, SO_ERR_NOMEM, "no memory for a form");
+    sending sent = {form, "Content-Type: application/x-www-form-urlencoded", false};
+    so_status status = text_of(f, url, sent, limit, out, error);
+    if (status != SO_OK && f->code == 405) {
+        sent.get = true;
+        status = text_of(f, url, sent, limit, out, error);
+    }
+    free(form);
+    return status;
 }
 
 /* ---- files */

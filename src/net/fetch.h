@@ -49,6 +49,11 @@ so_status so_fetch_text(so_fetcher *fetcher, const char *url, size_t limit, so_f
 so_status so_fetch_post(so_fetcher *fetcher, const char *url, const char *json, size_t limit, so_fetched *out,
                         so_error *error);
 
+/* The same for the answer to a form: names and values in turn, NULL after the last. A server that answers 405 to POST
+ * is asked by GET, with the form in the body all the same. */
+so_status so_fetch_form(so_fetcher *fetcher, const char *url, const char *const *fields, size_t limit, so_fetched *out,
+                        so_error *error);
+
 /* What a file must be. */
 typedef struct so_fetch_file {
     const char *url, *path;

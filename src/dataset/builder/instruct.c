@@ -52,8 +52,7 @@ static so_status put_line(so_writer *w, json_t *line, so_error *error)
 
 static bool speaks(const so_speaker *who, const char *lang)
 {
-    bool any = strcmp(who->engine, "command") == 0 || strcmp(who->engine, "endpoint") == 0;
-    return !who->reserved && (any || strcmp(lang, "en") == 0);
+    return !who->reserved && (who->given || strcmp(lang, "en") == 0);
 }
 
 /* One of those who speak the language, by seed and record; -1: nobody does. */

@@ -18,8 +18,7 @@ struct so_tabletop_cast {
 
 static bool fits(const so_speaker *who, so_tabletop_part part)
 {
-    bool given = strcmp(who->engine, "command") == 0 || strcmp(who->engine, "endpoint") == 0;
-    return part == SO_TABLETOP_RESERVED ? who->reserved || given : !who->reserved;
+    return part == SO_TABLETOP_RESERVED ? who->reserved || who->given : !who->reserved;
 }
 
 static void list_voices(so_tabletop_cast *c, so_tabletop_part part)

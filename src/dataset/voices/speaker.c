@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/temporary.h"
+#include "dataset/voices/cosyvoice.h"
 #include "dataset/voices/program.h"
 #include "dataset/voices/voice.h"
 #include "media/audio.h"
@@ -37,6 +38,7 @@ struct so_speakers {
     int n, n_absent;
     const char *absent[MOST_ABSENT][2];
     char *command, *endpoint, *key;
+    so_cosyvoice cosyvoice;
     double seconds;
     const volatile sig_atomic_t *stop;
 };
@@ -59,7 +61,9 @@ static so_status add(so_speakers *s, const char *engine, const char *voice, size
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
         e->speaker.reserved = e->speaker.reserved ||
                               (strcmp(engine, reserved[i][0]) == 0 && strcmp(e->speaker.voice, reserved[i][1]) == 0);
-    e->speaker.deterministic = strcmp(engine, "command") != 0 && strcmp(engine, "endpoint") != 0;
+    e->speaker.given =
+        strcmp(engine, "command") == 0 || strcmp(engine, "endpoint") == 0 || strcmp(engine, "cosyvoice") == 0;
+    e->speaker.deterministic = !e->speaker.given;
     s->entry[s->n++] = e;
     return SO_OK;
 }
@@ -263,6 +267,13 @@ static so_status speak_endpoint(so_speakers *s, const so_speaker *who, const cha
     return status;
 }
 
+static so_status speak_cosyvoice(so_speakers *s, const so_speaker *who, const char *text, uint64_t seed, so_audio *out,
+                                 so_error *error)
+{
+    (void)seed;
+    return so_cosyvoice_speak(&s->cosyvoice, s->key, who->voice, text, s->seconds, out, error);
+}
+
 /* ---- engines */
 
 static const struct {
@@ -273,7 +284,8 @@ static const struct {
                {"flite", "flite", find_flite, speak_flite},
                {"festival", "festival and festvox-us-slt-hts", find_festival, speak_festival},
                {"command", NULL, NULL, speak_command},
-               {"endpoint", NULL, NULL, speak_endpoint}};
+               {"endpoint", NULL, NULL, speak_endpoint},
+               {"cosyvoice", NULL, NULL, speak_cosyvoice}};
 enum { ENGINES = sizeof engines / sizeof *engines };
 
 static bool in_list(const char *list, const char *name)
@@ -294,7 +306,7 @@ static so_status find_engines(so_speakers *s, const so_speakers_options *o, so_e
         }
         if (!known)
             return so_fail(error, SO_ERR_ARG,
-                           "no engine '%.*s', expected espeak-ng, flite, festival, command, endpoint",
+                           "no engine '%.*s', expected espeak-ng, flite, festival, command, endpoint, cosyvoice",
                            (int)strcspn(p, ","), p);
     }
     for (int i = 0; i < ENGINES; i++) {
@@ -318,6 +330,13 @@ static so_status find_given(so_speakers *s, const so_speakers_options *o, so_err
         SO_TRY(o->voices ? add_words(s, "command", o->voices, ",", NULL, error) : add(s, "command", "", 0, error));
     }
     if (!o->endpoint) return SO_OK;
+    if (so_cosyvoice_is(o->endpoint)) {
+        SO_TRY(so_cosyvoice_parse(o->endpoint, &s->cosyvoice, error));
+        if (!o->voices || o->command)
+            return so_fail(error, SO_ERR_ARG, "CosyVoice's server lists no speakers: expected their names%s",
+                           o->command ? ", and no command beside it" : "");
+        return add_words(s, "cosyvoice", o->voices, ",", NULL, error);
+    }
     if (o->voices && !o->command) return add_words(s, "endpoint", o->voices, ",", NULL, error);
     return ask_voices(s, error);
 }

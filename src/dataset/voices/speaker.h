@@ -5,6 +5,7 @@
  *     festival    every voice that is installed                                                          festival,
  * festvox-* command     any program that writes a sound file: 'prog --voice {voice} {text} {wav}' endpoint    anything
  * that answers POST {url}/audio/speech as OpenAI's API does
+ *     cosyvoice   CosyVoice's own server (dataset/voices/cosyvoice.h)
  *
  * Engines are found when the list is opened. An engine that is missing, hangs, says nothing, or writes something that
  * is no speech is asked once more, then its words are an error that names engine and voice; the caller skips and
@@ -26,6 +27,7 @@ typedef struct so_speaker {
     char engine[16], voice[64];
     bool reserved;      /* kept for measuring: nothing may be trained on it */
     bool deterministic; /* the same words and seed give the same samples */
+    bool given;         /* by an option: a command or a server, which may speak any language */
 } so_speaker;
 
 typedef struct so_speakers so_speakers;
@@ -33,7 +35,7 @@ typedef struct so_speakers so_speakers;
 typedef struct so_speakers_options {
     const char *engines;  /* comma between; NULL: all that are there */
     const char *command;  /* a command line with {text} and {wav}, maybe {voice} and {seed}; NULL: none */
-    const char *endpoint; /* "http://127.0.0.1:8880/v1"; NULL: none */
+    const char *endpoint; /* "http://127.0.0.1:8880/v1", or "cosyvoice+http://127.0.0.1:50000"; NULL: none */
     const char *key;      /* of the endpoint; NULL: none */
     const char *voices; /* names for {voice}, or of the endpoint, comma between; NULL: one without a name, or those that
                            {url}/audio/voices tells */
@@ -41,7 +43,8 @@ typedef struct so_speakers_options {
     const volatile sig_atomic_t *stop; /* may be NULL */
 } so_speakers_options;
 
-/* Finds who there is. SO_ERR_ARG for a command without {text} or {wav}, or an engine that is not known; SO_ERR_MISSING
+/* Finds who there is. SO_ERR_ARG for a command without {text} or {wav}, an engine that is not known, or a CosyVoice
+ * server without names; SO_ERR_MISSING
  * for an engine that is asked for by name and not there (the text names its package). Strings of `options` are copied.
  */
 so_status so_speakers_open(so_speakers **out, const so_speakers_options *options, so_error *error);

@@ -31,6 +31,7 @@ static const struct {
     {"festival", NULL, 0.08},
     {"command", NULL, 0.1},
     {"endpoint", NULL, 0.1},
+    {"cosyvoice", NULL, 0.1},
 };
 
 void so_tt_family(const char *speaker, char family[16])
