@@ -65,7 +65,10 @@ static so_status row(so_rows *r, size_t limit, so_error *error)
 bool so_rows_next(so_rows *r, size_t limit, so_status *status, so_error *error)
 {
     *status = SO_OK;
-    if (r->next_line == 0) r->next_line = 1;
+    if (r->next_line == 0) {
+        r->next_line = 1;
+        if (r->end - r->at >= 3 && memcmp(r->at, "\xef\xbb\xbf", 3) == 0) r->at += 3; /* what marks UTF-8 */
+    }
     while (r->at < r->end && (*r->at == '\n' || *r->at == '\r')) r->next_line += *r->at++ == '\n';
     if (r->at == r->end) return false;
     r->line = r->next_line++;

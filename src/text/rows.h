@@ -6,7 +6,7 @@
 
 #include "text/buffer.h"
 
-/* Start from {.at = text, .end = text + size, .separator = '\t', ...}. */
+/* Start from {.at = text, .end = text + size, .separator = '\t', ...}. A byte order mark is passed over. */
 typedef struct so_rows {
     const char *at, *end;
     char separator;

@@ -280,6 +280,20 @@ static json_t *scored(const char *name, const char *folder, int64_t questions, c
     return result;
 }
 
+/* How many choices the first question has. */
+static size_t first_choices(const char *folder)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s/questions.jsonl", root, folder);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    json_t *q = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
+    size_t n = json_array_size(json_object_get(q, "choices"));
+    json_decref(q);
+    fclose(f);
+    return n;
+}
+
 static void check_score(json_t *r, double expected)
 {
     double score = json_number_value(json_object_get(r, "score"));
@@ -361,9 +375,9 @@ static void choices(void **state)
     assert_true(fabs(part(r, "all questions") - 200.0 / 3) < 1e-9);
     json_decref(r);
     write_in("mmb", "mmbench_dev_en.tsv",
-             "index\tquestion\thint\tA\tB\tC\tD\tanswer\tcategory\timage\n"
+             "\xef\xbb\xbfindex\tquestion\thint\tA\tB\tC\tD\tanswer\tcategory\timage\n"
              "5\tWhich?\tnan\ta red bus\ta blue "
-             "van\t\t\tB\tcars\t/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgICAgMCAgIDAwMDBAYEBAQEBAgG\n"
+             "van\tN/A\tNone\tB\tcars\t/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgICAgMCAgIDAwMDBAYEBAQEBAgG\n"
              "1000005\tWhich?\t\ta blue van\ta red bus\t\t\tA\tcars\t5\n"
              "6\t\"Two\nlines?\"\t\tx\ty\t\t\tA\tother\t5\n1000006\tTwo?\t\ty\tx\t\t\tB\tother\t5\n");
     static const char *const mmb[] = {"5\tB", "1000005\tA.", "6\tA", "1000006\tA"};
@@ -371,6 +385,7 @@ static void choices(void **state)
     check_score(r, 50);
     assert_true(part(r, "rows alone") == 75 && part(r, "cars") == 100);
     json_decref(r);
+    assert_int_equal(first_choices("mmb"), 2);
     write_in("seed", "SEED-Bench.json",
              "{\"questions\":[{\"question_id\":\"a_1\",\"question_type_id\":1,\"data_type\":\"image\",\"data_id\":"
              "\"d\",\"question\":"

@@ -373,7 +373,17 @@ so_status so_prepare_mme(const char *folder, json_t *questions, so_error *error)
 
 /* ---- MMBench */
 
-static bool present(const char *cell) { return cell[0] && strcmp(cell, "nan") != 0 && strcmp(cell, "none") != 0; }
+/* The reference's script reads the table with pandas, to which all of these are no value, and then takes "nan" and
+ * "none" in any case for none, too. */
+static bool present(const char *cell)
+{
+    static const char *const nothing[] = {"",     "#N/A", "#N/A N/A", "#NA",     "-1.#IND", "-1.#QNAN",
+                                          "-NaN", "-nan", "1.#IND",   "1.#QNAN", "<NA>",    "N/A",
+                                          "NA",   "NULL", "n/a",      "null"};
+    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++)
+        if (strcmp(cell, nothing[i]) == 0) return false;
+    return strcasecmp(cell, "nan") != 0 && strcasecmp(cell, "none") != 0;
+}
 
 /* The picture of a row: base64, or a short number, which is the row that has it. */
 static so_status picture_of(const char *folder, const char *index, const char *cell, char name[64], so_error *error)
