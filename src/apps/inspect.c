@@ -287,6 +287,7 @@ static const part parts[] = {
     {"speech tokenizer", {"codec.tokenizer."}},
     {"flow", {"codec.flow."}},
     {"vocoder", {"codec.hift."}},
+    {"speaker vectors", {"codec.campplus."}},
     {"voices", {"codec.speaker", "codec.voices"}},
 };
 

@@ -11,6 +11,7 @@
 static so_status list_codec(const so_codec *codec, so_binder *binder, so_error *error)
 {
     so_speech_tokenizer ears;
+    so_cam cam;
     so_flow *flow = calloc(1, sizeof *flow);
     so_hift *hift = calloc(1, sizeof *hift);
     so_status status = flow && hift ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a list of weights");
@@ -20,6 +21,8 @@ static so_status list_codec(const so_codec *codec, so_binder *binder, so_error *
         status = so_flow_bind(flow, &codec->flow.config, "codec.flow.", binder, error);
     if (status == SO_OK && codec->has_vocoder)
         status = so_hift_bind(hift, &codec->hift.config, "codec.hift.", binder, error);
+    if (status == SO_OK && codec->has_cam)
+        status = so_cam_bind(&cam, &codec->cam.config, SO_CODEC_CAM, binder, error);
     free(flow);
     free(hift);
     return status;

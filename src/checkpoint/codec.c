@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/guess.h"
+#include "base/sha.h"
 #include "formats/onnx_tokenizer.h"
 
 enum { PATH = 4096 };
@@ -165,7 +166,7 @@ so_status so_codec_part_open(so_codec_part *part, const char *folder, const char
         return SO_OK;
     }
     snprintf(file, sizeof file, "%s.onnx", name);
-    if (!there(path, folder, file)) return SO_OK;
+    if (strcmp(name, "speech_tokenizer_v1") != 0 || !there(path, folder, file)) return SO_OK;
     SO_TRY(so_onnx_open(&part->onnx, path, error));
     SO_TRY(so_speech_tokenizer_views(part->onnx, &part->views, error));
     *views = &part->views;
@@ -173,9 +174,9 @@ so_status so_codec_part_open(so_codec_part *part, const char *folder, const char
 }
 
 typedef struct sources {
-    const so_views *ears, *flow, *hift, *voices;
+    const so_views *ears, *flow, *hift, *voices, *cam;
     so_codec_part voice_part;
-    const char *ears_prefix, *flow_prefix, *hift_prefix;
+    const char *ears_prefix, *flow_prefix, *hift_prefix, *cam_prefix;
 } sources;
 
 void so_codec_part_close(so_codec_part *part)
@@ -192,11 +193,12 @@ static so_status find_folder(so_codec *codec, sources *s, const char *folder, so
     char path[PATH];
     size_t size;
     bool any = false;
-    s->ears_prefix = s->flow_prefix = s->hift_prefix = "";
+    s->ears_prefix = s->flow_prefix = s->hift_prefix = s->cam_prefix = "";
     SO_TRY(so_codec_part_open(&codec->ears, folder, "speech_tokenizer_v1", &s->ears, error));
     SO_TRY(so_codec_part_open(&codec->flow_part, folder, "flow", &s->flow, error));
     SO_TRY(so_codec_part_open(&codec->hift_part, folder, "hift", &s->hift, error));
     SO_TRY(so_codec_part_open(&s->voice_part, folder, "spk2info", &s->voices, error));
+    SO_TRY(so_codec_part_open(&codec->cam_part, folder, "campplus", &s->cam, error));
     any = s->ears || s->flow || s->hift;
     if (any && there(path, folder, "config.json")) SO_TRY(so_file_read(path, 1 << 20, &codec->config, &size, error));
     return SO_OK;
@@ -208,11 +210,13 @@ static so_status find_gguf(so_codec *codec, sources *s, const so_gguf *gguf, so_
     s->ears_prefix = "codec.tokenizer.";
     s->flow_prefix = "codec.flow.";
     s->hift_prefix = "codec.hift.";
+    s->cam_prefix = SO_CODEC_CAM;
     if (so_views_find(all, "codec.tokenizer.encoder.conv1.weight")) s->ears = all;
     if (so_views_find(all, "codec.flow.input_embedding.weight")) s->flow = all;
     if (so_views_find(all, "codec.hift.conv_pre.bias") || so_views_find(all, "codec.hift.generator.conv_pre.bias"))
         s->hift = all;
     s->voices = s->flow ? all : NULL;
+    if (so_views_find(all, SO_CODEC_CAM "head.conv1.weight")) s->cam = all;
     if (!so_gguf_has(gguf, "stream_omni.codec")) return SO_OK;
     so_span text;
     SO_TRY(so_gguf_string(gguf, "stream_omni.codec", &text, error));
@@ -341,6 +345,37 @@ static so_status bind_mouth(so_codec *codec, const so_codec_source *source, cons
     return SO_OK;
 }
 
+/* It runs once for a recording: in f32, on the host. */
+static so_status bind_cam(so_codec *codec, const so_codec_source *source, const sources *s, so_error *error)
+{
+    so_binder binder;
+    so_cam_config config = so_cam_sizes(s->cam, s->cam_prefix);
+    SO_TRY(start_part(&codec->cam_part, &binder, source, s->cam, error));
+    binder.bf16 = binder.products = false;
+    SO_TRY(so_cam_bind(&codec->cam, &config, s->cam_prefix, &binder, error));
+    SO_TRY(so_binder_finish(&binder, "CAM++", error));
+    if (source->gguf) so_store_forget(&codec->cam_part.store, s->cam);
+    if (config.mels != SO_CODEC_CAM_MELS || config.vector != codec->flow.config.speaker)
+        return so_fail(error, SO_ERR_SHAPE, "CAM++ makes %lld numbers of %lld bins, expected %lld (the flow's) of %d",
+                       (long long)config.vector, (long long)config.mels, (long long)codec->flow.config.speaker,
+                       SO_CODEC_CAM_MELS);
+    codec->has_cam = true;
+    return SO_OK;
+}
+
+/* Of weights that are few, and stay f32 in every file. */
+static void mark(so_codec *codec)
+{
+    const so_tensor *all[] = {codec->flow.speaker_b, codec->flow.after_b, codec->flow.proj_b};
+    char hex[65];
+    so_sha sha;
+    so_sha_init(&sha, SO_SHA256);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        so_sha_feed(&sha, all[i]->data, (size_t)so_count(all[i]) * sizeof(so_real));
+    so_sha_end(&sha, hex);
+    snprintf(codec->mark, sizeof codec->mark, "%.16s", hex);
+}
+
 static so_status open_codec(so_codec *codec, const so_codec_source *source, sources *s, so_error *error)
 {
     SO_TRY(source->gguf ? find_gguf(codec, s, source->gguf, error) : find_folder(codec, s, source->folder, error));
@@ -352,7 +387,9 @@ static so_status open_codec(so_codec *codec, const so_codec_source *source, sour
         return so_fail(error, SO_ERR_MISSING, "the codec has a %s but no %s", s->flow ? "flow" : "vocoder",
                        s->flow ? "vocoder" : "flow");
     SO_TRY(take_voice(codec, source, s, error));
-    return bind_mouth(codec, source, s, error);
+    SO_TRY(bind_mouth(codec, source, s, error));
+    mark(codec);
+    return s->cam ? bind_cam(codec, source, s, error) : SO_OK;
 }
 
 so_status so_codec_open(so_codec *codec, const so_codec_source *source, so_error *error)
@@ -370,6 +407,7 @@ void so_codec_close(so_codec *codec)
     so_codec_part_close(&codec->ears);
     so_codec_part_close(&codec->flow_part);
     so_codec_part_close(&codec->hift_part);
+    so_codec_part_close(&codec->cam_part);
     so_mel_close(&codec->mel);
     free(codec->speaker);
     free(codec->config);

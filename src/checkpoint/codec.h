@@ -3,6 +3,7 @@
  * Read from a folder with config.json (sizes; absent: the published ones) and
  *     speech_tokenizer_v1.onnx or .safetensors        hearing
  *     flow.pt or .safetensors, hift.pt or .safetensors, spk2info.pt or .safetensors    speaking
+ *     campplus.safetensors or .pt                     making voices of recordings
  * or from the tensors "codec.*" of a GGUF file. Parts that are absent are absent; a part that is there must be whole.
  * Source: docs/model.md 7.
  *
@@ -17,11 +18,14 @@
 #include "formats/safetensors.h"
 #include "formats/torchzip.h"
 #include "media/mel.h"
+#include "models/campplus.h"
 #include "models/flow.h"
 #include "models/hift.h"
 #include "models/speech_tokenizer.h"
 
 enum { SO_CODEC_RATE_IN = 16000, SO_CODEC_BLOCK = 480000 /* samples tokenised together: 30 s */ };
+enum { SO_CODEC_CAM_MELS = 80 };
+#define SO_CODEC_CAM "codec.campplus." /* before the names of CAM++ in files of a whole model */
 
 /* One of the codec's networks and where it came from. */
 typedef struct so_codec_part {
@@ -34,13 +38,16 @@ typedef struct so_codec_part {
 
 typedef struct so_codec {
     bool has_tokenizer, has_vocoder; /* the speech tokenizer; flow and vocoder */
+    bool has_cam;                    /* CAM++, which stays on the host */
     bool trims;                      /* the tokenizer wants speech without silence before and after it */
     int front;                       /* 1: it wants the front end of hearing, -1: it does not, 0: it does not say */
     char *config;                    /* the text of config.json; NULL: published sizes */
-    so_codec_part ears, flow_part, hift_part;
+    so_codec_part ears, flow_part, hift_part, cam_part;
     so_speech_tokenizer tokenizer;
     so_flow flow;
     so_hift hift;
+    so_cam cam;
+    char mark[17]; /* tells this codec from others of the same sizes; "" without flow */
     float *speaker; /* [flow.config.speaker]; zeros without a file of voices */
     char speaker_name[64];
     so_mel *mel; /* of the tokenizer */

@@ -207,6 +207,7 @@ static so_status write_texts(so_convert_job *job, const char *out, so_error *err
 static const group groups[] = {{"codec.tokenizer.", "/codec", "speech_tokenizer_v1", false},
                                {"codec.flow.", "/codec", "flow", false},
                                {"codec.hift.", "/codec", "hift", false},
+                               {SO_CODEC_CAM, "/codec", "campplus", false},
                                {"", "", "model", true}};
 
 /* SO_ERR_IO unless the disk below which `out` will lie has room for so many bytes. */

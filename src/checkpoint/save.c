@@ -87,13 +87,14 @@ static so_status each_weight(const so_save_parts *all, each_fn each, void *conte
     const so_codec *c = all->codec;
     const codec_part parts[] = {{&c->ears.store, "codec.tokenizer."},
                                 {&c->flow_part.store, "codec.flow."},
-                                {&c->hift_part.store, "codec.hift."}};
+                                {&c->hift_part.store, "codec.hift."},
+                                {&c->cam_part.store, SO_CODEC_CAM}};
     char name[512];
     for (int64_t i = 0; i < all->store->count; i++) {
         const so_tensor *t = &all->store->weight[i]->tensor;
         SO_TRY(each(context, t, t->name, error));
     }
-    for (size_t p = 0; p < 3; p++)
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
         for (int64_t i = 0; i < parts[p].store->count; i++) {
             const so_tensor *t = &parts[p].store->weight[i]->tensor;
             saved_name(&parts[p], t->name, name, sizeof name);

@@ -291,6 +291,7 @@ static so_status codec_sizes(so_source *s, so_error *error)
     json_t *root = NULL;
     if (s->codec.config) SO_TRY(parse(s->codec.config, "the codec's config.json", &root, error));
     so_status status = so_codec_sizes(&s->codec, root, error);
+    if (s->codec.has_cam) s->codec.cam.config = so_cam_sizes(&s->views, SO_CODEC_CAM);
     json_decref(root);
     return status;
 }
@@ -304,11 +305,13 @@ static so_status open_codec_folder(so_source *s, const char *folder, bool *any, 
     } parts[] = {{"speech_tokenizer_v1", "codec.tokenizer.", &s->ears},
                  {"flow", "codec.flow.", &s->flow},
                  {"hift", "codec.hift.", &s->hift},
-                 {"spk2info", NULL, &s->speakers}};
-    const so_views *views[4] = {0};
+                 {"spk2info", NULL, &s->speakers},
+                 {"campplus", SO_CODEC_CAM, &s->cam}};
+    enum { PARTS = sizeof parts / sizeof *parts };
+    const so_views *views[PARTS] = {0};
     char path[PATH];
     size_t size;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < PARTS; i++) {
         if (parts[i].part->safetensors || parts[i].part->zip || parts[i].part->onnx) continue;
         SO_TRY(so_codec_part_open(parts[i].part, folder, parts[i].name, &views[i], error));
         if (!views[i]) continue;
@@ -318,6 +321,7 @@ static so_status open_codec_folder(so_source *s, const char *folder, bool *any, 
     }
     s->codec.has_tokenizer |= views[0] != NULL;
     s->codec.has_vocoder |= views[1] != NULL || views[2] != NULL;
+    s->codec.has_cam |= views[4] != NULL;
     /* A model's folder has a config.json of its own, which says nothing about codecs. */
     if ((views[0] || views[1] || views[2]) && !s->codec.config && there(path, folder, "config.json"))
         SO_TRY(so_file_read(path, 1 << 20, &s->codec.config, &size, error));
@@ -431,6 +435,7 @@ static so_status open_gguf(so_source *s, const char *path, const char *tokenizer
     SO_TRY(take_text(s->gguf, "stream_omni.codec", &s->codec.config, error));
     s->codec.has_tokenizer = so_views_find(&s->views, "codec.tokenizer.encoder.conv1.weight") != NULL;
     s->codec.has_vocoder = so_views_find(&s->views, "codec.flow.input_embedding.weight") != NULL;
+    s->codec.has_cam = so_views_find(&s->views, SO_CODEC_CAM "head.conv1.weight") != NULL;
     SO_TRY(codec_sizes(s, error));
     SO_TRY(gguf_voices(s, error));
     if (tokenizer) return open_tokenizer(s, path, tokenizer, error);
@@ -469,5 +474,6 @@ void so_source_close(so_source *source)
     so_codec_part_close(&source->flow);
     so_codec_part_close(&source->hift);
     so_codec_part_close(&source->speakers);
+    so_codec_part_close(&source->cam);
     *source = (so_source){0};
 }

@@ -5,7 +5,7 @@
  * codec (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt, or the same as safetensors; also as codec/ below the
  * model), the vision tower where the model's files lack it (google/siglip-so400m-patch14-384); or from one GGUF file
  * written here. Nothing is copied: tensors lie in maps of the files, codec tensors under "codec.tokenizer.",
- * "codec.flow.", "codec.hift.". Source: docs/model.md 3, docs/files.md.
+ * "codec.flow.", "codec.hift.", "codec.campplus.". Source: docs/model.md 3, docs/files.md.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_CHECKPOINT_SOURCE_H
@@ -23,7 +23,7 @@ extern const char *const so_source_text_name[SO_SOURCE_TEXTS]; /* "config.json",
 typedef struct so_source {
     so_setup setup; /* measured */
     so_tokenizer *tokenizer;
-    so_codec codec;  /* sizes and config text only; has_tokenizer and has_vocoder say which parts are there */
+    so_codec codec;  /* sizes and config text only; has_tokenizer, has_vocoder, has_cam say which parts are there */
     so_views views;  /* all tensors but voices; data may be unaligned */
     so_names copied; /* of those tensors whose data is a copy in memory, not in a map */
     char *text[SO_SOURCE_TEXTS]; /* NULL: absent */
@@ -34,7 +34,7 @@ typedef struct so_source {
     char *identity; /* a line for every file: path, bytes, time of change */
     so_gguf *gguf;  /* when it came from one */
     so_safetensors *model, *tower;
-    so_codec_part ears, flow, hift, speakers;
+    so_codec_part ears, flow, hift, speakers, cam;
 } so_source;
 
 /* Opens all of `path`. `tokenizer` (may be NULL) says where the model's tokenizer lies otherwise. SO_ERR_MISSING when

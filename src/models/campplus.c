@@ -19,6 +19,36 @@ so_cam_config so_cam_published(void)
                            .segment = 100};
 }
 
+/* Axis `axis` of a weight of the file, or what is published, or 1 where it makes no sense. */
+static int64_t size_of(const so_views *views, const char *prefix, const char *name, int axis, int64_t otherwise)
+{
+    char full[SO_VIEW_NAME_MAX + 1];
+    snprintf(full, sizeof full, "%.400s%s", prefix, name);
+    const so_view *v = so_views_find(views, full);
+    if (!v || v->n_dims <= axis) return otherwise;
+    return v->dim[axis] > 0 && v->dim[axis] <= 1 << 16 ? v->dim[axis] : 1;
+}
+
+so_cam_config so_cam_sizes(const so_views *views, const char *prefix)
+{
+    static const char inner[] = "xvector.block1.tdnnd1.cam_layer.linear_local.weight";
+    enum { MOST_LAYERS = 256 };
+    so_cam_config c = so_cam_published();
+    char name[128];
+    c.head = size_of(views, prefix, "head.conv1.weight", 0, c.head);
+    c.start = size_of(views, prefix, "xvector.tdnn.linear.weight", 0, c.start);
+    c.mels = size_of(views, prefix, "xvector.tdnn.linear.weight", 1, c.head * c.mels / 8) / c.head * 8;
+    c.vector = size_of(views, prefix, "xvector.dense.linear.weight", 0, c.vector);
+    c.growth = size_of(views, prefix, inner, 0, c.growth);
+    c.bottleneck = size_of(views, prefix, inner, 1, c.bottleneck * c.growth) / c.growth;
+    for (int i = 0; i < SO_CAM_BLOCKS; i++)
+        for (c.layers[i] = 0; c.layers[i] < MOST_LAYERS; c.layers[i]++) {
+            snprintf(name, sizeof name, "xvector.block%d.tdnnd%lld.linear1.weight", i + 1, (long long)c.layers[i] + 1);
+            if (!size_of(views, prefix, name, 0, 0)) break;
+        }
+    return c;
+}
+
 static so_tensor *norm(so_pass *pass, const so_cam_norm *n, so_tensor *x)
 {
     return so_batch_norm(pass, x, n->w, n->b, n->mean, n->var, 1e-5);

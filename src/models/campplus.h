@@ -51,6 +51,9 @@ typedef struct so_cam {
 
 /* The published sizes. */
 so_cam_config so_cam_published(void);
+/* Sizes as the shapes of the stored weights "<prefix>head.conv1.weight", ... have them: no file tells of this network,
+ * and it is never larger than published. What is not there is as published; whether all fits is for binding to say. */
+so_cam_config so_cam_sizes(const so_views *views, const char *prefix);
 so_status so_cam_bind(so_cam *net, const so_cam_config *config, const char *prefix, so_binder *binder, so_error *error);
 /* features[T, mels] -> after the head [T, head mels/8], channel-major as published. */
 so_tensor *so_cam_head(so_pass *pass, const so_cam *net, so_tensor *features);

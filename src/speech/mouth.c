@@ -21,7 +21,11 @@ typedef struct given {
 
 static int64_t frames_of(const so_mouth *m, int64_t units) { return so_flow_frames(&m->codec->flow.config, units); }
 
-/* Noise belongs to its frame: stream 2 i of the seed is frame i's mel, 2 i + 1 its samples. */
+/* Frames before a chunk's own. */
+static int64_t prompt_frames(const so_mouth *m) { return frames_of(m, m->P); }
+
+/* Noise belongs to its frame: stream 2 i of the seed is frame i's mel, 2 i + 1 its samples; frames of a prompt are
+ * counted down from -1. */
 static void normals(const so_mouth *m, int64_t frame, int stream, int64_t n, so_real *out)
 {
     so_rng rng;
@@ -50,25 +54,40 @@ static so_tensor *rows2(so_pass *pass, so_real *data, int64_t rows, int64_t cols
     return t;
 }
 
-/* What the flow is asked under: the encoding of the chunk's units, regulated to frames, and the speaker. */
+/* Where the prompt goes on with `units` ids of a chunk. */
+static const int32_t *behind_prompt(const so_mouth *m, const int32_t *ids, int64_t units)
+{
+    if (!m->P) return ids;
+    memcpy(m->prompt_ids + m->P, ids, (size_t)units * sizeof *ids);
+    return m->prompt_ids;
+}
+
+/* What the flow is asked under: the encoding of the chunk's units, regulated to frames, and the speaker; behind a
+ * prompt its mel, too. */
 static void encode(const so_mouth *m, so_pass *pass, const int32_t *ids, int64_t units, int64_t frames)
 {
     const so_flow *net = &m->codec->flow;
-    int64_t M = net->config.mels;
-    so_tensor *vector = so_constant(pass, 2, (int64_t[]){1, net->config.speaker}, m->codec->speaker);
+    int64_t M = net->config.mels, M1 = prompt_frames(m);
+    so_tensor *vector =
+        so_constant(pass, 2, (int64_t[]){1, net->config.speaker}, m->own ? m->codec->speaker : m->vector);
     so_tensor *speaker = so_flow_speaker(pass, net, vector);
-    so_tensor *h = so_flow_project(pass, net, so_flow_encoder(pass, net, 1, units, ids, NULL));
-    so_tensor *mu = so_flow_regulate(pass, net, h, 0, 0, frames);
+    ids = behind_prompt(m, ids, units);
+    so_tensor *h = so_flow_project(pass, net, so_flow_encoder(pass, net, 1, m->P + units, ids, NULL));
+    so_tensor *mu = so_flow_regulate(pass, net, h, m->P, M1, frames);
     if (!so_ok(pass) || pass->dry) return;
-    pass->k->copy(pass->pool, frames * M, so_data(mu), m->mu);
+    pass->k->copy(pass->pool, (M1 + frames) * M, so_data(mu), m->mu);
     pass->k->copy(pass->pool, M, so_data(speaker), m->speaker);
+    if (!M1) return;
+    pass->k->fill(pass->pool, frames * M, 0, m->cond + M1 * M);
+    so_device_write(pass->device, m->cond, m->prompt_mel, (size_t)(M1 * M) * sizeof *m->cond);
 }
 
+/* A step of the prompt's frames and `frames` behind them. */
 static void evaluate(so_mouth *m, so_pass *pass, int64_t i, int64_t frames)
 {
-    int64_t M = m->codec->flow.config.mels;
-    so_flow_state state = {rows2(pass, m->x, frames, M), rows2(pass, m->mu, frames, M), rows2(pass, m->speaker, 1, M),
-                           NULL};
+    int64_t M = m->codec->flow.config.mels, all = prompt_frames(m) + frames;
+    so_flow_state state = {rows2(pass, m->x, all, M), rows2(pass, m->mu, all, M), rows2(pass, m->speaker, 1, M),
+                           m->P ? rows2(pass, m->cond, all, M) : NULL};
     so_flow_step_again(pass, &m->codec->flow, i, &state, &m->again);
 }
 
@@ -78,7 +97,7 @@ static void join(so_mouth *m)
     const so_mouth_chunk *c = &m->chunk;
     int64_t M = m->codec->flow.config.mels, f0 = frames_of(m, c->left), from = frames_of(m, c->from);
     int64_t to = frames_of(m, c->to), end = frames_of(m, c->right);
-    const so_real *made = m->made - f0 * M;
+    const so_real *made = m->made + (prompt_frames(m) - f0) * M;
     memcpy(m->mel + from * M, made + from * M, (size_t)((to - from) * M) * sizeof *m->mel);
     for (int64_t i = 0; i < m->tail_frames && from + i < to; i++) {
         so_real weight = (so_real)(i + 1) / (so_real)(m->tail_frames + 1);
@@ -101,12 +120,14 @@ static so_status make_mel(so_mouth *m, so_pass *pass, so_error *error)
 {
     const so_mouth_chunk *c = &m->chunk;
     int64_t M = m->codec->flow.config.mels, f0 = frames_of(m, c->left), frames = frames_of(m, c->right) - f0;
+    int64_t M1 = prompt_frames(m), all = M1 + frames;
     if (m->step == 0) {
         so_flow_forget(&m->again);
         encode(m, pass, m->units + c->left, c->right - c->left, frames);
         SO_TRY(so_pass_end(pass, error));
-        for (int64_t i = 0; i < frames; i++) normals(m, f0 + i, 0, M, m->made + i * M);
-        if (pass->device) so_device_write(pass->device, m->x, m->made, (size_t)(frames * M) * sizeof *m->x);
+        for (int64_t i = 0; i < M1; i++) normals(m, -1 - i, 0, M, m->made + i * M);
+        for (int64_t i = 0; i < frames; i++) normals(m, f0 + i, 0, M, m->made + (M1 + i) * M);
+        if (pass->device) so_device_write(pass->device, m->x, m->made, (size_t)(all * M) * sizeof *m->x);
         m->step = 1;
         return SO_OK;
     }
@@ -114,7 +135,7 @@ static so_status make_mel(so_mouth *m, so_pass *pass, so_error *error)
     SO_TRY(so_pass_end(pass, error));
     if (m->step++ < m->codec->flow.config.steps) return SO_OK;
     m->step = 0;
-    if (pass->device) so_device_read(pass->device, m->made, m->x, (size_t)(frames * M) * sizeof *m->x);
+    if (pass->device) so_device_read(pass->device, m->made, m->x, (size_t)(all * M) * sizeof *m->x);
     SO_TRY(so_pass_end(pass, error));
     join(m);
     return SO_OK;
@@ -361,6 +382,28 @@ void so_mouth_reset(so_mouth *m, uint64_t seed)
     pthread_mutex_unlock(&m->lock);
 }
 
+so_status so_mouth_speak_as(so_mouth *m, const so_mouth_voice *voice, so_error *error)
+{
+    const so_flow_config *c = &m->codec->flow.config;
+    if (voice && !m->options.prompt)
+        return so_fail(error, SO_ERR_STATE, "this voice was opened without room for others");
+    if (voice && (voice->n < 0 || voice->n > m->options.prompt))
+        return so_fail(error, SO_ERR_LIMIT, "a voice with a prompt of %lld units, expected at most %lld",
+                       (long long)voice->n, (long long)m->options.prompt);
+    pthread_mutex_lock(&m->lock);
+    m->quiet = true;
+    wait_until_idle(m);
+    m->own = voice == NULL;
+    m->P = voice ? voice->n : 0;
+    pthread_mutex_unlock(&m->lock);
+    if (!voice) return SO_OK;
+    memcpy(m->vector, voice->vector, (size_t)c->speaker * sizeof *m->vector);
+    if (!voice->n) return SO_OK;
+    memcpy(m->prompt_ids, voice->units, (size_t)voice->n * sizeof *m->prompt_ids);
+    memcpy(m->prompt_mel, voice->mel, (size_t)(prompt_frames(m) * c->mels) * sizeof *m->prompt_mel);
+    return SO_OK;
+}
+
 /* ---- memory */
 
 /* Units that the largest chunk is computed from. */
@@ -376,12 +419,18 @@ static bool take_parts(so_mouth *m, so_arena *device)
 {
     const so_hift_config *c = &m->codec->hift.config;
     int64_t frames = frames_of(m, m->options.max_units) + 1, M = c->mels, per = so_hift_samples(c);
-    int64_t window = frames_of(m, window_units(m)) + 8;
+    int64_t P = m->options.prompt, prompt = frames_of(m, P), window = prompt + frames_of(m, window_units(m)) + 8;
     so_arena *a = &m->memory, *numbers = m->options.device ? device : a;
     m->units = so_arena_alloc(a, (size_t)m->options.max_units * sizeof *m->units);
     m->x = so_arena_numbers(numbers, (size_t)(window * M) * sizeof *m->x);
     m->mu = so_arena_numbers(numbers, (size_t)(window * M) * sizeof *m->mu);
     m->speaker = so_arena_numbers(numbers, (size_t)M * sizeof *m->speaker);
+    if (P) {
+        m->cond = so_arena_numbers(numbers, (size_t)(window * M) * sizeof *m->cond);
+        m->vector = so_arena_alloc(a, (size_t)m->codec->flow.config.speaker * sizeof *m->vector);
+        m->prompt_ids = so_arena_alloc(a, (size_t)(P + window_units(m)) * sizeof *m->prompt_ids);
+        m->prompt_mel = so_arena_alloc(a, (size_t)(prompt * M) * sizeof *m->prompt_mel);
+    }
     m->made = m->options.device ? so_arena_alloc(a, (size_t)(window * M) * sizeof *m->made) : m->x;
     m->mel = so_arena_alloc(a, (size_t)(frames * M) * sizeof *m->mel);
     m->tail = so_arena_alloc(a, (size_t)(FADE * M) * sizeof *m->tail);
@@ -397,6 +446,8 @@ static so_status rehearse(so_worker *worker, void *context_of, so_error *error)
     so_pass *pass = &worker->pass;
     int64_t context = so_hift_context(&m->codec->hift.config), units = window_units(m);
     int64_t frames = frames_of(m, units) + 2;
+    m->P = m->options.prompt;
+    m->own = true;
     encode(m, pass, m->units, units, frames);
     SO_TRY(so_pass_end(pass, error));
     so_pass_begin(pass);
@@ -427,7 +478,8 @@ static so_status check_options(const so_codec *codec, const so_mouth_options *op
 {
     if (!codec->has_vocoder)
         return so_fail(error, SO_ERR_UNSUPPORTED, "the model does not speak: it has no flow and vocoder");
-    if (options->first < 1 || options->hop < 1 || options->left < 0 || options->right < 0 || options->max_units < 1)
+    if (options->first < 1 || options->hop < 1 || options->left < 0 || options->right < 0 || options->max_units < 1 ||
+        options->prompt < 0)
         return so_fail(error, SO_ERR_ARG, "chunks of %lld and %lld units", (long long)options->first,
                        (long long)options->hop);
     return SO_OK;
@@ -469,6 +521,7 @@ so_status so_mouth_open(so_mouth **out, const so_codec *codec, const so_mouth_op
     if (!m) return so_fail(error, SO_ERR_NOMEM, "no memory for speaking");
     m->codec = codec;
     m->options = *options;
+    m->own = true;
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->idle, NULL);
     so_status status = open_parts(m, error);

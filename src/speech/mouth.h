@@ -8,6 +8,9 @@
  * can reach it, so that pieces put together are the waveform of the whole. N units give as many samples streamed as at
  * once.
  *
+ * A voice that was made of recordings has a vector of its own and a prompt: units that were spoken by it and their mel.
+ * Every chunk is computed behind the prompt, as a part of the same speech, and only what follows the prompt is kept.
+ *
  * The work is cut into steps, none longer than one evaluation of the flow's network. One thread may make the steps
  * while another puts units in and takes sound out; the sound depends on the units and the seed alone.
  *
@@ -24,9 +27,18 @@ typedef struct so_mouth_options {
     int64_t first, hop;  /* units of the first chunk, most of a later one */
     int64_t left, right; /* units around a chunk */
     int64_t max_units;   /* of one answer */
+    int64_t prompt;      /* most units of a voice's prompt; 0: it speaks in the codec's voice alone */
     uint64_t seed;
     so_device *device; /* where the codec computes; NULL: the host. Lent */
 } so_mouth_options;
+
+/* Somebody's voice. */
+typedef struct so_mouth_voice {
+    const so_real *vector; /* [speaker] */
+    const int32_t *units;  /* [n] of the prompt */
+    int64_t n;             /* may be 0: no prompt */
+    const so_real *mel;    /* [so_flow_frames(n), M] */
+} so_mouth_voice;
 
 /* Units [from, to) that become final, computed from [left, right). */
 typedef struct so_mouth_chunk {
@@ -57,11 +69,18 @@ typedef struct so_mouth {
     int64_t mel_units; /* units whose frames are final */
     int64_t step;      /* of the chunk being made: 0 not begun, i: i - 1 evaluations are done */
     so_mouth_chunk chunk;
-    so_real *x, *mu;  /* [window, M] of the chunk being made, where the codec computes */
+    so_real *x, *mu;  /* [prompt and window, M] of the chunk being made, where the codec computes */
     so_real *speaker; /* [M], there too */
+    so_real *cond;    /* [prompt and window, M] there too: the prompt's mel, then zeros; NULL: without room for voices */
     so_real *made;    /* [window, M] of the host: x itself there */
     void *block;      /* of a device, with the three in it */
     so_flow_again again;
+    /* Who speaks; changed between two answers only. */
+    bool own;            /* the codec's voice */
+    so_real *vector;     /* [speaker] otherwise */
+    int32_t *prompt_ids; /* [P, then room for a window] */
+    so_real *prompt_mel; /* [frames of the prompt, M] */
+    int64_t P;
     so_real *mel;  /* [frames, M] */
     so_real *tail; /* [FADE, M] the last chunk's view of the frames behind its end */
     int64_t mel_frames, tail_frames;
@@ -80,6 +99,9 @@ so_status so_mouth_plan(const so_codec *codec, const so_mouth_options *options, 
                         so_need *scratch, so_error *error);
 /* A new answer; waits for a step of the old one. */
 void so_mouth_reset(so_mouth *mouth, uint64_t seed);
+/* Whose voice the next answers have, NULL: the codec's; copied. Waits for a step of the answer before, which must be
+ * over. SO_ERR_STATE without room for voices, SO_ERR_LIMIT for a prompt that is too long. */
+so_status so_mouth_speak_as(so_mouth *mouth, const so_mouth_voice *voice, so_error *error);
 /* One more unit. SO_ERR_LIMIT above max_units. */
 so_status so_mouth_put(so_mouth *mouth, int32_t unit, so_error *error);
 /* No more units. */

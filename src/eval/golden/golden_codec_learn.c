@@ -84,40 +84,13 @@ so_status so_codec_golden_learn_discriminators(so_codec_golden *b, so_error *err
     return finish_part(part, &binder, "the discriminators", error);
 }
 
-/* Axis `axis` of a weight of the file, or what is published. */
-static int64_t size_of(const so_views *views, const char *name, int axis, int64_t otherwise)
-{
-    const so_view *v = so_views_find(views, name);
-    return v && v->n_dims > axis ? v->dim[axis] : otherwise;
-}
-
-/* No config.json tells of this network, but its weights' shapes do. */
-static so_cam_config cam_sizes(const so_views *views)
-{
-    so_cam_config c = so_cam_published();
-    c.head = size_of(views, "head.conv1.weight", 0, c.head);
-    c.start = size_of(views, "xvector.tdnn.linear.weight", 0, c.start);
-    if (c.head > 0) c.mels = size_of(views, "xvector.tdnn.linear.weight", 1, c.head * c.mels / 8) / c.head * 8;
-    c.vector = size_of(views, "xvector.dense.linear.weight", 0, c.vector);
-    static const char inner[] = "xvector.block1.tdnnd1.cam_layer.linear_local.weight";
-    c.growth = size_of(views, inner, 0, c.growth);
-    if (c.growth > 0) c.bottleneck = size_of(views, inner, 1, c.bottleneck * c.growth) / c.growth;
-    for (int i = 0; i < SO_CAM_BLOCKS; i++)
-        for (c.layers[i] = 0;; c.layers[i]++) {
-            char name[128];
-            snprintf(name, sizeof name, "xvector.block%d.tdnnd%lld.linear1.weight", i + 1, (long long)c.layers[i] + 1);
-            if (!so_views_find(views, name)) break;
-        }
-    return c;
-}
-
 so_status so_codec_golden_learn_cam(so_codec_golden *b, so_error *error)
 {
     so_codec_part *part = &b->learners.cam_part;
     so_binder binder;
     if (part->store.count) return SO_OK;
     SO_TRY(open_part(b, part, "campplus", &binder, error));
-    so_cam_config config = cam_sizes(binder.source);
+    so_cam_config config = so_cam_sizes(binder.source, "");
     SO_TRY(so_cam_bind(&b->learners.cam, &config, "", &binder, error));
     return finish_part(part, &binder, "CAM++", error);
 }
