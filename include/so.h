@@ -177,6 +177,7 @@ typedef struct so_session_options {
                 * it when the turn ends), 0: if it is fast enough, as measured once for a model */
     const char *kv; /* how keys and values are kept: "f32", "f16", "bf16", "q8_0" (heads of 32, 64, ...); NULL: f16
                      * where the  precision is int8, else f32 */
+    int clones; /* 1: room for the voices of so_session_voice: a prompt of up to 3 s is computed before every piece */
 } so_session_options;
 
 so_status so_session_open(so_session **out, so_model *model, const so_session_options *options, so_error *error);
@@ -409,6 +410,7 @@ typedef struct so_crew_options {
     int voices;      /* most that speak at a time, further replies with a voice wait; 0: one per core */
     int prompt_rows; /* positions of a prompt that are computed together; 0: 64 to 512, fewer the larger the model */
     size_t memory;   /* bytes for sessions; 0: half of what is free */
+    int clones;      /* 1: its sessions may be opened with so_session_options.clones */
 } so_crew_options;
 /* `options` may be NULL. */
 so_status so_crew_open(so_crew **out, so_model *model, const so_crew_options *options, so_error *error);
@@ -435,6 +437,52 @@ so_status so_tokenize_speech(so_model *model, const float *pcm, size_t samples, 
 so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_t seed, float **pcm, size_t *samples,
                         so_error *error);
 void so_free(void *memory);
+
+/* ---- voices made of recordings
+ * Models whose codec has CAM++ (campplus.safetensors beside its other files) speak with the voice of a recording:
+ *
+ *     so_clone_make(&clone, model, "ada", &(so_clone_sound){pcm, samples, 44100}, 1, &error);
+ *     so_session_open(&session, model, &(so_session_options){.clones = 1}, &error);
+ *     so_session_voice(session, clone, &error);
+ *     so_say(session, "Good morning.", SO_WANT_VOICE, &error);
+ *
+ * Speech in a recording is found, levelled and cut free of silence; it must last a second at least, and 30 s of it are
+ * used. 5 to 15 s are enough. Of the first recording 3 s are kept as a prompt. Only use voices of people who agreed. */
+typedef struct so_clone so_clone;
+typedef struct so_clone_sound {
+    const float *pcm; /* mono, in [-1, 1] */
+    size_t samples;
+    int rate; /* Hz, 8000 to 384000 */
+} so_clone_sound;
+typedef struct so_clone_info {
+    const char *name, *source; /* SHA-256 of the samples; both live as long as the voice */
+    int recordings, cut;       /* cut: of them, those that were longer than is used; not kept in files */
+    double seconds;            /* of speech in them that was used */
+    int prompt_units;          /* of 40 ms */
+} so_clone_info;
+/* SO_OK if the name can be a voice's: 1 to 63 bytes of UTF-8 without slashes and control characters, no dot or dash in
+ * front. SO_ERR_ARG else. */
+so_status so_clone_name(const char *name, so_error *error);
+/* Makes a voice of n (1 to 64) recordings of one person; close it with so_clone_close. Takes memory for the longest of
+ * them while it works. SO_ERR_UNSUPPORTED: the model has no CAM++; SO_ERR_NOTHING_HEARD: a recording holds no speech;
+ * SO_ERR_ARG: less than a second of it; SO_ERR_NUMBER: a sample that is no number. */
+so_status so_clone_make(so_clone **out, so_model *model, const char *name, const so_clone_sound *sounds, size_t n,
+                        so_error *error);
+/* Accepts NULL and a null voice. */
+void so_clone_close(so_clone **clone);
+/* As a file (safetensors), which appears whole or not at all; and back: SO_ERR_FORMAT, SO_ERR_SHAPE, SO_ERR_MISSING,
+ * SO_ERR_NUMBER for one that is none. A file holds for the model that it was made with. */
+so_status so_clone_save(const so_clone *clone, const char *path, so_error *error);
+so_status so_clone_load(so_clone **out, const char *path, so_error *error);
+/* Of NULL: empty texts and zeros. */
+void so_clone_about(const so_clone *clone, so_clone_info *info);
+/* The session's answers have this voice from the next one on; NULL: the model's own. The voice is copied. SO_ERR_STATE
+ * while an answer is given, or when the session was opened without `clones`; SO_ERR_UNSUPPORTED or SO_ERR_SHAPE for a
+ * voice that was made with another model. */
+so_status so_session_voice(so_session *session, const so_clone *clone, so_error *error);
+/* so_synthesize in this voice; NULL: the model's own. */
+so_status so_synthesize_as(so_model *model, const so_clone *clone, const int32_t *units, size_t n, uint64_t seed,
+                           float **pcm, size_t *samples, so_error *error);
 
 #ifdef __cplusplus
 }

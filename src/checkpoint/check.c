@@ -21,8 +21,7 @@ static so_status list_codec(const so_codec *codec, so_binder *binder, so_error *
         status = so_flow_bind(flow, &codec->flow.config, "codec.flow.", binder, error);
     if (status == SO_OK && codec->has_vocoder)
         status = so_hift_bind(hift, &codec->hift.config, "codec.hift.", binder, error);
-    if (status == SO_OK && codec->has_cam)
-        status = so_cam_bind(&cam, &codec->cam.config, SO_CODEC_CAM, binder, error);
+    if (status == SO_OK && codec->has_cam) status = so_cam_bind(&cam, &codec->cam.config, SO_CODEC_CAM, binder, error);
     free(flow);
     free(hift);
     return status;

@@ -47,7 +47,7 @@ typedef struct so_codec {
     so_flow flow;
     so_hift hift;
     so_cam cam;
-    char mark[17]; /* tells this codec from others of the same sizes; "" without flow */
+    char mark[17];  /* tells this codec from others of the same sizes; "" without flow */
     float *speaker; /* [flow.config.speaker]; zeros without a file of voices */
     char speaker_name[64];
     so_mel *mel; /* of the tokenizer */

@@ -51,7 +51,8 @@ static so_status open_speakers(so_crew *c, so_error *error)
     so_site place = so_model_codec_place(c->model);
     if (!codec->has_vocoder) return SO_OK;
     place.pool = NULL;
-    so_mouth_options options = so_session_mouth_options(&(so_session_options){.first_units = SO_CHUNK_UNITS}, 1024);
+    const so_session_options largest = {.first_units = SO_CHUNK_UNITS, .clones = c->options.clones};
+    so_mouth_options options = so_session_mouth_options(&largest, 1024);
     SO_TRY(so_mouth_plan(codec, &options, &place, &fixed, &scratch, error));
     for (int i = 0; i < c->options.voices; i++)
         SO_TRY(so_worker_open_on(&c->speakers[i].worker, &place, scratch, error));
@@ -161,6 +162,8 @@ static so_status admit(so_crew *c, const so_session_options *options, so_error *
     if (options && options->first_units > SO_CHUNK_UNITS)
         return so_fail(error, SO_ERR_ARG, "a first sound of %d units, a crew's voices begin with at most %d",
                        options->first_units, SO_CHUNK_UNITS);
+    if (options && options->clones && !c->options.clones)
+        return so_fail(error, SO_ERR_ARG, "a session with room for voices in a crew without (so_crew_options.clones)");
     SO_TRY(so_session_talk_options(c->model, options, &talk, error));
     if (c->options.prompt_rows) talk.rows = c->options.prompt_rows;
     SO_TRY(so_session_plan(c->model, &talk, NULL, c->options.sessions, &need, error));

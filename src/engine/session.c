@@ -10,6 +10,7 @@
 #include "checkpoint/limits.h"
 #include "engine/said.h"
 #include "media/vad.h"
+#include "speech/clone.h"
 
 enum {
     PICTURES = 4,    /* that a conversation remembers at a time */
@@ -50,6 +51,7 @@ so_mouth_options so_session_mouth_options(const so_session_options *options, int
                               .left = 25,
                               .right = 4,
                               .max_units = max_units,
+                              .prompt = options->clones ? SO_CLONE_UNITS : 0,
                               .seed = options->seed};
 }
 
@@ -340,6 +342,20 @@ void so_session_new_turn(so_session *s)
     so_talk_unwant(s->talk);
     s->phase = SO_LISTENING;
     atomic_store(&s->stop, 0);
+}
+
+so_status so_session_voice(so_session *s, const so_clone *clone, so_error *error)
+{
+    if (!s) return so_fail(error, SO_ERR_ARG, "no session");
+    if (s->phase == SO_ANSWERING) return so_fail(error, SO_ERR_STATE, "another voice while an answer is given");
+    if (!s->mouth) return so_fail(error, SO_ERR_UNSUPPORTED, "this model does not speak");
+    if (!clone) return so_mouth_speak_as(s->mouth, NULL, error);
+    SO_TRY(so_clone_check(clone, &s->model->codec, error));
+    if (!s->options.clones)
+        return so_fail(error, SO_ERR_STATE,
+                       "the session was opened without room for voices (so_session_options.clones)");
+    const so_mouth_voice voice = so_clone_voice(clone);
+    return so_mouth_speak_as(s->mouth, &voice, error);
 }
 
 so_status so_session_clear(so_session *s, so_error *error)

@@ -71,9 +71,9 @@ typedef struct so_mouth {
     so_mouth_chunk chunk;
     so_real *x, *mu;  /* [prompt and window, M] of the chunk being made, where the codec computes */
     so_real *speaker; /* [M], there too */
-    so_real *cond;    /* [prompt and window, M] there too: the prompt's mel, then zeros; NULL: without room for voices */
-    so_real *made;    /* [window, M] of the host: x itself there */
-    void *block;      /* of a device, with the three in it */
+    so_real *cond; /* [prompt and window, M] there too: the prompt's mel, then zeros; NULL: without room for voices */
+    so_real *made; /* [window, M] of the host: x itself there */
+    void *block;   /* of a device, with the three in it */
     so_flow_again again;
     /* Who speaks; changed between two answers only. */
     bool own;            /* the codec's voice */

@@ -5,6 +5,7 @@
 
 #include "checkpoint/model.h"
 #include "nn/worker.h"
+#include "speech/clone.h"
 #include "speech/ear.h"
 #include "speech/mouth.h"
 
@@ -37,6 +38,21 @@ done:
 so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_t seed, float **pcm, size_t *samples,
                         so_error *error)
 {
+    return so_synthesize_as(model, NULL, units, n, seed, pcm, samples, error);
+}
+
+static so_status speak_as(so_mouth *mouth, const so_clone *clone, so_error *error)
+{
+    if (!clone) return SO_OK;
+    const so_mouth_voice voice = so_clone_voice(clone);
+    SO_TRY(so_mouth_speak_as(mouth, &voice, error));
+    so_mouth_reset(mouth, mouth->options.seed);
+    return SO_OK;
+}
+
+so_status so_synthesize_as(so_model *model, const so_clone *clone, const int32_t *units, size_t n, uint64_t seed,
+                           float **pcm, size_t *samples, so_error *error)
+{
     if (!pcm || !samples) return so_fail(error, SO_ERR_ARG, "no place for samples");
     *pcm = NULL;
     *samples = 0;
@@ -54,9 +70,12 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
     if (n == 0 || n > 1 << 20) return so_fail(error, SO_ERR_ARG, "%zu speech units", n);
     so_mouth_options options = {.first = (int64_t)n, .hop = (int64_t)n, .max_units = (int64_t)n, .seed = seed};
     options.device = place.device;
+    if (clone) SO_TRY_GO(so_clone_check(clone, &model->codec, error));
+    if (clone) options.prompt = clone->n ? clone->n : 1;
     SO_TRY_GO(so_mouth_plan(&model->codec, &options, &place, &fixed, &scratch, error));
     SO_TRY_GO(so_worker_open_on(&worker, &place, scratch, error));
     SO_TRY_GO(so_mouth_open(&mouth, &model->codec, &options, error));
+    SO_TRY_GO(speak_as(mouth, clone, error));
     for (size_t i = 0; i < n; i++) SO_TRY_GO(so_mouth_put(mouth, units[i], error));
     so_mouth_end(mouth);
     size_t all =
