@@ -476,6 +476,9 @@ so_status so_clone_save(const so_clone *clone, const char *path, so_error *error
 so_status so_clone_load(so_clone **out, const char *path, so_error *error);
 /* Of NULL: empty texts and zeros. */
 void so_clone_about(const so_clone *clone, so_clone_info *info);
+/* Whether the model can speak with this voice: SO_OK, or SO_ERR_UNSUPPORTED or SO_ERR_SHAPE for one that was made with
+ * another model. From any thread. */
+so_status so_clone_fits(const so_clone *clone, const so_model *model, so_error *error);
 /* The session's answers have this voice from the next one on; NULL: the model's own. The voice is copied. SO_ERR_STATE
  * while an answer is given, or when the session was opened without `clones`; SO_ERR_UNSUPPORTED or SO_ERR_SHAPE for a
  * voice that was made with another model. */

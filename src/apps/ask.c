@@ -19,6 +19,7 @@ static int run_ask(int argc, char **argv)
         SO_FRONT_OPTION(setting),
         SO_MODEL_OPTIONS(setting),
         SO_SESSION_OPTIONS(setting),
+        SO_LIKE_OPTION(setting),
         {0},
     };
     int n, status = so_cli_parse(&so_verb_ask, options, argc, argv, &n);

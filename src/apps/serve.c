@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/clones.h"
 #include "apps/signals.h"
 #include "apps/turn.h"
 #include "apps/verbs.h"
@@ -80,6 +81,29 @@ static const char *state_folder(char room[4096])
     return room;
 }
 
+/* All voices of the user's folder, and the usual one, which may lie elsewhere. */
+static so_status open_voices(const setting *s, so_clones *all, const char **usual, so_error *error)
+{
+    so_clone_info info;
+    so_clone *one = NULL;
+    SO_TRY(so_clones_open(all, error));
+    if (!s->model.voice) return SO_OK;
+    for (int i = 0; i < all->n; i++) {
+        so_clone_about(all->clone[i], &info);
+        if (strcmp(info.name, s->model.voice) == 0) *usual = info.name;
+    }
+    if (*usual) return SO_OK;
+    SO_TRY(so_clones_find(s->model.voice, &one, error));
+    if (!all->clone && !(all->clone = calloc(1, sizeof *all->clone))) {
+        so_clone_close(&one);
+        return so_fail(error, SO_ERR_NOMEM, "no memory for a voice");
+    }
+    so_clone_about(one, &info);
+    *usual = info.name;
+    all->clone[all->n++] = one; /* there is room for one more */
+    return SO_OK;
+}
+
 static so_status serve(setting *s, so_error *error)
 {
     const char *listen[LIST_MOST + 1] = {NULL}, *hosts[LIST_MOST + 1] = {NULL}, *origins[LIST_MOST + 1] = {NULL};
@@ -130,9 +154,14 @@ static so_status serve(setting *s, so_error *error)
                                  .history_megabytes = s->megabytes,
                                  .log = log,
                                  .say = s->quiet ? NULL : stdout};
+    so_clones voices = {0};
     if (status == SO_OK) status = so_setting_options(&s->model, &options.session, error);
+    if (status == SO_OK) status = open_voices(s, &voices, &options.voice, error);
+    options.clones = voices.clone;
+    options.n_clones = voices.n;
     so_cli_grace(s->drain + 5);
     if (status == SO_OK) status = so_server_run(&options, &so_cli_stop, error);
+    so_clones_clear(&voices);
     if (log && log != stderr) fclose(log);
     for (int i = 0; i < 3; i++) free(lists[i]);
     free(place);

@@ -37,20 +37,23 @@ static so_status speak_units(const so_setting *setting, const char *list, const 
 {
     so_model *model = NULL;
     so_sound_writer wav = {0};
+    so_clone *clone = NULL;
     size_t n, samples = 0;
     int32_t *units = NULL;
     float *pcm = NULL;
     so_status status;
     SO_TRY_GO(parse_units(list, &units, &n, error));
     SO_TRY_GO(so_setting_open(setting, &model, error));
+    SO_TRY_GO(so_setting_voice(setting, model, &clone, error));
     SO_TRY_GO(so_sound_writer_open(&wav, path, SO_VOICE_RATE, error));
-    SO_TRY_GO(so_synthesize(model, units, n, 1, &pcm, &samples, error));
+    SO_TRY_GO(so_synthesize_as(model, clone, units, n, 1, &pcm, &samples, error));
     SO_TRY_GO(so_sound_writer_put(&wav, pcm, (int64_t)samples, error));
     SO_TRY_GO(so_sound_writer_close(&wav, error));
 done:
     so_sound_writer_drop(&wav);
     so_free(pcm);
     free(units);
+    so_clone_close(&clone);
     so_model_close(&model);
     return status;
 }
@@ -73,6 +76,7 @@ static int run(int argc, char **argv)
         SO_WAIT_OPTION,
         SO_MODEL_OPTIONS(setting),
         SO_SESSION_OPTIONS(setting),
+        SO_LIKE_OPTION(setting),
         {0},
     };
     int n, status = so_cli_parse(&so_verb_speak, options, argc, argv, &n);
@@ -104,5 +108,6 @@ const so_verb so_verb_speak = {
     "  stream-omni speak \"The star is red.\" --wav star.wav\n"
     "  stream-omni speak story.txt --wav story.opus\n"
     "  date | stream-omni speak - --wav - | aplay\n"
+    "  stream-omni speak \"Good morning.\" --like ada.wav --model model.gguf --wav ada-says.wav\n"
     "  stream-omni speak --from-units \"12 7 7 301\" --wav units.wav\n",
     run};

@@ -269,6 +269,7 @@ static int run(int argc, char **argv)
         SO_FRONT_OPTION(t.setting),
         SO_MODEL_OPTIONS(t.setting),
         SO_SESSION_OPTIONS(t.setting),
+        SO_LIKE_OPTION(t.setting),
         {0},
     };
     int n, status = so_cli_parse(&so_verb_talk, options, argc, argv, &n);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/clones.h"
 #include "apps/operand.h"
 #include "base/error.h"
 #include "base/grow.h"
@@ -103,12 +104,32 @@ so_status so_setting_options(const so_setting *s, so_session_options *options, s
     return SO_OK;
 }
 
+so_status so_setting_voice(const so_setting *s, so_model *model, so_clone **clone, so_error *error)
+{
+    so_model_info info;
+    *clone = NULL;
+    if (s->voice && s->like.n) return so_fail(error, SO_ERR_ARG, "a voice is --voice or --like, found both");
+    if (s->like.n) return so_clones_make(model, "like", s->like.text, s->like.n, clone, error);
+    if (!s->voice) return SO_OK;
+    so_model_about(model, &info);
+    if (info.voice[0] && strcmp(s->voice, info.voice) == 0) return SO_OK;
+    return so_clones_find(s->voice, clone, error);
+}
+
 so_status so_setting_session(const so_setting *s, so_model *model, so_session **session, so_error *error)
 {
     so_session_options options;
+    so_clone *clone = NULL;
+    *session = NULL;
     SO_TRY(so_setting_options(s, &options, error));
+    SO_TRY(so_setting_voice(s, model, &clone, error));
     options.front = s->no_front ? -1 : 0;
-    return so_session_open(session, model, &options, error);
+    options.clones = clone != NULL;
+    so_status status = so_session_open(session, model, &options, error);
+    if (status == SO_OK && clone) status = so_session_voice(*session, clone, error);
+    if (status != SO_OK) so_session_close(session);
+    so_clone_close(&clone);
+    return status;
 }
 
 void so_answer_clear(so_answer *a)

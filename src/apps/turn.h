@@ -13,6 +13,8 @@
 typedef struct so_setting {
     const char *model, *tokenizer, *codec, *speaker, *system, *loop, *precision, *kv, *front, *device, *lora,
         *codec_device, *device_layers;
+    const char *voice; /* made of recordings, by name or file; NULL: the model's own */
+    so_texts like;     /* recordings to make one of, for this run */
     int64_t threads, context, seed, max_text, max_units, lookahead, window, top_k, first_units, units_per_token;
     double temperature, top_p, patience;
     bool keep_types, prefault, bf16, only_units;
@@ -40,7 +42,8 @@ typedef struct so_setting {
         "bf16", SO_OPTION_FLAG, &(s).bf16, NULL, "faster eyes, ears and voice: their products in bf16"                 \
     }
 #define SO_SESSION_OPTIONS(s)                                                                                          \
-    {"system", SO_OPTION_TEXT, &(s).system, "TEXT", "system text; the model's own when not given"},                    \
+    {"voice", SO_OPTION_TEXT, &(s).voice, "NAME|FILE", "speak with this voice, of those that 'voices' made"},          \
+        {"system", SO_OPTION_TEXT, &(s).system, "TEXT", "system text; the model's own when not given"},                \
         {"temperature", SO_OPTION_REAL, &(s).temperature, "X", "0 takes the likeliest", 0, 100},                       \
         {"top-p", SO_OPTION_REAL, &(s).top_p, "X", "share of probability that is sampled from", 0, 1},                 \
         {"top-k", SO_OPTION_INT, &(s).top_k, "N", "how many candidates are sampled from", 0, 1e6},                     \
@@ -64,6 +67,10 @@ typedef struct so_setting {
         "window", SO_OPTION_INT, &(s).window, "W", "text tokens the top layers see; -1: all", -1, 1000                 \
     }
 
+#define SO_LIKE_OPTION(s)                                                                                              \
+    {                                                                                                                  \
+        "like", SO_OPTION_TEXTS, &(s).like, "RECORDING", "speak with the voice in this recording; may be given again"  \
+    }
 #define SO_FRONT_OPTION(s)                                                                                             \
     {                                                                                                                  \
         "front", SO_OPTION_TEXT, &(s).front, "on|off|auto",                                                            \
@@ -74,6 +81,8 @@ so_status so_setting_open(const so_setting *setting, so_model **model, so_error 
 /* What they say about a session; strings are lent by the setting. */
 so_status so_setting_options(const so_setting *setting, so_session_options *options, so_error *error);
 so_status so_setting_session(const so_setting *setting, so_model *model, so_session **session, so_error *error);
+/* The voice that they ask for, loaded or made now; NULL: the model's own. */
+so_status so_setting_voice(const so_setting *setting, so_model *model, so_clone **clone, so_error *error);
 
 /* A word of the transcript, and a piece of the answer, with their times in seconds. */
 typedef struct so_timed {

@@ -232,6 +232,9 @@ static json_t *settings_json(const so_remote_options *o, bool own)
                   o->voice ? "audio" : "text", "audio", "input", "format", "type", "audio/pcm", "rate", SO_REMOTE_RATE,
                   "turn_detection", detection_json(o), "output", "format", "type", "audio/pcm", "rate", SO_REMOTE_RATE);
     if (!session) return NULL;
+    if (o->speaker)
+        json_object_set_new(json_object_get(json_object_get(session, "audio"), "output"), "voice",
+                            json_string(o->speaker));
     if (o->instructions) json_object_set_new(session, "instructions", json_string(o->instructions));
     if (o->most) json_object_set_new(session, "max_output_tokens", json_integer(o->most));
     if (o->temperature > 0) json_object_set_new(session, "temperature", json_real(o->temperature));

@@ -22,6 +22,7 @@ typedef struct so_remote_options {
     double temperature;                /* 0: not said */
     int most;                          /* tokens of an answer; 0: no limit of its own */
     bool voice;                        /* answers are spoken */
+    const char *speaker;               /* by the voice of that name; NULL: the server's usual one */
     bool units;                        /* and their units told, where the server can */
     bool detect;                       /* the server finds where turns end in what is appended, and answers */
     bool interrupts;                   /* the user's voice ends an answer */

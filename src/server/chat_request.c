@@ -332,6 +332,8 @@ static bool read_modalities(so_chat_request *r, json_t *root)
                                 name ? name : "");
     }
     if (!r->voice) return true;
+    json_t *voice = json_object_get(audio, "voice");
+    so_voice_named(json_is_object(voice) ? json_object_get(voice, "id") : voice, r->speaker);
     const char *format = json_string_value(json_object_get(audio, "format"));
     if (!format) return so_fault_set(&r->fault, "audio", "an answer in audio needs audio.format and audio.voice");
     if (!so_outlet_named(format, &r->sound))

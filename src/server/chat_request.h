@@ -22,6 +22,7 @@ typedef struct so_chat_request {
     char *model;
     bool stream, usage, voice;
     so_outlet_kind sound;
+    char speaker[64]; /* name of its voice */
     so_reply_options reply;
     bool logprobs;
     char *stop[SO_ORDER_STOPS];

@@ -74,6 +74,44 @@ static void keep_session(so_desk *w, so_seat *s)
 }
 const so_session_options *so_desk_session(so_desk *w) { return &w->options.session; }
 
+static const so_clone *clone_of(const so_desk *w, const char *name)
+{
+    so_clone_info info;
+    so_error error;
+    for (int i = 0; i < w->options.n_clones && name; i++) {
+        so_clone_about(w->options.clones[i], &info);
+        if (strcmp(info.name, name) == 0 && so_clone_fits(w->options.clones[i], w->model, &error) == SO_OK)
+            return w->options.clones[i];
+    }
+    return NULL;
+}
+
+const so_clone *so_desk_voice(so_desk *w, const char *name)
+{
+    so_model_info info;
+    const so_clone *clone = clone_of(w, name);
+    so_model_about(w->model, &info);
+    if (clone || (name[0] && strcmp(name, info.voice) == 0)) return clone;
+    return clone_of(w, w->options.voice);
+}
+
+/* Sessions have room for voices where there are any for this model. */
+static so_status sort_voices(so_desk *w, so_error *error)
+{
+    so_desk_options *o = &w->options;
+    so_clone_info info;
+    so_error why = {0};
+    o->session.clones = 0;
+    for (int i = 0; i < o->n_clones; i++) {
+        so_status status = so_clone_fits(o->clones[i], w->model, &why);
+        so_clone_about(o->clones[i], &info);
+        if (status == SO_OK) o->session.clones = 1;
+        if (status != SO_OK && o->voice && strcmp(o->voice, info.name) == 0)
+            return so_fail(error, status, "%s", why.text);
+    }
+    return SO_OK;
+}
+
 so_status so_desk_resampler(so_desk *w, int rate, const so_resampler **out, so_error *error)
 {
     int i = 0;
@@ -437,8 +475,10 @@ static void *speak(void *context)
 
 static so_status open_crew(so_desk *w, so_error *error)
 {
-    const so_crew_options crew = {.sessions = w->options.sessions, .voices = w->options.speaking};
+    so_crew_options crew = {.sessions = w->options.sessions, .voices = w->options.speaking};
     SO_TRY(w->options.open(w->options.context, &w->model, error));
+    SO_TRY(sort_voices(w, error));
+    crew.clones = w->options.session.clones;
     SO_TRY(so_crew_open(&w->crew, w->model, &crew, error));
     while (w->speakers < w->options.speaking && w->speakers < SPEAKERS &&
            pthread_create(&w->speaker[w->speakers], NULL, speak, w) == 0)

@@ -52,7 +52,8 @@ typedef struct so_order {
     bool own;                   /* `reply` counts; else what the session was opened with */
     so_reply_options reply;
     so_outlet_kind sound;
-    bool whole; /* the sound is told at its end */
+    bool whole;     /* the sound is told at its end */
+    char voice[64]; /* its name; "", and one that there is not: the usual */
     int sound_rate;
     struct so_order *next;
 } so_order;
@@ -100,6 +101,10 @@ typedef struct so_desk_options {
     so_session_options session; /* strings are lent until close */
     int sessions, waiting;      /* 0: 8, 64 */
     int speaking;               /* voices at a time; 0: one for every core */
+    so_clone *const *clones;    /* n_clones voices made of recordings, lent until close; those of other models are left
+                                 * alone */
+    int n_clones;
+    const char *voice; /* the usual one, by name; NULL: the model's own */
 } so_desk_options;
 
 typedef struct so_desk_stats {

@@ -88,5 +88,14 @@ void so_answer_voices(so_ask *ask)
     if (info.speaks)
         json_array_append_new(
             voices, json_pack("{s:s,s:s}", "id", info.voice ? info.voice : "", "name", info.voice ? info.voice : ""));
+    const so_server_options *o = ask->server->options;
+    for (int i = 0; i < o->n_clones; i++) {
+        so_clone_info about;
+        so_error error;
+        if (so_clone_fits(o->clones[i], so_desk_model(ask->server->desk), &error) != SO_OK) continue;
+        so_clone_about(o->clones[i], &about);
+        json_array_append_new(voices,
+                              json_pack("{s:s,s:s,s:s}", "id", about.name, "name", about.name, "kind", "clone"));
+    }
     so_ask_json(ask, 200, json_pack("{s:o}", "voices", voices));
 }

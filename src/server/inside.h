@@ -185,6 +185,8 @@ bool so_server_lost(so_server *s, so_error *why);
 
 /* Reads JSON that others wrote: depth and UTF-8 are checked. NULL with the fault. */
 json_t *so_json_read(const void *data, size_t size, so_fault *fault);
+/* The name of a voice; "" where there is none, or none that any voice can have. */
+void so_voice_named(const json_t *name, char voice[64]);
 /* Base64 of a text of the JSON; false without memory. */
 json_t *so_json_base64(const void *data, size_t size);
 /* Bytes of a base64 text or a data URI; the caller frees *data. */

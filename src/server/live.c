@@ -185,6 +185,7 @@ static void on_reply(void *context, const so_realtime_reply *reply)
     o->reply.answer_silence = reply->answers_silence || l->fed_ms >= LONG_SOUND_MS;
     l->fed_ms = 0;
     o->sound = SO_OUTLET_PCM;
+    snprintf(o->voice, sizeof o->voice, "%s", reply->name ? reply->name : "");
     o->sound_rate = l->rate = reply->rate;
     l->asked_at = so_poll_now();
     l->spoke = false;
@@ -385,7 +386,7 @@ static bool open_session(so_live *l, so_error *error)
     const so_realtime_port port = {l,        on_send,   on_clear, on_system, on_text,  on_picture,
                                    on_audio, on_answer, on_reply, on_stop,   on_heard, on_note};
     so_realtime_options options = {.model = so_http_query(ask->query, "model", asked, sizeof asked) ? asked : name,
-                                   .voice = info.voice ? info.voice : "",
+                                   .voice = ask->server->options->voice ? ask->server->options->voice : info.voice,
                                    .instructions = ask->server->options->session.system,
                                    .speaks = info.speaks,
                                    .seed = so_server_random(ask->server),

@@ -39,6 +39,7 @@ typedef struct so_realtime_reply {
     int rate;             /* Hz of the voice wanted */
     int most;             /* tokens of text, or units; 0: no limit of its own */
     double temperature;   /* negative: not said */
+    const char *name;     /* of its voice */
 } so_realtime_reply;
 
 /* What is measured by others. */

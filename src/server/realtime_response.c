@@ -38,7 +38,7 @@ static json_t *response_json(const so_realtime *r, const char *status, json_t *d
                      details ? details : json_null(), "output", output, "conversation_id",
                      r->out_of_band ? NULL : r->id, "output_modalities", modality(r), "max_output_tokens",
                      r->most ? json_integer(r->most) : json_string("inf"), "audio", "output", "format",
-                     so_realtime_format_json(r->out), "voice", r->config.voice, "usage", usage ? usage : json_null(),
+                     so_realtime_format_json(r->out), "voice", r->speaker, "usage", usage ? usage : json_null(),
                      "metadata", r->metadata ? json_incref(r->metadata) : json_null());
 }
 
@@ -61,13 +61,15 @@ static void begin(so_realtime *r, bool answers_silence)
                                .answers_silence = answers_silence,
                                .rate = so_realtime_rate(r->out),
                                .most = r->most,
-                               .temperature = r->config.temperature};
+                               .temperature = r->config.temperature,
+                               .name = r->speaker};
     r->port.reply(r->port.context, &reply);
 }
 
 static void usual(so_realtime *r)
 {
     r->voice = r->config.voice_out;
+    memcpy(r->speaker, r->config.voice, sizeof r->speaker);
     r->out = r->config.out;
     r->most = r->config.most;
     r->out_of_band = false;
@@ -113,6 +115,7 @@ static bool read_response(so_realtime *r, const json_t *response, so_realtime_fa
                                   "Invalid value for 'response.metadata': expected an object.");
     if (fine) {
         r->voice = once.voice_out;
+        memcpy(r->speaker, once.voice, sizeof r->speaker);
         r->out = once.out;
         r->most = once.most;
         r->out_of_band = where && strcmp(where, "none") == 0;

@@ -57,6 +57,7 @@ struct so_realtime {
     bool active, transcribing;
     bool out_of_band; /* it does not join the conversation */
     bool voice;
+    char speaker[64]; /* the name of that voice */
     so_realtime_format out;
     char response_id[64];
     int answer_at;            /* where its item goes */

@@ -259,6 +259,8 @@ static so_status begin(so_desk *w, so_seat *seat, const so_order *o, so_error *e
     unsigned want = o->kind == SO_ORDER_LISTEN ? SO_WANT_TEXT : o->want;
     seat->turn = o->turn;
     if (want & SO_WANT_VOICE) SO_TRY(begin_voice(w, seat, o, error));
+    if (want & SO_WANT_VOICE && so_desk_session(w)->clones)
+        SO_TRY(so_session_voice(seat->session, so_desk_voice(w, o->voice), error));
     if (o->kind == SO_ORDER_LISTEN)
         SO_TRY(so_reply_with(seat->session, want, &listen, error));
     else if (o->kind == SO_ORDER_SAY)

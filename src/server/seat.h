@@ -53,6 +53,8 @@ so_crew *so_desk_crew(struct so_desk *desk);
 /* Closes the oldest session that is kept for later; false when there is none. */
 bool so_desk_drop_kept(struct so_desk *desk);
 const so_session_options *so_desk_session(struct so_desk *desk);
+/* The voice of that name, or the usual one; NULL: the model's own. */
+const so_clone *so_desk_voice(struct so_desk *desk, const char *name);
 /* Kernel from the model's rate to `rate`, which lives as long as the desk. */
 so_status so_desk_resampler(struct so_desk *desk, int rate, const so_resampler **out, so_error *error);
 /* Takes a told that was filled; the seat and the turn are added. NULL: there was no memory for it. */

@@ -333,3 +333,9 @@ bool so_json_bytes(const char *text, size_t size, unsigned char **data, size_t *
     *data = NULL;
     return false;
 }
+
+void so_voice_named(const json_t *name, char voice[64])
+{
+    const char *text = json_string_value(name);
+    snprintf(voice, 64, "%s", text && strlen(text) < 64 ? text : "");
+}

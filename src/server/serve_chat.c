@@ -235,6 +235,7 @@ static void give(so_ask *ask, bool alone)
     reply->reply = r->reply;
     reply->reply.answer_silence = 1; /* a request is always answered */
     reply->sound = r->sound;
+    memcpy(reply->voice, r->speaker, sizeof reply->voice);
     reply->whole = !r->stream;
     r->last->next = reply;
     if (alone)

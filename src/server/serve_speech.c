@@ -11,6 +11,7 @@ enum { INPUT_MOST = 4096 /* characters, as the published interface has it */ };
 typedef struct speech {
     so_outlet_kind format;
     bool events, spoke;
+    char voice[64];
     so_bytes rest; /* sound that makes no whole group of base64 yet */
 } speech;
 
@@ -73,12 +74,13 @@ static bool text_field(json_t *root, const char *name, const char *otherwise, co
     return *out || so_fault_set(fault, name, "%s must be a text", name);
 }
 
-/* Any voice name is taken: there is one voice, and stock clients know only names of others. */
-static bool read_voice(json_t *root, so_fault *fault)
+/* Any name is taken, and one that there is not means the usual voice: stock clients know only names of others. */
+static bool read_voice(json_t *root, char voice[64], so_fault *fault)
 {
-    json_t *v = json_object_get(root, "voice");
-    if (!v || json_is_string(v) || json_is_string(json_object_get(v, "id"))) return true;
-    return so_fault_set(fault, "voice", "voice must be a name, or an object with an id");
+    json_t *v = json_object_get(root, "voice"), *id = json_is_object(v) ? json_object_get(v, "id") : v;
+    if (v && !json_is_string(id)) return so_fault_set(fault, "voice", "voice must be a name, or an object with an id");
+    so_voice_named(id, voice);
+    return true;
 }
 
 static bool read_request(json_t *root, speech *s, const char **input, so_fault *fault)
@@ -91,7 +93,7 @@ static bool read_request(json_t *root, speech *s, const char **input, so_fault *
     if (characters == 0) return so_fault_set(fault, "input", "there is nothing to say");
     if (characters > INPUT_MOST)
         return so_fault_set(fault, "input", "%zu characters, at most %d are taken", characters, INPUT_MOST);
-    if (!read_voice(root, fault) || !text_field(root, "response_format", "mp3", &format, fault) ||
+    if (!read_voice(root, s->voice, fault) || !text_field(root, "response_format", "mp3", &format, fault) ||
         !text_field(root, "stream_format", "audio", &stream, fault))
         return false;
     if (!so_outlet_named(format, &s->format) || strcmp(format, "pcm16") == 0)
@@ -135,6 +137,7 @@ void so_answer_speech(so_ask *ask)
     say->turn = 1;
     say->want = SO_WANT_TEXT | SO_WANT_VOICE;
     say->sound = s->format;
+    memcpy(say->voice, s->voice, sizeof say->voice);
     if (so_ask_sit(ask))
         so_ask_order(ask, say);
     else

@@ -492,7 +492,10 @@ static so_status open_parts(so_server *s, so_error *error)
                                   .session = o->session,
                                   .sessions = o->sessions,
                                   .waiting = o->waiting,
-                                  .speaking = o->speaking};
+                                  .speaking = o->speaking,
+                                  .clones = o->clones,
+                                  .n_clones = o->n_clones,
+                                  .voice = o->voice};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     so_port_options port = {.connections = o->connections, .per_address = o->per_address};
     SO_TRY(so_server_keys(s, error));

@@ -35,6 +35,10 @@ typedef struct so_server_options {
     const char *tls_chain, *tls_key;
     const char *tls_folder;                                    /* make a certificate of one's own there; NULL: do not */
     int sessions, waiting, speaking, connections, per_address; /* 0: the usual */
+    so_clone *const *clones; /* n_clones voices made of recordings, lent until the server ends; those that were made
+                              * with another model are left alone */
+    int n_clones;
+    const char *voice;             /* the usual one, by name; NULL: the model's own */
     volatile sig_atomic_t *reload; /* not 0: keys and certificates are read anew; NULL: never */
     double drain_s;                /* for answers that are being made when the server is to end; 0: 10 */
     const char *web_folder;   /* the page's files are read from there, anew each time; NULL: those in the program */

@@ -305,6 +305,12 @@ so_status so_clone_make(so_clone **out, so_model *model, const char *name, const
     return status;
 }
 
+so_status so_clone_fits(const so_clone *clone, const so_model *model, so_error *error)
+{
+    if (!clone || !model) return so_fail(error, SO_ERR_ARG, "no voice, or no model");
+    return so_clone_check(clone, &model->codec, error);
+}
+
 void so_clone_close(so_clone **clone)
 {
     if (!clone || !*clone) return;
