@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "formats/safetensors.h"
+#include "models/campplus.h"
 #include "models/flow.h"
 #include "models/hift.h"
 #include "models/speech_tokenizer.h"
@@ -15,6 +16,7 @@
 
 enum { TOY_UNITS = 64 };
 
+static bool toy_clones;       /* its codec has CAM++, so that voices can be made of recordings */
 static int64_t toy_text_rows; /* of the text tables, at least; 0: as many as there are ids */
 
 static const char toy_config[] =
@@ -117,6 +119,29 @@ static inline void toy_codec_files(const char *folder, uint64_t seed)
     }
 }
 
+static inline void toy_cam(const char *folder, uint64_t seed)
+{
+    so_error error;
+    so_rng rng;
+    so_store store;
+    so_cam cam;
+    so_cam_config c = {.mels = 80,
+                       .head = 4,
+                       .start = 8,
+                       .growth = 4,
+                       .vector = 8,
+                       .bottleneck = 2,
+                       .layers = {2, 1, 1},
+                       .dilation = {1, 2, 2},
+                       .segment = 100};
+    CHECK_OK(so_store_open(&store, (size_t)1 << 32, &error), error);
+    so_rng_init(&rng, seed, 20);
+    so_binder binder = {.store = &store, .rng = &rng};
+    CHECK_OK(so_cam_bind(&cam, &c, "", &binder, &error), error);
+    toy_write(folder, "codec/campplus.safetensors", &store);
+    so_store_close(&store);
+}
+
 /* Makes the model in `folder`, which toy_remove takes away again. */
 static inline void toy_make(const char *folder, uint64_t seed)
 {
@@ -151,6 +176,7 @@ static inline void toy_make(const char *folder, uint64_t seed)
     toy_write(folder, "model.safetensors", &store);
     so_store_close(&store);
     toy_codec_files(folder, seed);
+    if (toy_clones) toy_cam(folder, seed);
 }
 
 static inline void toy_remove(const char *folder)
@@ -159,6 +185,7 @@ static inline void toy_remove(const char *folder)
                                         "codec/speech_tokenizer_v1.safetensors",
                                         "codec/flow.safetensors",
                                         "codec/hift.safetensors",
+                                        "codec/campplus.safetensors",
                                         "codec",
                                         "tokenizer.json",
                                         "config.json",

@@ -3,10 +3,11 @@
  * (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt). Nothing is held in memory; the same seed gives the same
  * bytes.
  *
- *   make_checkpoint DIR [--scale S] [--seed N] [--tiny]
+ *   make_checkpoint DIR [--scale S] [--seed N] [--tiny] [--campplus]
  *
  * --scale S (0 to 1): so much of the layers and of the vocabulary, the widths as published; the codec is always whole.
  * --tiny: widths, layers, vocabulary and codec of a few megabytes, for tests.
+ * --campplus: a small CAM++, too (codec/campplus.pt), so that voices can be made of recordings.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
@@ -83,7 +84,7 @@ int so_made_write(const made *m, int64_t i, int half, FILE *out, uint32_t *crc)
 typedef struct plan {
     int64_t width, ff, heads, kv_heads, layers, bottom, top, pieces, units;
     int64_t tower_width, tower_ff, tower_heads, tower_layers, image;
-    int tiny;
+    int tiny, campplus;
 } plan;
 
 static int64_t share(double scale, int64_t n, int64_t least)
@@ -288,7 +289,16 @@ static int write_model(const made *m, const char *model, int64_t limit)
 static so_status make_manifest(const plan *p, so_manifest *manifest, char *config, size_t size, so_error *error)
 {
     so_setup setup;
-    so_codec codec = {.has_tokenizer = true, .has_vocoder = true};
+    so_codec codec = {.has_tokenizer = true, .has_vocoder = true, .has_cam = p->campplus};
+    codec.cam.config = (so_cam_config){.mels = 80,
+                                       .head = 8,
+                                       .start = 16,
+                                       .growth = 8,
+                                       .vector = 192,
+                                       .bottleneck = 2,
+                                       .layers = {1, 1, 1},
+                                       .dilation = {1, 2, 2},
+                                       .segment = 100};
     json_t *json = p->tiny ? json_loads(tiny_codec, 0, NULL) : NULL;
     config_text(p, config, size);
     so_status status = so_setup_parse(&setup, config, NULL, error);
@@ -325,6 +335,8 @@ static int make(const plan *p, const char *folder, uint64_t seed)
     bad = bad || so_write_torch(path, &m, "codec.hift.");
     snprintf(path, sizeof path, "%s/spk2info.pt", codec);
     bad = bad || so_write_voices(path, voices, 3, 192, seed);
+    snprintf(path, sizeof path, "%s/campplus.pt", codec);
+    if (p->campplus) bad = bad || so_write_torch(path, &m, SO_CODEC_CAM);
     bad = bad || write_text(model, "config.json", config);
     so_manifest_clear(&manifest);
     return bad;
@@ -335,10 +347,12 @@ int main(int argc, char **argv)
     const char *folder = NULL;
     double scale = 1;
     uint64_t seed = 1;
-    int tiny = 0;
+    int tiny = 0, campplus = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--tiny") == 0)
             tiny = 1;
+        else if (strcmp(argv[i], "--campplus") == 0)
+            campplus = 1;
         else if (strcmp(argv[i], "--scale") == 0 && i + 1 < argc)
             scale = strtod(argv[++i], NULL);
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
@@ -349,9 +363,10 @@ int main(int argc, char **argv)
             folder = argv[argc - 1], scale = -1;
     }
     if (!folder || !(scale > 0 && scale <= 1)) {
-        fprintf(stderr, "usage: make_checkpoint DIR [--scale S] [--seed N] [--tiny]\n");
+        fprintf(stderr, "usage: make_checkpoint DIR [--scale S] [--seed N] [--tiny] [--campplus]\n");
         return 2;
     }
     plan p = sizes(scale, tiny);
+    p.campplus = campplus;
     return make(&p, folder, seed);
 }

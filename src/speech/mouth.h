@@ -27,9 +27,9 @@ typedef struct so_mouth_options {
     int64_t first, hop;  /* units of the first chunk, most of a later one */
     int64_t left, right; /* units around a chunk */
     int64_t max_units;   /* of one answer */
-    int64_t prompt;      /* most units of a voice's prompt; 0: it speaks in the codec's voice alone */
     uint64_t seed;
     so_device *device; /* where the codec computes; NULL: the host. Lent */
+    int64_t prompt;    /* most units of a voice's prompt; 0: it speaks in the codec's voice alone */
 } so_mouth_options;
 
 /* Somebody's voice. */

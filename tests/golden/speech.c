@@ -130,11 +130,11 @@ static int64_t say(so_mouth *m, const int32_t *units, int64_t n, int64_t step, f
     return all;
 }
 
-static so_mouth *open_mouth(int64_t first, int64_t hop, int64_t left, int64_t right)
+static so_mouth *open_prompted(int64_t first, int64_t hop, int64_t left, int64_t right, int64_t prompt)
 {
     so_mouth *m;
     so_error error;
-    so_mouth_options options = {first, hop, left, right, 400, 7, NULL};
+    so_mouth_options options = {first, hop, left, right, 400, 7, NULL, prompt};
     so_need fixed, scratch;
     CHECK_OK(so_mouth_plan(&codec, &options, &(so_site){.kernels = so_kernels_best()}, &fixed, &scratch, &error),
              error);
@@ -144,6 +144,11 @@ static so_mouth *open_mouth(int64_t first, int64_t hop, int64_t left, int64_t ri
              error);
     CHECK_OK(so_mouth_open(&m, &codec, &options, &error), error);
     return m;
+}
+
+static so_mouth *open_mouth(int64_t first, int64_t hop, int64_t left, int64_t right)
+{
+    return open_prompted(first, hop, left, right, 0);
 }
 
 static void lengths_streamed_and_whole_agree(void **state)
@@ -226,6 +231,106 @@ static void chunks_come_near_the_whole(void **state)
     free(parts);
 }
 
+/* What a recording's vector is: the reference's features, and its network on them. */
+static void vectors_are_the_reference_s(void **state)
+{
+    check_shared(TINY);
+    (void)state;
+    static const char *const cases[][2] = {{"campplus.feat", "campplus.embedding"},
+                                           {"campplus.feat_long", "campplus.embedding_long"}};
+    so_error error;
+    so_arena arena;
+    so_pass pass;
+    so_mel *mel;
+    assert_true(codec.has_cam);
+    CHECK_OK(so_arena_init(&arena, (size_t)2 << 30, &error), error);
+    so_pass_init(&pass, &arena, NULL, so_kernels_best());
+    for (int i = 0; i < 2; i++) {
+        const so_view *feat = view_of(cases[i][0]), *expected = view_of(cases[i][1]);
+        so_pass_begin(&pass);
+        so_tensor *v = so_cam_vector(&pass, &codec.cam, so_constant(&pass, 2, feat->dim, feat->data));
+        if (!v) fail_msg("%s", pass.error.text);
+        check_close(cases[i][1], so_data(v), expected->data, 192, 1e-4, 1e-4);
+    }
+    const so_view *x = view_of("kaldi.audio_16k"), *expected = view_of("campplus.embedding");
+    CHECK_OK(so_mel_open(&mel, SO_MEL_KALDI, &error), error);
+    int64_t n = so_view_elements(x), dim[2] = {so_mel_frames(mel, n), 80};
+    float *feat = malloc((size_t)(dim[0] * 80) * sizeof *feat);
+    CHECK_OK(so_mel_compute(mel, x->data, n, feat, NULL, &error), error);
+    so_mel_subtract_mean(feat, dim[0], 80);
+    so_pass_begin(&pass);
+    so_tensor *v = so_cam_vector(&pass, &codec.cam, so_constant(&pass, 2, dim, feat));
+    check_close("of samples", so_data(v), expected->data, 192, 1e-3, 1e-3);
+    free(feat);
+    so_mel_close(&mel);
+    so_arena_clear(&arena);
+}
+
+/* Behind a prompt: what the flow makes of prompt and units at once, of the same noise, without the prompt's frames. */
+static void a_prompt_is_gone_on_from(void **state)
+{
+    check_shared(TINY);
+    (void)state;
+    const so_view *units = view_of("flow.prompt.tokens"), *prompt = view_of("flow.prompt.prompt_tokens");
+    const so_view *feat = view_of("flow.prompt.prompt_feat"), *vector = view_of("flow.prompt.embedding");
+    enum { N = 45, P = 10 };
+    int64_t M1 = so_flow_frames(&codec.flow.config, P), T = so_flow_frames(&codec.flow.config, N), first;
+    so_error error;
+    int32_t ids[P + N];
+    assert_int_equal(so_view_elements(units), N);
+    assert_int_equal(so_view_elements(prompt), P);
+    assert_int_equal(feat->dim[0], M1);
+    memcpy(ids, prompt->data, P * sizeof *ids);
+    memcpy(ids + P, units->data, N * sizeof *ids);
+    float *out = malloc((size_t)(T * 256) * sizeof *out), *z = malloc((size_t)((M1 + T) * 80) * sizeof *z);
+    for (int64_t i = 0; i < M1 + T; i++) {
+        so_rng rng;
+        so_rng_init(&rng, 7, (uint64_t)(2 * (i < M1 ? -1 - i : i - M1)));
+        for (int b = 0; b < 80; b++) z[i * 80 + b] = (float)so_rng_normal(&rng);
+    }
+    so_mouth *m = open_prompted(N, N, 0, 0, 20);
+    const so_mouth_voice voice = {.vector = vector->data, .units = ids, .n = P, .mel = feat->data};
+    CHECK_OK(so_mouth_speak_as(m, &voice, &error), error);
+    assert_int_equal(say(m, ids + P, N, N, out, &first), T * 256);
+    so_arena arena;
+    so_pass pass;
+    CHECK_OK(so_arena_init(&arena, (size_t)8 << 30, &error), error);
+    so_pass_init(&pass, &arena, NULL, so_kernels_best());
+    so_flow_request r = {
+        .N = N, .P = P, .M1 = M1, .frames = T, .ids = ids, .prompt = feat->data, .vector = vector->data};
+    r.z = z;
+    so_tensor *mel = so_flow_mel(&pass, &codec.flow, &r, NULL);
+    if (!mel) fail_msg("%s", pass.error.text);
+    check_close("mel", m->mel, so_data(mel), T * 80, 1e-4, 1e-4);
+    /* In chunks it comes near that; and it is another voice than the codec's. */
+    so_mouth *parts = open_prompted(12, 25, 25, 4, P);
+    CHECK_OK(so_mouth_speak_as(parts, &voice, &error), error);
+    assert_int_equal(say(parts, ids + P, N, 1, out, &first), T * 256);
+    double d2 = 0, e2 = 0;
+    for (int64_t i = 0; i < T * 80; i++) {
+        d2 += pow((double)(m->mel[i] - parts->mel[i]), 2);
+        e2 += pow((double)m->mel[i], 2);
+    }
+    fprintf(stderr, "# mel of chunks behind a prompt against the whole: relative L2 %.3f\n", sqrt(d2 / e2));
+    assert_true(d2 < 0.3 * e2);
+    CHECK_OK(so_mouth_speak_as(parts, NULL, &error), error);
+    assert_int_equal(say(parts, ids + P, N, 1, out, &first), T * 256);
+    so_mouth *plain = open_mouth(12, 25, 25, 4);
+    float *own = malloc((size_t)(T * 256) * sizeof *own);
+    assert_int_equal(say(plain, ids + P, N, 1, own, &first), T * 256);
+    assert_memory_equal(out, own, (size_t)(T * 256) * sizeof *own);
+    assert_int_equal(so_mouth_speak_as(plain, &voice, &error), SO_ERR_STATE);
+    assert_int_equal(so_mouth_speak_as(parts, &(so_mouth_voice){.vector = vector->data, .n = P + 1}, &error),
+                     SO_ERR_LIMIT);
+    so_arena_clear(&arena);
+    so_mouth_close(&m);
+    so_mouth_close(&parts);
+    so_mouth_close(&plain);
+    free(out);
+    free(own);
+    free(z);
+}
+
 /* The .onnx and .pt files hold the same networks. */
 static void other_files_sound_the_same(void **state)
 {
@@ -277,6 +382,7 @@ int main(void)
         cmocka_unit_test(hears_the_reference_units),        cmocka_unit_test(odd_lengths),
         cmocka_unit_test(lengths_streamed_and_whole_agree), cmocka_unit_test(pieces_are_the_whole),
         cmocka_unit_test(chunks_come_near_the_whole),       cmocka_unit_test(other_files_sound_the_same),
+        cmocka_unit_test(vectors_are_the_reference_s),      cmocka_unit_test(a_prompt_is_gone_on_from),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
