@@ -30,6 +30,7 @@ so_status so_check_session(const so_session_options *o, so_error *error)
     SO_TRY(within("max_units", o->max_units, 0, SO_MOST_TOKENS, error));
     SO_TRY(within("first_units", o->first_units, 0, SO_MOST_TOKENS, error));
     SO_TRY(within("on_full", o->on_full, SO_FULL_FORGET, SO_FULL_KEEP_PICTURES, error));
+    SO_TRY(within("clones", o->clones, 0, 1, error));
     SO_TRY(within("units_per_token", o->units_per_token, -1, SO_MOST_TOKENS, error));
     if (!(o->patience >= 0 && o->patience <= 1e6))
         return so_fail(error, SO_ERR_ARG, "a patience of %g s, expected 0 or more", o->patience);

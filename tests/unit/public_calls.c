@@ -128,6 +128,29 @@ static void nothing_is_given(void **state)
     REFUSED(so_spoken_text("x", NULL, NULL, error), SO_ERR_ARG);
     REFUSED(so_unspeakable(NULL, "x", &text, error), SO_ERR_ARG);
     REFUSED(so_unspeakable(model, NULL, &text, error), SO_ERR_ARG);
+    so_clone *clone = NULL;
+    so_clone_info told;
+    const so_clone_sound sound = {pcm, 4, 16000};
+    REFUSED(so_clone_make(NULL, model, "x", &sound, 1, error), SO_ERR_ARG);
+    REFUSED(so_clone_make(&clone, NULL, "x", &sound, 1, error), SO_ERR_ARG);
+    REFUSED(so_clone_make(&clone, model, NULL, &sound, 1, error), SO_ERR_ARG);
+    REFUSED(so_clone_make(&clone, model, "x", NULL, 1, error), SO_ERR_ARG);
+    REFUSED(so_clone_make(&clone, model, "x", &(so_clone_sound){NULL, 4, 16000}, 1, error), SO_ERR_ARG);
+    REFUSED(so_clone_make(&clone, model, "x", &sound, SIZE_MAX, error), SO_ERR_ARG);
+    REFUSED(so_clone_make(&clone, model, "x", &sound, 1, error), SO_ERR_UNSUPPORTED); /* it has no CAM++ */
+    assert_null(clone);
+    REFUSED(so_clone_name(NULL, error), SO_ERR_ARG);
+    REFUSED(so_clone_load(NULL, "/tmp/x", error), SO_ERR_ARG);
+    REFUSED(so_clone_load(&clone, NULL, error), SO_ERR_ARG);
+    REFUSED(so_clone_save(NULL, "/tmp/x", error), SO_ERR_ARG);
+    REFUSED(so_clone_fits(NULL, model, error), SO_ERR_ARG);
+    REFUSED(so_session_voice(NULL, NULL, error), SO_ERR_ARG);
+    REFUSED(so_synthesize_as(NULL, NULL, &unit, 1, 1, &made, &n, error), SO_ERR_ARG);
+    so_clone_about(NULL, NULL);
+    so_clone_about(NULL, &told);
+    assert_string_equal(told.name, "");
+    so_clone_close(NULL);
+    so_clone_close(&clone);
     so_model_close(NULL);
     so_session_close(NULL);
     so_crew_close(NULL);
@@ -217,6 +240,8 @@ static void absurd_numbers(void **state)
         {.loop = (so_loop)77},
         {.kv = "f99"},
         {.max_units = INT32_MAX},
+        {.clones = -1},
+        {.clones = 2},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         REFUSED(so_session_open(&other, model, &wrong[i], error), SO_ERR_ARG);
