@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/guess.h"
 #include "base/sha.h"
+#include "formats/onnx_campplus.h"
 #include "formats/onnx_tokenizer.h"
 
 enum { PATH = 4096 };
@@ -173,6 +174,25 @@ so_status so_codec_part_open(so_codec_part *part, const char *folder, const char
     return SO_OK;
 }
 
+/* Speaking does without it: an ONNX file that holds another network than is known here is left alone. */
+so_status so_codec_cam_open(so_codec_part *part, const char *folder, const so_views **views, char why[SO_CODEC_WHY],
+                            so_error *error)
+{
+    char path[PATH];
+    so_error own = {0};
+    why[0] = 0;
+    SO_TRY(so_codec_part_open(part, folder, "campplus", views, error));
+    if (*views || !there(path, folder, "campplus.onnx")) return SO_OK;
+    so_status status = so_onnx_open(&part->onnx, path, &own);
+    if (status == SO_OK) status = so_campplus_views(part->onnx, &part->views, &own);
+    if (status == SO_OK) *views = &part->views;
+    if (status == SO_OK) return SO_OK;
+    so_codec_part_close(part);
+    *part = (so_codec_part){.safetensors = NULL};
+    snprintf(why, SO_CODEC_WHY, "campplus.onnx: %.240s", own.text);
+    return SO_OK;
+}
+
 typedef struct sources {
     const so_views *ears, *flow, *hift, *voices, *cam;
     so_codec_part voice_part;
@@ -198,7 +218,7 @@ static so_status find_folder(so_codec *codec, sources *s, const char *folder, so
     SO_TRY(so_codec_part_open(&codec->flow_part, folder, "flow", &s->flow, error));
     SO_TRY(so_codec_part_open(&codec->hift_part, folder, "hift", &s->hift, error));
     SO_TRY(so_codec_part_open(&s->voice_part, folder, "spk2info", &s->voices, error));
-    SO_TRY(so_codec_part_open(&codec->cam_part, folder, "campplus", &s->cam, error));
+    SO_TRY(so_codec_cam_open(&codec->cam_part, folder, &s->cam, codec->cam_why, error));
     any = s->ears || s->flow || s->hift;
     if (any && there(path, folder, "config.json")) SO_TRY(so_file_read(path, 1 << 20, &codec->config, &size, error));
     return SO_OK;

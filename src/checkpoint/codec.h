@@ -3,7 +3,7 @@
  * Read from a folder with config.json (sizes; absent: the published ones) and
  *     speech_tokenizer_v1.onnx or .safetensors        hearing
  *     flow.pt or .safetensors, hift.pt or .safetensors, spk2info.pt or .safetensors    speaking
- *     campplus.safetensors or .pt                     making voices of recordings
+ *     campplus.safetensors, .pt or .onnx              making voices of recordings
  * or from the tensors "codec.*" of a GGUF file. Parts that are absent are absent; a part that is there must be whole.
  * Source: docs/model.md 7.
  *
@@ -24,7 +24,7 @@
 #include "models/speech_tokenizer.h"
 
 enum { SO_CODEC_RATE_IN = 16000, SO_CODEC_BLOCK = 480000 /* samples tokenised together: 30 s */ };
-enum { SO_CODEC_CAM_MELS = 80 };
+enum { SO_CODEC_CAM_MELS = 80, SO_CODEC_WHY = 256 };
 #define SO_CODEC_CAM "codec.campplus." /* before the names of CAM++ in files of a whole model */
 
 /* One of the codec's networks and where it came from. */
@@ -39,6 +39,7 @@ typedef struct so_codec_part {
 typedef struct so_codec {
     bool has_tokenizer, has_vocoder; /* the speech tokenizer; flow and vocoder */
     bool has_cam;                    /* CAM++, which stays on the host */
+    char cam_why[SO_CODEC_WHY];      /* why a campplus.onnx that is there is not used; "" */
     bool trims;                      /* the tokenizer wants speech without silence before and after it */
     int front;                       /* 1: it wants the front end of hearing, -1: it does not, 0: it does not say */
     char *config;                    /* the text of config.json; NULL: published sizes */
@@ -66,6 +67,10 @@ typedef struct so_codec_source {
 /* Opens "name.safetensors", .pt or .onnx of a folder: its tensors, or *views NULL when there is no such file. */
 so_status so_codec_part_open(so_codec_part *part, const char *folder, const char *name, const so_views **views,
                              so_error *error);
+/* CAM++ of a folder, *views NULL when there is none. An ONNX file of another network than is known here is left alone,
+ * `why` says why. */
+so_status so_codec_cam_open(so_codec_part *part, const char *folder, const so_views **views, char why[SO_CODEC_WHY],
+                            so_error *error);
 /* Accepts a zeroed part. */
 void so_codec_part_close(so_codec_part *part);
 /* The networks' sizes from a config.json (NULL: the published ones). */

@@ -313,7 +313,10 @@ static so_status open_codec_folder(so_source *s, const char *folder, bool *any, 
     size_t size;
     for (int i = 0; i < PARTS; i++) {
         if (parts[i].part->safetensors || parts[i].part->zip || parts[i].part->onnx) continue;
-        SO_TRY(so_codec_part_open(parts[i].part, folder, parts[i].name, &views[i], error));
+        if (parts[i].part == &s->cam)
+            SO_TRY(so_codec_cam_open(&s->cam, folder, &views[i], s->codec.cam_why, error));
+        else
+            SO_TRY(so_codec_part_open(parts[i].part, folder, parts[i].name, &views[i], error));
         if (!views[i]) continue;
         *any = true;
         SO_TRY(note_part(s, folder, parts[i].name, error));

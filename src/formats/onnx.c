@@ -390,6 +390,11 @@ static const so_view *resolve(const so_onnx *onnx, so_span name)
     return NULL;
 }
 
+const so_view *so_onnx_input(const so_onnx *onnx, const so_onnx_node *node, int input)
+{
+    return input >= 0 && input < node->n_inputs ? resolve(onnx, node->input[input]) : NULL;
+}
+
 const so_view *so_onnx_consumed(const so_onnx *onnx, const char *name, int input)
 {
     const so_onnx_node *node = so_onnx_find(onnx, name);

@@ -35,5 +35,7 @@ const so_onnx_node *so_onnx_find(const so_onnx *onnx, const char *name);
 /* The initialiser that the node of that name consumes as input `input`, or as its only weight among all inputs if
  * `input` is negative. Identity nodes are looked through. NULL when there is none, or several. */
 const so_view *so_onnx_consumed(const so_onnx *onnx, const char *name, int input);
+/* The initialiser behind an input of a node, Identity nodes looked through; NULL when there is none. */
+const so_view *so_onnx_input(const so_onnx *onnx, const so_onnx_node *node, int input);
 
 #endif

@@ -253,9 +253,12 @@ static so_status check_model(const so_model *model, so_error *error)
     const so_codec *codec = &model->codec;
     if (!codec->has_vocoder) return so_fail(error, SO_ERR_UNSUPPORTED, "this model does not speak");
     if (codec->has_cam) return SO_OK;
-    return so_fail(error, SO_ERR_UNSUPPORTED,
-                   "this model cannot take on a voice: it has no CAM++, which makes a vector of a recording (expected "
-                   "campplus.safetensors beside the files of its codec), and speaks with the one voice it learned");
+    return so_fail(
+        error, SO_ERR_UNSUPPORTED,
+        "this model cannot take on a voice: it has no CAM++, which makes a vector of a recording (expected "
+        "campplus.safetensors or campplus.onnx beside the files of its codec), and speaks with the voices it "
+        "learned%s%s",
+        codec->cam_why[0] ? "; " : "", codec->cam_why);
 }
 
 static so_status check_sounds(const so_clone_sound *sounds, size_t n, so_error *error)
