@@ -2,10 +2,10 @@
  * beside.
  *
  * From one or several folders, in any order: the published model (config.json, safetensors, tokenizer), the speech
- * codec (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt, or the same as safetensors; also as codec/ below the
- * model), the vision tower where the model's files lack it (google/siglip-so400m-patch14-384); or from one GGUF file
- * written here. Nothing is copied: tensors lie in maps of the files, codec tensors under "codec.tokenizer.",
- * "codec.flow.", "codec.hift.", "codec.campplus.". Source: docs/model.md 3, docs/files.md.
+ * codec (speech_tokenizer_v1.onnx, flow.pt, hift.pt, spk2info.pt, campplus.onnx, or the same as safetensors; also as
+ * codec/ below the model), the vision tower where the model's files lack it (google/siglip-so400m-patch14-384); or from
+ * one GGUF file written here. Nothing is copied: tensors lie in maps of the files, codec tensors under
+ * "codec.tokenizer.", "codec.flow.", "codec.hift.", "codec.campplus.". Source: docs/model.md 3, docs/files.md.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_CHECKPOINT_SOURCE_H

@@ -15,6 +15,7 @@
 #define SO_SPEECH_CLONE_H
 
 #include "checkpoint/codec.h"
+#include "formats/safetensors.h"
 #include "so.h"
 #include "speech/mouth.h"
 
@@ -36,6 +37,8 @@ struct so_clone {
     double seconds;
 };
 
+/* The voice in an open file; statuses as so_clone_load. */
+so_status so_clone_read(so_clone **out, const so_safetensors *file, so_error *error);
 /* SO_ERR_SHAPE or SO_ERR_UNSUPPORTED unless the codec can speak with this voice. */
 so_status so_clone_check(const so_clone *clone, const so_codec *codec, so_error *error);
 so_mouth_voice so_clone_voice(const so_clone *clone);

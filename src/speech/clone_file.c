@@ -131,6 +131,15 @@ static so_status read_all(so_clone *c, const so_safetensors *file, so_error *err
     return take_prompt(c, views, error);
 }
 
+so_status so_clone_read(so_clone **out, const so_safetensors *file, so_error *error)
+{
+    so_clone *c = calloc(1, sizeof *c);
+    so_status status = c ? read_all(c, file, error) : so_fail(error, SO_ERR_NOMEM, "no memory for a voice");
+    if (status != SO_OK) so_clone_close(&c);
+    *out = c;
+    return status;
+}
+
 so_status so_clone_load(so_clone **out, const char *path, so_error *error)
 {
     so_safetensors *file = NULL;
@@ -138,12 +147,9 @@ so_status so_clone_load(so_clone **out, const char *path, so_error *error)
     if (!error) error = &nobody;
     if (!out || !path) return so_fail(error, SO_ERR_ARG, "no place for a voice, or no path to read it from");
     *out = NULL;
-    SO_TRY(so_safetensors_open(&file, path, error));
-    so_clone *c = calloc(1, sizeof *c);
-    so_status status = c ? read_all(c, file, error) : so_fail(error, SO_ERR_NOMEM, "no memory for a voice");
+    so_status status = so_safetensors_open(&file, path, error);
+    if (status == SO_OK) status = so_clone_read(out, file, error);
     so_safetensors_close(&file);
-    if (status != SO_OK) so_clone_close(&c);
-    *out = c;
     return status == SO_OK ? SO_OK : so_fail_in(error, "the voice '%.300s'", path);
 }
 

@@ -1,7 +1,9 @@
-/* Fuzzes the reader of ONNX files, the search for consumed weights, and the speech tokenizer's naming.
+/* Fuzzes the reader of ONNX files, the search for consumed weights, and the naming of the speech tokenizer
+ * and of CAM++.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "formats/onnx.h"
 
+#include "formats/onnx_campplus.h"
 #include "formats/onnx_tokenizer.h"
 #include "touch.h"
 
@@ -24,6 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         touched += so_onnx_consumed(onnx, name, 1) != NULL;
     }
     if (so_speech_tokenizer_views(onnx, &views, &error) == SO_OK) touch_views(&views);
+    so_views_clear(&views);
+    if (so_campplus_views(onnx, &views, &error) == SO_OK) touch_views(&views);
     so_views_clear(&views);
     so_onnx_close(&onnx);
     return 0;

@@ -255,43 +255,46 @@ static void the_same_vector(void **state)
     }
 }
 
+static void left_alone(const bytes *model)
+{
+    char folder[] = "/tmp/so-campplus-XXXXXX", path[128], why[SO_CODEC_WHY];
+    const so_views *found;
+    so_codec_part part = {.safetensors = NULL};
+    so_error error;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/campplus.onnx", folder);
+    CHECK_OK(so_file_write(path, model->data, model->size, &error), error);
+    CHECK_OK(so_codec_cam_open(&part, folder, &found, why, &error), error);
+    assert_null(found);
+    assert_non_null(strstr(why, "campplus.onnx: "));
+    so_codec_part_close(&part);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* Any operation that is another: refused by the name of what was expected there, never a crash; the codec goes on
  * without. */
 static void other_networks(void **state)
 {
     (void)state;
     so_error error;
-    for (int swap = 1;; swap++) {
-        writing w = {.swaps = swap, .folds = swap % 2};
-        bytes model;
-        so_onnx *onnx = NULL;
-        so_views views;
-        put_net(&w);
-        int nodes = w.nodes;
-        finish(&w, &model);
-        so_status status = read_back(&model, &onnx, &views, &error);
-        /* "Relu" is nothing that is looked at. */
-        if (status == SO_OK) assert_false(w.folds);
-        if (status != SO_OK) assert_true(status == SO_ERR_MISSING || status == SO_ERR_SHAPE || status == SO_ERR_FORMAT);
-        so_views_clear(&views);
-        so_onnx_close(&onnx);
-        if (swap == 7) {
-            char folder[] = "/tmp/so-campplus-XXXXXX", path[128], why[SO_CODEC_WHY];
-            const so_views *found;
-            so_codec_part part = {.safetensors = NULL};
-            assert_non_null(mkdtemp(folder));
-            snprintf(path, sizeof path, "%s/campplus.onnx", folder);
-            CHECK_OK(so_file_write(path, model.data, model.size, &error), error);
-            CHECK_OK(so_codec_cam_open(&part, folder, &found, why, &error), error);
-            assert_null(found);
-            assert_non_null(strstr(why, "campplus.onnx: "));
-            so_codec_part_close(&part);
-            unlink(path);
-            rmdir(folder);
+    for (int folds = 0; folds < 2; folds++)
+        for (int swap = 1, nodes = 1; swap <= nodes; swap++) {
+            writing w = {.swaps = swap, .folds = folds};
+            bytes model;
+            so_onnx *onnx = NULL;
+            so_views views;
+            put_net(&w);
+            nodes = w.nodes;
+            finish(&w, &model);
+            so_status status = read_back(&model, &onnx, &views, &error);
+            if (status == SO_OK) assert_false(folds); /* Relu is nothing that is looked at */
+            if (status != SO_OK) assert_true(status == SO_ERR_MISSING || status == SO_ERR_SHAPE);
+            so_views_clear(&views);
+            so_onnx_close(&onnx);
+            if (folds && swap == 1) left_alone(&model);
+            free(model.data);
         }
-        free(model.data);
-        if (swap == nodes) break;
-    }
 }
 
 int main(void)
