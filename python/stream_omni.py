@@ -8,6 +8,9 @@
     answer = talk.reply(voice=True)        # answer.text, answer.heard, answer.words, answer.pcm (22050 Hz), answer.units
     for event in talk.events(voice=True):  # the same, piece by piece
 
+    talk = model.session(clones=1)         # in the voice of a recording, where the model has CAM++
+    talk.use(model.voice("ada", (samples, 16000)))
+
     model.transcribe(samples, 16000)       # what is said, with the time of each word
     model.units(samples, 16000)            # speech units, int32 [n], 25 a second
     model.speech(units)                    # float [n], 22050 Hz
@@ -234,6 +237,10 @@ class Model:
         _lib.so_free(pcm)
         return out
 
+    def voice(self, name, *recordings):
+        """A voice made of (samples, rate) recordings of one person; the model needs CAM++. A path: one that was kept."""
+        return Voice(self, name, recordings)
+
     def transcribe(self, samples, rate, **options):
         with self.session(**options) as talk:
             talk.hear(samples, rate)
@@ -251,6 +258,36 @@ class Model:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Voice:
+    """Model.voice makes them; Session.use speaks with them, in sessions that were opened with clones=1."""
+
+    def __init__(self, model, name, recordings):
+        self._clone = c.c_void_p()
+        if not recordings:
+            _call("so_clone_load", c.byref(self._clone), os.fsencode(name))
+            return
+        kind = _types["so_clone_sound"]
+        sounds, kept = (kind * len(recordings))(), [_pcm(samples) for samples, _ in recordings]
+        for sound, samples, (_, rate) in zip(sounds, kept, recordings):
+            sound.pcm, sound.samples, sound.rate = samples.ctypes.data, len(samples), int(rate)
+        _call("so_clone_make", c.byref(self._clone), model._model, name.encode(), sounds, c.c_size_t(len(sounds)))
+
+    @property
+    def about(self):
+        info = _types["so_clone_info"]()
+        _lib.so_clone_about(self._clone, c.byref(info))
+        return {n: v.decode() if isinstance(v := getattr(info, n), bytes) else v for n, _ in info._fields_}
+
+    def save(self, path):
+        _call("so_clone_save", self._clone, os.fsencode(path))
+
+    def close(self):
+        if self._clone:
+            _lib.so_clone_close(c.byref(self._clone))
+
+    __del__ = close
 
 
 class Session:
@@ -283,6 +320,10 @@ class Session:
         raw = _Event()
         _call("so_next", self._session, c.byref(raw))
         return Event(raw) if raw.kind else None
+
+    def use(self, voice):
+        """Answers have this voice from now on; None: the model's own."""
+        _call("so_session_voice", self._session, voice._clone if voice else None)
 
     # -- answers
     def events(self, voice=False, units=False, **options):

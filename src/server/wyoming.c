@@ -26,6 +26,7 @@ typedef struct wyoming {
     so_bytes text;             /* of the answer, or of a text that comes in pieces */
     char *heard;
     json_t *context;
+    char voice[64]; /* name of the one that is wanted */
     bool streaming; /* synthesize-start: the text comes in pieces, and again whole */
     bool started;   /* audio-start was sent */
     bool paused;
@@ -47,6 +48,23 @@ static json_t *artifact(const char *name, const char *description)
 {
     return json_pack("{s:s,s:{s:s,s:s},s:b,s:s,s:s}", "name", name, "attribution", "name", "stream-omni", "url", "",
                      "installed", 1, "description", description, "version", SO_VERSION);
+}
+
+/* A voice for each made of recordings, behind the model's own, as `program` wants them. */
+static void add_clones(const wyoming *w, json_t *programs)
+{
+    const so_server_options *o = w->server->options;
+    json_t *voices = json_object_get(json_array_get(programs, 0), "voices");
+    for (int i = 0; voices && i < o->n_clones; i++) {
+        so_clone_info about;
+        so_error error;
+        if (so_clone_fits(o->clones[i], so_desk_model(w->server->desk), &error) != SO_OK) continue;
+        so_clone_about(o->clones[i], &about);
+        json_t *entry = artifact(about.name, "made of recordings");
+        json_object_set_new(entry, "languages", json_pack("[s]", "en"));
+        json_object_set_new(entry, "speakers", json_null());
+        json_array_append_new(voices, entry);
+    }
 }
 
 static json_t *program(json_t *own, const char *list, json_t *entry)
@@ -75,6 +93,7 @@ static void describe(wyoming *w)
         j, "tts",
         info.speaks ? program(json_pack("{s:b}", "supports_synthesize_streaming", 1), "voices", json_incref(voice))
                     : json_array());
+    if (info.speaks) add_clones(w, json_object_get(j, "tts"));
     json_object_set_new(j, "handle",
                         program(json_pack("{s:b,s:b}", "supports_handled_streaming", 1, "supports_home_control", 0),
                                 "models", artifact(name, "answers")));
@@ -243,6 +262,12 @@ static void end_audio(wyoming *w)
     order(w, so_order_new(SO_ORDER_LISTEN, NULL));
 }
 
+/* {"voice": {"name": ..}}; without it the usual one. */
+static void take_voice(wyoming *w, const json_t *data)
+{
+    so_voice_named(json_object_get(json_object_get(data, "voice"), "name"), w->voice);
+}
+
 static void speak(wyoming *w, const char *text)
 {
     so_order *o = so_order_new(SO_ORDER_SAY, text);
@@ -255,6 +280,7 @@ static void speak(wyoming *w, const char *text)
     w->task = SPEAKING;
     o->want = SO_WANT_TEXT | SO_WANT_VOICE;
     o->sound_rate = SO_VOICE_RATE;
+    memcpy(o->voice, w->voice, sizeof o->voice);
     order(w, o);
 }
 
@@ -286,8 +312,10 @@ static void take_text(wyoming *w, const so_wyoming_frame *f)
         if (so_bytes_left(&w->text) + strlen(text) <= TEXT_MOST) so_bytes_put(&w->text, text, strlen(text));
     } else if (strcmp(f->type, "transcript") == 0)
         answer(w, f->data, text);
-    else if (!w->streaming) /* while pieces come it is the same text again, for older servers */
+    else if (!w->streaming) { /* while pieces come it is the same text again, for older servers */
+        take_voice(w, f->data);
         speak(w, text);
+    }
 }
 
 static void take(wyoming *w, const so_wyoming_frame *f)
@@ -313,6 +341,7 @@ static void take(wyoming *w, const so_wyoming_frame *f)
         end_audio(w);
     else if (strcmp(f->type, "synthesize-start") == 0) {
         w->streaming = true;
+        take_voice(w, f->data);
         w->text.size = w->text.at = 0;
     } else if (strcmp(f->type, "synthesize-stop") == 0 && w->streaming) {
         so_bytes text = w->text;

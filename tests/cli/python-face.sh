@@ -50,6 +50,8 @@ with m.session(seed=3) as s:
 for bad in (lambda: so.Model("/nonexistent"), lambda: m.session().see(np.zeros((2, 2)))):
     try: bad()
     except (so.Error, ValueError) as e: print(type(e).__name__)
+try: m.voice("ada", (x, 16000))
+except so.Error as e: print("CAM++" in str(e))
 try: m.session(nonsense=1)
 except TypeError as e: print(str(e)[:20])
 PY

@@ -18,7 +18,7 @@ write('long.wav', 34, 120, rate=8000)
 END
 python3 sounds.py || exit
 export STREAM_OMNI_VOICES_DIR="$PWD/kept"
-$SO convert here/model here/codec -o m.gguf --threads 1 --quiet 2>/dev/null || $SO convert here/model here/codec -o m.gguf --threads 1 >/dev/null
+$SO convert here/model here/codec -o m.gguf --threads 1 >/dev/null
 with="--model m.gguf --threads 1"
 $SO inspect m.gguf | grep -o '^ *speaker vectors'
 echo "== made, listed"
@@ -47,12 +47,37 @@ $SO speak --from-units "$units" --wav folder.wav --voice ben --model here/model 
 cmp folder.wav ben.out.wav && echo "from the folder, too"
 $SO convert here/model here/codec -o q.gguf --type q8_0 --threads 1 >/dev/null
 $SO speak --from-units "$units" --wav q.wav --voice ben --model q.gguf --threads 1 && echo "and from a quantised file"
+echo "== served"
+cat >serve.py <<'END'
+import json, sys
+sys.path.insert(0, sys.argv[2] + '/tests/net')
+from serving import Server
+s = Server(sys.argv[1], '--model', 'm.gguf', '--voice', 'ben', '--max-units', '40', '--max-text', '4')
+names = [v['id'] for v in json.loads(s.ask('GET', '/v1/audio/voices')[2])['voices']]
+print(names)
+def say(voice):
+    status, _, data = s.ask('POST', '/v1/audio/speech', {'model': 'x', 'input': 'hello hello', 'voice': voice, 'response_format': 'pcm'})
+    assert status == 200 and len(data) > 1000, (voice, status, data[:200])
+    return data
+said = {voice: say(voice) for voice in ('ada', 'ben', 'alloy', names[0])}
+print('the usual:', said['alloy'] == said['ben'], 'others:', len({said['ada'], said['ben'], said[names[0]]}))
+print('by an object:', say({'id': 'ada'}) == said['ada'])
+def chat(voice):
+    body = {'model': 'x', 'messages': [{'role': 'user', 'content': 'hello'}], 'modalities': ['text', 'audio'], 'audio': {'format': 'wav', 'voice': voice}}
+    status, _, data = s.ask('POST', '/v1/chat/completions', body)
+    assert status == 200, data[:200]
+    return json.loads(data)['choices'][0]['message']['audio']['data']
+print('chat:', len({chat('ada'), chat('ben'), chat(names[0])}), chat('nobody') == chat('ben'))
+print('ended with', s.end()[0])
+END
+PYTHONDONTWRITEBYTECODE=1 python3 serve.py "$SO" "$ROOT"
+$SO serve --port 0 --voice nobody $with 2>&1 | head -1
 echo "== what makes none"
 $SO voices add cai short.wav $with
 $SO voices add cai silence.wav $with
 $SO voices add cai ada.wav short.wav $with
 $SO voices add cai nowhere.wav $with
-$SO voices add cai here/model/config.json $with 2>&1 | sed 's/:.*//'
+$SO voices add cai here/model/config.json $with
 $SO voices add ../cai ada.wav $with
 $SO voices add cai
 $SO voices sing
@@ -62,7 +87,6 @@ $SO speak hello --voice ada --like ada.wav $with --wav x.wav
 $SO speak hello --voice nobody $with --wav x.wav
 $SO ask hello --voice ada --wav x.wav --model "$ROOT/models/tabletop.gguf" --threads 1
 $SO speak hello --like ada.wav --wav x.wav --model "$ROOT/models/tabletop.gguf" --threads 1
-$SO speak hello --like ada.wav --server http://127.0.0.1:1 --wav x.wav
 $SO ask hello --like ada.wav --server http://127.0.0.1:1 --wav x.wav
 head -c 3000 kept/ada.safetensors >kept/cut.safetensors
 $SO voices list || echo "exit $?"
