@@ -23,6 +23,7 @@ typedef struct notes {
     unsigned generation;
     bool transcript_only, replying, answers_silence;
     int rate;
+    char voice[64]; /* of the last reply */
 } notes;
 
 static void say(notes *n, const char *format, ...)
@@ -61,6 +62,7 @@ static void on_reply(void *c, const so_realtime_reply *r)
     n->transcript_only = r->transcript_only;
     n->answers_silence = r->answers_silence;
     n->replying = true;
+    snprintf(n->voice, sizeof n->voice, "%s", r->name ? r->name : "");
     say(c, "%s %s,", r->transcript_only ? "transcribe" : "reply", r->voice ? "voice" : "text");
 }
 static void on_stop(void *c, unsigned generation)
@@ -216,6 +218,35 @@ static void wrong_messages_are_answered(void **state)
     }
     assert_int_equal(count(&n, "response.created"), 0);
     assert_string_equal(n.commands, "");
+    close_session(&n, r);
+}
+
+/* The session's voice, or the one that a response asks for this once. */
+static void answers_have_the_voice_asked_for(void **state)
+{
+    (void)state;
+    static const char *const asked[][2] = {
+        {"{\"type\":\"response.create\"}", "ada"},
+        {"{\"type\":\"response.create\",\"response\":{\"audio\":{\"output\":{\"voice\":{\"id\":\"ben\"}}}}}", "ben"},
+        {"{\"type\":\"response.create\"}", "ada"}};
+    notes n;
+    so_realtime *r = open_session(&n);
+    send_to(
+        r,
+        "{\"type\":\"session.update\",\"session\":{\"type\":\"realtime\",\"audio\":{\"output\":{\"voice\":\"ada\"}}}}");
+    for (int i = 0; i < 3; i++) {
+        send_to(r,
+                "{\"type\":\"conversation.item.create\",\"item\":{\"type\":\"message\",\"role\":\"user\",\"content\":[{"
+                "\"type\":\"input_text\",\"text\":\"What is it?\"}]}}");
+        send_to(r, asked[i][0]);
+        assert_string_equal(n.voice, asked[i][1]);
+        so_realtime_text(r, n.generation, "A star.");
+        so_realtime_end end = {.text_in = 5, .text_out = 2};
+        so_realtime_done(r, n.generation, &end);
+        json_t *response = json_object_get(last(&n, "response.done"), "response");
+        json_t *output = json_object_get(json_object_get(response, "audio"), "output");
+        assert_string_equal(json_string_value(json_object_get(output, "voice")), asked[i][1]);
+    }
     close_session(&n, r);
 }
 
@@ -604,12 +635,18 @@ static void any_order_keeps_the_rules(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_session_tells_its_settings), cmocka_unit_test(wrong_messages_are_answered),
-        cmocka_unit_test(a_written_turn_is_answered),   cmocka_unit_test(speech_becomes_a_turn),
-        cmocka_unit_test(speech_interrupts_an_answer),  cmocka_unit_test(a_client_may_commit_by_itself),
-        cmocka_unit_test(a_transcript_may_fail),        cmocka_unit_test(history_is_given_in_words),
-        cmocka_unit_test(telephones_are_heard),         cmocka_unit_test(g711_is_g711),
-        cmocka_unit_test(a_client_that_sends_no_more),  cmocka_unit_test(any_order_keeps_the_rules)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_session_tells_its_settings),
+                                       cmocka_unit_test(wrong_messages_are_answered),
+                                       cmocka_unit_test(a_written_turn_is_answered),
+                                       cmocka_unit_test(answers_have_the_voice_asked_for),
+                                       cmocka_unit_test(speech_becomes_a_turn),
+                                       cmocka_unit_test(speech_interrupts_an_answer),
+                                       cmocka_unit_test(a_client_may_commit_by_itself),
+                                       cmocka_unit_test(a_transcript_may_fail),
+                                       cmocka_unit_test(history_is_given_in_words),
+                                       cmocka_unit_test(telephones_are_heard),
+                                       cmocka_unit_test(g711_is_g711),
+                                       cmocka_unit_test(a_client_that_sends_no_more),
+                                       cmocka_unit_test(any_order_keeps_the_rules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
