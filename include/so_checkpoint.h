@@ -41,8 +41,9 @@ typedef struct so_convert_result {
     char path[4096]; /* the file to open: of a split model the first */
     int64_t files, tensors, parameters;
     double bytes;
-    char *report; /* a line for every tensor that is missing, extra or of another shape or type; NULL: none. Also
-                   * filled on failure. Freed with so_convert_result_clear. */
+    char *report;   /* a line for every tensor that is missing, extra or of another shape or type; NULL: none. Also
+                     * filled on failure. Freed with so_convert_result_clear. */
+    char note[256]; /* why a file was left alone that could have been taken; "" */
 } so_convert_result;
 void so_convert_result_clear(so_convert_result *result);
 

@@ -56,6 +56,7 @@ void so_transfer_report(const so_convert_result *r, so_status status, bool dropp
     if (r->report && status == SO_ERR_FORMAT && only_extra(r->report))
         fprintf(stderr, "note: --drop-extra leaves out tensors that no network uses\n");
     if (status != SO_OK) return;
+    if (r->note[0]) fprintf(stderr, "note: left out: %s\n", r->note);
     if (r->report && dropped) {
         fprintf(stderr, "left out, used by no network:\n");
         so_cli_put(stderr, r->report, strlen(r->report), true);

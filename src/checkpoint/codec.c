@@ -174,6 +174,20 @@ so_status so_codec_part_open(so_codec_part *part, const char *folder, const char
     return SO_OK;
 }
 
+/* Whether the network of these weights' sizes finds all of them. */
+static so_status try_cam(const so_views *views, so_error *error)
+{
+    so_store store;
+    so_cam cam;
+    so_cam_config config = so_cam_sizes(views, "");
+    SO_TRY(so_store_open(&store, 0, error));
+    so_binder binder = {.store = &store, .source = views, .kernels = so_kernels_c(), .expand = true};
+    so_status status = so_cam_bind(&cam, &config, "", &binder, error);
+    if (status == SO_OK) status = so_binder_finish(&binder, "CAM++", error);
+    so_store_close(&store);
+    return status;
+}
+
 /* Speaking does without it: an ONNX file that holds another network than is known here is left alone. */
 so_status so_codec_cam_open(so_codec_part *part, const char *folder, const so_views **views, char why[SO_CODEC_WHY],
                             so_error *error)
@@ -185,6 +199,7 @@ so_status so_codec_cam_open(so_codec_part *part, const char *folder, const so_vi
     if (*views || !there(path, folder, "campplus.onnx")) return SO_OK;
     so_status status = so_onnx_open(&part->onnx, path, &own);
     if (status == SO_OK) status = so_campplus_views(part->onnx, &part->views, &own);
+    if (status == SO_OK) status = try_cam(&part->views, &own);
     if (status == SO_OK) *views = &part->views;
     if (status == SO_OK) return SO_OK;
     so_codec_part_close(part);

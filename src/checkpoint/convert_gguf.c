@@ -70,6 +70,7 @@ so_status so_convert_job_open(so_convert_job *job, const char *const *in, int n,
     *job = (so_convert_job){.options = options ? options : &none, .result = result};
     *result = (so_convert_result){0};
     SO_TRY(so_source_open(&job->source, in, n, job->options->tokenizer, error));
+    snprintf(result->note, sizeof result->note, "%s", job->source.codec.cam_why);
     so_setup *setup = &job->source.setup;
     if (job->options->name) snprintf(setup->name, sizeof setup->name, "%s", job->options->name);
     snprintf(result->name, sizeof result->name, "%s", setup->name);
