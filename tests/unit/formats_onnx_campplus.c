@@ -35,7 +35,7 @@ static int open_net(void **state)
         bool variance = strstr(t->name, "running_var") != NULL;
         for (int64_t k = 0; t->n_dims == 1 && k < so_count(t); k++) {
             double x = so_rng_normal(&rng);
-            so_data(t)[k] = (so_real)(variance ? 0.5 + x * x : so_data(t)[k] + 0.3 * x);
+            so_data(t)[k] = (so_real)(variance ? 0.5 + x * x : (double)so_data(t)[k] + 0.3 * x);
         }
     }
     for (int i = 0; i < T * 80; i++) features[i] = (float)so_rng_normal(&rng);
