@@ -122,8 +122,10 @@ static void tell_cut(const so_clone *clone)
 {
     so_clone_info info;
     so_clone_about(clone, &info);
-    if (info.cut)
-        fprintf(stderr, "note: %d of %d recordings %s longer than is used: 30 s of speech each\n", info.cut,
+    if (info.cut && info.recordings == 1)
+        fprintf(stderr, "note: the recording is longer than is used: 30 s of speech\n");
+    else if (info.cut)
+        fprintf(stderr, "note: %d of the %d recordings %s longer than is used: 30 s of speech each\n", info.cut,
                 info.recordings, info.cut == 1 ? "is" : "are");
 }
 

@@ -81,9 +81,10 @@ static so_status find_speech(making *m, const so_clone_sound *sound, so_error *e
     m->clone->cut += cut;
     m->clone->seconds += (double)m->n / RATE;
     if (!so_front_heard(front) || m->n == 0) {
-        status = so_fail(error, SO_ERR_NOTHING_HEARD, "there is no speech in it, expected at least one second");
+        status = so_fail(error, SO_ERR_NOTHING_HEARD, "a recording without speech, expected at least one second of it");
     } else if (m->n < LEAST) {
-        status = so_fail(error, SO_ERR_ARG, "%.2f s of speech, expected at least one second", (double)m->n / RATE);
+        status = so_fail(error, SO_ERR_ARG, "a recording with %.2f s of speech, expected at least one second",
+                         (double)m->n / RATE);
     }
 done:
     so_front_close(&front);
@@ -241,8 +242,7 @@ static so_status make(making *m, const so_clone_sound *sounds, size_t n, so_erro
     so_sha_init(&m->sha, SO_SHA256);
     for (size_t i = 0; i < n; i++)
         if (add_sound(m, &sounds[i], error) != SO_OK) {
-            if (n == 1) return so_fail_in(error, "the recording");
-            return so_fail_in(error, "recording %zu of %zu", i + 1, n);
+            return n == 1 ? error->status : so_fail_in(error, "number %zu of %zu", i + 1, n);
         }
     so_sha_end(&m->sha, c->source);
     return normalise(c->vector, c->width, error);

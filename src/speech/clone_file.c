@@ -147,8 +147,8 @@ so_status so_clone_load(so_clone **out, const char *path, so_error *error)
     if (!error) error = &nobody;
     if (!out || !path) return so_fail(error, SO_ERR_ARG, "no place for a voice, or no path to read it from");
     *out = NULL;
-    so_status status = so_safetensors_open(&file, path, error);
-    if (status == SO_OK) status = so_clone_read(out, file, error);
+    SO_TRY(so_safetensors_open(&file, path, error));
+    so_status status = so_clone_read(out, file, error);
     so_safetensors_close(&file);
     return status == SO_OK ? SO_OK : so_fail_in(error, "the voice '%.300s'", path);
 }

@@ -17,7 +17,7 @@ write('ada.wav', 4, 120); write('ben.wav', 3, 210); write('short.wav', 0.8, 120)
 write('long.wav', 34, 120, rate=8000)
 END
 python3 sounds.py || exit
-export STREAM_OMNI_VOICES_DIR="$PWD/kept"
+export STREAM_OMNI_VOICES_DIR=kept
 $SO convert here/model here/codec -o m.gguf --threads 1 >/dev/null
 with="--model m.gguf --threads 1"
 $SO inspect m.gguf | grep -o '^ *speaker vectors'
@@ -52,7 +52,7 @@ cat >serve.py <<'END'
 import json, sys
 sys.path.insert(0, sys.argv[2] + '/tests/net')
 from serving import Server
-s = Server(sys.argv[1], '--model', 'm.gguf', '--voice', 'ben', '--max-units', '40', '--max-text', '4')
+s = Server(sys.argv[1], '--model', 'm.gguf', '--voice', 'ben', '--max-units', '40')
 names = [v['id'] for v in json.loads(s.ask('GET', '/v1/audio/voices')[2])['voices']]
 print(names)
 def say(voice):

@@ -106,7 +106,7 @@ static void recordings_that_make_none(void **state)
     so_clone *c;
     memset(sound, 0, sizeof sound);
     assert_int_equal(try(sound, 3, RATE, &error), SO_ERR_NOTHING_HEARD);
-    assert_non_null(strstr(error.text, "no speech"));
+    assert_non_null(strstr(error.text, "without speech"));
     assert_int_equal(try(sound, 0, RATE, &error), SO_ERR_NOTHING_HEARD);
     assert_int_equal(try(buzz(0.5, 0, 120), 0.5, RATE, &error), SO_ERR_ARG);
     assert_non_null(strstr(error.text, "at least one second"));
