@@ -51,8 +51,8 @@ static so_status open_speakers(so_crew *c, so_error *error)
     so_site place = so_model_codec_place(c->model);
     if (!codec->has_vocoder) return SO_OK;
     place.pool = NULL;
-    const so_session_options largest = {.first_units = SO_CHUNK_UNITS, .clones = c->options.clones};
-    so_mouth_options options = so_session_mouth_options(&largest, 1024);
+    const so_session_options largest = {.first_units = SO_MOUTH_HOP, .clones = c->options.clones};
+    so_mouth_options options = so_mouth_usual(&largest, 1024);
     SO_TRY(so_mouth_plan(codec, &options, &place, &fixed, &scratch, error));
     for (int i = 0; i < c->options.voices; i++)
         SO_TRY(so_worker_open_on(&c->speakers[i].worker, &place, scratch, error));
@@ -159,9 +159,9 @@ static so_status admit(so_crew *c, const so_session_options *options, so_error *
     so_session_need need;
     if (c->n == c->options.sessions)
         return so_fail(error, SO_ERR_LIMIT, "a crew of %d sessions is full", c->options.sessions);
-    if (options && options->first_units > SO_CHUNK_UNITS)
+    if (options && options->first_units > SO_MOUTH_HOP)
         return so_fail(error, SO_ERR_ARG, "a first sound of %d units, a crew's voices begin with at most %d",
-                       options->first_units, SO_CHUNK_UNITS);
+                       options->first_units, SO_MOUTH_HOP);
     if (options && options->clones && !c->options.clones)
         return so_fail(error, SO_ERR_ARG, "a session with room for voices in a crew without (so_crew_options.clones)");
     SO_TRY(so_session_talk_options(c->model, options, &talk, error));

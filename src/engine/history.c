@@ -111,15 +111,6 @@ static so_status copy_session(so_session *to, const so_session *from, so_error *
     return SO_OK;
 }
 
-/* Whose voice answers have. */
-static so_status copy_voice(so_session *to, const so_session *from, so_error *error)
-{
-    const so_mouth *m = from->mouth;
-    if (!m || m->own) return SO_OK;
-    const so_mouth_voice voice = {.vector = m->vector, .units = m->prompt_ids, .n = m->P, .mel = m->prompt_mel};
-    return so_mouth_speak_as(to->mouth, &voice, error);
-}
-
 so_status so_session_fork(so_session **out, const so_session *from, so_error *error)
 {
     if (!out || !from) return so_fail(error, SO_ERR_ARG, "a branch of nothing");
@@ -134,7 +125,7 @@ so_status so_session_fork(so_session **out, const so_session *from, so_error *er
     else
         SO_TRY(so_session_open(out, from->model, &options, error));
     so_status status = copy_session(*out, from, error);
-    if (status == SO_OK) status = copy_voice(*out, from, error);
+    if (status == SO_OK) status = so_mouth_speak_like((*out)->mouth, from->mouth, error);
     if (status != SO_OK) so_session_close(out);
     return status;
 }

@@ -44,17 +44,6 @@ so_status so_session_talk_options(const so_model *model, const so_session_option
     return so_model_kv_type(model, o.kv, &out->kv, error);
 }
 
-so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units)
-{
-    return (so_mouth_options){.first = options->first_units > 0 ? options->first_units : 12,
-                              .hop = SO_CHUNK_UNITS,
-                              .left = 25,
-                              .right = 4,
-                              .max_units = max_units,
-                              .prompt = options->clones ? SO_CLONE_UNITS : 0,
-                              .seed = options->seed};
-}
-
 static so_status open_talk(so_session *s, so_worker *worker, so_error *error)
 {
     so_talk_options options;
@@ -94,7 +83,7 @@ static so_status open_codec(so_session *s, so_error *error)
     bool front = s->options.front ? s->options.front > 0 : m->front;
     if (s->ear && front) SO_TRY(so_ear_use_front(s->ear, error));
     if (!m->codec.has_vocoder) return SO_OK;
-    so_mouth_options options = so_session_mouth_options(&s->options, s->max_units);
+    so_mouth_options options = so_mouth_usual(&s->options, s->max_units);
     options.device = m->codec_device;
     return so_mouth_open(&s->mouth, &m->codec, &options, error);
 }
@@ -160,7 +149,7 @@ so_status so_session_plan(const so_model *model, const so_talk_options *talk, co
     SO_TRY(so_talk_plan(model, talk, steps, &need->talk, &need->scratch, error));
     if (speech && codec->has_tokenizer) SO_TRY(so_ear_plan(codec, &place, &ear, error));
     if (speech && codec->has_vocoder && voice) {
-        so_mouth_options options = so_session_mouth_options(voice, talk->max_units > 0 ? talk->max_units : 1024);
+        so_mouth_options options = so_mouth_usual(voice, talk->max_units > 0 ? talk->max_units : 1024);
         SO_TRY(so_mouth_plan(codec, &options, &place, &need->mouth, &mouth, error));
     }
     need->codec = so_need_both(ear, mouth);
@@ -280,6 +269,9 @@ void so_session_close(so_session **session)
 {
     if (!session || !*session) return;
     so_session *s = *session;
+    so_ids *ids[] = {&s->head,   &s->header,    &s->reply,      &s->after_picture, &s->typed_ids, &s->heard_ids,
+                     &s->script, &s->script_at, &s->script_end, &s->settled_ids,   &s->rest};
+    so_string *texts[] = {&s->unsaid, &s->typed, &s->heard, &s->heard_before, &s->settled, &s->answer, &s->piece};
     if (s->crew) so_crew_forget(s->crew, s);
     so_session_drop_views(s, 0);
     so_talk_close(&s->talk);
@@ -287,25 +279,9 @@ void so_session_close(so_session **session)
     so_mouth_close(&s->mouth);
     so_worker_clear(&s->worker);
     so_worker_clear(&s->speaker);
-    so_ids_clear(&s->head);
-    so_ids_clear(&s->header);
-    so_ids_clear(&s->reply);
-    so_ids_clear(&s->after_picture);
-    so_ids_clear(&s->typed_ids);
-    so_ids_clear(&s->heard_ids);
-    so_ids_clear(&s->script);
-    so_ids_clear(&s->script_at);
-    so_ids_clear(&s->script_end);
-    so_string_clear(&s->unsaid);
-    so_string_clear(&s->typed);
-    so_string_clear(&s->heard);
-    so_string_clear(&s->heard_before);
-    so_string_clear(&s->settled);
-    so_ids_clear(&s->settled_ids);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) so_ids_clear(ids[i]);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) so_string_clear(texts[i]);
     free(s->words);
-    so_string_clear(&s->answer);
-    so_string_clear(&s->piece);
-    so_ids_clear(&s->rest);
     free(s->slots.slot);
     free(s->units);
     so_stops_clear(&s->stops);
@@ -348,14 +324,7 @@ so_status so_session_voice(so_session *s, const so_clone *clone, so_error *error
 {
     if (!s) return so_fail(error, SO_ERR_ARG, "no session");
     if (s->phase == SO_ANSWERING) return so_fail(error, SO_ERR_STATE, "another voice while an answer is given");
-    if (!s->mouth) return so_fail(error, SO_ERR_UNSUPPORTED, "this model does not speak");
-    if (!clone) return so_mouth_speak_as(s->mouth, NULL, error);
-    SO_TRY(so_clone_check(clone, &s->model->codec, error));
-    if (!s->options.clones)
-        return so_fail(error, SO_ERR_STATE,
-                       "the session was opened without room for voices (so_session_options.clones)");
-    const so_mouth_voice voice = so_clone_voice(clone);
-    return so_mouth_speak_as(s->mouth, &voice, error);
+    return so_clone_speak(clone, s->mouth, &s->model->codec, error);
 }
 
 so_status so_session_clear(so_session *s, so_error *error)

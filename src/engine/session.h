@@ -134,7 +134,7 @@ struct so_session {
 };
 
 /* ---- session.c */
-enum { SO_CHUNK_UNITS = 25 /* of a voice, at most */, SO_THINKING = 300 /* positions a second that listening needs */ };
+enum { SO_THINKING = 300 /* positions a second that listening needs */ };
 so_sampling so_session_sampling(double temperature, double top_p, int top_k, uint64_t seed);
 /* Whether the backbone reads what is heard while it is heard. */
 bool so_session_thinks(const so_session *session);
@@ -152,7 +152,6 @@ so_status so_session_plan(const so_model *model, const so_talk_options *talk, co
                           int64_t steps, so_session_need *need, so_error *error);
 /* Bytes that a session has taken, but for the scratch it computes with. */
 size_t so_session_bytes(const so_session *session);
-so_mouth_options so_session_mouth_options(const so_session_options *options, int64_t max_units);
 /* Opens a session that computes with `worker` (NULL: one of its own) and, in a crew, makes its voice elsewhere. */
 so_status so_session_make(so_session **out, so_model *model, const so_session_options *options, so_crew *crew,
                           so_worker *worker, so_error *error);

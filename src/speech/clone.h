@@ -20,9 +20,9 @@
 #include "speech/mouth.h"
 
 enum {
-    SO_CLONE_UNITS = 75,   /* of a prompt, at most: 3 s */
-    SO_CLONE_LONGEST = 30, /* seconds of speech of a recording that are used */
-    SO_CLONE_WIDEST = 4096 /* numbers of a vector, bins of a frame */
+    SO_CLONE_UNITS = SO_MOUTH_PROMPT, /* of a prompt, at most: 3 s */
+    SO_CLONE_LONGEST = 30,            /* seconds of speech of a recording that are used */
+    SO_CLONE_WIDEST = 4096            /* numbers of a vector, bins of a frame */
 };
 
 struct so_clone {
@@ -41,6 +41,9 @@ struct so_clone {
 so_status so_clone_read(so_clone **out, const so_safetensors *file, so_error *error);
 /* SO_ERR_SHAPE or SO_ERR_UNSUPPORTED unless the codec can speak with this voice. */
 so_status so_clone_check(const so_clone *clone, const so_codec *codec, so_error *error);
+/* The mouth, of a session with this codec, speaks with it; NULL: with the codec's voice. SO_ERR_UNSUPPORTED without a
+ * mouth. */
+so_status so_clone_speak(const so_clone *clone, so_mouth *mouth, const so_codec *codec, so_error *error);
 so_mouth_voice so_clone_voice(const so_clone *clone);
 
 #endif

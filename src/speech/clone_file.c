@@ -197,3 +197,12 @@ so_mouth_voice so_clone_voice(const so_clone *c)
 {
     return (so_mouth_voice){.vector = c->vector, .units = c->units, .n = c->n, .mel = c->mel};
 }
+
+so_status so_clone_speak(const so_clone *c, so_mouth *mouth, const so_codec *codec, so_error *error)
+{
+    if (!mouth) return so_fail(error, SO_ERR_UNSUPPORTED, "this model does not speak");
+    if (!c) return so_mouth_speak_as(mouth, NULL, error);
+    SO_TRY(so_clone_check(c, codec, error));
+    const so_mouth_voice voice = so_clone_voice(c);
+    return so_mouth_speak_as(mouth, &voice, error);
+}

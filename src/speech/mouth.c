@@ -386,7 +386,8 @@ so_status so_mouth_speak_as(so_mouth *m, const so_mouth_voice *voice, so_error *
 {
     const so_flow_config *c = &m->codec->flow.config;
     if (voice && !m->options.prompt)
-        return so_fail(error, SO_ERR_STATE, "this voice was opened without room for others");
+        return so_fail(error, SO_ERR_STATE,
+                       "the session was opened without room for voices (so_session_options.clones)");
     if (voice && (voice->n < 0 || voice->n > m->options.prompt))
         return so_fail(error, SO_ERR_LIMIT, "a voice with a prompt of %lld units, expected at most %lld",
                        (long long)voice->n, (long long)m->options.prompt);
@@ -404,7 +405,25 @@ so_status so_mouth_speak_as(so_mouth *m, const so_mouth_voice *voice, so_error *
     return SO_OK;
 }
 
+so_status so_mouth_speak_like(so_mouth *m, const so_mouth *other, so_error *error)
+{
+    if (!m || !other) return SO_OK;
+    const so_mouth_voice voice = {
+        .vector = other->vector, .units = other->prompt_ids, .n = other->P, .mel = other->prompt_mel};
+    return so_mouth_speak_as(m, other->own ? NULL : &voice, error);
+}
+
 /* ---- memory */
+so_mouth_options so_mouth_usual(const so_session_options *options, int64_t max_units)
+{
+    return (so_mouth_options){.first = options->first_units > 0 ? options->first_units : 12,
+                              .hop = SO_MOUTH_HOP,
+                              .left = 25,
+                              .right = 4,
+                              .max_units = max_units,
+                              .prompt = options->clones ? SO_MOUTH_PROMPT : 0,
+                              .seed = options->seed};
+}
 
 /* Units that the largest chunk is computed from. */
 static int64_t window_units(const so_mouth *m)

@@ -22,6 +22,7 @@
 
 #include "checkpoint/codec.h"
 #include "nn/worker.h"
+#include "so.h"
 
 typedef struct so_mouth_options {
     int64_t first, hop;  /* units of the first chunk, most of a later one */
@@ -39,6 +40,8 @@ typedef struct so_mouth_voice {
     int64_t n;             /* may be 0: no prompt */
     const so_real *mel;    /* [so_flow_frames(n), M] */
 } so_mouth_voice;
+
+enum { SO_MOUTH_PROMPT = 75 /* units of a voice's prompt, at most: 3 s */ };
 
 /* Units [from, to) that become final, computed from [left, right). */
 typedef struct so_mouth_chunk {
@@ -90,6 +93,9 @@ typedef struct so_mouth {
     so_real offset[SO_HIFT_HARMONICS];
 } so_mouth;
 
+enum { SO_MOUTH_HOP = 25 /* units of a chunk, at most */ };
+/* As sessions with these options have it. */
+so_mouth_options so_mouth_usual(const so_session_options *options, int64_t max_units);
 /* Takes all memory but that of a step. */
 so_status so_mouth_open(so_mouth **out, const so_codec *codec, const so_mouth_options *options, so_error *error);
 /* Waits for a step that is being made. */
@@ -102,6 +108,8 @@ void so_mouth_reset(so_mouth *mouth, uint64_t seed);
 /* Whose voice the next answers have, NULL: the codec's; copied. Waits for a step of the answer before, which must be
  * over. SO_ERR_STATE without room for voices, SO_ERR_LIMIT for a prompt that is too long. */
 so_status so_mouth_speak_as(so_mouth *mouth, const so_mouth_voice *voice, so_error *error);
+/* The voice of another mouth, of the same codec. Both may be NULL. */
+so_status so_mouth_speak_like(so_mouth *mouth, const so_mouth *other, so_error *error);
 /* One more unit. SO_ERR_LIMIT above max_units. */
 so_status so_mouth_put(so_mouth *mouth, int32_t unit, so_error *error);
 /* No more units. */

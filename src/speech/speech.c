@@ -41,15 +41,6 @@ so_status so_synthesize(so_model *model, const int32_t *units, size_t n, uint64_
     return so_synthesize_as(model, NULL, units, n, seed, pcm, samples, error);
 }
 
-static so_status speak_as(so_mouth *mouth, const so_clone *clone, so_error *error)
-{
-    if (!clone) return SO_OK;
-    const so_mouth_voice voice = so_clone_voice(clone);
-    SO_TRY(so_mouth_speak_as(mouth, &voice, error));
-    so_mouth_reset(mouth, mouth->options.seed);
-    return SO_OK;
-}
-
 so_status so_synthesize_as(so_model *model, const so_clone *clone, const int32_t *units, size_t n, uint64_t seed,
                            float **pcm, size_t *samples, so_error *error)
 {
@@ -75,7 +66,8 @@ so_status so_synthesize_as(so_model *model, const so_clone *clone, const int32_t
     SO_TRY_GO(so_mouth_plan(&model->codec, &options, &place, &fixed, &scratch, error));
     SO_TRY_GO(so_worker_open_on(&worker, &place, scratch, error));
     SO_TRY_GO(so_mouth_open(&mouth, &model->codec, &options, error));
-    SO_TRY_GO(speak_as(mouth, clone, error));
+    SO_TRY_GO(so_clone_speak(clone, mouth, &model->codec, error));
+    so_mouth_reset(mouth, seed);
     for (size_t i = 0; i < n; i++) SO_TRY_GO(so_mouth_put(mouth, units[i], error));
     so_mouth_end(mouth);
     size_t all =
