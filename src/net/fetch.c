@@ -18,7 +18,8 @@ struct so_fetcher {
     CURL *curl;
     so_fetch_options options;
     char authorization[4096];
-    long code; /* of the last answer */
+    long code;    /* of the last answer */
+    bool reached; /* by the last request */
 };
 
 /* What is sent along. */
@@ -76,6 +77,8 @@ void so_fetcher_close(so_fetcher **fetcher)
     free(*fetcher);
     *fetcher = NULL;
 }
+
+bool so_fetcher_reached(const so_fetcher *f) { return f->reached; }
 
 void so_fetched_clear(so_fetched *fetched)
 {
@@ -256,6 +259,9 @@ static so_status request(so_fetcher *f, const char *url, incoming *in, bool *aga
     CURLcode result = curl_easy_perform(f->curl);
     curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &code);
     f->code = code;
+    curl_off_t connected = 0;
+    curl_easy_getinfo(f->curl, CURLINFO_CONNECT_TIME_T, &connected);
+    f->reached = connected > 0;
     curl_easy_setopt(f->curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
     if (in->error.status != SO_OK) return so_fail(error, in->error.status, "%s", in->error.text);

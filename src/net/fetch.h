@@ -54,6 +54,9 @@ so_status so_fetch_post(so_fetcher *fetcher, const char *url, const char *json, 
 so_status so_fetch_form(so_fetcher *fetcher, const char *url, const char *const *fields, size_t limit, so_fetched *out,
                         so_error *error);
 
+/* Whether the last request found a server, whatever that answered, and if it did not. */
+bool so_fetcher_reached(const so_fetcher *fetcher);
+
 /* What a file must be. */
 typedef struct so_fetch_file {
     const char *url, *path;

@@ -16,12 +16,13 @@ voices "cosyvoice+http://$at"
 voices "cosyvoice+http://$at?rate=7" --voice-names a
 voices "cosyvoice+ftp://$at" --voice-names a
 printf '{"id":"%s","conversations":[{"from":"human","value":"%s"},{"from":"gpt","value":"%s"}]}\n' a 'What is that there?' 'That is a star, I think.' \
-    b '那是什么东西？' '那是一颗星星。' >c.jsonl
+    b '请问那是放在桌子左边的什么东西呢？' '那是一颗星星。' >c.jsonl
 "$SO" data index c.jsonl -o c >/dev/null
-for who in good odd; do
+for who in good odd cut; do
     "$SO" data instruct-omni c -o "$who" --engines command --voice-endpoint "cosyvoice+http://$at" --voice-names $who --own "cosyvoice:$who" --no-units \
         --no-check 2>&1 | sed "s/$at/HOST/g"
     [ -s "$who/records/records.jsonl" ] && grep -o '"speaker":"[^"]*"' "$who/records/records.jsonl"
+    sed "s/$at/HOST/g; s/sft: .*1000 bytes[^\"]*/sft: cut off/" "$who/spoken/bad.jsonl"
 done
 "$SO" data tabletop t --scenes 1 --turns 1 --talk 1 --processes 1 --engines command --voice-endpoint "cosyvoice+http://$at" --voice-names good,odd >/dev/null 2>&1
 grep -c '"engine":"cosyvoice","name":"good"' t/records.jsonl

@@ -88,6 +88,10 @@ so_status so_cosyvoice_speak(const so_cosyvoice *server, const char *key, const 
     so_fetched got = {0};
     SO_TRY(so_fetcher_open(&f, &options, error));
     so_status status = so_fetch_form(f, server->url, fields, most, &got, error);
+    if (status == SO_ERR_IO && so_fetcher_reached(f)) {
+        const so_error why = *error; /* one text that it cannot say; others may be fine */
+        status = so_fail(error, SO_ERR_STATE, "%s", why.text);
+    }
     if (status == SO_OK) status = check(server, &got, error);
     if (status == SO_OK) status = take(server, &got, out, error);
     so_fetched_clear(&got);

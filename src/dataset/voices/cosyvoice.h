@@ -26,6 +26,7 @@ bool so_cosyvoice_is(const char *address);
 /* SO_ERR_ARG for anything but http(s) and a rate of 8,000 to 48,000 Hz. */
 so_status so_cosyvoice_parse(const char *address, so_cosyvoice *out, so_error *error);
 /* Asks once. `seconds`: that it may take; `key`: NULL or a bearer token. *out is freed with so_audio_clear.
+ * SO_ERR_IO: there is no server. SO_ERR_STATE: it took too long, broke off or answered 429 or 500 and more.
  * SO_ERR_FORMAT (text, a file with a header, an odd number of bytes, nothing), SO_ERR_LIMIT (above SO_SPEAKER_SECONDS),
  * and the statuses of so_fetch_text. */
 so_status so_cosyvoice_speak(const so_cosyvoice *server, const char *key, const char *speaker, const char *text,

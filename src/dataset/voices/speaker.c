@@ -454,8 +454,10 @@ so_status so_speakers_speak(so_speakers *s, int i, const char *text, uint64_t se
         status = speak_once(s, &e->speaker, text, seed, samples, count, &why);
     if (status == SO_OK) return SO_OK;
     atomic_fetch_add(&e->failed, 1);
-    return so_fail(error, status, "%s voice '%s' did not say '%.40s': %s", e->speaker.engine, e->speaker.voice, text,
-                   why.text);
+    int shown = (int)strnlen(text, 40);
+    while (shown && ((unsigned char)text[shown] & 0xC0) == 0x80) shown--; /* whole characters */
+    return so_fail(error, status, "%s voice '%s' did not say '%.*s': %s", e->speaker.engine, e->speaker.voice, shown,
+                   text, why.text);
 }
 
 /* ---- many at once */
