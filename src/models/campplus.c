@@ -62,10 +62,11 @@ static so_tensor *norm_relu(so_pass *pass, const so_cam_norm *n, so_tensor *x)
 static so_tensor *residual(so_pass *pass, const so_cam_residual *r, so_tensor *x)
 {
     const int64_t stride[2] = {r->skip ? 2 : 1, 1}, same[2] = {1, 1}, pad[2] = {1, 1}, none[2] = {0, 0};
+    so_mark mark = so_pass_mark(pass);
     so_tensor *h = norm_relu(pass, &r->norm1, so_conv2d(pass, x, r->conv1, NULL, stride, pad));
     h = norm(pass, &r->norm2, so_conv2d(pass, h, r->conv2, NULL, same, pad));
     if (r->skip) x = norm(pass, &r->skip_norm, so_conv2d(pass, x, r->skip, NULL, stride, none));
-    return so_apply(pass, SO_RELU, so_add(pass, h, x));
+    return so_keep(pass, mark, so_apply(pass, SO_RELU, so_add(pass, h, x)));
 }
 
 so_tensor *so_cam_head(so_pass *pass, const so_cam *net, so_tensor *features)
@@ -110,23 +111,27 @@ static so_tensor *context_mask(so_pass *pass, const so_cam_dense *d, so_tensor *
 static so_tensor *dense(so_pass *pass, const so_cam *net, int block, int64_t i, so_tensor *x)
 {
     const so_cam_dense *d = &net->dense[block][i];
+    so_mark mark = so_pass_mark(pass);
     so_tensor *h = so_conv1d(pass, norm_relu(pass, &d->norm1, x), d->linear, NULL, so_conv_same(1, 1));
     h = norm_relu(pass, &d->norm2, h);
     so_tensor *local = so_conv1d(pass, h, d->local, NULL, so_conv_same(3, net->config.dilation[block]));
     so_tensor *grown = so_mul(pass, local, context_mask(pass, d, h, net->config.segment));
     so_label(pass, grown, "cam.block.%d.layer.%lld", block, (long long)i);
-    return so_join_cols(pass, 2, (so_tensor *[]){x, grown});
+    return so_keep(pass, mark, so_join_cols(pass, 2, (so_tensor *[]){x, grown}));
 }
 
 so_tensor *so_cam_vector(so_pass *pass, const so_cam *net, so_tensor *features)
 {
-    so_tensor *x = so_cam_head(pass, net, features);
+    so_mark mark = so_pass_mark(pass);
+    so_tensor *x = so_keep(pass, mark, so_cam_head(pass, net, features));
     x = norm_relu(pass, &net->tdnn_norm, so_conv1d(pass, x, net->tdnn, NULL, (so_conv1){2, 2, 1, -1}));
     so_label(pass, x, "cam.tdnn");
     for (int b = 0; b < SO_CAM_BLOCKS; b++) {
+        mark = so_pass_mark(pass);
         for (int64_t i = 0; i < net->config.layers[b]; i++) x = dense(pass, net, b, i, x);
         x = so_conv1d(pass, norm_relu(pass, &net->transit[b].norm, x), net->transit[b].linear, NULL,
                       so_conv_same(1, 1));
+        x = so_keep(pass, mark, x);
     }
     x = so_column_stats(pass, norm_relu(pass, &net->stats_norm, x));
     so_label(pass, x, "cam.stats");

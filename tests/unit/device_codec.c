@@ -10,6 +10,7 @@
 #include "card.h"
 #include "checkpoint/codec.h"
 #include "nn/worker.h"
+#include "speech/mouth.h"
 
 #define FOLDER "reference/cosyvoice-tiny/"
 enum { HOST = 256 << 20, NUMBERS = 96 << 20 };
@@ -59,6 +60,35 @@ static const float *mel_of(so_pass *pass, const so_codec *codec, int64_t *rows)
     CHECK_OK(pass->error.status, pass->error);
     free(z);
     return mel;
+}
+
+/* Seven units behind a prompt of ten, in two chunks, of the same noise anywhere. */
+static void prompted(const so_codec *codec, const so_site *place, float *mel)
+{
+    enum { N = 7, P = 10 };
+    so_error error;
+    so_need fixed, scratch;
+    so_worker worker;
+    so_mouth *m;
+    const so_mouth_options options = {
+        .first = 4, .hop = 4, .left = 2, .right = 1, .max_units = N, .seed = 7, .device = place->device, .prompt = P};
+    const so_mouth_voice voice = {.vector = view_of("flow.prompt.embedding")->data,
+                                  .units = view_of("flow.prompt.prompt_tokens")->data,
+                                  .n = P,
+                                  .mel = view_of("flow.prompt.prompt_feat")->data};
+    CHECK_OK(so_mouth_plan(codec, &options, place, &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open_on(&worker, place, scratch, &error), error);
+    CHECK_OK(so_mouth_open(&m, codec, &options, &error), error);
+    CHECK_OK(so_mouth_speak_as(m, &voice, &error), error);
+    so_mouth_reset(m, 7);
+    for (int i = 0; i < N; i++)
+        CHECK_OK(so_mouth_put(m, ((const int32_t *)view_of("flow.n7.tokens")->data)[i], &error), error);
+    so_mouth_end(m);
+    for (bool made = true; made && m->mel_units < N;) CHECK_OK(so_mouth_step(m, &worker.pass, &made, &error), error);
+    memcpy(mel, m->mel, (size_t)(m->mel_frames * 80) * sizeof *mel);
+    assert_int_equal(m->mel_frames, so_flow_frames(&codec->flow.config, N));
+    so_mouth_close(&m);
+    so_worker_clear(&worker);
 }
 
 static const float *wave_of(so_pass *pass, const so_codec *codec, const float *mel, int64_t rows, const float *source)
@@ -120,6 +150,11 @@ static void agrees(so_device *device)
     assert_true(launches_of_step(&published) <= 400);
     float *expected = turned("flow.n7.mel"), *source = malloc((size_t)(rows * 256) * sizeof *source);
     check_close("mel", mel, expected, rows * 80, 1e-4, 1e-4);
+    float *cloned = malloc((size_t)(2 * rows * 80) * sizeof *cloned);
+    prompted(&there, &place, cloned);
+    prompted(&here, &(so_site){.kernels = so_kernels_c()}, cloned + rows * 80);
+    check_close("behind a prompt", cloned, cloned + rows * 80, rows * 80, 1e-4, 1e-4);
+    free(cloned);
     for (int64_t i = 0; i < rows * 256; i++) source[i] = (float)(0.1 * sin((double)i * 0.06));
     const float *wave = wave_of(&worker.pass, &there, expected, rows, source);
     check_close("wave", wave, wave_of(&host.pass, &here, expected, rows, source), rows * 256, 1e-4, 1e-4);

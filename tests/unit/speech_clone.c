@@ -372,6 +372,33 @@ static void files_of_a_whole_model_keep_it(void **state)
     so_model_close(&other);
 }
 
+static so_status published(so_worker *worker, void *context, so_error *error)
+{
+    so_pass *pass = so_worker_begin(worker);
+    so_cam_vector(pass, context, so_new2(pass, 2998, 80));
+    return so_worker_end(worker, error);
+}
+
+/* The published CAM++ on the longest recording that is used: layer by layer, not all of them at once. */
+static void it_takes_little_memory(void **state)
+{
+    (void)state;
+    so_error error;
+    so_store store;
+    so_cam cam;
+    so_rng rng;
+    so_cam_config config = so_cam_published();
+    size_t bytes = 0;
+    so_rng_init(&rng, 1, 0);
+    CHECK_OK(so_store_open(&store, 0, &error), error);
+    so_binder binder = {.store = &store, .rng = &rng};
+    CHECK_OK(so_cam_bind(&cam, &config, "", &binder, &error), error);
+    CHECK_OK(so_worker_measure(so_kernels_c(), published, &cam, &bytes, &error), error);
+    fprintf(stderr, "# CAM++ on 30 s: %.0f MB\n", (double)bytes / 1e6);
+    assert_true(bytes < 250000000);
+    so_store_close(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +409,7 @@ int main(void)
         cmocka_unit_test(units_have_it),
         cmocka_unit_test(crews_have_it),
         cmocka_unit_test(files_of_a_whole_model_keep_it),
+        cmocka_unit_test(it_takes_little_memory),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
