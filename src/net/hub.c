@@ -211,6 +211,7 @@ bool so_hub_wants(const char *path)
                                         "flow.pt",
                                         "hift.pt",
                                         "spk2info.pt",
+                                        "campplus.onnx",
                                         "flow.safetensors",
                                         "hift.safetensors",
                                         "README.md"};

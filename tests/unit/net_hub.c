@@ -112,17 +112,13 @@ static void bad_answers_are_refused(void **state)
 static void wanted_files(void **state)
 {
     (void)state;
-    static const char *const yes[] = {"config.json",
-                                      "model-00001-of-00006.safetensors",
-                                      "model.safetensors",
-                                      "flow.pt",
-                                      "LICENSE",
-                                      "LICENCE.txt",
-                                      "NOTICE",
-                                      "tokenizer.model",
-                                      "model.safetensors.index.json"};
-    static const char *const no[] = {"llm.pt",   "campplus.onnx",    "pytorch_model.bin", "x/config.json",
-                                     "flow.zip", "original/LICENSE", ".gitattributes"};
+    static const char *const yes[] = {"config.json",       "model-00001-of-00006.safetensors",
+                                      "model.safetensors", "flow.pt",
+                                      "campplus.onnx",     "LICENSE",
+                                      "LICENCE.txt",       "NOTICE",
+                                      "tokenizer.model",   "model.safetensors.index.json"};
+    static const char *const no[] = {"llm.pt",   "pytorch_model.bin", "x/config.json",
+                                     "flow.zip", "original/LICENSE",  ".gitattributes"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
         if (!so_hub_wants(yes[i])) fail_msg("%s", yes[i]);
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
