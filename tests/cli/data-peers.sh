@@ -1,5 +1,5 @@
 # Peers read what is written here, and theirs is read here: webdataset our shards, our index its shards, Hugging Face's datasets our records. Word errors
-# are those of jiwer.
+# are those of jiwer. Parquet and Arrow files become records by the lines of docs/data.md.
 python=${SO_DATA_PYTHON:-python3}
 $python -c 'import webdataset, datasets, jiwer' 2>/dev/null || {
     echo "SKIP: no webdataset, datasets and jiwer (pip install them, and name that python in SO_DATA_PYTHON)" >&2
@@ -12,7 +12,7 @@ for i in 1 2 3; do
 done >c.jsonl
 "$SO" data index c.jsonl -o records >/dev/null && "$SO" data shard records -o shards >/dev/null || exit 1
 cat >peers.py <<'PY'
-import io, json, random, subprocess, sys, datasets, jiwer, webdataset as wds
+import io, json, os, random, subprocess, sys, datasets, jiwer, webdataset as wds
 so = sys.argv[1]
 # Hugging Face's datasets
 rows = datasets.load_dataset("json", data_files="records/records.jsonl", split="train")
@@ -45,5 +45,29 @@ ours = json.loads(subprocess.run([so, "eval", "wer", "r.txt", "h.txt", "--json"]
 their = jiwer.process_words([a for a, _ in pairs], [b for _, b in pairs])
 wrong = their.substitutions + their.deletions + their.insertions
 print("word errors:", wrong == ours["substituted"] + ours["deleted"] + ours["inserted"], abs(their.wer - ours["rate"]) < 1e-9, wrong > 1000)
+# Parquet and Arrow, by the code that docs/data.md gives, of which the name of the corpus alone is another
+text = open(sys.argv[2] + "/docs/data.md").read().split("## Parquet and Arrow")[1]
+code = text.split("```python\n")[1].split("```")[0]
+made = datasets.Dataset.from_dict({
+    "id": ["p1", "p2"], "image": [{"bytes": picture, "path": None}, None],
+    "conversations": [[{"from": "human", "value": v}, {"from": "gpt", "value": a}]
+                      for v, a in (("<image>\nWhat is this?", "A lamp, é."), ("And without?", "Words."))],
+}).cast_column("image", datasets.Image())
+made.to_parquet("theirs.parquet")
+made.save_to_disk("saved")
+load = datasets.load_dataset
+for kind, file in ("parquet", "theirs.parquet"), ("arrow", "saved/data-00000-of-00001.arrow"):
+    def ours_instead(name, split, streaming):
+        assert name == "lmms-lab/LLaVA-NeXT-Data", name
+        return load(kind, data_files=file, split=split, streaming=streaming)
+    datasets.load_dataset = ours_instead
+    os.makedirs(kind)
+    os.chdir(kind)
+    file = "../" + file
+    exec(code)
+    os.chdir("..")
+    told = subprocess.run([so, "data", "index", kind + "/next.jsonl", "-o", kind + "/records", "--deep"], capture_output=True, text=True)
+    records = [json.loads(line) for line in open(kind + "/records/records.jsonl")]
+    print(kind + ":", told.stdout.split(";")[0].replace(kind + "/", ""), [r["turns"][1]["text"] for r in records], told.stderr)
 PY
-"$python" peers.py "$SO" 2>error || tail -3 error >&2
+"$python" peers.py "$SO" "$ROOT" 2>error || tail -3 error >&2
