@@ -18,17 +18,6 @@ static void open_and_touch(const void *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    uint64_t length = size;
-    if (size == 0 || data[0] != '{') {
-        open_and_touch(data, size);
-        return 0;
-    }
-    while (length > 1 && data[length - 1] != '}') length--;
-    unsigned char *file = malloc(8 + size);
-    if (!file) return 0;
-    memcpy(file, &length, 8);
-    memcpy(file + 8, data, size);
-    open_and_touch(file, 8 + size);
-    free(file);
+    with_header(data, size, open_and_touch);
     return 0;
 }

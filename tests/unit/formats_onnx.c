@@ -1,82 +1,37 @@
 /* ONNX: made-up models, broken bytes, and the speech tokenizer's weights bit for bit.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "check.h"
+#include "protobuf.h"
 
 #include "formats/onnx_tokenizer.h"
 #include "formats/safetensors.h"
 
-/* A message in the making. */
-typedef struct bytes {
-    unsigned char data[8192];
-    size_t size;
-} bytes;
-
-static void add(bytes *b, const void *data, size_t n)
-{
-    assert_true(n <= sizeof b->data - b->size);
-    if (n) memcpy(b->data + b->size, data, n);
-    b->size += n;
-}
-
-static void add_varint(bytes *b, uint64_t value)
-{
-    do {
-        unsigned char byte = (unsigned char)((value & 127) | (value > 127 ? 128 : 0));
-        add(b, &byte, 1);
-        value >>= 7;
-    } while (value);
-}
-
-static void add_number(bytes *b, int field, uint64_t value)
-{
-    add_varint(b, (uint64_t)field << 3);
-    add_varint(b, value);
-}
-
-static void add_bytes(bytes *b, int field, const void *data, size_t n)
-{
-    add_varint(b, (uint64_t)field << 3 | 2);
-    add_varint(b, n);
-    add(b, data, n);
-}
-
-static void add_text(bytes *b, int field, const char *text) { add_bytes(b, field, text, strlen(text)); }
-
 static void add_initializer(bytes *graph, const char *name, int64_t rows, int64_t columns, const void *data)
 {
-    bytes t = {.size = 0};
+    bytes t = {0};
     add_number(&t, 1, (uint64_t)rows);
     if (columns) add_number(&t, 1, (uint64_t)columns);
     add_number(&t, 2, 1);
     add_text(&t, 8, name);
     add_bytes(&t, 9, data, (size_t)(rows * (columns ? columns : 1)) * 4);
-    add_bytes(graph, 5, t.data, t.size);
+    add_message(graph, 5, &t);
 }
 
 static void add_node(bytes *graph, const char *name, const char *type, const char *a, const char *b, const char *out)
 {
-    bytes n = {.size = 0};
+    bytes n = {0};
     add_text(&n, 1, a);
     if (b) add_text(&n, 1, b);
     add_text(&n, 2, out);
     if (name) add_text(&n, 3, name);
     add_text(&n, 4, type);
-    add_bytes(graph, 1, n.data, n.size);
-}
-
-static void close_model(bytes *model, const bytes *graph)
-{
-    model->size = 0;
-    add_number(model, 1, 8);
-    add_text(model, 2, "pytorch");
-    add_bytes(model, 7, graph->data, graph->size);
+    add_message(graph, 1, &n);
 }
 
 static const float six[6] = {0, 1, 2, 3, 4, 5};
 
 static void make_model(bytes *model)
 {
-    bytes graph = {.size = 0};
+    bytes graph = {0};
     add_node(&graph, "/lin/MatMul", "MatMul", "x", "onnx::MatMul_7", "/lin/MatMul_output_0");
     add_node(&graph, NULL, "Add", "alias", "/lin/MatMul_output_0", "/lin/Add_output_0");
     add_node(&graph, "id", "Identity", "onnx::Add_3", NULL, "alias");
@@ -117,6 +72,7 @@ static void graph_is_read(void **state)
     assert_null(so_onnx_consumed(onnx, "none", -1));
     so_onnx_close(&onnx);
     assert_null(onnx);
+    free(model.data);
 }
 
 static void refuse(const void *data, size_t size, so_status status, const char *says)
@@ -146,6 +102,7 @@ static void broken_bytes_are_refused(void **state)
     refuse("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, SO_ERR_FORMAT, "broken number");
     refuse("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, SO_ERR_FORMAT, "a field of");
     refuse("\x3a\x00\x3a\x00", 4, SO_ERR_FORMAT, "more than one graph");
+    free(model.data);
 }
 
 static void bad_initializers_are_refused(void **state)
@@ -168,46 +125,50 @@ static void bad_initializers_are_refused(void **state)
     };
     bytes model;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        bytes graph = {.size = 0}, t = {.size = 0};
+        bytes graph = {0}, t = {0};
         for (int k = 0; k < bad[i].dims; k++) add_number(&t, 1, (uint64_t)bad[i].rows);
         add_number(&t, 2, (uint64_t)bad[i].type);
         add_text(&t, 8, "w");
         add_bytes(&t, bad[i].field, six, sizeof six);
-        add_bytes(&graph, 5, t.data, t.size);
+        add_message(&graph, 5, &t);
         close_model(&model, &graph);
         refuse(model.data, model.size, bad[i].status, bad[i].says);
+        free(model.data);
     }
-    bytes elsewhere = {.size = 0}, there = {.size = 0};
+    bytes elsewhere = {0}, there = {0};
     add_number(&elsewhere, 1, 6);
     add_number(&elsewhere, 2, 1);
     add_text(&elsewhere, 8, "w");
     add_number(&elsewhere, 14, 1); /* data_location: EXTERNAL */
-    add_bytes(&there, 5, elsewhere.data, elsewhere.size);
+    add_message(&there, 5, &elsewhere);
     close_model(&model, &there);
     refuse(model.data, model.size, SO_ERR_UNSUPPORTED, "another file");
-    bytes graph = {.size = 0};
+    free(model.data);
+    bytes graph = {0};
     add_initializer(&graph, "w", 6, 0, six);
     add_initializer(&graph, "w", 6, 0, six);
     close_model(&model, &graph);
     refuse(model.data, model.size, SO_ERR_FORMAT, "twice");
+    free(model.data);
 }
 
 static void packed_dims_are_read(void **state)
 {
     (void)state;
-    bytes model, graph = {.size = 0}, t = {.size = 0};
+    bytes model, graph = {0}, t = {0};
     so_error error;
     so_onnx *onnx;
     add_bytes(&t, 1, "\x02\x03", 2);
     add_number(&t, 2, 1);
     add_text(&t, 8, "w");
     add_bytes(&t, 9, six, sizeof six);
-    add_bytes(&graph, 5, t.data, t.size);
+    add_message(&graph, 5, &t);
     close_model(&model, &graph);
     CHECK_OK(so_onnx_open_memory(&onnx, model.data, model.size, &error), error);
     const so_view *w = so_views_find(so_onnx_views(onnx), "w");
     assert_true(w && w->n_dims == 2 && w->dim[0] == 2 && w->dim[1] == 3);
     so_onnx_close(&onnx);
+    free(model.data);
 }
 
 static void other_models_are_no_tokenizer(void **state)
@@ -223,6 +184,7 @@ static void other_models_are_no_tokenizer(void **state)
     assert_non_null(strstr(error.text, "encoder.conv1.weight"));
     so_views_clear(&views);
     so_onnx_close(&onnx);
+    free(model.data);
 }
 
 static void tokenizer_equals_its_twin(void **state)

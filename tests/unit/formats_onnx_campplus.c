@@ -1,6 +1,6 @@
 /* campplus.onnx: a small random CAM++ written as exporters write it, with its norms folded or not, is read back.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "check.h"
+#include "protobuf.h"
 
 #include "base/file.h"
 #include "checkpoint/codec.h"
@@ -64,42 +64,6 @@ static void vector_of(const so_cam *cam, float out[VECTOR])
 
 /* ---- a file in the making */
 
-typedef struct bytes {
-    unsigned char *data;
-    size_t size, capacity;
-} bytes;
-
-static void add(bytes *b, const void *data, size_t n)
-{
-    if (b->size + n > b->capacity) b->data = realloc(b->data, b->capacity = 2 * (b->size + n));
-    if (n) memcpy(b->data + b->size, data, n);
-    b->size += n;
-}
-
-static void add_varint(bytes *b, uint64_t value)
-{
-    do {
-        unsigned char byte = (unsigned char)((value & 127) | (value > 127 ? 128 : 0));
-        add(b, &byte, 1);
-        value >>= 7;
-    } while (value);
-}
-
-static void add_number(bytes *b, int field, uint64_t value)
-{
-    add_varint(b, (uint64_t)field << 3);
-    add_varint(b, value);
-}
-
-static void add_bytes(bytes *b, int field, const void *data, size_t n)
-{
-    add_varint(b, (uint64_t)field << 3 | 2);
-    add_varint(b, n);
-    add(b, data, n);
-}
-
-static void add_text(bytes *b, int field, const char *text) { add_bytes(b, field, text, strlen(text)); }
-
 typedef struct writing {
     bytes graph;
     bool folds;  /* norms behind a convolution go into it */
@@ -110,27 +74,25 @@ typedef struct writing {
 
 static void put_numbers(writing *w, const so_tensor *shape, const float *data, char name[32])
 {
-    bytes t = {NULL, 0, 0};
+    bytes t = {0};
     for (int i = 0; i < shape->n_dims; i++) add_number(&t, 1, (uint64_t)shape->dim[i]);
     add_number(&t, 2, 1);
     snprintf(name, 32, "onnx::Any_%d", ++w->numbers);
     add_text(&t, 8, name);
     add_bytes(&t, 9, data, (size_t)so_count(shape) * sizeof *data);
-    add_bytes(&w->graph, 5, t.data, t.size);
-    free(t.data);
+    add_message(&w->graph, 5, &t);
 }
 
 static void put_node(writing *w, const char *type, int n, char input[][32])
 {
-    bytes t = {NULL, 0, 0};
+    bytes t = {0};
     char name[32];
     add_text(&t, 1, "x");
     for (int i = 0; i < n; i++) add_text(&t, 1, input[i]);
     snprintf(name, sizeof name, "y%d", w->nodes);
     add_text(&t, 2, name);
     add_text(&t, 4, ++w->nodes == w->swaps ? "Gemm" : type);
-    add_bytes(&w->graph, 1, t.data, t.size);
-    free(t.data);
+    add_message(&w->graph, 1, &t);
 }
 
 static void put_norm(writing *w, const so_cam_norm *n)
@@ -204,15 +166,6 @@ static void put_net(writing *w)
     put_pair(w, net.out, &net.out_norm);
 }
 
-static void finish(writing *w, bytes *model)
-{
-    *model = (bytes){NULL, 0, 0};
-    add_number(model, 1, 8);
-    add_text(model, 2, "pytorch");
-    add_bytes(model, 7, w->graph.data, w->graph.size);
-    free(w->graph.data);
-}
-
 static so_status read_back(const bytes *model, so_onnx **onnx, so_views *views, so_error *error)
 {
     *views = (so_views){0};
@@ -234,7 +187,7 @@ static void the_same_vector(void **state)
         so_store read;
         so_cam cam;
         put_net(&w);
-        finish(&w, &model);
+        close_model(&model, &w.graph);
         CHECK_OK(read_back(&model, &onnx, &views, &error), error);
         assert_int_equal(views.count, store.count);
         so_cam_config sizes = so_cam_sizes(&views, "");
@@ -286,7 +239,7 @@ static void other_networks(void **state)
             so_views views;
             put_net(&w);
             nodes = w.nodes;
-            finish(&w, &model);
+            close_model(&model, &w.graph);
             so_status status = read_back(&model, &onnx, &views, &error);
             if (status == SO_OK) assert_false(folds); /* Relu is nothing that is looked at */
             if (status != SO_OK) assert_true(status == SO_ERR_MISSING || status == SO_ERR_SHAPE);
