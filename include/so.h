@@ -116,6 +116,7 @@ typedef struct so_device_entry {
     size_t memory, free;                    /* bytes; free: as the driver tells it, or all */
     int card;                               /* 1: a graphics card with memory of its own */
     int subgroup;                           /* threads that compute in step */
+    int piece[3]; /* rows, columns, depth of products in f16 that it does at once, as used here; 0: none */
 } so_device_entry;
 /* Writes at most `most` of them; *n is their number. SO_ERR_MISSING where there is none, or no driver. */
 so_status so_list_devices(so_device_entry *out, int most, int *n, so_error *error);

@@ -389,6 +389,11 @@ static so_status print_devices(so_error *error)
         printf("%-9s %s, %s\n", d->name, d->title, d->driver);
         printf("          %s, %s of memory, %s free, subgroups of %d\n", d->card ? "a card" : "no card of its own",
                so_cli_size((double)d->memory, size), so_cli_size((double)d->free, rest), d->subgroup);
+        if (d->piece[0])
+            printf("          tensor cores, or what stands for them: products in f16 of %d x %d x %d\n", d->piece[0],
+                   d->piece[1], d->piece[2]);
+        else if (!d->lacks[0])
+            printf("          no tensor cores that this program can use\n");
         if (d->lacks[0]) printf("          cannot be used, it lacks: %s\n", d->lacks);
     }
     return SO_OK;

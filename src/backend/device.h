@@ -29,6 +29,8 @@ typedef struct so_device_info {
     bool card;                   /* memory of its own, not a processor */
     size_t memory, free;         /* bytes; free: as the driver tells it, or all */
     int subgroup;
+    int piece[3]; /* rows, columns and depth of products in f16 that it does at once (tensor cores); 0: it has none */
+    bool piece_bf16; /* in bf16, too */
 } so_device_info;
 
 /* What a device has done since it was opened. */

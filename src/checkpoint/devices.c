@@ -14,6 +14,7 @@ so_status so_list_devices(so_device_entry *out, int most, int *n, so_error *erro
     for (int i = 0; i < *n; i++) {
         const so_device_info *f = &found[i];
         out[i] = (so_device_entry){.memory = f->memory, .free = f->free, .card = f->card, .subgroup = f->subgroup};
+        for (int k = 0; k < 3; k++) out[i].piece[k] = f->piece[k];
         snprintf(out[i].name, sizeof out[i].name, "%.60s", f->name);
         snprintf(out[i].title, sizeof out[i].title, "%s", f->title);
         snprintf(out[i].driver, sizeof out[i].driver, "%s", f->driver);

@@ -158,9 +158,8 @@ static void matvec_case(trial *t) { linear_of(t, size(t, 0, 8), 40, 300); }
 static void matmul_case(trial *t) { linear_of(t, size(t, 9, 70), 70, 40); }
 
 /* By fragments, the rows rounded: what the portable kernels make of rounded rows. */
-static void half_case(trial *t)
+static void half_of(trial *t, so_type type)
 {
-    so_type type = size(t, 0, 1) ? SO_F16 : SO_BF16;
     int64_t m = size(t, 9, 150), k = size(t, 1, 70), count = size(t, 1, 3), n1 = size(t, 1, 80);
     float *x = numbers(t, m * k, 1);
     so_product p[3];
@@ -171,7 +170,7 @@ static void half_case(trial *t)
     }
     if (t->device) {
         so_kernels half = *t->k;
-        so_gpu_fill_half(&half);
+        so_gpu_fill_half(&half, true);
         half.joined(t->pool, &(so_joined){.count = count, .k = k, .m = m, .product = p, .x = x});
         return;
     }
@@ -179,6 +178,9 @@ static void half_case(trial *t)
         x[i] = type == SO_F16 ? so_from_f16(so_to_f16(x[i])) : so_from_bf16(so_to_bf16(x[i]));
     for (int64_t i = 0; i < count; i++) t->k->linear(t->pool, &p[i], k, x, m);
 }
+
+static void half_case(trial *t) { half_of(t, size(t, 0, 1) ? SO_F16 : SO_BF16); }
+static void matrices_case(trial *t) { half_of(t, SO_F16); }
 
 static void int8_case(trial *t)
 {
@@ -413,6 +415,23 @@ CASE(matvec, 3e-6, 3e-6, 3)
 CASE(together, 3e-6, 3e-6, 2)
 CASE(matmul, 3e-6, 3e-6, 2)
 CASE(half, 3e-6, 3e-6, ROUNDS)
+
+/* Those of f16 on a card that does pieces of them at once: of CUDA always, of Vulkan where the compiler of the build
+ * and the driver know cooperative matrices. */
+static void matrices_agree(void **state)
+{
+    (void)state;
+    bool found = false;
+    for (int i = 0; i < n_devices; i++) found |= so_device_about(device[i])->piece[0] > 0;
+    if (!found) {
+        fprintf(stderr, "# SKIP: products by cooperative matrices: %s\n",
+                so_gpu_spirv_matrices.words ? "no device here has any that fit"
+                                            : "the glslc of this build does not know them (Debian 13's does)");
+        skip();
+    }
+    compare(&(kernel_case){"matrices", matrices_case, 3e-6, 3e-6, ROUNDS});
+}
+
 CASE(int8, 3e-6, 3e-6, 3)
 CASE(norm_round, 3e-5, 3e-5, ROUNDS)
 CASE(rotate, 1e-6, 1e-6, 3)
@@ -538,6 +557,7 @@ int main(void)
         cmocka_unit_test(together_agrees),
         cmocka_unit_test(matmul_agrees),
         cmocka_unit_test(half_agrees),
+        cmocka_unit_test(matrices_agree),
         cmocka_unit_test(int8_agrees),
         cmocka_unit_test(norm_round_agrees),
         cmocka_unit_test(rotate_agrees),

@@ -229,16 +229,27 @@ static void linear(so_pool *pool, const so_product *of, int64_t k, const so_real
     joined(pool, &(so_joined){.count = 1, .k = k, .m = m, .product = of, .x = x});
 }
 
-static bool halves(const so_joined *j)
+static bool halves(const so_joined *j, bool bf16)
 {
     bool half = j->m > FEW && !j->norm_w;
-    for (int64_t i = 0; i < j->count; i++) half &= j->product[i].type == SO_F16 || j->product[i].type == SO_BF16;
+    for (int64_t i = 0; i < j->count; i++) {
+        so_type type = j->product[i].type;
+        half &= type == SO_F16 || (bf16 && type == SO_BF16);
+    }
     return half;
 }
 
 static void joined_half(so_pool *pool, const so_joined *j)
 {
-    if (halves(j))
+    if (halves(j, true))
+        many_rows(pool, SO_GPU_matmul_half, j);
+    else
+        joined(pool, j);
+}
+
+static void joined_f16(so_pool *pool, const so_joined *j)
+{
+    if (halves(j, false))
         many_rows(pool, SO_GPU_matmul_half, j);
     else
         joined(pool, j);
@@ -247,6 +258,11 @@ static void joined_half(so_pool *pool, const so_joined *j)
 static void linear_half(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
 {
     joined_half(pool, &(so_joined){.count = 1, .k = k, .m = m, .product = of, .x = x});
+}
+
+static void linear_f16(so_pool *pool, const so_product *of, int64_t k, const so_real *x, int64_t m)
+{
+    joined_f16(pool, &(so_joined){.count = 1, .k = k, .m = m, .product = of, .x = x});
 }
 
 static void gate_rows(so_pool *pool, const so_product *gate, const void *up, const rows *x)
@@ -320,8 +336,8 @@ void so_gpu_fill_matrix(so_kernels *table)
     table->mix = mix;
 }
 
-void so_gpu_fill_half(so_kernels *table)
+void so_gpu_fill_half(so_kernels *table, bool bf16)
 {
-    table->linear = linear_half;
-    table->joined = joined_half;
+    table->linear = bf16 ? linear_half : linear_f16;
+    table->joined = bf16 ? joined_half : joined_f16;
 }

@@ -253,7 +253,6 @@ static so_status open_parts(cuda *c, int i, so_gpu_opened *opened, so_error *err
     opened->shared = c->shared;
     opened->shared_bytes = SHARED_BYTES;
     opened->largest = (size_t)1 << 30;
-    opened->fragments = true;
     return SO_OK;
 }
 

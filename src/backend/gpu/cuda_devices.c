@@ -65,7 +65,7 @@ static int attribute(const so_cuda *c, int what, int device)
 void so_cuda_describe(const so_cuda *c, int i, so_device_info *out)
 {
     int device = 0;
-    *out = (so_device_info){.subgroup = 32};
+    *out = (so_device_info){.subgroup = 32, .piece = {16, 16, 16}};
     snprintf(out->name, sizeof out->name, "cuda:%d", i);
     snprintf(out->driver, sizeof out->driver, "CUDA %d.%d", c->version / 1000, c->version % 1000 / 10);
     if (c->DeviceGet(&device, i) != SO_CUDA_OK) {
@@ -77,6 +77,7 @@ void so_cuda_describe(const so_cuda *c, int i, so_device_info *out)
     out->title[sizeof out->title - 1] = 0;
     if (c->DeviceTotalMem(&out->memory, device) != SO_CUDA_OK) out->memory = 0;
     out->free = out->memory;
+    out->piece_bf16 = capability >= 80;
     out->card = !attribute(c, SO_CUDA_INTEGRATED, device);
     if (capability < SO_CUDA_CAPABILITY)
         snprintf(out->lacks, sizeof out->lacks, "compute-capability-%d.%d", SO_CUDA_CAPABILITY / 10,

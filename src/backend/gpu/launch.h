@@ -51,6 +51,15 @@ typedef enum so_gpu_text {
 extern const char *const so_gpu_text_name[SO_GPU_TEXT_COUNT];
 extern const int so_gpu_text_threads[SO_GPU_TEXT_COUNT];
 
+/* SPIR-V of a text: words, and bytes; NULL where there was no glslc when the program was built. */
+typedef struct so_gpu_code {
+    const uint32_t *words;
+    size_t bytes;
+} so_gpu_code;
+extern const so_gpu_code so_gpu_spirv[SO_GPU_TEXT_COUNT];
+/* matmul_half by cooperative matrices; NULL where the glslc of the build did not know them. */
+extern const so_gpu_code so_gpu_spirv_matrices;
+
 enum { SO_GPU_KINDS = 48, SO_GPU_PARAMS = 128, SO_GPU_RANGES = 40 };
 
 typedef struct so_gpu_range {
@@ -98,7 +107,6 @@ typedef struct so_gpu_opened {
     void *shared;   /* memory that host and device see, at an address of each */
     uint64_t shared_at;
     size_t shared_bytes;
-    bool fragments; /* it has tensor cores that fragment.h uses */
 } so_gpu_opened;
 
 /* Makes a device of it. The driver is closed when that fails. */
@@ -127,7 +135,8 @@ uint64_t so_gpu_turns(so_device *device, const so_rotation *rotation, size_t *by
 void so_gpu_fill(so_kernels *table);
 void so_gpu_fill_matrix(so_kernels *table); /* products */
 void so_gpu_fill_codec(so_kernels *table);
-/* Products of many rows with weights of f16 or bf16 by fragments (texts/fragment.h): rows are rounded to their type. */
-void so_gpu_fill_half(so_kernels *table);
+/* Products of many rows with weights of f16, and of bf16, by fragments (texts/fragment.h): rows are rounded to their
+ * type. */
+void so_gpu_fill_half(so_kernels *table, bool bf16);
 
 #endif

@@ -77,7 +77,7 @@ so_status so_gpu_open(so_device **out, const so_gpu_opened *opened, so_error *er
     so_gpu_fill(&d->exact);
     d->int8 = d->exact;
     d->int8.int8 = true;
-    if (opened->fragments) so_gpu_fill_half(&d->int8);
+    if (opened->about.piece[0]) so_gpu_fill_half(&d->int8, opened->about.piece_bf16);
     d->exact.train_bf16 = d->exact.with_bf16 = &d->exact;
     d->exact.with_int8 = &d->int8;
     *out = d;

@@ -30,6 +30,7 @@ typedef struct vulkan {
     VkFence fence;
     VkPipelineLayout layout;
     VkPipeline pipeline[SO_GPU_TEXT_COUNT][SO_GPU_KINDS];
+    so_device_info about;
     block *block;
     int n_blocks, room;
     void *owner; /* the so_device, for so_gpu_fail */
@@ -192,19 +193,29 @@ static VkPipeline make_pipeline(vulkan *v, so_gpu_text text, int kind)
 {
     VkPipeline pipeline = VK_NULL_HANDLE;
     VkShaderModule module;
-    VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                     .codeSize = so_gpu_spirv[text].bytes,
-                                     .pCode = so_gpu_spirv[text].words};
+    const int32_t *piece = v->about.piece;
+    bool matrices = text == SO_GPU_matmul_half && kind == SO_F16 && piece[0];
+    const so_gpu_code *spirv = matrices ? &so_gpu_spirv_matrices : &so_gpu_spirv[text];
+    VkShaderModuleCreateInfo code = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = spirv->bytes, .pCode = spirv->words};
     if (!fine(v, v->CreateShaderModule(v->device, &code, NULL, &module), so_gpu_text_name[text])) return pipeline;
-    int32_t constant[2] = {kind, kind & 15}; /* KIND, WEIGHT */
-    VkSpecializationMapEntry entry[2] = {{0, 0, sizeof *constant}, {1, sizeof *constant, sizeof *constant}};
-    VkSpecializationInfo constants = {2, entry, sizeof constant, constant};
+    /* KIND, WEIGHT; of a team of threads its size, of its pieces rows, columns and depth (fragment.h). */
+    int32_t constant[] = {kind, kind & 15, v->about.subgroup, piece[0], piece[1], piece[2]};
+    enum { CONSTANTS = sizeof constant / sizeof *constant };
+    VkSpecializationMapEntry entry[CONSTANTS];
+    for (uint32_t i = 0; i < CONSTANTS; i++)
+        entry[i] = (VkSpecializationMapEntry){i, i * (uint32_t)sizeof *constant, sizeof *constant};
+    VkSpecializationInfo constants = {matrices ? CONSTANTS : 2, entry, sizeof constant, constant};
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo team = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = (uint32_t)v->about.subgroup};
+    VkPipelineShaderStageCreateFlags any = VK_PIPELINE_SHADER_STAGE_CREATE_ALLOW_VARYING_SUBGROUP_SIZE_BIT;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .layout = v->layout,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                  .flags = VK_PIPELINE_SHADER_STAGE_CREATE_ALLOW_VARYING_SUBGROUP_SIZE_BIT |
-                           VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT,
+                  .pNext = matrices ? &team : NULL,
+                  .flags = (matrices ? 0 : any) | VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
                   .pName = "main",
@@ -334,7 +345,17 @@ static void close_vulkan(void *self)
 static VkResult make_device(vulkan *v, uint32_t family)
 {
     float one = 1;
+    bool matrices = v->about.piece[0] != 0;
+    void *rest = NULL;
+    const char *extensions[1] = {NULL};
+#ifdef VK_KHR_cooperative_matrix
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR cooperative = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR, .cooperativeMatrix = 1};
+    if (matrices) rest = &cooperative;
+    extensions[0] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+#endif
     VkPhysicalDeviceVulkan13Features f13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
+                                            .pNext = rest,
                                             .subgroupSizeControl = 1,
                                             .computeFullSubgroups = 1,
                                             .shaderIntegerDotProduct = 1};
@@ -342,6 +363,8 @@ static VkResult make_device(vulkan *v, uint32_t family)
                                             .pNext = &f13,
                                             .storageBuffer8BitAccess = 1,
                                             .shaderInt8 = 1,
+                                            .shaderFloat16 = matrices,
+                                            .vulkanMemoryModel = matrices,
                                             .scalarBlockLayout = 1,
                                             .bufferDeviceAddress = 1};
     VkPhysicalDeviceVulkan11Features f11 = {
@@ -355,6 +378,8 @@ static VkResult make_device(vulkan *v, uint32_t family)
                                .pNext = &f11,
                                .queueCreateInfoCount = 1,
                                .pQueueCreateInfos = &queue,
+                               .enabledExtensionCount = matrices,
+                               .ppEnabledExtensionNames = extensions,
                                .pEnabledFeatures = &f10};
     VkResult r = v->instance.CreateDevice(v->physical, &info, NULL, &v->device);
     if (r != VK_SUCCESS) return r;
@@ -406,6 +431,7 @@ static so_status open_parts(vulkan *v, int i, so_gpu_opened *opened, so_error *e
         return so_fail(error, SO_ERR_UNSUPPORTED, "%s (%s, %s) cannot be used, it lacks: %s", about->name, about->title,
                        about->driver, about->lacks);
     v->physical = v->instance.device[i];
+    v->about = *about;
     uint32_t family = family_of(&v->instance, v->physical);
     VkResult r = make_device(v, family);
     if (r == VK_SUCCESS) r = make_rest(v, family);

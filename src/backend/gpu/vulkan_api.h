@@ -8,6 +8,13 @@
 
 #include "backend/gpu/launch.h"
 
+/* Not in the headers of Debian 12. */
+#ifdef VK_KHR_cooperative_matrix
+#define SO_VULKAN_OF_MATRICES(X) X(GetPhysicalDeviceCooperativeMatrixPropertiesKHR)
+#else
+#define SO_VULKAN_OF_MATRICES(X)
+#endif
+
 #define SO_VULKAN_OF_INSTANCE(X)                                                                                       \
     X(CreateDevice)                                                                                                    \
     X(CreateDebugUtilsMessengerEXT)                                                                                    \
@@ -19,7 +26,8 @@
     X(GetPhysicalDeviceFeatures2)                                                                                      \
     X(GetPhysicalDeviceMemoryProperties2)                                                                              \
     X(GetPhysicalDeviceProperties2)                                                                                    \
-    X(GetPhysicalDeviceQueueFamilyProperties)
+    X(GetPhysicalDeviceQueueFamilyProperties)                                                                          \
+    SO_VULKAN_OF_MATRICES(X)
 
 #define SO_VULKAN_OF_DEVICE(X)                                                                                         \
     X(AllocateCommandBuffers)                                                                                          \
@@ -78,16 +86,15 @@ void so_vulkan_listen(so_vulkan_instance *v);
 void so_vulkan_stop(so_vulkan_instance *v);
 /* What device i is, and what it lacks. */
 void so_vulkan_describe(const so_vulkan_instance *v, int i, so_device_info *out);
+bool so_vulkan_has(const so_vulkan_instance *v, VkPhysicalDevice device, const char *extension);
+/* Rows, columns and depth of cooperative matrices that matmul_half.k takes, by subgroups of so many threads; 0: there
+ * are none, or this program was built without. */
+void so_vulkan_matrices(const so_vulkan_instance *v, VkPhysicalDevice device, int subgroup, int piece[3]);
+/* Whether matmul_half.k can take such pieces. */
+bool so_vulkan_piece_fits(uint32_t rows, uint32_t cols, uint32_t deep, int subgroup);
 /* A word for a result. */
 const char *so_vulkan_word(VkResult result);
 /* Opens device i; takes the instance, also when it fails. */
 so_status so_vulkan_open(so_device **out, so_vulkan_instance *v, int i, so_error *error);
-
-/* SPIR-V of a text: words, and bytes; NULL where there was no glslc when the program was built. */
-typedef struct so_gpu_code {
-    const uint32_t *words;
-    size_t bytes;
-} so_gpu_code;
-extern const so_gpu_code so_gpu_spirv[SO_GPU_TEXT_COUNT];
 
 #endif

@@ -138,14 +138,19 @@ static void list_features(const so_vulkan_instance *v, VkPhysicalDevice device, 
     lacks(out, f13.shaderIntegerDotProduct, "shaderIntegerDotProduct");
 }
 
+bool so_vulkan_has(const so_vulkan_instance *v, VkPhysicalDevice device, const char *extension)
+{
+    VkExtensionProperties all[512];
+    uint32_t n = 512;
+    bool has = false;
+    if (v->EnumerateDeviceExtensionProperties(device, NULL, &n, all) < 0) n = 0;
+    for (uint32_t i = 0; i < n; i++) has |= strcmp(all[i].extensionName, extension) == 0;
+    return has;
+}
+
 static void list_memory(const so_vulkan_instance *v, VkPhysicalDevice device, so_device_info *out)
 {
-    VkExtensionProperties extension[512];
-    uint32_t n = 512;
-    bool told = false;
-    if (v->EnumerateDeviceExtensionProperties(device, NULL, &n, extension) < 0) n = 0;
-    for (uint32_t i = 0; i < n; i++)
-        told |= strcmp(extension[i].extensionName, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) == 0;
+    bool told = so_vulkan_has(v, device, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
     VkPhysicalDeviceMemoryProperties2 m = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
@@ -184,6 +189,7 @@ void so_vulkan_describe(const so_vulkan_instance *v, int i, so_device_info *out)
     lacks(out, limits->maxComputeWorkGroupInvocations >= GROUP, "groups-of-256");
     if (p.properties.apiVersion >= VK_API_VERSION_1_3) list_features(v, v->device[i], out);
     list_memory(v, v->device[i], out);
+    if (!out->lacks[0]) so_vulkan_matrices(v, v->device[i], out->subgroup, out->piece);
 }
 #else
 typedef int so_no_vulkan_devices;
