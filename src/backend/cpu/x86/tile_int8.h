@@ -412,8 +412,9 @@ static void linear_int8(so_pool *pool, int count, const so_product *p, int64_t k
         tiles_below.linear_int8(pool, count, p, k, rounded, m);
         return;
     }
-    tile_products all = {.count = count < SO_PRODUCTS ? count : SO_PRODUCTS}; /* no more are asked for */
-    for (int i = 0; i < all.count; i++)
+    const int n = count < SO_PRODUCTS ? count : SO_PRODUCTS; /* no more are asked for */
+    tile_products all = {.count = n};
+    for (int i = 0; i < n; i++)
         all.of[i] = (tile_product){.type = p[i].type,
                                    .w = p[i].w,
                                    .stride = so_type_bytes(p[i].type, k),
