@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/module.h"
 
 void so_ranks_close(so_ranks **ranks)
 {
@@ -224,38 +225,13 @@ bool so_ranks_launched(void)
     return getenv("PMIX_RANK") != NULL;
 }
 
-/* Beside the program (a test's is one folder deeper), then where packages put it. */
-static void *open_module(char told[static 2048])
-{
-    static const char *const below[] = {"", "/..", "/../lib/stream-omni"};
-    char here[1024], path[1200];
-    const char *named = getenv("SO_MPI_MODULE");
-    void *module = NULL;
-    told[0] = 0;
-    if (named) {
-        snprintf(told, 2048, "%s", named);
-        return dlopen(named, RTLD_NOW | RTLD_GLOBAL);
-    }
-    ssize_t n = readlink("/proc/self/exe", here, sizeof here - 1);
-    here[n < 0 ? 0 : n] = 0;
-    char *slash = strrchr(here, '/');
-    if (slash) *slash = 0;
-    for (size_t i = 0; i < sizeof below / sizeof *below && !module; i++) {
-        snprintf(path, sizeof path, "%s%s/stream-omni-mpi.so", here, below[i]);
-        size_t at = strlen(told);
-        snprintf(told + at, 2048 - at, "%s%s", at ? ", " : "", path);
-        /* Open MPI's own plug-ins look for its symbols among everybody's. */
-        module = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-    }
-    return module;
-}
-
 so_status so_ranks_mpi(so_ranks **out, so_error *error)
 {
-    char told[2048];
+    char told[SO_MODULE_TRIED];
     so_ranks_open_fn open;
     *out = NULL;
-    void *module = open_module(told);
+    /* Open MPI's own plug-ins look for its symbols among everybody's. */
+    void *module = so_module_open("stream-omni-mpi.so", "SO_MPI_MODULE", true, told);
     if (!module) {
         const char *why = dlerror();
         return so_fail(error, SO_ERR_MISSING,

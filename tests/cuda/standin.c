@@ -12,6 +12,7 @@
 #include "backend/gpu/cuda_api.h"
 #include "backend/gpu/fibers/fiber_device.h"
 #include "backend/gpu/fibers/fibers.h"
+#include SO_GPU_SUM_FILE
 
 enum { INVALID_VALUE = 1, INVALID_CONTEXT = 201, MOST_OPS = 4096 };
 
@@ -53,6 +54,14 @@ static struct {
 } at = {.version = 12040, .devices = 1, .major = 8, .memory = (size_t)1 << 30, .lost_after = -1};
 static _Thread_local void *current;
 static int context;
+
+/* As stream-omni-cuda.so has them: an image is the name of its text. */
+extern const so_cuda_code so_cuda_kernels[SO_GPU_TEXT_COUNT];
+extern const char so_cuda_sum[];
+#define ONE(NAME, THREADS) {#NAME},
+__attribute__((visibility("default"))) const so_cuda_code so_cuda_kernels[SO_GPU_TEXT_COUNT] = {SO_GPU_TEXTS(ONE)};
+#undef ONE
+__attribute__((visibility("default"))) const char so_cuda_sum[] = SO_GPU_SUM;
 
 void standin_set(const char *what, long value);
 int standin_held(void);

@@ -112,7 +112,7 @@ static void run(trial *t, const kernel_case *c, so_device *d, int round)
 {
     so_error error = {0};
     *t = (trial){
-        .device = d, .k = d ? so_device_kernels(d, true) : so_kernels_c(), .pool = d ? so_device_pool(d) : NULL};
+        .device = d, .k = d ? so_device_kernels(d, false) : so_kernels_c(), .pool = d ? so_device_pool(d) : NULL};
     so_rng_init(&t->rng, (uint64_t)round, 77);
     c->run(t);
     for (int i = 0; i < t->n_blocks; i++) {

@@ -113,7 +113,6 @@ static void refused(const char *what, const so_cuda_code *with, so_status expect
 static void what_is_missing_is_said(void **state)
 {
     (void)state;
-    static const so_cuda_code none[SO_GPU_TEXT_COUNT];
     so_error error = {0};
     so_cuda c;
     assert_int_equal(so_cuda_start(&c, "libno-such-cuda.so.1", &error), SO_ERR_MISSING);
@@ -127,10 +126,29 @@ static void what_is_missing_is_said(void **state)
     set("major", 6);
     refused("an old card", code, SO_ERR_UNSUPPORTED, "compute-capability-7.5");
     set("major", 8);
-    refused("no kernels", none, SO_ERR_UNSUPPORTED, "without nvcc");
     set("memory", 4 << 20);
     refused("no memory", code, SO_ERR_NOMEM, "OUT_OF_MEMORY");
     set("memory", 1 << 30);
+}
+
+/* Kernels are a module of their own, which has to be of the same build. */
+static void the_module_of_kernels_is_looked_for(void **state)
+{
+    (void)state;
+    so_error error = {0};
+    const so_cuda_code *found = NULL;
+    assert_int_equal(setenv("SO_CUDA_MODULE", "/nowhere/kernels.so", 1), 0);
+    assert_int_equal(so_cuda_module(&found, &error), SO_ERR_UNSUPPORTED);
+    assert_null(found);
+    assert_non_null(strstr(error.text, "no kernels for CUDA (/nowhere/kernels.so)"));
+    assert_int_equal(setenv("SO_CUDA_MODULE", "libdl.so.2", 1), 0);
+    assert_int_equal(so_cuda_module(&found, &error), SO_ERR_UNSUPPORTED);
+    assert_null(found);
+    assert_non_null(strstr(error.text, "not those of this program (libdl.so.2)"));
+    assert_int_equal(setenv("SO_CUDA_MODULE", SO_STANDIN, 1), 0);
+    CHECK_OK(so_cuda_module(&found, &error), error);
+    for (int t = 0; t < SO_GPU_TEXT_COUNT; t++) assert_string_equal(found[t].data, so_gpu_text_name[t]);
+    unsetenv("SO_CUDA_MODULE");
 }
 
 /* An allocation that fails is told; a model that does not fit is refused before it moves. */
@@ -207,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_it_computes_is_what_the_host_does),
         cmocka_unit_test(what_is_missing_is_said),
+        cmocka_unit_test(the_module_of_kernels_is_looked_for),
         cmocka_unit_test(memory_ends_with_a_message),
         cmocka_unit_test(a_lost_device_is_told),
     };

@@ -4,7 +4,7 @@
 #
 #   sh tools/gpu/try_card.sh [BUILD] [DEVICE]       build, vulkan; "cuda", "vulkan:1"
 #
-# Build before: ./run build (for CUDA with SO_CMAKE=-DSO_CUDA=ON) and ninja -C build tests. In the environment:
+# Build before: ./run build (for CUDA where nvcc is) and ninja -C build tests. In the environment:
 #
 #   SO_SESSIONS=64     people who speak with a server at a time (2)
 #   SO_LARGE=FOLDER    the published shape as well, with random weights in q4_k_m: made there, 35 GB and some minutes; kept, and used again

@@ -86,9 +86,11 @@ static void softmax(so_pool *pool, int64_t rows, int64_t cols, const so_real *x,
 
 static void best_unit(so_pool *pool, const so_best_unit *b)
 {
+    /* Compilers may read ahead of a loop that runs not once (Mesa 26 does): there is always something to read. */
+    const so_real *end = b->ends ? b->end : b->x;
     struct {
         PARAMS_BEST
-    } p = {at(b->x),     at(b->ids),   at(b->end),   (int)b->rows, (int)b->cols,
+    } p = {at(b->x),     at(b->ids),   at(end),      (int)b->rows, (int)b->cols,
            b->first,     (int)b->ends, b->end_id[0], b->end_id[1], b->end_id[2],
            b->end_id[3], b->end_id[4], b->end_id[5], b->end_id[6], b->end_id[7]};
     LAUNCH(best, 0, b->cols ? b->rows : 0, 1, 1, p);

@@ -54,7 +54,13 @@ static so_status list_cuda(so_device_info *out, int most, int *n, so_error *erro
 {
     so_cuda c;
     SO_TRY(so_cuda_start(&c, libcuda, error));
-    for (int i = 0; i < c.n && *n < most; i++) so_cuda_describe(&c, i, &out[(*n)++]);
+    const so_cuda_code *code;
+    bool kernels = so_cuda_module(&code, NULL) == SO_OK;
+    for (int i = 0; i < c.n && *n < most; i++) {
+        so_device_info *info = &out[(*n)++];
+        so_cuda_describe(&c, i, info);
+        if (!kernels && !info->lacks[0]) snprintf(info->lacks, sizeof info->lacks, "kernels-for-CUDA (docs/gpu.md)");
+    }
     so_cuda_stop(&c);
     return SO_OK;
 }
@@ -63,6 +69,7 @@ static so_status open_cuda(so_device **out, const char *name, long i, so_error *
 {
     so_cuda c;
     so_device_info info, best = {.lacks = "?"};
+    const so_cuda_code *code;
     int found = 0;
     SO_TRY(so_cuda_start(&c, libcuda, error));
     if (i >= c.n) {
@@ -76,7 +83,10 @@ static so_status open_cuda(so_device **out, const char *name, long i, so_error *
         best = info;
         found = k;
     }
-    return so_cuda_open(out, &c, i < 0 ? found : (int)i, so_gpu_cuda, error);
+    so_status status = so_cuda_module(&code, error);
+    if (status == SO_OK) return so_cuda_open(out, &c, i < 0 ? found : (int)i, code, error);
+    so_cuda_stop(&c);
+    return status;
 }
 
 /* ---- Vulkan */

@@ -232,12 +232,6 @@ static so_status open_parts(cuda *c, int i, so_gpu_opened *opened, so_error *err
     size_t all;
     so_cuda_describe(&c->api, i, &opened->about);
     const so_device_info *about = &opened->about;
-    if (!c->code[0].data)
-        return so_fail(
-            error, SO_ERR_UNSUPPORTED,
-            "%s (%s): this program was built without nvcc and has no kernels for CUDA (SO_CUDA, docs/gpu.md); "
-            "vulkan may do",
-            about->name, about->title);
     if (about->lacks[0])
         return so_fail(error, SO_ERR_UNSUPPORTED, "%s (%s, %s) cannot be used, it lacks: %s", about->name, about->title,
                        about->driver, about->lacks);

@@ -80,12 +80,13 @@ typedef struct so_cuda {
 #undef SO_CUDA_ONE
 } so_cuda;
 
-/* A text's kernels as the driver loads them (a fat binary, a cubin or PTX); NULL where the program was built without.
- */
+/* A text's kernels as the driver loads them (a fat binary, a cubin or PTX). */
 typedef struct so_cuda_code {
     const void *data;
 } so_cuda_code;
-extern const so_cuda_code so_gpu_cuda[SO_GPU_TEXT_COUNT];
+/* Those of all texts, from the module stream-omni-cuda.so; it stays open. SO_ERR_UNSUPPORTED where it is not there, or
+ * of another build. */
+so_status so_cuda_module(const so_cuda_code **code, so_error *error);
 
 /* Opens the library of this name and counts its devices. SO_ERR_MISSING, SO_ERR_UNSUPPORTED where it is too old. */
 so_status so_cuda_start(so_cuda *cuda, const char *library, so_error *error);
