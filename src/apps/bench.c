@@ -228,45 +228,77 @@ static so_status one_turn(so_session *session, unsigned want, const char *words,
     return SO_OK;
 }
 
-/* A turn of many words, and its answer: how fast a prompt is read, text and units are made. *units: the fewest of an
- * answer. */
-static so_status bench_turn(bench *b, unsigned want, double *read, double *make, double *first, int64_t *units,
-                            so_error *error)
+/* Answers of a voice: the fewest units of one; all of them, and the seconds behind their first words. */
+struct voices {
+    int64_t fewest, n, units;
+    double seconds;
+};
+
+enum { SECOND = 25 /* units */ };
+
+/* A turn of many words, and its answer: how fast a prompt is read, text and units are made. */
+static so_status one_answer(bench *b, unsigned want, so_usage *usage, struct voices *v, so_error *error)
 {
     const char *words = "What is two plus three? Where is the red star? Count from three to seven. ";
+    so_session *session; /* a new one: an old one would not read the same prompt twice */
+    SO_TRY(so_setting_session(&b->setting, b->model, &session, error));
+    so_status status = one_turn(session, want, words, usage, error);
+    so_session_close(&session);
+    SO_TRY(status);
+    if (v->n++ == 0 || usage->units < v->fewest) v->fewest = usage->units;
+    v->units += usage->units;
+    v->seconds += usage->total_s - usage->first_text_s;
+    return SO_OK;
+}
+
+static so_status bench_turn(bench *b, unsigned want, double *read, double *make, double *first, struct voices *v,
+                            so_error *error)
+{
+    *v = (struct voices){0};
     for (int64_t r = 0; r < b->repeats; r++) {
         so_usage usage, *u = &usage;
-        so_session *session; /* a new one: an old one would not read the same prompt twice */
-        SO_TRY(so_setting_session(&b->setting, b->model, &session, error));
-        so_status status = one_turn(session, want, words, u, error);
-        so_session_close(&session);
-        SO_TRY(status);
+        SO_TRY(one_answer(b, want, u, v, error));
         double rest = u->total_s - u->first_text_s;
         read[r] = u->prompt_positions / u->first_text_s;
         make[r] = want & SO_WANT_UNITS ? u->units / rest : (u->text_tokens - 1) / rest;
         first[r] = 1000 * (want & SO_WANT_VOICE ? u->first_voice_s : u->first_text_s);
-        if (r == 0 || u->units < *units) *units = u->units;
     }
     return SO_OK;
 }
 
-/* A rate of units for a second of them at least. */
-static void line_of_units(bench *b, const char *what, double *x, int64_t units, const char *limit, double share)
+/* A rate of units, of a second of them at least: where voices end before that, of as many answers as have it together.
+ */
+static so_status line_of_units(bench *b, unsigned want, const char *what, double *x, struct voices *v,
+                               const char *limit, double share, so_error *error)
 {
-    enum { SECOND = 25 };
-    if (units >= SECOND)
-        line_of(b, what, x, b->repeats, "units/s (25 is real time)", limit, share);
+    enum { MOST = 50 };
+    const double patience = 20, began = so_cli_now();
+    const char *unit = "units/s (25 is real time)";
+    char name[128];
+    so_usage usage;
+    if (v->fewest >= SECOND) {
+        line_of(b, what, x, b->repeats, unit, limit, share);
+        return SO_OK;
+    }
+    while (v->units < SECOND && v->n < MOST && so_cli_now() - began < patience && !so_cli_stop)
+        SO_TRY(one_answer(b, want, &usage, v, error));
+    double rate = (double)v->units / v->seconds;
+    snprintf(name, sizeof name, "%s, %lld short answers", what, (long long)v->n);
+    if (v->units >= SECOND)
+        line_of(b, name, &rate, 1, unit, limit, share);
     else
         fprintf(stderr,
-                "%s: a voice ended after %lld unit%s, too few to tell a rate (random weights do; see --random)\n", what,
-                (long long)units, units == 1 ? "" : "s");
+                "%s: %lld answers had %lld unit%s, too few to tell a rate (those of random weights end at once; see "
+                "--random)\n",
+                what, (long long)v->n, (long long)v->units, v->units == 1 ? "" : "s");
+    return SO_OK;
 }
 
 static so_status bench_text(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
-    int64_t units;
-    SO_TRY(bench_turn(b, SO_WANT_TEXT, read, make, first, &units, error));
+    struct voices v;
+    SO_TRY(bench_turn(b, SO_WANT_TEXT, read, make, first, &v, error));
     bool int8 = b->info.int8 && b->page.peak.int8 > 0;
     double product = 2e-9 * b->text.numbers / (int8 ? b->page.peak.int8 : b->page.peak.f32);
     double weights = 1e-9 * b->text.bytes / b->page.peak.read;
@@ -279,20 +311,21 @@ static so_status bench_text(bench *b, double *x, so_error *error)
 static so_status bench_units(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
-    int64_t units;
-    SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS, read, make, first, &units, error));
+    unsigned want = SO_WANT_TEXT | SO_WANT_UNITS;
+    struct voices v;
+    SO_TRY(bench_turn(b, want, read, make, first, &v, error));
     double weights = 1e-9 * b->units.bytes / b->page.peak.read;
     const char *limit = b->units.bytes > in_cache ? "read" : NULL;
-    line_of_units(b, "answer: text and units", make, units, limit, weights);
-    return SO_OK;
+    return line_of_units(b, want, "answer: text and units", make, &v, limit, weights, error);
 }
 
 static so_status bench_voice(bench *b, double *x, so_error *error)
 {
     double *read = x, *make = x + b->repeats, *first = x + 2 * b->repeats;
-    int64_t units;
-    SO_TRY(bench_turn(b, SO_WANT_TEXT | SO_WANT_UNITS | SO_WANT_VOICE, read, make, first, &units, error));
-    line_of_units(b, "answer: text, units and waveform", make, units, NULL, 0);
+    unsigned want = SO_WANT_TEXT | SO_WANT_UNITS | SO_WANT_VOICE;
+    struct voices v;
+    SO_TRY(bench_turn(b, want, read, make, first, &v, error));
+    SO_TRY(line_of_units(b, want, "answer: text, units and waveform", make, &v, NULL, 0, error));
     line(b, "answer: first sound", first, b->repeats, "ms");
     return SO_OK;
 }
@@ -463,7 +496,7 @@ static int run(int argc, char **argv)
         {"beside", SO_OPTION_FLAG, &b.beside, NULL, "with --device: the processor's figures beside the device's"},
         {"json", SO_OPTION_FLAG, &b.page.json, NULL, "as JSON"},
         {"random", SO_OPTION_TEXT, &ask.name, "SIZE",
-         "random weights instead of a model: stream-omni-8b, llama-8b, llama-1b, codec"},
+         "random weights instead of a model: stream-omni-8b, llama-8b, llama-1b, codec; toy tries the measurement"},
         {"prompt", SO_OPTION_INT, &ask.prompt, "N", "positions of the prompt, with --random", 1, 8192},
         {"f32", SO_OPTION_FLAG, &ask.f32, NULL, "encoders and codec in f32, not bf16, with --random"},
         {"tables", SO_OPTION_FLAG, &tables, NULL, "every kernel of this machine: how fast, which are used, and why"},
@@ -493,6 +526,7 @@ static int run(int argc, char **argv)
         ask.type = n ? argv[0] : ask.type;
         ask.only = b.only;
         ask.kv = b.setting.kv;
+        ask.device = b.setting.device;
         ask.threads = b.setting.threads;
         ask.repeats = b.repeats;
         ask.seconds = b.seconds;
@@ -519,7 +553,7 @@ const so_verb so_verb_bench = {
     "  stream-omni bench --threads 2\n"
     "  stream-omni bench --only text,units --json\n"
     "  stream-omni bench --device vulkan --beside\n"
-    "  stream-omni bench --random stream-omni-8b q4_k\n"
+    "  stream-omni bench --random stream-omni-8b q4_k --device vulkan\n"
     "  stream-omni bench --tables\n"
     "  stream-omni bench --server http://127.0.0.1:8080 --sessions 8 --speaking 3 --plot load.html\n",
     run};

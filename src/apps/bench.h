@@ -25,6 +25,7 @@ void so_bench_page_end(so_bench_page *page);
 /* Networks of published sizes with random weights. */
 typedef struct so_bench_ask {
     const char *name, *type, *only, *kv; /* "llama-8b", "q4_k"; parts, NULL: all; of keys and values */
+    const char *device;                  /* where; NULL: the host */
     int64_t threads, repeats, seconds, prompt;
     bool json, processor_time, f32;
 } so_bench_ask;

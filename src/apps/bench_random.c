@@ -71,6 +71,14 @@ static so_status run_parts(const so_bench_ask *ask, so_bench *bench, so_error *e
     return so_bench_knows(ask->name) && any ? so_bench_llama(bench, ask->name, error) : SO_OK;
 }
 
+static void tell_device(const so_bench_ask *ask, const so_bench *bench)
+{
+    if (ask->json)
+        printf(", \"device\": {\"name\": \"%s\", \"copy_gb_s\": %.3f}", ask->device, bench->device_rate);
+    else
+        printf("device %s: it copies %.2f GB/s, of which shares are told\n", ask->device, bench->device_rate);
+}
+
 so_status so_bench_random(const so_bench_ask *ask, so_error *error)
 {
     page p = {.page = {.json = ask->json}};
@@ -89,20 +97,23 @@ so_status so_bench_random(const so_bench_ask *ask, so_error *error)
     so_status status;
     if (strcmp(ask->name, "codec") != 0 && !so_bench_knows(ask->name))
         return so_fail(error, SO_ERR_ARG,
-                       "no published size is called '%s'; there are stream-omni-8b, llama-8b, llama-1b and codec",
+                       "no published size is called '%s'; there are stream-omni-8b, llama-8b, llama-1b, toy and codec",
                        ask->name);
     char title[128];
     snprintf(title, sizeof title, "%s%s%s, random weights", ask->name, so_bench_knows(ask->name) ? " " : "",
              so_bench_knows(ask->name) ? ask->type : "");
     SO_TRY(so_kernels_choose(&bench.kernels, error));
     if (ask->threads != 1) SO_TRY(so_pool_open(&bench.pool, (int)ask->threads, error));
+    SO_TRY_GO(so_bench_open_device(&bench, ask->device, error));
     SO_TRY_GO(so_bench_page_begin(&p.page, title, bench.pool, ask->processor_time, error));
+    if (bench.device) tell_device(ask, &bench);
     so_bench_page_rows(&p.page);
     bench.peak = p.page.peak;
     SO_TRY_GO(run_parts(ask, &bench, error));
     first_sound(&p);
     so_bench_page_end(&p.page);
 done:
+    so_bench_close_device(&bench);
     so_pool_close(&bench.pool);
     return status;
 }

@@ -63,13 +63,15 @@ so_status so_device_reserve(so_device *device, size_t bytes, void **address, so_
 void so_device_release(so_device *device, void *address);
 /* Bytes that were free when it was opened and have not been reserved since. */
 size_t so_device_left(so_device *device);
-/* The largest piece that reserve gives. */
+/* Pieces up to this are given by every driver; larger ones by most. */
 size_t so_device_largest(const so_device *device);
 
 /* Takes `bytes` at `from` along, to be written at `to` in turn. */
 void so_device_write(so_device *device, void *to, const void *from, size_t bytes);
 /* Waits for all that was recorded, and reads. */
 void so_device_read(so_device *device, void *to, const void *from, size_t bytes);
+/* Bytes a second that it reads and writes when it copies: measured, in a fraction of a second. */
+so_status so_device_rate(so_device *device, double *bytes_per_s, so_error *error);
 /* Both addresses of the device, which do not overlap. */
 void so_device_copy(so_device *device, void *to, const void *from, size_t bytes);
 /* Lets what is recorded begin, without waiting. */

@@ -58,10 +58,7 @@ so_status so_tensors_upload(so_tensor *const *list, int64_t n, so_device *device
     for (int64_t i = 0; i < n; i++) {
         const so_tensor *t = list[i];
         size_t one = t->host ? 0 : bytes_of(t);
-        if (one > so_device_largest(device))
-            return so_fail(error, SO_ERR_LIMIT, "'%s' has %zu bytes, one piece of the device's memory %zu",
-                           t->name ? t->name : "a weight", one, so_device_largest(device));
-        if (bytes + one > so_device_largest(device)) {
+        if (bytes && bytes + one > so_device_largest(device)) { /* what is larger by itself has a block of its own */
             SO_TRY(upload_some(list, device, from, i, bytes, error));
             from = i;
             bytes = 0;

@@ -153,6 +153,26 @@ static void a_crew_and_branches_work_on_a_device(void **state)
     so_model_close(&m);
 }
 
+/* Weights lie in blocks; one that is larger than a block has one of its own. */
+static void a_weight_may_be_larger_than_a_block(void **state)
+{
+    (void)state;
+    static told want, got;
+    so_error error;
+    so_device *d;
+    so_model *m;
+    so_device_counts counts;
+    so_fibers_options o = {.subgroup = 8, .seed = 2, .largest = 8 << 10};
+    CHECK_OK(so_fibers_open(&d, &o, &error), error);
+    CHECK_OK(so_model_open_on(&m, folder, &(so_model_options){.threads = 1, .context = 256}, d, &error), error);
+    so_device_count(d, &counts);
+    assert_true(counts.reserved > o.largest);
+    talk(host, 5, 1, &want);
+    talk(m, 5, 1, &got);
+    same("small blocks", 5, &got, &want);
+    so_model_close(&m);
+}
+
 /* Layers of the backbone that stay on the host, with their keys and values, in two turns and a branch. */
 static void layers_may_stay_on_the_host(void **state)
 {
@@ -580,6 +600,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_toy_on_fibers_answers_as_on_the_host),
         cmocka_unit_test(a_crew_and_branches_work_on_a_device),
+        cmocka_unit_test(a_weight_may_be_larger_than_a_block),
         cmocka_unit_test(layers_may_stay_on_the_host),
         cmocka_unit_test(what_a_device_cannot_do_is_said),
         cmocka_unit_test(text_runs_ahead_of_speech),

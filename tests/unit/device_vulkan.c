@@ -374,6 +374,8 @@ static void memory_that_ends_is_told(void **state)
     full_after = 0;
     assert_int_equal(so_device_reserve(d, 1 << 20, &p, &error), SO_ERR_NOMEM);
     assert_non_null(strstr(error.text, "1048576"));
+    assert_int_equal(so_device_reserve(d, (size_t)1 << 50, &p, &error), SO_ERR_NOMEM); /* that is not asked for */
+    assert_non_null(strstr(error.text, "at most"));
     full_after = -1;
     CHECK_OK(so_device_reserve(d, 1 << 20, &p, &error), error); /* another may still fit */
     so_device_close(&d);

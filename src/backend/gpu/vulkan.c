@@ -31,6 +31,7 @@ typedef struct vulkan {
     VkPipelineLayout layout;
     VkPipeline pipeline[SO_GPU_TEXT_COUNT][SO_GPU_KINDS];
     so_device_info about;
+    uint64_t most; /* bytes of a block */
     block *block;
     int n_blocks, room;
     void *owner; /* the so_device, for so_gpu_fail */
@@ -95,6 +96,9 @@ static VkResult make_block(vulkan *v, block *b, VkMemoryPropertyFlags wanted, Vk
 
 static so_status take_block(vulkan *v, size_t bytes, bool shared, block **out, so_error *error)
 {
+    if (bytes > v->most)
+        return so_fail(error, SO_ERR_NOMEM, "the driver gives no piece of %zu bytes of memory, %llu at most", bytes,
+                       (unsigned long long)v->most);
     if (v->n_blocks == v->room) {
         int room = v->room ? 2 * v->room : 16;
         block *more = realloc(v->block, (size_t)room * sizeof *more);
@@ -420,6 +424,17 @@ static uint32_t family_of(const so_vulkan_instance *v, VkPhysicalDevice device)
     return i;
 }
 
+static uint64_t most_of(const so_vulkan_instance *v, VkPhysicalDevice device)
+{
+    VkPhysicalDeviceMaintenance4Properties buffer = {.sType =
+                                                         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES};
+    VkPhysicalDeviceMaintenance3Properties piece = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
+                                                    .pNext = &buffer};
+    VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &piece};
+    v->GetPhysicalDeviceProperties2(device, &p);
+    return buffer.maxBufferSize < piece.maxMemoryAllocationSize ? buffer.maxBufferSize : piece.maxMemoryAllocationSize;
+}
+
 static so_status open_parts(vulkan *v, int i, so_gpu_opened *opened, so_error *error)
 {
     so_vulkan_describe(&v->instance, i, &opened->about);
@@ -432,6 +447,7 @@ static so_status open_parts(vulkan *v, int i, so_gpu_opened *opened, so_error *e
                        about->driver, about->lacks);
     v->physical = v->instance.device[i];
     v->about = *about;
+    v->most = most_of(&v->instance, v->physical);
     uint32_t family = family_of(&v->instance, v->physical);
     VkResult r = make_device(v, family);
     if (r == VK_SUCCESS) r = make_rest(v, family);

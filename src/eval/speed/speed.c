@@ -21,27 +21,46 @@ static void count_gemm(so_pool *pool, const so_gemm *g)
     tally.inner->gemm(pool, g);
 }
 
-static void count_linear(so_pool *pool, const so_product *p, int64_t k, const so_real *x, int64_t m)
+static void count(const so_product *p, int64_t k, int64_t m)
 {
     tally.flops += 2.0 * (double)m * (double)p->n * (double)k;
     tally.bytes += (double)so_type_bytes(p->type, p->n * k);
+}
+
+static void count_linear(so_pool *pool, const so_product *p, int64_t k, const so_real *x, int64_t m)
+{
+    count(p, k, m);
     tally.inner->linear(pool, p, k, x, m);
 }
 
-static void count_linear_int8(so_pool *pool, int count, const so_product *product, int64_t k, const void *x, int64_t m)
+static void count_linear_int8(so_pool *pool, int n, const so_product *product, int64_t k, const void *x, int64_t m)
 {
-    for (int i = 0; i < count; i++) {
-        tally.flops += 2.0 * (double)m * (double)product[i].n * (double)k;
-        tally.bytes += (double)so_type_bytes(product[i].type, product[i].n * k);
-    }
-    tally.inner->linear_int8(pool, count, product, k, x, m);
+    for (int i = 0; i < n; i++) count(&product[i], k, m);
+    tally.inner->linear_int8(pool, n, product, k, x, m);
 }
 
 static void count_gated_int8(so_pool *pool, const so_product *gate, const void *up, int64_t k, const void *x, int64_t m)
 {
-    tally.flops += 4.0 * (double)m * (double)gate->n * (double)k;
-    tally.bytes += 2.0 * (double)so_type_bytes(gate->type, gate->n * k);
+    for (int i = 0; i < 2; i++) count(gate, k, m);
     tally.inner->gated_int8(pool, gate, up, k, x, m);
+}
+
+static void count_linears(so_pool *pool, int n, const so_product *p, int64_t k, const so_real *x, int64_t m)
+{
+    for (int i = 0; i < n; i++) count(&p[i], k, m);
+    tally.inner->linears(pool, n, p, k, x, m);
+}
+
+static void count_gated(so_pool *pool, const so_product *gate, const void *up, int64_t k, const so_real *x, int64_t m)
+{
+    for (int i = 0; i < 2; i++) count(gate, k, m);
+    tally.inner->gated(pool, gate, up, k, x, m);
+}
+
+static void count_joined(so_pool *pool, const so_joined *j)
+{
+    for (int64_t i = 0; i < j->count; i++) count(&j->product[i], j->k, j->m);
+    tally.inner->joined(pool, j);
 }
 
 static void count_attention(so_pool *pool, const so_attn *attn, const so_real *q, so_real *out, so_real *lse)
@@ -77,6 +96,9 @@ static so_kernels counting(const so_kernels *k)
     tally.flops = tally.bytes = 0;
     c.gemm = count_gemm;
     c.linear = count_linear;
+    if (k->linears) c.linears = count_linears;
+    if (k->gated) c.gated = count_gated;
+    if (k->joined) c.joined = count_joined;
     c.linear_int8 = count_linear_int8;
     c.gated_int8 = count_gated_int8;
     c.attention = count_attention;
@@ -105,9 +127,8 @@ static int ascending(const void *a, const void *b)
 static so_status once(so_bench_fn fn, void *work, so_pass *pass, so_error *error)
 {
     fn(pass, work);
-    so_status status = pass->error.status;
-    if (status != SO_OK) *error = pass->error;
-    return status;
+    so_bench_wait(pass);
+    return so_pass_end(pass, error);
 }
 
 static bool reads(const so_bench_row *row) { return row->limit && row->limit[0] == 'r'; }
@@ -136,6 +157,7 @@ static void figures(const so_bench *b, so_bench_row *row, double *t)
 
 static double reading_now(const so_bench *b, const so_bench_row *row)
 {
+    if (b->device) return b->device_rate;
     return reads(row) ? so_peak_read(b->pool, row->weights, row->weights_bytes, b->processor_time) : 0;
 }
 
@@ -145,14 +167,14 @@ static so_status repeat(so_bench *b, so_bench_row *row, so_pass *pass, so_bench_
                         double *share, so_error *error)
 {
     so_status status = SO_OK;
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
     double before = reading_now(b, row);
     for (row->n = 0; row->n < b->repeats && status == SO_OK; row->n++) {
         if (b->stop && *b->stop) return so_fail(error, SO_ERR_STOPPED, "stopped");
         double began = so_bench_now(b);
         status = once(fn, work, pass, error);
         t[row->n] = so_bench_now(b) - began;
-        so_arena_release(pass->arena, mark);
+        so_pass_release(pass, mark);
         double after = reading_now(b, row);
         if (reads(row)) share[row->n] = 1e-9 * row->bytes / t[row->n] / (0.5 * (before + after));
         before = after;
@@ -166,18 +188,20 @@ so_status so_bench_measure(so_bench *b, so_bench_row row, so_pass *pass, so_benc
     if (!t) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld times", (long long)b->repeats);
     const so_kernels *k = pass->k;
     so_kernels counted = counting(k);
-    size_t mark = so_arena_mark(pass->arena);
+    so_mark mark = so_pass_mark(pass);
+    if (b->device && !reads(&row)) row.limit = NULL; /* what its products can at most is not known */
     if (b->say) b->say(b->context, row.what);
     pass->k = &counted;
     so_status status = once(fn, work, pass, error); /* warms up, too */
     pass->k = k;
     row.flops = tally.flops;
     row.bytes = tally.bytes;
-    so_arena_release(pass->arena, mark);
+    so_pass_release(pass, mark);
     if (status == SO_OK) status = repeat(b, &row, pass, fn, work, t, share, error);
     if (status == SO_OK) {
         if (reads(&row)) row.share = median(share, row.n);
         figures(b, &row, t);
+        if (b->device && reads(&row)) row.limit = "copying there";
         if (b->row) b->row(b->context, &row);
     }
     free(t);

@@ -4,6 +4,7 @@
 #ifndef SO_EVAL_SPEED_SPEED_H
 #define SO_EVAL_SPEED_SPEED_H
 
+#include "backend/device.h"
 #include "backend/kernels.h"
 #include "backend/peak.h"
 #include "nn/weights.h"
@@ -21,7 +22,7 @@ typedef struct so_bench_row {
     double flops, bytes;        /* of products, and of weights read, in one repetition */
     double share;      /* of the limit: the time that the limits allow over the time it took; 0: not asked. Of reading:
                           of what memory gave just before and after each repetition, for neighbours change that */
-    const char *limit; /* "read", "int8", "bf16", "f32": the one that is asked */
+    const char *limit; /* "read", "int8", "bf16", "f32": the one that is asked; of a device "copying there" */
     const void *weights; /* of "read": memory like that which is read */
     size_t weights_bytes;
 } so_bench_row;
@@ -32,7 +33,9 @@ struct so_bench {
     bool processor_time; /* count the processor's time instead of the clock's */
     bool bf16;           /* products of encoders and codec in bf16 */
     so_pool *pool;
-    const so_kernels *kernels; /* the chosen table (so_kernels_choose) */
+    const so_kernels *kernels; /* the chosen table (so_kernels_choose), or the device's */
+    so_device *device;         /* where it computes; NULL: the host. Closed by so_bench_close_device */
+    double device_rate;        /* GB/s that it copies */
     so_peak peak;
     void (*row)(void *context, const so_bench_row *row); /* a result */
     void (*say)(void *context, const char *what);        /* what is done next */
@@ -45,6 +48,10 @@ struct so_bench {
     volatile int *stop; /* may be NULL: SO_ERR_STOPPED when it becomes nonzero */
     void *context;
 };
+
+/* Opens a device for what is measured and tells how fast it copies; "cpu": nothing. */
+so_status so_bench_open_device(so_bench *bench, const char *name, so_error *error);
+void so_bench_close_device(so_bench *bench);
 
 /* SigLIP so400m, one picture of 384 pixels; the speech tokenizer; flow and vocoder of CosyVoice-300M-25Hz. */
 so_status so_bench_siglip(so_bench *bench, so_error *error);

@@ -17,7 +17,8 @@ enum { UNITS_A_SECOND = 25 };
 /* Weights and working memory of one network. */
 typedef struct stand {
     so_store store;
-    so_arena arena;
+    so_arena arena, numbers; /* numbers: of a device, in `block` */
+    void *block;
     so_rng rng;
     so_binder binder;
     so_pass pass;
@@ -40,12 +41,19 @@ static so_status stand_open(stand *s, const so_bench *b, int64_t numbers, so_err
 
 static void stand_close(stand *s)
 {
+    so_device_release(s->pass.device, s->block);
     so_arena_clear(&s->arena);
+    so_arena_clear(&s->numbers);
     so_store_close(&s->store);
 }
 
+/* Weights are where they are read, and so are the numbers from here on. */
 static so_status settle(stand *s, const so_bench *b, so_error *error)
 {
+    if (b->device) {
+        SO_TRY(so_store_upload(&s->store, b->device, error));
+        return so_bench_use_device(b, &s->pass, &s->numbers, &s->block, error);
+    }
     return b->bf16 ? so_store_lay_bf16(&s->store, NULL, so_bench_kernels(b), b->pool, error) : SO_OK;
 }
 
@@ -177,9 +185,10 @@ static void run_hift(so_pass *pass, void *work)
     so_tensor *mel = so_constant(pass, 3, (int64_t[]){1, v->T, c->mels}, v->s.input);
     so_tensor *f0 = so_hift_f0(pass, &v->net, mel), *harmonics = so_new3(pass, 1, v->T * per, H);
     so_hift_phase phase = {{0}};
-    if (f0 && harmonics)
-        so_hift_harmonics(c, v->T, so_data(f0), v->offset, v->s.input + v->T * c->mels, &phase, so_data(harmonics));
-    so_hift_wave(pass, &v->net, mel, so_hift_source(pass, &v->net, harmonics));
+    so_real *room = so_write_begin(pass, harmonics);
+    const so_real *pitch = so_read(pass, f0);
+    if (room && pitch) so_hift_harmonics(c, v->T, pitch, v->offset, v->s.input + v->T * c->mels, &phase, room);
+    so_hift_wave(pass, &v->net, mel, so_hift_source(pass, &v->net, so_write_end(pass, harmonics, room)));
 }
 
 so_status so_bench_hift(so_bench *b, so_error *error)
@@ -192,7 +201,12 @@ so_status so_bench_hift(so_bench *b, so_error *error)
     SO_TRY_GO(stand_open(&v.s, b, v.T * config.mels + samples * (config.harmonics + 1), error));
     SO_TRY_GO(so_hift_bind(&v.net, &config, "", &v.s.binder, error));
     SO_TRY_GO(so_hift_fold(&v.net, so_bench_kernels(b), &v.s.store.memory, error));
-    if (b->bf16) SO_TRY_GO(so_hift_lay_bf16(&v.net, so_bench_kernels(b), &v.s.store.memory, b->pool, error));
+    if (b->device) {
+        so_tensor *list[SO_HIFT_CONVS];
+        SO_TRY_GO(so_tensors_upload(list, so_hift_folded(&v.net, list, SO_HIFT_CONVS), b->device, error));
+        SO_TRY_GO(settle(&v.s, b, error));
+    } else if (b->bf16)
+        SO_TRY_GO(so_hift_lay_bf16(&v.net, so_bench_kernels(b), &v.s.store.memory, b->pool, error));
     so_bench_row row = {.what = "speak: vocoder, mel to waveform",
                         .unit = "real-time factor",
                         .amount = (double)samples / (double)config.rate,

@@ -21,13 +21,19 @@ enum {
 static const so_llama_config llama_8b = {4096, 32, 8, 128, 14336, 1e-5, 500000, 8, 1, 4, 8192};
 static const so_llama_config llama_1b = {2048, 32, 8, 64, 8192, 1e-5, 500000, 32, 1, 4, 8192};
 
+/* Small enough for any device to try the measurement itself on. */
+static const so_llama_config toy = {256, 4, 2, 64, 512, 1e-5, 10000, 0, 0, 0, 0};
+
 static const struct size {
     const char *name;
     const so_llama_config *llama;
     int64_t bottom, backbone, top;
-} sizes[] = {
-    {"llama-8b", &llama_8b, 0, 32, 0}, {"llama-1b", &llama_1b, 0, 16, 0}, {"stream-omni-8b", &llama_8b, 3, 32, 5}};
-enum { SIZES = sizeof sizes / sizeof sizes[0], TEXT_ROWS = 128256, AUDIO_ROWS = 132352, UNITS = 4096 };
+    int64_t text_rows, audio_rows, units; /* rows of the heads and tables */
+} sizes[] = {{"llama-8b", &llama_8b, 0, 32, 0, 128256, 132352, 4096},
+             {"llama-1b", &llama_1b, 0, 16, 0, 128256, 132352, 4096},
+             {"stream-omni-8b", &llama_8b, 3, 32, 5, 128256, 132352, 4096},
+             {"toy", &toy, 1, 2, 1, 512, 640, 64}};
+enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
 static const struct size *find_size(const char *name)
 {
@@ -55,7 +61,8 @@ static bool find_type(const char *name, so_type *type)
 typedef struct stand {
     so_bench *bench;
     so_store store;
-    so_arena arena;
+    so_arena arena, numbers; /* numbers: of a device, in `block` */
+    void *block;
     so_pass pass;
     so_omni net;
     so_type type;
@@ -63,7 +70,8 @@ typedef struct stand {
     so_kv beside[TOGETHER];
     int32_t *ids;   /* [prompt + STEPS] */
     int64_t layers; /* the backbone's, all of them */
-    char note[64];  /* "24 of 32 layers, scaled" */
+    int64_t units;
+    char note[64]; /* "24 of 32 layers, scaled" */
 } stand;
 
 static double layer_weights(const so_llama_config *c)
@@ -77,12 +85,32 @@ static int64_t fit_layers(const stand *s, const struct size *size)
     const so_llama_config *c = size->llama;
     double each = (double)so_type_bytes(s->type, 1 << 20) / (1 << 20), memory = s->bench->memory;
     if (memory <= 0) memory = 0.8 * (double)sysconf(_SC_AVPHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    double tables = 2.0 * TEXT_ROWS * (double)c->width;
-    if (size->bottom) tables += (3.0 * AUDIO_ROWS + TEXT_ROWS) * (double)c->width;
+    if (s->bench->device && memory > (double)so_device_left(s->bench->device))
+        memory = (double)so_device_left(s->bench->device);
+    double tables = 2.0 * (double)(size->text_rows * c->width);
+    if (size->bottom) tables += (double)((3 * size->audio_rows + size->text_rows) * c->width);
     double heads = (double)(c->width * c->width) * 4 * (double)size->top, layer = layer_weights(c);
     double rest = (tables + heads + layer * (double)(size->bottom + size->top)) * each + 1.5e9;
     int64_t n = (int64_t)((memory - rest) / (layer * each));
     return n < 1 ? 1 : n < size->backbone ? n : size->backbone;
+}
+
+/* Memory of a store, zeros; a device's goes with the device. */
+static so_status take_store(stand *s, so_kv *kv, so_error *error)
+{
+    enum { PIECE = 1 << 20 };
+    static const char zeros[PIECE];
+    size_t bytes = so_kv_bytes(kv->type, kv->layers, kv->width, kv->capacity);
+    void *at = NULL;
+    if (!s->bench->device) {
+        kv->data = so_arena_zalloc(&s->store.memory, bytes);
+        return kv->data ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld positions", (long long)kv->capacity);
+    }
+    if (bytes) SO_TRY(so_device_reserve(s->bench->device, bytes, &at, error));
+    for (size_t i = 0; i < bytes; i += PIECE)
+        so_device_write(s->bench->device, (char *)at + i, zeros, bytes - i < PIECE ? bytes - i : PIECE);
+    kv->data = at;
+    return so_device_state(s->bench->device, error);
 }
 
 static so_status take_kv(stand *s, so_kv *kv, int64_t layers, so_error *error)
@@ -96,8 +124,7 @@ static so_status take_kv(stand *s, so_kv *kv, int64_t layers, so_error *error)
     const char *type = s->bench->kv;
     if (type && (!find_type(type, &kv->type) || (so_type_about(kv->type)->block > 1 && kv->type != SO_Q8_0)))
         return so_fail(error, SO_ERR_ARG, "keys and values are f32, f16, bf16 or q8_0, not '%s'", type);
-    kv->data = so_arena_zalloc(&s->store.memory, so_kv_bytes(kv->type, layers, kv->width, kv->capacity));
-    return kv->data ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for %lld positions", (long long)kv->capacity);
+    return take_store(s, kv, error);
 }
 
 /* The stores of several conversations, which hold nothing: how long attention takes does not depend on it. */
@@ -106,8 +133,7 @@ static so_status open_beside(stand *s, so_error *error)
     for (int k = 0; k < TOGETHER; k++) {
         so_kv *kv = &s->beside[k];
         *kv = s->backbone;
-        kv->data = so_arena_zalloc(&s->store.memory, so_kv_bytes(kv->type, kv->layers, kv->width, kv->capacity));
-        if (!kv->data) return so_fail(error, SO_ERR_NOMEM, "no memory for %d conversations", TOGETHER);
+        SO_TRY(take_store(s, kv, error));
     }
     return SO_OK;
 }
@@ -116,7 +142,7 @@ static so_status stand_open(stand *s, so_bench *b, const struct size *size, so_e
 {
     so_rng rng;
     so_rng_init(&rng, 1, 0);
-    *s = (stand){.bench = b, .layers = size->backbone};
+    *s = (stand){.bench = b, .layers = size->backbone, .units = size->units};
     if (!find_type(b->type, &s->type)) return so_fail(error, SO_ERR_ARG, "'%s' is no type of weights", b->type);
     SO_TRY(so_store_open(&s->store, (size_t)256 << 30, error));
     SO_TRY(so_arena_reserve(&s->arena, (size_t)32 << 30, error));
@@ -129,27 +155,29 @@ static so_status stand_open(stand *s, so_bench *b, const struct size *size, so_e
                              .bottom = size->bottom,
                              .backbone = layers,
                              .top = size->top,
-                             .text_rows = TEXT_ROWS,
-                             .audio_rows = AUDIO_ROWS,
+                             .text_rows = size->text_rows,
+                             .audio_rows = size->audio_rows,
                              .speech = size->bottom > 0};
     SO_TRY(so_omni_bind(&s->net, &config, &binder, error));
+    if (b->device) SO_TRY(so_store_upload(&s->store, b->device, error));
     SO_TRY(take_kv(s, &s->backbone, layers, error));
     SO_TRY(take_kv(s, &s->bottom, size->bottom, error));
     SO_TRY(take_kv(s, &s->top, size->top, error));
     s->ids = so_arena_alloc(&s->store.memory, (size_t)(b->prompt + STEPS) * sizeof *s->ids);
     if (!s->ids) return so_fail(error, SO_ERR_NOMEM, "no memory for a prompt");
-    for (int64_t i = 0; i < b->prompt + STEPS; i++) s->ids[i] = (int32_t)so_rng_below(&rng, TEXT_ROWS);
+    for (int64_t i = 0; i < b->prompt + STEPS; i++) s->ids[i] = (int32_t)so_rng_below(&rng, size->text_rows);
     bool blocks = so_type_about(s->type)->block > 1;
     so_pass_init(&s->pass, &s->arena, b->pool,
                  blocks              ? b->kernels->with_int8
                  : s->type == SO_F32 ? b->kernels
                                      : b->kernels->with_bf16);
-    return SO_OK;
+    return so_bench_use_device(b, &s->pass, &s->numbers, &s->block, error);
 }
 
 static void stand_close(stand *s)
 {
     so_arena_clear(&s->arena);
+    so_arena_clear(&s->numbers);
     so_store_close(&s->store);
 }
 
@@ -162,13 +190,27 @@ static void read_prompt(so_pass *pass, void *work)
     s->backbone.len = 0;
     for (int64_t at = 0; at < P && so_ok(pass); at += CHUNK) {
         int64_t n = P - at < CHUNK ? P - at : CHUNK;
-        size_t mark = so_arena_mark(pass->arena);
+        so_mark mark = so_pass_mark(pass);
         so_batch *batch = so_batch_one(pass, n, &s->backbone);
         so_tensor *h = so_omni_think(pass, &s->net, so_omni_read(pass, &s->net, n, s->ids + at), batch);
         if (at + n == P) so_omni_write(pass, &s->net, so_take_rows(pass, h, 1, (int32_t[]){(int32_t)n - 1}));
         so_batch_advance(batch);
-        so_arena_release(pass->arena, mark);
+        so_pass_release(pass, mark);
     }
+}
+
+/* A step of an answer: a device records it, and is waited for once (for an id). */
+static so_mark step_begin(so_pass *pass)
+{
+    so_device_step_begin(pass->device);
+    return so_pass_mark(pass);
+}
+
+static void step_end(so_pass *pass, so_mark mark)
+{
+    so_bench_wait(pass);
+    so_device_step_end(pass->device);
+    so_pass_release(pass, mark);
 }
 
 static void write_text(so_pass *pass, void *work)
@@ -176,11 +218,11 @@ static void write_text(so_pass *pass, void *work)
     stand *s = work;
     s->backbone.len = s->bench->prompt;
     for (int i = 0; i < STEPS && so_ok(pass); i++) {
-        size_t mark = so_arena_mark(pass->arena);
+        so_mark mark = step_begin(pass);
         so_batch *batch = so_batch_one(pass, 1, &s->backbone);
         so_omni_write(pass, &s->net, so_omni_think(pass, &s->net, so_omni_read(pass, &s->net, 1, s->ids + i), batch));
         so_batch_advance(batch);
-        so_arena_release(pass->arena, mark);
+        step_end(pass, mark);
     }
 }
 
@@ -196,12 +238,12 @@ static void write_together(so_pass *pass, void *work)
         kv[k]->len = s->bench->prompt;
     }
     for (int i = 0; i < STEPS && so_ok(pass); i++) {
-        size_t mark = so_arena_mark(pass->arena);
+        so_mark mark = step_begin(pass);
         so_batch *batch = so_batch_many(pass, TOGETHER, one, kv);
         so_tensor *x = so_omni_read(pass, &s->net, TOGETHER, s->ids + i);
         so_omni_write(pass, &s->net, so_omni_think(pass, &s->net, x, batch));
         so_batch_advance(batch);
-        so_arena_release(pass->arena, mark);
+        step_end(pass, mark);
     }
 }
 
@@ -214,7 +256,7 @@ static void make_units_of(so_pass *pass, void *work, bool all)
     static const int64_t none = 0, one = 1, window = WINDOW;
     s->bottom.len = s->top.len = s->bench->prompt;
     for (int i = 0; i < STEPS && so_ok(pass); i++) {
-        size_t mark = so_arena_mark(pass->arena);
+        so_mark mark = step_begin(pass);
         int32_t pos = (int32_t)s->top.len;
         so_batch *below = so_batch_one(pass, 1, &s->bottom), *above = so_batch_one(pass, 1, &s->top);
         so_fusion fusion = {.memory_rows = WINDOW,
@@ -229,14 +271,14 @@ static void make_units_of(so_pass *pass, void *work, bool all)
         so_tensor *h = so_omni_hear(pass, &s->net, 1, s->ids + i, below);
         so_omni_ctc(pass, &s->net, h);
         so_tensor *row = so_omni_speak(pass, &s->net, h, above, &fusion), few = *s->net.unit_head;
-        few.dim[0] = UNITS;
+        few.dim[0] = s->units;
         if (all)
             so_omni_voice(pass, &s->net, row);
         else
             so_linear(pass, row, &few, NULL);
         if (below) so_batch_advance(below);
         if (above) so_batch_advance(above);
-        so_arena_release(pass->arena, mark);
+        step_end(pass, mark);
     }
 }
 
@@ -247,7 +289,7 @@ static void make_only_units(so_pass *pass, void *work) { make_units_of(pass, wor
 static double scaled(const stand *s, double amount)
 {
     const so_omni_config *c = &s->net.config;
-    double layer = layer_weights(&c->llama), head = (double)(TEXT_ROWS * c->llama.width);
+    double layer = layer_weights(&c->llama), head = (double)(c->text_rows * c->llama.width);
     return amount * (layer * (double)c->backbone + head) / (layer * (double)s->layers + head);
 }
 

@@ -6,11 +6,12 @@
 #include "backend/gpu/launch.h"
 
 typedef struct so_fibers_options {
-    int subgroup;  /* 8, 16, 32 or 64 threads */
-    uint64_t seed; /* of the order in which threads and launches run */
-    bool watches;  /* after every launch all memory is compared with what it was, but for what the launch declared to
-                      write; what goes wrong is the device's state */
-    size_t memory; /* bytes it has; 0: as many as the host gives */
+    int subgroup;   /* 8, 16, 32 or 64 threads */
+    uint64_t seed;  /* of the order in which threads and launches run */
+    bool watches;   /* after every launch all memory is compared with what it was, but for what the launch declared to
+                       write; what goes wrong is the device's state */
+    size_t memory;  /* bytes it has; 0: as many as the host gives */
+    size_t largest; /* so_device_largest; 0: 1 GiB */
 } so_fibers_options;
 
 /* Only one such device computes at a time. */

@@ -26,7 +26,7 @@
 #define ALLOW(p, n) ((void)(p), (void)(n))
 #endif
 
-enum { MOST = 256, STACK = 128 << 10, BLOCKS = 64, RECORDED = 128, SHARED_BYTES = 1 << 20 };
+enum { MOST = 256, STACK = 128 << 10, BLOCKS = 256, RECORDED = 128, SHARED_BYTES = 1 << 20 };
 
 typedef enum waits { RUNS, AT_SYNC, AT_REDUCE, DONE } waits;
 
@@ -469,7 +469,7 @@ so_status so_fibers_driver(so_gpu_opened *opened, const so_fibers_options *o, so
     }
     *opened = (so_gpu_opened){.driver = &driver,
                               .self = s,
-                              .largest = (size_t)1 << 30,
+                              .largest = o->largest ? o->largest : (size_t)1 << 30,
                               .shared = (void *)(uintptr_t)(shared - SO_FIBER_AWAY),
                               .shared_at = shared,
                               .shared_bytes = SHARED_BYTES};
