@@ -11,7 +11,9 @@
 #include "base/grow.h"
 #include "eval/tabletop/warp.h"
 #include "media/audio.h"
+#include "media/front.h"
 #include "media/image.h"
+#include "media/resample.h"
 
 double so_asker_now(void)
 {
@@ -174,6 +176,58 @@ so_status so_asker_echo(so_asker *w, so_error *error)
     return status;
 }
 
+static so_status resample(so_audio *audio, int rate, so_error *error)
+{
+    so_resampler *resampler;
+    SO_TRY(so_resampler_open(&resampler, audio->rate, rate, error));
+    int64_t n = so_resampler_length(resampler, audio->n);
+    float *out = malloc((size_t)(n + 1) * sizeof *out);
+    so_status status = out ? so_resample(resampler, audio->samples, audio->n, out, error)
+                           : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
+    so_resampler_close(&resampler);
+    free(audio->samples);
+    audio->samples = out;
+    audio->n = status == SO_OK ? n : 0;
+    audio->rate = rate;
+    return status;
+}
+
+/* Appends what the front end lets out now. */
+static so_status take_runs(so_front *front, float **out, size_t *n, so_error *error)
+{
+    so_front_run run;
+    while (so_front_next(front, &run))
+        if (run.n) SO_TRY(so_append(out, n, sizeof **out, run.pcm, (size_t)run.n, error));
+    return SO_OK;
+}
+
+/* What the front end of hearing leaves of a clip, for models whose sessions have it on, so that the whole differs from
+ * its pieces in nothing but being whole. */
+static so_status front_of(const so_asker *w, so_audio *audio, so_error *error)
+{
+    so_model_info about;
+    so_front *front = NULL;
+    float *out = NULL;
+    size_t n = 0;
+    so_model_about(w->model, &about);
+    if (!about.front) return SO_OK;
+    if (audio->rate != SO_FRONT_RATE) SO_TRY(resample(audio, SO_FRONT_RATE, error));
+    so_status status = so_front_open(&front, NULL, error);
+    for (int64_t at = 0; at < audio->n && status == SO_OK; at += SO_FRONT_PIECE) {
+        so_front_feed(front, audio->samples + at, audio->n - at < SO_FRONT_PIECE ? audio->n - at : SO_FRONT_PIECE);
+        status = take_runs(front, &out, &n, error);
+    }
+    if (status == SO_OK) {
+        so_front_finish(front);
+        status = take_runs(front, &out, &n, error);
+    }
+    so_front_close(&front);
+    free(audio->samples);
+    audio->samples = out;
+    audio->n = (int64_t)n;
+    return status;
+}
+
 /* What the model hears when it is given the whole utterance at once: the clip becomes units in one piece, and the units
  * a transcript in another. What it heard in pieces is left as it is. */
 static so_status transcribe_whole(so_asker *w, const so_audio *audio, so_error *error)
@@ -201,7 +255,8 @@ so_status so_asker_hear_whole(so_asker *w, const so_tabletop_mode *mode, const s
     SO_TRY(so_session_clear(w->session, error));
     if (mode->sees) SO_TRY(so_asker_show(w, item->image, error));
     SO_TRY(so_audio_read(&audio, item->speech, 0, error));
-    so_status status = transcribe_whole(w, &audio, error);
+    so_status status = front_of(w, &audio, error);
+    if (status == SO_OK) status = transcribe_whole(w, &audio, error);
     so_audio_clear(&audio);
     return status;
 }
