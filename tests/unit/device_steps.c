@@ -197,6 +197,32 @@ static void the_oldest_recordings_go(void **state)
     so_device_close(&d);
 }
 
+/* A recording's inputs of the host stay, whatever steps of others come in between. */
+static void steps_leave_a_recording_alone(void **state)
+{
+    (void)state;
+    so_error error;
+    so_device *d = fibers(false);
+    float *y[4], x[N], out[N];
+    for (int i = 0; i < 4; i++) CHECK_OK(so_device_reserve(d, sizeof out, (void **)&y[i], &error), error);
+    for (int i = 0; i < N; i++) x[i] = (float)(3 * i);
+    assert_true(so_device_record(d));
+    so_device_write(d, y[2], x, sizeof x);
+    so_device_kernels(d, false)->scale(so_device_pool(d), N, 5, y[2], y[3]);
+    so_recording *r = so_device_recorded(d);
+    assert_non_null(r);
+    for (int turn = 0; turn < 4; turn++) {
+        step(d, (float)turn, y, out);
+        for (int i = 0; i < N; i++) assert_true(out[i] == 2 * ((float)i + (float)turn));
+        so_device_replay(d, r);
+        so_device_read(d, out, y[3], sizeof out);
+        for (int i = 0; i < N; i++) assert_true(out[i] == (float)(15 * i));
+    }
+    so_device_forget(d, &r);
+    CHECK_OK(so_device_state(d, &error), error);
+    so_device_close(&d);
+}
+
 static int open_host(void **state) { return (void)state, toy_open(&host, folder, 1, 128); }
 static int close_host(void **state) { return (void)state, toy_close(&host, folder); }
 
@@ -206,6 +232,7 @@ int main(void)
         cmocka_unit_test(the_second_time_is_recorded),
         cmocka_unit_test(what_is_no_step_is_computed_as_it_comes),
         cmocka_unit_test(the_oldest_recordings_go),
+        cmocka_unit_test(steps_leave_a_recording_alone),
         cmocka_unit_test(steps_of_answers_are_replayed_on_fibers),
         cmocka_unit_test(steps_of_answers_are_replayed_on_a_card),
     };

@@ -273,6 +273,7 @@ static PFN_vkGetDeviceProcAddr real_address;
 static PFN_vkQueueSubmit real_submit;
 static PFN_vkAllocateMemory real_allocate;
 static int lost_after, full_after; /* calls that still work; -1: all do */
+static int hangs;                  /* times that nothing was done when it was waited for; -1: none is */
 
 static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue queue, uint32_t n, const VkSubmitInfo *info, VkFence fence)
 {
@@ -289,12 +290,41 @@ static VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice device, const VkMemoryAl
     return real_allocate(device, info, callbacks, out);
 }
 
+static PFN_vkWaitForFences real_wait;
+static uint64_t patience;
+
+static VKAPI_ATTR VkResult VKAPI_CALL wait_for(VkDevice device, uint32_t n, const VkFence *fence, VkBool32 all,
+                                               uint64_t ns)
+{
+    patience = ns;
+    if (hangs < 0) return real_wait(device, n, fence, all, ns);
+    hangs++;
+    return VK_TIMEOUT;
+}
+
+static PFN_vkDeviceWaitIdle real_idle;
+static int idled;
+
+static VKAPI_ATTR VkResult VKAPI_CALL wait_idle(VkDevice device)
+{
+    idled++;
+    return real_idle(device);
+}
+
 static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL address(VkDevice device, const char *name)
 {
     PFN_vkVoidFunction real = real_address(device, name);
     if (strcmp(name, "vkQueueSubmit") == 0) {
         real_submit = (PFN_vkQueueSubmit)real;
         return (PFN_vkVoidFunction)submit;
+    }
+    if (strcmp(name, "vkWaitForFences") == 0) {
+        real_wait = (PFN_vkWaitForFences)real;
+        return (PFN_vkVoidFunction)wait_for;
+    }
+    if (strcmp(name, "vkDeviceWaitIdle") == 0) {
+        real_idle = (PFN_vkDeviceWaitIdle)real;
+        return (PFN_vkVoidFunction)wait_idle;
     }
     if (strcmp(name, "vkAllocateMemory") == 0) {
         real_allocate = (PFN_vkAllocateMemory)real;
@@ -317,7 +347,7 @@ static so_device *in_between(void)
     if (status == SO_OK) {
         real_address = v.GetDeviceProcAddr;
         v.GetDeviceProcAddr = address;
-        lost_after = full_after = -1;
+        lost_after = full_after = hangs = -1;
         status = so_vulkan_open(&d, &v, 0, &error);
     }
     if (status != SO_OK) {
@@ -381,6 +411,33 @@ static void memory_that_ends_is_told(void **state)
     so_device_close(&d);
 }
 
+/* A device that does not answer is given up after minutes, for good; what then closes waits for nothing that never
+ * ends. */
+static void a_device_that_hangs_is_given_up(void **state)
+{
+    (void)state;
+    so_error error = {0};
+    so_device *d = in_between();
+    void *p = NULL;
+    float x = 1, y = 0;
+    CHECK_OK(so_device_reserve(d, sizeof x, &p, &error), error);
+    so_device_write(d, p, &x, sizeof x);
+    so_device_read(d, &y, p, sizeof y); /* nothing is under way when it stops to answer */
+    assert_true(y == 1 && patience > 0 && patience <= (uint64_t)600 * 1000 * 1000 * 1000);
+    hangs = 0;
+    so_device_write(d, p, &x, sizeof x);
+    so_device_read(d, &y, p, sizeof y);
+    assert_int_equal(hangs, 1);
+    assert_int_equal(so_device_state(d, &error), SO_ERR_IO);
+    assert_non_null(strstr(error.text, "no answer within five minutes"));
+    so_device_read(d, &y, p, sizeof y);
+    assert_int_equal(hangs, 1); /* and it is not waited for again */
+    idled = 0;
+    so_device_release(d, p);
+    so_device_close(&d);
+    assert_int_equal(idled, 0);
+}
+
 static int start(void **state)
 {
     so_model *host = NULL;
@@ -406,6 +463,7 @@ int main(void)
         cmocka_unit_test(the_largest_piece_that_fits_is_taken),
         cmocka_unit_test(a_lost_device_is_told_to_every_session),
         cmocka_unit_test(memory_that_ends_is_told),
+        cmocka_unit_test(a_device_that_hangs_is_given_up),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

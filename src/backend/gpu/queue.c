@@ -244,7 +244,7 @@ void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
 /* Of a recording: its inputs live as long as it. */
 static void *share_kept(so_device *d, size_t bytes, uint64_t *at)
 {
-    size_t from = so_queue_room(d) + d->kept;
+    size_t from = so_queue_room(d) + so_queue_step_room(d) + d->kept;
     d->overflow |= d->kept + bytes > so_queue_kept_room(d);
     if (d->overflow) return NULL;
     d->kept += bytes;
