@@ -77,7 +77,7 @@ void so_device_copy(so_device *device, void *to, const void *from, size_t bytes)
 /* Lets what is recorded begin, without waiting. */
 void so_device_flush(so_device *device);
 /* From here to so_device_recorded what is asked of the device is kept, not computed, and no other thread's calls come
- * in between. False where the device keeps nothing: then nothing has begun. */
+ * in between. False where the device keeps nothing, or as many recordings as it can (4): then nothing has begun. */
 bool so_device_record(so_device *device);
 /* What was kept; NULL where it had more inputs of the host than there is room for, or the device has failed. */
 typedef struct so_recording so_recording;

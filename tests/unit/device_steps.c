@@ -223,6 +223,45 @@ static void steps_leave_a_recording_alone(void **state)
     so_device_close(&d);
 }
 
+/* y[1] = 5 y[0], with y[0] of the host. */
+static so_recording *record_one(so_device *d, float value, float *y[2])
+{
+    float x[N];
+    for (int i = 0; i < N; i++) x[i] = value + (float)i;
+    if (!so_device_record(d)) return NULL;
+    so_device_write(d, y[0], x, sizeof x);
+    so_device_kernels(d, false)->scale(so_device_pool(d), N, 5, y[0], y[1]);
+    return so_device_recorded(d);
+}
+
+/* Each has room for its inputs, however many come and go while another stays; one more than there is room for is
+ * refused. */
+static void recordings_come_and_go(void **state)
+{
+    (void)state;
+    enum { SLOTS = 4 };
+    so_error error;
+    so_device *d = fibers(false);
+    float *y[2], out[N];
+    so_recording *r[SLOTS];
+    for (int i = 0; i < 2; i++) CHECK_OK(so_device_reserve(d, sizeof out, (void **)&y[i], &error), error);
+    for (int k = 0; k < SLOTS; k++) assert_non_null(r[k] = record_one(d, (float)(100 * k), y));
+    assert_null(record_one(d, 1, y));
+    for (int turn = 0; turn < 40; turn++) {
+        int again = 1 + turn % (SLOTS - 1); /* the first stays */
+        so_device_forget(d, &r[again]);
+        assert_non_null(r[again] = record_one(d, (float)(100 * again), y));
+        for (int k = 0; k < SLOTS; k++) {
+            so_device_replay(d, r[k]);
+            so_device_read(d, out, y[1], sizeof out);
+            assert_true(out[0] == (float)(500 * k) && out[N - 1] == (float)(5 * (100 * k + N - 1)));
+        }
+    }
+    for (int k = 0; k < SLOTS; k++) so_device_forget(d, &r[k]);
+    CHECK_OK(so_device_state(d, &error), error);
+    so_device_close(&d);
+}
+
 static int open_host(void **state) { return (void)state, toy_open(&host, folder, 1, 128); }
 static int close_host(void **state) { return (void)state, toy_close(&host, folder); }
 
@@ -233,6 +272,7 @@ int main(void)
         cmocka_unit_test(what_is_no_step_is_computed_as_it_comes),
         cmocka_unit_test(the_oldest_recordings_go),
         cmocka_unit_test(steps_leave_a_recording_alone),
+        cmocka_unit_test(recordings_come_and_go),
         cmocka_unit_test(steps_of_answers_are_replayed_on_fibers),
         cmocka_unit_test(steps_of_answers_are_replayed_on_a_card),
     };

@@ -7,10 +7,11 @@
 # Build before: ./run build (for CUDA where nvcc is) and ninja -C build tests. In the environment:
 #
 #   SO_SESSIONS=64     people who speak with a server at a time (2)
+#   SO_PATIENCE=5      how many times as long as on a card everything may take (1): for lavapipe
 #   SO_LARGE=FOLDER    the published shape as well, with random weights in q4_k_m: made there, 35 GB and some minutes; kept, and used again
 #   SO_LARGE_SHAPE=... how it is made (tests/make_checkpoint: "--tiny", "--scale 0.25")
 #
-# On lavapipe it runs as well, and says nothing about speed.
+# On lavapipe it runs as well, and says nothing about speed (SO_PATIENCE=8 SO_SESSIONS=1).
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -39,6 +40,7 @@ step() { # NAME SECONDS COMMAND...
     shift 2
     printf '\n== %s\n' "$name"
     began=$(date +%s)
+    seconds=$((seconds * ${SO_PATIENCE:-1}))
     timeout -k 5 "$seconds" "$@"
     ended=$?
     [ $ended -eq 0 ] || failed="$failed, $name ($([ $ended -eq 124 ] && echo "longer than $seconds s" || echo "status $ended"))"
@@ -51,7 +53,7 @@ same() { # NAME, then what ask is given: the answer of the device is that of the
     printf '\n== %s\n' "$title"
     for where in cpu "$device"; do
         place_of=$place/$([ "$where" = cpu ] && echo cpu || echo card)
-        timeout -k 5 120 "$so" ask "$@" --precision exact --max-text 24 --seed 1 --device "$where" >"$place/answer" || failed="$failed, $title on $where"
+        timeout -k 5 $((120 * ${SO_PATIENCE:-1})) "$so" ask "$@" --precision exact --max-text 24 --seed 1 --device "$where" >"$place/answer" || failed="$failed, $title on $where"
         sed '/tokens in/d' "$place/answer" >"$place_of"
     done
     if [ -s "$place/cpu" ] && diff "$place/cpu" "$place/card"; then cat "$place/cpu"; else failed="$failed, $title"; fi

@@ -25,6 +25,7 @@ const int so_gpu_text_threads[SO_GPU_TEXT_COUNT] = {
 struct so_recording {
     void *of_driver;
     int64_t launches, bytes;
+    int slot; /* where its inputs lie */
 };
 
 static const so_gpu_driver *driver_of(const so_device *d) { return d->opened.driver; }
@@ -244,8 +245,9 @@ void so_gpu_launch_now(so_device *d, so_gpu_launch *l)
 /* Of a recording: its inputs live as long as it. */
 static void *share_kept(so_device *d, size_t bytes, uint64_t *at)
 {
-    size_t from = so_queue_room(d) + so_queue_step_room(d) + d->kept;
-    d->overflow |= d->kept + bytes > so_queue_kept_room(d);
+    size_t room = so_queue_kept_room(d) / SO_QUEUE_SLOTS, slot = room * (size_t)d->recording->slot;
+    size_t from = so_queue_room(d) + so_queue_step_room(d) + slot + d->kept;
+    d->overflow |= d->kept + bytes > room;
     if (d->overflow) return NULL;
     d->kept += bytes;
     *at = d->opened.shared_at + from;
@@ -376,7 +378,8 @@ bool so_device_record(so_device *d)
     if (!r) return false;
     pthread_mutex_lock(&d->lock);
     so_queue_barrier(d);
-    if (d->error.status == SO_OK && !d->recording && !so_steps_keep(d))
+    while (r->slot < SO_QUEUE_SLOTS && (d->slots >> r->slot & 1)) r->slot++;
+    if (d->error.status == SO_OK && !d->recording && !so_steps_keep(d) && r->slot < SO_QUEUE_SLOTS)
         r->of_driver = driver_of(d)->record(d->opened.self);
     if (!r->of_driver) {
         pthread_mutex_unlock(&d->lock);
@@ -385,7 +388,8 @@ bool so_device_record(so_device *d)
     }
     d->turns.at = 0;
     d->recording = r;
-    d->recordings++;
+    d->slots |= 1U << r->slot;
+    d->kept = 0;
     d->overflow = false;
     return true;
 }
@@ -394,8 +398,8 @@ bool so_device_record(so_device *d)
 static void drop_recording(so_device *d, so_recording *r)
 {
     driver_of(d)->forget(d->opened.self, r->of_driver);
+    d->slots &= ~(1U << r->slot);
     free(r);
-    if (--d->recordings == 0) d->kept = 0;
 }
 
 so_recording *so_device_recorded(so_device *d)

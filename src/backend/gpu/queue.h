@@ -8,7 +8,12 @@
 
 #include "backend/gpu/launch.h"
 
-enum { SO_QUEUE_PENDING = 96, SO_QUEUE_ALIGN = 256, SO_QUEUE_TURNS = 1024 };
+enum {
+    SO_QUEUE_SLOTS = 4 /* recordings at a time */,
+    SO_QUEUE_PENDING = 96,
+    SO_QUEUE_ALIGN = 256,
+    SO_QUEUE_TURNS = 1024
+};
 
 /* Cosines and sines that lie in the shared piece since it was last empty. */
 typedef struct so_queue_turns {
@@ -34,16 +39,17 @@ struct so_device {
     so_error error;          /* the first; written once, before `failed` */
     atomic_bool failed;      /* so that asking for it waits for nobody */
     so_recording *recording; /* being made: NULL: none */
-    int recordings;          /* that there are */
-    size_t kept;             /* bytes of their inputs, behind those of launches */
-    bool overflow;           /* of what is being recorded */
+    unsigned slots;          /* for inputs of recordings: those in use, as bits */
+    size_t kept;             /* bytes of inputs of what is being recorded */
+    bool overflow;           /* they are more than a slot has room for */
     so_steps *steps;
 };
 
-/* The shared piece: inputs of launches, behind them those of a step, behind them those of recordings. */
+/* The shared piece: inputs of launches, behind them those of a step, behind them those of recordings, a
+ * slot each, however many come and go while another stays. */
 static inline size_t so_queue_kept_room(const so_device *d)
 {
-    return d->opened.shared_bytes / 4 / SO_QUEUE_ALIGN * SO_QUEUE_ALIGN;
+    return SO_QUEUE_SLOTS * (d->opened.shared_bytes / 4 / SO_QUEUE_SLOTS / SO_QUEUE_ALIGN * SO_QUEUE_ALIGN);
 }
 
 static inline size_t so_queue_step_room(const so_device *d)
