@@ -1,6 +1,7 @@
 /* A device driven through Vulkan: memory by addresses, launches as dispatches in command buffers. See launch.h.
  * SPDX-License-Identifier: Apache-2.0 */
 #if __has_include(<vulkan/vulkan.h>)
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,8 @@ typedef struct vulkan {
     int used;                /* command buffers since the last wait */
     bool recording;          /* command[used - 1] is open */
     bool busy;               /* something was submitted since the last wait */
-    bool hangs;              /* and was waited for in vain */
+    bool hangs;              /* and was waited for in vain: it may still be at it, so that nothing is taken from it */
+    struct vulkan *next;     /* of those that hang */
     VkCommandBuffer keeping; /* a recording that is being made */
     VkFence fence;
     VkPipelineLayout layout;
@@ -141,6 +143,7 @@ static size_t release(void *self, uint64_t address)
     for (int i = 0; i < v->n_blocks; i++) {
         if (v->block[i].at != address) continue;
         bytes = v->block[i].bytes;
+        if (v->hangs) break;
         drop(v, &v->block[i]);
         v->block[i] = v->block[--v->n_blocks];
         break;
@@ -325,10 +328,17 @@ static void drive(void *self, void *device)
     v->owner = v->instance.complains_to = device;
 }
 
+/* Devices that hang keep all they have until the process ends: what they were given may use it at any time. */
+static _Atomic(vulkan *) hanging;
+
 static void close_vulkan(void *self)
 {
     vulkan *v = self;
     v->instance.complains_to = NULL;
+    if (v->hangs) {
+        v->next = atomic_exchange(&hanging, v);
+        return;
+    }
     if (v->device) {
         settle(v);
         for (int t = 0; t < SO_GPU_TEXT_COUNT; t++)
