@@ -13,7 +13,7 @@
 #include "media/audio.h"
 #include "media/front.h"
 #include "media/image.h"
-#include "media/resample.h"
+#include "media/pieces.h"
 
 double so_asker_now(void)
 {
@@ -176,28 +176,19 @@ so_status so_asker_echo(so_asker *w, so_error *error)
     return status;
 }
 
-static so_status resample(so_audio *audio, int rate, so_error *error)
-{
-    so_resampler *resampler;
-    SO_TRY(so_resampler_open(&resampler, audio->rate, rate, error));
-    int64_t n = so_resampler_length(resampler, audio->n);
-    float *out = malloc((size_t)(n + 1) * sizeof *out);
-    so_status status = out ? so_resample(resampler, audio->samples, audio->n, out, error)
-                           : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
-    so_resampler_close(&resampler);
-    free(audio->samples);
-    audio->samples = out;
-    audio->n = status == SO_OK ? n : 0;
-    audio->rate = rate;
-    return status;
-}
+/* A clip that is read from `at` on, as so_pieces_read. */
+typedef struct reading {
+    const so_audio *audio;
+    int64_t at;
+} reading;
 
-/* Appends what the front end lets out now. */
-static so_status take_runs(so_front *front, float **out, size_t *n, so_error *error)
+static so_status read_clip(void *context, float *out, int64_t n, int64_t *got, so_error *error)
 {
-    so_front_run run;
-    while (so_front_next(front, &run))
-        if (run.n) SO_TRY(so_append(out, n, sizeof **out, run.pcm, (size_t)run.n, error));
+    reading *r = context;
+    (void)error;
+    *got = r->audio->n - r->at < n ? r->audio->n - r->at : n;
+    if (*got) memcpy(out, r->audio->samples + r->at, (size_t)*got * sizeof *out);
+    r->at += *got;
     return SO_OK;
 }
 
@@ -206,25 +197,23 @@ static so_status take_runs(so_front *front, float **out, size_t *n, so_error *er
 static so_status front_of(const so_asker *w, so_audio *audio, so_error *error)
 {
     so_model_info about;
-    so_front *front = NULL;
+    so_pieces *pieces;
+    reading from = {audio, 0};
     float *out = NULL;
-    size_t n = 0;
+    size_t count = 0;
     so_model_about(w->model, &about);
     if (!about.front) return SO_OK;
-    if (audio->rate != SO_FRONT_RATE) SO_TRY(resample(audio, SO_FRONT_RATE, error));
-    so_status status = so_front_open(&front, NULL, error);
-    for (int64_t at = 0; at < audio->n && status == SO_OK; at += SO_FRONT_PIECE) {
-        so_front_feed(front, audio->samples + at, audio->n - at < SO_FRONT_PIECE ? audio->n - at : SO_FRONT_PIECE);
-        status = take_runs(front, &out, &n, error);
-    }
-    if (status == SO_OK) {
-        so_front_finish(front);
-        status = take_runs(front, &out, &n, error);
-    }
-    so_front_close(&front);
+    SO_TRY(so_pieces_open(&pieces, audio->rate, false, read_clip, &from, error));
+    so_status status;
+    const float *pcm;
+    int64_t n = 0;
+    do {
+        status = so_pieces_next(pieces, &pcm, &n, error);
+        if (status == SO_OK && n) status = so_append(&out, &count, sizeof *out, pcm, (size_t)n, error);
+    } while (status == SO_OK && n);
+    so_pieces_close(&pieces);
     free(audio->samples);
-    audio->samples = out;
-    audio->n = (int64_t)n;
+    *audio = (so_audio){.samples = out, .n = (int64_t)count, .rate = SO_FRONT_RATE};
     return status;
 }
 
