@@ -20,8 +20,8 @@ typedef struct so_recipe_options {
     double minutes;     /* time limit of each part; 0: what the part plans */
     int64_t steps;      /* of each part that trains; 0: as many as it plans */
     int bf16;           /* 1: products of matrices in bf16 while training (half the time where the machine has it) */
-    int64_t items;      /* exchanges that are spoken for the corpus; 0: 30000 */
-    int64_t heard;      /* questions beyond, mostly lists of words; 0: two for three exchanges; -1: none */
+    int64_t items;      /* exchanges that are spoken for the corpus; 0: 20000 */
+    int64_t heard;      /* questions beyond, mostly lists of words; 0: three for two exchanges; -1: none */
     const char *fusion; /* how the top layers take in text: "cross" (also NULL), "add_input", "add_layer" */
     int64_t window;     /* W, text tokens that the top layers see; 0: 5; -1: all before the newest, too */
     int64_t lookahead;  /* K, text tokens that the voice waits for; 0: 3 */

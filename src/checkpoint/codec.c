@@ -71,6 +71,7 @@ static so_flow_config flow_sizes(const json_t *json)
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) integer(json, row[i].key, row[i].value);
     number(json, "inference_cfg_rate", &c.guidance);
     number(json, "sigma_min", &c.sigma_min);
+    number(json, "temperature", &c.temperature);
     return c;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/choose.h"
+#include "text/recite.h"
 
 enum { AHEAD_AFTER = 16 /* units of a voice: its first sound does not wait for text that is not due */ };
 
@@ -97,10 +98,10 @@ static bool text_is_due(so_talk *talk)
 
 /* A voice that has gone through its text, or that gets no further in it, may go on for ever. Words beyond those of the
  * text are repetitions and count as no progress. */
-static void watch_progress(so_talk *talk, bool new_word)
+static void watch_progress(so_talk *talk, bool new_word, int64_t words)
 {
     int64_t most = talk->options.units_per_token;
-    talk->n_spoken += new_word;
+    talk->n_spoken += words;
     talk->idle = new_word && talk->n_spoken <= talk->n_memory ? 0 : talk->idle + 1;
     if (most > 0 && talk->idle >= most) talk->end = SO_END_RUN_AWAY;
 }
@@ -483,11 +484,14 @@ static void heard_unit(so_talk *talk, int32_t label)
 {
     int32_t against = talk->options.loop == SO_LOOP_PAPER ? talk->last_symbol : talk->last_label;
     bool new_word = label != talk->model->blank && label != against;
-    if (new_word && talk->target < talk->n_memory + 1) talk->target = talk->n_memory + 1;
+    int64_t words = new_word;
+    if (new_word && talk->model->setup.units_per_token) /* the published loop counts labels */
+        words = so_recite_on(talk->memory_ids, talk->n_memory, talk->n_spoken, label);
+    if (talk->target < talk->n_memory + words) talk->target = talk->n_memory + words;
     if (label != talk->model->blank) talk->last_label = label;
     talk->last_symbol = label;
     talk->spoke = false;
-    watch_progress(talk, new_word);
+    watch_progress(talk, new_word, words);
 }
 
 static so_status hear_units(so_worker *worker, so_talk *const *talk, int64_t n, so_error *error)

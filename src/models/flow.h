@@ -25,6 +25,7 @@ typedef struct so_flow_config {
     int64_t border;               /* units at either end that the regulator stretches for themselves */
     int64_t steps;                /* Euler steps */
     double guidance, sigma_min;
+    double temperature; /* of the noise that is begun with; 1 as published */
 } so_flow_config;
 
 typedef struct so_flow_layer {

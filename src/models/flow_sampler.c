@@ -178,7 +178,8 @@ so_flow_config so_flow_published(void)
                             .border = 20,
                             .steps = 10,
                             .guidance = 0.7,
-                            .sigma_min = 1e-6};
+                            .sigma_min = 1e-6,
+                            .temperature = 1};
 }
 
 static so_status bind(so_flow *net, const so_flow_config *config, const char *prefix, so_binder *binder,
@@ -187,6 +188,10 @@ static so_status bind(so_flow *net, const so_flow_config *config, const char *pr
     if (config->heads < 1 || config->width % config->heads || config->channels % 8)
         return so_fail(error, SO_ERR_ARG, "flow: width %lld in %lld heads, %lld channels in 8 groups",
                        (long long)config->width, (long long)config->heads, (long long)config->channels);
+    if (!(config->guidance >= 0 && config->guidance <= 100 && config->temperature >= 0 && config->temperature <= 10))
+        return so_fail(error, SO_ERR_ARG,
+                       "flow: a guidance of %g and noise of temperature %g, expected 0 to 100 and 0 to 10",
+                       config->guidance, config->temperature);
     int64_t *of = binder->sizes.of;
     of['V'] = config->units;
     of['D'] = config->width;

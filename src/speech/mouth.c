@@ -26,11 +26,11 @@ static int64_t prompt_frames(const so_mouth *m) { return frames_of(m, m->P); }
 
 /* Noise belongs to its frame: stream 2 i of the seed is frame i's mel, 2 i + 1 its samples; frames of a prompt are
  * counted down from -1. */
-static void normals(const so_mouth *m, int64_t frame, int stream, int64_t n, so_real *out)
+static void normals(const so_mouth *m, int64_t frame, int stream, int64_t n, double times, so_real *out)
 {
     so_rng rng;
     so_rng_init(&rng, m->options.seed, (uint64_t)(2 * frame + stream));
-    for (int64_t i = 0; i < n; i++) out[i] = (so_real)so_rng_normal(&rng);
+    for (int64_t i = 0; i < n; i++) out[i] = (so_real)(times * so_rng_normal(&rng));
 }
 
 /* ---- units to mel */
@@ -125,8 +125,9 @@ static so_status make_mel(so_mouth *m, so_pass *pass, so_error *error)
         so_flow_forget(&m->again);
         encode(m, pass, m->units + c->left, c->right - c->left, frames);
         SO_TRY(so_pass_end(pass, error));
-        for (int64_t i = 0; i < M1; i++) normals(m, -1 - i, 0, M, m->made + i * M);
-        for (int64_t i = 0; i < frames; i++) normals(m, f0 + i, 0, M, m->made + (M1 + i) * M);
+        double t = m->codec->flow.config.temperature;
+        for (int64_t i = 0; i < M1; i++) normals(m, -1 - i, 0, M, t, m->made + i * M);
+        for (int64_t i = 0; i < frames; i++) normals(m, f0 + i, 0, M, t, m->made + (M1 + i) * M);
         if (pass->device) so_device_write(pass->device, m->x, m->made, (size_t)(all * M) * sizeof *m->x);
         m->step = 1;
         return SO_OK;
@@ -163,7 +164,7 @@ static so_tensor *source(so_mouth *m, so_pass *pass, int64_t from, int64_t to)
             *room = so_write_begin(pass, harmonics);
     const so_real *pitch = so_read(pass, f0);
     if (noise && room && pitch && !pass->dry) {
-        for (int64_t i = 0; i < T; i++) normals(m, from + i, 1, per * H, noise + i * per * H);
+        for (int64_t i = 0; i < T; i++) normals(m, from + i, 1, per * H, 1, noise + i * per * H);
         so_hift_harmonics(c, T, pitch + (from - a), m->offset, noise, &m->phase, room);
     }
     return so_hift_source(pass, &m->codec->hift, so_write_end(pass, harmonics, room));

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "engine/session.h"
+#include "text/recite.h"
 #include "text/repeat.h"
 #include "text/stops.h"
 #include "toy.h"
@@ -419,6 +420,30 @@ static void circles_are_noticed(void **state)
     }
 }
 
+/* ---- where a voice is in its text */
+
+static void the_place_is_found_again(void **state)
+{
+    (void)state;
+    const int32_t text[] = {10, 11, 12, 11, 13, 14};
+    const int64_t n = 6;
+    static const struct {
+        int64_t at;
+        int32_t heard;
+        int64_t on;
+    } cases[] = {
+        {0, 10, 1}, {0, 11, 2}, {0, 12, 3},                         /* one or two words were not heard */
+        {0, 13, 1},                                                 /* too far: another word, or one heard badly */
+        {1, 10, 0},                                                 /* the last one once more */
+        {2, 11, 2},                                                 /* where the text has it twice, the next one */
+        {3, 11, 1}, {5, 14, 1}, {6, 14, 0}, {6, 99, 1}, {9, 14, 1}, /* nothing is left */
+        {0, 99, 1}, {3, 99, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(so_recite_on(text, n, cases[i].at, cases[i].heard), cases[i].on);
+    assert_int_equal(so_recite_on(text, 0, 0, 10), 1);
+}
+
 static void text_runs_away_no_further(void **state)
 {
     (void)state;
@@ -461,6 +486,7 @@ int main(void)
         cmocka_unit_test(log_probabilities_are_of_the_text),
         cmocka_unit_test(log_probabilities_of_a_screened_head),
         cmocka_unit_test(circles_are_noticed),
+        cmocka_unit_test(the_place_is_found_again),
         cmocka_unit_test(text_runs_away_no_further),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "formats/safetensors.h"
 #include "recipes/tabletop/part_batch.h"
+#include "recipes/tabletop/part_speak.h"
 #include "recipes/tabletop/part_units.h"
 #include "recipes/tabletop/tt_dataset.h"
 #include "text/bpe_train.h"
@@ -89,6 +90,56 @@ static void people_type_as_they_like(void **state)
     }
     assert_in_range(same, 1200, 1800);
     assert_true(digits > 20 && unknown > 100);
+}
+
+/* Every word of the lists has a twin with a capital, and the twin's is the word. */
+static void words_have_capitals(void **state)
+{
+    so_tt *tt = *state;
+    so_ids ids = {0};
+    for (int i = 0; i < SO_TABLETOP_WORDS; i++) {
+        char text[64];
+        ids.n = 0;
+        snprintf(text, sizeof text, " %s", so_tabletop_words[i]);
+        assert_int_equal(so_tt_encode(tt, text, &ids, NULL), SO_OK);
+        snprintf(text, sizeof text, "%c%s", so_tabletop_words[i][0] - 'a' + 'A', so_tabletop_words[i] + 1);
+        assert_int_equal(so_tt_encode(tt, text, &ids, NULL), SO_OK);
+        assert_int_equal(ids.n, 2);
+        assert_int_equal(tt->twin[ids.data[0]], ids.data[1]);
+        assert_int_equal(tt->twin[ids.data[1]], ids.data[0]);
+    }
+    assert_int_equal(tt->twin[tt->id->eot], tt->id->eot);
+    so_ids_clear(&ids);
+}
+
+/* Of what is asked beyond the exchanges half is to be repeated, and every word comes behind which another stands,
+ * with a capital, those too that open no list in training. */
+static void every_word_is_said_with_a_capital(void **state)
+{
+    so_tt *tt = *state;
+    int repeats = 0, joined = 0, opened[SO_TABLETOP_WORDS] = {0};
+    enum { DRAWS = 12000, FIRST_RESERVED = SO_TABLETOP_WORDS - SO_TABLETOP_RESERVED_WORDS };
+    for (int64_t i = 0; i < DRAWS; i++) {
+        so_tt_item item;
+        so_tt_draw_heard(tt, i, &item);
+        assert_true(item.answer[0] && strlen(item.answer) < sizeof item.answer - 1);
+        if (item.kind != SO_TALK_REPEAT || strncmp(item.question, "Repeat after me: ", 17) != 0) continue;
+        repeats++;
+        assert_string_equal(item.question + 18, item.answer + 1);
+        size_t n = strcspn(item.answer, " ,.");
+        bool list = item.answer[n] == ',';
+        joined += !list;
+        for (int w = 0; w < SO_TABLETOP_WORDS; w++) {
+            if (strlen(so_tabletop_words[w]) != n || strncmp(item.answer + 1, so_tabletop_words[w] + 1, n - 1) != 0 ||
+                (item.answer[0] | 32) != so_tabletop_words[w][0])
+                continue;
+            opened[w]++;
+            assert_false(list && w >= FIRST_RESERVED);
+        }
+    }
+    assert_in_range(repeats, DRAWS * 45 / 100, DRAWS * 55 / 100);
+    assert_in_range(joined, DRAWS * 6 / 100, DRAWS * 8 / 100);
+    for (int w = 0; w < SO_TABLETOP_WORDS; w++) assert_true(opened[w] >= (w < FIRST_RESERVED ? 2 : 5));
 }
 
 /* Records of questions that are only heard say so: tasks that need a spoken answer leave them out. */
@@ -279,10 +330,15 @@ static int close_recipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_from_outside_are_unknown), cmocka_unit_test(the_world_is_heard_word_for_word),
-        cmocka_unit_test(people_type_as_they_like),       cmocka_unit_test(questions_without_a_spoken_answer_are_told),
-        cmocka_unit_test(speech_is_that_of_the_files),    cmocka_unit_test(an_earlier_model_is_gone_on_from),
+        cmocka_unit_test(words_from_outside_are_unknown),
+        cmocka_unit_test(the_world_is_heard_word_for_word),
+        cmocka_unit_test(people_type_as_they_like),
+        cmocka_unit_test(questions_without_a_spoken_answer_are_told),
+        cmocka_unit_test(speech_is_that_of_the_files),
+        cmocka_unit_test(an_earlier_model_is_gone_on_from),
         cmocka_unit_test(parts_are_cut_out_of_a_model),
+        cmocka_unit_test(words_have_capitals),
+        cmocka_unit_test(every_word_is_said_with_a_capital),
     };
     return cmocka_run_group_tests(tests, open_recipe, close_recipe);
 }

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include <math.h>
 #include <stdatomic.h>
 
 #include "nn/worker.h"
@@ -42,6 +43,7 @@ static int open_world(void **state)
                            .border = 20,
                            .steps = 3,
                            .guidance = 0.7,
+                           .temperature = 1,
                            .sigma_min = 1e-6};
     CHECK_OK(so_flow_bind(&w.codec.flow, &flow, "flow.", &binder, &error), error);
     so_hift_config hift = so_hift_published();
@@ -62,12 +64,13 @@ static int close_world(void **state)
 }
 
 /* Gives n units, `at_once` at a time, and gathers all audio. */
-static int64_t speak(const world *w, so_mouth *mouth, so_pass *pass, int64_t n, int64_t at_once, float *out)
+static int64_t speak_from(const world *w, so_mouth *mouth, so_pass *pass, uint64_t seed, int64_t n, int64_t at_once,
+                          float *out)
 {
     so_error error = {0};
     int64_t total = 0, samples;
     const float *pcm;
-    so_mouth_reset(mouth, 1);
+    so_mouth_reset(mouth, seed);
     for (int64_t i = 0; i < n; i++) {
         CHECK_OK(so_mouth_put(mouth, w->units[i], &error), error);
         if (i + 1 == n) so_mouth_end(mouth);
@@ -80,6 +83,64 @@ static int64_t speak(const world *w, so_mouth *mouth, so_pass *pass, int64_t n, 
         }
     }
     return total;
+}
+
+static int64_t speak(const world *w, so_mouth *mouth, so_pass *pass, int64_t n, int64_t at_once, float *out)
+{
+    return speak_from(w, mouth, pass, 1, n, at_once, out);
+}
+
+/* Another seed is another mel, unless the noise has no temperature. */
+static void noise_has_a_temperature(void **state)
+{
+    world *w = *state;
+    enum { N = 20 };
+    so_error error = {0};
+    so_mouth *mouth;
+    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
+    so_worker worker;
+    so_need fixed, scratch;
+    so_site place = {.kernels = so_kernels_best()};
+    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open(&worker, scratch.host, NULL, so_kernels_best(), &error), error);
+    CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
+    size_t mel = (size_t)(so_flow_frames(&w->codec.flow.config, N) * 80) * sizeof(so_real);
+    float *out = malloc(sizeof *out * UNITS * 900);
+    so_real *one = malloc(mel);
+    for (int cold = 0; cold < 2; cold++) {
+        w->codec.flow.config.temperature = cold ? 0 : 0.5;
+        speak_from(w, mouth, &worker.pass, 1, N, N, out);
+        memcpy(one, mouth->mel, mel);
+        speak_from(w, mouth, &worker.pass, 2, N, N, out);
+        assert_int_equal(memcmp(one, mouth->mel, mel) == 0, cold);
+    }
+    w->codec.flow.config.temperature = 1;
+    so_mouth_close(&mouth);
+    so_worker_clear(&worker);
+    free(out);
+    free(one);
+}
+
+/* A flow that nobody can have meant is refused. */
+static void odd_flows_are_refused(void **state)
+{
+    (void)state;
+    so_flow net;
+    so_error error = {0};
+    so_rng rng;
+    so_store store;
+    so_rng_init(&rng, 1, 0);
+    CHECK_OK(so_store_open(&store, 0, &error), error);
+    so_binder binder = {.store = &store, .rng = &rng};
+    so_flow_config odd[3] = {so_flow_published(), so_flow_published(), so_flow_published()};
+    odd[0].temperature = -1;
+    odd[1].temperature = NAN;
+    odd[2].guidance = 1e9;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(so_flow_bind(&net, &odd[i], "flow.", &binder, &error), SO_ERR_ARG);
+        assert_non_null(strstr(error.text, "temperature"));
+    }
+    so_store_close(&store);
 }
 
 /* Answers end everywhere in a chunk and in its context to the right: first 6, then 11, with 4 to the right. */
@@ -211,8 +272,9 @@ static void a_step_can_be_stopped_inside(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(audio_does_not_depend_on_when_units_come),
-                                       cmocka_unit_test(steps_are_small_and_can_end),
-                                       cmocka_unit_test(a_step_can_be_stopped_inside)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(noise_has_a_temperature), cmocka_unit_test(odd_flows_are_refused),
+        cmocka_unit_test(audio_does_not_depend_on_when_units_come), cmocka_unit_test(steps_are_small_and_can_end),
+        cmocka_unit_test(a_step_can_be_stopped_inside)};
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

@@ -154,7 +154,27 @@ void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_it
  * and a share of everything. A word of the lists is said a few hundred times so, by many throats, where the exchanges
  * have it a few dozen times.
  */
-static const double HEARD_LISTS = 0.5, HEARD_WORDS = 0.14, HEARD_TALK = 0.2;
+static const double HEARD_LISTS = 0.43, HEARD_JOINED = 0.07, HEARD_WORDS = 0.14, HEARD_TALK = 0.2;
+
+/* "Repeat after me: oven and canyon.": what the model's voice says behind words with a capital, which lists have only
+ * where they open. Half of the time one of the words that open no list in training. */
+static void draw_joined(so_rng *rng, so_qa *qa)
+{
+    static const char *const joins[] = {" and ", " or ", " then "};
+    int64_t reserved = SO_TABLETOP_WORDS - SO_TABLETOP_RESERVED_WORDS, count = 2 + so_rng_below(rng, 2),
+            word = so_rng_range(rng, so_rng_below(rng, 2) ? reserved : 0, SO_TABLETOP_WORDS - 1);
+    const char *join = joins[so_rng_below(rng, 3)];
+    int n = snprintf(qa->answer, sizeof qa->answer, "%s", so_tabletop_words[word]);
+    for (int64_t i = 1; i < count; i++)
+        n += snprintf(qa->answer + n, sizeof qa->answer - (size_t)n, "%s%s", join,
+                      so_tabletop_words[so_rng_below(rng, SO_TABLETOP_WORDS)]);
+    snprintf(qa->answer + n, sizeof qa->answer - (size_t)n, ".");
+    snprintf(qa->question, sizeof qa->question, "Repeat after me: %.120s", qa->answer);
+    qa->answer[0] = (char)(qa->answer[0] - 'a' + 'A');
+    qa->kind = SO_TALK_REPEAT;
+    qa->group = (int)count;
+    qa->language[0] = 0;
+}
 
 static void draw_heard(uint64_t seed, int64_t i, so_rng *rng, uint64_t *scene_seed, so_qa *qa)
 {
@@ -163,7 +183,9 @@ static void draw_heard(uint64_t seed, int64_t i, so_rng *rng, uint64_t *scene_se
     *scene_seed = ~(uint64_t)0;
     if (which < HEARD_LISTS)
         so_tabletop_talk(SO_TABLETOP_TRAIN, seed, (uint64_t)i, 1u << SO_TALK_REPEAT, qa);
-    else if ((which -= HEARD_LISTS) < HEARD_WORDS)
+    else if ((which -= HEARD_LISTS) < HEARD_JOINED)
+        draw_joined(rng, qa);
+    else if ((which -= HEARD_JOINED) < HEARD_WORDS)
         so_tabletop_talk(SO_TABLETOP_TRAIN, seed, (uint64_t)i, 1u << SO_TALK_FIRST | 1u << SO_TALK_INITIAL, qa);
     else if (which - HEARD_WORDS < HEARD_TALK)
         so_tabletop_talk(SO_TABLETOP_TRAIN, seed, (uint64_t)i, talk, qa);

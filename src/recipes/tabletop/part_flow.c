@@ -37,6 +37,8 @@ so_flow_config so_tt_flow_config(void)
     c.head_width = 32;
     c.est_blocks = 1;
     c.mid = 4;
+    c.guidance = 2;
+    c.temperature = 0.5;
     return c;
 }
 
@@ -244,7 +246,7 @@ static so_tensor *speak(const context *c, so_pass *pass, int64_t item, so_tensor
     so_real *z = so_take(pass, (size_t)(T * MELS) * sizeof *z, false), voice[SPEAKER];
     if (!ids || !z) return NULL;
     for (int64_t i = 0; i < N; i++) ids[i] = c->units.unit[spoken->a_at + i];
-    for (int64_t i = 0; i < T * MELS; i++) z[i] = (so_real)so_rng_normal(&rng);
+    for (int64_t i = 0; i < T * MELS; i++) z[i] = (so_real)(c->net.config.temperature * so_rng_normal(&rng));
     so_tt_voice(voice);
     so_flow_request r = {.N = N, .frames = T, .ids = ids, .vector = voice, .z = z};
     return so_flow_mel(pass, &c->net, &r, mu);

@@ -72,13 +72,13 @@ static so_status write_codec_config(const char *folder, so_error *error)
         "  \"est_channels\": %lld, \"est_heads\": %lld, \"est_head_dim\": %lld, \"est_blocks\": %lld, \"est_mid\": "
         "%lld,\n"
         "  \"spk_dim\": %lld, \"n_mels\": %lld, \"input_frame_rate\": %lld, \"n_timesteps\": %lld,\n"
-        "  \"inference_cfg_rate\": %g},\n"
+        "  \"inference_cfg_rate\": %g, \"temperature\": %g},\n"
         " \"hift\": {\"base_channels\": %lld, \"f0_channels\": %lld, \"n_mels\": %lld}\n}\n",
         (long long)t.mels, (long long)t.width, (long long)t.heads, (long long)t.layers, (long long)t.ff,
         (long long)t.codes, (long long)t.context, (long long)t.stride[0], (long long)t.stride[1], (long long)f.units,
         (long long)f.width, (long long)f.heads, (long long)f.ff, (long long)f.layers, (long long)f.channels,
         (long long)f.est_heads, (long long)f.head_width, (long long)f.est_blocks, (long long)f.mid,
-        (long long)f.speaker, (long long)f.mels, (long long)f.unit_rate, (long long)f.steps, f.guidance,
+        (long long)f.speaker, (long long)f.mels, (long long)f.unit_rate, (long long)f.steps, f.guidance, f.temperature,
         (long long)h.channels, (long long)h.f0_channels, (long long)h.mels);
     snprintf(path, sizeof path, "%s/codec/config.json", folder);
     return so_file_write(path, text, (size_t)n, error);

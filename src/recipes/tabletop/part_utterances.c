@@ -72,6 +72,10 @@ static so_status read_item(so_tt_speech_batch *b, const so_dataset *data, int64_
 /* A question as it was asked, without its picture. */
 static const char *question_of(const so_record *r) { return r->turn[0].text + (r->images ? strlen("<image>\n") : 0); }
 
+/* How often a word is shown with a capital where it had none, or without: it is said alike, and many words have their
+ * capital nowhere in what is learned from. */
+static const double OTHER_CASE = 0.15;
+
 static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
 {
     int64_t s = b->seqs - 1;
@@ -80,6 +84,7 @@ static void add_memory(so_tt_speech_batch *b, const so_tt_segment *segment)
         int32_t id = i < segment->labels ? b->label[segment->label0 + i] : b->tt->id->eot;
         if (!(b->tt->pronounceable[id >> 3] >> (id & 7) & 1)) continue;
         if (b->memories == SO_TT_SPEECH_LABELS) return;
+        if (b->slips && so_rng_uniform(b->slips) < OTHER_CASE) id = b->tt->twin[id];
         b->memory_id[b->memories] = id;
         b->memory_pos[b->memories] = (int32_t)(b->memories - b->memory0[s]);
         b->memories++;

@@ -62,6 +62,31 @@ bool so_tt_done(const so_tt *tt, const char *part)
     return access(so_tt_path(tt, name, path), R_OK) == 0;
 }
 
+/* Pairs " oven" with "Oven": one token each, and said alike. */
+static so_status find_twins(so_tt *tt, so_error *error)
+{
+    int64_t n = so_tokenizer_size(tt->tokenizer);
+    so_ids ids = {0};
+    so_status status = SO_OK;
+    tt->twin = malloc((size_t)n * sizeof *tt->twin);
+    if (!tt->twin) return so_fail(error, SO_ERR_NOMEM, "no memory for a vocabulary");
+    for (int32_t i = 0; i < n; i++) tt->twin[i] = i;
+    for (int32_t i = 0; i < n && status == SO_OK; i++) {
+        char text[64];
+        size_t size;
+        const char *piece = so_tokenizer_piece(tt->tokenizer, i, &size);
+        if (!piece || size < 2 || size >= sizeof text || piece[0] != ' ' || piece[1] < 'a' || piece[1] > 'z') continue;
+        snprintf(text, sizeof text, "%c%.*s", piece[1] - 'a' + 'A', (int)size - 2, piece + 2);
+        ids.n = 0;
+        status = so_tt_encode(tt, text, &ids, error);
+        if (status != SO_OK || ids.n != 1) continue;
+        tt->twin[i] = ids.data[0];
+        tt->twin[ids.data[0]] = i;
+    }
+    so_ids_clear(&ids);
+    return status;
+}
+
 static so_status template_pieces(so_tt *tt, so_error *error)
 {
     so_tt *t = tt;
@@ -76,7 +101,8 @@ static so_status template_pieces(so_tt *tt, so_error *error)
     SO_TRY(so_tt_encode(t, reply, &t->reply, error));
     t->pronounceable = calloc((size_t)so_tokenizer_size(t->tokenizer) / 8 + 1, 1);
     if (!t->pronounceable) return so_fail(error, SO_ERR_NOMEM, "no memory for a vocabulary");
-    return so_tokenizer_pronounceable(t->tokenizer, t->pronounceable, error);
+    SO_TRY(so_tokenizer_pronounceable(t->tokenizer, t->pronounceable, error));
+    return find_twins(t, error);
 }
 
 static so_status open_corpus(so_tt *tt, so_error *error)
@@ -119,6 +145,8 @@ void so_tt_close(so_tt *tt)
     so_ids_clear(&tt->reply);
     free(tt->pronounceable);
     tt->pronounceable = NULL;
+    free(tt->twin);
+    tt->twin = NULL;
     so_dataset_close(&tt->spoken);
     so_map_close(&tt->corpus.index_map);
     so_map_close(&tt->corpus.q_map);

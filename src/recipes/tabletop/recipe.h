@@ -94,6 +94,7 @@ typedef struct so_tt {
     so_ids head, turn,
         reply; /* template pieces: up to the user's content; <eot> + user header; <eot> + assistant header */
     uint8_t *pronounceable; /* bitmap over text ids */
+    int32_t *twin;          /* by text id: the same word with its capital or without; itself where there is none */
     so_tt_corpus corpus;
     so_dataset *spoken; /* the corpus as records, without units (tt_dataset.h); NULL before it is made */
     so_mel *whisper, *vocoder;

@@ -85,8 +85,8 @@ static so_status run_part(so_tt *tt, const part *p, const so_recipe_options *opt
     so_tt_say(tt, "%s: %s", p->name, p->about);
     so_status status = check_needs(tt, p, error);
     if (status != SO_OK) return so_fail_in(error, "%s", p->name);
-    int64_t items = options->items ? options->items : 30000;
-    so_tt_numbers numbers = {items, options->heard > 0 ? options->heard : options->heard < 0 ? 0 : 2 * items / 3, 2};
+    int64_t items = options->items ? options->items : 20000;
+    so_tt_numbers numbers = {items, options->heard > 0 ? options->heard : options->heard < 0 ? 0 : 3 * items / 2, 2};
     status = p->run ? p->run(tt, error) : so_tt_corpus_make(tt, &numbers, error);
     return status == SO_OK || status == SO_ERR_STOPPED ? status : so_fail_in(error, "%s", p->name);
 }
