@@ -3,13 +3,15 @@
 # trained-voices asks in voices of another make.
 [ -f "$ROOT/models/tabletop.gguf" ] || { echo "SKIP: models/tabletop.gguf is absent" >&2; exit 77; }
 here=$PWD
-asked() { # asked CORPUS MODES: into found
-    (cd "$ROOT" && $SO eval tabletop "$here/$1" --modes "$2") >table 2>told || {
+asked() { # asked CORPUS MODES [OPTION...]: into found
+    corpus=$1 modes=$2
+    shift 2
+    (cd "$ROOT" && $SO eval tabletop "$here/$corpus" --modes "$modes" "$@") >table 2>told || {
         cat told >&2 # on a slow machine also progress, which is no failure
         exit 1
     }
-    awk '/^[VST]/ { mode = $1 } $1 == "all" && NF == 5 { print mode, "answers", $4 } $1 == "transcript" { print mode, "errors", $4 }
-        $1 == "streamed" { print mode, "streamed", $5 }' table >found
+    awk '/^([VST]|say)/ { mode = $1 } $1 == "all" && NF == 5 { print mode, "answers", $4 } $1 == "transcript" { print mode, "errors", $4 }
+        $1 == "streamed" { print mode, "streamed", $5 } $1 == "own" { print mode, "voice", $5 }' table >found
 }
 bar() { awk -v mode="$1" -v what="$2" -v least="$3" -v most="$4" '$1 == mode && $2 == what {
     print mode, what, ($3 >= least && $3 <= most ? "within the bar" : "past the bar: " $3 " %, expected " least " to " most) }' found; }
@@ -22,3 +24,6 @@ bar 'V+S>T' errors 0 4
 bar 'S>T' errors 0 9
 bar 'V+S>T' streamed 96 100
 bar 'S>T' streamed 93 100
+asked corpus 'say>S' --items 24
+bar 'say>S' answers 100 100
+bar 'say>S' voice 0 10
