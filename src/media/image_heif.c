@@ -45,6 +45,8 @@ static struct {
     int (*count)(heif_context *);
     int (*width)(const heif_handle *);
     int (*height)(const heif_handle *);
+    int (*whole_width)(const heif_handle *); /* before it is turned and cut; both may be absent */
+    int (*whole_height)(const heif_handle *);
     int (*has_alpha)(const heif_handle *);
     void (*handle_release)(const heif_handle *);
     heif_options *(*options_alloc)(void);
@@ -79,6 +81,8 @@ static void open_library(void)
     find(library, "heif_context_get_number_of_top_level_images", &lib.count);
     find(library, "heif_image_handle_get_width", &lib.width);
     find(library, "heif_image_handle_get_height", &lib.height);
+    so_symbol(library, "heif_image_handle_get_ispe_width", &lib.whole_width);
+    so_symbol(library, "heif_image_handle_get_ispe_height", &lib.whole_height);
     find(library, "heif_image_handle_has_alpha_channel", &lib.has_alpha);
     find(library, "heif_image_handle_release", &lib.handle_release);
     find(library, "heif_decoding_options_alloc", &lib.options_alloc);
@@ -159,6 +163,23 @@ static int samples(const uint8_t *p, size_t size, int depth)
     return most;
 }
 
+/* A picture that is laid together of others has a canvas of which only the file tells, and libheif makes it before it
+ * is asked about: no side of it may exceed those that the picture announces, whose square must not exceed four times
+ * what pictures may have. */
+static so_status limit_canvas(heif_context *context, const heif_handle *handle, const so_image_source *s,
+                              const so_image *announced, so_error *error)
+{
+    int64_t side = announced->w > announced->h ? announced->w : announced->h;
+    int whole[] = {lib.whole_width ? lib.whole_width(handle) : 0, lib.whole_height ? lib.whole_height(handle) : 0};
+    for (int i = 0; i < 2; i++) side = whole[i] > side ? whole[i] : side;
+    if (side * side > 4 * s->max_pixels)
+        return so_fail(error, SO_ERR_LIMIT,
+                       "HEIF: a picture with a side of %lld pixels, expected sides whose square is at most %lld",
+                       (long long)side, (long long)(4 * s->max_pixels));
+    lib.set_limit(context, (int)side);
+    return SO_OK;
+}
+
 static so_status read_primary(so_image *out, heif_context *context, const so_image_source *s, so_error *error)
 {
     heif_handle *handle = NULL;
@@ -168,6 +189,7 @@ static so_status read_primary(so_image *out, heif_context *context, const so_ima
     out->w = lib.width(handle);
     out->h = lib.height(handle);
     so_status status = so_image_allow(s, out->w, out->h, error);
+    if (status == SO_OK) status = limit_canvas(context, handle, s, out, error);
     if (status == SO_OK) status = decode(out, handle, error);
     lib.handle_release(handle);
     out->frames = lib.count(context);

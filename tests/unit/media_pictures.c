@@ -154,6 +154,25 @@ static void limits_hold_before_pixels_are_taken(void **state)
     }
 }
 
+/* A file of 1,154 bytes, found by fuzzing, whose pictures are to be laid on a canvas that takes 2.2 GB. */
+static void a_canvas_is_no_larger_than_the_picture(void **state)
+{
+    (void)state;
+    char *data;
+    size_t size;
+    so_error error = {0};
+    so_image got;
+    load("../fuzz/seeds/image/canvas.heic", &data, &size);
+    so_status status = so_image_decode(&got, data, size, 0, &error);
+    free(data);
+    assert_null(got.rgb);
+    if (status == SO_ERR_MISSING) {
+        fprintf(stderr, "# SKIP: libheif is absent\n");
+        skip();
+    }
+    if (status != SO_ERR_FORMAT && status != SO_ERR_LIMIT) fail_msg("%s: %s", so_status_name(status), error.text);
+}
+
 /* Bytes changed here and there: whatever comes, a picture of the announced size or an error. */
 static void changed_files_do_no_harm(void **state)
 {
@@ -212,6 +231,7 @@ int main(void)
         cmocka_unit_test(heic_and_avif_are_read_where_libheif_is),
         cmocka_unit_test(cut_files_are_refused_or_whole),
         cmocka_unit_test(limits_hold_before_pixels_are_taken),
+        cmocka_unit_test(a_canvas_is_no_larger_than_the_picture),
         cmocka_unit_test(changed_files_do_no_harm),
         cmocka_unit_test(what_is_no_picture_is_named),
     };
