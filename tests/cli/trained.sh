@@ -24,6 +24,6 @@ bar 'V+S>T' errors 0 4
 bar 'S>T' errors 0 9
 bar 'V+S>T' streamed 96 100
 bar 'S>T' streamed 93 100
-asked corpus 'say>S' --items 24
+asked corpus 'say>S' --items 12
 bar 'say>S' answers 100 100
-bar 'say>S' voice 0 10
+bar 'say>S' voice 0 12
