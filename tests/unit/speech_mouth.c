@@ -63,6 +63,19 @@ static int close_world(void **state)
     return 0;
 }
 
+/* A mouth of small chunks, and who computes for it; what the mouth was foretold to take. */
+static so_need open_mouth(const world *w, so_mouth **mouth, so_worker *worker)
+{
+    so_error error = {0};
+    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
+    so_need fixed, scratch;
+    so_site place = {.kernels = so_kernels_best()};
+    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
+    CHECK_OK(so_worker_open(worker, scratch.host, NULL, so_kernels_best(), &error), error);
+    CHECK_OK(so_mouth_open(mouth, &w->codec, &options, &error), error);
+    return fixed;
+}
+
 /* Gives n units, `at_once` at a time, and gathers all audio. */
 static int64_t speak_from(const world *w, so_mouth *mouth, so_pass *pass, uint64_t seed, int64_t n, int64_t at_once,
                           float *out)
@@ -95,15 +108,9 @@ static void noise_has_a_temperature(void **state)
 {
     world *w = *state;
     enum { N = 20 };
-    so_error error = {0};
     so_mouth *mouth;
-    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
     so_worker worker;
-    so_need fixed, scratch;
-    so_site place = {.kernels = so_kernels_best()};
-    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
-    CHECK_OK(so_worker_open(&worker, scratch.host, NULL, so_kernels_best(), &error), error);
-    CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
+    open_mouth(w, &mouth, &worker);
     size_t mel = (size_t)(so_flow_frames(&w->codec.flow.config, N) * 80) * sizeof(so_real);
     float *out = malloc(sizeof *out * UNITS * 900);
     so_real *one = malloc(mel);
@@ -147,15 +154,9 @@ static void odd_flows_are_refused(void **state)
 static void audio_does_not_depend_on_when_units_come(void **state)
 {
     world *w = *state;
-    so_error error = {0};
     so_mouth *mouth;
-    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
     so_worker worker;
-    so_need fixed, scratch;
-    so_site place = {.kernels = so_kernels_best()};
-    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
-    CHECK_OK(so_worker_open(&worker, scratch.host, NULL, so_kernels_best(), &error), error);
-    CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
+    so_need fixed = open_mouth(w, &mouth, &worker);
     assert_int_equal((fixed.host + 4095) / 4096 * 4096, mouth->memory.capacity);
     float *out = malloc(sizeof *out * UNITS * 900), *expected = malloc(sizeof *out * UNITS * 900);
     for (int64_t n = 17; n <= 34; n++) {
@@ -179,16 +180,11 @@ static void steps_are_small_and_can_end(void **state)
     world *w = *state;
     so_error error = {0};
     so_mouth *mouth;
-    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
     so_worker worker;
     const float *pcm;
     int64_t samples;
-    so_need fixed, scratch;
-    so_site place = {.kernels = so_kernels_best()};
     bool made;
-    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
-    CHECK_OK(so_worker_open(&worker, scratch.host, NULL, so_kernels_best(), &error), error);
-    CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
+    open_mouth(w, &mouth, &worker);
     for (int stop_at = 0; stop_at < 4; stop_at++) {
         so_mouth_reset(mouth, 1);
         for (int i = 0; i < 10; i++) {
@@ -234,15 +230,10 @@ static void a_step_can_be_stopped_inside(void **state)
     world *w = *state;
     so_error error = {0};
     so_mouth *mouth;
-    so_mouth_options options = {.first = 6, .hop = 11, .left = 9, .right = 4, .max_units = UNITS, .seed = 1};
     so_worker worker;
     stopper s;
     so_watch watch = {.product = watch_product, .context = &s};
-    so_need fixed, scratch;
-    so_site place = {.kernels = so_kernels_best()};
-    CHECK_OK(so_mouth_plan(&w->codec, &options, &place, &fixed, &scratch, &error), error);
-    CHECK_OK(so_worker_open(&worker, scratch.host, NULL, so_kernels_best(), &error), error);
-    CHECK_OK(so_mouth_open(&mouth, &w->codec, &options, &error), error);
+    open_mouth(w, &mouth, &worker);
     worker.pass.watch = &watch;
     worker.pass.stop = &s.stop;
     int products = 0, stopped = 0;
