@@ -188,6 +188,7 @@ static bool open_up_to(so_arena *arena, size_t end)
         most = least;
         if (mprotect(arena->base + arena->open, most - arena->open, use) != 0) return false;
     }
+    ask_large(arena->base + arena->open, most - arena->open);
     arena->open = most;
     return true;
 }

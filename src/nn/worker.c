@@ -5,7 +5,9 @@
 so_status so_worker_open(so_worker *worker, size_t bytes, so_pool *pool, const so_kernels *kernels, so_error *error)
 {
     *worker = (so_worker){0};
+    const size_t worth = (size_t)8 << 20;
     SO_TRY(so_arena_init(&worker->scratch, bytes, error));
+    if (bytes >= worth) so_arena_large(&worker->scratch);
     so_pass_init(&worker->pass, &worker->scratch, pool, kernels);
     return SO_OK;
 }

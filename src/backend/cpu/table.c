@@ -22,19 +22,29 @@ _Thread_local __attribute__((tls_model("initial-exec"))) so_scratch *so_scratch_
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 
-static void scratch_gone(void *p) { munmap(p, sizeof(so_scratch)); }
+/* One large page (2 MiB) for all of it: kernels go through it from end to end again and again. */
+enum { SCRATCH_PAGE = 2 << 20, SCRATCH_BYTES = (sizeof(so_scratch) + SCRATCH_PAGE - 1) / SCRATCH_PAGE * SCRATCH_PAGE };
+
+static void scratch_gone(void *p) { munmap(p, SCRATCH_BYTES); }
 static void make_scratch_key(void) { pthread_key_create(&scratch_key, scratch_gone); }
 
 so_scratch *so_scratch_take(void)
 {
-    void *p;
+    char *p;
     pthread_once(&scratch_once, make_scratch_key);
-    /* A kernel cannot fail: where there is no megabyte left it waits for one. */
-    while ((p = mmap(NULL, sizeof(so_scratch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) ==
-           MAP_FAILED)
+    /* A kernel cannot fail: where there is no memory left it waits for some. */
+    const size_t bytes = SCRATCH_BYTES + SCRATCH_PAGE;
+    while ((p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) == MAP_FAILED)
         usleep(1000);
+    const size_t before = (SCRATCH_PAGE - (uintptr_t)p % SCRATCH_PAGE) % SCRATCH_PAGE;
+    if (before) munmap(p, before);
+    p += before;
+    munmap(p + SCRATCH_BYTES, bytes - before - SCRATCH_BYTES);
+#ifdef MADV_HUGEPAGE
+    madvise(p, SCRATCH_BYTES, MADV_HUGEPAGE);
+#endif
     pthread_setspecific(scratch_key, p);
-    return so_scratch_mine = p;
+    return so_scratch_mine = (so_scratch *)(void *)p;
 }
 #endif
 

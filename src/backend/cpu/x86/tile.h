@@ -6,6 +6,7 @@
  *   tile_release()              back to the state in which the system has nothing to save
  *   tile_zero(t)
  *   tile_load(t, from, stride)  the register's rows, `stride` bytes apart; what lies beyond its shape becomes zero
+ *   tile_load_once(t, from, stride)  the same, where the rows pass by: leaves the first cache to what is read again
  *   tile_store(t, to, stride)
  *   tile_dot_int8(c, a, b)      c[i][j] += sum over l, u < 4 of a[i][4 l + u] b[l][4 j + u], signed bytes, in 32 bits
  * that wrap; _su: b is unsigned, _us: a is tile_dot_bf16(c, a, b)      c[i][j] += the sum over even places of a row of
@@ -55,6 +56,8 @@ static inline void tile_release(void) { __asm__ volatile("tilerelease" ::: "memo
 #define tile_zero(t) __asm__ volatile("tilezero %%tmm" #t ::: "memory")
 #define tile_load(t, from, stride)                                                                                     \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(from), "r"((int64_t)(stride)) : "memory")
+#define tile_load_once(t, from, stride)                                                                                \
+    __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #t ::"r"(from), "r"((int64_t)(stride)) : "memory")
 #define tile_store(t, to, stride)                                                                                      \
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"(to), "r"((int64_t)(stride)) : "memory")
 #define tile_dot_int8(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::: "memory")

@@ -2,7 +2,8 @@
  *
  * As in fast_bf16_layers.h queries lie along the lanes: scores[key][query] = keys x queries, the sums over keys are
  * vertical, and the probabilities are at once the right factor of values x probabilities. Keys and values of a block
- * of 512 are packed once for all queries of a head.
+ * of 512 are packed once for all queries of a task: `rows` rows of all heads that share them, row by row, so that 32
+ * queries one behind the other see nearly the same keys.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BACKEND_CPU_X86_TILE_ATTENTION_H
@@ -13,40 +14,52 @@
 #include "backend/cpu/x86/tile_pack.h"
 #include "base/quantise.h"
 
-enum { ASKING = 32 /* queries of a block */, KEYS = 512, WIDEST = 128 /* of a head */ };
+enum { ASKING = 32 /* queries of a block */, KEYS = 512, WIDEST = 128 /* of a head */, ASKED = 512 /* queries of a task */ };
 _Static_assert(KEYS *WIDEST * 2 * 2 <= SO_PACK_A * 4, "the scratch holds keys and values");
 _Static_assert(KEYS *ASKING <= SO_SCORES && KEYS * ASKING / 2 + ASKING * WIDEST / 2 <= SO_SCORES,
                "the scratch holds scores, probabilities and queries");
+
+static so_attention_fn *attention_before;
+static so_row_fn *row_before; /* decodes keys and values */
 
 typedef struct tile_attn_job {
     const so_attn *a;
     const float *q;
     float *y;
+    int64_t sharing, pieces; /* heads that share keys; tasks of a segment and key head */
 } tile_attn_job;
 
 typedef struct tile_head {
     const so_attn *a;
     const so_attn_seg *g;
-    int64_t h, d, r0, rows, k0, keys; /* rows r0 .. r0 + rows of the sequence; keys k0 .. k0 + keys of the block */
-    uint16_t *k, *v;                  /* left factors: rows are keys; rows are numbers of a value */
-    uint16_t *q, *p;                  /* right factors of 32 queries: along the head, along keys */
-    float *max, *sum, *o;             /* [rows], [rows], [rows / 32][d padded to 16][32] */
-    int32_t *lo, *hi;                 /* [rows] visible keys */
+    int64_t h, sharing, d, r0, rows, k0, keys; /* heads h .. h + sharing; rows r0 .. r0 + rows of the sequence; keys k0
+                                                  .. k0 + keys of the block */
+    int64_t asked;                             /* rows x sharing: query i is row i / sharing, head i % sharing */
+    uint16_t *k, *v;                           /* left factors: rows are keys; rows are numbers of a value */
+    uint16_t *q, *p;                           /* right factors of 32 queries: along the head, along keys */
+    float *max, *sum, *o;                      /* [asked], [asked], [asked / 32][d padded to 16][32] */
+    int32_t *lo, *hi;                          /* [asked] visible keys */
 } tile_head;
 
 TILE_INLINE int64_t head_rows(const tile_head *w) { return tiles_of(w->d, 16) * 16; }
+
+/* Query i's numbers in q, or in y. */
+TILE_INLINE int64_t place_of(const tile_head *w, int64_t i)
+{
+    return ((w->g->q_row0 + w->r0 + i / w->sharing) * w->a->heads + w->h + i % w->sharing) * w->d;
+}
 
 /* Keys or values of the block: where they lie, or decoded into `room`. */
 static const float *block_rows(const tile_head *w, const float *base, float *room, int64_t *step)
 {
     const so_attn_seg *g = w->g;
-    int64_t at = w->h / (w->a->heads / w->a->kv_heads) * w->d;
+    int64_t at = w->h / w->sharing * w->d;
     *step = g->kv_type == SO_F32 ? g->kv_stride : w->d;
     if (g->kv_type == SO_F32) return base + w->k0 * g->kv_stride + at;
     for (int64_t i = 0; i < w->keys; i++) {
         const unsigned char *from =
             (const unsigned char *)base + so_type_bytes(g->kv_type, (w->k0 + i) * g->kv_stride + at);
-        so_dequantise_row(g->kv_type, from, w->d, room + i * w->d);
+        row_before(g->kv_type, from, 0, w->d, room + i * w->d);
     }
     return room;
 }
@@ -61,39 +74,52 @@ static void take_keys(const tile_head *w)
     pack_strips(true, true, v, step, w->d, w->keys, w->v, along * TILE_NUMBERS);
 }
 
-/* The queries from row `at` of the group on, scaled. */
+/* The queries from `at` on, scaled. */
 static void take_queries(const tile_head *w, const tile_attn_job *j, int64_t at)
 {
     const so_attn *a = w->a;
-    int64_t n = least(w->rows - at, ASKING), deep = tiles_of(w->d, TILE_DEEP);
+    int64_t n = least(w->asked - at, ASKING), deep = tiles_of(w->d, TILE_DEEP);
     float scaled[ASKING * WIDEST] = {0};
     for (int64_t i = 0; i < n; i++) {
-        int64_t row = w->g->q_row0 + w->r0 + at + i;
-        float scale = a->lo && a->lo[row] == a->hi[row] ? 0 : a->scale * 1.44269504088896f;
-        for (int64_t c = 0; c < w->d; c++) scaled[i * w->d + c] = j->q[(row * a->heads + w->h) * w->d + c] * scale;
+        int64_t row = w->g->q_row0 + w->r0 + (at + i) / w->sharing;
+        const float scale = a->lo && a->lo[row] == a->hi[row] ? 0 : a->scale * 1.44269504088896f;
+        const float *q = j->q + place_of(w, at + i);
+        for (int64_t c = 0; c < w->d; c++) scaled[i * w->d + c] = q[c] * scale;
     }
     pack_strips(false, false, scaled, w->d, ASKING, w->d, w->q, deep * TILE_NUMBERS);
 }
 
-/* How many keys of the block any query from `at` on sees. */
-static int64_t keys_seen(const tile_head *w, int64_t at)
+/* Keys of the block that any of the queries from `at` on sees: the first `seen`; what all of them see is `from` .. `to`. */
+typedef struct tile_view {
+    int64_t seen, from, to;
+} tile_view;
+
+static tile_view view_of(const tile_head *w, int64_t at)
 {
-    int64_t last = 0;
-    for (int64_t r = at; r < w->rows && r < at + ASKING; r++)
-        if (w->hi[r] > last) last = w->hi[r];
-    last -= w->k0;
-    return last < 0 ? 0 : last < w->keys ? last : w->keys;
+    tile_view v = {0, 0, w->keys};
+    for (int64_t i = at; i < w->asked && i < at + ASKING; i++) {
+        const int64_t lo = w->lo[i] - w->k0, hi = w->hi[i] - w->k0;
+        if (hi > v.seen) v.seen = hi;
+        if (lo > v.from) v.from = lo;
+        if (hi < v.to) v.to = hi;
+    }
+    if (v.seen > w->keys) v.seen = w->keys;
+    if (w->asked - at < ASKING || v.from >= v.to) v.from = v.to = 0; /* look at all of them */
+    return v;
 }
 
 /* Scores of keys that a query does not see, and of those behind the last, become -infinity. */
-static void hide_keys(const tile_head *w, int64_t at, int64_t keys, int64_t padded, float *s)
+static void hide_keys(const tile_head *w, int64_t at, const tile_view *v, int64_t padded, float *s)
 {
     int32_t lo[ASKING] = {0}, hi[ASKING] = {0};
-    for (int i = 0; i < ASKING && at + i < w->rows; i++) lo[i] = w->lo[at + i], hi[i] = w->hi[at + i];
-    for (int64_t key = 0; key < keys; key++)
+    for (int i = 0; i < ASKING && at + i < w->asked; i++) lo[i] = w->lo[at + i], hi[i] = w->hi[at + i];
+    for (int64_t key = 0; key < v->seen; key++) {
+        if (key == v->from && v->to > key) key = v->to;
+        if (key >= v->seen) break;
         for (int i = 0; i < ASKING; i++)
             if (w->k0 + key < lo[i] || w->k0 + key >= hi[i]) s[key * ASKING + i] = -INFINITY;
-    for (int64_t i = keys * ASKING; i < padded * ASKING; i++) s[i] = -INFINITY;
+    }
+    for (int64_t i = v->seen * ASKING; i < padded * ASKING; i++) s[i] = -INFINITY;
 }
 
 #if defined(__AVX512F__)
@@ -107,13 +133,10 @@ static void soften(const float *s, int64_t keys, float *max, float *sum, uint16_
         top1 = v_max(top1, v_load(s + (i + 1) * ASKING));
     }
     top = v_max(v_max(top, top1), v_set(-1e30f)); /* queries that saw nothing yet */
-    float two[2][16];
     for (int64_t i = 0; i < keys; i += 2, p += 32) {
         vec e0 = v_exp2_short(v_load(s + i * ASKING) - top), e1 = v_exp2_short(v_load(s + (i + 1) * ASKING) - top);
         total = v_add(total, v_add(e0, e1));
-        v_store(two[0], e0);
-        v_store(two[1], e1);
-        pack_pairs_of(two[0], two[1], 16, p);
+        pack_two(e0, e1, p);
     }
     vec by = v_exp2_short(before - top);
     v_store(max, top);
@@ -146,49 +169,59 @@ static void soften(const float *s, int64_t keys, float *max, float *sum, uint16_
 #endif
 
 /* A block of queries meets the keys of the block that it sees. */
-static void ask(const tile_head *w, int64_t at, int64_t keys, bool partly)
+static void ask(const tile_head *w, int64_t at, const tile_view *v)
 {
     float *s = so_scratch_here()->scores, *o = w->o + at / ASKING * head_rows(w) * ASKING, shrink[ASKING];
-    int64_t deep = tiles_of(w->d, TILE_DEEP), along = tiles_of(w->keys, TILE_DEEP), near = tiles_of(keys, TILE_DEEP);
+    int64_t deep = tiles_of(w->d, TILE_DEEP), along = tiles_of(w->keys, TILE_DEEP), near = tiles_of(v->seen, TILE_DEEP);
     int64_t padded = near * TILE_DEEP, strip = along * TILE_NUMBERS;
-    for (int64_t i = 0; i < keys; i += 32)
+    for (int64_t i = 0; i < v->seen; i += 32)
         block_at((tile_sums){s + i * ASKING, ASKING, 32, ASKING, false, NULL}, deep,
                  packed_strips(w->k + i / 16 * deep * TILE_NUMBERS, deep * TILE_NUMBERS),
                  packed_strips(w->q, deep * TILE_NUMBERS));
-    if (partly || keys < padded || w->rows - at < ASKING) hide_keys(w, at, keys, padded, s);
+    hide_keys(w, at, v, padded, s);
+    bool same = true;
     for (int half = 0; half < 2; half++)
         soften(s + 16 * half, padded, w->max + at + 16 * half, w->sum + at + 16 * half, w->p + half * strip,
                shrink + 16 * half);
-    for (int64_t c = 0; c < w->d; c++)
+    for (int i = 0; i < ASKING; i++) same &= shrink[i] == 1;
+    for (int64_t c = 0; c < w->d && !same; c++)
         for (int i = 0; i < ASKING; i++) o[c * ASKING + i] *= shrink[i];
     for (int64_t c = 0; c < w->d; c += 32)
         block_at((tile_sums){o + c * ASKING, ASKING, least(head_rows(w) - c, 32), ASKING, true, NULL}, near,
                  packed_strips(w->v + c / 16 * strip, strip), packed_strips(w->p, strip));
 }
 
+/* Sums [d][32 queries] over the queries' sums of probabilities, turned 16 x 16 at a time. */
 static void put_answers(const tile_head *w, const tile_attn_job *j)
 {
-    for (int64_t r = 0; r < w->rows; r++) {
-        const float *o = w->o + r / ASKING * head_rows(w) * ASKING + r % ASKING;
-        float *y = j->y + ((w->g->q_row0 + w->r0 + r) * w->a->heads + w->h) * w->d;
-        float factor = w->sum[r] > 0 ? 1 / w->sum[r] : 0;
-        for (int64_t c = 0; c < w->d; c++) y[c] = o[c * ASKING] * factor;
+    float turned[16][16];
+    for (int64_t i = 0; i < w->asked; i += 16) {
+        const float *o = w->o + i / ASKING * head_rows(w) * ASKING + i % ASKING;
+        const int rows = least(w->asked - i, 16);
+        for (int64_t c = 0; c < w->d; c += 16) {
+            const size_t bytes = (size_t)least(w->d - c, 16) * sizeof(float);
+            for (int u = 0; u < 16; u++) memcpy(turned[u], o + (c + u) * ASKING, sizeof turned[u]);
+            turn_tile(turned);
+            for (int r = 0; r < rows; r++) {
+                const float by = w->sum[i + r] > 0 ? 1 / w->sum[i + r] : 0;
+                for (int u = 0; u < 16; u++) turned[r][u] *= by;
+                memcpy(j->y + place_of(w, i + r) + c, turned[r], bytes);
+            }
+        }
     }
 }
 
 static void attend_group(tile_head *w, const tile_attn_job *j)
 {
-    int64_t first = w->g->kv_rows, last = 0, padded = tiles_of(w->rows, ASKING) * ASKING;
-    bool partly = false;
-    for (int64_t r = 0; r < w->rows; r++) {
+    int64_t first = w->g->kv_rows, last = 0, padded = tiles_of(w->asked, ASKING) * ASKING;
+    for (int64_t i = 0; i < w->asked; i++) {
         int64_t lo, hi;
         bool mean;
-        so_attn_visible(w->a, w->g, w->r0 + r, &lo, &hi, &mean);
-        w->lo[r] = (int32_t)lo;
-        w->hi[r] = (int32_t)hi;
+        so_attn_visible(w->a, w->g, w->r0 + i / w->sharing, &lo, &hi, &mean);
+        w->lo[i] = (int32_t)lo;
+        w->hi[i] = (int32_t)hi;
         if (lo < first) first = lo;
         if (hi > last) last = hi;
-        partly |= lo > 0 || hi < w->g->kv_rows;
     }
     for (int64_t r = 0; r < padded; r++) w->max[r] = -INFINITY, w->sum[r] = 0;
     memset(w->o, 0, (size_t)(padded * head_rows(w)) * sizeof *w->o);
@@ -198,51 +231,71 @@ static void attend_group(tile_head *w, const tile_attn_job *j)
         /* Decoded keys lie in the room of the scores: fewer of them where heads are wide. */
         if (w->g->kv_type != SO_F32 && w->keys * w->d > SO_SCORES) w->keys = SO_SCORES / w->d / TILE_DEEP * TILE_DEEP;
         take_keys(w);
-        for (int64_t at = 0; at < w->rows; at += ASKING) {
-            int64_t keys = keys_seen(w, at);
-            if (keys == 0) continue;
+        for (int64_t at = 0; at < w->asked; at += ASKING) {
+            const tile_view v = view_of(w, at);
+            if (v.seen <= 0) continue;
             take_queries(w, j, at);
-            ask(w, at, keys, partly);
+            ask(w, at, &v);
         }
     }
     put_answers(w, j);
+}
+
+/* Rows of a task, at most what the scratch has room for. */
+static int64_t rows_of_task(const so_attn *a, int64_t rows, int64_t sharing)
+{
+    const int64_t room = (SO_PACK_B - 2 * ASKING) / (tiles_of(a->width, 16) * 16 + 4) / ASKING * ASKING;
+    int64_t most = ASKED / sharing;
+    if (most < 1) most = 1;
+    const int64_t step = even_step(rows, most, sharing < ASKING ? ASKING / sharing : 1);
+    return step * sharing <= room ? step : room / sharing;
 }
 
 static void bf16_attention_task(void *p, int64_t task, int thread)
 {
     (void)thread;
     const tile_attn_job *j = p;
-    tile_head w = {.a = j->a, .g = &j->a->seg[task / j->a->heads], .h = task % j->a->heads, .d = j->a->width};
+    tile_head w = {.a = j->a,
+                   .g = &j->a->seg[task / j->pieces / j->a->kv_heads],
+                   .h = task / j->pieces % j->a->kv_heads * j->sharing,
+                   .sharing = j->sharing,
+                   .d = j->a->width};
     so_scratch *scratch = so_scratch_here();
-    int64_t group = (SO_PACK_B - 2 * ASKING) / (head_rows(&w) + 4) / ASKING * ASKING;
+    const int64_t rows = rows_of_task(w.a, w.g->q_rows, w.sharing), most = tiles_of(rows * w.sharing, ASKING) * ASKING;
     const tile_shape shape = tile_shape_of(TILE_BYTES);
     w.k = (uint16_t *)(void *)scratch->a;
     w.v = w.k + KEYS * tiles_of(w.d, TILE_DEEP) * TILE_DEEP;
     w.p = (uint16_t *)(void *)scratch->slopes;
     w.q = w.p + KEYS * ASKING;
     w.max = scratch->b;
-    w.sum = w.max + group;
-    w.lo = (int32_t *)(void *)(w.sum + group);
-    w.hi = w.lo + group;
-    w.o = (float *)(void *)(w.hi + group);
+    w.sum = w.max + most;
+    w.lo = (int32_t *)(void *)(w.sum + most);
+    w.hi = w.lo + most;
+    w.o = (float *)(void *)(w.hi + most);
     tile_setup(&shape);
-    for (w.r0 = 0; w.r0 < w.g->q_rows; w.r0 += group) {
-        w.rows = least(w.g->q_rows - w.r0, group);
+    for (w.r0 = task % j->pieces * rows; w.r0 < w.g->q_rows; w.r0 += j->pieces * rows) {
+        w.rows = least(w.g->q_rows - w.r0, rows);
+        w.asked = w.rows * w.sharing;
         attend_group(&w, j);
     }
     tile_release();
 }
 
-static so_attention_fn *attention_before;
-
 static void bf16_attention(so_pool *pool, const so_attn *attn, const float *q, float *out)
 {
-    bool few = attn->width > WIDEST || attn->width < 1;
-    for (int64_t s = 0; s < attn->n_segs; s++) few |= attn->seg[s].q_rows < 8;
+    tile_attn_job job = {attn, q, out, attn->heads / attn->kv_heads, 1};
+    bool few = attn->width > WIDEST || attn->width < 1 || job.sharing > ASKED;
+    for (int64_t s = 0; s < attn->n_segs && !few; s++) {
+        const int64_t rows = attn->seg[s].q_rows;
+        few |= rows < 8;
+        if (few) break;
+        const int64_t pieces = tiles_of(rows, rows_of_task(attn, rows, job.sharing));
+        if (pieces > job.pieces) job.pieces = pieces;
+    }
     if (few)
         attention_before(pool, attn, q, out, NULL);
     else
-        so_pool_for(pool, attn->n_segs * attn->heads, bf16_attention_task, &(tile_attn_job){attn, q, out});
+        so_pool_for(pool, attn->n_segs * attn->kv_heads * job.pieces, bf16_attention_task, &job);
 }
 
 #endif

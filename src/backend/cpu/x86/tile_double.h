@@ -45,6 +45,8 @@ static inline void tile_load(int t, const void *from, int64_t stride)
     for (int i = 0; i < s->shape.rows[t]; i++) memcpy(s->reg[t][i], (const char *)from + i * stride, s->shape.bytes[t]);
 }
 
+static inline void tile_load_once(int t, const void *from, int64_t stride) { tile_load(t, from, stride); }
+
 static inline void tile_store(int t, void *to, int64_t stride)
 {
     const tile_state *s = tile_ready(t);

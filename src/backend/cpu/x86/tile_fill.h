@@ -38,6 +38,7 @@ void SO_FILL_TILES(so_kernels *table)
 {
     tiles_below = *table;
     attention_before = table->attention;
+    row_before = table->row;
     table->name = SO_TILES_NAME;
     table->gemm_bf16 = gemm_bf16;
     table->bf16_gains = true;

@@ -18,13 +18,6 @@ _Static_assert((int)LEFT_ROWS *DEEP_BLOCK * 2 <= (int)SO_PACK_A * 4 &&
 TILE_INLINE uint16_t *left_factor(void) { return (uint16_t *)(void *)so_scratch_here()->a; }
 TILE_INLINE uint16_t *right_factor(void) { return (uint16_t *)(void *)so_scratch_here()->b; }
 
-/* n in equal pieces, each a multiple. */
-TILE_INLINE int64_t even_step(int64_t n, int64_t most, int64_t multiple)
-{
-    int64_t pieces = n > most ? tiles_of(n, most) : 1;
-    return tiles_of(tiles_of(n, pieces), multiple) * multiple;
-}
-
 /* How a product is cut into tasks, by its shape alone. */
 typedef struct tile_cut {
     int64_t step_m, step_n, across, tasks;

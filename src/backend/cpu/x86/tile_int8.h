@@ -19,12 +19,17 @@
 #include "backend/cpu/tiles.h"
 #include "backend/cpu/x86/tile_weights.h"
 
-enum { STRIP_ROWS = 16, NEAR_ROWS = 480, NEAR_COLS = 256, SUMS = WEIGHT_ROWS * STRIP_ROWS };
+enum {
+    STRIP_ROWS = 16,
+    NEAR_ROWS = 512,
+    NEAR_COLS = 512,
+    SUMS = WEIGHT_ROWS * STRIP_ROWS
+};
 _Static_assert(NEAR_ROWS *NEAR_COLS <= SO_PACK_B, "the scratch holds the sums of a task");
 
-/* A strip of 16 rounded rows: as bf16, 2 kp bytes a row, behind which all strips follow as bytes. */
+/* Rounded rows, strips of 16. As bf16: [kp/256][strips][8] tiles, so that what a piece of k meets lies together (strips a
+ * whole k apart would share few sets of the second cache). Behind them strips as bytes. */
 typedef struct tile_x {
-    uint16_t *number; /* [kp/32] tiles */
     int8_t *code;     /* [kp/32][8][16][4] */
     float *scale;     /* [kp/128][16] */
     int32_t *minus;   /* [kp/64][16]: minus the sums of the codes of two groups, 16 bits each */
@@ -34,10 +39,17 @@ static tile_x strip_at(const void *rounded, int64_t m, int64_t k, int64_t strip)
 {
     const int64_t kp = so_int8_width(k), all = tiles_of(m, STRIP_ROWS);
     char *numbers = (char *)(uintptr_t)rounded, *bytes = numbers + all * kp * 32 + strip * (kp * 16 + kp / 2 + kp);
-    tile_x x = {.number = (uint16_t *)(void *)(numbers + strip * kp * 32), .code = (int8_t *)bytes};
+    tile_x x = {.code = (int8_t *)bytes};
     x.scale = (float *)(void *)(bytes + kp * 16);
     x.minus = (int32_t *)(void *)(bytes + kp * 16 + kp / 2);
     return x;
+}
+
+/* The strip's numbers from l on, a multiple of DEEP_BLOCK. */
+static uint16_t *numbers_at(const void *rounded, int64_t m, int64_t k, int64_t strip, int64_t l)
+{
+    const int64_t deep = least(so_int8_width(k) - l, DEEP_BLOCK);
+    return (uint16_t *)(uintptr_t)rounded + (l * tiles_of(m, STRIP_ROWS) + strip * deep) * STRIP_ROWS;
 }
 
 /* Which forms of x any type wants. */
@@ -107,10 +119,12 @@ static void round_strips(void *p, int64_t strip0, int64_t strip1)
     for (int64_t strip = strip0; strip < strip1; strip++) {
         tile_x x = strip_at(j->out, j->m, j->k, strip);
         const float *from = j->x + strip * STRIP_ROWS * j->k;
-        int64_t rows = least(j->m - strip * STRIP_ROWS, STRIP_ROWS), done = tiles_of(j->k, TILE_DEEP) * TILE_DEEP;
-        if (j->numbers) {
-            pack_strips(false, false, from, j->k, rows, j->k, x.number, kp / TILE_DEEP * TILE_NUMBERS);
-            memset(x.number + done * 16, 0, (size_t)(kp - done) * 16 * sizeof *x.number);
+        int64_t rows = least(j->m - strip * STRIP_ROWS, STRIP_ROWS);
+        for (int64_t l = 0; j->numbers && l < kp; l += DEEP_BLOCK) {
+            uint16_t *to = numbers_at(j->out, j->m, j->k, strip, l);
+            int64_t deep = least(j->k - l, DEEP_BLOCK), done = tiles_of(deep, TILE_DEEP) * TILE_DEEP;
+            pack_strips(false, false, from + l, j->k, rows, deep, to, 0);
+            memset(to + done * 16, 0, (size_t)(least(kp - l, DEEP_BLOCK) - done) * 16 * sizeof *to);
         }
         for (int64_t at = 0; j->bytes && at < kp; at += SO_SPAN)
             for (int r = 0; r < STRIP_ROWS; r++) {
@@ -174,18 +188,104 @@ TILE_INLINE void fetch_beside(const tile_piece *p, int64_t s, int64_t strips)
     fetch_soon(&p->soon, (s - p->s0) * WEIGHT_ROWS / all, (s - p->s0 + strips) * WEIGHT_ROWS / all);
 }
 
-/* sum[w][x] += a piece of 32 rows of weights times the strips. */
+/* Lines of weights that are taken apart next, asked for one at a time beside `turns` steps: many at once would hold up
+ * the loads of tiles. */
+typedef struct tile_lines {
+    const tile_soon *soon;
+    int64_t turns, turn, all, line, per_row, row, in_row;
+} tile_lines;
+
+static tile_lines lines_of(const tile_soon *t, int64_t turns)
+{
+    const int64_t per_row = tiles_of((int64_t)(t->to - t->from), 64);
+    return (tile_lines){.soon = t, .turns = turns, .all = per_row * t->rows, .per_row = per_row};
+}
+
+TILE_INLINE void ask_for_lines(tile_lines *t)
+{
+    for (t->turn++; t->line < t->all && t->line * t->turns < t->turn * t->all; t->line++) {
+        __builtin_prefetch(t->soon->w + (size_t)t->row * t->soon->stride + t->soon->from + (size_t)t->in_row * 64, 0, 2);
+        if (++t->in_row == t->per_row) t->in_row = 0, t->row++;
+    }
+}
+
+/* The next block's sums into a register: none yet, or those at `from`. */
+#define TAKE_SUMS(t, first, from)                                                                                      \
+    if (first)                                                                                                         \
+        tile_zero(t);                                                                                                  \
+    else                                                                                                               \
+        tile_load_once(t, from, TILE_BYTES)
+
+/* sum[w][x] = (where `first`) or += a piece of 32 rows of weights times `pairs` pairs of strips. Sums of a block go out,
+ * and those of the next one come in, between its last products. */
+static void pairs_of_strips(bool first, const uint16_t *a, const uint16_t *a1, const uint16_t *b, int64_t depth,
+                            int64_t pairs, float *sum, tile_lines *lines)
+{
+    const uint16_t *b1 = b + depth * TILE_NUMBERS;
+    TAKE_SUMS(0, first, sum);
+    TAKE_SUMS(1, first, sum + SUMS);
+    TAKE_SUMS(2, first, sum + 256);
+    TAKE_SUMS(3, first, sum + SUMS + 256);
+    for (int64_t p = 0; p < pairs; p++, b += 2 * depth * TILE_NUMBERS, b1 += 2 * depth * TILE_NUMBERS, sum += 2 * SUMS) {
+        for (int64_t l = 0; l < depth - 1; l++) {
+            tile_load_once(6, b + l * TILE_NUMBERS, TILE_BYTES);
+            tile_load(4, a + l * TILE_NUMBERS, TILE_BYTES);
+            tile_dot_bf16(0, 4, 6);
+            tile_load(5, a1 + l * TILE_NUMBERS, TILE_BYTES);
+            tile_dot_bf16(2, 5, 6);
+            tile_load_once(7, b1 + l * TILE_NUMBERS, TILE_BYTES);
+            tile_dot_bf16(1, 4, 7);
+            tile_dot_bf16(3, 5, 7);
+            ask_for_lines(lines);
+        }
+        const float *next = p + 1 < pairs ? sum + 2 * SUMS : sum;
+        tile_load_once(6, b + (depth - 1) * TILE_NUMBERS, TILE_BYTES);
+        tile_load(4, a + (depth - 1) * TILE_NUMBERS, TILE_BYTES);
+        tile_dot_bf16(0, 4, 6);
+        tile_load(5, a1 + (depth - 1) * TILE_NUMBERS, TILE_BYTES);
+        tile_dot_bf16(2, 5, 6);
+        tile_load_once(7, b1 + (depth - 1) * TILE_NUMBERS, TILE_BYTES);
+        tile_store(0, sum, TILE_BYTES);
+        TAKE_SUMS(0, first, next);
+        tile_dot_bf16(1, 4, 7);
+        tile_store(2, sum + 256, TILE_BYTES);
+        TAKE_SUMS(2, first, next + 256);
+        tile_dot_bf16(3, 5, 7);
+        tile_store(1, sum + SUMS, TILE_BYTES);
+        TAKE_SUMS(1, first, next + SUMS);
+        tile_store(3, sum + SUMS + 256, TILE_BYTES);
+        TAKE_SUMS(3, first, next + SUMS + 256);
+        ask_for_lines(lines);
+    }
+}
+
+/* The last strip of an odd number. */
+static void single_strip(bool first, const uint16_t *a, const uint16_t *a1, const uint16_t *b, int64_t depth, float *sum,
+                         tile_lines *lines)
+{
+    TAKE_SUMS(0, first, sum);
+    TAKE_SUMS(2, first, sum + 256);
+    for (int64_t l = 0; l < depth; l++) {
+        tile_load_once(6, b + l * TILE_NUMBERS, TILE_BYTES);
+        tile_load(4, a + l * TILE_NUMBERS, TILE_BYTES);
+        tile_dot_bf16(0, 4, 6);
+        tile_load(5, a1 + l * TILE_NUMBERS, TILE_BYTES);
+        tile_dot_bf16(2, 5, 6);
+        ask_for_lines(lines);
+    }
+    tile_store(0, sum, TILE_BYTES);
+    tile_store(2, sum + 256, TILE_BYTES);
+}
+#undef TAKE_SUMS
+
 static void products_of_numbers(const tile_product *g, const tile_codes *w, const tile_piece *at, float *sum)
 {
-    const int64_t depth = (at->l1 - at->l) / TILE_DEEP, strip = so_int8_width(g->k) / TILE_DEEP * TILE_NUMBERS;
-    for (int64_t s = at->s0; s < at->s1; s += 2) {
-        tile_place p = {sum + (s - at->s0) * SUMS, 16, 16 * 16, SUMS, true, s + 1 < at->s1};
-        const uint16_t *x = strip_at(g->rounded, g->m, g->k, s).number + at->l / TILE_DEEP * TILE_NUMBERS;
-        fetch_beside(at, s, 2);
-        block_begin(&p, false);
-        block_add(&p, depth, packed_strips(w->number[0][0], sizeof w->number[0] / 2), packed_strips(x, strip));
-        block_end(&p);
-    }
+    const int64_t depth = (at->l1 - at->l) / TILE_DEEP, strips = at->s1 - at->s0, pairs = strips / 2;
+    const uint16_t *a = w->number[0][0], *a1 = w->number[1][0], *b = numbers_at(g->rounded, g->m, g->k, at->s0, at->l);
+    tile_lines lines = lines_of(&at->soon, tiles_of(strips, 2) * depth);
+    if (pairs) pairs_of_strips(at->l == 0, a, a1, b, depth, pairs, sum, &lines);
+    if (strips % 2)
+        single_strip(at->l == 0, a, a1, b + 2 * pairs * depth * TILE_NUMBERS, depth, sum + 2 * pairs * SUMS, &lines);
 }
 
 /* What a span's sums of whole numbers, `groups` of them, add to the sums of 16 rows of weights and 16 of x. */
@@ -290,30 +390,33 @@ static void products_of_bytes(const tile_product *g, const tile_codes *w, const 
 
 TILE_INLINE float silu_times(float gate, float up) { return gate / (1 + expf(-gate)) * up; }
 
-/* y[rows, cols] of one strip: from sums [32 weights][16 rows], which are turned in place. */
-static void put_strip(float *sum, float *up, int64_t rows, int64_t cols, float *y, int64_t ldy)
+/* y[rows, cols] of one strip: from sums [32 weights][16 rows], which are turned in place; bias [cols] or NULL. */
+static void put_strip(float *sum, float *up, int64_t rows, int64_t cols, const float *bias, float *y, int64_t ldy)
 {
     for (int half = 0; half * 16 < cols; half++, sum += 256, y += 16) {
         int64_t n = least(cols - 16 * half, 16);
         turn_tile(sum);
         if (up) turn_tile(up + 256 * half);
-        for (int64_t i = 0; i < rows; i++) {
-            float *to = y + i * ldy;
-            if (!up) {
-                memcpy(to, sum + 16 * i, (size_t)n * sizeof *to);
-                continue;
-            }
-            const float *u = up + 256 * half + 16 * i;
 #if defined(__AVX512F__)
-            vec gate = v_load(sum + 16 * i);
-            v_store_m(to, v_tail(n), gate * v_sigmoid(gate) * v_load(u));
-#else
-            for (int64_t c = 0; c < n; c++) to[c] = silu_times(sum[16 * i + c], u[c]);
-#endif
+        const vmask m = v_tail(n);
+        const vec add = bias ? v_load_m(bias + 16 * half, m) : v_set(0);
+        for (int64_t i = 0; i < rows; i++) {
+            vec x = v_load(sum + 16 * i);
+            v_store_m(y + i * ldy, m, up ? (vec)(x * v_sigmoid(x) * v_load(up + 256 * half + 16 * i)) : (vec)(x + add));
         }
+#else
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t c = 0; c < n; c++) {
+                float x = sum[16 * i + c];
+                y[i * ldy + c] = up     ? silu_times(x, up[256 * half + 16 * i + c])
+                                 : bias ? x + bias[16 * half + c]
+                                        : x;
+            }
+#endif
     }
 }
 
+/* Of products of bytes, which add to what is there in the order of fast_int8_panels.h. */
 static void begin_sums(const tile_product *g, int64_t j, int64_t strips, float *sum)
 {
     for (int64_t s = 0; s < strips; s++)
@@ -336,14 +439,17 @@ static tile_soon weights_after(const tile_product *g, const tile_weights *t, boo
                        (size_t)tiles_of(l1, SO_STRETCH) * stretch, least(g->n - j, WEIGHT_ROWS)};
 }
 
-/* Sums of the 32 columns at j, whole along k, to y. */
-static void put_columns(const tile_product *g, const tile_piece *at, int64_t j, int64_t j1, float *sum)
+/* Sums of columns j0 .. j1, whole along k, to y: strip by strip, so that rows are written from left to right. */
+static void put_columns(const tile_product *g, const tile_piece *at, int64_t j0, int64_t j1, float *sums)
 {
-    const int64_t strips = at->s1 - at->s0;
-    for (int64_t s = 0; s < strips; s++, sum += SUMS) {
+    const int64_t strips = at->s1 - at->s0, one = strips * SUMS, block = g->up ? 2 * one : one;
+    const float *bias = so_tiles.bytes[g->type] ? NULL : g->bias;
+    for (int64_t s = 0; s < strips; s++, sums += SUMS) {
         int64_t row = (at->s0 + s) * STRIP_ROWS;
-        put_strip(sum, g->up ? sum + strips * SUMS : NULL, least(g->m - row, STRIP_ROWS), least(j1 - j, WEIGHT_ROWS),
-                  g->y + row * g->n + j, g->n);
+        float *sum = sums;
+        for (int64_t j = j0; j < j1; j += WEIGHT_ROWS, sum += block)
+            put_strip(sum, g->up ? sum + one : NULL, least(g->m - row, STRIP_ROWS), least(j1 - j, WEIGHT_ROWS),
+                      bias ? bias + j : NULL, g->y + row * g->n + j, g->n);
     }
 }
 
@@ -359,13 +465,13 @@ static void strips_columns(const tile_product *g, int64_t s0, int64_t s1, int64_
         for (int64_t j = j0; j < j1; j += WEIGHT_ROWS) {
             for (int part = 0; part < parts; part++, sum += strips * SUMS) {
                 tile_weights t = {part ? g->up : g->w, g->stride, g->n, g->k, j, l, at.l1};
-                if (l == 0) begin_sums(g, j, strips, sum);
+                if (l == 0 && bytes) begin_sums(g, j, strips, sum);
                 take_weights(g->type, bytes, &t, apart);
                 at.soon = weights_after(g, &t, part + 1 == parts, j0, j1);
                 (bytes ? products_of_bytes : products_of_numbers)(g, apart, &at, sum);
             }
-            if (at.l1 == kp) put_columns(g, &at, j, j1, sum - parts * strips * SUMS);
         }
+        if (at.l1 == kp) put_columns(g, &at, j0, j1, so_scratch_here()->b);
     }
 }
 

@@ -23,6 +23,13 @@ enum { TILE_DEEP = 32, TILE_NUMBERS = 512 /* of a tile of bf16 */, DEEP_BLOCK = 
 
 TILE_INLINE int64_t tiles_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
+/* n in equal pieces, each a multiple. */
+TILE_INLINE int64_t even_step(int64_t n, int64_t most, int64_t multiple)
+{
+    int64_t pieces = n > most ? tiles_of(n, most) : 1;
+    return tiles_of(tiles_of(n, pieces), multiple) * multiple;
+}
+
 /* 32 numbers of which n are there, zeros behind. */
 TILE_INLINE void pack_32(const float *x, int64_t n, uint16_t *to)
 {
@@ -35,15 +42,23 @@ TILE_INLINE void pack_32(const float *x, int64_t n, uint16_t *to)
 #endif
 }
 
+#if defined(__AVX512F__)
+/* Pairs (a[i], b[i]). */
+TILE_INLINE void pack_two(vec a, vec b, uint16_t *to)
+{
+    static const uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    __m512i two = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_loadu_si512(order), two));
+}
+#endif
+
 /* 16 pairs (a[i], b[i]) of which n are there; b may be NULL: zeros. */
 TILE_INLINE void pack_pairs_of(const float *a, const float *b, int64_t n, uint16_t *to)
 {
 #if defined(__AVX512F__)
-    static const uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     vmask m = v_tail(n);
-    __m512i two = (__m512i)_mm512_cvtne2ps_pbh(b ? v_load_m(b, m) : v_set(0), v_load_m(a, m));
-    _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_loadu_si512(order), two));
+    pack_two(v_load_m(a, m), b ? v_load_m(b, m) : v_set(0), to);
 #else
     for (int i = 0; i < TILE_ROWS; i++) {
         to[2 * i] = i < n ? so_to_bf16(a[i]) : 0;
@@ -136,36 +151,34 @@ typedef struct tile_strips {
     int64_t stride, step;
 } tile_strips;
 
-/* `depth` tiles along k. */
+/* `depth` tiles along k. One factor passes while the other, of 32 KiB, is read again and again: it must not drive that
+ * one out of the first cache (1.3 times as fast at a depth of 16). */
+#define BLOCK_ADD(LOAD_A, LOAD_B)                                                                                      \
+    for (int64_t l = 0; l < depth; l++) {                                                                              \
+        LOAD_B(6, b.first + l * b.step, b.stride);                                                                     \
+        LOAD_A(4, a.first + l * a.step, a.stride);                                                                     \
+        tile_dot_bf16(0, 4, 6);                                                                                        \
+        if (p->two_right) {                                                                                            \
+            LOAD_B(7, b.second + l * b.step, b.stride);                                                                \
+            tile_dot_bf16(1, 4, 7);                                                                                    \
+        }                                                                                                              \
+        if (p->two_down) {                                                                                             \
+            LOAD_A(5, a.second + l * a.step, a.stride);                                                                \
+            tile_dot_bf16(2, 5, 6);                                                                                    \
+            if (p->two_right) tile_dot_bf16(3, 5, 7);                                                                  \
+        }                                                                                                              \
+    }
+
 TILE_INLINE void block_add(const tile_place *p, int64_t depth, tile_strips a, tile_strips b)
 {
-    if (p->two_down && p->two_right) {
-        for (int64_t l = 0; l < depth; l++) {
-            tile_load(6, b.first + l * b.step, b.stride);
-            tile_load(4, a.first + l * a.step, a.stride);
-            tile_dot_bf16(0, 4, 6);
-            tile_load(7, b.second + l * b.step, b.stride);
-            tile_dot_bf16(1, 4, 7);
-            tile_load(5, a.second + l * a.step, a.stride);
-            tile_dot_bf16(2, 5, 6);
-            tile_dot_bf16(3, 5, 7);
-        }
-        return;
-    }
-    for (int64_t l = 0; l < depth; l++) {
-        tile_load(6, b.first + l * b.step, b.stride);
-        tile_load(4, a.first + l * a.step, a.stride);
-        tile_dot_bf16(0, 4, 6);
-        if (p->two_right) {
-            tile_load(7, b.second + l * b.step, b.stride);
-            tile_dot_bf16(1, 4, 7);
-        }
-        if (p->two_down) {
-            tile_load(5, a.second + l * a.step, a.stride);
-            tile_dot_bf16(2, 5, 6);
-        }
-    }
+    BLOCK_ADD(tile_load_once, tile_load)
 }
+
+TILE_INLINE void block_add_right_passes(const tile_place *p, int64_t depth, tile_strips a, tile_strips b)
+{
+    BLOCK_ADD(tile_load, tile_load_once)
+}
+#undef BLOCK_ADD
 
 TILE_INLINE tile_strips packed_strips(const uint16_t *first, int64_t strip)
 {

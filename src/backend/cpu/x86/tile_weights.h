@@ -36,29 +36,30 @@ TILE_INLINE void put_32(vec a, vec b, uint16_t *to) { _mm512_storeu_si512(to, (_
 
 TILE_INLINE vec lane_of(vec a, int i) { return _mm512_permutexvar_ps(_mm512_set1_epi32(i), a); }
 
-/* Nibbles are looked up among the sixteen numbers that a group has: two thirds of the time of what follows. */
+/* Nibbles are looked up among the sixteen numbers that a group has, rounded before: 32 with one instruction, which reads
+ * five bits of each index and finds the sixteen twice. */
 TILE_INLINE void nibble_numbers(so_type type, const unsigned char *w, uint16_t *to)
 {
     const vec steps = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i high = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
     groups scale, minus;
     stretch_scales(type, w, &scale, &minus);
 #pragma GCC unroll 8
     for (int g = 0; g < 8; g++, to += TILE_NUMBERS) {
+        const vec by = lane_of(scale.v[0], g);
+        const vec all = type == SO_Q4_0 ? (vec)((steps - v_set(8)) * by)
+                                        : (vec)_mm512_fmsub_ps(steps, by, lane_of(minus.v[0], g));
+        const __m512i table = (__m512i)_mm512_cvtne2ps_pbh(all, all);
+        __m512i index;
         if (type == SO_Q4_0) {
-            vec all = (steps - v_set(8)) * lane_of(scale.v[0], g);
-            __m512i q = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(w + 18 * g + 2)));
-            put_32(_mm512_permutexvar_ps(q, all), _mm512_permutexvar_ps(_mm512_srli_epi32(q, 4), all), to);
-            continue;
+            index = _mm512_cvtepu8_epi16(_mm256_broadcastsi128_si256(
+                _mm_loadu_si128((const __m128i *)(const void *)(w + 18 * g + 2))));
+            index = _mm512_srlv_epi16(index, high);
+        } else {
+            index = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(w + 16 + 32 * (g / 2))));
+            if (g % 2) index = _mm512_srli_epi16(index, 4);
         }
-        vec all = _mm512_fmsub_ps(steps, lane_of(scale.v[0], g), lane_of(minus.v[0], g));
-        const __m128i *bytes = (const __m128i *)(const void *)(w + 16 + 32 * (g / 2));
-        __m512i q0 = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes)),
-                q1 = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes + 1));
-        if (g % 2) {
-            q0 = _mm512_srli_epi32(q0, 4);
-            q1 = _mm512_srli_epi32(q1, 4);
-        }
-        put_32(_mm512_permutexvar_ps(q0, all), _mm512_permutexvar_ps(q1, all), to);
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(index, table));
     }
 }
 
