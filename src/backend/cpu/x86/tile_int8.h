@@ -188,25 +188,33 @@ TILE_INLINE void fetch_beside(const tile_piece *p, int64_t s, int64_t strips)
     fetch_soon(&p->soon, (s - p->s0) * WEIGHT_ROWS / all, (s - p->s0 + strips) * WEIGHT_ROWS / all);
 }
 
-/* Lines of weights that are taken apart next, asked for one at a time beside `turns` steps: many at once would hold up
- * the loads of tiles. */
-typedef struct tile_lines {
-    const tile_soon *soon;
-    int64_t turns, turn, all, line, per_row, row, in_row;
-} tile_lines;
+/* What is done beside `turns` steps of products: the next piece of weights is taken apart, lines of the strips' next
+ * piece are asked for. So much at each step, in a rhythm: more at once would hold up the loads of tiles, and a branch
+ * that is not foreseen stops the unit. */
+typedef struct tile_beside {
+    tile_taking *taking;
+    int64_t every, often, wait; /* at each step of `every`, `often` stretches */
+    const unsigned char *x, *x_end;
+    int64_t lines;
+} tile_beside;
 
-static tile_lines lines_of(const tile_soon *t, int64_t turns)
+static tile_beside beside_of(tile_taking *taking, int64_t turns, const unsigned char *x, const unsigned char *x_end)
 {
-    const int64_t per_row = tiles_of((int64_t)(t->to - t->from), 64);
-    return (tile_lines){.soon = t, .turns = turns, .all = per_row * t->rows, .per_row = per_row};
+    const int64_t stretches = (int64_t)WEIGHT_ROWS * taking->stretches;
+    return (tile_beside){.taking = taking,
+                         .every = turns > stretches ? turns / stretches : 1,
+                         .often = tiles_of(stretches, turns),
+                         .x = x,
+                         .x_end = x_end,
+                         .lines = tiles_of((x_end - x) / 64, turns)};
 }
 
-TILE_INLINE void ask_for_lines(tile_lines *t)
+TILE_INLINE void work_beside(tile_beside *t)
 {
-    for (t->turn++; t->line < t->all && t->line * t->turns < t->turn * t->all; t->line++) {
-        __builtin_prefetch(t->soon->w + (size_t)t->row * t->soon->stride + t->soon->from + (size_t)t->in_row * 64, 0, 2);
-        if (++t->in_row == t->per_row) t->in_row = 0, t->row++;
-    }
+    for (int64_t i = 0; i < t->lines && t->x < t->x_end; i++, t->x += 64) __builtin_prefetch(t->x, 0, 2);
+    if (++t->wait < t->every) return;
+    t->wait = 0;
+    for (int64_t i = 0; i < t->often; i++) take_stretch(t->taking);
 }
 
 /* The next block's sums into a register: none yet, or those at `from`. */
@@ -219,7 +227,7 @@ TILE_INLINE void ask_for_lines(tile_lines *t)
 /* sum[w][x] = (where `first`) or += a piece of 32 rows of weights times `pairs` pairs of strips. Sums of a block go out,
  * and those of the next one come in, between its last products. */
 static void pairs_of_strips(bool first, const uint16_t *a, const uint16_t *a1, const uint16_t *b, int64_t depth,
-                            int64_t pairs, float *sum, tile_lines *lines)
+                            int64_t pairs, float *sum, tile_beside *beside)
 {
     const uint16_t *b1 = b + depth * TILE_NUMBERS;
     TAKE_SUMS(0, first, sum);
@@ -236,7 +244,7 @@ static void pairs_of_strips(bool first, const uint16_t *a, const uint16_t *a1, c
             tile_load_once(7, b1 + l * TILE_NUMBERS, TILE_BYTES);
             tile_dot_bf16(1, 4, 7);
             tile_dot_bf16(3, 5, 7);
-            ask_for_lines(lines);
+            work_beside(beside);
         }
         const float *next = p + 1 < pairs ? sum + 2 * SUMS : sum;
         tile_load_once(6, b + (depth - 1) * TILE_NUMBERS, TILE_BYTES);
@@ -255,13 +263,13 @@ static void pairs_of_strips(bool first, const uint16_t *a, const uint16_t *a1, c
         TAKE_SUMS(1, first, next + SUMS);
         tile_store(3, sum + SUMS + 256, TILE_BYTES);
         TAKE_SUMS(3, first, next + SUMS + 256);
-        ask_for_lines(lines);
+        work_beside(beside);
     }
 }
 
 /* The last strip of an odd number. */
 static void single_strip(bool first, const uint16_t *a, const uint16_t *a1, const uint16_t *b, int64_t depth, float *sum,
-                         tile_lines *lines)
+                         tile_beside *beside)
 {
     TAKE_SUMS(0, first, sum);
     TAKE_SUMS(2, first, sum + 256);
@@ -271,21 +279,23 @@ static void single_strip(bool first, const uint16_t *a, const uint16_t *a1, cons
         tile_dot_bf16(0, 4, 6);
         tile_load(5, a1 + l * TILE_NUMBERS, TILE_BYTES);
         tile_dot_bf16(2, 5, 6);
-        ask_for_lines(lines);
+        work_beside(beside);
     }
     tile_store(0, sum, TILE_BYTES);
     tile_store(2, sum + 256, TILE_BYTES);
 }
 #undef TAKE_SUMS
 
-static void products_of_numbers(const tile_product *g, const tile_codes *w, const tile_piece *at, float *sum)
+/* sums = or += a piece of weights times the strips. */
+static void products_of_numbers(const tile_product *g, const uint16_t *w, const tile_piece *at, float *sum,
+                                tile_beside *beside)
 {
     const int64_t depth = (at->l1 - at->l) / TILE_DEEP, strips = at->s1 - at->s0, pairs = strips / 2;
-    const uint16_t *a = w->number[0][0], *a1 = w->number[1][0], *b = numbers_at(g->rounded, g->m, g->k, at->s0, at->l);
-    tile_lines lines = lines_of(&at->soon, tiles_of(strips, 2) * depth);
-    if (pairs) pairs_of_strips(at->l == 0, a, a1, b, depth, pairs, sum, &lines);
+    const uint16_t *b = numbers_at(g->rounded, g->m, g->k, at->s0, at->l);
+    if (pairs) pairs_of_strips(at->l == 0, w, w + HALF_PANEL, b, depth, pairs, sum, beside);
     if (strips % 2)
-        single_strip(at->l == 0, a, a1, b + 2 * pairs * depth * TILE_NUMBERS, depth, sum + 2 * pairs * SUMS, &lines);
+        single_strip(at->l == 0, w, w + HALF_PANEL, b + 2 * pairs * depth * TILE_NUMBERS, depth, sum + 2 * pairs * SUMS,
+                     beside);
 }
 
 /* What a span's sums of whole numbers, `groups` of them, add to the sums of 16 rows of weights and 16 of x. */
@@ -440,12 +450,12 @@ static tile_soon weights_after(const tile_product *g, const tile_weights *t, boo
 }
 
 /* Sums of columns j0 .. j1, whole along k, to y: strip by strip, so that rows are written from left to right. */
-static void put_columns(const tile_product *g, const tile_piece *at, int64_t j0, int64_t j1, float *sums)
+static void put_columns(const tile_product *g, int64_t s0, int64_t s1, int64_t j0, int64_t j1, float *sums)
 {
-    const int64_t strips = at->s1 - at->s0, one = strips * SUMS, block = g->up ? 2 * one : one;
+    const int64_t one = (s1 - s0) * SUMS, block = g->up ? 2 * one : one;
     const float *bias = so_tiles.bytes[g->type] ? NULL : g->bias;
-    for (int64_t s = 0; s < strips; s++, sums += SUMS) {
-        int64_t row = (at->s0 + s) * STRIP_ROWS;
+    for (int64_t s = s0; s < s1; s++, sums += SUMS) {
+        int64_t row = s * STRIP_ROWS;
         float *sum = sums;
         for (int64_t j = j0; j < j1; j += WEIGHT_ROWS, sum += block)
             put_strip(sum, g->up ? sum + one : NULL, least(g->m - row, STRIP_ROWS), least(j1 - j, WEIGHT_ROWS),
@@ -453,10 +463,9 @@ static void put_columns(const tile_product *g, const tile_piece *at, int64_t j0,
     }
 }
 
-/* Columns j0 .. j1 of y from strips s0 .. s1. */
-static void strips_columns(const tile_product *g, int64_t s0, int64_t s1, int64_t j0, int64_t j1)
+/* As bytes: columns j0 .. j1 of y from strips s0 .. s1. */
+static void columns_of_bytes(const tile_product *g, int64_t s0, int64_t s1, int64_t j0, int64_t j1)
 {
-    const bool bytes = so_tiles.bytes[g->type];
     const int64_t kp = so_int8_width(g->k), strips = s1 - s0, parts = g->up ? 2 : 1;
     tile_codes *apart = (tile_codes *)(void *)so_scratch_here()->a;
     for (int64_t l = 0; l < kp; l += DEEP_BLOCK) {
@@ -465,14 +474,60 @@ static void strips_columns(const tile_product *g, int64_t s0, int64_t s1, int64_
         for (int64_t j = j0; j < j1; j += WEIGHT_ROWS) {
             for (int part = 0; part < parts; part++, sum += strips * SUMS) {
                 tile_weights t = {part ? g->up : g->w, g->stride, g->n, g->k, j, l, at.l1};
-                if (l == 0 && bytes) begin_sums(g, j, strips, sum);
-                take_weights(g->type, bytes, &t, apart);
+                if (l == 0) begin_sums(g, j, strips, sum);
+                take_codes(g->type, &t, apart);
                 at.soon = weights_after(g, &t, part + 1 == parts, j0, j1);
-                (bytes ? products_of_bytes : products_of_numbers)(g, apart, &at, sum);
+                products_of_bytes(g, apart, &at, sum);
             }
         }
-        if (at.l1 == kp) put_columns(g, &at, j0, j1, so_scratch_here()->b);
     }
+    put_columns(g, s0, s1, j0, j1, so_scratch_here()->b);
+}
+
+/* Piece i of the weights of columns j0 .. j1: the factors of 32 rows, then the next 32 rows, then further along k. */
+static tile_weights weights_at(const tile_product *g, int64_t i, int64_t j0, int64_t j1)
+{
+    const int64_t parts = g->up ? 2 : 1, all = tiles_of(j1 - j0, WEIGHT_ROWS) * parts, kp = so_int8_width(g->k);
+    const int64_t l = i / all * DEEP_BLOCK, l1 = l + DEEP_BLOCK < kp ? l + DEEP_BLOCK : kp;
+    if (l >= kp) return (tile_weights){0};
+    return (tile_weights){i % parts ? g->up : g->w, g->stride, g->n, g->k, j0 + i % all / parts * WEIGHT_ROWS, l, l1};
+}
+
+static tile_taking taking_of(const tile_product *g, int64_t i, int64_t j0, int64_t j1, uint16_t *panels)
+{
+    const tile_weights of = weights_at(g, i, j0, j1);
+    return (tile_taking){.type = g->type,
+                         .of = of,
+                         .then = weights_at(g, i + 1, j0, j1),
+                         .to = panels + i % 2 * 2 * HALF_PANEL,
+                         .row = of.w ? 0 : WEIGHT_ROWS,
+                         .stretches = of.w ? (int)((of.l1 - of.l) / SO_STRETCH) : 1};
+}
+
+/* The same as numbers. While a piece of weights meets the strips, the next one is taken apart. */
+static void columns_of_numbers(const tile_product *g, int64_t s0, int64_t s1, int64_t j0, int64_t j1)
+{
+    const int64_t kp = so_int8_width(g->k), strips = s1 - s0;
+    const int64_t all = tiles_of(j1 - j0, WEIGHT_ROWS) * (g->up ? 2 : 1), pieces = all * tiles_of(kp, DEEP_BLOCK);
+    uint16_t *panels = (uint16_t *)(void *)so_scratch_here()->a;
+    tile_taking next = taking_of(g, 0, j0, j1, panels);
+    while (next.row < WEIGHT_ROWS) take_stretch(&next);
+    for (int64_t i = 0; i < pieces; i++) {
+        const int64_t l = i / all * DEEP_BLOCK, l1 = l + DEEP_BLOCK < kp ? l + DEEP_BLOCK : kp, part = i % all;
+        const unsigned char *x = NULL;
+        int64_t lines = 0; /* of the strips further along k */
+        if (l1 < kp) {
+            lines = strips * least(kp - l1, DEEP_BLOCK) / 2;
+            x = (const unsigned char *)numbers_at(g->rounded, g->m, g->k, s0, l1);
+        }
+        next = taking_of(g, i + 1, j0, j1, panels);
+        tile_beside beside = beside_of(&next, tiles_of(strips, 2) * ((l1 - l) / TILE_DEEP), x + lines * part / all * 64,
+                                       x + lines * (part + 1) / all * 64);
+        products_of_numbers(g, panels + i % 2 * 2 * HALF_PANEL, &(tile_piece){s0, s1, l, l1, {0}},
+                            so_scratch_here()->b + part * strips * SUMS, &beside);
+        while (next.row < WEIGHT_ROWS) take_stretch(&next);
+    }
+    put_columns(g, s0, s1, j0, j1, so_scratch_here()->b);
 }
 
 typedef struct tile_products {
@@ -493,7 +548,8 @@ static void products_task(void *p, int64_t task, int thread)
     const int64_t near = tiles_of(strips, tiles_of(strips, NEAR_ROWS / STRIP_ROWS));
     tile_setup(&shape);
     for (int64_t s = 0; s < strips; s += near)
-        strips_columns(g, s, least(strips, s + near), j0, least(g->n, j0 + g->step));
+        (so_tiles.bytes[g->type] ? columns_of_bytes : columns_of_numbers)(g, s, least(strips, s + near), j0,
+                                                                          least(g->n, j0 + g->step));
     tile_release();
 }
 

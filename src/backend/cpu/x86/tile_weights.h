@@ -17,9 +17,8 @@
 
 enum { WEIGHT_ROWS = 32 };
 
-/* 32 rows of weights, up to 512 deep. */
+/* 32 rows of weights, up to 512 deep, as bytes. */
 typedef struct tile_codes {
-    uint16_t number[2][DEEP_BLOCK / TILE_DEEP][TILE_NUMBERS]; /* bf16: tiles of 16 rows x 32 */
     int8_t code[2][DEEP_BLOCK / 64][16][64];                  /* bytes: tiles of 16 rows x 64 */
     float scale[DEEP_BLOCK / 16][WEIGHT_ROWS];                /* by groups of 32, or of 16 for q6_k */
     int32_t least[DEEP_BLOCK / 64][WEIGHT_ROWS];              /* six-bit minima of two groups, 16 bits each */
@@ -29,7 +28,10 @@ _Static_assert(sizeof(tile_codes) <= SO_PACK_A * 4, "the scratch holds weights t
 
 TILE_INLINE bool is_affine(so_type type) { return type == SO_Q4_K || type == SO_Q5_K; }
 TILE_INLINE int group_of(so_type type) { return type == SO_Q6_K ? 16 : 32; }
-TILE_INLINE size_t bytes_of_stretch(so_type type) { return so_type_bytes(type, SO_STRETCH); }
+TILE_INLINE size_t bytes_of_stretch(so_type type)
+{
+    return type == SO_Q8_0 ? 272 : type == SO_Q5_0 || type == SO_Q5_K ? 176 : type == SO_Q6_K ? 210 : 144;
+}
 
 #if defined(__AVX512F__)
 TILE_INLINE void put_32(vec a, vec b, uint16_t *to) { _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(b, a)); }
@@ -170,50 +172,107 @@ typedef struct tile_weights {
     int64_t n, k, j, l, l1;
 } tile_weights;
 
-TILE_INLINE void take_weights_of(so_type type, bool bytes, const tile_weights *t, tile_codes *out)
+/* Row r, stretch s from l on; where it is cut by the end of the row, a copy with zeros behind in `part`. */
+TILE_INLINE const unsigned char *stretch_at(so_type type, const tile_weights *t, int row, int s, unsigned char part[272])
 {
-    unsigned char part[8 * 34];
-    for (int row = 0; row < WEIGHT_ROWS; row++) {
-        int64_t j = t->j + row < t->n ? t->j + row : t->n - 1;
-        const unsigned char *w = t->w + (size_t)j * t->stride;
-        for (int64_t l = t->l; l < t->l1; l += SO_STRETCH) {
-            const unsigned char *from = w + (size_t)(l / SO_STRETCH) * bytes_of_stretch(type);
-            int s = (int)((l - t->l) / SO_STRETCH);
-            if (l + SO_STRETCH > t->k) {
-                memset(part, 0, sizeof part);
-                from = memcpy(part, from, so_type_bytes(type, t->k - l));
-            }
-            if (bytes)
-                stretch_codes(type, from, s, row, out);
-            else
-                stretch_numbers(type, from, s, out->number[row / 16][0] + row % 16 * 32);
-        }
+    const int64_t j = t->j + row < t->n ? t->j + row : t->n - 1, l = t->l + s * (int64_t)SO_STRETCH;
+    const unsigned char *from = t->w + (size_t)j * t->stride + (size_t)(l / SO_STRETCH) * bytes_of_stretch(type);
+    if (l + SO_STRETCH <= t->k) return from;
+    memset(part, 0, 272);
+    return memcpy(part, from, so_type_bytes(type, t->k - l));
+}
+
+TILE_INLINE void take_codes_of(so_type type, const tile_weights *t, tile_codes *out)
+{
+    unsigned char part[272];
+    for (int row = 0; row < WEIGHT_ROWS; row++)
+        for (int s = 0; s < (int)((t->l1 - t->l) / SO_STRETCH); s++)
+            stretch_codes(type, stretch_at(type, t, row, s, part), s, row, out);
+}
+
+/* A piece of 32 rows as bytes. */
+static void take_codes(so_type type, const tile_weights *t, tile_codes *out)
+{
+    switch (type) {
+    case SO_Q8_0:
+        take_codes_of(SO_Q8_0, t, out);
+        break;
+    case SO_Q4_0:
+        take_codes_of(SO_Q4_0, t, out);
+        break;
+    case SO_Q5_0:
+        take_codes_of(SO_Q5_0, t, out);
+        break;
+    case SO_Q4_K:
+        take_codes_of(SO_Q4_K, t, out);
+        break;
+    case SO_Q5_K:
+        take_codes_of(SO_Q5_K, t, out);
+        break;
+    default:
+        take_codes_of(SO_Q6_K, t, out);
+        break;
     }
 }
 
-static void take_weights(so_type type, bool bytes, const tile_weights *t, tile_codes *out)
+/* A piece of 32 rows as numbers, a stretch at a time: the vector units do it while matrix tiles work. Bytes of the rows
+ * that follow soon are asked for: `ahead` rows further into the first cache, those of `then` into the second. */
+typedef struct tile_taking {
+    so_type type;
+    tile_weights of, then; /* then.w NULL: nothing */
+    uint16_t *to;          /* [2][l1 - l / 32] tiles, halves HALF_PANEL apart */
+    int row, s, stretches; /* next; of a row */
+} tile_taking;
+enum { HALF_PANEL = DEEP_BLOCK * 16, ROWS_AHEAD = 3 };
+
+TILE_INLINE void ask_for(const tile_weights *t, size_t at, size_t bytes, int row, bool near)
 {
-#define TAKE(TYPE)                                                                                                     \
-    case TYPE:                                                                                                         \
-        if (bytes)                                                                                                     \
-            take_weights_of(TYPE, true, t, out);                                                                       \
-        else                                                                                                           \
-            take_weights_of(TYPE, false, t, out);                                                                      \
-        break
-    switch (type) {
-        TAKE(SO_Q8_0);
-        TAKE(SO_Q4_0);
-        TAKE(SO_Q5_0);
-        TAKE(SO_Q4_K);
-        TAKE(SO_Q5_K);
-    default:
-        if (bytes)
-            take_weights_of(SO_Q6_K, true, t, out);
+    if (t->j + row >= t->n) return;
+    const unsigned char *from = t->w + (size_t)(t->j + row) * t->stride + at;
+    for (size_t i = 0; i < bytes + 63; i += 64) {
+        if (near)
+            __builtin_prefetch(from + i, 0, 3);
         else
-            take_weights_of(SO_Q6_K, false, t, out);
+            __builtin_prefetch(from + i, 0, 2);
+    }
+}
+
+TILE_INLINE void take_stretch_of(so_type type, tile_taking *t)
+{
+    unsigned char part[272];
+    const size_t bytes = bytes_of_stretch(type), at = (size_t)(t->of.l / SO_STRETCH + t->s) * bytes;
+    if (t->row + ROWS_AHEAD < WEIGHT_ROWS) ask_for(&t->of, at, bytes, t->row + ROWS_AHEAD, true);
+    if (t->then.w && t->then.l + t->s * (int64_t)SO_STRETCH < t->then.k)
+        ask_for(&t->then, (size_t)(t->then.l / SO_STRETCH + t->s) * bytes, bytes, t->row, false);
+    stretch_numbers(type, stretch_at(type, &t->of, t->row, t->s, part), t->s,
+                    t->to + t->row / 16 * HALF_PANEL + t->row % 16 * 32);
+    if (++t->s == t->stretches) t->s = 0, t->row++;
+}
+
+/* The next stretch; does nothing when all are taken. */
+static void take_stretch(tile_taking *t)
+{
+    if (t->row == WEIGHT_ROWS) return;
+    switch (t->type) {
+    case SO_Q8_0:
+        take_stretch_of(SO_Q8_0, t);
+        break;
+    case SO_Q4_0:
+        take_stretch_of(SO_Q4_0, t);
+        break;
+    case SO_Q5_0:
+        take_stretch_of(SO_Q5_0, t);
+        break;
+    case SO_Q4_K:
+        take_stretch_of(SO_Q4_K, t);
+        break;
+    case SO_Q5_K:
+        take_stretch_of(SO_Q5_K, t);
+        break;
+    default:
+        take_stretch_of(SO_Q6_K, t);
         break;
     }
-#undef TAKE
 }
 
 #endif
