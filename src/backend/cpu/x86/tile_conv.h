@@ -107,7 +107,7 @@ static void bf16_conv_task(void *job, int64_t task, int thread)
     const tile_conv_job *g = job;
     const so_conv *c = g->conv;
     int64_t b = task / g->tasks, t0 = task % g->tasks * g->step, frames = least(c->out[1] - t0, g->step);
-    uint16_t *x = right_factor();
+    uint16_t *x = left_factor();
     const tile_shape shape = tile_shape_of(TILE_BYTES);
     round_frames(g->x + b * c->in[1] * c->channels, c->in[1], c->channels, t0 * c->stride[1] - c->pad[1],
                  frames_read(c, frames), x);

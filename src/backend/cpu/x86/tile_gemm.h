@@ -2,7 +2,8 @@
  *
  * A block of 32 x 32 sums takes 4 KiB of factors for 4 products of tiles, so that loads keep up when one factor comes
  * from the first cache. Therefore k goes in pieces of 512: 32 columns of the right factor are 32 KiB and stay there,
- * while rows of the left factor, 320 KiB at most, come by from the second. Between pieces sums lie in C.
+ * while rows of the left factor, up to 1 MiB with all that they have along k, come by from the second. The sums of 32
+ * columns wait between pieces in blocks of their own; they begin with the bias and end in y.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BACKEND_CPU_X86_TILE_GEMM_H
@@ -10,25 +11,33 @@
 
 #include "backend/cpu/x86/tile_pack.h"
 
-enum { LEFT_ROWS = 320, RIGHT_COLS = 320 };
-_Static_assert((int)LEFT_ROWS *DEEP_BLOCK * 2 <= (int)SO_PACK_A * 4 &&
-                   (int)RIGHT_COLS * DEEP_BLOCK * 2 <= (int)SO_PACK_B * 4,
+enum {
+    LEFT_NUMBERS = SO_PACK_B * 2 / 1024 * 1024, /* of the left factor, rounded */
+    LEFT_ROWS = 512,
+    RIGHT_COLS = 96, /* of a right factor that is rounded as it comes */
+    DEEPEST = 16384, /* of 32 rows */
+    DEEPEST_BOTH = 1536,
+    BLOCK_SUMS = 32 * 32
+};
+_Static_assert((int)LEFT_ROWS * 32 <= (int)SO_SCORES, "the scratch holds the sums of 32 columns");
+_Static_assert((int)RIGHT_COLS *DEEPEST_BOTH * 2 <= (int)SO_PACK_A * 4 && 32 * DEEPEST <= LEFT_NUMBERS,
                "the scratch holds both factors");
 
-TILE_INLINE uint16_t *left_factor(void) { return (uint16_t *)(void *)so_scratch_here()->a; }
-TILE_INLINE uint16_t *right_factor(void) { return (uint16_t *)(void *)so_scratch_here()->b; }
+TILE_INLINE uint16_t *left_factor(void) { return (uint16_t *)(void *)so_scratch_here()->b; }
+TILE_INLINE uint16_t *right_factor(void) { return (uint16_t *)(void *)so_scratch_here()->a; }
 
-/* How a product is cut into tasks, by its shape alone. */
+/* How a product is cut into tasks; sums do not depend on it. */
 typedef struct tile_cut {
     int64_t step_m, step_n, across, tasks;
 } tile_cut;
 
-static tile_cut cut_product(int64_t m, int64_t n, int64_t k, int64_t most_m, int64_t most_n)
+static tile_cut cut_product(const so_pool *pool, int64_t m, int64_t n, int64_t k, int64_t most_m)
 {
-    int64_t pm = tiles_of(m, most_m), pn = tiles_of(n, most_n);
-    double work = (double)m * (double)n * (double)k;
-    while (pm * pn < 16 && work / (double)(pm * pn) > 4e6) {
-        if (m / pm > 64 && m / pm >= n / pn)
+    const int64_t threads = so_pool_threads(pool), enough = threads > 1 ? 2 * threads : 1;
+    int64_t pm = tiles_of(m, most_m), pn = 1;
+    const double work = (double)m * (double)n * (double)k;
+    while (pm * pn < enough && work / (double)(pm * pn) > 4e6) {
+        if (m / pm > 128 || (m / pm > 64 && n / pn <= 64))
             pm *= 2;
         else if (n / pn > 64)
             pn *= 2;
@@ -41,38 +50,160 @@ static tile_cut cut_product(int64_t m, int64_t n, int64_t k, int64_t most_m, int
     return c;
 }
 
-/* ---- any two factors */
+/* rows x n sums at y, rows ldy apart: on top of what is there (`add`), or of a bias (NULL: 0). */
+typedef struct tile_run {
+    const uint16_t *left; /* pieces along k, [rows padded to 32] strips each */
+    const uint16_t *right;
+    int64_t whole; /* numbers between strips of the right factor, whole along k */
+    int64_t rows, n, k, ldy;
+    float *y;
+    const float *bias;
+    bool add;
+} tile_run;
 
-static void gemm_piece(const so_gemm *g, int64_t j, int64_t n, int64_t l, int64_t k)
+/* Numbers along k of a piece. */
+TILE_INLINE int64_t piece_of(int64_t k) { return even_step(k, DEEP_BLOCK, TILE_DEEP); }
+
+static void pack_left(bool along, const float *x, int64_t ld, int64_t rows, int64_t k, uint16_t *to)
 {
-    uint16_t *left = left_factor(), *right = right_factor();
-    int64_t depth = tiles_of(k, TILE_DEEP), strip = depth * TILE_NUMBERS;
-    pack_strips(false, !g->tb, g->tb ? g->b + j * g->ldb + l : g->b + l * g->ldb + j, g->ldb, n, k, right, strip);
-    for (int64_t i = 0; i < g->m; i += LEFT_ROWS) {
-        int64_t m = least(g->m - i, LEFT_ROWS);
-        pack_strips(true, g->ta, g->ta ? g->a + l * g->lda + i : g->a + i * g->lda + l, g->lda, m, k, left, strip);
-        for (int64_t jj = 0; jj < n; jj += 32)
-            for (int64_t ii = 0; ii < m; ii += 32)
-                block_at((tile_sums){g->c + (i + ii) * g->ldc + j + jj, g->ldc, least(m - ii, 32), least(n - jj, 32),
-                                     g->beta != 0 || l > 0, NULL},
-                         depth, packed_strips(left + ii / 16 * strip, strip),
-                         packed_strips(right + jj / 16 * strip, strip));
+    const int64_t deep = piece_of(k), strips = tiles_of(rows, 32) * 2;
+    for (int64_t l = 0; l < k; l += deep) {
+        const int64_t n = least(k - l, deep), strip = tiles_of(n, TILE_DEEP) * TILE_NUMBERS;
+        uint16_t *piece = to + l * strips * TILE_ROWS;
+        pack_strips(true, along, along ? x + l * ld : x + l, ld, rows, n, piece, strip);
+        if (tiles_of(rows, TILE_ROWS) < strips)
+            memset(piece + (strips - 1) * strip, 0, (size_t)strip * sizeof *piece);
     }
 }
 
-/* On the calling thread, registers set up. */
-static void gemm_on_tiles(const so_gemm *g)
+/* 32 columns of a piece of k. */
+typedef struct tile_columns {
+    const uint16_t *left, *right, *right1; /* strips; the two of the columns */
+    int64_t strip, depth, blocks;          /* numbers of a strip of the left one; tiles along k; of 32 rows */
+    const float *from;                     /* sums of the first block before: [4][16][16], `step` numbers to the next; */
+    int64_t step, stride;                  /* bytes between rows, 0: one row for all */
+    float *wait, *y;                       /* sums afterwards: blocks, and where y is given, those that are whole there */
+    int64_t ldy, whole;
+    const char *soon, *soon1; /* what comes next of the right factor: as long as this piece */
+} tile_columns;
+
+TILE_INLINE void take_block(const tile_columns *c, int64_t p, int64_t tile, const float **at)
 {
-    int64_t deep = even_step(g->k, DEEP_BLOCK, TILE_DEEP);
-    for (int64_t j = 0; j < g->n; j += RIGHT_COLS)
-        for (int64_t l = 0; l < g->k; l += deep)
-            gemm_piece(g, j, least(g->n - j, RIGHT_COLS), l, least(g->k - l, deep));
+    *at = c->from + p * c->step + (c->stride ? tile * 256 : tile % 2 * 16);
 }
+
+static void run_columns(const tile_columns *c)
+{
+    const int64_t depth = c->depth, a_block = 2 * c->strip, per_step = tiles_of(16 * depth, c->blocks * depth);
+    const uint16_t *a = c->left, *a1 = c->left + c->strip;
+    const char *soon = c->soon, *soon1 = c->soon1, *soon_end = c->soon + depth * 1024;
+    const float *from[4];
+    for (int t = 0; t < 4; t++) take_block(c, 0, t, &from[t]);
+    tile_load(0, from[0], c->stride);
+    tile_load(1, from[1], c->stride);
+    tile_load(2, from[2], c->stride);
+    tile_load(3, from[3], c->stride);
+#define LOAD_AND_ADD_TWO(l)                                                                                            \
+    tile_load_once(4, a + (l)*TILE_NUMBERS, TILE_BYTES);                                                               \
+    tile_load(6, c->right + (l)*TILE_NUMBERS, TILE_BYTES);                                                             \
+    tile_dot_bf16(0, 4, 6);                                                                                            \
+    tile_load(7, c->right1 + (l)*TILE_NUMBERS, TILE_BYTES);                                                            \
+    tile_dot_bf16(1, 4, 7);                                                                                            \
+    tile_load_once(5, a1 + (l)*TILE_NUMBERS, TILE_BYTES)
+    for (int64_t p = 0; p < c->blocks; p++, a += a_block, a1 += a_block) {
+        for (int64_t l = 0; l < depth - 1; l++) {
+            LOAD_AND_ADD_TWO(l);
+            tile_dot_bf16(2, 5, 6);
+            tile_dot_bf16(3, 5, 7);
+            for (int64_t i = 0; i < per_step && soon < soon_end; i++, soon += 64, soon1 += 64) {
+                __builtin_prefetch(soon, 0, 2);
+                __builtin_prefetch(soon1, 0, 2);
+            }
+        }
+        float *to = c->wait + p * BLOCK_SUMS;
+        int64_t right = 256, down = 512, row = 64;
+        const int64_t next = p + 1 < c->blocks ? p + 1 : p;
+        if (p < c->whole) to = c->y + p * 32 * c->ldy, right = 16, down = 16 * c->ldy, row = 4 * c->ldy;
+        for (int t = 0; t < 4; t++) take_block(c, next, t, &from[t]);
+        LOAD_AND_ADD_TWO(depth - 1);
+        tile_store(0, to, row);
+        tile_load(0, from[0], c->stride);
+        tile_dot_bf16(2, 5, 6);
+        tile_store(1, to + right, row);
+        tile_load(1, from[1], c->stride);
+        tile_dot_bf16(3, 5, 7);
+        tile_store(2, to + down, row);
+        tile_load(2, from[2], c->stride);
+        tile_store(3, to + down + right, row);
+        tile_load(3, from[3], c->stride);
+    }
+#undef LOAD_AND_ADD_TWO
+}
+
+/* Sums of rows x cols between y and the blocks [4][16][16]. */
+static void move_blocks(bool out, float *wait, float *y, int64_t ldy, int64_t row0, int64_t rows, int64_t cols)
+{
+    for (int64_t i = row0; i < rows; i++)
+        for (int64_t h = 0; h * 16 < cols; h++) {
+            float *block = wait + i / 32 * BLOCK_SUMS + i % 32 / 16 * 512 + h * 256 + i % 16 * 16, *at = y + i * ldy + 16 * h;
+            const size_t bytes = (size_t)least(cols - 16 * h, 16) * sizeof(float);
+            memcpy(out ? at : block, out ? block : at, bytes);
+        }
+}
+
+static void run_blocks(const tile_run *r)
+{
+    const int64_t deep = piece_of(r->k), blocks = tiles_of(r->rows, 32);
+    float *wait = so_scratch_here()->scores, bias[32] = {0};
+    for (int64_t j = 0; j < r->n; j += 32) {
+        const int64_t cols = least(r->n - j, 32), whole = cols == 32 ? r->rows / 32 : 0;
+        const uint16_t *w = r->right + j / 16 * r->whole, *w1 = cols > 16 ? w + r->whole : w;
+        if (r->add) move_blocks(false, wait, r->y + j, r->ldy, 0, r->rows, cols);
+        if (!r->add && r->bias) memcpy(bias, r->bias + j, (size_t)cols * sizeof *bias);
+        for (int64_t l = 0; l < r->k; l += deep) {
+            const int64_t n = least(r->k - l, deep), depth = tiles_of(n, TILE_DEEP);
+            const bool first = l == 0 && !r->add, last = l + deep >= r->k;
+            tile_columns c = {.left = r->left + l * blocks * 32,
+                              .right = w + l * TILE_ROWS,
+                              .right1 = w1 + l * TILE_ROWS,
+                              .strip = depth * TILE_NUMBERS,
+                              .depth = depth,
+                              .blocks = blocks,
+                              .from = first ? bias : wait,
+                              .step = first ? 0 : BLOCK_SUMS,
+                              .stride = first ? 0 : 64,
+                              .wait = wait,
+                              .y = r->y + j,
+                              .ldy = r->ldy,
+                              .whole = last ? whole : 0};
+            /* The next piece: further along k, or the next columns, whose strips lie behind these. */
+            c.soon = (const char *)(c.right + (last ? 2 * r->whole - l * TILE_ROWS : deep * TILE_ROWS));
+            c.soon1 = c.soon + r->whole * 2;
+            run_columns(&c);
+        }
+        if (whole < blocks) move_blocks(true, wait, r->y + j, r->ldy, whole * 32, r->rows, cols);
+    }
+}
+
+/* ---- any two factors */
 
 typedef struct tile_gemm_job {
     so_gemm all;
     tile_cut cut;
 } tile_gemm_job;
+
+/* A piece of k: both factors are rounded, the left one at once, the right one 96 columns at a time. */
+static void gemm_piece(const so_gemm *g, bool add)
+{
+    uint16_t *left = left_factor(), *right = right_factor();
+    const int64_t strip = tiles_of(g->k, TILE_DEEP) * TILE_NUMBERS;
+    pack_left(g->ta, g->a, g->lda, g->m, g->k, left);
+    for (int64_t j = 0; j < g->n; j += RIGHT_COLS) {
+        const int64_t n = least(g->n - j, RIGHT_COLS);
+        pack_strips(false, !g->tb, g->tb ? g->b + j * g->ldb : g->b + j, g->ldb, n, g->k, right, strip);
+        run_blocks(&(tile_run){left, right, strip, g->m, n, g->k, g->ldc, g->c + j, NULL, add});
+    }
+}
 
 static void gemm_bf16_task(void *p, int64_t task, int thread)
 {
@@ -80,6 +211,7 @@ static void gemm_bf16_task(void *p, int64_t task, int thread)
     const tile_gemm_job *job = p;
     int64_t i = task / job->cut.across * job->cut.step_m, j = task % job->cut.across * job->cut.step_n;
     so_gemm g = job->all;
+    const int64_t k = g.k, deep = even_step(k, DEEPEST_BOTH, TILE_DEEP);
     g.m = least(g.m - i, job->cut.step_m);
     g.n = least(g.n - j, job->cut.step_n);
     g.a += g.ta ? i : i * g.lda;
@@ -87,7 +219,13 @@ static void gemm_bf16_task(void *p, int64_t task, int thread)
     g.c += i * g.ldc + j;
     const tile_shape shape = tile_shape_of(TILE_BYTES);
     tile_setup(&shape);
-    gemm_on_tiles(&g);
+    for (int64_t l = 0; l < k; l += deep) {
+        so_gemm piece = g;
+        piece.k = least(k - l, deep);
+        piece.a += g.ta ? l * g.lda : l;
+        piece.b += g.tb ? l : l * g.ldb;
+        gemm_piece(&piece, l > 0 || g.beta != 0);
+    }
     tile_release();
 }
 
@@ -98,7 +236,7 @@ static void gemm_bf16(so_pool *pool, const so_gemm *g)
         for (int64_t i = 0; i < g->m && g->beta == 0; i++) memset(g->c + i * g->ldc, 0, (size_t)g->n * sizeof *g->c);
         return;
     }
-    tile_gemm_job job = {*g, cut_product(g->m, g->n, g->k, 4 * LEFT_ROWS, RIGHT_COLS)};
+    tile_gemm_job job = {*g, cut_product(pool, g->m, g->n, g->k, LEFT_NUMBERS / DEEPEST_BOTH / 32 * 32)};
     so_pool_for(pool, job.cut.tasks, gemm_bf16_task, &job);
 }
 
@@ -138,32 +276,27 @@ static void bf16_linear_task(void *p, int64_t task, int thread)
     (void)thread;
     const tile_linear_job *job = p;
     const so_bf16_product *g = &job->of;
-    int64_t m0 = task / job->cut.across * job->cut.step_m, m1 = m0 + least(g->m - m0, job->cut.step_m);
-    int64_t n0 = task % job->cut.across * job->cut.step_n, n1 = n0 + least(g->n - n0, job->cut.step_n);
-    int64_t deep = even_step(g->k, DEEP_BLOCK, TILE_DEEP), whole = strip_of(g->k);
-    const uint16_t *w = g->layout;
-    uint16_t *left = left_factor();
+    const int64_t m0 = task / job->cut.across * job->cut.step_m, n0 = task % job->cut.across * job->cut.step_n;
+    const int64_t whole = strip_of(g->k);
     const tile_shape shape = tile_shape_of(TILE_BYTES);
     tile_setup(&shape);
-    for (int64_t i0 = m0; i0 < m1; i0 += LEFT_ROWS)
-        for (int64_t l = 0; l < g->k; l += deep) {
-            int64_t m = least(m1 - i0, LEFT_ROWS), k = least(g->k - l, deep), depth = tiles_of(k, TILE_DEEP);
-            int64_t strip = depth * TILE_NUMBERS;
-            pack_strips(true, false, g->x + i0 * g->ldx + l, g->ldx, m, k, left, strip);
-            for (int64_t j = n0; j < n1; j += 32)
-                for (int64_t i = 0; i < m; i += 32)
-                    block_at((tile_sums){g->y + (i0 + i) * g->ldy + j, g->ldy, least(m - i, 32), least(n1 - j, 32),
-                                         l > 0, g->bias ? g->bias + j : NULL},
-                             depth, packed_strips(left + i / 16 * strip, strip),
-                             packed_strips(w + j / 16 * whole + l / TILE_DEEP * TILE_NUMBERS, whole));
-        }
+    for (int64_t l = 0; l < g->k; l += DEEPEST) {
+        const int64_t rows = least(g->m - m0, job->cut.step_m), k = least(g->k - l, DEEPEST);
+        pack_left(false, g->x + m0 * g->ldx + l, g->ldx, rows, k, left_factor());
+        run_blocks(&(tile_run){left_factor(), (const uint16_t *)g->layout + n0 / 16 * whole + l * TILE_ROWS, whole, rows,
+                               least(g->n - n0, job->cut.step_n), k, g->ldy, g->y + m0 * g->ldy + n0,
+                               g->bias ? g->bias + n0 : NULL, l > 0});
+    }
     tile_release();
 }
 
 static void bf16_linear(so_pool *pool, const so_bf16_product *p)
 {
     if (p->m < 1 || p->n < 1) return;
-    tile_linear_job job = {.of = *p, .cut = cut_product(p->m, p->n, p->k, 2 * LEFT_ROWS, p->n)};
+    const int64_t k = p->k < DEEPEST ? tiles_of(p->k, TILE_DEEP) * TILE_DEEP : DEEPEST;
+    int64_t most = LEFT_NUMBERS / (k ? k : 1) / 32 * 32;
+    if (most > LEFT_ROWS) most = LEFT_ROWS;
+    tile_linear_job job = {.of = *p, .cut = cut_product(pool, p->m, p->n, p->k, most)};
     so_pool_for(pool, job.cut.tasks, bf16_linear_task, &job);
 }
 

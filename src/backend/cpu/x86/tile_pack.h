@@ -88,26 +88,52 @@ TILE_INLINE void turn_tile(void *tile)
 #endif
 }
 
+/* One tile: rows of x, 32 numbers each. */
+TILE_INLINE void pack_across(bool left, const float *x, int64_t ld, int64_t rows, int64_t deep, uint16_t *tile)
+{
+#if defined(__AVX512F__)
+    if (rows == TILE_ROWS && deep == TILE_DEEP) {
+        vec r[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++) r[i] = (vec)_mm512_cvtne2ps_pbh(v_load(x + i * ld + 16), v_load(x + i * ld));
+        if (!left) transpose(r);
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++) v_store((float *)(void *)tile + 16 * i, r[i]);
+        return;
+    }
+#endif
+    for (int64_t r = 0; r < rows; r++) pack_32(x + r * ld, deep, tile + 32 * r);
+    memset(tile + 32 * rows, 0, (size_t)(TILE_ROWS - rows) * TILE_BYTES);
+    if (!left) turn_tile(tile);
+}
+
+/* One tile: columns of x, `rows` of them, pairs of numbers that lie one above the other. */
+TILE_INLINE void pack_along(bool left, const float *x, int64_t ld, int64_t rows, int64_t deep, uint16_t *tile)
+{
+    for (int r = 0; r < TILE_ROWS; r++)
+        if (2 * r < deep)
+            pack_pairs_of(x + 2 * r * ld, 2 * r + 1 < deep ? x + (2 * r + 1) * ld : NULL, rows, tile + 32 * r);
+        else
+            memset(tile + 32 * r, 0, TILE_BYTES);
+    if (left) turn_tile(tile);
+}
+
 /* Strips of up to 16 rows, `count` rows in all, k numbers each: x[i * ld + l], or with `along` x[l * ld + i]. A strip
  * begins every `strip` numbers. `left`: as a left factor, else as a right one. */
 static void pack_strips(bool left, bool along, const float *x, int64_t ld, int64_t count, int64_t k, uint16_t *to,
                         int64_t strip)
 {
-    for (int64_t l = 0; l < k; l += TILE_DEEP)
-        for (int64_t i = 0; i < count; i += TILE_ROWS) {
-            uint16_t *tile = to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS;
-            int64_t rows = least(count - i, TILE_ROWS), deep = least(k - l, TILE_DEEP);
-            for (int r = 0; r < TILE_ROWS; r++, tile += 32)
-                if (!along && r < rows) {
-                    pack_32(x + (i + r) * ld + l, deep, tile);
-                } else if (along && 2 * r < deep) {
-                    const float *a = x + (l + 2 * r) * ld + i;
-                    pack_pairs_of(a, 2 * r + 1 < deep ? a + ld : NULL, rows, tile);
-                } else {
-                    memset(tile, 0, TILE_BYTES);
-                }
-            if (left == along) turn_tile(tile - TILE_NUMBERS);
-        }
+    if (along) { /* row by row of x */
+        for (int64_t l = 0; l < k; l += TILE_DEEP)
+            for (int64_t i = 0; i < count; i += TILE_ROWS)
+                pack_along(left, x + l * ld + i, ld, least(count - i, TILE_ROWS), least(k - l, TILE_DEEP),
+                           to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS);
+        return;
+    }
+    for (int64_t i = 0; i < count; i += TILE_ROWS)
+        for (int64_t l = 0; l < k; l += TILE_DEEP)
+            pack_across(left, x + i * ld + l, ld, least(count - i, TILE_ROWS), least(k - l, TILE_DEEP),
+                        to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS);
 }
 
 /* ---- blocks of 32 x 32 sums in registers 0 to 3 */
