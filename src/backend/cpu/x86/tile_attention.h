@@ -194,19 +194,28 @@ static void ask(const tile_head *w, int64_t at, const tile_view *v)
 /* Sums [d][32 queries] over the queries' sums of probabilities, turned 16 x 16 at a time. */
 static void put_answers(const tile_head *w, const tile_attn_job *j)
 {
-    float turned[16][16];
     for (int64_t i = 0; i < w->asked; i += 16) {
         const float *o = w->o + i / ASKING * head_rows(w) * ASKING + i % ASKING;
         const int rows = least(w->asked - i, 16);
+        float by[16], *y[16];
+        for (int r = 0; r < 16; r++) {
+            const int64_t at = r < rows ? i + r : i;
+            by[r] = w->sum[at] > 0 ? 1 / w->sum[at] : 0;
+            y[r] = j->y + place_of(w, at);
+        }
         for (int64_t c = 0; c < w->d; c += 16) {
-            const size_t bytes = (size_t)least(w->d - c, 16) * sizeof(float);
-            for (int u = 0; u < 16; u++) memcpy(turned[u], o + (c + u) * ASKING, sizeof turned[u]);
-            turn_tile(turned);
-            for (int r = 0; r < rows; r++) {
-                const float by = w->sum[i + r] > 0 ? 1 / w->sum[i + r] : 0;
-                for (int u = 0; u < 16; u++) turned[r][u] *= by;
-                memcpy(j->y + place_of(w, i + r) + c, turned[r], bytes);
-            }
+            const int n = least(w->d - c, 16);
+#if defined(__AVX512F__)
+            const vec over = v_load(by);
+            vec u[16];
+#pragma GCC unroll 16
+            for (int l = 0; l < 16; l++) u[l] = v_load(o + (c + l) * ASKING) * over;
+            transpose(u);
+            for (int r = 0; r < rows; r++) v_store_m(y[r] + c, v_tail(n), u[r]);
+#else
+            for (int r = 0; r < rows; r++)
+                for (int l = 0; l < n; l++) y[r][c + l] = o[(c + l) * ASKING + r] * by[r];
+#endif
         }
     }
 }

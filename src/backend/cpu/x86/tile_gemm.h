@@ -33,9 +33,10 @@ typedef struct tile_cut {
 
 static tile_cut cut_product(const so_pool *pool, int64_t m, int64_t n, int64_t k, int64_t most_m)
 {
-    const int64_t threads = so_pool_threads(pool), enough = threads > 1 ? 2 * threads : 1;
-    int64_t pm = tiles_of(m, most_m), pn = 1;
+    /* A small product goes in as many equal parts as there are threads, a large one in more, for threads that lag. */
     const double work = (double)m * (double)n * (double)k;
+    const int64_t threads = so_pool_threads(pool), enough = work > 2e8 * (double)threads ? 2 * threads : threads;
+    int64_t pm = tiles_of(m, most_m), pn = 1;
     while (pm * pn < enough && work / (double)(pm * pn) > 4e6) {
         if (m / pm > 128 || (m / pm > 64 && n / pn <= 64))
             pm *= 2;
