@@ -43,7 +43,7 @@ int main(int argc, char **argv)
     so_rng_init(&rng, 1, 1);
     OK(so_store_open(&store, 0, &error))
     OK(so_pool_open(&pool, threads, &error))
-    OK(so_arena_init(&arena, (size_t)8 << 30, &error))
+    OK(so_arena_reserve(&arena, (size_t)8 << 30, &error)) /* as the trainer does */
     so_llama_config config = {
         .width = 320, .heads = 5, .kv_heads = 5, .head_width = 64, .ff = 864, .rms_eps = 1e-5, .rope_theta = 10000};
     so_binder binder = {.store = &store, .group = "all", .rng = &rng};

@@ -19,12 +19,12 @@ enum {
     DEEPEST_BOTH = 1536,
     BLOCK_SUMS = 32 * 32
 };
-_Static_assert((int)LEFT_ROWS * 32 <= (int)SO_SCORES, "the scratch holds the sums of 32 columns");
-_Static_assert((int)RIGHT_COLS *DEEPEST_BOTH * 2 <= (int)SO_PACK_A * 4 && 32 * DEEPEST <= LEFT_NUMBERS,
-               "the scratch holds both factors");
+_Static_assert((int)RIGHT_COLS * DEEPEST_BOTH / 2 + LEFT_ROWS * 32 <= (int)SO_PACK_A && 32 * DEEPEST <= LEFT_NUMBERS,
+               "the scratch holds both factors and the sums of 32 columns");
 
 TILE_INLINE uint16_t *left_factor(void) { return (uint16_t *)(void *)so_scratch_here()->b; }
 TILE_INLINE uint16_t *right_factor(void) { return (uint16_t *)(void *)so_scratch_here()->a; }
+TILE_INLINE float *waiting_sums(void) { return so_scratch_here()->a + RIGHT_COLS * DEEPEST_BOTH / 2; }
 
 /* How a product is cut into tasks; sums do not depend on it. */
 typedef struct tile_cut {
@@ -77,33 +77,32 @@ static void pack_left(bool along, const float *x, int64_t ld, int64_t rows, int6
     }
 }
 
+/* Where the four tiles of blocks of sums lie: numbers to the next block, to the right, downwards; bytes between rows. */
+typedef struct tile_blocks {
+    float *at;
+    int64_t next, right, down, row;
+} tile_blocks;
+
 /* 32 columns of a piece of k. */
 typedef struct tile_columns {
     const uint16_t *left, *right, *right1; /* strips; the two of the columns */
     int64_t strip, depth, blocks;          /* numbers of a strip of the left one; tiles along k; of 32 rows */
-    const float *from;                     /* sums of the first block before: [4][16][16], `step` numbers to the next; */
-    int64_t step, stride;                  /* bytes between rows, 0: one row for all */
-    float *wait, *y;                       /* sums afterwards: blocks, and where y is given, those that are whole there */
-    int64_t ldy, whole;
+    tile_blocks from, wait, y;             /* sums before; afterwards, for the first `whole` blocks in y */
+    int64_t whole;
     const char *soon, *soon1; /* what comes next of the right factor: as long as this piece */
 } tile_columns;
-
-TILE_INLINE void take_block(const tile_columns *c, int64_t p, int64_t tile, const float **at)
-{
-    *at = c->from + p * c->step + (c->stride ? tile * 256 : tile % 2 * 16);
-}
 
 static void run_columns(const tile_columns *c)
 {
     const int64_t depth = c->depth, a_block = 2 * c->strip, per_step = tiles_of(16 * depth, c->blocks * depth);
     const uint16_t *a = c->left, *a1 = c->left + c->strip;
     const char *soon = c->soon, *soon1 = c->soon1, *soon_end = c->soon + depth * 1024;
-    const float *from[4];
-    for (int t = 0; t < 4; t++) take_block(c, 0, t, &from[t]);
-    tile_load(0, from[0], c->stride);
-    tile_load(1, from[1], c->stride);
-    tile_load(2, from[2], c->stride);
-    tile_load(3, from[3], c->stride);
+    const tile_blocks *in = &c->from;
+    const float *from = in->at;
+    tile_load(0, from, in->row);
+    tile_load(1, from + in->right, in->row);
+    tile_load(2, from + in->down, in->row);
+    tile_load(3, from + in->down + in->right, in->row);
 #define LOAD_AND_ADD_TWO(l)                                                                                            \
     tile_load_once(4, a + (l)*TILE_NUMBERS, TILE_BYTES);                                                               \
     tile_load(6, c->right + (l)*TILE_NUMBERS, TILE_BYTES);                                                             \
@@ -121,22 +120,20 @@ static void run_columns(const tile_columns *c)
                 __builtin_prefetch(soon1, 0, 2);
             }
         }
-        float *to = c->wait + p * BLOCK_SUMS;
-        int64_t right = 256, down = 512, row = 64;
-        const int64_t next = p + 1 < c->blocks ? p + 1 : p;
-        if (p < c->whole) to = c->y + p * 32 * c->ldy, right = 16, down = 16 * c->ldy, row = 4 * c->ldy;
-        for (int t = 0; t < 4; t++) take_block(c, next, t, &from[t]);
+        const tile_blocks *out = p < c->whole ? &c->y : &c->wait;
+        float *to = out->at + p * out->next;
+        if (p + 1 < c->blocks) from += in->next;
         LOAD_AND_ADD_TWO(depth - 1);
-        tile_store(0, to, row);
-        tile_load(0, from[0], c->stride);
+        tile_store(0, to, out->row);
+        tile_load(0, from, in->row);
         tile_dot_bf16(2, 5, 6);
-        tile_store(1, to + right, row);
-        tile_load(1, from[1], c->stride);
+        tile_store(1, to + out->right, out->row);
+        tile_load(1, from + in->right, in->row);
         tile_dot_bf16(3, 5, 7);
-        tile_store(2, to + down, row);
-        tile_load(2, from[2], c->stride);
-        tile_store(3, to + down + right, row);
-        tile_load(3, from[3], c->stride);
+        tile_store(2, to + out->down, out->row);
+        tile_load(2, from + in->down, in->row);
+        tile_store(3, to + out->down + out->right, out->row);
+        tile_load(3, from + in->down + in->right, in->row);
     }
 #undef LOAD_AND_ADD_TWO
 }
@@ -147,35 +144,36 @@ static void move_blocks(bool out, float *wait, float *y, int64_t ldy, int64_t ro
     for (int64_t i = row0; i < rows; i++)
         for (int64_t h = 0; h * 16 < cols; h++) {
             float *block = wait + i / 32 * BLOCK_SUMS + i % 32 / 16 * 512 + h * 256 + i % 16 * 16, *at = y + i * ldy + 16 * h;
-            const size_t bytes = (size_t)least(cols - 16 * h, 16) * sizeof(float);
-            memcpy(out ? at : block, out ? block : at, bytes);
+            if (cols - 16 * h >= 16)
+                memcpy(out ? at : block, out ? block : at, 16 * sizeof *at);
+            else
+                memcpy(out ? at : block, out ? block : at, (size_t)(cols - 16 * h) * sizeof *at);
         }
 }
 
 static void run_blocks(const tile_run *r)
 {
     const int64_t deep = piece_of(r->k), blocks = tiles_of(r->rows, 32);
-    float *wait = so_scratch_here()->scores, bias[32] = {0};
+    float *wait = waiting_sums(), bias[32] = {0};
     for (int64_t j = 0; j < r->n; j += 32) {
         const int64_t cols = least(r->n - j, 32), whole = cols == 32 ? r->rows / 32 : 0;
         const uint16_t *w = r->right + j / 16 * r->whole, *w1 = cols > 16 ? w + r->whole : w;
-        if (r->add) move_blocks(false, wait, r->y + j, r->ldy, 0, r->rows, cols);
+        const tile_blocks waiting = {wait, BLOCK_SUMS, 256, 512, 64},
+                          y = {r->y + j, 32 * r->ldy, 16, 16 * r->ldy, 4 * r->ldy}, one = {bias, 0, 16, 0, 0};
+        if (r->add && whole < blocks) move_blocks(false, wait, r->y + j, r->ldy, 0, r->rows, cols);
         if (!r->add && r->bias) memcpy(bias, r->bias + j, (size_t)cols * sizeof *bias);
         for (int64_t l = 0; l < r->k; l += deep) {
             const int64_t n = least(r->k - l, deep), depth = tiles_of(n, TILE_DEEP);
-            const bool first = l == 0 && !r->add, last = l + deep >= r->k;
+            const bool last = l + deep >= r->k;
             tile_columns c = {.left = r->left + l * blocks * 32,
                               .right = w + l * TILE_ROWS,
                               .right1 = w1 + l * TILE_ROWS,
                               .strip = depth * TILE_NUMBERS,
                               .depth = depth,
                               .blocks = blocks,
-                              .from = first ? bias : wait,
-                              .step = first ? 0 : BLOCK_SUMS,
-                              .stride = first ? 0 : 64,
-                              .wait = wait,
-                              .y = r->y + j,
-                              .ldy = r->ldy,
+                              .from = l > 0 ? waiting : !r->add ? one : whole < blocks ? waiting : y,
+                              .wait = waiting,
+                              .y = y,
                               .whole = last ? whole : 0};
             /* The next piece: further along k, or the next columns, whose strips lie behind these. */
             c.soon = (const char *)(c.right + (last ? 2 * r->whole - l * TILE_ROWS : deep * TILE_ROWS));
@@ -206,28 +204,38 @@ static void gemm_piece(const so_gemm *g, bool add)
     }
 }
 
+/* On the calling thread. */
+static void gemm_on_tiles(const so_gemm *g)
+{
+    const int64_t deep = even_step(g->k, DEEPEST_BOTH, TILE_DEEP);
+    const int64_t fit = LEFT_NUMBERS / deep / 32 * 32, rows = fit < LEFT_ROWS ? fit : LEFT_ROWS;
+    const tile_shape shape = tile_shape_of(TILE_BYTES);
+    tile_setup(&shape);
+    for (int64_t i = 0; i < g->m; i += rows)
+        for (int64_t l = 0; l < g->k; l += deep) {
+            so_gemm piece = *g;
+            piece.m = least(g->m - i, rows);
+            piece.k = least(g->k - l, deep);
+            piece.a += g->ta ? l * g->lda + i : i * g->lda + l;
+            piece.b += g->tb ? l : l * g->ldb;
+            piece.c += i * g->ldc;
+            gemm_piece(&piece, l > 0 || g->beta != 0);
+        }
+    tile_release();
+}
+
 static void gemm_bf16_task(void *p, int64_t task, int thread)
 {
     (void)thread;
     const tile_gemm_job *job = p;
     int64_t i = task / job->cut.across * job->cut.step_m, j = task % job->cut.across * job->cut.step_n;
     so_gemm g = job->all;
-    const int64_t k = g.k, deep = even_step(k, DEEPEST_BOTH, TILE_DEEP);
     g.m = least(g.m - i, job->cut.step_m);
     g.n = least(g.n - j, job->cut.step_n);
     g.a += g.ta ? i : i * g.lda;
     g.b += g.tb ? j * g.ldb : j;
     g.c += i * g.ldc + j;
-    const tile_shape shape = tile_shape_of(TILE_BYTES);
-    tile_setup(&shape);
-    for (int64_t l = 0; l < k; l += deep) {
-        so_gemm piece = g;
-        piece.k = least(k - l, deep);
-        piece.a += g.ta ? l * g.lda : l;
-        piece.b += g.tb ? l : l * g.ldb;
-        gemm_piece(&piece, l > 0 || g.beta != 0);
-    }
-    tile_release();
+    gemm_on_tiles(&g);
 }
 
 static void gemm_bf16(so_pool *pool, const so_gemm *g)

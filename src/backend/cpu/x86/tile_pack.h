@@ -44,13 +44,14 @@ TILE_INLINE void pack_32(const float *x, int64_t n, uint16_t *to)
 
 #if defined(__AVX512F__)
 /* Pairs (a[i], b[i]). */
-TILE_INLINE void pack_two(vec a, vec b, uint16_t *to)
+TILE_INLINE __m512i two_of(vec a, vec b)
 {
     static const uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    __m512i two = (__m512i)_mm512_cvtne2ps_pbh(b, a);
-    _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_loadu_si512(order), two));
+    return _mm512_permutexvar_epi16(_mm512_loadu_si512(order), (__m512i)_mm512_cvtne2ps_pbh(b, a));
 }
+
+TILE_INLINE void pack_two(vec a, vec b, uint16_t *to) { _mm512_storeu_si512(to, two_of(a, b)); }
 #endif
 
 /* 16 pairs (a[i], b[i]) of which n are there; b may be NULL: zeros. */
@@ -68,17 +69,17 @@ TILE_INLINE void pack_pairs_of(const float *a, const float *b, int64_t n, uint16
 }
 
 /* Rows of 16 times four bytes become columns, in place. */
-TILE_INLINE void turn_tile(void *tile)
+TILE_INLINE void turn_tile(void *at)
 {
 #if defined(__AVX512F__)
     vec r[16];
 #pragma GCC unroll 16
-    for (int i = 0; i < 16; i++) r[i] = v_load((const float *)tile + 16 * i);
+    for (int i = 0; i < 16; i++) r[i] = v_load((const float *)at + 16 * i);
     transpose(r);
 #pragma GCC unroll 16
-    for (int i = 0; i < 16; i++) v_store((float *)tile + 16 * i, r[i]);
+    for (int i = 0; i < 16; i++) v_store((float *)at + 16 * i, r[i]);
 #else
-    unsigned char *p = tile, q[4];
+    unsigned char *p = at, q[4];
     for (int i = 0; i < TILE_ROWS; i++)
         for (int j = 0; j < i; j++) {
             memcpy(q, p + 64 * i + 4 * j, 4);
@@ -89,7 +90,7 @@ TILE_INLINE void turn_tile(void *tile)
 }
 
 /* One tile: rows of x, 32 numbers each. */
-TILE_INLINE void pack_across(bool left, const float *x, int64_t ld, int64_t rows, int64_t deep, uint16_t *tile)
+TILE_INLINE void pack_tile(bool left, const float *x, int64_t ld, int64_t rows, int64_t deep, uint16_t *to)
 {
 #if defined(__AVX512F__)
     if (rows == TILE_ROWS && deep == TILE_DEEP) {
@@ -98,24 +99,35 @@ TILE_INLINE void pack_across(bool left, const float *x, int64_t ld, int64_t rows
         for (int i = 0; i < 16; i++) r[i] = (vec)_mm512_cvtne2ps_pbh(v_load(x + i * ld + 16), v_load(x + i * ld));
         if (!left) transpose(r);
 #pragma GCC unroll 16
-        for (int i = 0; i < 16; i++) v_store((float *)(void *)tile + 16 * i, r[i]);
+        for (int i = 0; i < 16; i++) v_store((float *)(void *)to + 16 * i, r[i]);
         return;
     }
 #endif
-    for (int64_t r = 0; r < rows; r++) pack_32(x + r * ld, deep, tile + 32 * r);
-    memset(tile + 32 * rows, 0, (size_t)(TILE_ROWS - rows) * TILE_BYTES);
-    if (!left) turn_tile(tile);
+    for (int64_t r = 0; r < rows; r++) pack_32(x + r * ld, deep, to + 32 * r);
+    memset(to + 32 * rows, 0, (size_t)(TILE_ROWS - rows) * TILE_BYTES);
+    if (!left) turn_tile(to);
 }
 
 /* One tile: columns of x, `rows` of them, pairs of numbers that lie one above the other. */
-TILE_INLINE void pack_along(bool left, const float *x, int64_t ld, int64_t rows, int64_t deep, uint16_t *tile)
+TILE_INLINE void pack_tile_along(bool left, const float *x, int64_t ld, int64_t rows, int64_t deep, uint16_t *to)
 {
+#if defined(__AVX512F__)
+    if (rows == TILE_ROWS && deep == TILE_DEEP) {
+        vec r[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++) r[i] = (vec)two_of(v_load(x + 2 * i * ld), v_load(x + (2 * i + 1) * ld));
+        if (left) transpose(r);
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++) v_store((float *)(void *)to + 16 * i, r[i]);
+        return;
+    }
+#endif
     for (int r = 0; r < TILE_ROWS; r++)
         if (2 * r < deep)
-            pack_pairs_of(x + 2 * r * ld, 2 * r + 1 < deep ? x + (2 * r + 1) * ld : NULL, rows, tile + 32 * r);
+            pack_pairs_of(x + 2 * r * ld, 2 * r + 1 < deep ? x + (2 * r + 1) * ld : NULL, rows, to + 32 * r);
         else
-            memset(tile + 32 * r, 0, TILE_BYTES);
-    if (left) turn_tile(tile);
+            memset(to + 32 * r, 0, TILE_BYTES);
+    if (left) turn_tile(to);
 }
 
 /* Strips of up to 16 rows, `count` rows in all, k numbers each: x[i * ld + l], or with `along` x[l * ld + i]. A strip
@@ -126,13 +138,13 @@ static void pack_strips(bool left, bool along, const float *x, int64_t ld, int64
     if (along) { /* row by row of x */
         for (int64_t l = 0; l < k; l += TILE_DEEP)
             for (int64_t i = 0; i < count; i += TILE_ROWS)
-                pack_along(left, x + l * ld + i, ld, least(count - i, TILE_ROWS), least(k - l, TILE_DEEP),
+                pack_tile_along(left, x + l * ld + i, ld, least(count - i, TILE_ROWS), least(k - l, TILE_DEEP),
                            to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS);
         return;
     }
     for (int64_t i = 0; i < count; i += TILE_ROWS)
         for (int64_t l = 0; l < k; l += TILE_DEEP)
-            pack_across(left, x + i * ld + l, ld, least(count - i, TILE_ROWS), least(k - l, TILE_DEEP),
+            pack_tile(left, x + i * ld + l, ld, least(count - i, TILE_ROWS), least(k - l, TILE_DEEP),
                         to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS);
 }
 
