@@ -34,7 +34,7 @@ median() { sort -g "$1" | awk '{ x[NR] = $1 } END { print NR % 2 ? x[(NR + 1) / 
 # compare NAME TEXT UNIT [FIRST SECOND]
 compare() {
     awk -v text="$2" -v unit="$3" -v a="$(median "$place/$1.${4:-$new}")" -v b="$(median "$place/$1.${5:-$old}")" -v na="${4:-$new}" -v nb="${5:-$old}" \
-        'BEGIN { printf "%-34s %s %10.4g   %s %10.4g   %s   %.2f times\n", text, na, a, nb, b, unit, b > 0 ? a / b : 0 }'
+        'BEGIN { printf "%-34s %s %10.4g   %s %10.4g   %s   %.2f times\n", text, na, a, nb, b, unit, (b > 0 ? a / b : 0) }'
 }
 # in_turn NAME TEXT UNIT COMMAND...
 in_turn() {

@@ -180,7 +180,8 @@ static void gemm_agrees(void **state)
 {
     (void)state;
     static const int64_t shape[][3] = {{1, 1, 1},     {16, 16, 32},   {33, 47, 65},  {330, 20, 40},
-                                       {20, 340, 33}, {17, 33, 1100}, {70, 90, 513}, {200, 190, 130}};
+                                       {20, 340, 33}, {17, 33, 1100}, {70, 90, 513}, {200, 190, 130},
+                                       {9, 17, 3300}, {530, 16, 1600}}; /* k and m beyond what the scratch holds */
     for (size_t s = 0; s < sizeof shape / sizeof shape[0]; s++)
         for (int turn = 0; turn < 4; turn++) {
             int64_t m = shape[s][0], n = shape[s][1], k = shape[s][2];
@@ -217,8 +218,8 @@ static void run_linear(const so_kernels *k, so_pool *pool, const void *job, floa
 static void linear_agrees(void **state)
 {
     (void)state;
-    static const int64_t shape[][3] = {{1, 1, 1},      {16, 48, 32},  {650, 20, 33},
-                                       {17, 33, 1100}, {64, 500, 70}, {90, 64, 520}};
+    static const int64_t shape[][3] = {{1, 1, 1},     {16, 48, 32},  {650, 20, 33},  {17, 33, 1100},
+                                       {64, 500, 70}, {90, 64, 520}, {33, 17, 16500}};
     for (size_t s = 0; s < sizeof shape / sizeof shape[0]; s++)
         for (int bias = 0; bias < 2; bias++) {
             linear_job j = {.p = {.m = shape[s][0], .n = shape[s][1], .k = shape[s][2]}};

@@ -17,9 +17,9 @@ void so_fill_move_c(so_kernels *table);
 void so_fill_codec_c(so_kernels *table);
 #ifndef SO_DOUBLE
 #if defined(__x86_64__)
-/* Buffers of the calling thread, for one kernel at a time (about 1 MB, within the second-level cache). They are mapped
- * when a thread's first kernel wants them, and go with the thread: as static thread-local memory they would be taken
- * out of every thread's stack, and threads with small stacks could not start. */
+/* Buffers of the calling thread, for one kernel at a time (under 2 MB, one large page, within the second-level cache).
+ * They are mapped when a thread's first kernel wants them, and go with the thread: as static thread-local memory they
+ * would be taken out of every thread's stack, and threads with small stacks could not start. */
 enum { SO_PACK_A = 252 * 384 + 16, SO_PACK_B = 512 * 512 + 16, SO_ROWS = 16 * 384, SO_SCORES = 60 * 512 };
 typedef struct so_scratch {
     float a[SO_PACK_A], b[SO_PACK_B], rows[SO_ROWS], scores[SO_SCORES], slopes[SO_SCORES];

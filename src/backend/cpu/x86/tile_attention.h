@@ -14,7 +14,12 @@
 #include "backend/cpu/x86/tile_pack.h"
 #include "base/quantise.h"
 
-enum { ASKING = 32 /* queries of a block */, KEYS = 512, WIDEST = 128 /* of a head */, ASKED = 512 /* queries of a task */ };
+enum {
+    ASKING = 32 /* queries of a block */,
+    KEYS = 512,
+    WIDEST = 128 /* of a head */,
+    ASKED = 512 /* queries of a task */
+};
 _Static_assert(KEYS *WIDEST * 2 * 2 <= SO_PACK_A * 4, "the scratch holds keys and values");
 _Static_assert(KEYS *ASKING <= SO_SCORES && KEYS * ASKING / 2 + ASKING * WIDEST / 2 <= SO_SCORES,
                "the scratch holds scores, probabilities and queries");
@@ -89,7 +94,8 @@ static void take_queries(const tile_head *w, const tile_attn_job *j, int64_t at)
     pack_strips(false, false, scaled, w->d, ASKING, w->d, w->q, deep * TILE_NUMBERS);
 }
 
-/* Keys of the block that any of the queries from `at` on sees: the first `seen`; what all of them see is `from` .. `to`. */
+/* Keys of the block that any of the queries from `at` on sees: the first `seen`; what all of them see is `from` ..
+ * `to`. */
 typedef struct tile_view {
     int64_t seen, from, to;
 } tile_view;

@@ -19,7 +19,7 @@ enum {
     DEEPEST_BOTH = 1536,
     BLOCK_SUMS = 32 * 32
 };
-_Static_assert((int)RIGHT_COLS * DEEPEST_BOTH / 2 + LEFT_ROWS * 32 <= (int)SO_PACK_A && 32 * DEEPEST <= LEFT_NUMBERS,
+_Static_assert((int)RIGHT_COLS *DEEPEST_BOTH / 2 + LEFT_ROWS * 32 <= (int)SO_PACK_A && 32 * DEEPEST <= LEFT_NUMBERS,
                "the scratch holds both factors and the sums of 32 columns");
 
 TILE_INLINE uint16_t *left_factor(void) { return (uint16_t *)(void *)so_scratch_here()->b; }
@@ -31,14 +31,17 @@ typedef struct tile_cut {
     int64_t step_m, step_n, across, tasks;
 } tile_cut;
 
-static tile_cut cut_product(const so_pool *pool, int64_t m, int64_t n, int64_t k, int64_t most_m)
+/* `streams`: the right factor comes from the third cache, so that few tasks are to read the same columns. */
+static tile_cut cut_product(const so_pool *pool, int64_t m, int64_t n, int64_t k, int64_t most_m, bool streams)
 {
     /* A small product goes in as many equal parts as there are threads, a large one in more, for threads that lag. */
     const double work = (double)m * (double)n * (double)k;
     const int64_t threads = so_pool_threads(pool), enough = work > 2e8 * (double)threads ? 2 * threads : threads;
     int64_t pm = tiles_of(m, most_m), pn = 1;
     while (pm * pn < enough && work / (double)(pm * pn) > 4e6) {
-        if (m / pm > 128 || (m / pm > 64 && n / pn <= 64))
+        if (streams && m / pm <= 512 && n / pn > 256)
+            pn *= 2;
+        else if (m / pm > 128 || (m / pm > 64 && n / pn <= 64))
             pm *= 2;
         else if (n / pn > 64)
             pn *= 2;
@@ -72,12 +75,12 @@ static void pack_left(bool along, const float *x, int64_t ld, int64_t rows, int6
         const int64_t n = least(k - l, deep), strip = tiles_of(n, TILE_DEEP) * TILE_NUMBERS;
         uint16_t *piece = to + l * strips * TILE_ROWS;
         pack_strips(true, along, along ? x + l * ld : x + l, ld, rows, n, piece, strip);
-        if (tiles_of(rows, TILE_ROWS) < strips)
-            memset(piece + (strips - 1) * strip, 0, (size_t)strip * sizeof *piece);
+        if (tiles_of(rows, TILE_ROWS) < strips) memset(piece + (strips - 1) * strip, 0, (size_t)strip * sizeof *piece);
     }
 }
 
-/* Where the four tiles of blocks of sums lie: numbers to the next block, to the right, downwards; bytes between rows. */
+/* Where the four tiles of blocks of sums lie: numbers to the next block, to the right, downwards; bytes between rows.
+ */
 typedef struct tile_blocks {
     float *at;
     int64_t next, right, down, row;
@@ -143,7 +146,8 @@ static void move_blocks(bool out, float *wait, float *y, int64_t ldy, int64_t ro
 {
     for (int64_t i = row0; i < rows; i++)
         for (int64_t h = 0; h * 16 < cols; h++) {
-            float *block = wait + i / 32 * BLOCK_SUMS + i % 32 / 16 * 512 + h * 256 + i % 16 * 16, *at = y + i * ldy + 16 * h;
+            float *block = wait + i / 32 * BLOCK_SUMS + i % 32 / 16 * 512 + h * 256 + i % 16 * 16,
+                  *at = y + i * ldy + 16 * h;
             if (cols - 16 * h >= 16)
                 memcpy(out ? at : block, out ? block : at, 16 * sizeof *at);
             else
@@ -171,7 +175,10 @@ static void run_blocks(const tile_run *r)
                               .strip = depth * TILE_NUMBERS,
                               .depth = depth,
                               .blocks = blocks,
-                              .from = l > 0 ? waiting : !r->add ? one : whole < blocks ? waiting : y,
+                              .from = l > 0            ? waiting
+                                      : !r->add        ? one
+                                      : whole < blocks ? waiting
+                                                       : y,
                               .wait = waiting,
                               .y = y,
                               .whole = last ? whole : 0};
@@ -245,7 +252,7 @@ static void gemm_bf16(so_pool *pool, const so_gemm *g)
         for (int64_t i = 0; i < g->m && g->beta == 0; i++) memset(g->c + i * g->ldc, 0, (size_t)g->n * sizeof *g->c);
         return;
     }
-    tile_gemm_job job = {*g, cut_product(pool, g->m, g->n, g->k, LEFT_NUMBERS / DEEPEST_BOTH / 32 * 32)};
+    tile_gemm_job job = {*g, cut_product(pool, g->m, g->n, g->k, LEFT_NUMBERS / DEEPEST_BOTH / 32 * 32, false)};
     so_pool_for(pool, job.cut.tasks, gemm_bf16_task, &job);
 }
 
@@ -292,8 +299,8 @@ static void bf16_linear_task(void *p, int64_t task, int thread)
     for (int64_t l = 0; l < g->k; l += DEEPEST) {
         const int64_t rows = least(g->m - m0, job->cut.step_m), k = least(g->k - l, DEEPEST);
         pack_left(false, g->x + m0 * g->ldx + l, g->ldx, rows, k, left_factor());
-        run_blocks(&(tile_run){left_factor(), (const uint16_t *)g->layout + n0 / 16 * whole + l * TILE_ROWS, whole, rows,
-                               least(g->n - n0, job->cut.step_n), k, g->ldy, g->y + m0 * g->ldy + n0,
+        run_blocks(&(tile_run){left_factor(), (const uint16_t *)g->layout + n0 / 16 * whole + l * TILE_ROWS, whole,
+                               rows, least(g->n - n0, job->cut.step_n), k, g->ldy, g->y + m0 * g->ldy + n0,
                                g->bias ? g->bias + n0 : NULL, l > 0});
     }
     tile_release();
@@ -305,7 +312,8 @@ static void bf16_linear(so_pool *pool, const so_bf16_product *p)
     const int64_t k = p->k < DEEPEST ? tiles_of(p->k, TILE_DEEP) * TILE_DEEP : DEEPEST;
     int64_t most = LEFT_NUMBERS / (k ? k : 1) / 32 * 32;
     if (most > LEFT_ROWS) most = LEFT_ROWS;
-    tile_linear_job job = {.of = *p, .cut = cut_product(pool, p->m, p->n, p->k, most)};
+    const int64_t near = 1 << 19; /* weights that the second cache holds beside the rows */
+    tile_linear_job job = {.of = *p, .cut = cut_product(pool, p->m, p->n, p->k, most, p->n * p->k > near)};
     so_pool_for(pool, job.cut.tasks, bf16_linear_task, &job);
 }
 

@@ -1,14 +1,13 @@
 /* Products of stored blocks with many rows on matrix tiles.
  *
- * 32 rows of weights, 512 deep, are taken apart (tile_weights.h) and stay in the first cache while strips of 16 rows of
- * x, laid out as right factors when they were rounded, come by from the second: up to 480 rows. Sums are transposed
- * blocks, [32 weights][16 rows], that wait in scratch between pieces of k, for up to 256 columns.
+ * As numbers rounded to bf16: 32 rows of weights, 512 deep, stay in the first cache while strips of 16 rows of x, laid
+ * out as right factors when they were rounded, come by from the second, up to 512 rows, and the next 32 rows are taken
+ * apart (tile_weights.h). Sums are transposed blocks, [32 weights][16 rows], that wait in scratch between pieces of k,
+ * for up to 512 columns. A block of 32 x 32 sums is 64 cycles of the unit for 32 numbers along k.
  *
- * As numbers rounded to bf16 a block of 32 x 32 sums is 64 cycles of the unit for 32 numbers along k, and loads of 4
- * tiles, 2 of them from the second cache. As bytes the unit is half used, for a product of tiles ends with each group
- * of 32 (16: a quarter), and every sum of whole numbers becomes a float, times its scale, in the vector unit: 3 loads,
- * a conversion and a multiply-add for 16 sums of 32. There the order of operations is that of fast_int8_panels.h, so
- * that results are the same bits.
+ * As bytes the unit is half used, for a product of tiles ends with each group of 32 (16: a quarter), and every sum of
+ * whole numbers becomes a float, times its scale, in the vector unit: 3 loads, a conversion and a multiply-add for 16
+ * sums of 32. There the order of operations is that of fast_int8_panels.h, so that results are the same bits.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_BACKEND_CPU_X86_TILE_INT8_H
@@ -19,20 +18,15 @@
 #include "backend/cpu/tiles.h"
 #include "backend/cpu/x86/tile_weights.h"
 
-enum {
-    STRIP_ROWS = 16,
-    NEAR_ROWS = 512,
-    NEAR_COLS = 512,
-    SUMS = WEIGHT_ROWS * STRIP_ROWS
-};
+enum { STRIP_ROWS = 16, NEAR_ROWS = 512, NEAR_COLS = 512, SUMS = WEIGHT_ROWS * STRIP_ROWS };
 _Static_assert(NEAR_ROWS *NEAR_COLS <= SO_PACK_B, "the scratch holds the sums of a task");
 
-/* Rounded rows, strips of 16. As bf16: [kp/256][strips][8] tiles, so that what a piece of k meets lies together (strips a
- * whole k apart would share few sets of the second cache). Behind them strips as bytes. */
+/* Rounded rows, strips of 16. As bf16: [kp/512][strips][16] tiles, so that what a piece of k meets lies together
+ * (strips a whole k apart would share few sets of the second cache). Behind them strips as bytes. */
 typedef struct tile_x {
-    int8_t *code;     /* [kp/32][8][16][4] */
-    float *scale;     /* [kp/128][16] */
-    int32_t *minus;   /* [kp/64][16]: minus the sums of the codes of two groups, 16 bits each */
+    int8_t *code;   /* [kp/32][8][16][4] */
+    float *scale;   /* [kp/128][16] */
+    int32_t *minus; /* [kp/64][16]: minus the sums of the codes of two groups, 16 bits each */
 } tile_x;
 
 static tile_x strip_at(const void *rounded, int64_t m, int64_t k, int64_t strip)
@@ -224,8 +218,8 @@ TILE_INLINE void work_beside(tile_beside *t)
     else                                                                                                               \
         tile_load_once(t, from, TILE_BYTES)
 
-/* sum[w][x] = (where `first`) or += a piece of 32 rows of weights times `pairs` pairs of strips. Sums of a block go out,
- * and those of the next one come in, between its last products. */
+/* sum[w][x] = (where `first`) or += a piece of 32 rows of weights times `pairs` pairs of strips. Sums of a block go
+ * out, and those of the next one come in, between its last products. */
 static void pairs_of_strips(bool first, const uint16_t *a, const uint16_t *a1, const uint16_t *b, int64_t depth,
                             int64_t pairs, float *sum, tile_beside *beside)
 {
@@ -234,7 +228,8 @@ static void pairs_of_strips(bool first, const uint16_t *a, const uint16_t *a1, c
     TAKE_SUMS(1, first, sum + SUMS);
     TAKE_SUMS(2, first, sum + 256);
     TAKE_SUMS(3, first, sum + SUMS + 256);
-    for (int64_t p = 0; p < pairs; p++, b += 2 * depth * TILE_NUMBERS, b1 += 2 * depth * TILE_NUMBERS, sum += 2 * SUMS) {
+    for (int64_t p = 0; p < pairs;
+         p++, b += 2 * depth * TILE_NUMBERS, b1 += 2 * depth * TILE_NUMBERS, sum += 2 * SUMS) {
         for (int64_t l = 0; l < depth - 1; l++) {
             tile_load_once(6, b + l * TILE_NUMBERS, TILE_BYTES);
             tile_load(4, a + l * TILE_NUMBERS, TILE_BYTES);
@@ -268,8 +263,8 @@ static void pairs_of_strips(bool first, const uint16_t *a, const uint16_t *a1, c
 }
 
 /* The last strip of an odd number. */
-static void single_strip(bool first, const uint16_t *a, const uint16_t *a1, const uint16_t *b, int64_t depth, float *sum,
-                         tile_beside *beside)
+static void single_strip(bool first, const uint16_t *a, const uint16_t *a1, const uint16_t *b, int64_t depth,
+                         float *sum, tile_beside *beside)
 {
     TAKE_SUMS(0, first, sum);
     TAKE_SUMS(2, first, sum + 256);
@@ -418,9 +413,7 @@ static void put_strip(float *sum, float *up, int64_t rows, int64_t cols, const f
         for (int64_t i = 0; i < rows; i++)
             for (int64_t c = 0; c < n; c++) {
                 float x = sum[16 * i + c];
-                y[i * ldy + c] = up     ? silu_times(x, up[256 * half + 16 * i + c])
-                                 : bias ? x + bias[16 * half + c]
-                                        : x;
+                y[i * ldy + c] = up ? silu_times(x, up[256 * half + 16 * i + c]) : bias ? x + bias[16 * half + c] : x;
             }
 #endif
     }
@@ -514,7 +507,7 @@ static void columns_of_numbers(const tile_product *g, int64_t s0, int64_t s1, in
     while (next.row < WEIGHT_ROWS) take_stretch(&next);
     for (int64_t i = 0; i < pieces; i++) {
         const int64_t l = i / all * DEEP_BLOCK, l1 = l + DEEP_BLOCK < kp ? l + DEEP_BLOCK : kp, part = i % all;
-        const unsigned char *x = NULL;
+        const unsigned char *x = (const unsigned char *)panels;
         int64_t lines = 0; /* of the strips further along k */
         if (l1 < kp) {
             lines = strips * least(kp - l1, DEEP_BLOCK) / 2;

@@ -139,13 +139,13 @@ static void pack_strips(bool left, bool along, const float *x, int64_t ld, int64
         for (int64_t l = 0; l < k; l += TILE_DEEP)
             for (int64_t i = 0; i < count; i += TILE_ROWS)
                 pack_tile_along(left, x + l * ld + i, ld, least(count - i, TILE_ROWS), least(k - l, TILE_DEEP),
-                           to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS);
+                                to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS);
         return;
     }
     for (int64_t i = 0; i < count; i += TILE_ROWS)
         for (int64_t l = 0; l < k; l += TILE_DEEP)
             pack_tile(left, x + i * ld + l, ld, least(count - i, TILE_ROWS), least(k - l, TILE_DEEP),
-                        to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS);
+                      to + i / TILE_ROWS * strip + l / TILE_DEEP * TILE_NUMBERS);
 }
 
 /* ---- blocks of 32 x 32 sums in registers 0 to 3 */
@@ -207,15 +207,11 @@ typedef struct tile_strips {
         }                                                                                                              \
     }
 
-TILE_INLINE void block_add(const tile_place *p, int64_t depth, tile_strips a, tile_strips b)
-{
-    BLOCK_ADD(tile_load_once, tile_load)
-}
+TILE_INLINE void block_add(const tile_place *p, int64_t depth, tile_strips a,
+                           tile_strips b){BLOCK_ADD(tile_load_once, tile_load)}
 
-TILE_INLINE void block_add_right_passes(const tile_place *p, int64_t depth, tile_strips a, tile_strips b)
-{
-    BLOCK_ADD(tile_load, tile_load_once)
-}
+TILE_INLINE void block_add_right_passes(const tile_place *p, int64_t depth, tile_strips a,
+                                        tile_strips b){BLOCK_ADD(tile_load, tile_load_once)}
 #undef BLOCK_ADD
 
 TILE_INLINE tile_strips packed_strips(const uint16_t *first, int64_t strip)

@@ -19,10 +19,10 @@ enum { WEIGHT_ROWS = 32 };
 
 /* 32 rows of weights, up to 512 deep, as bytes. */
 typedef struct tile_codes {
-    int8_t code[2][DEEP_BLOCK / 64][16][64];                  /* bytes: tiles of 16 rows x 64 */
-    float scale[DEEP_BLOCK / 16][WEIGHT_ROWS];                /* by groups of 32, or of 16 for q6_k */
-    int32_t least[DEEP_BLOCK / 64][WEIGHT_ROWS];              /* six-bit minima of two groups, 16 bits each */
-    float of_least[DEEP_BLOCK / 256][WEIGHT_ROWS];            /* what they are multiplied by */
+    int8_t code[2][DEEP_BLOCK / 64][16][64];       /* bytes: tiles of 16 rows x 64 */
+    float scale[DEEP_BLOCK / 16][WEIGHT_ROWS];     /* by groups of 32, or of 16 for q6_k */
+    int32_t least[DEEP_BLOCK / 64][WEIGHT_ROWS];   /* six-bit minima of two groups, 16 bits each */
+    float of_least[DEEP_BLOCK / 256][WEIGHT_ROWS]; /* what they are multiplied by */
 } tile_codes;
 _Static_assert(sizeof(tile_codes) <= SO_PACK_A * 4, "the scratch holds weights taken apart");
 
@@ -38,8 +38,8 @@ TILE_INLINE void put_32(vec a, vec b, uint16_t *to) { _mm512_storeu_si512(to, (_
 
 TILE_INLINE vec lane_of(vec a, int i) { return _mm512_permutexvar_ps(_mm512_set1_epi32(i), a); }
 
-/* Nibbles are looked up among the sixteen numbers that a group has, rounded before: 32 with one instruction, which reads
- * five bits of each index and finds the sixteen twice. */
+/* Nibbles are looked up among the sixteen numbers that a group has, rounded before: 32 with one instruction, which
+ * reads five bits of each index and finds the sixteen twice. */
 TILE_INLINE void nibble_numbers(so_type type, const unsigned char *w, uint16_t *to)
 {
     const vec steps = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -49,13 +49,13 @@ TILE_INLINE void nibble_numbers(so_type type, const unsigned char *w, uint16_t *
 #pragma GCC unroll 8
     for (int g = 0; g < 8; g++, to += TILE_NUMBERS) {
         const vec by = lane_of(scale.v[0], g);
-        const vec all = type == SO_Q4_0 ? (vec)((steps - v_set(8)) * by)
-                                        : (vec)_mm512_fmsub_ps(steps, by, lane_of(minus.v[0], g));
+        const vec all =
+            type == SO_Q4_0 ? (vec)((steps - v_set(8)) * by) : (vec)_mm512_fmsub_ps(steps, by, lane_of(minus.v[0], g));
         const __m512i table = (__m512i)_mm512_cvtne2ps_pbh(all, all);
         __m512i index;
         if (type == SO_Q4_0) {
-            index = _mm512_cvtepu8_epi16(_mm256_broadcastsi128_si256(
-                _mm_loadu_si128((const __m128i *)(const void *)(w + 18 * g + 2))));
+            index = _mm512_cvtepu8_epi16(
+                _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(w + 18 * g + 2))));
             index = _mm512_srlv_epi16(index, high);
         } else {
             index = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(w + 16 + 32 * (g / 2))));
@@ -173,7 +173,8 @@ typedef struct tile_weights {
 } tile_weights;
 
 /* Row r, stretch s from l on; where it is cut by the end of the row, a copy with zeros behind in `part`. */
-TILE_INLINE const unsigned char *stretch_at(so_type type, const tile_weights *t, int row, int s, unsigned char part[272])
+TILE_INLINE const unsigned char *stretch_at(so_type type, const tile_weights *t, int row, int s,
+                                            unsigned char part[272])
 {
     const int64_t j = t->j + row < t->n ? t->j + row : t->n - 1, l = t->l + s * (int64_t)SO_STRETCH;
     const unsigned char *from = t->w + (size_t)j * t->stride + (size_t)(l / SO_STRETCH) * bytes_of_stretch(type);
