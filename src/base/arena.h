@@ -29,7 +29,8 @@ typedef struct so_arena {
 /* Reserves `capacity` bytes (rounded up to a page). SO_ERR_NOMEM when that much address space cannot be had. */
 so_status so_arena_init(so_arena *arena, size_t capacity, so_error *error);
 /* Reserves as many bytes of addresses as can be had, at most `most`, for work of unknown size: half, a quarter and so
- * on down to 64 MiB where address space is limited (arena->capacity tells). Memory is asked for as it is needed. */
+ * on down to 64 MiB where address space is limited (arena->capacity tells). Memory is asked for as it is needed, in
+ * large pages. */
 so_status so_arena_reserve(so_arena *arena, size_t most, so_error *error);
 /* Gives out `capacity` bytes of addresses that begin at `base`, a multiple of 64, and are somebody else's: of a device,
  * or of another arena. None of them is read or written; clearing leaves them alone. */
