@@ -10,7 +10,7 @@
     peer_llama.py bench MODEL [THREADS] [PROMPT] [REPEATS]    tokens a second of prefill and decode, medians
 
 With PEER_LORA=FILE in the environment, a GGUF file of low-rank adapters is put beside the model's weights; PEER_TOKENS=N bounds an answer.
-The library is that of a package of PyPI, xllamacpp or llama-cpp-python, called through its C interface. Structs that are passed
+The library is that of a package of PyPI, xllamacpp, llama-cpp-python or ik-llama-cpp-python, called through its C interface. Structs that are passed
 by value are taken as bytes, so that they need not be known: only counts at the front of the context's parameters are set.
 
 SPDX-License-Identifier: Apache-2.0
@@ -38,7 +38,7 @@ N_CTX, N_BATCH, N_UBATCH = 0, 1, 2  # llama_context_params begins with these
 
 
 def find():
-    for package, pattern in (("xllamacpp", "*.so"), ("llama_cpp", "lib/libllama.so")):
+    for package, pattern in (("xllamacpp", "*.so"), ("llama_cpp", "lib/libllama.so"), ("ik_llama_cpp", "lib/libllama.so")):
         spec = importlib.util.find_spec(package)
         for folder in spec.submodule_search_locations if spec else ():
             for path in glob.glob(os.path.join(folder, pattern)):
@@ -52,15 +52,17 @@ QUIET = C.CFUNCTYPE(None, C.c_int, C.c_char_p, C.c_void_p)(lambda level, text, d
 def load():
     path = find()
     if not path:
-        print("neither xllamacpp nor llama-cpp-python is installed", file=sys.stderr)
+        print("none of xllamacpp, llama-cpp-python and ik-llama-cpp-python is installed", file=sys.stderr)
         sys.exit(77)
     lib = C.CDLL(path)
     for name in ("llama_model_default_params", "llama_context_default_params", "llama_batch_get_one",
                  "mtmd_context_params_default"):
-        getattr(lib, name).restype = Bytes
+        if hasattr(lib, name):
+            getattr(lib, name).restype = Bytes
     for name in ("llama_model_load_from_file", "llama_init_from_model", "llama_model_get_vocab", "llama_get_memory",
                  "mtmd_init_from_file", "mtmd_input_chunks_init", "mtmd_helper_bitmap_init_from_file"):
-        getattr(lib, name).restype = C.c_void_p
+        if hasattr(lib, name):
+            getattr(lib, name).restype = C.c_void_p
     lib.llama_get_logits_ith.restype = C.POINTER(C.c_float)
     lib.llama_model_chat_template.restype = C.c_char_p
     lib.llama_backend_init()
@@ -78,8 +80,9 @@ class Model:
         if not self.model:
             sys.exit(f"llama.cpp does not open {path}")
         params = lib.llama_context_default_params()
-        params.set(N_CTX, context)
-        params.set(N_BATCH, context)
+        first = 1 if params.byte[0:4] == [255, 255, 255, 255] else 0  # ik_llama.cpp: a seed comes before
+        params.set(first + N_CTX, context)
+        params.set(first + N_BATCH, context)
         self.context = C.c_void_p(lib.llama_init_from_model(self.model, params))
         if not self.context:
             sys.exit(f"llama.cpp makes no context for {path}")
@@ -128,7 +131,10 @@ class Model:
         return text if text.startswith("<|begin_of_text|>") else "<|begin_of_text|>" + text
 
     def forget(self):
-        self.lib.llama_memory_clear(C.c_void_p(self.lib.llama_get_memory(self.context)), True)
+        if hasattr(self.lib, "llama_get_memory"):
+            self.lib.llama_memory_clear(C.c_void_p(self.lib.llama_get_memory(self.context)), True)
+        else:
+            self.lib.llama_kv_cache_clear(self.context)
 
     def feed(self, ids):
         row = (C.c_int32 * len(ids))(*ids)

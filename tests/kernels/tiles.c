@@ -229,7 +229,9 @@ static void linear_agrees(void **state)
             j.p.ldx = j.p.k + (bias ? 3 : 0);
             j.p.ldy = j.p.n + bias;
             j.p.bias = bias ? b : NULL;
-            compare("bf16_linear", run_linear, &j, j.p.m * j.p.ldy, 3e-6, 3e-6);
+            /* Sums in another order part as the root of how many numbers there are. */
+            double bar = j.p.k > 10000 ? 1e-5 : 3e-6;
+            compare("bf16_linear", run_linear, &j, j.p.m * j.p.ldy, bar, bar);
             free(w);
             free(x);
             free(b);

@@ -33,6 +33,9 @@ has() {
     done
 }
 
+# there PROGRAM: also where a function here has its name
+there() { (unset -f "$1" && command -v "$1" >/dev/null 2>&1); }
+
 # The example of openai-python, as it stands.
 example() {
     wants openai==3.57.0 websockets==15.0.1 || return 77
@@ -98,7 +101,7 @@ conformance() { plain conformance.py; }
 
 # Two servers behind Debian's proxy.
 haproxy() {
-    command -v haproxy >/dev/null 2>&1 || {
+    there haproxy || {
         echo "# SKIP: haproxy is absent" >&2
         return 77
     }
@@ -136,7 +139,7 @@ soak() {
 }
 
 node() {
-    command -v node >/dev/null 2>&1 || {
+    there node || {
         echo "# SKIP: node is absent" >&2
         return 77
     }
