@@ -181,7 +181,7 @@ static void ask(const tile_head *w, int64_t at, const tile_view *v)
     int64_t deep = tiles_of(w->d, TILE_DEEP), along = tiles_of(w->keys, TILE_DEEP), near = tiles_of(v->seen, TILE_DEEP);
     int64_t padded = near * TILE_DEEP, strip = along * TILE_NUMBERS;
     for (int64_t i = 0; i < v->seen; i += 32)
-        block_at((tile_sums){s + i * ASKING, ASKING, 32, ASKING, false, NULL}, deep,
+        block_at((tile_sums){s + i * ASKING, ASKING, 32, ASKING, false}, deep,
                  packed_strips(w->k + i / 16 * deep * TILE_NUMBERS, deep * TILE_NUMBERS),
                  packed_strips(w->q, deep * TILE_NUMBERS));
     hide_keys(w, at, v, padded, s);
@@ -193,7 +193,7 @@ static void ask(const tile_head *w, int64_t at, const tile_view *v)
     for (int64_t c = 0; c < w->d && !same; c++)
         for (int i = 0; i < ASKING; i++) o[c * ASKING + i] *= shrink[i];
     for (int64_t c = 0; c < w->d; c += 32)
-        block_at((tile_sums){o + c * ASKING, ASKING, least(head_rows(w) - c, 32), ASKING, true, NULL}, near,
+        block_at((tile_sums){o + c * ASKING, ASKING, least(head_rows(w) - c, 32), ASKING, true}, near,
                  packed_strips(w->v + c / 16 * strip, strip), packed_strips(w->p, strip));
 }
 
