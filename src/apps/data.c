@@ -66,7 +66,7 @@ static int run(int argc, char **argv)
         {"voices", SO_OPTION_FLAG, &many, NULL, "questions by every engine of this machine, not by espeak-ng alone"},
         {"reserved", SO_OPTION_FLAG, &reserved, NULL, "the part kept for tests: other scenes, voices and word lists"},
         {"mute", SO_OPTION_FLAG, &build.mute, NULL, "no speech"},
-        {"answers", SO_OPTION_FLAG, &build.answers, NULL, "speak the answers too, in the model's own voice"},
+        {"answers", SO_OPTION_FLAG, &build.answers, NULL, "speak the answers too, in one voice of espeak-ng"},
         {"wav", SO_OPTION_FLAG, &build.wav, NULL, "speech as .wav instead of .flac"},
         {"processes", SO_OPTION_INT, &processes, "N", "processes that speak; one per core when not given", 1, 1024},
         {"engines", SO_OPTION_TEXT, &voices.engines, "LIST",

@@ -3,7 +3,7 @@
  *     DIR/tabletop.json     what was asked for: format, version, seed, part, scenes, turns, talk, audio, answers
  *     DIR/images/NNNNNN.png 112 x 112 RGB, one per scene
  *     DIR/speech/ID.flac    a question in a user's voice, 22050 Hz mono, 16 bits (.wav when asked for)
- *     DIR/answers/ID.flac   its answer in the model's own voice (only when asked for)
+ *     DIR/answers/ID.flac   its answer in one voice of espeak-ng (only when asked for)
  *     DIR/records.jsonl     one object per question, see below; written last: a folder that has it is complete
  *     DIR/llava.json        array of LLaVA conversations: one per scene with all its turns, one per exchange of talk
  *     DIR/asr.jsonl         ASR manifest of everything under speech/: {"audio_filepath", "duration", "text"}

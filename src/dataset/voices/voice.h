@@ -25,7 +25,8 @@ typedef struct so_voice {
     char invented[768]; /* an espeak-ng voice file that stands for accent and variant; empty: they are installed ones */
 } so_voice;
 
-/* The voice that the model itself speaks with: en-us+f3, 160 words a minute, pitch 50, never disturbed. */
+/* The voice of answers that are spoken to measure by (and of models that learned it): en-us+f3, 160 words a minute,
+ * pitch 50, never disturbed. */
 so_voice so_voice_own(void);
 /* A user's voice. Training draws one of six accents with one of ten variants; the reserved part draws the reserved
  * accent, a reserved variant, or both, a third each. A third of all are disturbed. */
