@@ -23,11 +23,13 @@ static sf_count_t file_length(void *user)
 
 static sf_count_t file_tell(void *user) { return (sf_count_t)((reader *)user)->at; }
 
+/* A place behind the end is one as well, from which nothing is read: where it is refused, libsndfile takes samples for
+ * chunks, whose lengths may keep it busy for hours (a last chunk of odd length without its padding). */
 static sf_count_t file_seek(sf_count_t offset, int whence, void *user)
 {
     reader *r = user;
     sf_count_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? (sf_count_t)r->at : file_length(user), to;
-    if (__builtin_add_overflow(base, offset, &to) || to < 0 || to > file_length(user)) return -1;
+    if (__builtin_add_overflow(base, offset, &to) || to < 0) return -1;
     r->at = (size_t)to;
     return to;
 }
@@ -40,8 +42,8 @@ static sf_count_t file_read(void *to, sf_count_t count, void *user)
     while (done < count) {
         bool head = r->at < r->head_size;
         size_t at = head ? r->at : r->at - r->head_size, size = head ? r->head_size : r->body_size;
+        if (at >= size) break;
         size_t n = size - at < (size_t)(count - done) ? size - at : (size_t)(count - done);
-        if (!n) break;
         memcpy(out + done, (head ? r->head : r->body) + at, n);
         r->at += n;
         done += (sf_count_t)n;

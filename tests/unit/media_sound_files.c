@@ -133,6 +133,24 @@ static void odd_chunks_are_passed(void **state)
     expect(&f, N, "false length");
 }
 
+/* Samples that look like a chunk, in an odd number of bytes without padding (found by fuzzing). libsndfile wanted to go
+ * on behind the padding, could not, took the samples for a chunk of 4 GB and was busy for hours. */
+static void samples_are_no_chunks(void **state)
+{
+    (void)state;
+    static file f;
+    so_audio got;
+    so_error error;
+    so_sound_options options = {0};
+    begin(&f, "RIFF");
+    add(&f, "fmt \x10\0\0\0\3\0\3\0\x80\x2e\0\0\0\xfa\0\0\4\0\x20\0", 24); /* floats, 3 channels in 4 bytes */
+    add(&f, "data\0\0\0\0LIST\0\0\0\xff", 16);
+    for (int i = 0; i < 94; i++) number(&f, i == 52 ? 0xf7 : 0xff, 1);
+    add(&f, "\0\0\0\xe8\x99\x19\x3e\xcd\xcc", 9);
+    assert_int_not_equal(so_audio_decode_with(&got, f.bytes, f.n, &options, &error), SO_OK);
+    assert_non_null(strstr(error.text, "not finite"));
+}
+
 static void wide_files_are_read(void **state)
 {
     (void)state;
@@ -382,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lengths_that_lie_are_seen_through),
         cmocka_unit_test(odd_chunks_are_passed),
+        cmocka_unit_test(samples_are_no_chunks),
         cmocka_unit_test(wide_files_are_read),
         cmocka_unit_test(a_cut_container_says_so),
         cmocka_unit_test(channels_never_cancel),
