@@ -156,14 +156,16 @@ void so_tt_draw_item(const so_tt *tt, so_tabletop_part part, int64_t i, so_tt_it
  */
 static const double HEARD_LISTS = 0.43, HEARD_JOINED = 0.07, HEARD_WORDS = 0.14, HEARD_TALK = 0.2;
 
-/* "Repeat after me: oven and canyon.": what the model's voice says behind words with a capital, which lists have only
- * where they open. Half of the time one of the words that open no list in training. */
+/* "Repeat after me: oven and canyon." and "Repeat after me: oven.": what the model's voice says behind words with a
+ * capital, which lists have only where they open. Half of the time one of the words that open no list in training. */
 static void draw_joined(so_rng *rng, so_qa *qa)
 {
-    static const char *const joins[] = {" and ", " or ", " then "};
-    int64_t reserved = SO_TABLETOP_WORDS - SO_TABLETOP_RESERVED_WORDS, count = 2 + so_rng_below(rng, 2),
+    static const char *const joins[] = {" and ", " or ", " then ", " with ", " but ", " for ", " not "};
+    enum { JOINS = sizeof joins / sizeof joins[0] };
+    int64_t reserved = SO_TABLETOP_WORDS - SO_TABLETOP_RESERVED_WORDS,
+            count = 1 + (so_rng_uniform(rng) < 0.8) + so_rng_below(rng, 2),
             word = so_rng_range(rng, so_rng_below(rng, 2) ? reserved : 0, SO_TABLETOP_WORDS - 1);
-    const char *join = joins[so_rng_below(rng, 3)];
+    const char *join = joins[so_rng_below(rng, JOINS)];
     int n = snprintf(qa->answer, sizeof qa->answer, "%s", so_tabletop_words[word]);
     for (int64_t i = 1; i < count; i++)
         n += snprintf(qa->answer + n, sizeof qa->answer - (size_t)n, "%s%s", join,

@@ -47,7 +47,7 @@ static const so_tt_stage stages[] = {
     {.stage = {.name = "bottom",
                .network = "omni",
                .learns = {{"bottom", 1, 1}, {"phones", 1, 1}},
-               .task = {{"asr", 26}, {"asr, answered", 5}, {"echo", 5}},
+               .task = {{"asr", 22}, {"asr, answered", 5}, {"echo", 9}},
                .loss = {{"ctc", 1}, {"template", 0.1}, {"phonemes", 0.5}},
                .rate = 2e-3,
                .floor = 0.02,
