@@ -33,6 +33,9 @@ typedef struct so_sound_wav {
 } so_sound_wav;
 /* false: not such a file, or without fmt and data. */
 bool so_sound_wav_find(so_sound_wav *wav, const unsigned char *data, size_t size);
+/* Why a file that is not found above must not be given to libsndfile as it is, although it looks like a WAV file: it
+ * may read a LIST chunk of 4 GB that is not there for hours. NULL: it may be. */
+const char *so_sound_wav_unfit(const unsigned char *data, size_t size);
 
 /* Bytes that a container's own lengths announce, where it has such; 0: unknown. */
 uint64_t so_sound_announced(const unsigned char *data, size_t size, bool *ends);

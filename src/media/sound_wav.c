@@ -5,6 +5,7 @@
  * header that is right, followed by the samples.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include <string.h>
 
 #include "media/sound_source.h"
@@ -151,16 +152,22 @@ static void write_head(walk *w)
     put(p + 4, out->length < 0xffffffffu ? out->length : 0xffffffffu);
 }
 
+/* Where the chunks of a WAV file begin; 0: it is none. */
+static size_t first_chunk(const unsigned char *data, size_t size, bool *wide)
+{
+    *wide = size >= 40 && !memcmp(data, riff_guid, 16) && !memcmp(data + 24, wave_guid, 16);
+    if (*wide) return 40;
+    bool riff = size >= 12 && (is(data, "RIFF") || is(data, "RF64") || is(data, "BW64"));
+    return riff && is(data + 8, "WAVE") ? 12 : 0;
+}
+
 bool so_sound_wav_find(so_sound_wav *wav, const unsigned char *data, size_t size)
 {
-    walk w = {.data = data, .size = size, .at = 12, .out = wav};
+    walk w = {.data = data, .size = size, .out = wav};
     chunk c;
     memset(wav, 0, sizeof *wav);
-    if (size >= 40 && !memcmp(data, riff_guid, 16) && !memcmp(data + 24, wave_guid, 16)) {
-        w.wide = true;
-        w.at = 40;
-    } else if (size < 12 || !is(data + 8, "WAVE") || (!is(data, "RIFF") && !is(data, "RF64") && !is(data, "BW64")))
-        return false;
+    w.at = first_chunk(data, size, &w.wide);
+    if (!w.at) return false;
     while (!(w.found && w.fmt) && read_head(&w, w.at, &c)) {
         const unsigned char *contents = data + w.at + c.head;
         size_t rest = size - w.at - c.head;
@@ -179,4 +186,17 @@ bool so_sound_wav_find(so_sound_wav *wav, const unsigned char *data, size_t size
     if (!w.found || !w.fmt) return false;
     write_head(&w);
     return true;
+}
+
+const char *so_sound_wav_unfit(const unsigned char *data, size_t size)
+{
+    bool wide;
+    if (first_chunk(data, size, &wide)) return "a WAV file that has no 'fmt ' or no 'data' chunk";
+    if (size < 12 || !is(data, "RIFX")) return NULL;
+    for (const unsigned char *p = data, *end = data + size; (p = memmem(p, (size_t)(end - p), "LIST", 4)); p++) {
+        if (end - p < 8) break;
+        uint64_t length = (uint64_t)p[4] << 24 | (uint64_t)p[5] << 16 | (uint64_t)p[6] << 8 | p[7];
+        if (length > (uint64_t)(end - p - 8)) return "a RIFX file with a LIST chunk that is longer than the file";
+    }
+    return NULL;
 }

@@ -151,6 +151,30 @@ static void samples_are_no_chunks(void **state)
     assert_non_null(strstr(error.text, "not finite"));
 }
 
+/* Lists of 4 GB in files of a hundred bytes, without samples, or with those of the other byte order (found by fuzzing).
+ */
+static void lists_that_are_not_there_are_not_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *riff, *length, *text;
+    } files[] = {{"RIFF", "\xae\0\xff\xff", "no 'fmt ' or no 'data' chunk"},
+                 {"RF64", "\xae\0\xff\xff", "no 'fmt ' or no 'data' chunk"},
+                 {"RIFX", "\xff\xff\0\xae", "a LIST chunk that is longer"}};
+    for (size_t i = 0; i < 3; i++) {
+        static file f;
+        so_audio got;
+        so_error error;
+        so_sound_options options = {0};
+        begin(&f, files[i].riff);
+        add(&f, "LIST", 4);
+        add(&f, files[i].length, 4);
+        for (int k = 0; k < 97; k++) number(&f, k == 92 ? 0xf7 : k == 90 || k == 91 ? 0 : 0xff, 1);
+        assert_int_equal(so_audio_decode_with(&got, f.bytes, f.n, &options, &error), SO_ERR_FORMAT);
+        if (!strstr(error.text, files[i].text)) fail_msg("%s: %s", files[i].riff, error.text);
+    }
+}
+
 static void wide_files_are_read(void **state)
 {
     (void)state;
@@ -401,6 +425,7 @@ int main(void)
         cmocka_unit_test(lengths_that_lie_are_seen_through),
         cmocka_unit_test(odd_chunks_are_passed),
         cmocka_unit_test(samples_are_no_chunks),
+        cmocka_unit_test(lists_that_are_not_there_are_not_read),
         cmocka_unit_test(wide_files_are_read),
         cmocka_unit_test(a_cut_container_says_so),
         cmocka_unit_test(channels_never_cancel),
