@@ -78,10 +78,7 @@ static so_status sift(const float *x, int64_t n, float **out, int64_t *count, so
 }
 
 /* How often somebody stops in the middle of a question, beside those whom the surroundings stop. */
-static const double PAUSES = 0.3;
-
-/* How often noise is loud, beside that of the surroundings, most of which is faint: 8 to 22 dB below speech. */
-static const double LOUD = 0.3;
+static const double PAUSES = 0.2;
 
 /* Other surroundings for x; NULL in *out: it stays as it is. Throat and pace are left to the features, which cost less
  * to change than samples. */
@@ -91,10 +88,6 @@ static so_status place(const float *x, int64_t n, so_rng *rng, double strength, 
     so_surroundings w = so_surroundings_draw(rng, strength);
     uint64_t seed = (uint64_t)so_rng_below(rng, INT32_MAX);
     w.formants = w.speed = 0;
-    if (so_rng_uniform(rng) < LOUD * strength) {
-        w.noise_db = 8 + 14 * so_rng_uniform(rng);
-        w.noise_tilt = -3.0 * (double)so_rng_below(rng, 3);
-    }
     /* A pause may fall anywhere, within a word too: the front end lets a part of it through, and speech goes on. */
     if (w.inside_s <= 0 && so_rng_uniform(rng) < PAUSES * strength) w.inside_s = 0.3 + 1.4 * so_rng_uniform(rng);
     return so_surroundings_apply(&w, x, n, SO_FRONT_RATE, seed, out, count, error);
