@@ -38,7 +38,7 @@ so_flow_config so_tt_flow_config(void)
     c.est_blocks = 1;
     c.mid = 4;
     c.guidance = 2;
-    c.temperature = 0.3;
+    c.temperature = 0.5;
     return c;
 }
 
