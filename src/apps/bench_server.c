@@ -32,16 +32,13 @@ static void clear(material *m)
 /* ---- recordings */
 static so_status add_turn(material *m, const so_audio *sound, const char *name, so_error *error)
 {
-    so_resampler *resampler = NULL;
     so_load_turn turn = {0};
-    SO_TRY(so_resampler_open(&resampler, sound->rate, SO_REMOTE_RATE, error));
-    turn.n = (size_t)so_resampler_length(resampler, sound->n);
-    turn.pcm = malloc((turn.n + 1) * sizeof *turn.pcm);
-    so_status status = turn.pcm ? so_resample(resampler, sound->samples, sound->n, turn.pcm, error)
-                                : so_fail(error, SO_ERR_NOMEM, "no memory for %zu samples", turn.n);
-    so_resampler_close(&resampler);
-    if (status == SO_OK) so_load_turn_find(&turn);
-    if (status == SO_OK && turn.end_s <= turn.begin_s)
+    int64_t n;
+    SO_TRY(so_resample_to(sound->rate, SO_REMOTE_RATE, sound->samples, sound->n, &turn.pcm, &n, error));
+    turn.n = (size_t)n;
+    so_load_turn_find(&turn);
+    so_status status = SO_OK;
+    if (turn.end_s <= turn.begin_s)
         status = so_fail(error, SO_ERR_ARG, "%s: nothing but silence, no turn of somebody who speaks", name);
     if (status == SO_OK && (double)sound->n > (double)SO_TURN_S * sound->rate)
         status = so_fail(error, SO_ERR_LIMIT, "%s: %.0f s of audio, a turn takes %d s", name,

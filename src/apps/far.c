@@ -91,20 +91,14 @@ static so_status give_picture(so_remote *remote, const so_image *picture, so_err
 
 static so_status give_sound(so_remote *remote, const so_audio *sound, so_error *error)
 {
-    so_resampler *resampler = NULL;
-    float *pcm = NULL;
+    float *pcm;
+    int64_t n;
     if ((double)sound->n > (double)SO_TURN_S * sound->rate)
         return so_fail(error, SO_ERR_LIMIT, "%.0f s of audio, a turn takes %d s", (double)sound->n / sound->rate,
                        SO_TURN_S);
     if (sound->rate == SO_REMOTE_RATE) return so_remote_sound(remote, sound->samples, (size_t)sound->n, error);
-    SO_TRY(so_resampler_open(&resampler, sound->rate, SO_REMOTE_RATE, error));
-    int64_t n = so_resampler_length(resampler, sound->n);
-    so_status status = SO_OK;
-    if (!(pcm = malloc(((size_t)n + 1) * sizeof *pcm)))
-        status = so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
-    if (status == SO_OK) status = so_resample(resampler, sound->samples, sound->n, pcm, error);
-    if (status == SO_OK) status = so_remote_sound(remote, pcm, (size_t)n, error);
-    so_resampler_close(&resampler);
+    SO_TRY(so_resample_to(sound->rate, SO_REMOTE_RATE, sound->samples, sound->n, &pcm, &n, error));
+    so_status status = so_remote_sound(remote, pcm, (size_t)n, error);
     free(pcm);
     return status;
 }

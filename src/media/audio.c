@@ -226,17 +226,13 @@ static so_status encode_sndfile(so_audio_format format, const float *x, int64_t 
 static so_status encode_opus(const float *x, int64_t n, int rate, memory *m, so_error *error)
 {
     enum { OPUS_RATE = 24000 };
-    so_resampler *resampler = NULL;
+    float *y;
+    int64_t length;
     if (rate == 8000 || rate == 12000 || rate == 16000 || rate == 24000 || rate == 48000)
         return encode_sndfile(SO_AUDIO_OPUS, x, n, rate, m, error);
-    SO_TRY(so_resampler_open(&resampler, rate, OPUS_RATE, error));
-    int64_t length = so_resampler_length(resampler, n);
-    float *y = malloc((size_t)length * sizeof *y + 1);
-    so_status status = y ? so_resample(resampler, x, n, y, error)
-                         : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)length);
-    if (status == SO_OK) status = encode_sndfile(SO_AUDIO_OPUS, y, length, OPUS_RATE, m, error);
+    SO_TRY(so_resample_to(rate, OPUS_RATE, x, n, &y, &length, error));
+    so_status status = encode_sndfile(SO_AUDIO_OPUS, y, length, OPUS_RATE, m, error);
     free(y);
-    so_resampler_close(&resampler);
     return status;
 }
 

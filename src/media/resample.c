@@ -108,6 +108,31 @@ so_status so_resample(const so_resampler *r, const float *x, int64_t n, float *o
     return SO_OK;
 }
 
+so_status so_resample_clip(const so_resampler *r, const float *x, int64_t n, float **out, int64_t *count,
+                           so_error *error)
+{
+    *count = so_resampler_length(r, n);
+    *out = malloc(((size_t)*count + 1) * sizeof **out);
+    so_status status = *out ? so_resample(r, x, n, *out, error)
+                            : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)*count);
+    if (status == SO_OK) return SO_OK;
+    free(*out);
+    *out = NULL;
+    *count = 0;
+    return status;
+}
+
+so_status so_resample_to(int from, int to, const float *x, int64_t n, float **out, int64_t *count, so_error *error)
+{
+    so_resampler *r;
+    *out = NULL;
+    *count = 0;
+    SO_TRY(so_resampler_open(&r, from, to, error));
+    so_status status = so_resample_clip(r, x, n, out, count, error);
+    so_resampler_close(&r);
+    return status;
+}
+
 so_status so_resample_stream_open(so_resample_stream **out, const so_resampler *r, so_error *error)
 {
     *out = NULL;

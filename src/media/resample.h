@@ -23,6 +23,13 @@ int64_t so_resampler_length(const so_resampler *resampler, int64_t n);
 /* A whole clip: `out` has so_resampler_length(n) samples. Only SO_ERR_NOMEM. */
 so_status so_resample(const so_resampler *resampler, const float *x, int64_t n, float *out, so_error *error);
 
+/* A whole clip in samples of its own: *out has *count of them (and room for one more), freed with free(); NULL on
+ * failure. SO_ERR_NOMEM. */
+so_status so_resample_clip(const so_resampler *resampler, const float *x, int64_t n, float **out, int64_t *count,
+                           so_error *error);
+/* The same from one rate to another, without a kernel at hand. Errors as of so_resampler_open. */
+so_status so_resample_to(int from, int to, const float *x, int64_t n, float **out, int64_t *count, so_error *error);
+
 /* The same for audio that arrives in pieces: all outputs one after the other equal the whole clip's, bit for bit. */
 typedef struct so_resample_stream so_resample_stream;
 

@@ -79,6 +79,7 @@ static void close_reader(so_sound_source *source)
 so_status so_sound_sndfile(so_sound_source **out, const void *data, size_t size, so_error *error)
 {
     SF_INFO info = {0};
+    const char *unfit;
     *out = NULL;
     reader *r = calloc(1, sizeof *r);
     if (!r) return so_fail(error, SO_ERR_NOMEM, "a reader of sound files");
@@ -89,9 +90,9 @@ so_status so_sound_sndfile(so_sound_source **out, const void *data, size_t size,
         r->head_size = r->wav.head_size;
         r->body += r->wav.at;
         r->body_size = r->wav.length;
-    } else if (so_sound_wav_unfit(data, size)) {
+    } else if ((unfit = so_sound_wav_unfit(data, size))) {
         free(r);
-        return so_fail(error, SO_ERR_FORMAT, "not a sound file that can be read: %s", so_sound_wav_unfit(data, size));
+        return so_fail(error, SO_ERR_FORMAT, "not a sound file that can be read: %s", unfit);
     }
     r->file = sf_open_virtual(&file_io, SFM_READ, &info, r);
     if (!r->file) {

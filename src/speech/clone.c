@@ -35,19 +35,12 @@ typedef struct making {
 /* The whole recording, or as much of it as is looked at, at 16 kHz. */
 static so_status at_rate(const so_clone_sound *sound, float **out, int64_t *n, bool *cut, so_error *error)
 {
-    so_resampler *resampler = NULL;
     int64_t most = (int64_t)MOST_SECONDS * sound->rate, samples = (int64_t)sound->samples;
     *cut = samples > most;
     if (*cut) samples = most;
     for (int64_t i = 0; i < samples; i++)
         if (!isfinite(sound->pcm[i])) return so_fail(error, SO_ERR_NUMBER, "sample %lld is no number", (long long)i);
-    SO_TRY(so_resampler_open(&resampler, sound->rate, RATE, error));
-    *n = so_resampler_length(resampler, samples);
-    *out = malloc((size_t)(*n + 1) * sizeof **out);
-    so_status status = *out ? so_resample(resampler, sound->pcm, samples, *out, error)
-                            : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)*n);
-    so_resampler_close(&resampler);
-    return status;
+    return so_resample_to(sound->rate, RATE, sound->pcm, samples, out, n, error);
 }
 
 /* Appends the runs that are ready, as many as are used. */
@@ -178,14 +171,13 @@ done:
 static so_status prompt_mel(making *m, const so_mel *mel, int64_t lead, so_error *error)
 {
     so_clone *c = m->clone;
-    so_resampler *up = NULL;
-    int64_t samples = c->n * UNIT < m->n - lead ? c->n * UNIT : m->n - lead;
-    SO_TRY(so_resampler_open(&up, RATE, so_mel_rate(mel), error));
-    int64_t n = so_resampler_length(up, samples), frames = so_mel_frames(mel, n);
-    float *y = malloc((size_t)(n + 1) * sizeof *y), *all = malloc((size_t)(frames * c->bins + 1) * sizeof *all);
-    so_status status = y && all
-                           ? so_resample(up, m->speech + lead, samples, y, error)
-                           : so_fail(error, SO_ERR_NOMEM, "no memory for a prompt of %lld frames", (long long)frames);
+    int64_t samples = c->n * UNIT < m->n - lead ? c->n * UNIT : m->n - lead, n;
+    float *y;
+    SO_TRY(so_resample_to(RATE, so_mel_rate(mel), m->speech + lead, samples, &y, &n, error));
+    int64_t frames = so_mel_frames(mel, n);
+    float *all = malloc((size_t)(frames * c->bins + 1) * sizeof *all);
+    so_status status =
+        all ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a prompt of %lld frames", (long long)frames);
     if (status == SO_OK) status = so_mel_compute(mel, y, n, all, NULL, error);
     const so_flow_config *flow = &m->model->codec.flow.config;
     while (c->n > 0 && so_flow_frames(flow, c->n) > frames) c->n--; /* the last one is not whole */
@@ -195,7 +187,6 @@ static so_status prompt_mel(making *m, const so_mel *mel, int64_t lead, so_error
     if (status == SO_OK) memcpy(c->mel, all, (size_t)(c->frames * c->bins) * sizeof *c->mel);
     free(y);
     free(all);
-    so_resampler_close(&up);
     return status;
 }
 

@@ -1,6 +1,6 @@
 # What stops a run of training before it does harm: parts that are missing, a folder in use, other settings, a cut corpus.
 train() { timeout 600 $SO train tabletop "$@" >told 2>error; echo "$? $(sed 's/process [0-9]*/process N/' error)"; }
-for part in eyes backbone ears units bottom top flow vocoder adversarial omni model; do
+for part in eyes backbone ears steady units bottom top flow vocoder adversarial omni model; do
     printf '%s ' $part
     train empty --part $part --steps 1
 done

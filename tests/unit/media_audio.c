@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "media/audio.h"
+#include "media/resample.h"
 
 static float *tone(int64_t n, int rate, float height)
 {
@@ -258,13 +259,53 @@ static void streamed_writing_equals_whole_writing(void **state)
     free(x);
 }
 
+/* A clip at another rate in samples of its own; at its own rate a copy, bit for bit; rates that are none are refused.
+ */
+static void clips_change_their_rate(void **state)
+{
+    enum { N = 4410, FROM = 22050, TO = 16000 };
+    float *x = tone(N, FROM, 0.5f), *y, *z;
+    int64_t n, length;
+    so_resampler *r;
+    so_error error;
+    (void)state;
+    CHECK_OK(so_resample_to(FROM, TO, x, N, &y, &n, &error), error);
+    CHECK_OK(so_resampler_open(&r, FROM, TO, &error), error);
+    length = so_resampler_length(r, N);
+    z = malloc((size_t)length * sizeof *z);
+    CHECK_OK(so_resample(r, x, N, z, &error), error);
+    assert_int_equal(n, length);
+    assert_memory_equal(y, z, (size_t)n * sizeof *y);
+    free(y);
+    CHECK_OK(so_resample_clip(r, x, N, &y, &n, &error), error);
+    assert_memory_equal(y, z, (size_t)n * sizeof *y);
+    free(y);
+    CHECK_OK(so_resample_to(TO, TO, x, N, &y, &n, &error), error);
+    assert_int_equal(n, N);
+    assert_memory_equal(y, x, N * sizeof *y);
+    free(y);
+    CHECK_OK(so_resample_to(FROM, TO, x, 0, &y, &n, &error), error);
+    assert_int_equal(n, 0);
+    free(y);
+    assert_int_equal(so_resample_to(FROM, 7, x, N, &y, &n, &error), SO_ERR_ARG);
+    assert_null(y);
+    so_resampler_close(&r);
+    free(z);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_format_comes_back),    cmocka_unit_test(one_sample_silence_and_clipping),
-        cmocka_unit_test(stereo_becomes_the_mean),   cmocka_unit_test(hostile_files_are_refused),
-        cmocka_unit_test(cut_flac_is_refused),       cmocka_unit_test(mp3_is_read),
-        cmocka_unit_test(ten_minutes_and_the_limit), cmocka_unit_test(streamed_writing_equals_whole_writing),
+        cmocka_unit_test(each_format_comes_back),
+        cmocka_unit_test(one_sample_silence_and_clipping),
+        cmocka_unit_test(stereo_becomes_the_mean),
+        cmocka_unit_test(hostile_files_are_refused),
+        cmocka_unit_test(clips_change_their_rate),
+        cmocka_unit_test(cut_flac_is_refused),
+        cmocka_unit_test(mp3_is_read),
+        cmocka_unit_test(ten_minutes_and_the_limit),
+        cmocka_unit_test(streamed_writing_equals_whole_writing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

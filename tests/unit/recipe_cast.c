@@ -258,6 +258,62 @@ static void ears_get_what_they_will_get(void **state)
     free(x);
 }
 
+/* By how many frames mel[0] lags behind mel[1]: where their loudness goes best together. */
+static int64_t lag_of(float *const mel[2], int64_t frames)
+{
+    int64_t best = 0;
+    double most = -1e30;
+    for (int64_t lag = -8; lag <= 8; lag++) {
+        double sum[5] = {0}, n = 0;
+        for (int64_t t = 8; t + 8 < frames; t++) {
+            double v[2] = {0};
+            for (int k = 0; k < 2; k++)
+                for (int b = 0; b < 128; b++) v[k] += (double)mel[k][(t + (k ? 0 : lag)) * 128 + b];
+            sum[0] += v[0], sum[1] += v[1], sum[2] += v[0] * v[0], sum[3] += v[1] * v[1], sum[4] += v[0] * v[1];
+            n++;
+        }
+        double alike = (n * sum[4] - sum[0] * sum[1]) /
+                       sqrt((n * sum[2] - sum[0] * sum[0] + 1e-9) * (n * sum[3] - sum[1] * sum[1] + 1e-9));
+        if (alike > most) most = alike, best = lag;
+    }
+    return best;
+}
+
+/* What comes from elsewhere stands frame for frame beside what was said; the same numbers give the same features. */
+static void sounds_are_heard_twice(void **state)
+{
+    enum { N = 40000, DRAWS = 40 };
+    float *x = calloc(N, sizeof *x);
+    so_tt tt = {.seed = 1};
+    so_error error;
+    int apart = 0, disturbed = 0;
+    (void)state;
+    assert_non_null(x);
+    for (int i = 8000; i < 32000; i++)
+        x[i] = 0.3f * (float)(sin(i * 0.05) + sin(i * 0.31)) * (float)pow(sin(i * 0.0021), 4);
+    assert_int_equal(so_mel_open(&tt.whisper, SO_MEL_WHISPER, &error), SO_OK);
+    for (uint64_t draw = 0; draw < DRAWS; draw++) {
+        float *mel[2][2];
+        int64_t frames[2];
+        for (int again = 0; again < 2; again++) {
+            so_rng rng;
+            so_rng_init(&rng, draw, 7);
+            assert_int_equal(so_tt_hear_twice(&tt, x, N, &rng, mel[again], &frames[again], &error), SO_OK);
+        }
+        assert_int_equal(frames[0], frames[1]);
+        assert_in_range(frames[0], 100, 700);
+        for (int k = 0; k < 2; k++) assert_memory_equal(mel[0][k], mel[1][k], (size_t)frames[0] * 128 * sizeof(float));
+        disturbed += memcmp(mel[0][0], mel[0][1], (size_t)frames[0] * 128 * sizeof(float)) != 0;
+        int64_t lag = lag_of(mel[0], frames[0]);
+        apart += lag < -1 || lag > 1;
+        for (int k = 0; k < 4; k++) free(mel[k / 2][k % 2]);
+    }
+    assert_in_range(disturbed, DRAWS / 2, DRAWS - 1); /* now and then nothing disturbs */
+    assert_in_range(apart, 0, DRAWS / 10);            /* rooms and noise hide where a sound begins */
+    so_mel_close(&tt.whisper);
+    free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +322,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_fails_again_and_again_is_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(recordings_are_taken, set_up, tear_down),
         cmocka_unit_test(ears_get_what_they_will_get),
+        cmocka_unit_test(sounds_are_heard_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,17 +406,9 @@ static so_status take_over(so_audio *audio, float **samples, int64_t *count, so_
     for (int64_t i = 0; i < audio->n; i++) peak = fmaxf(peak, fabsf(audio->samples[i]));
     if (audio->n == 0 || peak < 1e-4f) return so_fail(error, SO_ERR_FORMAT, "the voice said nothing");
     if (audio->rate != SO_SPEAKER_RATE) {
-        so_resampler *resampler;
-        SO_TRY(so_resampler_open(&resampler, audio->rate, SO_SPEAKER_RATE, error));
-        int64_t n = so_resampler_length(resampler, audio->n);
-        float *y = malloc((size_t)n * sizeof *y + 1);
-        so_status status = y ? so_resample(resampler, audio->samples, audio->n, y, error)
-                             : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
-        so_resampler_close(&resampler);
-        if (status != SO_OK) {
-            free(y);
-            return status;
-        }
+        float *y;
+        int64_t n;
+        SO_TRY(so_resample_to(audio->rate, SO_SPEAKER_RATE, audio->samples, audio->n, &y, &n, error));
         free(audio->samples);
         audio->samples = y;
         audio->n = n;

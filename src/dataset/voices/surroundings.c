@@ -311,16 +311,9 @@ static float coded(float x, so_line line)
 
 static so_status change_rate(sound *s, int rate, so_error *error)
 {
-    so_resampler *r = NULL;
-    SO_TRY(so_resampler_open(&r, s->rate, rate, error));
-    int64_t n = so_resampler_length(r, s->n);
-    float *y = room_for(n);
-    so_status status = y ? so_resample(r, s->x, s->n, y, error) : SO_OK;
-    so_resampler_close(&r);
-    if (status != SO_OK) {
-        free(y);
-        return status;
-    }
+    float *y;
+    int64_t n;
+    SO_TRY(so_resample_to(s->rate, rate, s->x, s->n, &y, &n, error));
     SO_TRY(take(s, y, n, error));
     s->rate = rate;
     return SO_OK;

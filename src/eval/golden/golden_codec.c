@@ -17,18 +17,13 @@
 
 static so_status one_rate(so_codec_golden *b, int from, int to, const char *in, const char *out, so_error *error)
 {
-    so_resampler *r;
-    int64_t n = so_codec_golden_length(b, in);
+    float *y;
+    int64_t m, n = so_codec_golden_length(b, in);
     if (!so_codec_golden_floats(b, in) || !so_codec_golden_floats(b, out)) return SO_OK;
-    SO_TRY(so_resampler_open(&r, from, to, error));
-    int64_t m = so_resampler_length(r, n);
-    float *y = malloc((size_t)m * sizeof *y + 1);
-    so_status status =
-        y ? so_resample(r, so_codec_golden_floats(b, in), n, y, error) : so_fail(error, SO_ERR_NOMEM, "no memory");
-    if (status == SO_OK) so_codec_golden_expect_floats(b, out, y, m);
+    SO_TRY(so_resample_to(from, to, so_codec_golden_floats(b, in), n, &y, &m, error));
+    so_codec_golden_expect_floats(b, out, y, m);
     free(y);
-    so_resampler_close(&r);
-    return status;
+    return SO_OK;
 }
 
 static so_status resample_case(so_codec_golden *b, so_error *error)

@@ -159,18 +159,10 @@ void so_run_codec_close(so_run *run)
 
 static so_status resample(so_audio *audio, int rate, so_error *error)
 {
-    so_resampler *r;
+    float *out;
+    int64_t n;
     if (audio->rate == rate) return SO_OK;
-    SO_TRY(so_resampler_open(&r, audio->rate, rate, error));
-    int64_t n = so_resampler_length(r, audio->n);
-    float *out = malloc((size_t)n * sizeof *out + 4);
-    so_status status = out ? so_resample(r, audio->samples, audio->n, out, error)
-                           : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
-    so_resampler_close(&r);
-    if (status != SO_OK) {
-        free(out);
-        return status;
-    }
+    SO_TRY(so_resample_to(audio->rate, rate, audio->samples, audio->n, &out, &n, error));
     free(audio->samples);
     audio->samples = out;
     audio->n = n;

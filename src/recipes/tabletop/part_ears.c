@@ -273,6 +273,8 @@ so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_sp
     return so_speech_tokenizer_bind(net, &config, "", &binder, error);
 }
 
+const char *so_tt_ears_part(const so_tt *tt) { return so_tt_done(tt, "steady") ? "steady" : "ears"; }
+
 /* Every question, and every answer once however often it is given: many voices teach more than much of one. */
 static so_status order_utterances(context *c, so_error *error)
 {
@@ -461,7 +463,7 @@ so_status so_tt_units(so_tt *tt, so_error *error)
     so_arena arena;
     if (!s.answer) return so_fail(error, SO_ERR_NOMEM, "no memory for %lld answers", (long long)tt->corpus.count);
     SO_TRY(so_tt_ears_open(tt, false, &store, &s.net, error));
-    SO_TRY(so_tt_overlay(tt, &store, "ears", error));
+    SO_TRY(so_tt_overlay(tt, &store, so_tt_ears_part(tt), error));
     SO_TRY(so_arena_reserve(&arena, (size_t)4 << 30, error));
     so_pass_init(&s.pass, &arena, tt->pool, tt->kernels);
     SO_TRY(so_writer_open(&s.units, so_tt_path(tt, "units.u16", path), error));

@@ -122,7 +122,7 @@ static so_status write_codec(const so_tt *tt, const char *folder, so_error *erro
     SO_TRY(so_make_folder(path, error));
     if (so_tt_done(tt, "ears")) {
         SO_TRY(so_tt_ears_open(tt, false, &store, &ears, error));
-        so_status status = so_tt_overlay(tt, &store, "ears", error);
+        so_status status = so_tt_overlay(tt, &store, so_tt_ears_part(tt), error);
         if (status == SO_OK) status = so_tt_keep(tt, &store, NULL, "model/codec/speech_tokenizer_v1", error);
         so_store_close(&store);
         SO_TRY(status);

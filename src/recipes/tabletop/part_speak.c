@@ -168,19 +168,13 @@ static void remove_slices(const so_tt_script *s)
 
 static so_status to_rate(const so_tt *tt, so_audio *audio, so_error *error)
 {
-    so_resampler *own = NULL, *r = tt->down;
+    float *y;
+    int64_t n;
     if (audio->rate == HEARD_RATE) return SO_OK;
-    if (audio->rate != SO_SPEAKER_RATE) SO_TRY(so_resampler_open(&own, audio->rate, HEARD_RATE, error));
-    r = own ? own : r;
-    int64_t n = so_resampler_length(r, audio->n);
-    float *y = malloc((size_t)n * sizeof *y + 4);
-    so_status status = y ? so_resample(r, audio->samples, audio->n, y, error)
-                         : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)n);
-    so_resampler_close(&own);
-    if (status != SO_OK) {
-        free(y);
-        return status;
-    }
+    if (audio->rate == SO_SPEAKER_RATE)
+        SO_TRY(so_resample_clip(tt->down, audio->samples, audio->n, &y, &n, error));
+    else
+        SO_TRY(so_resample_to(audio->rate, HEARD_RATE, audio->samples, audio->n, &y, &n, error));
     free(audio->samples);
     *audio = (so_audio){.samples = y, .n = n, .rate = HEARD_RATE};
     return SO_OK;

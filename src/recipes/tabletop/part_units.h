@@ -25,6 +25,8 @@ typedef struct so_tt_units_file {
 /* The speech tokenizer in its own store, random; `training` with its second half and heads. */
 so_speech_tokenizer_config so_tt_ears_config(bool training);
 so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error);
+/* The part whose ears are to be used: "steady" where that is done, else "ears". */
+const char *so_tt_ears_part(const so_tt *tt);
 
 /* Checks that every item's units are there. */
 so_status so_tt_units_open(so_tt_units_file *units, const so_tt *tt, so_error *error);

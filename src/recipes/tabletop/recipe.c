@@ -333,13 +333,7 @@ so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, flo
     *pcm = audio.samples;
     *count = audio.n;
     if (!answer) return SO_OK;
-    *count = so_resampler_length(tt->down, audio.n);
-    *pcm = malloc((size_t)*count * sizeof **pcm + 4);
-    status = *pcm ? so_resample(tt->down, audio.samples, audio.n, *pcm, error)
-                  : so_fail(error, SO_ERR_NOMEM, "no memory for %lld samples", (long long)*count);
+    status = so_resample_clip(tt->down, audio.samples, audio.n, pcm, count, error);
     free(audio.samples);
-    if (status == SO_OK) return SO_OK;
-    free(*pcm);
-    *pcm = NULL;
     return status;
 }

@@ -6,11 +6,12 @@
  * interrupted resumes.
  *
  *   vocabulary   the text tokenizer                          corpus   questions and answers, spoken
- *   ears         the speech tokenizer (CTC through the VQ)   units    the corpus as speech units
  *   eyes         the vision tower (objects under patches)    backbone stage 1: text and pictures to text
- *   bottom       stage 2: speech to text (CTC)               top      stage 2: text to speech units
- *   flow         units to mel                                vocoder  mel to samples
- *   omni         stage 3: the three tri-modal tasks          model    one GGUF file
+ *   ears         the speech tokenizer (CTC through the VQ)   steady   the same ears in noise, rooms, other throats
+ *   units        the corpus as speech units                  bottom   stage 2: speech to text (CTC)
+ *   top          stage 2: text to speech units               flow     units to mel
+ *   vocoder      mel to samples                              omni     stage 3: the three tri-modal tasks
+ *   model        one GGUF file
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SO_RECIPES_TABLETOP_RECIPE_H
@@ -125,6 +126,7 @@ int64_t so_tt_drawn(const so_tt *tt);
 so_status so_tt_eyes(so_tt *tt, so_error *error);
 so_status so_tt_backbone(so_tt *tt, so_error *error);
 so_status so_tt_ears(so_tt *tt, so_error *error);
+so_status so_tt_steady(so_tt *tt, so_error *error);
 so_status so_tt_units(so_tt *tt, so_error *error);
 so_status so_tt_bottom(so_tt *tt, so_error *error);
 so_status so_tt_top(so_tt *tt, so_error *error);
@@ -180,6 +182,10 @@ void so_tt_picture(uint64_t scene, float *pixels);
  * another throat. The caller frees. */
 so_status so_tt_hear(const so_tt *tt, const float *pcm, int64_t n, so_rng *rng, double strength, float **mel,
                      int64_t *frames, so_error *error);
+/* The same sound twice, frame for frame: mel[0] from other surroundings and half of the time from another throat,
+ * mel[1] as it was said, with the same pauses and at the same pace. The caller frees both. */
+so_status so_tt_hear_twice(const so_tt *tt, const float *pcm, int64_t n, so_rng *rng, float *mel[2], int64_t *frames,
+                           so_error *error);
 /* Samples of an item's voice at 16 kHz; the caller frees. */
 so_status so_tt_speech(const so_tt *tt, const so_tt_item *item, bool answer, float **pcm, int64_t *count,
                        so_error *error);

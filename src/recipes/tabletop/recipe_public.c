@@ -17,6 +17,7 @@ typedef struct part {
     so_status (*run)(so_tt *tt, so_error *error); /* NULL: the corpus, which takes more */
     const char *needs;                            /* parts that must be done before, by blanks */
     bool optional;                                /* run only when it is named */
+    bool uncut;                                   /* left out, unless named, where the ears are a finished model's */
     bool alone;                                   /* done by one rank while the others wait */
 } part;
 
@@ -26,6 +27,8 @@ static const part parts[] = {
     {"eyes", "vision tower: objects under patches", "eyes.safetensors", so_tt_eyes, "vocabulary"},
     {"backbone", "stage 1: text and pictures to text", "backbone.safetensors", so_tt_backbone, "vocabulary eyes"},
     {"ears", "speech tokenizer: CTC through the quantiser", "ears.safetensors", so_tt_ears, "corpus"},
+    {"steady", "speech tokenizer: the same units in noise, rooms and other throats", "steady.safetensors", so_tt_steady,
+     "corpus ears", .uncut = true},
     {"units", "the corpus as speech units", "units.index", so_tt_units, "corpus ears", .alone = true},
     {"bottom", "stage 2: speech to text (CTC)", "bottom.safetensors", so_tt_bottom,
      "vocabulary corpus eyes backbone units"},
@@ -171,7 +174,7 @@ static so_status run_parts(so_tt *tt, int first, int last, const so_recipe_optio
     if (!threads && among > 1) threads = (int)sysconf(_SC_NPROCESSORS_ONLN) / among;
     if (among > 1 && threads < 1) threads = 1;
     for (int i = first; i < last; i++) {
-        if (parts[i].optional && !options->part) continue;
+        if ((parts[i].optional || (parts[i].uncut && options->cut)) && !options->part) continue;
         /* The corpus is spoken by child processes: no threads before it. */
         if (!tt->pool && parts[i].run) SO_TRY(so_pool_open(&tt->pool, threads, error));
         if (!parts[i].run) so_pool_close(&tt->pool);
