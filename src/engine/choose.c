@@ -6,6 +6,7 @@
 
 #include "nn/ops.h"
 #include "nn/screen.h"
+#include "text/recite.h"
 
 /* A head, what its rows reach (nn/screen.h; NULL: unknown), and the name of its logits. */
 typedef struct head {
@@ -57,8 +58,8 @@ static int32_t voice_end(const so_model *model, int64_t i)
     return unit || id < 0 || id >= model->net.unit_head->dim[0] ? -1 : id;
 }
 
-/* The same on a device; `ids` lie there. */
-static void units_there(so_pass *pass, const so_model *model, const so_tensor *rows, int32_t *ids)
+/* The same on a device; `ids` lie there. Without `ends`, nothing ends a voice. */
+static void units_there(so_pass *pass, const so_model *model, bool ends, const so_tensor *rows, int32_t *ids)
 {
     int64_t m = so_rows(rows), k = so_cols(rows), n = model->units;
     so_mark mark = so_pass_mark(pass);
@@ -71,7 +72,7 @@ static void units_there(so_pass *pass, const so_model *model, const so_tensor *r
         return;
     }
     pass->k->linear(pass->pool, &product, k, so_data(rows), m);
-    for (int64_t i = 0; i < model->setup.n_stop && best.ends < SO_ENDS; i++) {
+    for (int64_t i = 0; ends && i < model->setup.n_stop && best.ends < SO_ENDS; i++) {
         int32_t end = voice_end(model, i);
         if (end < 0) continue;
         w = so_some_rows(model->net.unit_head, end, 1);
@@ -83,18 +84,18 @@ static void units_there(so_pass *pass, const so_model *model, const so_tensor *r
     so_pass_release(pass, mark);
 }
 
-static void units_on_device(so_pass *pass, const so_model *model, const so_tensor *rows, int32_t *id)
+static void units_on_device(so_pass *pass, const so_model *model, bool ends, const so_tensor *rows, int32_t *id)
 {
     so_mark mark = so_pass_mark(pass);
     size_t bytes = (size_t)so_rows(rows) * sizeof *id;
     int32_t *ids = so_take_data(pass, bytes);
-    if (ids) units_there(pass, model, rows, ids);
+    if (ids) units_there(pass, model, ends, rows, ids);
     if (ids && so_ok(pass) && !pass->dry) so_device_read(pass->device, id, ids, bytes);
     so_pass_release(pass, mark);
 }
 
 /* The likeliest of the units and of what ends a voice; the lowest among equals. */
-static void likeliest_units(so_pass *pass, const so_model *model, so_tensor *rows, int32_t *id)
+static void likeliest_units(so_pass *pass, const so_model *model, bool ends, so_tensor *rows, int32_t *id)
 {
     so_tensor units = so_some_rows(model->net.unit_head, model->first_unit, model->units);
     const float *reach = model->unit_reach ? model->unit_reach + model->first_unit : NULL;
@@ -103,7 +104,7 @@ static void likeliest_units(so_pass *pass, const so_model *model, so_tensor *row
     for (int64_t r = 0; r < so_rows(rows); r++) {
         int32_t best = model->first_unit + id[r];
         so_real most = -INFINITY;
-        for (int64_t i = -1; i < model->setup.n_stop; i++) { /* -1: that unit itself */
+        for (int64_t i = -1; i < (ends ? model->setup.n_stop : 0); i++) { /* -1: that unit itself */
             int32_t other = i < 0 ? best : voice_end(model, i);
             so_real z;
             if (other < 0) continue;
@@ -114,6 +115,15 @@ static void likeliest_units(so_pass *pass, const so_model *model, so_tensor *row
         }
         id[r] = best;
     }
+}
+
+/* Whether a voice may not end yet: it was not heard to say all words, and has not been long on its way to the next one.
+ * The published code knows nothing of it. */
+static bool goes_on(const so_talk *talk)
+{
+    enum { PATIENCE = 15 /* units */ };
+    return talk->model->setup.units_per_token && talk->idle < PATIENCE &&
+           so_recite_left(talk->model->tokenizer, talk->memory_ids, talk->n_memory, talk->n_spoken);
 }
 
 /* The same, sampled. */
@@ -128,7 +138,7 @@ static int32_t sample_unit(so_pass *pass, so_talk *talk, so_tensor *row)
     if (!z || !ids || !y || pass->dry) return 0;
     const so_real *seen = so_read(pass, y);
     for (int64_t i = 0; seen && i < model->units; i++, n++) z[n] = seen[i], ids[n] = model->first_unit + (int32_t)i;
-    for (int64_t i = 0; i < model->setup.n_stop; i++) {
+    for (int64_t i = goes_on(talk) ? model->setup.n_stop : 0; i < model->setup.n_stop; i++) {
         int32_t id = voice_end(model, i);
         if (id < 0) continue;
         part = so_some_rows(model->net.unit_head, id, 1);
@@ -149,17 +159,20 @@ static bool greedy(const so_talk *talk, so_head which)
 static int32_t read_logits(so_talk *talk, so_head which, const so_real *z, int64_t n)
 {
     const so_sampling *how = &talk->options.sampling;
+    int32_t from = which == SO_HEAD_UNIT && goes_on(talk) ? talk->model->first_unit : 0;
+    if (from) z += from, n = talk->model->units;
     int32_t id = greedy(talk, which) ? so_argmax(z, n) : so_sampler_draw(&talk->sampler, how, z, n, &talk->rng);
     if (which == SO_HEAD_TEXT && talk->odds) note_odds(talk, z, n, id);
-    return id;
+    return from + id;
 }
 
-/* How a row's id is found: among all logits; among those that a screening leaves; among units alone. */
-typedef enum way { ALL, SCREENED, UNITS, SAMPLED_UNITS, WAYS } way;
+/* How a row's id is found: among all logits, those that a screening leaves, units and ends, units alone, sampled. */
+typedef enum way { ALL, SCREENED, UNITS, MORE_UNITS, SAMPLED_UNITS, WAYS } way;
 
 static way way_of(const so_pass *pass, const so_talk *talk, so_head which)
 {
     bool sampled = talk->options.sampling.temperature > 0 && which != SO_HEAD_CTC;
+    if (which == SO_HEAD_UNIT && !pass->watch && goes_on(talk)) return sampled ? SAMPLED_UNITS : MORE_UNITS;
     if (which == SO_HEAD_UNIT && talk->options.only_units) return sampled ? SAMPLED_UNITS : UNITS;
     if (which == SO_HEAD_TEXT) sampled = (sampled && !talk->voice) || talk->odds;
     /* The same answer, without most of the logits; a watcher wants to see them all. */
@@ -171,10 +184,10 @@ static void choose_by(so_pass *pass, way how, so_talk *const *talk, so_tensor *r
     const so_model *model = talk[0]->model;
     head h = head_of(model, which);
     int64_t n = so_rows(rows);
-    if (how == UNITS && pass->device) {
-        units_on_device(pass, model, rows, id);
-    } else if (how == UNITS) {
-        likeliest_units(pass, model, rows, id);
+    if ((how == UNITS || how == MORE_UNITS) && pass->device) {
+        units_on_device(pass, model, how == UNITS, rows, id);
+    } else if (how == UNITS || how == MORE_UNITS) {
+        likeliest_units(pass, model, how == UNITS, rows, id);
     } else if (how == SCREENED) {
         so_best_rows(pass, rows, h.w, h.reach, id, NULL);
     } else if (how == SAMPLED_UNITS) {
@@ -222,7 +235,7 @@ bool so_choose_stays(const so_pass *pass, so_talk *const *talk, int64_t n, so_he
     if (!pass->device || pass->watch) return false;
     for (int64_t i = 0; i < n; i++) {
         way how = way_of(pass, talk[i], which);
-        if (!pass->dry && how != SCREENED && how != UNITS) return false;
+        if (!pass->dry && how != SCREENED && how != UNITS && how != MORE_UNITS) return false;
         if (how != way_of(pass, talk[0], which)) return false;
     }
     return true;
@@ -232,8 +245,9 @@ void so_choose_there(so_pass *pass, so_talk *const *talk, int64_t n, so_tensor *
 {
     const so_model *model = talk[0]->model;
     if (!so_ok(pass) || !rows || n < 1) return;
-    if (pass->dry || way_of(pass, talk[0], which) == SCREENED)
+    way how = way_of(pass, talk[0], which);
+    if (pass->dry || how == SCREENED)
         so_best_rows_there(pass, rows, head_of(model, which).w, ids);
     else
-        units_there(pass, model, rows, ids);
+        units_there(pass, model, how == UNITS, rows, ids);
 }

@@ -120,11 +120,6 @@ static so_made take_unit(so_talk *talk, int32_t id)
     return (so_made){SO_STEP_UNIT, id, stop, talk->top.len - 1};
 }
 
-static so_made take(so_talk *talk, so_step_kind kind, int32_t id)
-{
-    return kind == SO_STEP_TEXT ? take_text(talk, id) : take_unit(talk, id);
-}
-
 /* ---- batches */
 
 /* Some of the conversations that are stepped, and what is computed for each. */
@@ -486,7 +481,7 @@ static void heard_unit(so_talk *talk, int32_t label)
     bool new_word = label != talk->model->blank && label != against;
     int64_t words = new_word;
     if (new_word && talk->model->setup.units_per_token) /* the published loop counts labels */
-        words = so_recite_on(talk->memory_ids, talk->n_memory, talk->n_spoken, label);
+        words = so_recite_on(talk->model->tokenizer, talk->memory_ids, talk->n_memory, talk->n_spoken, label);
     if (talk->target < talk->n_memory + words) talk->target = talk->n_memory + words;
     if (label != talk->model->blank) talk->last_label = label;
     talk->last_symbol = label;
@@ -590,10 +585,10 @@ so_status so_talks_step(so_worker *worker, so_talk *const *talk, int64_t n, so_m
     for (int64_t i = 0; i < n; i++) kind[i] = next_kind(talk[i]);
     SO_TRY(choose_texts(worker, talk, n, kind, id, error));
     for (int64_t i = 0; i < n; i++)
-        if (kind[i] == SO_STEP_TEXT) made[i] = take(talk[i], kind[i], id[i]);
+        if (kind[i] == SO_STEP_TEXT) made[i] = take_text(talk[i], id[i]);
     SO_TRY(choose_units(worker, talk, n, kind, id, error));
     for (int64_t i = 0; i < n; i++)
-        if (kind[i] == SO_STEP_UNIT) made[i] = take(talk[i], kind[i], id[i]);
+        if (kind[i] == SO_STEP_UNIT) made[i] = take_unit(talk[i], id[i]);
     return SO_OK;
 }
 
@@ -613,7 +608,7 @@ so_status so_talk_take(so_talk *talk, const so_made *given, so_error *error)
     SO_TRY(choose_texts(talk->worker, &talk, 1, &given->kind, &id, error));
     SO_TRY(choose_units(talk->worker, &talk, 1, &given->kind, &id, error));
     if (given->kind == SO_STEP_TEXT && given->id != id) talk->n_next = 0;
-    take(talk, given->kind, given->id);
+    given->kind == SO_STEP_TEXT ? take_text(talk, given->id) : take_unit(talk, given->id);
     return SO_OK;
 }
 

@@ -422,26 +422,63 @@ static void circles_are_noticed(void **state)
 
 /* ---- where a voice is in its text */
 
+/* Letters stand for words, and marks for themselves. */
+static int32_t letter(char c) { return so_tokenizer_find(model->tokenizer, &c, 1); }
+
+static int64_t letters(const char *text, int32_t *ids)
+{
+    int64_t n = 0;
+    for (; *text; text++) {
+        ids[n] = letter(*text);
+        assert_true(ids[n] >= 0);
+        n++;
+    }
+    return n;
+}
+
 static void the_place_is_found_again(void **state)
 {
     (void)state;
-    const int32_t text[] = {10, 11, 12, 11, 13, 14};
-    const int64_t n = 6;
     static const struct {
+        const char *text;
         int64_t at;
-        int32_t heard;
+        char heard;
         int64_t on;
     } cases[] = {
-        {0, 10, 1}, {0, 11, 2}, {0, 12, 3},                         /* one or two words were not heard */
-        {0, 13, 1},                                                 /* too far: another word, or one heard badly */
-        {1, 10, 0},                                                 /* the last one once more */
-        {2, 11, 2},                                                 /* where the text has it twice, the next one */
-        {3, 11, 1}, {5, 14, 1}, {6, 14, 0}, {6, 99, 1}, {9, 14, 1}, /* nothing is left */
-        {0, 99, 1}, {3, 99, 1},
+        {"abcbde", 0, 'a', 1},                        /* as it goes */
+        {"abcbde", 0, 'b', 2}, {"abcbde", 0, 'c', 3}, /* one or two words were not heard */
+        {"abcbde", 0, 'd', 1},                        /* too far: another word, or one heard badly */
+        {"abcbde", 1, 'a', 0},                        /* the last one once more */
+        {"abcbde", 2, 'b', 2},                        /* where the text has it twice, the next one */
+        {"abcbde", 3, 'b', 1}, {"abcbde", 5, 'e', 1}, {"abcbde", 6, 'e', 0},
+        {"abcbde", 6, 'z', 1}, {"abcbde", 9, 'e', 1}, {"abcbde", 0, 'z', 1},
+        {"abcbde", 3, 'z', 1}, {"", 0, 'a', 1},       {"a,b.", 1, '.', 1}, /* a voice that falls at a comma */
+        {"a,b.", 1, ',', 1},   {"a,b.", 2, '.', 2},   {"a,b.", 2, ',', 2},
+        {"abcde.", 0, '.', 1}, {"a.", 2, '.', 0},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(so_recite_on(text, n, cases[i].at, cases[i].heard), cases[i].on);
-    assert_int_equal(so_recite_on(text, 0, 0, 10), 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int32_t text[8];
+        int64_t n = letters(cases[i].text, text);
+        assert_int_equal(so_recite_on(model->tokenizer, text, n, cases[i].at, letter(cases[i].heard)), cases[i].on);
+    }
+}
+
+/* Marks and what ends a turn are no words to wait for. */
+static void words_are_left_to_say(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t at;
+        bool left;
+    } cases[] = {{"a,b.", 0, true},  {"a,b.", 1, true},  {"a,b.", 2, true}, {"a,b.", 3, false}, {"a,b.", 4, false},
+                 {"a,b.", 9, false}, {".,!?", 0, false}, {"7", 0, true},    {"", 0, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int32_t text[8];
+        int64_t n = letters(cases[i].text, text);
+        text[n++] = model->eot;
+        assert_int_equal(so_recite_left(model->tokenizer, text, n, cases[i].at), cases[i].left);
+    }
 }
 
 static void text_runs_away_no_further(void **state)
@@ -487,6 +524,7 @@ int main(void)
         cmocka_unit_test(log_probabilities_of_a_screened_head),
         cmocka_unit_test(circles_are_noticed),
         cmocka_unit_test(the_place_is_found_again),
+        cmocka_unit_test(words_are_left_to_say),
         cmocka_unit_test(text_runs_away_no_further),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
