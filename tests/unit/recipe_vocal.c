@@ -43,6 +43,7 @@ static void make_corpus(const char *folder)
     assert_true(item && spoken && wave);
     for (int i = 0; i < ITEMS; i++) {
         item[i].scene = ~0ull;
+        item[i].q_count = LENGTH; /* all ask the same */
         item[i].a_at = (int64_t)i * LENGTH;
         item[i].a_count = LENGTH - i % 2 * 500;
         spoken[i] = (so_tt_spoken){.a_at = i * UNITS, .a_count = UNITS};
@@ -53,7 +54,7 @@ static void make_corpus(const char *folder)
             memcpy(wave + (size_t)i * LENGTH, wave + i % 3 * LENGTH, LENGTH * sizeof *wave);
     }
     put(folder, "corpus.index", item, ITEMS * sizeof *item);
-    put(folder, "corpus.q16", wave, 64);
+    put(folder, "corpus.q16", wave, LENGTH * sizeof *wave);
     put(folder, "corpus.a22", wave, (size_t)ITEMS * LENGTH * sizeof *wave);
     put(folder, "units.index", spoken, ITEMS * sizeof *spoken);
     put(folder, "units.u16", unit, sizeof unit);
@@ -203,13 +204,48 @@ static void flow_learns_and_resumes(void **state)
     check_part("flow", so_tt_flow);
 }
 
+/* The ears go on learning, and what they number stays: the codes are those of before, to the bit. */
+static void steady_ears_keep_their_codes(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/so-vocal-XXXXXX", remove[128];
+    so_error error = {0};
+    so_store before, after;
+    so_speech_tokenizer net[2];
+    int same = 0;
+    assert_non_null(mkdtemp(folder));
+    make_corpus(folder);
+    so_tt tt = {.folder = folder, .seed = 3, .steps = 2, .kernels = so_kernels_best()};
+    CHECK_OK(so_tt_ears_open(&tt, false, &before, &net[0], &error), error);
+    CHECK_OK(so_tt_keep(&tt, &before, NULL, "ears", &error), error);
+    assert_string_equal(so_tt_ears_part(&tt), "ears");
+    CHECK_OK(so_pool_open(&tt.pool, 1, &error), error);
+    CHECK_OK(so_tt_open(&tt, &error), error);
+    CHECK_OK(so_tt_steady(&tt, &error), error);
+    assert_string_equal(so_tt_ears_part(&tt), "steady");
+    CHECK_OK(so_tt_ears_open(&tt, false, &after, &net[1], &error), error);
+    CHECK_OK(so_tt_overlay(&tt, &after, "steady", &error), error);
+    assert_memory_equal(net[0].codes->data, net[1].codes->data, (size_t)so_count(net[0].codes) * sizeof(so_real));
+    for (int64_t i = 0; i < before.count; i++) {
+        const so_tensor *was = &before.weight[i]->tensor, *is = &after.weight[i]->tensor;
+        same += memcmp(was->data, is->data, (size_t)so_count(was) * sizeof(so_real)) == 0;
+    }
+    assert_in_range(same, 1, before.count / 2);
+    CHECK_OK(so_tt_steady(&tt, &error), error); /* done: not again */
+    so_tt_close(&tt);
+    so_pool_close(&tt.pool);
+    so_store_close(&before);
+    so_store_close(&after);
+    snprintf(remove, sizeof remove, "rm -r %s", folder);
+    assert_int_equal(system(remove), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut_corpora_are_found),
-        cmocka_unit_test(vocoder_learns_and_resumes),
-        cmocka_unit_test(adversarial_training_runs),
-        cmocka_unit_test(flow_learns_and_resumes),
+        cmocka_unit_test(cut_corpora_are_found),        cmocka_unit_test(vocoder_learns_and_resumes),
+        cmocka_unit_test(adversarial_training_runs),    cmocka_unit_test(flow_learns_and_resumes),
+        cmocka_unit_test(steady_ears_keep_their_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
