@@ -102,7 +102,7 @@ so_status so_listen(so_session *session, const so_audio *recording, bool front, 
 {
     listener l = {.session = session, .recording = recording, .answer = answer, .print = print};
     SO_TRY(so_pieces_open(&l.pieces, recording->rate, !front, read_samples, &l, error));
-    so_pieces_length(l.pieces, (double)recording->n / recording->rate);
+    so_pieces_length(l.pieces, so_pieces_spoken(recording->samples, recording->n, recording->rate));
     so_status status = run_through(&l, error);
     if (print && (l.printed || status == SO_OK)) printf("\n");
     answer->usage.heard_s = (double)recording->n / recording->rate;

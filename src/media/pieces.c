@@ -82,6 +82,24 @@ void so_pieces_length(so_pieces *p, double seconds)
     if (seconds > TALK_S) so_front_pause(p->front, TALK_PAUSE);
 }
 
+double so_pieces_spoken(const float *x, int64_t n, int rate)
+{
+    int64_t frame = rate / 100, first = n, last = 0;
+    double most = 0;
+    for (int find = 0; find < 2 && frame > 0; find++)
+        for (int64_t at = 0; at + frame <= n; at += frame) {
+            double power = 0;
+            for (int64_t i = at; i < at + frame; i++) power += (double)x[i] * (double)x[i];
+            if (find == 0) {
+                most = fmax(most, power);
+            } else if (power > most * 1e-4) {
+                first = at < first ? at : first;
+                last = at + frame;
+            }
+        }
+    return last > first ? (double)(last - first) / rate : 0;
+}
+
 static void add_run(so_pieces *p, const so_front_run *run)
 {
     if (run->first) p->n = p->spans = 0;

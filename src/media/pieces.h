@@ -24,9 +24,12 @@ typedef so_status (*so_pieces_read)(void *context, float *out, int64_t n, int64_
  * SO_ERR_ARG, SO_ERR_NOMEM. */
 so_status so_pieces_open(so_pieces **out, int rate, bool plain, so_pieces_read read, void *context, so_error *error);
 void so_pieces_close(so_pieces **pieces);
-/* A recording of so many seconds, to be said before the first piece. In a long one many sentences follow each other,
- * and a short pause ends a piece; in a short one, or where nothing is said, somebody may stop within a question. */
+/* A recording in which somebody speaks from its first to its last word for so many seconds, to be said before the first
+ * piece. In a long one many sentences follow each other, and a short pause ends a piece; in a short one, or where
+ * nothing is said, somebody may stop within a question. */
 void so_pieces_length(so_pieces *pieces, double seconds);
+/* Seconds from the first to the last moment of x [n] that is at most 40 dB below the loudest. */
+double so_pieces_spoken(const float *x, int64_t n, int rate);
 /* The next piece: *n samples at SO_FRONT_RATE, which live until the next call; *n 0 when there are no more. Statuses
  * are those of `read`. */
 so_status so_pieces_next(so_pieces *pieces, const float **pcm, int64_t *n, so_error *error);

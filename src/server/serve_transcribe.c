@@ -136,6 +136,30 @@ static void read_piece(void *own)
         so_fault_set(&t->fault, "file", "the sound cannot be read: %s", error.text);
 }
 
+/* How long somebody speaks in the recording; of one that is long in any case, how long it is. */
+static double spoken_seconds(const transcription *t)
+{
+    enum { SURELY_LONG_S = 60 };
+    const so_sound_options options = {.max_seconds = SURELY_LONG_S};
+    double seconds = so_sound_seconds(t->sound);
+    int64_t most = (int64_t)SURELY_LONG_S * so_sound_rate(t->sound), n = 0, got = 1;
+    so_error error;
+    so_sound *sound;
+    if (seconds < 0 || seconds >= SURELY_LONG_S) return seconds;
+    if (so_sound_open(&sound, so_bytes_front(&t->file), so_bytes_left(&t->file), &options, &error) != SO_OK)
+        return seconds;
+    float *x = malloc((size_t)most * sizeof *x);
+    so_status status = SO_OK;
+    while (x && status == SO_OK && got > 0 && n < most) {
+        status = so_sound_read(sound, x + n, most - n, &got, &error);
+        n += status == SO_OK ? got : 0;
+    }
+    if (x && status == SO_OK) seconds = so_pieces_spoken(x, n, so_sound_rate(sound));
+    free(x);
+    so_sound_close(&sound);
+    return seconds;
+}
+
 static void read_form(void *own)
 {
     transcription *t = own;
@@ -158,7 +182,7 @@ static void read_form(void *own)
         so_pieces_open(&t->pieces, so_sound_rate(t->sound), !t->front, read_sound, t->sound, &error) != SO_OK)
         so_fault_set(&t->fault, "file", "the sound cannot be read: %s", error.text);
     if (t->fault.status) return;
-    so_pieces_length(t->pieces, so_sound_seconds(t->sound));
+    so_pieces_length(t->pieces, spoken_seconds(t));
     read_piece(t);
 }
 

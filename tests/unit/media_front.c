@@ -459,6 +459,21 @@ static void sentences_of_a_long_recording_are_pieces(void **state)
     }
 }
 
+/* Silence and faint noise around speech, however long, are no part of it. */
+static void what_is_spoken_has_a_length(void **state)
+{
+    (void)state;
+    quiet(0, 20 * RATE);
+    assert_float_equal(so_pieces_spoken(x, 0, RATE), 0, 0);
+    assert_float_equal(so_pieces_spoken(x, 20 * RATE, RATE), 0, 0);
+    noise(0, 20 * RATE, 0.0005);
+    speech(8 * RATE, 11 * RATE, 0.3);
+    assert_float_equal(so_pieces_spoken(x, 20 * RATE, RATE), 3, 0.3);
+    speech(0, RATE, 0.3);
+    assert_float_equal(so_pieces_spoken(x, 20 * RATE, RATE), 11, 0.3);
+    assert_float_equal(so_pieces_spoken(x, 20 * RATE, 50), 0, 0); /* no rate */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +492,7 @@ int main(void)
         cmocka_unit_test(rumble_is_filtered),
         cmocka_unit_test(pieces_make_no_difference),
         cmocka_unit_test(sentences_of_a_long_recording_are_pieces),
+        cmocka_unit_test(what_is_spoken_has_a_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
