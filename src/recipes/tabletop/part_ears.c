@@ -51,7 +51,7 @@ typedef struct context {
     int64_t revived;
 } context;
 
-static int64_t samples_of(const so_tt *tt, int32_t u)
+int64_t so_tt_utterance_samples(const so_tt *tt, int32_t u)
 {
     const so_tt_item *item = &tt->corpus.item[u / 2];
     return u % 2 ? item->a_count * 16000 / 22050 : item->q_count;
@@ -60,7 +60,8 @@ static int64_t samples_of(const so_tt *tt, int32_t u)
 static const so_tt *sorting;
 static int by_duration(const void *a, const void *b)
 {
-    int64_t x = samples_of(sorting, *(const int32_t *)a), y = samples_of(sorting, *(const int32_t *)b);
+    int64_t x = so_tt_utterance_samples(sorting, *(const int32_t *)a),
+            y = so_tt_utterance_samples(sorting, *(const int32_t *)b);
     return x < y ? -1 : x > y ? 1 : *(const int32_t *)a - *(const int32_t *)b;
 }
 
@@ -70,13 +71,26 @@ typedef struct hearing {
     so_tensor *mel;
 } hearing;
 
+so_tensor *so_tt_pad(so_pass *pass, int64_t n, float *const *mel, const int64_t *frames)
+{
+    int64_t longest = 0;
+    for (int64_t i = 0; i < n; i++) longest = frames[i] > longest ? frames[i] : longest;
+    so_tensor *t = so_new3(pass, n, longest, 128);
+    for (int64_t i = 0; i < n && t; i++) {
+        so_real *to = so_data(t) + i * longest * 128;
+        memcpy(to, mel[i], (size_t)frames[i] * 128 * sizeof *to);
+        memset(to + frames[i] * 128, 0, (size_t)(longest - frames[i]) * 128 * sizeof *to);
+    }
+    return t;
+}
+
 /* Log-mels of the utterances, padded to the longest, and their phonemes; with a stream of random numbers, from other
  * surroundings and throats. */
 static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t *utterance, so_rng *rng)
 {
     hearing *h = so_take(pass, sizeof *h, true);
     float *mels[MOST] = {0};
-    int64_t longest = 0, total = 0;
+    int64_t total = 0;
     if (!h) return NULL;
     h->n = n;
     h->label = so_take(pass, (size_t)n * 256 * 4, false);
@@ -89,17 +103,11 @@ static hearing *gather(const context *c, so_pass *pass, int64_t n, const int32_t
         so_status status = so_tt_hear(c->tt, pcm, count, rng, STRENGTH, &mels[i], &h->frames[i], &pass->error);
         free(pcm);
         if (status != SO_OK) break;
-        if (h->frames[i] > longest) longest = h->frames[i];
         h->label0[i] = total;
         h->labels[i] = answer ? item->a_phones : item->q_phones;
         for (int64_t k = 0; k < h->labels[i]; k++) h->label[total++] = answer ? item->a_phone[k] : item->q_phone[k];
     }
-    h->mel = so_new3(pass, n, longest, 128);
-    for (int64_t i = 0; i < n && h->mel; i++) {
-        so_real *to = so_data(h->mel) + i * longest * 128;
-        if (mels[i]) memcpy(to, mels[i], (size_t)h->frames[i] * 128 * sizeof(float));
-        memset(to + h->frames[i] * 128, 0, (size_t)(longest - h->frames[i]) * 128 * sizeof(float));
-    }
+    if (so_ok(pass)) h->mel = so_tt_pad(pass, n, mels, h->frames);
     for (int64_t i = 0; i < n; i++) free(mels[i]);
     return so_ok(pass) ? h : NULL;
 }
@@ -199,7 +207,7 @@ static int64_t draw(context *c, so_rng *rng, double most, int32_t *utterance)
     while (n < MOST) {
         int64_t at = centre - span / 2 + so_rng_below(rng, span);
         at = at < 0 ? 0 : at >= c->utterances ? c->utterances - 1 : at;
-        int64_t f = samples_of(c->tt, c->order[at]) / 160;
+        int64_t f = so_tt_utterance_samples(c->tt, c->order[at]) / 160;
         if (n && frames + f > FRAMES) break;
         utterance[n++] = c->order[at];
         frames += f;
@@ -213,7 +221,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     int32_t utterance[MOST];
     double most = m->step < SHORT_UNTIL ? 0.3 + 0.7 * (double)m->step / SHORT_UNTIL : 1;
     int64_t n = draw(c, &m->rng, most, utterance);
-    for (int64_t i = 0; i < n; i++) m->tokens += samples_of(c->tt, utterance[i]) / 640;
+    for (int64_t i = 0; i < n; i++) m->tokens += so_tt_utterance_samples(c->tt, utterance[i]) / 640;
     bool quantise = m->step >= QUANTISE_FROM;
     c->unit = NULL;
     c->rng = m->rng;
@@ -365,14 +373,7 @@ static so_status hear_units(scribe *s, int64_t n, float *const *mel, const int64
                             so_batch **batch, so_error *error)
 {
     so_pass *pass = &s->pass;
-    int64_t longest = 0;
-    for (int64_t i = 0; i < n; i++) longest = frames[i] > longest ? frames[i] : longest;
-    so_tensor *input = so_new3(pass, n, longest, 128);
-    for (int64_t i = 0; i < n && input; i++) {
-        so_real *to = so_data(input) + i * longest * 128;
-        memcpy(to, mel[i], (size_t)frames[i] * 128 * sizeof *to);
-        memset(to + frames[i] * 128, 0, (size_t)(longest - frames[i]) * 128 * sizeof *to);
-    }
+    so_tensor *input = so_tt_pad(pass, n, mel, frames);
     so_tensor *x = so_speech_tokenizer_encode(pass, &s->net, input, frames, batch, NULL);
     *ids = so_take(pass, (size_t)(x ? so_rows(x) : 1) * 4, false);
     so_speech_tokenizer_quantise(pass, &s->net, x, *ids, NULL);

@@ -67,7 +67,8 @@ static float *disguise(const float *mel, int64_t frames, const throat *t, bool p
     return out;
 }
 
-/* What the front end makes of x [n]: with a `place` for every sample, where it was, else one run behind another. */
+/* What the front end makes of x [n], into y [n]: every sample where it was, or one run behind another. What stands
+ * beside x at the same places, if anything, goes to y_beside. */
 static so_status run_front(const float *x, int64_t n, bool in_place, const float *beside, float *y, float *y_beside,
                            int64_t *kept, so_error *error)
 {

@@ -34,30 +34,22 @@ typedef struct twice {
 static twice *gather(const context *c, so_pass *pass, int64_t n, const int32_t *utterance, so_rng *rng)
 {
     twice *t = so_take(pass, sizeof *t, true);
-    float *mel[MOST][2] = {{0}};
-    int64_t longest = 0;
+    float *mel[2][MOST] = {{0}};
     if (!t) return NULL;
     t->n = n;
     for (int64_t i = 0; i < n && so_ok(pass); i++) {
-        float *pcm;
+        float *pcm, *both[2];
         int64_t count;
         if (so_tt_speech(c->tt, &c->tt->corpus.item[utterance[i] / 2], utterance[i] % 2, &pcm, &count, &pass->error) !=
             SO_OK)
             break;
-        so_tt_hear_twice(c->tt, pcm, count, rng, mel[i], &t->frames[i], &pass->error);
+        so_tt_hear_twice(c->tt, pcm, count, rng, both, &t->frames[i], &pass->error);
         free(pcm);
-        longest = t->frames[i] > longest ? t->frames[i] : longest;
+        for (int k = 0; k < 2; k++) mel[k][i] = both[k];
     }
-    for (int k = 0; k < 2; k++) {
-        t->mel[k] = so_new3(pass, n, longest, 128);
-        for (int64_t i = 0; i < n && t->mel[k] && so_ok(pass); i++) {
-            so_real *to = so_data(t->mel[k]) + i * longest * 128;
-            memcpy(to, mel[i][k], (size_t)t->frames[i] * 128 * sizeof *to);
-            memset(to + t->frames[i] * 128, 0, (size_t)(longest - t->frames[i]) * 128 * sizeof *to);
-        }
-    }
+    for (int k = 0; k < 2 && so_ok(pass); k++) t->mel[k] = so_tt_pad(pass, n, mel[k], t->frames);
     for (int64_t i = 0; i < n; i++)
-        for (int k = 0; k < 2; k++) free(mel[i][k]);
+        for (int k = 0; k < 2; k++) free(mel[k][i]);
     return so_ok(pass) ? t : NULL;
 }
 
@@ -99,12 +91,6 @@ static so_tensor *listen(context *c, so_pass *pass, int64_t n, const int32_t *ut
     return loss;
 }
 
-static int64_t samples_of(const so_tt *tt, int32_t u)
-{
-    const so_tt_item *item = &tt->corpus.item[u / 2];
-    return u % 2 ? item->a_count * 16000 / 22050 : item->q_count;
-}
-
 /* Questions, and one answer in eight. */
 static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
 {
@@ -114,7 +100,7 @@ static so_tensor *micro(void *p, so_pass *pass, so_micro *m)
     for (int tries = 0; n < MOST && tries < 4 * MOST; tries++) {
         int32_t item = (int32_t)so_rng_below(&m->rng, train);
         bool answer = so_rng_below(&m->rng, 8) == 0 && c->tt->corpus.item[item].a_count;
-        int64_t f = samples_of(c->tt, 2 * item + answer) / 160;
+        int64_t f = so_tt_utterance_samples(c->tt, 2 * item + answer) / 160;
         if (f < 20) continue;
         if (n && frames + f > FRAMES) break;
         utterance[n++] = 2 * item + answer;

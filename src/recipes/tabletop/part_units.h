@@ -25,6 +25,11 @@ typedef struct so_tt_units_file {
 /* The speech tokenizer in its own store, random; `training` with its second half and heads. */
 so_speech_tokenizer_config so_tt_ears_config(bool training);
 so_status so_tt_ears_open(const so_tt *tt, bool training, so_store *store, so_speech_tokenizer *net, so_error *error);
+/* Samples at 16 kHz of utterance item * 2 + answer. */
+int64_t so_tt_utterance_samples(const so_tt *tt, int32_t utterance);
+/* Features [frames[i], 128] of n recordings as one tensor [n, longest, 128], zeros behind the shorter ones; NULL when
+ * memory ends. */
+so_tensor *so_tt_pad(so_pass *pass, int64_t n, float *const *mel, const int64_t *frames);
 /* The part whose ears are to be used: "steady" where that is done, else "ears". */
 const char *so_tt_ears_part(const so_tt *tt);
 
