@@ -62,7 +62,7 @@ static so_status read_data(so_input *input, const char *url, so_error *error)
         return so_fail(error, SO_ERR_FORMAT, "the data: URL is no base64");
     }
     input->own = bytes;
-    input->data = size ? (const unsigned char *)bytes : NULL;
+    input->data = (const unsigned char *)(size ? bytes : "");
     input->size = (size_t)size;
     return SO_OK;
 }
@@ -77,7 +77,7 @@ static so_status fetch(so_input *input, const char *url, so_error *error)
     so_fetcher_close(&fetcher);
     if (status == SO_OK) {
         input->own = got.data;
-        input->data = got.size ? (const unsigned char *)got.data : NULL;
+        input->data = (const unsigned char *)(got.size ? got.data : "");
         input->size = got.size;
         got.data = NULL;
     }

@@ -68,6 +68,8 @@ struct so_kernels {
     so_attention_fn *attention;
     so_bf16_attention_fn *bf16_attention;
     so_attention_back_fn *attention_back;
+    so_attention_fn *attention_bf16; /* NULL, or of numbers and probabilities rounded to bf16, and its way back */
+    so_attention_back_fn *attention_bf16_back;
 
     so_im2col_fn *im2col;
     so_col2im_fn *col2im;
@@ -95,8 +97,9 @@ struct so_kernels {
     so_each_fn *add_each;
 
     /* Tables made of this one; set in the one that so_kernels_choose gives, NULL in others. */
-    const so_kernels *train_bf16; /* gemm, and `linear` of SO_F32 weights with more than 16 rows, are gemm_bf16: for
-                                     training, where sums, norms, softmax, weights and their updates stay float */
+    const so_kernels *train_bf16; /* gemm, and `linear` of SO_F32 weights with more than 16 rows, are gemm_bf16, and
+                                     attention is attention_bf16 where that is set: for training, where sums, norms,
+                                     softmax, weights and their updates stay float */
     const so_kernels *with_bf16;  /* for inference: that, and `attention` without lse is bf16_attention; this table
                                      itself where nothing is gained */
     const so_kernels *with_int8;  /* for inference: `int8` is set, and attention as in with_bf16 where that gains */

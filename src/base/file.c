@@ -32,11 +32,12 @@ so_status so_map_open(so_map *map, const char *path, so_error *error)
     int fd;
     memset(map, 0, sizeof *map);
     SO_TRY(open_regular(path, &fd, &map->size, error));
+    map->data = (const unsigned char *)""; /* an empty file is a text too: its end can be reckoned */
     if (map->size) {
         void *data = mmap(NULL, map->size, PROT_READ, MAP_SHARED, fd, 0);
         if (data == MAP_FAILED) {
             close(fd);
-            map->size = 0;
+            *map = (so_map){0};
             return so_fail(error, SO_ERR_IO, "cannot map '%s': %s", path, strerror(errno));
         }
         map->data = data;
@@ -51,7 +52,7 @@ so_status so_map_open(so_map *map, const char *path, so_error *error)
 
 void so_map_close(so_map *map)
 {
-    if (map->data) munmap(so_mutable(map->data), map->size);
+    if (map->size) munmap(so_mutable(map->data), map->size);
     memset(map, 0, sizeof *map);
 }
 

@@ -11,7 +11,7 @@
 
 /* A file mapped for reading. The map holds its own reference: the path may be replaced meanwhile. */
 typedef struct so_map {
-    const unsigned char *data; /* NULL for an empty file */
+    const unsigned char *data; /* never NULL while open, of an empty file neither */
     size_t size;               /* bytes */
 } so_map;
 

@@ -137,7 +137,7 @@ so_status so_input_open(so_input *input, const char *path, const so_input_option
         return status;
     }
     input->own = s.data;
-    input->data = s.size ? (const unsigned char *)s.data : NULL;
+    input->data = (const unsigned char *)(s.size ? s.data : "");
     input->size = s.size;
     return SO_OK;
 }

@@ -15,7 +15,7 @@ typedef struct so_input_options {
 
 /* The bytes, read-only until close. */
 typedef struct so_input {
-    const unsigned char *data; /* NULL for an empty one */
+    const unsigned char *data; /* never NULL while open */
     size_t size;
     so_map map; /* of a regular file */
     char *own;  /* of all others */

@@ -199,7 +199,7 @@ so_status so_locator_open(const so_locator *at, so_map *map, const unsigned char
         so_map_close(map);
         return status;
     }
-    *data = map->data ? map->data + at->offset : NULL;
+    *data = map->data + at->offset;
     *size = at->size ? (size_t)at->size : map->size - (size_t)at->offset;
     return SO_OK;
 }

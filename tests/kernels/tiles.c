@@ -370,6 +370,95 @@ static void attention_agrees(void **state)
         }
 }
 
+/* ---- attention of training: forward with log-sum-exp, and both back */
+
+enum { OUT, LSE, DQ, DK, DV, LEARNT };
+
+typedef struct learn_job {
+    so_attn a;
+    const so_attn_seg *seg;
+    const float *q, *dout;
+    int64_t rows, keys; /* of all sequences */
+    int part;
+    bool alone; /* the other slopes are not wanted */
+} learn_job;
+
+/* y is the part that the job names. Reference tables, which have no such entry, attend in float. */
+static void run_learning(const so_kernels *k, so_pool *pool, const void *job, float *y)
+{
+    const learn_job *j = job;
+    const int64_t wide = j->a.heads * j->a.width, stride = j->a.kv_heads * j->a.width;
+    const int64_t size[LEARNT] = {j->rows * wide, j->rows * j->a.heads, j->rows * wide, j->keys * stride,
+                                  j->keys * stride};
+    float *at[LEARNT];
+    for (int i = 0; i < LEARNT; i++) {
+        at[i] = i == j->part ? y : room((size_t)size[i] * sizeof *y);
+        if (i != j->part) memset(at[i], 0, (size_t)size[i] * sizeof *y);
+    }
+    so_attn_seg seg[3];
+    so_attn a = j->a;
+    for (int64_t i = 0; i < a.n_segs; i++) {
+        seg[i] = j->seg[i];
+        const int64_t from = seg[i].k - j->seg[0].k;
+        if (!j->alone || j->part == DK) seg[i].dk = at[DK] + from;
+        if (!j->alone || j->part == DV) seg[i].dv = at[DV] + from;
+    }
+    a.seg = seg;
+    (k->attention_bf16 ? k->attention_bf16 : k->attention)(pool, &a, j->q, at[OUT], at[LSE]);
+    const so_attn_back back = {
+        .q = j->q, .out = at[OUT], .lse = at[LSE], .dout = j->dout, .dq = !j->alone || j->part == DQ ? at[DQ] : NULL};
+    if (j->part >= DQ) (k->attention_bf16_back ? k->attention_bf16_back : k->attention_back)(pool, &a, &back);
+    for (int i = 0; i < LEARNT; i++)
+        if (i != j->part) free(at[i]);
+}
+
+/* Causal, full and ranges; sequences of their own, and such that share keys; heads that share keys. */
+static void learning_attention_agrees(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"out", "lse", "dq", "dk", "dv"};
+    static const int64_t shape[][5] = {/* rows, keys and width, heads that share keys, mode */
+                                       {8, 8, 16, 1, 0},     {45, 45, 24, 2, 0},  {40, 530, 64, 1, 1},
+                                       {130, 300, 80, 4, 2}, {9, 257, 128, 2, 1}, {70, 70, 48, 1, 3}};
+    for (size_t s = 0; s < sizeof shape / sizeof shape[0]; s++) {
+        const int64_t rows = shape[s][0], keys = shape[s][1], d = shape[s][2], mode = shape[s][4], kv = 2,
+                      heads = kv * shape[s][3];
+        float *k = numbers(2 * keys * kv * d), *v = numbers(2 * keys * kv * d), *q = numbers(2 * rows * heads * d),
+              *dout = numbers(2 * rows * heads * d);
+        int32_t *lo = room((size_t)rows * 8), *hi = room((size_t)rows * 8);
+        for (int64_t r = 0; r < 2 * rows; r++)
+            lo[r] = (int32_t)(r * 3 % keys), hi[r] = (int32_t)(r % 7 ? keys - r % 5 : r * 3 % keys);
+        for (int64_t r = 0; r < 2 * rows; r++)
+            if (hi[r] < lo[r]) hi[r] = lo[r];
+        so_attn_seg seg[2] = {
+            {.q_rows = rows, .k = k, .v = v, .kv_rows = keys, .kv_stride = kv * d, .pos0 = keys - rows}};
+        seg[1] = seg[0];
+        seg[1].q_row0 = rows;
+        if (mode != 3) seg[1].k = k + keys * kv * d, seg[1].v = v + keys * kv * d;
+        learn_job j = {.a = {.heads = heads, .kv_heads = kv, .width = d, .causal = mode == 0, .n_segs = 2, .seg = seg},
+                       .seg = seg,
+                       .q = q,
+                       .dout = dout,
+                       .rows = 2 * rows,
+                       .keys = 2 * keys};
+        j.a.scale = 1 / sqrtf((float)d);
+        if (mode == 2) j.a.lo = lo, j.a.hi = hi;
+        const int64_t n[LEARNT] = {2 * rows * heads * d, 2 * rows * heads, 2 * rows * heads * d, 2 * keys * kv * d,
+                                   2 * keys * kv * d};
+        for (int i = 0; i < 2 * LEARNT; i++) {
+            j.part = i / 2;
+            j.alone = i % 2;
+            compare(name[j.part], run_learning, &j, n[j.part], 6e-2, 8e-3);
+        }
+        free(k);
+        free(v);
+        free(q);
+        free(dout);
+        free(lo);
+        free(hi);
+    }
+}
+
 /* ---- what the machine says */
 
 static unsigned features, xsave = 1u << 27, names = 2, asked_for;
@@ -474,6 +563,7 @@ int main(void)
         cmocka_unit_test(rows_do_not_depend_on_company),
         cmocka_unit_test(conv_agrees),
         cmocka_unit_test(attention_agrees),
+        cmocka_unit_test(learning_attention_agrees),
         cmocka_unit_test(what_is_not_granted_is_told),
         cmocka_unit_test(this_machine_is_of_one_mind),
     };

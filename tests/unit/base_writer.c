@@ -382,6 +382,27 @@ static void streams_are_limited(void **state)
     free(data);
 }
 
+/* Readers reckon the end of a text from its beginning: nothing may be read there, but it is a place. */
+static void empty_files_are_texts(void **state)
+{
+    (void)state;
+    so_error error;
+    so_map map;
+    so_input input;
+    CHECK_OK(so_file_write(at("empty"), "", 0, &error), error);
+    CHECK_OK(so_map_open(&map, at("empty"), &error), error);
+    assert_non_null(map.data);
+    assert_int_equal(map.size, 0);
+    so_map_close(&map);
+    assert_null(map.data);
+    CHECK_OK(so_input_open(&input, at("empty"), NULL, &error), error);
+    assert_non_null(input.data);
+    so_input_close(&input);
+    CHECK_OK(so_input_open(&input, "/dev/null", NULL, &error), error);
+    assert_non_null(input.data);
+    so_input_close(&input);
+}
+
 static void ends_of_children_are_told(void **state)
 {
     (void)state;

@@ -122,6 +122,10 @@ static void derive(so_kernels *from, bool attention_gains)
     train_bf16.gemm = train_bf16.gemm_bf16;
     train_bf16.linear = linear_bf16;
     with_bf16 = train_bf16;
+    if (from->attention_bf16) {
+        train_bf16.attention = from->attention_bf16;
+        train_bf16.attention_back = from->attention_bf16_back;
+    }
     if (attention_gains) with_bf16.attention = attention_bf16;
     with_int8.int8 = true;
     if (attention_gains) with_int8.attention = attention_bf16;

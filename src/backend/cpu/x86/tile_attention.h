@@ -30,7 +30,7 @@ static so_row_fn *row_before; /* decodes keys and values */
 typedef struct tile_attn_job {
     const so_attn *a;
     const float *q;
-    float *y;
+    float *y, *lse;          /* lse: NULL, or [rows, heads] */
     int64_t sharing, pieces; /* heads that share keys; tasks of a segment and key head */
 } tile_attn_job;
 
@@ -208,6 +208,7 @@ static void put_answers(const tile_head *w, const tile_attn_job *j)
             const int64_t at = r < rows ? i + r : i;
             by[r] = w->sum[at] > 0 ? 1 / w->sum[at] : 0;
             y[r] = j->y + place_of(w, at);
+            if (j->lse) j->lse[place_of(w, at) / w->d] = (w->max[at] + log2f(w->sum[at])) * 0.693147180559945f;
         }
         for (int64_t c = 0; c < w->d; c += 16) {
             const int n = least(w->d - c, 16);
@@ -296,9 +297,9 @@ static void bf16_attention_task(void *p, int64_t task, int thread)
     tile_release();
 }
 
-static void bf16_attention(so_pool *pool, const so_attn *attn, const float *q, float *out)
+static void attend_on_tiles(so_pool *pool, const so_attn *attn, const float *q, float *out, float *lse)
 {
-    tile_attn_job job = {attn, q, out, attn->heads / attn->kv_heads, 1};
+    tile_attn_job job = {attn, q, out, lse, attn->heads / attn->kv_heads, 1};
     bool few = attn->width > WIDEST || attn->width < 1 || job.sharing > ASKED;
     for (int64_t s = 0; s < attn->n_segs && !few; s++) {
         const int64_t rows = attn->seg[s].q_rows;
@@ -308,9 +309,14 @@ static void bf16_attention(so_pool *pool, const so_attn *attn, const float *q, f
         if (pieces > job.pieces) job.pieces = pieces;
     }
     if (few)
-        attention_before(pool, attn, q, out, NULL);
+        attention_before(pool, attn, q, out, lse);
     else
         so_pool_for(pool, attn->n_segs * attn->kv_heads * job.pieces, bf16_attention_task, &job);
+}
+
+static void bf16_attention(so_pool *pool, const so_attn *attn, const float *q, float *out)
+{
+    attend_on_tiles(pool, attn, q, out, NULL);
 }
 
 #endif

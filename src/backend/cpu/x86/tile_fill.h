@@ -4,7 +4,7 @@
 #ifndef SO_BACKEND_CPU_X86_TILE_FILL_H
 #define SO_BACKEND_CPU_X86_TILE_FILL_H
 
-#include "backend/cpu/x86/tile_attention.h"
+#include "backend/cpu/x86/tile_attention_back.h"
 #include "backend/cpu/x86/tile_conv.h"
 #include "backend/cpu/x86/tile_gemm.h"
 #include "backend/cpu/x86/tile_int8.h"
@@ -38,6 +38,7 @@ void SO_FILL_TILES(so_kernels *table)
 {
     tiles_below = *table;
     attention_before = table->attention;
+    attention_back_before = table->attention_back;
     row_before = table->row;
     table->name = SO_TILES_NAME;
     table->gemm_bf16 = gemm_bf16;
@@ -49,6 +50,8 @@ void SO_FILL_TILES(so_kernels *table)
     table->bf16_conv_pack = bf16_conv_pack;
     table->bf16_conv = bf16_conv;
     table->bf16_attention = bf16_attention;
+    table->attention_bf16 = attention_bf16;
+    table->attention_bf16_back = attention_bf16_back;
     table->round_int8 = round_int8;
     table->linear_int8 = linear_int8;
     table->gated_int8 = gated_int8;

@@ -14,8 +14,9 @@
 enum {
     LEFT_NUMBERS = SO_PACK_B * 2 / 1024 * 1024, /* of the left factor, rounded */
     LEFT_ROWS = 512,
-    RIGHT_COLS = 96, /* of a right factor that is rounded as it comes */
-    DEEPEST = 16384, /* of 32 rows */
+    LINEAR_ROWS = 384, /* of a product with laid-out weights */
+    RIGHT_COLS = 96,   /* of a right factor that is rounded as it comes */
+    DEEPEST = 16384,   /* of 32 rows */
     DEEPEST_BOTH = 1536,
     BLOCK_SUMS = 32 * 32
 };
@@ -268,6 +269,7 @@ static size_t bf16_bytes(int64_t n, int64_t k)
 typedef struct tile_linear_job {
     so_bf16_product of;
     tile_cut cut;
+    int64_t deep;   /* numbers along k between which sums wait in y */
     const float *w; /* of pack */
     uint16_t *layout;
 } tile_linear_job;
@@ -296,8 +298,8 @@ static void bf16_linear_task(void *p, int64_t task, int thread)
     const int64_t whole = strip_of(g->k);
     const tile_shape shape = tile_shape_of(TILE_BYTES);
     tile_setup(&shape);
-    for (int64_t l = 0; l < g->k; l += DEEPEST) {
-        const int64_t rows = least(g->m - m0, job->cut.step_m), k = least(g->k - l, DEEPEST);
+    for (int64_t l = 0; l < g->k; l += job->deep) {
+        const int64_t rows = least(g->m - m0, job->cut.step_m), k = least(g->k - l, job->deep);
         pack_left(false, g->x + m0 * g->ldx + l, g->ldx, rows, k, left_factor());
         run_blocks(&(tile_run){left_factor(), (const uint16_t *)g->layout + n0 / 16 * whole + l * TILE_ROWS, whole,
                                rows, least(g->n - n0, job->cut.step_n), k, g->ldy, g->y + m0 * g->ldy + n0,
@@ -309,11 +311,13 @@ static void bf16_linear_task(void *p, int64_t task, int thread)
 static void bf16_linear(so_pool *pool, const so_bf16_product *p)
 {
     if (p->m < 1 || p->n < 1) return;
-    const int64_t k = p->k < DEEPEST ? tiles_of(p->k, TILE_DEEP) * TILE_DEEP : DEEPEST;
-    int64_t most = LEFT_NUMBERS / (k ? k : 1) / 32 * 32;
-    if (most > LEFT_ROWS) most = LEFT_ROWS;
+    /* Rows r at a time read the weights m / r times, numbers d along k at a time move y 2 k / d times. Of r d numbers
+     * that have room, 2 n k m / r and 8 n m k / d bytes are least at r = sqrt(room) / 2. */
+    const int64_t rows = even_step(p->m, LINEAR_ROWS, 32),
+                  deep = even_step(p->k, LEFT_NUMBERS / rows / TILE_DEEP * TILE_DEEP, TILE_DEEP);
     const int64_t near = 1 << 19; /* weights that the second cache holds beside the rows */
-    tile_linear_job job = {.of = *p, .cut = cut_product(pool, p->m, p->n, p->k, most, p->n * p->k > near)};
+    tile_linear_job job = {
+        .of = *p, .cut = cut_product(pool, p->m, p->n, p->k, rows, p->n * p->k > near), .deep = deep};
     so_pool_for(pool, job.cut.tasks, bf16_linear_task, &job);
 }
 
