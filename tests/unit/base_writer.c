@@ -494,6 +494,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ends_of_children_are_told),
         cmocka_unit_test_setup_teardown(children_are_run, setup, teardown),
         cmocka_unit_test_setup_teardown(streams_are_limited, setup, teardown),
+        cmocka_unit_test_setup_teardown(empty_files_are_texts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -199,6 +199,14 @@ typedef struct tile_gemm_job {
     tile_cut cut;
 } tile_gemm_job;
 
+/* Numbers along k, and rows of the left factor, at a time. The right factor is rounded again for every such rows. */
+TILE_INLINE int64_t deep_of_both(int64_t k) { return even_step(k, DEEPEST_BOTH, TILE_DEEP); }
+TILE_INLINE int64_t rows_of_both(int64_t deep)
+{
+    const int64_t fit = LEFT_NUMBERS / deep / 32 * 32;
+    return fit < LEFT_ROWS ? fit : LEFT_ROWS;
+}
+
 /* A piece of k: both factors are rounded, the left one at once, the right one 96 columns at a time. */
 static void gemm_piece(const so_gemm *g, bool add)
 {
@@ -215,8 +223,7 @@ static void gemm_piece(const so_gemm *g, bool add)
 /* On the calling thread. */
 static void gemm_on_tiles(const so_gemm *g)
 {
-    const int64_t deep = even_step(g->k, DEEPEST_BOTH, TILE_DEEP);
-    const int64_t fit = LEFT_NUMBERS / deep / 32 * 32, rows = fit < LEFT_ROWS ? fit : LEFT_ROWS;
+    const int64_t deep = deep_of_both(g->k), rows = rows_of_both(deep);
     const tile_shape shape = tile_shape_of(TILE_BYTES);
     tile_setup(&shape);
     for (int64_t i = 0; i < g->m; i += rows)
@@ -253,7 +260,7 @@ static void gemm_bf16(so_pool *pool, const so_gemm *g)
         for (int64_t i = 0; i < g->m && g->beta == 0; i++) memset(g->c + i * g->ldc, 0, (size_t)g->n * sizeof *g->c);
         return;
     }
-    tile_gemm_job job = {*g, cut_product(pool, g->m, g->n, g->k, LEFT_NUMBERS / DEEPEST_BOTH / 32 * 32, false)};
+    tile_gemm_job job = {*g, cut_product(pool, g->m, g->n, g->k, rows_of_both(deep_of_both(g->k)), false)};
     so_pool_for(pool, job.cut.tasks, gemm_bf16_task, &job);
 }
 
