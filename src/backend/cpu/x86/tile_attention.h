@@ -203,17 +203,16 @@ static void put_answers(const tile_head *w, const tile_attn_job *j)
     for (int64_t i = 0; i < w->asked; i += 16) {
         const float *o = w->o + i / ASKING * head_rows(w) * ASKING + i % ASKING;
         const int rows = least(w->asked - i, 16);
-        float by[16], *y[16];
-        for (int r = 0; r < 16; r++) {
-            const int64_t at = r < rows ? i + r : i;
-            by[r] = w->sum[at] > 0 ? 1 / w->sum[at] : 0;
-            y[r] = j->y + place_of(w, at);
-            if (j->lse) j->lse[place_of(w, at) / w->d] = (w->max[at] + log2f(w->sum[at])) * 0.693147180559945f;
+        const float *sum = w->sum + i;
+        float *y[16];
+        for (int r = 0; r < rows; r++) {
+            y[r] = j->y + place_of(w, i + r);
+            if (j->lse) j->lse[place_of(w, i + r) / w->d] = (w->max[i + r] + log2f(sum[r])) * 0.693147180559945f;
         }
         for (int64_t c = 0; c < w->d; c += 16) {
             const int n = least(w->d - c, 16);
 #if defined(__AVX512F__)
-            const vec over = v_load(by);
+            const vec all = v_load(sum), over = v_pick(v_gt(all, v_set(0)), v_set(1) / all, v_set(0));
             vec u[16];
 #pragma GCC unroll 16
             for (int l = 0; l < 16; l++) u[l] = v_load(o + (c + l) * ASKING) * over;
@@ -221,7 +220,7 @@ static void put_answers(const tile_head *w, const tile_attn_job *j)
             for (int r = 0; r < rows; r++) v_store_m(y[r] + c, v_tail(n), u[r]);
 #else
             for (int r = 0; r < rows; r++)
-                for (int l = 0; l < n; l++) y[r][c + l] = o[(c + l) * ASKING + r] * by[r];
+                for (int l = 0; l < n; l++) y[r][c + l] = sum[r] > 0 ? o[(c + l) * ASKING + r] * (1 / sum[r]) : 0;
 #endif
         }
     }

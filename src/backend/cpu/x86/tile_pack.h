@@ -222,8 +222,9 @@ typedef struct tile_sums {
     bool add;
 } tile_sums;
 
-/* The block plus `depth` tiles of a and b. A sum is made in the same order wherever in a block it stands. */
-static void block_at(tile_sums t, int64_t depth, tile_strips a, tile_strips b)
+/* The block plus `depth` tiles of a and b. A sum is made in the same order wherever in a block it stands. (Inlined: a
+ * call would write its arguments in halves and read them whole, and wait.) */
+TILE_INLINE void block_at(tile_sums t, int64_t depth, tile_strips a, tile_strips b)
 {
     tile_place p = {t.c, t.ldc, 16 * t.ldc, 16, t.rows > 16, t.cols > 16};
     block_begin(&p, !t.add);
