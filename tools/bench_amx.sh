@@ -111,7 +111,7 @@ if "$python" -c 'import torch' 2>/dev/null; then
     for net in ${NETS-see hear flow vocoder}; do
         "$python" "$root/tools/bench_nets_torch.py" "$net" "threads=$threads" type=bf16 | sed 's/^/PyTorch bf16: /'
     done
-    "$python" "$root/tools/bench_train_torch.py" "$threads" "$steps" | tail -1 | sed 's/^/PyTorch training: /'
+    BF16=1 "$python" "$root/tools/bench_train_torch.py" "$threads" "$steps" | tail -1 | sed 's/^/PyTorch bf16: training /'
 else
     echo "PyTorch: not there"
 fi

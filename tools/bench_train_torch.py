@@ -1,4 +1,4 @@
-"""Tokens per second of training the Llama of bench_train.c with PyTorch: bench_train_torch.py [threads] [steps]
+"""Tokens per second of training the Llama of bench_train.c with PyTorch: [BF16=1] bench_train_torch.py [threads] [steps]
 
 SPDX-License-Identifier: Apache-2.0"""
 import sys
@@ -48,7 +48,8 @@ label = (ids * 7 + 3) % V
 best, total = 1e9, 0
 for step in range(steps):
     t0 = clock()
-    loss = F.cross_entropy(net(ids).view(-1, V), label.view(-1))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bool(os.environ.get("BF16"))):
+        loss = F.cross_entropy(net(ids).view(-1, V), label.view(-1))
     optim.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
