@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/sniff.h"
+#include "dataset/record.h"
 #include "media/sound.h"
 #include "text/chat.h"
 
@@ -213,4 +214,10 @@ void so_inspect_record(json_t *record, const so_sink_options *o, so_inspected *o
     }
     for (size_t i = 0; i < m && !o->lax; i++)
         if (!picture(images, i, o, out)) return;
+    so_record read;
+    so_error error;
+    if (so_record_of(&read, record, "", &error) != SO_OK) /* what is written down can be read */
+        bad(out, SO_BAD_FORM, "%s", error.text);
+    else
+        so_record_clear(&read);
 }

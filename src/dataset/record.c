@@ -110,19 +110,23 @@ static so_status fill(so_record *r, const char *folder, so_error *error)
     return SO_OK;
 }
 
+so_status so_record_of(so_record *out, void *json, const char *folder, so_error *error)
+{
+    *out = (so_record){.json = json_incref(json), .pool = malloc(sizeof(so_arena))};
+    if (out->pool) so_arena_grow(out->pool);
+    so_status status = out->pool ? fill(out, folder, error) : so_fail(error, SO_ERR_NOMEM, "no memory for a record");
+    if (status != SO_OK) so_record_clear(out);
+    return status;
+}
+
 so_status so_record_parse(so_record *out, const char *json, size_t size, const char *folder, so_error *error)
 {
-    json_error_t why;
+    json_error_t why = {0};
+    json_t *object = json_loadb(json, size, 0, &why);
     *out = (so_record){0};
-    so_arena *pool = malloc(sizeof *pool);
-    if (!pool) return so_fail(error, SO_ERR_NOMEM, "no memory for a record");
-    so_arena_grow(pool);
-    out->pool = pool;
-    out->json = json_loadb(json, size, 0, &why);
-    so_status status = json_is_object((json_t *)out->json)
-                           ? fill(out, folder, error)
-                           : so_fail(error, SO_ERR_FORMAT, "not a JSON object: %s", why.text);
-    if (status != SO_OK) so_record_clear(out);
+    so_status status = json_is_object(object) ? so_record_of(out, object, folder, error)
+                                              : so_fail(error, SO_ERR_FORMAT, "not a JSON object: %s", why.text);
+    json_decref(object);
     return status;
 }
 

@@ -66,6 +66,8 @@ enum { SO_RECORD_TURNS = 4096, SO_RECORD_IMAGES = 256, SO_RECORD_TEXT = 65536 /*
 
 /* Reads a record from its line. `folder` is where relative paths begin. SO_ERR_FORMAT says what is wrong. */
 so_status so_record_parse(so_record *out, const char *json, size_t size, const char *folder, so_error *error);
+/* The same of a JSON object (json_t), which is held as long as the record. */
+so_status so_record_of(so_record *out, void *json, const char *folder, so_error *error);
 /* Memory of a record that is made, not parsed: zeroed, gone with it. NULL without a record's memory (so_record_make) or
  * none left. */
 void *so_record_take(so_record *record, size_t bytes);

@@ -182,6 +182,18 @@ static void questions_may_be_spoken(void **state)
     assert_int_equal(counts.bad[SO_BAD_FORM], 1);
 }
 
+/* What is written down can be read: records as this program writes them are held to all that is asked of them then. */
+static void own_records_are_read_before_they_are_kept(void **state)
+{
+    (void)state;
+    write_text("own.jsonl", "{\"id\":\"a\",\"turns\":[{\"role\":\"user\",\"text\":\"x\",\"units\":[1,2]}]}\n"
+                            "{\"id\":\"b\",\"turns\":[{\"role\":\"usez\",\"text\":\"x\"}]}\n"
+                            "{\"id\":\"c\",\"turns\":[{\"role\":\"user\",\"text\":\"x\",\"units\":[1,-2]}]}\n");
+    reads("own.jsonl", &(so_read_options){.format = "records"}, 1, 2);
+    turn_is(0, 0, "x");
+    assert_int_equal(counts.bad[SO_BAD_FORM], 2);
+}
+
 #define TURN(from, value) "{\"from\":\"" from "\",\"value\":\"" value "\"}"
 #define TALK(id, turns) "{\"id\":\"" id "\",\"conversations\":[" turns "]}"
 
@@ -603,6 +615,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(placeholders_follow_the_rules),
         cmocka_unit_test(questions_may_be_spoken),
+        cmocka_unit_test(own_records_are_read_before_they_are_kept),
         cmocka_unit_test(what_is_wrong_is_counted_by_its_reason),
         cmocka_unit_test(forms_of_json_are_told_apart),
         cmocka_unit_test(shares_are_taken),
