@@ -16,11 +16,10 @@ enum {
     LEFT_ROWS = 512,
     LINEAR_ROWS = 384, /* of a product with laid-out weights */
     RIGHT_COLS = 96,   /* of a right factor that is rounded as it comes */
-    DEEPEST = 16384,   /* of 32 rows */
     DEEPEST_BOTH = 1536,
     BLOCK_SUMS = 32 * 32
 };
-_Static_assert((int)RIGHT_COLS *DEEPEST_BOTH / 2 + LEFT_ROWS * 32 <= (int)SO_PACK_A && 32 * DEEPEST <= LEFT_NUMBERS,
+_Static_assert((int)RIGHT_COLS *DEEPEST_BOTH / 2 + LEFT_ROWS * 32 <= (int)SO_PACK_A,
                "the scratch holds both factors and the sums of 32 columns");
 
 TILE_INLINE uint16_t *left_factor(void) { return (uint16_t *)(void *)so_scratch_here()->b; }
