@@ -25,7 +25,8 @@ enum {
     LONGER = 25, /* more of them, where something hums that is not known yet */
     KEEP = 30,   /* of a pause inside a segment at most */
     WAIT = LONGEST_PAUSE + GATHER + 2 * ONSET,
-    LEVELS = 140, /* bins of 1 dB of the history's histogram, from LOWEST up */
+    ROOM = 2 * WAIT, /* those that wait move through it, and back to its beginning at its end */
+    LEVELS = 140,    /* bins of 1 dB of the history's histogram, from LOWEST up */
     LOWEST = -120,
     RUNS = 64
 };
@@ -87,9 +88,11 @@ struct so_front {
     double energy[3]; /* of the last frames */
 
     state state;
-    float *wait[CUTS]; /* [WAIT, FRAME] frames not decided; the last one is frame number frames - 1 */
-    frame about[WAIT];
-    int waiting;
+    float *wait[CUTS];  /* [waiting, FRAME] frames not decided; the last one is frame number frames - 1 */
+    frame *about;       /* [waiting] */
+    int waiting, first; /* first: its place in the room */
+    float *room;        /* [CUTS, ROOM, FRAME] */
+    frame all_about[ROOM];
     int64_t quiet;     /* frames since the last loud one of the segment */
     int64_t spoken;    /* frames of the segment that came out */
     int64_t heard;     /* loud frames in all */
@@ -257,12 +260,32 @@ static void let_out(so_front *f, int from, int n)
     f->spoken += n;
 }
 
+/* Frames that wait begin at place `first` of the room. */
+static void stand_at(so_front *f, int first)
+{
+    f->first = first;
+    f->about = f->all_about + first;
+    for (int i = 0; i < CUTS; i++) f->wait[i] = f->room + ((int64_t)i * ROOM + first) * FRAME;
+}
+
 static void drop(so_front *f, int n)
 {
     f->waiting -= n;
-    for (int i = 0; i < CUTS; i++)
-        memmove(f->wait[i], f->wait[i] + (int64_t)n * FRAME, (size_t)f->waiting * FRAME * sizeof *f->wait[i]);
-    memmove(f->about, f->about + n, (size_t)f->waiting * sizeof *f->about);
+    stand_at(f, f->waiting ? f->first + n : 0);
+}
+
+static void append(so_front *f, frame about)
+{
+    if (f->first + f->waiting == ROOM) {
+        const frame *from = f->about;
+        const float *wait[CUTS];
+        for (int i = 0; i < CUTS; i++) wait[i] = f->wait[i];
+        stand_at(f, 0);
+        memmove(f->about, from, (size_t)f->waiting * sizeof *f->about);
+        for (int i = 0; i < CUTS; i++) memmove(f->wait[i], wait[i], (size_t)f->waiting * FRAME * sizeof *f->wait[i]);
+    }
+    for (int i = 0; i < CUTS; i++) memcpy(f->wait[i] + (int64_t)f->waiting * FRAME, f->part[i], sizeof f->part[i]);
+    f->about[f->waiting++] = about;
 }
 
 /* ---- gain */
@@ -477,8 +500,7 @@ static void end_frame(so_front *f)
     take_hum_out(f);
     frame now = measure(f);
     if (f->waiting == WAIT) drop(f, 1); /* cannot be: every state keeps fewer */
-    for (int i = 0; i < CUTS; i++) memcpy(f->wait[i] + (int64_t)f->waiting * FRAME, f->part[i], sizeof f->part[i]);
-    f->about[f->waiting++] = now;
+    append(f, now);
     f->frames++;
     f->part_n = 0;
     if (f->state == IDLE)
@@ -503,9 +525,9 @@ so_status so_front_open(so_front **out, const so_front_options *options, so_erro
 {
     *out = NULL;
     so_front *f = calloc(1, sizeof *f);
-    if (f) f->wait[0] = malloc((size_t)CUTS * WAIT * FRAME * sizeof *f->wait[0]);
+    if (f) f->room = malloc((size_t)CUTS * ROOM * FRAME * sizeof *f->room);
     if (f) f->out = malloc((size_t)OUT * sizeof *f->out);
-    if (!f || !f->wait[0] || !f->out) {
+    if (!f || !f->room || !f->out) {
         so_front_close(&f);
         return so_fail(error, SO_ERR_NOMEM, "no memory for the front end of hearing");
     }
@@ -519,13 +541,13 @@ so_status so_front_open(so_front **out, const so_front_options *options, so_erro
 
 size_t so_front_bytes(const so_front *f)
 {
-    return f ? sizeof *f + ((size_t)CUTS * WAIT * FRAME + OUT) * sizeof *f->out : 0;
+    return f ? sizeof *f + ((size_t)CUTS * ROOM * FRAME + OUT) * sizeof *f->out : 0;
 }
 
 void so_front_close(so_front **front)
 {
     if (!front || !*front) return;
-    free((*front)->wait[0]);
+    free((*front)->room);
     free((*front)->out);
     free(*front);
     *front = NULL;
@@ -533,7 +555,7 @@ void so_front_close(so_front **front)
 
 void so_front_reset(so_front *f)
 {
-    float *wait = f->wait[0], *out = f->out;
+    float *room = f->room, *out = f->out;
     int64_t pause = f->pause, later = f->later, longest = f->longest;
     so_front_options options = f->options;
     memset(f, 0, sizeof *f);
@@ -541,7 +563,8 @@ void so_front_reset(so_front *f)
     f->pause = pause;
     f->later = later;
     f->longest = longest;
-    for (int i = 0; i < CUTS; i++) f->wait[i] = wait + i * WAIT * FRAME;
+    f->room = room;
+    stand_at(f, 0);
     f->out = out;
     f->lowest = 0;
     f->last_loud = -1;

@@ -3,6 +3,7 @@
 #include "media/hum.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 enum {
@@ -10,7 +11,9 @@ enum {
     STEP = 4,      /* samples that are measured as one */
     PERIOD = 1600, /* samples in which every line turns a whole number of times */
     HOP = 200,
-    WINDOW = SO_HUM_WINDOWS * HOP, /* of steps */
+    WINDOW = SO_HUM_STEPS,
+    TURN = PERIOD / STEP, /* steps in which every line turns a whole number of times: half a window */
+    HALF = TURN / 2,
     HOP_FRAMES = HOP * STEP / SO_HUM_FRAME,
     WINDOW_FRAMES = WINDOW * STEP / SO_HUM_FRAME,
     YOUNG = RATE / 2, /* samples: so long agreeing measurements make a line: */
@@ -44,39 +47,61 @@ static so_bin drifted(const so_hum *h, int line, double frames)
     return turn(2 * PI * h->drift * harmonic(line) * frames * SO_HUM_FRAME / RATE);
 }
 
-void so_hum_reset(so_hum *h)
+void so_hum_reset(so_hum *h) { memset(h, 0, sizeof *h); }
+
+/* ---- tables */
+
+static struct tables {
+    double wave[PERIOD * 5 / 4]; /* a sine of 10 Hz, and a quarter more */
+    double bell[WINDOW];
+    double cosine[HALF + 1][SO_HUM_LINES], sine[HALF + 1][SO_HUM_LINES]; /* of the lines, by steps */
+    so_bin scale[SO_HUM_LINES]; /* of a window's sums: steps have their middle behind their beginning, and make a line a
+                                   little lower */
+} tables;
+
+static void build(void)
 {
-    memset(h, 0, sizeof *h);
-    for (int i = 0; i < PERIOD * 5 / 4; i++) h->wave[i] = sin(2 * PI * i / PERIOD);
-    for (int i = 0; i < WINDOW; i++) h->bell[i] = 0.5 - 0.5 * cos(2 * PI * (i + 0.5) / WINDOW);
+    for (int i = 0; i < PERIOD * 5 / 4; i++) tables.wave[i] = sin(2 * PI * i / PERIOD);
+    for (int i = 0; i < WINDOW; i++) tables.bell[i] = 0.5 - 0.5 * cos(2 * PI * (i + 0.5) / WINDOW);
+    for (int l = 0; l < SO_HUM_LINES; l++) {
+        for (int i = 0; i <= HALF; i++) {
+            int place = i * STEP * tens(l) % PERIOD;
+            tables.cosine[i][l] = tables.wave[place + PERIOD / 4];
+            tables.sine[i][l] = tables.wave[place];
+        }
+        double per_sample = PI * so_hum_hertz(l) / RATE, lower = sin(STEP * per_sample) / (STEP * sin(per_sample));
+        so_bin back = turn(-per_sample * (STEP - 1));
+        tables.scale[l] = (so_bin){4.0 / WINDOW / lower * back.re, 4.0 / WINDOW / lower * back.im};
+    }
+}
+
+static const struct tables *table(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, build);
+    return &tables;
 }
 
 /* ---- measuring */
 
-/* One step of four samples, the `at`-th of all. */
-static void measure(so_hum *h, int64_t at, double x)
+/* What the window that ends before step `end` says of the lines, as they were in its middle. They turn alike in its two
+ * halves, and backwards as forwards: steps that meet the same sines are summed first. */
+static void measure(const so_hum *h, int64_t end, so_bin says[SO_HUM_LINES])
 {
-    double bell[SO_HUM_WINDOWS];
-    int now = (int)(at % WINDOW), place = (int)(at * STEP % PERIOD);
-    for (int w = 0; w < SO_HUM_WINDOWS; w++) bell[w] = x * h->bell[(now + WINDOW - w * HOP) % WINDOW];
-    for (int l = 0; l < SO_HUM_LINES; l++) {
-        int i = tens(l) * place % PERIOD;
-        double c = h->wave[i + PERIOD / 4], s = h->wave[i];
-        for (int w = 0; w < SO_HUM_WINDOWS; w++) {
-            h->re[w][l] += bell[w] * c;
-            h->im[w][l] -= bell[w] * s;
+    const struct tables *t = table();
+    double turned[TURN], re[SO_HUM_LINES] = {0}, im[SO_HUM_LINES] = {0};
+    for (int i = 0, begin = (int)(end % WINDOW); i < TURN; i++) {
+        int first = (i - begin + WINDOW) % WINDOW, second = (first + TURN) % WINDOW;
+        turned[i] = h->step[i] * t->bell[first] + h->step[i + TURN] * t->bell[second];
+    }
+    for (int i = 0; i <= HALF; i++) {
+        double other = i && i < HALF ? turned[TURN - i] : 0, even = turned[i] + other, odd = turned[i] - other;
+        for (int l = 0; l < SO_HUM_LINES; l++) {
+            re[l] += even * t->cosine[i][l];
+            im[l] -= odd * t->sine[i][l];
         }
     }
-}
-
-/* What window `w`, which ends, says of a line as it is now: it was measured a window's half ago, in steps whose middle
- * is behind their beginning and which make it a little lower. */
-static so_bin reading(const so_hum *h, int w, int l)
-{
-    double per_sample = PI * so_hum_hertz(l) / RATE, lower = sin(STEP * per_sample) / (STEP * sin(per_sample));
-    double scale = 4.0 / WINDOW / lower;
-    so_bin c = times((so_bin){scale * h->re[w][l], scale * h->im[w][l]}, turn(-per_sample * (STEP - 1)));
-    return times(c, drifted(h, l, WINDOW_FRAMES / 2.0));
+    for (int l = 0; l < SO_HUM_LINES; l++) says[l] = times(t->scale[l], (so_bin){re[l], im[l]});
 }
 
 static bool may_be(const so_hum *h, int l)
@@ -147,13 +172,15 @@ static double follow(so_hum *h, int l, so_bin c)
     return far > AGREE * high ? 0 : across;
 }
 
-/* A window has ended. */
-static void hear(so_hum *h, int w)
+/* A window has ended, before step `end`. */
+static void hear(so_hum *h, int64_t end)
 {
     double off = 0, weight = 0;
+    so_bin says[SO_HUM_LINES];
+    measure(h, end, says);
     for (int l = 0; l < SO_HUM_LINES; l++) {
         so_hum_line *line = &h->line[l];
-        so_bin c = reading(h, w, l);
+        so_bin c = times(says[l], drifted(h, l, WINDOW_FRAMES / 2.0)); /* it was measured a window's half ago */
         line->is = times(line->is, drifted(h, l, HOP_FRAMES));
         if (!line->found) {
             listen(h, l, c);
@@ -175,12 +202,8 @@ bool so_hum_feed(so_hum *h, const float *x, bool backwards)
     for (int l = 0; l < SO_HUM_LINES; l++) h->line[l].fresh = false;
     for (int i = 0; i < SO_HUM_FRAME / STEP; i++, step++) {
         const float *y = x + i * STEP;
-        measure(h, step, ((double)y[0] + (double)y[1] + (double)y[2] + (double)y[3]) / STEP);
-        if ((step + 1) % HOP) continue;
-        int w = (int)((step + 1) / HOP % SO_HUM_WINDOWS);
-        if (step + 1 >= WINDOW) hear(h, w);
-        memset(h->re[w], 0, sizeof h->re[w]);
-        memset(h->im[w], 0, sizeof h->im[w]);
+        h->step[step % WINDOW] = ((double)y[0] + (double)y[1] + (double)y[2] + (double)y[3]) / STEP;
+        if ((step + 1) % HOP == 0 && step + 1 >= WINDOW) hear(h, step + 1);
     }
     h->n += SO_HUM_FRAME;
     /* What is taken moves to where the line is within a hop. */
@@ -219,12 +242,13 @@ bool so_hum_fresh(const so_hum *h)
 
 /* ---- taking out */
 
-static void take(int line, int64_t at, so_bin from, so_bin to, const so_hum *h, float *x)
+static void take(int line, int64_t at, so_bin from, so_bin to, float *x)
 {
+    const double *wave = table()->wave;
     so_bin step = {(to.re - from.re) / SO_HUM_FRAME, (to.im - from.im) / SO_HUM_FRAME};
     int place = (int)(at % PERIOD * tens(line) % PERIOD);
     for (int i = 0; i < SO_HUM_FRAME; i++) {
-        x[i] -= (float)(from.re * h->wave[place + PERIOD / 4] - from.im * h->wave[place]);
+        x[i] -= (float)(from.re * wave[place + PERIOD / 4] - from.im * wave[place]);
         from.re += step.re;
         from.im += step.im;
         place += tens(line);
@@ -238,7 +262,7 @@ void so_hum_clean(const so_hum *h, const so_bin *response, float *x)
         const so_hum_line *line = &h->line[l];
         so_bin r = response[l];
         if (line->from.re != 0 || line->from.im != 0 || line->to.re != 0 || line->to.im != 0)
-            take(l, h->n - SO_HUM_FRAME, times(r, line->from), times(r, line->to), h, x);
+            take(l, h->n - SO_HUM_FRAME, times(r, line->from), times(r, line->to), x);
     }
 }
 
@@ -255,7 +279,7 @@ void so_hum_clean_back(const so_hum *h, const so_bin *response, int64_t back, fl
         if (!reaches(line, back)) continue;
         so_bin is = times(response[l], line->is);
         take(l, h->n - (back + 1) * SO_HUM_FRAME, times(is, drifted(h, l, (double)(-back - 1))),
-             times(is, drifted(h, l, (double)-back)), h, x);
+             times(is, drifted(h, l, (double)-back)), x);
     }
 }
 

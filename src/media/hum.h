@@ -19,7 +19,7 @@ enum {
     SO_HUM_FRAME = 160,   /* samples at 16 kHz */
     SO_HUM_HARMONICS = 8, /* of 50 Hz, then as many of 60 Hz */
     SO_HUM_LINES = 2 * SO_HUM_HARMONICS,
-    SO_HUM_WINDOWS = 4 /* that overlap */
+    SO_HUM_STEPS = 800 /* of a window, at 4 kHz */
 };
 
 typedef struct so_hum_line {
@@ -32,9 +32,7 @@ typedef struct so_hum_line {
 } so_hum_line;
 
 typedef struct so_hum {
-    double wave[2000]; /* a sine of 10 Hz, and a quarter more */
-    double bell[800];  /* at 4 kHz */
-    double re[SO_HUM_WINDOWS][SO_HUM_LINES], im[SO_HUM_WINDOWS][SO_HUM_LINES];
+    double step[SO_HUM_STEPS]; /* the last window, each at its number's place */
     so_hum_line line[SO_HUM_LINES];
     double drift; /* Hz that the mains are off */
     int known;    /* measurements that tell so */

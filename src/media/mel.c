@@ -117,24 +117,26 @@ int64_t so_mel_frames(const so_mel *m, int64_t n)
     return m->kind == SO_MEL_KALDI ? 1 + (n - m->r.window) / m->r.hop : n / m->r.hop;
 }
 
-/* The samples of frame f, windowed; both ends of the clip are mirrored without repeating the end sample. */
-static void gather(const so_mel *m, const float *x, int64_t n, int64_t f, double *frame)
+/* The samples of frame f, windowed, as lane `lane`; both ends of the clip are mirrored without repeating the end
+ * sample.
+ */
+static void gather(const so_mel *m, const float *x, int64_t n, int64_t f, so_two *frame, int lane)
 {
     int64_t at = f * m->r.hop - m->r.pad;
     int length = m->r.window;
     if (at >= 0 && at + length <= n) {
-        for (int i = 0; i < length; i++) frame[i] = (double)x[at + i] * (double)m->window[i];
+        for (int i = 0; i < length; i++) frame[i][lane] = (double)x[at + i] * (double)m->window[i];
         return;
     }
     for (int i = 0; i < length; i++) {
         int64_t t = at + i < 0 ? -(at + i) : at + i;
         if (t >= n) t = 2 * (n - 1) - t;
-        frame[i] = (double)x[t] * (double)m->window[i];
+        frame[i][lane] = (double)x[t] * (double)m->window[i];
     }
 }
 
 /* Kaldi's frame: no mirror, mean removed, pre-emphasis 0.97, zeros up to the transform's length. */
-static void gather_kaldi(const so_mel *m, const float *x, int64_t f, double *frame)
+static void gather_kaldi(const so_mel *m, const float *x, int64_t f, so_two *frame, int lane)
 {
     int length = m->r.window;
     double mean = 0;
@@ -142,32 +144,34 @@ static void gather_kaldi(const so_mel *m, const float *x, int64_t f, double *fra
     for (int i = 0; i < length; i++) mean += (double)x[i];
     mean /= length;
     for (int i = 0; i < length; i++)
-        frame[i] = ((double)x[i] - mean - 0.97 * ((double)x[i ? i - 1 : 0] - mean)) * (double)m->window[i];
-    for (int i = length; i < m->r.fft; i++) frame[i] = 0;
+        frame[i][lane] = ((double)x[i] - mean - 0.97 * ((double)x[i ? i - 1 : 0] - mean)) * (double)m->window[i];
+    for (int i = length; i < m->r.fft; i++) frame[i][lane] = 0;
 }
 
-/* One row of features; Whisper's still without the floor of the clip. */
-static void frame_row(const so_mel *m, const float *x, int64_t n, int64_t f, float *row)
+/* Rows of features of frames f and, where `both`, f + 1; Whisper's still without the floor of the clip. */
+static void frame_rows(const so_mel *m, const float *x, int64_t n, int64_t f, bool both, float *row)
 {
-    double frame[MAX_FFT], power[MAX_FFT / 2 + 1];
-    so_bin spectrum[MAX_FFT / 2 + 1], scratch[MAX_FFT / 2];
-    if (m->kind == SO_MEL_KALDI)
-        gather_kaldi(m, x, f, frame);
-    else
-        gather(m, x, n, f, frame);
-    so_fft_real(m->fft, frame, spectrum, scratch);
+    so_two frame[MAX_FFT], power[MAX_FFT / 2 + 1];
+    so_bin_two spectrum[MAX_FFT / 2 + 1], scratch[MAX_FFT / 2];
+    for (int lane = 0; lane < 2; lane++)
+        if (m->kind == SO_MEL_KALDI)
+            gather_kaldi(m, x, f + (both ? lane : 0), frame, lane);
+        else
+            gather(m, x, n, f + (both ? lane : 0), frame, lane);
+    so_fft_real_two(m->fft, frame, spectrum, scratch);
     for (int k = 0; k <= m->r.fft / 2; k++)
         power[k] = spectrum[k].re * spectrum[k].re + spectrum[k].im * spectrum[k].im;
     if (m->kind == SO_MEL_VOCODER || m->kind == SO_MEL_VOCODER_GAN)
-        for (int k = 0; k <= m->r.fft / 2; k++) power[k] = sqrt(power[k] + 1e-9);
+        for (int k = 0; k <= m->r.fft / 2; k++) power[k] = (so_two){sqrt(power[k][0] + 1e-9), sqrt(power[k][1] + 1e-9)};
     const float *w = m->weights;
     for (int b = 0; b < m->r.bins; w += m->count[b], b++) {
-        double sum = 0;
+        so_two sum = {0};
         for (int k = 0; k < m->count[b]; k++) sum += (double)w[k] * power[m->first[b] + k];
-        if (m->kind == SO_MEL_WHISPER)
-            row[b] = log10f(fmaxf((float)sum, 1e-10f));
-        else
-            row[b] = logf(fmaxf((float)sum, m->kind == SO_MEL_KALDI ? 1.1920929e-7f : 1e-5f));
+        for (int lane = 0; lane < 1 + both; lane++)
+            row[lane * m->r.bins + b] =
+                m->kind == SO_MEL_WHISPER
+                    ? log10f(fmaxf((float)sum[lane], 1e-10f))
+                    : logf(fmaxf((float)sum[lane], m->kind == SO_MEL_KALDI ? 1.1920929e-7f : 1e-5f));
     }
 }
 
@@ -194,7 +198,7 @@ static void batch_task(void *context, int64_t task, int thread)
     (void)thread;
     const batch *b = context;
     int64_t from = task * FRAMES_PER_TASK, to = from + FRAMES_PER_TASK < b->frames ? from + FRAMES_PER_TASK : b->frames;
-    for (int64_t f = from; f < to; f++) frame_row(b->m, b->x, b->n, f, b->out + f * b->m->r.bins);
+    for (int64_t f = from; f < to; f += 2) frame_rows(b->m, b->x, b->n, f, f + 1 < to, b->out + f * b->m->r.bins);
 }
 
 so_status so_mel_compute(const so_mel *m, const float *x, int64_t n, float *out, so_pool *pool, so_error *error)
@@ -282,10 +286,12 @@ void so_mel_stream_reset(so_mel_stream *s)
 static void make_frames(so_mel_stream *s, int64_t frames)
 {
     int bins = s->m->r.bins;
-    for (; s->frames < frames; s->frames++) {
+    while (s->frames < frames) {
         float *row = s->raw + s->frames * bins;
-        frame_row(s->m, s->samples, s->n, s->frames, row);
-        s->peak = peak_of(row, bins, s->peak);
+        int count = s->frames + 1 < frames ? 2 : 1;
+        frame_rows(s->m, s->samples, s->n, s->frames, count == 2, row);
+        s->peak = peak_of(row, count * bins, s->peak);
+        s->frames += count;
     }
 }
 

@@ -34,7 +34,10 @@ static float *room_for(int64_t n) { return n >= 0 && n < MOST_SAMPLES ? calloc((
 static float loudest(const float *x, int64_t n)
 {
     float most = 0;
-    for (int64_t i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i]));
+    for (int64_t i = 0; i < n; i++) {
+        float high = fabsf(x[i]);
+        most = high > most ? high : most;
+    }
     return most;
 }
 
@@ -143,36 +146,54 @@ static so_status add_silence(sound *s, const so_surroundings *w, so_error *error
 
 /* ---- rooms */
 
+/* One axis of a room: image number n of the mouth, itself or turned over, is so far away (squared), behind so many
+ * walls. */
+enum { MOST_IMAGES = 1 << 10 };
+typedef struct axis {
+    int reach; /* numbers from -reach to reach */
+    double square[MOST_IMAGES][2];
+    int hits[MOST_IMAGES][2];
+} axis;
+
+static void look_along(axis *a, double mouth, double ear, double side, double most)
+{
+    a->reach = (int)(most / (2 * side)) + 1;
+    for (int n = -a->reach; n <= a->reach; n++)
+        for (int turned = 0; turned < 2; turned++) {
+            double d = (turned ? -mouth : mouth) + 2 * n * side - ear;
+            a->square[n + a->reach][turned] = d * d;
+            a->hits[n + a->reach][turned] = abs(2 * n - turned);
+        }
+}
+
 /* What comes of a click between mouth and ear in a room of the given sides: images of the mouth behind the walls. */
 static void response_of(const double side[3], double room_s, int rate, so_rng *rng, double *h, int64_t length)
 {
     double volume = side[0] * side[1] * side[2],
            surface = 2 * (side[0] * side[1] + side[1] * side[2] + side[2] * side[0]);
     double keeps = exp(-0.161 * volume / (surface * room_s) / 2); /* of an amplitude, at a wall (Eyring) */
-    double mouth[3], ear[3], nearest = 0, most = SOUND * (double)length / rate;
+    double mouth[3], ear[3], nearest = 0, most = SOUND * (double)length / rate, kept[3 * MOST_IMAGES];
+    axis a[3];
     for (int k = 0; k < 3; k++) {
         mouth[k] = side[k] * (0.2 + 0.6 * so_rng_uniform(rng));
         ear[k] = side[k] * (0.2 + 0.6 * so_rng_uniform(rng));
         nearest += (mouth[k] - ear[k]) * (mouth[k] - ear[k]);
+        look_along(&a[k], mouth[k], ear[k], side[k], most);
     }
     nearest = sqrt(nearest) + 0.1;
-    int reach[3];
-    for (int k = 0; k < 3; k++) reach[k] = (int)(most / (2 * side[k])) + 1;
-    for (int i = -reach[0]; i <= reach[0]; i++)
-        for (int j = -reach[1]; j <= reach[1]; j++)
-            for (int l = -reach[2]; l <= reach[2]; l++)
+    for (int i = 0; i <= 2 * (a[0].reach + a[1].reach + a[2].reach) + 3; i++) kept[i] = pow(keeps, i);
+    const double beyond = (most + nearest) * (most + nearest);
+    for (int i = 0; i <= 2 * a[0].reach; i++)
+        for (int j = 0; j <= 2 * a[1].reach; j++)
+            for (int l = 0; l <= 2 * a[2].reach; l++)
                 for (int mirror = 0; mirror < 8; mirror++) {
-                    int number[3] = {i, j, l}, hits = 0;
-                    double far = 0;
-                    for (int k = 0; k < 3; k++) {
-                        int turned = mirror >> k & 1;
-                        double d = (turned ? -mouth[k] : mouth[k]) + 2 * number[k] * side[k] - ear[k];
-                        far += d * d;
-                        hits += abs(2 * number[k] - turned);
-                    }
+                    const int t[3] = {mirror & 1, mirror >> 1 & 1, mirror >> 2};
+                    double far = a[0].square[i][t[0]] + a[1].square[j][t[1]] + a[2].square[l][t[2]];
+                    if (far > beyond) continue;
                     far = sqrt(far) + 0.1;
                     int64_t at = (int64_t)((far - nearest) / SOUND * rate);
-                    if (at >= 0 && at < length) h[at] += nearest / far * pow(keeps, hits);
+                    if (at >= 0 && at < length)
+                        h[at] += nearest / far * kept[a[0].hits[i][t[0]] + a[1].hits[j][t[1]] + a[2].hits[l][t[2]]];
                 }
 }
 
@@ -200,18 +221,19 @@ static so_status convolve(float *x, int64_t n, const double *h, int64_t length, 
     if (size < n + length) return so_fail(error, SO_ERR_LIMIT, "%lld samples are too long for a room", (long long)n);
     SO_TRY(so_fft_open(&fft, size, error));
     size_t bins = (size_t)size / 2 + 1;
-    double *t = calloc((size_t)size, sizeof *t);
-    so_bin *a = malloc(3 * bins * sizeof *a), *b = a + bins, *scratch = b + bins;
-    so_status status = t && a ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a room of %d points", size);
+    so_two *both = calloc((size_t)size, sizeof *both);
+    so_bin_two *a = malloc(2 * bins * sizeof *a);
+    double *t = (double *)both;
+    so_bin *b = (so_bin *)a, *scratch = b + bins;
+    so_status status = both && a ? SO_OK : so_fail(error, SO_ERR_NOMEM, "no memory for a room of %d points", size);
     if (status == SO_OK) {
-        memcpy(t, h, (size_t)length * sizeof *t);
-        so_fft_real(fft, t, a, scratch);
-        memset(t, 0, (size_t)size * sizeof *t);
-        for (int64_t i = 0; i < n; i++) t[i] = (double)x[i];
-        so_fft_real(fft, t, b, scratch);
+        for (int64_t i = 0; i < length; i++) both[i][0] = h[i];
+        for (int64_t i = 0; i < n; i++) both[i][1] = (double)x[i];
+        so_fft_real_two(fft, both, a, a + bins);
         /* Back by a forward transform: of real and imaginary part summed, cosines and sines come apart again. */
         for (size_t k = 0; k < bins; k++) {
-            double re = a[k].re * b[k].re - a[k].im * b[k].im, im = a[k].re * b[k].im + a[k].im * b[k].re;
+            const so_two p = a[k].re, q = a[k].im;
+            double re = p[0] * p[1] - q[0] * q[1], im = p[0] * q[1] + q[0] * p[1];
             t[k] = re + im;
             if (k && k < (size_t)size / 2) t[(size_t)size - k] = re - im;
         }
@@ -222,7 +244,7 @@ static so_status convolve(float *x, int64_t n, const double *h, int64_t length, 
             x[i] = (float)((upper ? p->re - p->im : p->re + p->im) / size);
         }
     }
-    free(t);
+    free(both);
     free(a);
     so_fft_close(&fft);
     return status;
@@ -290,12 +312,14 @@ static void add_hum(sound *s, double level, so_rng *rng)
         for (int k = 1; k < 6; k++) s->x[i] += (float)(part[k] * sin(2 * PI * 50 * k * (double)i / s->rate + phase[k]));
 }
 
+static float within_one(float x) { return x > 1 ? 1 : x < -1 ? -1 : x; }
+
 static void set_level(sound *s, const so_surroundings *w)
 {
     float most = loudest(s->x, s->n), peak = (float)pow(10, w->peak_db / 20);
     if (most <= 0) return;
     float gain = (float)pow(10, w->clip_db / 20) / most;
-    for (int64_t i = 0; i < s->n; i++) s->x[i] = fmaxf(-1, fminf(1, s->x[i] * gain)) * peak;
+    for (int64_t i = 0; i < s->n; i++) s->x[i] = within_one(s->x[i] * gain) * peak;
 }
 
 /* ---- lines */
@@ -359,7 +383,7 @@ static so_status disturb(sound *s, const so_surroundings *w, so_rng *rng, so_err
     filter(s, w->high_hz, false);
     if (w->hum_db > 0) add_hum(s, level * pow(10, -w->hum_db / 20), rng);
     set_level(s, w);
-    for (int64_t i = 0; i < s->n && w->offset != 0; i++) s->x[i] = fmaxf(-1, fminf(1, s->x[i] + (float)w->offset));
+    for (int64_t i = 0; i < s->n && w->offset != 0; i++) s->x[i] = within_one(s->x[i] + (float)w->offset);
     return w->line == SO_LINE_NONE ? SO_OK : send_over(s, w->line, error);
 }
 
