@@ -59,6 +59,8 @@ struct so_kernels {
     so_softmax_fn *softmax;
     so_softmax_back_fn *softmax_back;
     so_cross_entropy_fn *cross_entropy;
+    so_adam_fn *adam;
+    so_square_sum_fn *square_sum;
 
     so_norm_fn *rms_norm, *rms_norm_back, *layer_norm, *layer_norm_back, *group_norm, *group_norm_back, *l2_norm;
 

@@ -3,6 +3,7 @@
 #ifndef SO_BACKEND_KERNELS_ELEMENT_H
 #define SO_BACKEND_KERNELS_ELEMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/pool.h"
@@ -28,13 +29,15 @@ typedef enum so_unary {
 
 /* y = f(x) */
 typedef void so_unary_fn(so_pool *pool, so_unary f, int64_t n, const so_real *x, so_real *y);
-/* dx += dy f'(x) */
-typedef void so_unary_back_fn(so_pool *pool, so_unary f, int64_t n, const so_real *x, const so_real *dy, so_real *dx);
+/* dx = dy f'(x), on top of what is there where `add` */
+typedef void so_unary_back_fn(so_pool *pool, so_unary f, int64_t n, const so_real *x, const so_real *dy, bool add,
+                              so_real *dx);
 /* y = silu(gate) * up */
 typedef void so_swiglu_fn(so_pool *pool, int64_t n, const so_real *gate, const so_real *up, so_real *y);
 typedef struct so_swiglu_back {
     const so_real *gate, *up, *dy;
-    so_real *dgate, *dup; /* added to; NULL where not wanted */
+    so_real *dgate, *dup;        /* added to; NULL where not wanted */
+    bool first_dgate, first_dup; /* nothing is there yet: written */
 } so_swiglu_back;
 typedef void so_swiglu_back_fn(so_pool *pool, int64_t n, const so_swiglu_back *back);
 /* y += a x */
@@ -57,5 +60,14 @@ typedef struct so_label_loss {
     so_real *dx;   /* NULL: not wanted */
 } so_label_loss;
 typedef void so_cross_entropy_fn(so_pool *pool, const so_label_loss *loss);
+
+/* A step of AdamW on n numbers w with gradients g and moments m and v, on the calling thread: with s = `scale` g, m =
+ * b1 m + (1 - b1) s, v = b2 v + (1 - b2) s^2, w = `shrink` w - `rate` m / (sqrt(v `correct`) + `epsilon`); g = 0. */
+typedef struct so_adam {
+    so_real scale, b1, b2, rate, shrink, correct, epsilon;
+} so_adam;
+typedef void so_adam_fn(const so_adam *step, int64_t n, so_real *w, so_real *g, so_real *m, so_real *v);
+/* The sum of x^2, in double, on the calling thread. */
+typedef double so_square_sum_fn(int64_t n, const so_real *x);
 
 #endif

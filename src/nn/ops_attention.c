@@ -90,7 +90,7 @@ typedef struct rope {
 static void rope_back(so_pass *pass, const so_step *step)
 {
     const rope *r = step->saved;
-    so_real *dx = so_grad(pass, step->in[0]);
+    so_real beta, *dx = so_grad_beta(pass, step->in[0], &beta);
     if (dx && !pass->dry)
         pass->k->rope(pass->pool, &(so_rotation){.rows = so_rows(step->out),
                                                  .heads = r->heads,
@@ -98,7 +98,7 @@ static void rope_back(so_pass *pass, const so_step *step)
                                                  .pos = r->pos,
                                                  .freq = r->freq,
                                                  .sign = -1,
-                                                 .add = true,
+                                                 .add = beta != 0,
                                                  .x = step->out->grad,
                                                  .y = dx});
 }

@@ -6,10 +6,10 @@
 
 static void apply_back(so_pass *pass, const so_step *step)
 {
-    so_real *dx = so_grad(pass, step->in[0]);
+    so_real beta, *dx = so_grad_beta(pass, step->in[0], &beta);
     if (dx && !pass->dry)
         pass->k->unary_back(pass->pool, *(so_unary *)step->saved, so_count(step->out), so_data(step->in[0]),
-                            step->out->grad, dx);
+                            step->out->grad, beta != 0, dx);
 }
 
 so_tensor *so_apply(so_pass *pass, so_unary f, so_tensor *x)
@@ -24,8 +24,14 @@ so_tensor *so_apply(so_pass *pass, so_unary f, so_tensor *x)
 
 static void add_to(so_pass *pass, so_tensor *x, int64_t n, so_real factor, const so_real *dy)
 {
-    so_real *dx = so_grad(pass, x);
-    if (dx && !pass->dry) pass->k->axpy(pass->pool, n, factor, dy, dx);
+    so_real beta, *dx = so_grad_beta(pass, x, &beta);
+    if (!dx || pass->dry) return;
+    if (beta != 0)
+        pass->k->axpy(pass->pool, n, factor, dy, dx);
+    else if (factor == 1)
+        pass->k->copy(pass->pool, n, dy, dx);
+    else
+        pass->k->scale(pass->pool, n, factor, dy, dx);
 }
 
 static void add_back(so_pass *pass, const so_step *step)
@@ -112,12 +118,17 @@ so_tensor *so_scale(so_pass *pass, so_tensor *x, so_real factor)
 static void swiglu_back(so_pass *pass, const so_step *step)
 {
     so_tensor *gate = step->in[0], *up = step->in[1];
-    so_real *dgate = so_grad(pass, gate), *dup = so_grad(pass, up);
+    so_real beta_gate, *dgate = so_grad_beta(pass, gate, &beta_gate);
+    so_real beta_up, *dup = so_grad_beta(pass, up, &beta_up);
     if (!pass->dry)
-        pass->k->swiglu_back(
-            pass->pool, so_count(gate),
-            &(so_swiglu_back){
-                .gate = so_data(gate), .up = so_data(up), .dy = step->out->grad, .dgate = dgate, .dup = dup});
+        pass->k->swiglu_back(pass->pool, so_count(gate),
+                             &(so_swiglu_back){.gate = so_data(gate),
+                                               .up = so_data(up),
+                                               .dy = step->out->grad,
+                                               .dgate = dgate,
+                                               .dup = dup,
+                                               .first_dgate = beta_gate == 0,
+                                               .first_dup = beta_up == 0});
 }
 
 so_tensor *so_swiglu(so_pass *pass, so_tensor *gate, so_tensor *up)

@@ -137,17 +137,7 @@ so_status so_optim_hold(so_optim *o, const int64_t *piece, int64_t pieces, so_er
     return status;
 }
 
-/* Eight sums side by side: the loop vectorises and the order of additions is fixed. */
-static double square_sum(const so_real *g, int64_t n)
-{
-    double lane[8] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int l = 0; l < 8; l++) lane[l] += (double)g[i + l] * (double)g[i + l];
-    for (; i < n; i++) lane[0] += (double)g[i] * (double)g[i];
-    for (int l = 0; l < 8; l++) sum += lane[l];
-    return sum;
-}
+static const so_kernels *kernels_of(const so_optim *o) { return o->k ? o->k : so_kernels_c(); }
 
 static int64_t mine_at(const so_optim *o, int64_t i) { return o->mine ? o->mine[i] : i; }
 static int64_t mines_of(const so_optim *o) { return o->mine ? o->mines : o->pieces; }
@@ -158,7 +148,7 @@ static void norm_task(void *context, int64_t task, int thread)
     so_optim *o = context;
     task = mine_at(o, task);
     const so_piece *p = &o->piece[task];
-    o->partial[task] = square_sum(o->param[p->param].weight->tensor.grad + p->from, p->count);
+    o->partial[task] = kernels_of(o)->square_sum(p->count, o->param[p->param].weight->tensor.grad + p->from);
 }
 
 double so_optim_norm(so_optim *optim, so_pool *pool)
@@ -175,33 +165,6 @@ typedef struct update_job {
     so_real scale, correct_m, correct_v; /* of gradients; 1 / (1 - beta^t) */
 } update_job;
 
-typedef struct coefficients {
-    so_real scale, b1, b2, rate, shrink, correct_v, epsilon;
-} coefficients;
-
-static inline void adam_some(int64_t n, const coefficients *c, so_real *restrict w, so_real *restrict g,
-                             so_real *restrict m, so_real *restrict v)
-{
-    so_real scale = c->scale, b1 = c->b1, b2 = c->b2, n1 = 1 - b1, n2 = 1 - b2, rate = c->rate, shrink = c->shrink;
-    so_real correct = c->correct_v, epsilon = c->epsilon;
-    for (int64_t i = 0; i < n; i++) {
-        so_real grad = g[i] * scale;
-        m[i] = b1 * m[i] + n1 * grad;
-        v[i] = b2 * v[i] + n2 * grad * grad;
-        w[i] = w[i] * shrink - rate * m[i] / (sqrtf(v[i] * correct) + epsilon);
-        g[i] = 0;
-    }
-}
-
-/* Blocks of a fixed size keep the loop in a form that every compiler turns into vector code. */
-static void adam(int64_t n, const coefficients *c, so_real *w, so_real *g, so_real *m, so_real *v)
-{
-    enum { BLOCK = 64 };
-    int64_t i = 0;
-    for (; i + BLOCK <= n; i += BLOCK) adam_some(BLOCK, c, w + i, g + i, m + i, v + i);
-    adam_some(n - i, c, w + i, g + i, m + i, v + i);
-}
-
 static void update_task(void *context, int64_t task, int thread)
 {
     (void)thread;
@@ -211,16 +174,16 @@ static void update_task(void *context, int64_t task, int thread)
     const so_piece *at = &j->optim->piece[number];
     const so_param *p = &j->optim->param[at->param];
     double rate = j->rate * p->rate;
-    coefficients c = {j->scale,
-                      (so_real)a->beta1,
-                      (so_real)a->beta2,
-                      (so_real)rate * j->correct_m,
-                      (so_real)(1 - rate * a->decay * p->decay),
-                      j->correct_v,
-                      (so_real)a->epsilon};
+    const so_adam step = {.scale = j->scale,
+                          .b1 = (so_real)a->beta1,
+                          .b2 = (so_real)a->beta2,
+                          .rate = (so_real)rate * j->correct_m,
+                          .shrink = (so_real)(1 - rate * a->decay * p->decay),
+                          .correct = j->correct_v,
+                          .epsilon = (so_real)a->epsilon};
     so_real *w = so_data(&p->weight->tensor) + at->from;
-    adam(at->count, &c, w, p->weight->tensor.grad + at->from, so_optim_moment(j->optim, number, 0),
-         so_optim_moment(j->optim, number, 1));
+    kernels_of(j->optim)->adam(&step, at->count, w, p->weight->tensor.grad + at->from,
+                               so_optim_moment(j->optim, number, 0), so_optim_moment(j->optim, number, 1));
     if (!p->average) return;
     double t = (double)j->optim->updates, young = (1 + t) / (10 + t); /* the average forgets the start quickly */
     so_real keep = (so_real)(young < a->average ? young : a->average), *average = p->average + at->from;

@@ -43,6 +43,7 @@ typedef struct so_piece {
 
 typedef struct so_optim {
     so_adamw adamw;
+    const so_kernels *k; /* for every number; NULL: the portable ones (so_trainer_run sets its own) */
     so_param *param;
     int64_t count, capacity, updates; /* updates made */
     so_piece *piece;                  /* of all weights, in their order */

@@ -539,6 +539,7 @@ so_status so_trainer_run(so_trainer *trainer, so_pool *pool, const so_kernels *k
     l->t = trainer;
     l->pool = pool;
     l->pass.k = kernels;
+    for (int p = 0; p < trainer->players; p++) trainer->player[p]->k = kernels;
     so_status status = begin(l, error);
     so_ranks_patience(trainer->plan.ranks, trainer->plan.patience);
     if (status == SO_OK) status = run_loop(l, error);

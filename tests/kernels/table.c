@@ -200,7 +200,7 @@ static void unary_case(trial *t)
     so_unary f = (so_unary)size(t, 0, SO_UNARY_COUNT - 1);
     float *x = in(t, n), *y = out(t, n), *dx = out(t, n), *dy = in(t, n);
     t->k->unary(t->pool, f, n, x, y);
-    t->k->unary_back(t->pool, f, n, x, dy, dx);
+    t->k->unary_back(t->pool, f, n, x, dy, size(t, 0, 1), dx);
 }
 
 static void swiglu_case(trial *t)
@@ -209,9 +209,14 @@ static void swiglu_case(trial *t)
     float *g = in(t, n), *u = in(t, n), *dy = in(t, n), *y = out(t, n);
     t->k->swiglu(t->pool, n, g, u, y);
     bool dg = size(t, 0, 3), du = size(t, 0, 3);
-    t->k->swiglu_back(
-        t->pool, n,
-        &(so_swiglu_back){.gate = g, .up = u, .dy = dy, .dgate = dg ? out(t, n) : NULL, .dup = du ? out(t, n) : NULL});
+    t->k->swiglu_back(t->pool, n,
+                      &(so_swiglu_back){.gate = g,
+                                        .up = u,
+                                        .dy = dy,
+                                        .dgate = dg ? out(t, n) : NULL,
+                                        .dup = du ? out(t, n) : NULL,
+                                        .first_dgate = size(t, 0, 1),
+                                        .first_dup = size(t, 0, 1)});
 }
 
 static void axpy_case(trial *t)
@@ -219,6 +224,22 @@ static void axpy_case(trial *t)
     int64_t n = size(t, 0, size(t, 0, 3) ? 99 : 60000);
     float *x = in(t, n), *y = out(t, n);
     t->k->axpy(t->pool, n, (float)so_rng_normal(&t->rng), x, y);
+}
+
+static void adam_case(trial *t)
+{
+    int64_t n = size(t, 0, size(t, 0, 3) ? 299 : 20000);
+    float *w = out(t, n), *g = out(t, n), *m = out(t, n), *v = out(t, n), *sum = out(t, 1);
+    for (int64_t i = 0; i < n; i++) v[i] = fabsf(v[i]);
+    *sum = (float)sqrt(t->k->square_sum(n, g));
+    t->k->adam(&(so_adam){.scale = size(t, 0, 1) ? 1 : 0.25f,
+                          .b1 = 0.9f,
+                          .b2 = 0.95f,
+                          .rate = 1e-2f,
+                          .shrink = 0.999f,
+                          .correct = 2,
+                          .epsilon = 1e-8f},
+               n, w, g, m, v);
 }
 
 static void sum_rows_case(trial *t)
@@ -377,6 +398,7 @@ CASE(unary, 1e-6, 1e-6)
 CASE(swiglu, 1e-6, 1e-6)
 CASE(axpy, 2e-7, 2e-7)
 CASE(sum_rows, 2e-6, 2e-6)
+CASE(adam, 1e-5, 1e-6)
 CASE(norm, 5e-6, 5e-6)
 CASE(rope, 1e-6, 1e-6)
 CASE(softmax, 3e-6, 3e-6)
@@ -440,6 +462,7 @@ int main(void)
         cmocka_unit_test(snake_agrees),     cmocka_unit_test(snake_is_accurate),
         cmocka_unit_test(fourier_agrees),   cmocka_unit_test(bf16_linear_agrees),
         cmocka_unit_test(bf16_conv_agrees), cmocka_unit_test(bf16_attention_agrees),
+        cmocka_unit_test(adam_agrees),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -54,7 +54,7 @@ void so_cpu_take(so_kernels *to, const so_kernels *from, so_cpu_group group)
     case SO_CPU_ELEMENTS:
         TAKE(unary), TAKE(unary_back), TAKE(swiglu), TAKE(swiglu_back), TAKE(axpy), TAKE(sum_rows), TAKE(softmax);
         TAKE(softmax_back), TAKE(cross_entropy), TAKE(rms_norm), TAKE(rms_norm_back), TAKE(layer_norm);
-        TAKE(layer_norm_back), TAKE(rope);
+        TAKE(layer_norm_back), TAKE(rope), TAKE(adam), TAKE(square_sum);
         break;
     default:
         TAKE(im2col), TAKE(col2im), TAKE(snake), TAKE(snake_back), TAKE(rfft), TAKE(rfft_adjoint), TAKE(group_norm);

@@ -84,12 +84,12 @@ static void run_gated(const so_kernels *k, table_work *w)
 static void run_unary(const so_kernels *k, table_work *w) { k->unary(NULL, SO_SILU, LONG, w->x, w->y); }
 static void run_unary_back(const so_kernels *k, table_work *w)
 {
-    k->unary_back(NULL, SO_SILU, LONG, w->x, w->dy, w->dx);
+    k->unary_back(NULL, SO_SILU, LONG, w->x, w->dy, true, w->dx);
 }
 static void run_swiglu(const so_kernels *k, table_work *w) { k->swiglu(NULL, LONG, w->x, w->dy, w->y); }
 static void run_swiglu_back(const so_kernels *k, table_work *w)
 {
-    k->swiglu_back(NULL, LONG, &(so_swiglu_back){w->x, w->dy, w->dy, w->dx, w->dw});
+    k->swiglu_back(NULL, LONG, &(so_swiglu_back){.gate = w->x, .up = w->dy, .dy = w->dy, .dgate = w->dx, .dup = w->dw});
 }
 static void run_axpy(const so_kernels *k, table_work *w) { k->axpy(NULL, LONG, 1e-6f, w->x, w->y); }
 static void run_sum_rows(const so_kernels *k, table_work *w) { k->sum_rows(NULL, ROWS, COLS, w->x, w->y); }
@@ -102,6 +102,13 @@ static void run_cross_entropy(const so_kernels *k, table_work *w)
 {
     k->cross_entropy(NULL, &(so_label_loss){ROWS, COLS, w->x, w->label, 1, w->y, w->dx});
 }
+
+/* A step that changes no number but gradients, so that none leaves its range however often it is made. */
+static void run_adam(const so_kernels *k, table_work *w)
+{
+    k->adam(&(so_adam){.b1 = 1, .b2 = 1, .shrink = 1, .epsilon = 1}, LONG, w->dy, w->dx, w->y, w->more);
+}
+static void run_square_sum(const so_kernels *k, table_work *w) { w->y[0] = (float)k->square_sum(LONG, w->x); }
 
 static so_norm norm_of(const table_work *w)
 {
@@ -256,6 +263,8 @@ static const table_entry entries[] = {
     {AT(softmax), run_softmax, NULL, LONG, true, SO_CPU_ELEMENTS, SO_F32, 0},
     {AT(softmax_back), run_softmax_back, NULL, LONG, true, SO_CPU_ELEMENTS, SO_F32, 0},
     {AT(cross_entropy), run_cross_entropy, NULL, LONG, true, SO_CPU_ELEMENTS, SO_F32, 0},
+    {AT(adam), run_adam, NULL, LONG, true, SO_CPU_ELEMENTS, SO_F32, 0},
+    {AT(square_sum), run_square_sum, NULL, LONG, true, SO_CPU_ELEMENTS, SO_F32, 0},
     {AT(rms_norm), run_rms_norm, NULL, LONG, true, SO_CPU_ELEMENTS, SO_F32, 0},
     {AT(rms_norm_back), run_rms_norm_back, NULL, LONG, true, SO_CPU_ELEMENTS, SO_F32, 0},
     {AT(layer_norm), run_layer_norm, NULL, LONG, true, SO_CPU_ELEMENTS, SO_F32, 0},

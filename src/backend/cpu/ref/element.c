@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "backend/cpu/adam_body.h"
 #include "backend/cpu/ref/portable.h"
 
 enum { GRAIN = 1 << 14 };
@@ -97,6 +98,7 @@ typedef struct job {
     so_real a;
     const so_real *x, *y, *dy;
     so_real *out, *out2;
+    bool first, first2; /* out, out2 are written, not added to */
 } job;
 
 static void unary_part(void *p, int64_t i0, int64_t i1)
@@ -113,12 +115,13 @@ static void unary(so_pool *pool, so_unary f, int64_t n, const so_real *x, so_rea
 static void unary_back_part(void *p, int64_t i0, int64_t i1)
 {
     const job *j = p;
-    for (int64_t i = i0; i < i1; i++) j->out[i] += j->dy[i] * (so_real)slope(j->f, (double)j->x[i]);
+    for (int64_t i = i0; i < i1; i++)
+        j->out[i] = (j->first ? 0 : j->out[i]) + j->dy[i] * (so_real)slope(j->f, (double)j->x[i]);
 }
 
-static void unary_back(so_pool *pool, so_unary f, int64_t n, const so_real *x, const so_real *dy, so_real *dx)
+static void unary_back(so_pool *pool, so_unary f, int64_t n, const so_real *x, const so_real *dy, bool add, so_real *dx)
 {
-    so_for_rows(pool, n, GRAIN, unary_back_part, &(job){.f = f, .x = x, .dy = dy, .out = dx});
+    so_for_rows(pool, n, GRAIN, unary_back_part, &(job){.f = f, .x = x, .dy = dy, .out = dx, .first = !add});
 }
 
 static void swiglu_part(void *p, int64_t i0, int64_t i1)
@@ -137,15 +140,21 @@ static void swiglu_back_part(void *p, int64_t i0, int64_t i1)
     const job *j = p;
     for (int64_t i = i0; i < i1; i++) {
         so_real g = j->x[i], s = sigmoid(g);
-        if (j->out) j->out[i] += j->dy[i] * j->y[i] * s * (1 + g * (1 - s));
-        if (j->out2) j->out2[i] += j->dy[i] * g * s;
+        if (j->out) j->out[i] = (j->first ? 0 : j->out[i]) + j->dy[i] * j->y[i] * s * (1 + g * (1 - s));
+        if (j->out2) j->out2[i] = (j->first2 ? 0 : j->out2[i]) + j->dy[i] * g * s;
     }
 }
 
 static void swiglu_back(so_pool *pool, int64_t n, const so_swiglu_back *b)
 {
     so_for_rows(pool, n, GRAIN, swiglu_back_part,
-                &(job){.x = b->gate, .y = b->up, .dy = b->dy, .out = b->dgate, .out2 = b->dup});
+                &(job){.x = b->gate,
+                       .y = b->up,
+                       .dy = b->dy,
+                       .out = b->dgate,
+                       .out2 = b->dup,
+                       .first = b->first_dgate,
+                       .first2 = b->first_dup});
 }
 
 static void axpy_part(void *p, int64_t i0, int64_t i1)
@@ -256,4 +265,6 @@ void so_fill_element_c(so_kernels *table)
     table->softmax = softmax;
     table->softmax_back = softmax_back;
     table->cross_entropy = cross_entropy;
+    table->adam = adam;
+    table->square_sum = square_sum;
 }

@@ -5,6 +5,7 @@
 #ifndef SO_BACKEND_CPU_X86_FAST_ELEMENT_H
 #define SO_BACKEND_CPU_X86_FAST_ELEMENT_H
 
+#include "backend/cpu/adam_body.h"
 #include "backend/cpu/ref/portable.h"
 #include "backend/cpu/x86/simd.h"
 
@@ -15,6 +16,7 @@ typedef struct element_job {
     float a;
     const float *x, *y, *dy;
     float *out, *out2;
+    bool first, first2; /* out, out2 are written, not added to */
 } element_job;
 
 static inline vec v_gelu_tanh_gate(vec x, vec *x2)
@@ -154,13 +156,16 @@ static void unary(so_pool *pool, so_unary f, int64_t n, const float *x, float *y
     so_for_rows(pool, n, GRAIN, unary_part, &(element_job){.f = f, .x = x, .out = y});
 }
 
-static inline __attribute__((always_inline)) void unary_back_loop(so_unary f, const float *x, const float *dy,
+static inline __attribute__((always_inline)) void unary_back_loop(so_unary f, bool add, const float *x, const float *dy,
                                                                   int64_t n, float *dx)
 {
     int64_t i = 0;
-    for (; i + W <= n; i += W) v_store(dx + i, v_fma(v_load(dy + i), slope(f, v_load(x + i)), v_load(dx + i)));
+    for (; i + W <= n; i += W)
+        v_store(dx + i, v_fma(v_load(dy + i), slope(f, v_load(x + i)), add ? v_load(dx + i) : v_set(0)));
     vmask m = v_tail(n - i);
-    if (i < n) v_store_m(dx + i, m, v_fma(v_load_m(dy + i, m), slope(f, v_load_m(x + i, m)), v_load_m(dx + i, m)));
+    if (i < n)
+        v_store_m(dx + i, m,
+                  v_fma(v_load_m(dy + i, m), slope(f, v_load_m(x + i, m)), add ? v_load_m(dx + i, m) : v_set(0)));
 }
 
 static void unary_back_part(void *p, int64_t i0, int64_t i1)
@@ -169,7 +174,10 @@ static void unary_back_part(void *p, int64_t i0, int64_t i1)
     switch (j->f) {
 #define DO(F)                                                                                                          \
     case F:                                                                                                            \
-        unary_back_loop(F, j->x + i0, j->dy + i0, i1 - i0, j->out + i0);                                               \
+        if (j->first)                                                                                                  \
+            unary_back_loop(F, false, j->x + i0, j->dy + i0, i1 - i0, j->out + i0);                                    \
+        else                                                                                                           \
+            unary_back_loop(F, true, j->x + i0, j->dy + i0, i1 - i0, j->out + i0);                                     \
         break;
         FOR_EACH_UNARY(DO)
 #undef DO
@@ -178,9 +186,9 @@ static void unary_back_part(void *p, int64_t i0, int64_t i1)
     }
 }
 
-static void unary_back(so_pool *pool, so_unary f, int64_t n, const float *x, const float *dy, float *dx)
+static void unary_back(so_pool *pool, so_unary f, int64_t n, const float *x, const float *dy, bool add, float *dx)
 {
-    so_for_rows(pool, n, GRAIN, unary_back_part, &(element_job){.f = f, .x = x, .dy = dy, .out = dx});
+    so_for_rows(pool, n, GRAIN, unary_back_part, &(element_job){.f = f, .x = x, .dy = dy, .out = dx, .first = !add});
 }
 
 static void swiglu_part(void *p, int64_t i0, int64_t i1)
@@ -206,16 +214,22 @@ static void swiglu_back_part(void *p, int64_t i0, int64_t i1)
         vec g = v_load_m(j->x + i, m), s = v_sigmoid(g), dy = v_load_m(j->dy + i, m);
         if (j->out) {
             vec d = dy * v_load_m(j->y + i, m) * s * v_fma(g, v_set(1) - s, v_set(1));
-            v_store_m(j->out + i, m, v_load_m(j->out + i, m) + d);
+            v_store_m(j->out + i, m, j->first ? d : (vec)(v_load_m(j->out + i, m) + d));
         }
-        if (j->out2) v_store_m(j->out2 + i, m, v_fma(dy * g, s, v_load_m(j->out2 + i, m)));
+        if (j->out2) v_store_m(j->out2 + i, m, v_fma(dy * g, s, j->first2 ? v_set(0) : v_load_m(j->out2 + i, m)));
     }
 }
 
 static void swiglu_back(so_pool *pool, int64_t n, const so_swiglu_back *b)
 {
     so_for_rows(pool, n, GRAIN, swiglu_back_part,
-                &(element_job){.x = b->gate, .y = b->up, .dy = b->dy, .out = b->dgate, .out2 = b->dup});
+                &(element_job){.x = b->gate,
+                               .y = b->up,
+                               .dy = b->dy,
+                               .out = b->dgate,
+                               .out2 = b->dup,
+                               .first = b->first_dgate,
+                               .first2 = b->first_dup});
 }
 
 static void axpy_part(void *p, int64_t i0, int64_t i1)

@@ -25,6 +25,8 @@ static void fill_fast(so_kernels *table)
     table->softmax = softmax;
     table->softmax_back = softmax_back;
     table->cross_entropy = cross_entropy;
+    table->adam = adam;
+    table->square_sum = square_sum;
     table->rms_norm = rms_norm;
     table->rms_norm_back = rms_norm_back;
     table->layer_norm = layer_norm;
