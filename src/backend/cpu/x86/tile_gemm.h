@@ -28,30 +28,43 @@ TILE_INLINE float *waiting_sums(void) { return so_scratch_here()->a + RIGHT_COLS
 
 /* How a product is cut into tasks; sums do not depend on it. */
 typedef struct tile_cut {
-    int64_t step_m, step_n, across, tasks;
+    int64_t step_m, step_n, down, tasks; /* down: tasks one below the other, numbered before those beside them */
 } tile_cut;
 
-/* `streams`: the right factor comes from the third cache, so that few tasks are to read the same columns. */
-static tile_cut cut_product(const so_pool *pool, int64_t m, int64_t n, int64_t k, int64_t most_m, bool streams)
+static tile_cut cut_of(int64_t m, int64_t n, int64_t pm, int64_t pn)
+{
+    tile_cut c = {tiles_of(tiles_of(m, pm), 32) * 32, tiles_of(tiles_of(n, pn), 32) * 32, 0, 0};
+    c.down = tiles_of(m, c.step_m);
+    c.tasks = c.down * tiles_of(n, c.step_n);
+    return c;
+}
+
+static tile_cut cut_product(const so_pool *pool, int64_t m, int64_t n, int64_t k, int64_t most_m)
 {
     /* A small product goes in as many equal parts as there are threads, a large one in more, for threads that lag. */
     const double work = (double)m * (double)n * (double)k;
     const int64_t threads = so_pool_threads(pool), enough = work > 2e8 * (double)threads ? 2 * threads : threads;
     int64_t pm = tiles_of(m, most_m), pn = 1;
     while (pm * pn < enough && work / (double)(pm * pn) > 4e6) {
-        if (streams && m / pm <= 512 && n / pn > 256)
-            pn *= 2;
-        else if (m / pm > 128 || (m / pm > 64 && n / pn <= 64))
+        if (m / pm > 128 || (m / pm > 64 && n / pn <= 64))
             pm *= 2;
         else if (n / pn > 64)
             pn *= 2;
         else
             break;
     }
-    tile_cut c = {tiles_of(tiles_of(m, pm), 32) * 32, tiles_of(tiles_of(n, pn), 32) * 32, 0, 0};
-    c.across = tiles_of(n, c.step_n);
-    c.tasks = tiles_of(m, c.step_m) * c.across;
-    return c;
+    return cut_of(m, n, pm, pn);
+}
+
+/* Where the right factor is laid out: as many parts of all columns as threads, so that every row is rounded once,
+ * unless few rows would meet each column. */
+static tile_cut cut_rows(const so_pool *pool, int64_t m, int64_t n, int64_t k, int64_t most_m)
+{
+    const double work = (double)m * (double)n * (double)k;
+    const int64_t threads = so_pool_threads(pool), least_m = tiles_of(m, most_m);
+    const int64_t each = tiles_of(least_m, threads) * threads, pm = m / each >= 64 ? each : least_m;
+    const int64_t pn = least(tiles_of(threads, pm), tiles_of(n, 32));
+    return cut_of(m, n, pm, work / (double)(pm * pn) > 4e6 ? pn : 1);
 }
 
 /* rows x n sums at y, rows ldy apart: on top of what is there (`add`), or of a bias (NULL: 0). */
@@ -242,7 +255,7 @@ static void gemm_bf16_task(void *p, int64_t task, int thread)
 {
     (void)thread;
     const tile_gemm_job *job = p;
-    int64_t i = task / job->cut.across * job->cut.step_m, j = task % job->cut.across * job->cut.step_n;
+    int64_t i = task % job->cut.down * job->cut.step_m, j = task / job->cut.down * job->cut.step_n;
     so_gemm g = job->all;
     g.m = least(g.m - i, job->cut.step_m);
     g.n = least(g.n - j, job->cut.step_n);
@@ -259,7 +272,7 @@ static void gemm_bf16(so_pool *pool, const so_gemm *g)
         for (int64_t i = 0; i < g->m && g->beta == 0; i++) memset(g->c + i * g->ldc, 0, (size_t)g->n * sizeof *g->c);
         return;
     }
-    tile_gemm_job job = {*g, cut_product(pool, g->m, g->n, g->k, rows_of_both(deep_of_both(g->k)), false)};
+    tile_gemm_job job = {*g, cut_product(pool, g->m, g->n, g->k, rows_of_both(deep_of_both(g->k)))};
     so_pool_for(pool, job.cut.tasks, gemm_bf16_task, &job);
 }
 
@@ -300,7 +313,7 @@ static void bf16_linear_task(void *p, int64_t task, int thread)
     (void)thread;
     const tile_linear_job *job = p;
     const so_bf16_product *g = &job->of;
-    const int64_t m0 = task / job->cut.across * job->cut.step_m, n0 = task % job->cut.across * job->cut.step_n;
+    const int64_t m0 = task % job->cut.down * job->cut.step_m, n0 = task / job->cut.down * job->cut.step_n;
     const int64_t whole = strip_of(g->k);
     const tile_shape shape = tile_shape_of(TILE_BYTES);
     tile_setup(&shape);
@@ -321,9 +334,7 @@ static void bf16_linear(so_pool *pool, const so_bf16_product *p)
      * that have room, 2 n k m / r and 8 n m k / d bytes are least at r = sqrt(room) / 2. */
     const int64_t rows = even_step(p->m, LINEAR_ROWS, 32),
                   deep = even_step(p->k, LEFT_NUMBERS / rows / TILE_DEEP * TILE_DEEP, TILE_DEEP);
-    const int64_t near = 1 << 19; /* weights that the second cache holds beside the rows */
-    tile_linear_job job = {
-        .of = *p, .cut = cut_product(pool, p->m, p->n, p->k, rows, p->n * p->k > near), .deep = deep};
+    tile_linear_job job = {.of = *p, .cut = cut_rows(pool, p->m, p->n, p->k, rows), .deep = deep};
     so_pool_for(pool, job.cut.tasks, bf16_linear_task, &job);
 }
 
