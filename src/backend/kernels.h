@@ -32,6 +32,7 @@ struct so_kernels {
     so_bf16_bytes_fn *bf16_bytes;
     so_bf16_pack_fn *bf16_pack;
     so_bf16_linear_fn *bf16_linear;
+    so_bf16_joined_fn *bf16_joined; /* NULL: tables that do one thing after the other */
     bool int8; /* what so_linear uses for block types: linear_int8, or `linear` on numbers as they are */
     so_round_int8_fn *round_int8;
     so_linear_int8_fn *linear_int8;

@@ -52,6 +52,13 @@ typedef struct so_bf16_product {
     so_real *y;
 } so_bf16_product;
 typedef void so_bf16_linear_fn(so_pool *pool, const so_bf16_product *product);
+/* Up to SO_PRODUCTS of them, of the same rows, then each number through a function (`then`: 0, or 1 + the so_unary),
+ * then on top of `add` (of one product: [m, n], rows as far apart as those of y; or NULL). */
+typedef struct so_bf16_ends {
+    int then;
+    const so_real *add;
+} so_bf16_ends;
+typedef void so_bf16_joined_fn(so_pool *pool, int count, const so_bf16_product *product, const so_bf16_ends *ends);
 typedef size_t so_bf16_bytes_fn(int64_t n, int64_t k); /* of a layout */
 /* Writes a layout (64-byte aligned, sealed: another table does not read it). */
 typedef void so_bf16_pack_fn(so_pool *pool, int64_t n, int64_t k, const so_real *w, void *layout);

@@ -45,8 +45,9 @@ so_tensor *so_embed(so_pass *pass, so_tensor *table, int64_t n, const int32_t *i
 /* The same with ids that lie where numbers do, all of them right: of devices. */
 so_tensor *so_embed_there(so_pass *pass, so_tensor *table, int64_t n, const int32_t *ids);
 
-/* ---- products and norms with what stands before and after them (ops_joined.c): one step on a device, where shapes,
- * types and watchers allow it; else the ops that they name, in this order. */
+/* ---- products and norms with what stands before and after them (ops_joined.c): one step on a device, and of laid-out
+ * weights where the table can, where shapes, types and watchers allow it; else the ops that they name, in this order.
+ */
 typedef struct so_ends {
     so_tensor *norm_w, *norm_b; /* before a product: so_layer_norm of x; NULL: none */
     double eps;                 /* of norms */
@@ -60,6 +61,8 @@ typedef struct so_weights {
 } so_weights;
 /* Whether products and norms of this pass are joined at all: on a device when nobody watches products. */
 bool so_joins(const so_pass *pass);
+/* Whether the product of so many rows goes by the layout that w has for bf16. */
+bool so_by_layout(const so_pass *pass, const so_tensor *w, int64_t rows);
 so_tensor *so_linear_with(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias, const so_ends *ends);
 /* n products of the same x, which have no residual: *y[i] = so_linear_with(x, of[i]), the norm being one. */
 void so_linears_with(so_pass *pass, so_tensor *x, const so_ends *ends, int n, const so_weights *of,

@@ -77,11 +77,52 @@ static bool norm_fits(so_pass *pass, const so_tensor *x, const so_ends *ends)
            so_want_same(pass, "layer_norm", ends->norm_w, ends->norm_b);
 }
 
+/* Whether the host does these in one step. */
+static bool laid(so_pass *pass, const so_tensor *x, int n, so_tensor *const *w)
+{
+    bool all = so_ok(pass) && x && !pass->device && pass->k->bf16_joined && n <= SO_PRODUCTS &&
+               !(pass->watch && pass->watch->product);
+    for (int i = 0; all && i < n; i++)
+        all = so_by_layout(pass, w[i], so_rows(x)) && w[i]->n_dims == 2 && so_cols(x) == w[i]->dim[1] && !w[i]->lora;
+    return all;
+}
+
+static void join_laid(so_pass *pass, const so_tensor *x, const so_ends *ends, int n, const so_weights *of,
+                      so_tensor **const *y)
+{
+    so_bf16_product product[SO_PRODUCTS];
+    for (int i = 0; i < n; i++) {
+        const so_tensor *b = of[i].bias;
+        int64_t cols = of[i].w->dim[0];
+        if (b && !so_want_cols(pass, "linear bias", b, cols)) return;
+        product[i] = (so_bf16_product){.layout = of[i].w->bf16,
+                                       .n = cols,
+                                       .k = so_cols(x),
+                                       .m = so_rows(x),
+                                       .ldx = so_cols(x),
+                                       .ldy = cols,
+                                       .x = so_data(x),
+                                       .bias = b ? so_data(b) : NULL,
+                                       .y = so_data(*y[i])};
+    }
+    if (ends->residual && !so_want_same(pass, "linear", *y[0], ends->residual)) return;
+    if (!so_ok(pass) || pass->dry) return;
+    pass->k->bf16_joined(pass->pool, n, product,
+                         &(so_bf16_ends){.then = ends->then, .add = ends->residual ? so_data(ends->residual) : NULL});
+}
+
 so_tensor *so_linear_with(so_pass *pass, so_tensor *x, so_tensor *w, so_tensor *bias, const so_ends *ends)
 {
     if (!so_ok(pass) || !x) return NULL;
     if (!fit(pass, x, 1, &w)) {
-        so_tensor *y = so_linear(pass, norm_of(pass, x, ends), w, bias);
+        so_tensor *y = NULL;
+        x = norm_of(pass, x, ends);
+        if (laid(pass, x, 1, &w)) {
+            if (!take_results(pass, x, 1, &w, (so_tensor * *[]){&y})) return NULL;
+            join_laid(pass, x, ends, 1, &(so_weights){w, bias}, (so_tensor * *[]){&y});
+            return so_ok(pass) ? y : NULL;
+        }
+        y = so_linear(pass, x, w, bias);
         if (ends->then) y = so_apply(pass, (so_unary)(ends->then - 1), y);
         return ends->residual ? so_residual(pass, ends->residual, y) : y;
     }
@@ -109,6 +150,10 @@ void so_linears_with(so_pass *pass, so_tensor *x, const so_ends *ends, int n, co
     so_ends all = *ends;
     if (!fit(pass, x, n, w)) {
         x = norm_of(pass, x, ends);
+        if (laid(pass, x, n, w)) {
+            if (take_results(pass, x, n, w, y)) join_laid(pass, x, ends, n, of, y);
+            return;
+        }
         for (int i = 0; i < n; i++) {
             *y[i] = so_linear(pass, x, of[i].w, of[i].bias);
             if (ends->then) *y[i] = so_apply(pass, (so_unary)(ends->then - 1), *y[i]);

@@ -41,8 +41,6 @@ bool so_want_f32(so_pass *pass, const char *op, const so_tensor *x)
     return false;
 }
 
-enum { BF16_ROWS = 5 }; /* fewer are quicker the plain way */
-
 /* ---- rows of a weight of any type, decoded */
 
 typedef struct decoding {
@@ -190,6 +188,13 @@ static void multiply_stored(so_pass *pass, const so_tensor *x, const so_tensor *
     so_arena_release(pass->arena, mark);
 }
 
+enum { BF16_ROWS = 5 }; /* fewer are quicker the plain way */
+
+bool so_by_layout(const so_pass *pass, const so_tensor *w, int64_t rows)
+{
+    return w->bf16 && pass->k->bf16_gains && rows > BF16_ROWS && !pass->recording;
+}
+
 /* y = x w^T + bias: by the layout of w for bf16 where there is one, with x rounded to int8 where the table says so, or
  * with numbers as they are. */
 static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, const so_tensor *bias, so_tensor *y,
@@ -197,7 +202,7 @@ static void multiply(so_pass *pass, const so_tensor *x, const so_tensor *w, cons
 {
     int64_t m = so_rows(x), k = so_cols(x), n = w->dim[0];
     const so_real *b = bias ? so_data(bias) : NULL;
-    if (w->bf16 && pass->k->bf16_gains && m > BF16_ROWS && !pass->recording) {
+    if (so_by_layout(pass, w, m)) {
         if (!pass->dry)
             pass->k->bf16_linear(pass->pool, &(so_bf16_product){.layout = w->bf16,
                                                                 .n = n,

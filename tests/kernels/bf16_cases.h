@@ -23,6 +23,46 @@ static void bf16_linear_case(trial *t)
                      .layout = packed, .n = n, .k = k, .x = x, .ldx = ldx, .m = m, .bias = bias, .y = y, .ldy = ldy});
 }
 
+/* Several products of the same rows, and what comes after them; where a table has no entry for that, its parts. */
+static void bf16_joined_case(trial *t)
+{
+    static const int functions[] = {0, 1 + SO_SILU, 1 + SO_GELU, 1 + SO_MISH};
+    bool large = size(t, 0, 3) == 0;
+    const int count = (int)size(t, 1, SO_PRODUCTS);
+    int64_t m = size(t, 1, large ? 300 : 60), k = size(t, 1, large ? 1700 : 90), ldx = k + size(t, 0, 3);
+    float *x = in(t, (m - 1) * ldx + k);
+    so_bf16_product p[SO_PRODUCTS];
+    so_bf16_ends ends = {.then = functions[size(t, 0, 3)]};
+    for (int i = 0; i < count; i++) {
+        int64_t n = size(t, 1, large ? 400 : 80), ldy = n + size(t, 0, 2);
+        float *w = in(t, n * k), *bias = size(t, 0, 1) ? in(t, n) : NULL;
+        void *packed = layout(t, t->k->bf16_bytes(n, k));
+        t->k->bf16_pack(t->pool, n, k, w, packed);
+        p[i] = (so_bf16_product){.layout = packed,
+                                 .n = n,
+                                 .k = k,
+                                 .x = x,
+                                 .ldx = ldx,
+                                 .m = m,
+                                 .bias = bias,
+                                 .y = out(t, m * ldy),
+                                 .ldy = ldy};
+    }
+    if (count == 1 && size(t, 0, 1)) ends.add = in(t, m * p[0].ldy);
+    if (t->k->bf16_joined) {
+        t->k->bf16_joined(t->pool, count, p, &ends);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        t->k->bf16_linear(t->pool, &p[i]);
+        for (int64_t r = 0; r < m; r++) {
+            float *y = p[i].y + r * p[i].ldy;
+            if (ends.then) t->k->unary(NULL, (so_unary)(ends.then - 1), p[i].n, y, y);
+            if (ends.add) t->k->axpy(NULL, p[i].n, 1, ends.add + r * p[i].ldy, y);
+        }
+    }
+}
+
 static void bf16_conv_case(trial *t)
 {
     bool large = size(t, 0, 3) == 0;
@@ -54,5 +94,6 @@ static void bf16_attention_case(trial *t)
 }
 
 CASE(bf16_linear, 3e-6, 3e-6)
+CASE(bf16_joined, 5e-6, 5e-6)
 CASE(bf16_conv, 3e-6, 3e-6)
 CASE(bf16_attention, 2.5e-2, 8e-3)

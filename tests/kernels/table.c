@@ -462,7 +462,7 @@ int main(void)
         cmocka_unit_test(snake_agrees),     cmocka_unit_test(snake_is_accurate),
         cmocka_unit_test(fourier_agrees),   cmocka_unit_test(bf16_linear_agrees),
         cmocka_unit_test(bf16_conv_agrees), cmocka_unit_test(bf16_attention_agrees),
-        cmocka_unit_test(adam_agrees),
+        cmocka_unit_test(adam_agrees),      cmocka_unit_test(bf16_joined_agrees),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -80,6 +80,15 @@ static void count_bf16_linear(so_pool *pool, const so_bf16_product *p)
     tally.inner->bf16_linear(pool, p);
 }
 
+static void count_bf16_joined(so_pool *pool, int count, const so_bf16_product *p, const so_bf16_ends *ends)
+{
+    for (int i = 0; i < count; i++) {
+        tally.flops += 2.0 * (double)p[i].m * (double)p[i].n * (double)p[i].k;
+        tally.bytes += (double)so_type_bytes(SO_BF16, p[i].n * p[i].k);
+    }
+    tally.inner->bf16_joined(pool, count, p, ends);
+}
+
 static bool count_bf16_conv(so_pool *pool, const so_conv *conv, const so_bf16_product *p)
 {
     bool done = tally.inner->bf16_conv(pool, conv, p);
@@ -103,6 +112,7 @@ static so_kernels counting(const so_kernels *k)
     c.gated_int8 = count_gated_int8;
     c.attention = count_attention;
     c.bf16_linear = count_bf16_linear;
+    if (k->bf16_joined) c.bf16_joined = count_bf16_joined;
     c.bf16_conv = count_bf16_conv;
     return c;
 }

@@ -46,6 +46,7 @@ void SO_FILL_TILES(so_kernels *table)
     table->bf16_bytes = bf16_bytes;
     table->bf16_pack = bf16_pack;
     table->bf16_linear = bf16_linear;
+    table->bf16_joined = bf16_joined;
     table->bf16_conv_bytes = bf16_conv_bytes;
     table->bf16_conv_pack = bf16_conv_pack;
     table->bf16_conv = bf16_conv;

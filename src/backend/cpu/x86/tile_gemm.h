@@ -285,57 +285,96 @@ static size_t bf16_bytes(int64_t n, int64_t k)
     return (size_t)(tiles_of(n, TILE_ROWS) * strip_of(k)) * sizeof(uint16_t);
 }
 
-typedef struct tile_linear_job {
-    so_bf16_product of;
-    tile_cut cut;
-    int64_t deep;   /* numbers along k between which sums wait in y */
-    const float *w; /* of pack */
+typedef struct tile_pack_job {
+    int64_t n, k;
+    const float *w;
     uint16_t *layout;
-} tile_linear_job;
+} tile_pack_job;
 
 static void pack_strip_task(void *p, int64_t task, int thread)
 {
     (void)thread;
-    const tile_linear_job *j = p;
-    int64_t n0 = task * TILE_ROWS, k = j->of.k;
-    pack_strips(false, false, j->w + n0 * k, k, least(j->of.n - n0, TILE_ROWS), k, j->layout + task * strip_of(k),
+    const tile_pack_job *j = p;
+    int64_t n0 = task * TILE_ROWS, k = j->k;
+    pack_strips(false, false, j->w + n0 * k, k, least(j->n - n0, TILE_ROWS), k, j->layout + task * strip_of(k),
                 strip_of(k));
 }
 
 static void bf16_pack(so_pool *pool, int64_t n, int64_t k, const float *w, void *layout)
 {
-    so_pool_for(pool, tiles_of(n, TILE_ROWS), pack_strip_task,
-                &(tile_linear_job){.of = {.n = n, .k = k}, .w = w, .layout = layout});
+    so_pool_for(pool, tiles_of(n, TILE_ROWS), pack_strip_task, &(tile_pack_job){n, k, w, layout});
+}
+
+/* Products of the same rows, their columns counted on, each product's from a multiple of 32. */
+typedef struct tile_linear_job {
+    int count;
+    const so_bf16_product *of;
+    so_bf16_ends ends;
+    tile_cut cut;
+    int64_t deep; /* numbers along k between which sums wait in y */
+} tile_linear_job;
+
+enum { NEAR_ENDS = 128 /* columns that go through what comes after a product while they are near */ };
+
+/* What comes after, of rows x cols numbers at y. */
+static void end_columns(const so_bf16_ends *ends, int64_t rows, int64_t cols, float *y, const float *add, int64_t ldy)
+{
+    for (int64_t i = 0; i < rows; i++, y += ldy) {
+        if (ends->then) tiles_below.unary(NULL, (so_unary)(ends->then - 1), cols, y, y);
+        if (add) tiles_below.axpy(NULL, cols, 1, add + i * ldy, y);
+    }
+}
+
+/* Columns j0 .. j1 of one product, numbers l .. l + k of the rows that are rounded. */
+static void linear_columns(const tile_linear_job *job, const so_bf16_product *g, int64_t m0, int64_t l, int64_t j0,
+                           int64_t j1)
+{
+    const int64_t whole = strip_of(g->k), rows = least(g->m - m0, job->cut.step_m), k = least(g->k - l, job->deep);
+    const bool ends = l + k == g->k && (job->ends.then || job->ends.add);
+    const int64_t step = ends ? NEAR_ENDS : j1 - j0;
+    for (int64_t j = j0; j < j1; j += step) {
+        const int64_t at = m0 * g->ldy + j, cols = least(j1 - j, step);
+        run_blocks(&(tile_run){left_factor(), (const uint16_t *)g->layout + j / 16 * whole + l * TILE_ROWS, whole, rows,
+                               cols, k, g->ldy, g->y + at, g->bias ? g->bias + j : NULL, l > 0});
+        if (ends) end_columns(&job->ends, rows, cols, g->y + at, job->ends.add ? job->ends.add + at : NULL, g->ldy);
+    }
 }
 
 static void bf16_linear_task(void *p, int64_t task, int thread)
 {
     (void)thread;
     const tile_linear_job *job = p;
-    const so_bf16_product *g = &job->of;
+    const so_bf16_product *first = job->of;
     const int64_t m0 = task % job->cut.down * job->cut.step_m, n0 = task / job->cut.down * job->cut.step_n;
-    const int64_t whole = strip_of(g->k);
     const tile_shape shape = tile_shape_of(TILE_BYTES);
     tile_setup(&shape);
-    for (int64_t l = 0; l < g->k; l += job->deep) {
-        const int64_t rows = least(g->m - m0, job->cut.step_m), k = least(g->k - l, job->deep);
-        pack_left(false, g->x + m0 * g->ldx + l, g->ldx, rows, k, left_factor());
-        run_blocks(&(tile_run){left_factor(), (const uint16_t *)g->layout + n0 / 16 * whole + l * TILE_ROWS, whole,
-                               rows, least(g->n - n0, job->cut.step_n), k, g->ldy, g->y + m0 * g->ldy + n0,
-                               g->bias ? g->bias + n0 : NULL, l > 0});
+    for (int64_t l = 0; l < first->k; l += job->deep) {
+        pack_left(false, first->x + m0 * first->ldx + l, first->ldx, least(first->m - m0, job->cut.step_m),
+                  least(first->k - l, job->deep), left_factor());
+        int64_t before = 0;
+        for (int i = 0; i < job->count; i++) {
+            const so_bf16_product *g = &first[i];
+            const int64_t j0 = n0 > before ? n0 - before : 0, j1 = least(g->n, n0 + job->cut.step_n - before);
+            if (j0 < j1) linear_columns(job, g, m0, l, j0, j1);
+            before += tiles_of(g->n, 32) * 32;
+        }
     }
     tile_release();
 }
 
-static void bf16_linear(so_pool *pool, const so_bf16_product *p)
+static void bf16_joined(so_pool *pool, int count, const so_bf16_product *p, const so_bf16_ends *ends)
 {
-    if (p->m < 1 || p->n < 1) return;
+    int64_t columns = 0;
+    for (int i = 0; i < count; i++) columns += tiles_of(p[i].n, 32) * 32;
+    if (p->m < 1 || columns < 1) return;
     /* Rows r at a time read the weights m / r times, numbers d along k at a time move y 2 k / d times. Of r d numbers
      * that have room, 2 n k m / r and 8 n m k / d bytes are least at r = sqrt(room) / 2. */
     const int64_t rows = even_step(p->m, LINEAR_ROWS, 32),
                   deep = even_step(p->k, LEFT_NUMBERS / rows / TILE_DEEP * TILE_DEEP, TILE_DEEP);
-    tile_linear_job job = {.of = *p, .cut = cut_rows(pool, p->m, p->n, p->k, rows), .deep = deep};
+    tile_linear_job job = {count, p, *ends, cut_rows(pool, p->m, columns, p->k, rows), deep};
     so_pool_for(pool, job.cut.tasks, bf16_linear_task, &job);
 }
+
+static void bf16_linear(so_pool *pool, const so_bf16_product *p) { bf16_joined(pool, 1, p, &(so_bf16_ends){0}); }
 
 #endif

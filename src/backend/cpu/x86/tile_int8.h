@@ -130,8 +130,6 @@ static void round_strips(void *p, int64_t strip0, int64_t strip1)
     }
 }
 
-static so_kernels tiles_below; /* the table whose entries few rows take */
-
 static void round_int8(so_pool *pool, int64_t m, int64_t k, const float *x, void *out)
 {
     if (m <= so_tiles.few) {

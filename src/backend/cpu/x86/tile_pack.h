@@ -19,6 +19,7 @@ static inline int least(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
 #endif
 
 enum { TILE_DEEP = 32, TILE_NUMBERS = 512 /* of a tile of bf16 */, DEEP_BLOCK = 512 /* numbers along k at a time */ };
+static so_kernels tiles_below; /* the table below: what few rows take, and single numbers */
 #define TILE_INLINE static inline __attribute__((always_inline))
 
 TILE_INLINE int64_t tiles_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
