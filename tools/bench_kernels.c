@@ -181,7 +181,7 @@ static void attending(const so_kernels *k, so_pool *pool)
 }
 
 static void one_unary(const bench *b) { b->k->unary(b->pool, (so_unary)b->m, b->n, b->a, b->c); }
-static void one_unary_back(const bench *b) { b->k->unary_back(b->pool, (so_unary)b->m, b->n, b->a, b->b, b->c); }
+static void one_unary_back(const bench *b) { b->k->unary_back(b->pool, (so_unary)b->m, b->n, b->a, b->b, true, b->c); }
 
 static void elements(const so_kernels *k, so_pool *pool)
 {
